@@ -1,0 +1,10 @@
+"""What ``panel serve dashboard.py`` runs for each browser session; ``--args SUITE ...`` opens other suites."""
+
+import sys
+
+import panel as pn
+
+from explorer import session
+
+pn.extension()
+session(*sys.argv[1:]).servable(title="Absorption Explorer")

@@ -1,0 +1,6 @@
+"""Absorption Explorer: look at feature splitting and feature absorption in sparse autoencoders."""
+
+from explorer.app import Explorer, session
+from explorer.store import open_store
+
+__all__ = ["Explorer", "open_store", "session"]

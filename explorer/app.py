@@ -1,0 +1,124 @@
+"""One session: state, model and views put together, as a served page or as a bare layout."""
+
+from __future__ import annotations
+
+import logging
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import panel as pn
+
+from explorer.model import ExplorerModel, choices_of
+from explorer.pages.explore import explore_page
+from explorer.state import ExplorerState
+from explorer.store import shared_store
+from explorer.theme import DARK, FONT, LIGHT, css_variables
+from explorer.views.browser import Browser, remembered
+from explorer.views.header import Header
+from explorer.views.letters import Letters
+from explorer.views.markup import STATIC, Markup, render, styles
+from explorer.views.notices import Notices
+from explorer.views.selectors import Selectors
+from explorer.views.tasks import Progress, Tasks
+
+from queries import SuiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from queries import Store
+
+_LOG = logging.getLogger("explorer")
+
+
+class Explorer(pn.viewable.Viewer):
+    """The explorer over one store.
+
+    Parameters
+    ----------
+    store : Store
+        From `open_store`; may be shared by any number of explorers.
+    **state
+        Starting values: suite, layer, width, l0, letter, latent, thresholds.
+
+    Attributes
+    ----------
+    state : ExplorerState
+        Set its parameters to move the views.
+    model : ExplorerModel
+        The answers that the state calls for, as DataFrames.
+    """
+
+    def __init__(self, store: Store, **state: Any) -> None:  # noqa: ANN401
+        super().__init__()
+        hv.extension("bokeh")
+        self.state = ExplorerState(choices_of(store), **state)
+        self.model = ExplorerModel(store, self.state)
+        self._notices = Notices(self.model)
+        self._browser = Browser(self.state, self._notices.refuse)
+        self._progress = Progress(self.model, (remembered("tasks") or "").split("."))
+        opened = remembered("open")
+        self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {
+            "header": Header(self.model),
+            "choose": Selectors(self.state),
+            "letters": Letters(self.model),
+            "tasks": Tasks(self.model, self._progress, self._browser.remember),
+            "main": pn.Column(
+                self._notices,
+                explore_page(
+                    self.model,
+                    opened=["absorption"] if opened is None else opened.split("."),
+                    remember=self._browser.remember,
+                ),
+                sizing_mode="stretch_width",
+            ),
+        }
+
+    @cached_property
+    def layout(self) -> pn.viewable.Viewable:
+        """The explorer without a page around it, as a notebook shows it."""
+        parts = self._parts
+        side = pn.Column(parts["choose"], parts["letters"], parts["tasks"], width=232, margin=(0, 24, 0, 0))
+        return pn.Column(parts["header"], pn.Row(side, parts["main"], sizing_mode="stretch_width"), sizing_mode="stretch_width")
+
+    def template(self) -> pn.Template:
+        """The explorer as a page of its own."""
+        return _page({**self._parts, "browser": self._browser})
+
+    def start_from_browser(self) -> None:
+        """Take over what URL and cookies of the browser say."""
+        self.state.dark = remembered("dark") == "1"
+        self._notices.refuse(self.state.from_query(pn.state.location.search if pn.state.location else ""))
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self.layout
+
+
+def session(*paths: str) -> pn.Template:
+    """Build what one browser session is served: the view that its URL and its cookies ask for.
+
+    Parameters
+    ----------
+    *paths : str
+        Folders of suites; without any, the embedded one. All sessions share one store.
+    """
+    try:
+        store = shared_store(*paths)
+    except SuiteError as error:
+        _LOG.error("%s", error)  # noqa: TRY400 - the line says it all; a traceback would bury it
+        return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=str(error)))})
+    explorer = Explorer(store)
+    explorer.start_from_browser()
+    return explorer.template()
+
+
+def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:
+    """Put parts into the page's template; a part that is not there leaves its place empty."""
+    page = pn.Template((STATIC.parent / "templates" / "page.html").read_text(encoding="utf-8"))
+    for name, part in parts.items():
+        page.add_panel(name, part)
+    variables = {"parts": list(parts), "font": FONT, "light": css_variables(LIGHT), "dark": css_variables(DARK), "styles": styles()}
+    for name, value in variables.items():
+        page.add_variable(name, value)
+    return page

@@ -1,0 +1,68 @@
+"""The one sentence that says what the state shows; true for every state, in plain text for screen readers too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def headline(summary: dict[str, Any] | None, letter: str) -> str:
+    """Say what is known of `letter` on the SAE shown.
+
+    Parameters
+    ----------
+    summary : dict or None
+        The record of the query `summary`; None where the letter was not measured.
+    letter : str
+        Lower-case letter.
+
+    Returns
+    -------
+    str
+    """
+    upper = letter.upper()
+    if summary is None:
+        return f"Nothing was measured for {upper} on this SAE. Choose a letter with a count."
+    return " ".join(sentence for sentence in (_found(summary, upper), _silent(summary, upper)) if sentence)
+
+
+def _found(summary: dict[str, Any], upper: str) -> str:
+    split = list(summary["split_latents"])
+    if not split:
+        return f"No split latent is known for {upper}."
+    several = len(split) > 1
+    names = f"Latents {', '.join(map(str, split[:-1]))} and {split[-1]}" if several else f"Latent {split[0]}"
+    probe, found = summary["num_probe_true_positives"], summary["num_true_positives"]
+    # The count of words found belongs to the stored split latents, not to those of another tau.
+    if probe and found is not None and summary["stored_split"]:
+        verb = "together find" if several else "finds"
+        return f"{names} {verb} {100 * found / probe:.0f} % of the {upper}-words that the probe finds."
+    return f"{names} {'share' if several else 'stands for'} the letter {upper}."
+
+
+def _silent(summary: dict[str, Any], upper: str) -> str:
+    tested, candidates = summary["num_tested"], summary["num_candidates"]
+    they_are, them = ("They are all", "them all") if len(summary["split_latents"]) > 1 else ("It is", "it")
+    if candidates == 0 or (candidates is None and not tested):
+        return f"No {upper}-word that only the probe finds leaves {them} silent: nothing to absorb."
+    if candidates is None:
+        start = f"{_count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption"
+    else:
+        sampled = f" ({tested:,} tested)" if tested < candidates else ""
+        start = f"{they_are} silent on {candidates:,} of the others{sampled}"
+    return f"{start}; {_absorbed(summary)}."
+
+
+def _absorbed(summary: dict[str, Any]) -> str:
+    absorbed, rate = summary["num_absorbed"], summary["absorption_rate"]
+    if absorbed == 0:
+        said = "none of these is absorbed by another latent"
+    else:
+        latents = _count(summary["num_absorbing_latents"], "other latent")
+        said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {latents}"
+    if rate is None:
+        return said
+    return f"{said}: absorption rate {100 * rate:.1f} % ({100 * summary['rate_low']:.1f}–{100 * summary['rate_high']:.1f})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,86 @@
+"""Neuronpedia's own dashboard of a canonical latent, embedded, with the words to test preloaded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlencode
+
+import panel as pn
+
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    import param
+
+    from explorer.model import ExplorerModel
+
+_SITE = "https://neuronpedia.org"
+#: Parts of the embed that can be switched, and whether they are on at first.
+PARTS = {
+    "explanation": ("Explanation", True),
+    "plots": ("Plots", True),
+    "activations": ("Activations", True),
+    "test": ("Tester", True),
+    "steer": ("Steering", False),
+    "link": ("Link", False),
+}
+_MAX_TEXT = 1000
+
+
+def feature_page(model: str, source: str, latent: int) -> str:
+    """Return the address of a latent on Neuronpedia; `model` and `source` come from the suite's manifest."""
+    return f"{_SITE}/{quote(model, safe='')}/{quote(source, safe='')}/{latent}"
+
+
+def embed_url(model: str, source: str, latent: int, *, shown: Collection[str], words: Sequence[str]) -> str:
+    """Return the address of the embed, with the parts `shown` and `words` in its activation tester."""
+    switches = {f"embed{part}": str(part in shown).lower() for part in PARTS}
+    text = {"defaulttesttext": "".join(words)[:_MAX_TEXT]} if words else {}
+    return f"{feature_page(model, source, latent)}?{urlencode({'embed': 'true'} | switches | text, quote_via=quote)}"
+
+
+class NeuronpediaEmbed(pn.viewable.Viewer):
+    """Embeds the latent's page of a canonical SAE; empty for others.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._shown = {part for part, (_, on) in PARTS.items() if on}
+        self._embed = Markup("neuronpedia", on={"part": self._switch})
+        model.param.watch(self._show, ["latent_roles"])
+        self._show()
+
+    def _switch(self, change: Sequence[Any]) -> None:
+        part, on = change
+        self._shown = (self._shown | {part}) if on else (self._shown - {part})
+        self._show()
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        record, latent = self._model.sae_record, self._model.state.latent
+        if latent is None or record is None or not record["canonical"]:
+            self._embed.html = ""
+            return
+        model, source = record["neuronpedia_model"], record["neuronpedia_source"]
+        absorbed = self._model.ask("absorbed_tokens")
+        words = [] if absorbed is None else absorbed.loc[absorbed["latent"] == latent, "token"].tolist()
+        if not words:
+            random = self._model.ask("random_tokens", of_letter=True)
+            words = [] if random is None else random["token"].tolist()
+        self._embed.html = render(
+            "neuronpedia",
+            latent=latent,
+            url=embed_url(model, source, latent, shown=self._shown, words=words),
+            page=feature_page(model, source, latent),
+            height=240 + 260 * len(self._shown & {"plots", "activations", "test"}),
+            parts=[{"id": part, "title": title, "shown": part in self._shown} for part, (title, _) in PARTS.items()],
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._embed

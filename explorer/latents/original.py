@@ -1,0 +1,66 @@
+"""The HTML page that a latent's data was imported from, behind a switch and in a sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.views.markup import Markup, render
+from queries import QueryError
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+# One column, without the table of neighbouring features, which are not part of the suite.
+_RESTYLE = """<style>
+.grid-container { display: block !important; }
+.grid-column { width: auto !important; max-width: 100% !important; margin: 0 0 24px !important; }
+#column-0, .feature-tables, #dropdown-container { display: none !important; }
+body { font-family: system-ui, sans-serif; margin: 16px; }
+</style>"""
+
+
+class OriginalPage(pn.viewable.Viewer):
+    """Offers the imported page of the latent, where the suite keeps one.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._open = False
+        self._page = Markup("original", on={"original": self._toggle})
+        model.state.param.watch(self._close, "latent")
+        model.param.watch(self._show, "latent_dashboard")
+        self._show()
+
+    def _close(self, *_: param.parameterized.Event) -> None:
+        self._open = False
+
+    def _toggle(self, _: object) -> None:
+        self._open = not self._open
+        self._show()
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        model = self._model
+        if model.latent_dashboard is None or model.state.latent is None:
+            self._page.html = ""
+            return
+        document, error = "", ""
+        if self._open:
+            try:
+                document = _RESTYLE + model.store.read_page(model.state.suite, model.latent_dashboard["path"])
+            except QueryError as failure:
+                error = str(failure)
+        self._page.html = render(
+            "original", open=self._open, document=document, error=error, latent=model.state.latent
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._page

@@ -1,0 +1,176 @@
+"""From state to answers: asks the store what the state calls for, and holds the results that all views share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+import param
+
+from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds
+from queries import QueryError, Store, catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Question(NamedTuple):
+    """Which query answers a parameter of the model.
+
+    A query's parameters carry the names of the state's, so nothing else has to be said. A `record` is an answer of
+    at most one row, held as a dict; questions `of_latent` are asked only while a latent is selected.
+    """
+
+    query: str
+    record: bool = False
+    of_latent: bool = False
+
+
+QUESTIONS: Mapping[str, Question] = {
+    "letters": Question("letter_counts"),
+    "summary": Question("summary", record=True),
+    "cosines": Question("cosines"),
+    "split_latents": Question("split_latents"),
+    "absorbing_latents": Question("absorbing_latents"),
+    "k_sparse": Question("k_sparse"),
+    "sae_scores": Question("sae_scores"),
+    "latent_facts": Question("latent_facts", record=True, of_latent=True),
+    "latent_contexts": Question("latent_contexts", of_latent=True),
+    "latent_logits": Question("latent_logits", record=True, of_latent=True),
+    "latent_histogram": Question("latent_histogram", record=True, of_latent=True),
+    "latent_roles": Question("latent_roles", of_latent=True),
+    "latent_cosines": Question("latent_cosines", of_latent=True),
+    "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
+}
+
+
+def choices_of(store: Store) -> dict[str, SuiteChoices]:
+    """List, by suite, the SAEs that can be chosen and the thresholds the suite was measured with."""
+    saes = store.fetch("saes")
+    columns = ["layer", "width", "l0", "n_latents", "canonical"]
+    return {
+        name: SuiteChoices(
+            [
+                SaeId(*(int(value) for value in row[:4]), bool(row[4]))
+                for row in saes.loc[saes["suite"] == name, columns].itertuples(index=False)
+            ],
+            Thresholds(
+                suite.manifest.method.tau, suite.manifest.method.cosine_threshold, suite.manifest.method.effect_margin
+            ),
+        )
+        for name, suite in store.suites.items()
+    }
+
+
+class ExplorerModel(param.Parameterized):
+    """The answers that the state of one session calls for.
+
+    Parameters
+    ----------
+    store : Store
+    state : ExplorerState
+        Watched; a change asks exactly the questions whose parameters changed, and all answers arrive as one change.
+    """
+
+    letters = param.DataFrame(doc="Counts of each letter on this SAE (letter_counts).")
+    summary = param.Dict(doc="What is known of this letter on this SAE, None where it was not measured (summary).")
+    cosines = param.DataFrame(doc="Cosine of every latent with the probe (cosines).")
+    split_latents = param.DataFrame(doc="Split latents of this letter (split_latents).")
+    absorbing_latents = param.DataFrame(doc="Absorbing latents of this letter (absorbing_latents).")
+    k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this letter (k_sparse).")
+    sae_scores = param.DataFrame(doc="Mean precision and recall of every SAE (sae_scores).")
+
+    latent_facts = param.Dict(doc="How the selected latent behaves (latent_facts).")
+    latent_contexts = param.DataFrame(doc="Text in which it fires (latent_contexts).")
+    latent_logits = param.Dict(doc="Output tokens it raises and lowers (latent_logits).")
+    latent_histogram = param.Dict(doc="Its activations on text (latent_histogram).")
+    latent_roles = param.DataFrame(doc="Its part in each letter (latent_roles).")
+    latent_cosines = param.DataFrame(doc="Its cosine with each letter's probe (latent_cosines).")
+    latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
+
+    act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
+    error = param.String(doc="Why the last change could not be answered; empty where it could.")
+
+    def __init__(self, store: Store, state: ExplorerState) -> None:
+        super().__init__()
+        self.store = store
+        self.state = state
+        self._asked: dict[str, tuple[Any, ...] | None] = {}
+        self._generation = 0
+        state.param.watch(self._refresh, list(_watched(state)))
+        self._refresh()
+
+    @property
+    def manifest(self) -> Any:  # noqa: ANN401 - the manifest's type belongs to queries
+        """The manifest of the suite shown."""
+        return self.store.suites[self.state.suite].manifest
+
+    @property
+    def sae_record(self) -> dict[str, Any] | None:
+        """What the suite says of the SAE shown, None in a suite without SAEs."""
+        state = self.state
+        saes = self.store.fetch("saes")
+        chosen = saes[
+            (saes["suite"] == state.suite)
+            & (saes["layer"] == state.layer)
+            & (saes["width"] == state.width)
+            & (saes["l0"] == state.l0)
+        ]
+        return _record(chosen)
+
+    def _refresh(self, *_: param.parameterized.Event) -> None:
+        """Ask what changed; answers to a state that has moved on meanwhile are dropped."""
+        self._generation += 1
+        generation = self._generation
+        answers: dict[str, Any] = {}
+        asked: dict[str, tuple[Any, ...] | None] = {}
+        error = ""
+        for name, question in QUESTIONS.items():
+            params = self._params(question)
+            key = None if params is None else tuple(params.items())
+            if name in self._asked and self._asked[name] == key:
+                continue
+            try:
+                frame = None if params is None else self.store.fetch(question.query, **params)
+            except QueryError as failure:
+                frame, error = None, str(failure)
+            else:
+                asked[name] = key
+            if generation != self._generation:
+                return
+            answers[name] = _record(frame) if question.record else frame
+        self._asked |= asked
+        self.param.update(**answers, error=error)
+
+    def _params(self, question: Question) -> dict[str, Any] | None:
+        """Collect the question's parameters from the state; None where the state has nothing to ask."""
+        state = self.state
+        if state.sae is None or (question.of_latent and state.latent is None):
+            return None
+        return {name: getattr(state, name) for name in catalog()[question.query].params}
+
+    def ask(self, query: str, **params: Any) -> pd.DataFrame | None:  # noqa: ANN401
+        """Answer a question that a view asks when it is used, such as a word tester's.
+
+        Parameters of the query that are not given are the state's. None, and `error` set, where it fails.
+        """
+        wanted = catalog()[query].params
+        try:
+            return self.store.fetch(query, **{name: params.get(name, getattr(self.state, name, None)) for name in wanted})
+        except QueryError as failure:
+            self.error = str(failure)
+            return None
+
+
+def _watched(state: ExplorerState) -> set[str]:
+    """The parameters of the state that any question depends on."""
+    names = {name for question in QUESTIONS.values() for name in catalog()[question.query].params}
+    return {name for name in names if name in state.param} | {"latent"}
+
+
+def _record(frame: pd.DataFrame | None) -> dict[str, Any] | None:
+    """Turn an answer of at most one row into a dict with None for NULL."""
+    if frame is None or frame.empty:
+        return None
+    values = frame.iloc[0].to_dict()
+    return {name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for name, value in values.items()}

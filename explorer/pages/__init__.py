@@ -1,0 +1,1 @@
+"""Pages arrange views and hold no logic."""

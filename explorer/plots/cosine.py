@@ -1,0 +1,240 @@
+"""Every latent's cosine with the probe, split and absorbing latents marked: by index, by rank, as a distribution."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from holoviews.operation.downsample import downsample1d
+
+from explorer.theme import Theme, figure_hook
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Every cosine plot shows at least this range, so that letters and SAEs can be compared by eye.
+Y_RANGE = (-0.3, 0.7)
+#: Points that the grey line is reduced to; peaks survive (minmax-lttb), and marks are drawn from exact values.
+LINE_POINTS = 2000
+_BINS = 120
+_EMPTY = pd.DataFrame({"latent": np.array([], int), "cosine": np.array([], float)})
+_TOOLTIPS = [("latent", "@latent"), ("cosine", "@cosine{0.0000}")]
+
+
+def place(cosines: pd.DataFrame | None, view: str) -> pd.DataFrame:
+    """Give each latent its x: its index, or its rank from the highest cosine (1) down.
+
+    Parameters
+    ----------
+    cosines : DataFrame or None
+        Columns latent and cosine, one row a latent.
+    view : {"index", "rank"}
+
+    Returns
+    -------
+    DataFrame
+        Columns x, latent and cosine, by ascending x.
+    """
+    frame = _EMPTY if cosines is None else cosines
+    if view == "rank":
+        frame = frame.sort_values("cosine", ascending=False, kind="stable")
+        return frame.assign(x=np.arange(1, len(frame) + 1))
+    return frame.assign(x=frame["latent"])
+
+
+def y_range(cosines: pd.DataFrame | None) -> tuple[float, float]:
+    """Return the range of the cosine axis: `Y_RANGE`, wider where the data is."""
+    low, high = Y_RANGE
+    if cosines is None or cosines["cosine"].isna().all():
+        return low, high
+    return min(low, float(cosines["cosine"].min()) - 0.02), max(high, float(cosines["cosine"].max()) + 0.02)
+
+
+def cosine_plot(
+    cosines: pd.DataFrame | None,
+    *,
+    split: Sequence[int],
+    absorbing: Sequence[int],
+    selected: int | None,
+    threshold: float,
+    theme: Theme,
+    view: str = "index",
+    x_range: tuple[float, float] | None = None,
+) -> hv.Overlay:
+    """Draw all cosines as a quiet line with the latents that matter on top.
+
+    Parameters
+    ----------
+    cosines : DataFrame or None
+        Columns latent and cosine; None draws the same elements, empty.
+    split, absorbing : sequence of int
+        Latents drawn as diamonds and as dots, at their exact values.
+    selected : int or None
+        Latent drawn with a ring.
+    threshold : float
+        Least cosine of an absorbing latent, drawn as a line.
+    theme : Theme
+    view : {"index", "rank"}
+    x_range : tuple of float, optional
+        The part that is zoomed in on: only this is reduced to `LINE_POINTS`.
+
+    Returns
+    -------
+    Overlay
+        Curve, HLine, Points (split), Points (absorbing), Points (selected).
+    """
+    data = place(cosines, view)
+    label = {"index": "latent", "rank": "rank by cosine"}[view]
+    x = hv.Dimension("x", label=label)
+    y = hv.Dimension("cosine", label="cosine with the probe", range=y_range(cosines))
+    span = (-0.01 * len(data), 1.01 * len(data)) if len(data) else (0.0, 1.0)
+    curve = hv.Curve(data[["x", "cosine", "latent"]], x, [y, "latent"])
+    line = downsample1d(
+        curve, dynamic=False, algorithm="minmax-lttb", width=LINE_POINTS, x_range=x_range or span
+    )
+    places = data.set_index("latent")
+    split_points = _marks(places, split)
+    absorbing_points = _marks(places, [latent for latent in absorbing if latent not in set(split)])
+    ring = _marks(places, [] if selected is None else [selected])
+    return (
+        line.opts(color=theme.other, line_width=1, tools=["hover"], hover_tooltips=_TOOLTIPS, hover_mode="mouse")
+        * hv.HLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
+        * hv.Points(split_points, [x, y], "latent").opts(
+            marker="diamond", size=13, color=theme.split, line_color=theme.paper, tools=["hover"], hover_tooltips=_TOOLTIPS
+        )
+        * hv.Points(absorbing_points, [x, y], "latent").opts(
+            marker="circle", size=9, color=theme.absorbing, line_color=theme.paper, tools=["hover"], hover_tooltips=_TOOLTIPS
+        )
+        * hv.Points(ring, [x, y], "latent").opts(
+            marker="circle", size=20, fill_color=None, line_color=theme.ink, line_width=2
+        )
+    ).opts(
+        hv.opts.Overlay(
+            hooks=[figure_hook("cosine", theme), _fit_x(span)],
+            responsive=True,
+            height=360,
+            xlim=span,
+            ylim=y_range(cosines),
+            show_legend=False,
+            active_tools=[],
+            default_tools=["pan", "box_zoom", "xwheel_zoom", "reset", "save"],
+        )
+    )
+
+
+def _marks(places: pd.DataFrame, latents: Sequence[int]) -> pd.DataFrame:
+    """Look up x and exact cosine of `latents`; those without a cosine are left out."""
+    found = places.loc[places.index.intersection(pd.Index(list(latents), dtype=places.index.dtype))]
+    return found.reset_index()[["x", "cosine", "latent"]]
+
+
+def nearest_latent(
+    data: pd.DataFrame,
+    x: float,
+    y: float,
+    *,
+    marked: Sequence[int],
+    x_span: float,
+    y_span: float,
+    reach: float = 0.03,
+) -> int | None:
+    """Find the latent meant by a tap, from the full data.
+
+    Parameters
+    ----------
+    data : DataFrame
+        What `place` returns.
+    x, y : float
+        The tap, in data coordinates.
+    marked : sequence of int
+        Latents that are drawn large; within `reach` one of them wins over the crowd.
+    x_span, y_span : float
+        Extent of the visible axes. The plot is taken as three times as wide as high.
+    reach : float
+        Share of the plot's height.
+
+    Returns
+    -------
+    int or None
+        The latent, None where nothing is near.
+    """
+    if data.empty or not x_span or not y_span:
+        return None
+    distance = np.hypot(3 * (data["x"].to_numpy() - x) / x_span, (data["cosine"].to_numpy() - y) / y_span)
+    latents = data["latent"].to_numpy()
+    for crowd in (np.isin(latents, np.asarray(list(marked), int)), np.ones(len(data), dtype=bool)):
+        near = np.where(crowd, distance, np.inf)
+        best = int(np.argmin(near))
+        if near[best] <= reach:
+            return int(latents[best])
+    return None
+
+
+def cosine_distribution(
+    cosines: pd.DataFrame | None,
+    *,
+    split: Sequence[int],
+    absorbing: Sequence[int],
+    selected: int | None,
+    threshold: float,
+    theme: Theme,
+) -> hv.Overlay:
+    """Draw how many latents have which cosine (log count), split and absorbing latents marked along the axis.
+
+    Parameters and elements are those of `cosine_plot`, with a Histogram in place of the Curve.
+    """
+    data = _EMPTY if cosines is None else cosines
+    low, high = y_range(cosines)
+    counts, edges = np.histogram(data["cosine"].dropna(), bins=_BINS, range=(low, high))
+    x = hv.Dimension("cosine", label="cosine with the probe")
+    y = hv.Dimension("latents", label="latents (log)")
+    top = max(10.0, 2.0 * counts.max()) if len(counts) else 10.0
+    places = data.assign(x=data["cosine"], latents=1.0).set_index("latent")
+
+    def marks(latents: Sequence[int]) -> hv.Points:
+        found = places.loc[places.index.intersection(pd.Index(list(latents), dtype=places.index.dtype))].reset_index()
+        return hv.Points(found[["cosine", "latents", "latent"]], [x, y], "latent")
+
+    hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS}
+    return (
+        hv.Histogram((edges, counts), kdims=[x], vdims=[y]).opts(
+            fill_color=theme.other,
+            line_color=theme.paper,
+            tools=["hover"],
+            hover_tooltips=[("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@latents")],
+        )
+        * hv.VLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
+        * marks(split).opts(marker="diamond", size=13, color=theme.split, line_color=theme.paper, **hover)
+        * marks([latent for latent in absorbing if latent not in set(split)]).opts(
+            marker="circle", size=9, color=theme.absorbing, line_color=theme.paper, **hover
+        )
+        * marks([] if selected is None else [selected]).opts(
+            marker="circle", size=20, fill_color=None, line_color=theme.ink, line_width=2
+        )
+    ).opts(
+        hv.opts.Overlay(
+            hooks=[figure_hook("cosine", theme)],
+            responsive=True,
+            height=360,
+            logy=True,
+            xlim=(low, high),
+            ylim=(0.6, top),
+            framewise=True,
+            show_legend=False,
+            active_tools=[],
+            default_tools=["pan", "box_zoom", "xwheel_zoom", "reset", "save"],
+        )
+    )
+
+
+def _fit_x(span: tuple[float, float]):
+    """Make a hook that shows all latents anew when their number changes, and otherwise leaves the zoom alone."""
+
+    def fit(plot, _element) -> None:
+        x_range = plot.state.x_range
+        if (x_range.reset_start, x_range.reset_end) != span:
+            x_range.update(start=span[0], end=span[1], reset_start=span[0], reset_end=span[1])
+
+    return fit

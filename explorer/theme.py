@@ -1,0 +1,115 @@
+"""One palette for everything: roles to colours, light and dark, and how a figure wears them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FONT = "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours by role (Okabe-Ito where a colour carries meaning); the same names are CSS variables ``--ax-<role>``.
+
+    A latent's role is never told by colour alone: split latents are diamonds, absorbing latents dots, the probe is
+    dashed, the selected latent a ring.
+    """
+
+    name: str
+    paper: str
+    panel: str
+    ink: str
+    muted: str
+    rule: str
+    split: str
+    absorbing: str
+    other: str
+    probe: str
+    widths: tuple[str, ...]
+    rates: tuple[str, ...]
+
+
+LIGHT = Theme(
+    name="light",
+    paper="#ffffff",
+    panel="#f6f7f8",
+    ink="#1b1f24",
+    muted="#5c6670",
+    rule="#e1e4e8",
+    split="#0072b2",
+    absorbing="#d55e00",
+    other="#c4c8ce",
+    probe="#1b1f24",
+    widths=("#8fb4d9", "#4a86c5", "#1f5a9e", "#0b2f5e"),
+    rates=("#fdf0e4", "#f7cfa6", "#ee9f5c", "#d9681d", "#9a3c05"),
+)
+
+DARK = Theme(
+    name="dark",
+    paper="#14171a",
+    panel="#1c2024",
+    ink="#e8eaed",
+    muted="#9aa4ae",
+    rule="#2d3338",
+    split="#56b4e9",
+    absorbing="#ff8a3d",
+    other="#4a4f57",
+    probe="#e8eaed",
+    widths=("#2f5f96", "#4f8ed1", "#8cbcf0", "#d0e5fb"),
+    rates=("#33241a", "#6b3f1c", "#a85f22", "#e08a3c", "#ffc58a"),
+)
+
+
+def theme(*, dark: bool) -> Theme:
+    """Return the light or the dark theme."""
+    return DARK if dark else LIGHT
+
+
+def css_variables(which: Theme) -> str:
+    """Write the roles of a theme as CSS declarations."""
+    return "".join(f"--ax-{role}:{value};" for role, value in asdict(which).items() if isinstance(value, str))
+
+
+def width_colours(widths: list[int], which: Theme) -> dict[int, str]:
+    """Spread the ordered ramp of one hue over the suite's widths, narrow to wide."""
+    ramp = which.widths
+    ordered = sorted(set(widths))
+    step = (len(ramp) - 1) / max(len(ordered) - 1, 1)
+    return {width: ramp[round(step * place) if len(ordered) > 1 else 1] for place, width in enumerate(ordered)}
+
+
+def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:
+    """Make a HoloViews hook that names the Bokeh figure and dresses it in the theme; runs at every redraw."""
+
+    def dress(plot: Any, _element: Any) -> None:  # noqa: ANN401
+        figure = plot.state
+        figure.name = name
+        figure.update(
+            background_fill_color=None,
+            border_fill_color=None,
+            outline_line_color=None,
+            min_border_left=44,
+            min_border_right=12,
+        )
+        figure.toolbar.update(autohide=True, logo=None)
+        for axis in figure.axis:
+            axis.update(
+                axis_line_color=which.rule,
+                major_tick_line_color=which.rule,
+                minor_tick_line_color=None,
+                major_label_text_color=which.muted,
+                major_label_text_font=FONT,
+                major_label_text_font_size="11px",
+                axis_label_text_color=which.muted,
+                axis_label_text_font=FONT,
+                axis_label_text_font_size="12px",
+                axis_label_text_font_style="normal",
+            )
+        figure.ygrid.grid_line_color = which.rule
+        figure.xgrid.grid_line_color = None
+
+    return dress

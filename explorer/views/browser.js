@@ -1,0 +1,70 @@
+// The page's side of explorer/views/browser.py. It draws nothing.
+
+const YEAR = 365 * 24 * 3600
+const SHOW_BUSY_AFTER = 100 // ms
+
+function typing(event) {
+  const target = event.composedPath()[0]
+  return target instanceof Element && (target.matches("input, textarea, select, [contenteditable]") || target.getAttribute("role") === "slider")
+}
+
+function setTheme(dark) {
+  document.documentElement.dataset.theme = dark ? "dark" : "light"
+}
+
+export function render({ model }) {
+  const root = document.documentElement
+  const send = (action, value) => model.send_msg({ action, value })
+  const cookie = (name, value) => { document.cookie = `ax_${name}=${encodeURIComponent(value)}; max-age=${YEAR}; path=/; SameSite=Lax` }
+
+  // URL and history: the first state replaces what was typed, each later one is a step back and forward can return to.
+  const show = (push) => {
+    const wanted = `?${model.query}`
+    if (window.location.search === wanted) return
+    window.history[push ? "pushState" : "replaceState"]({}, "", `${window.location.pathname}${wanted}`)
+  }
+  show(false)
+  model.on("query", () => show(true))
+  window.addEventListener("popstate", () => send("history", window.location.search))
+
+  const retitle = () => { document.title = model.title }
+  retitle()
+  model.on("title", retitle)
+
+  // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
+  const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
+  if (dark !== model.dark) send("dark", dark)
+  model.on("dark", () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) })
+  model.on("memory", () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) })
+
+  // Keys: the ones a reader can press anywhere outside a field.
+  const steps = { ArrowLeft: ["letter", -1], ArrowRight: ["letter", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
+  window.addEventListener("keydown", (event) => {
+    if (event.key === "Escape") root.classList.remove("ax-drawer-open")
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || typing(event)) return
+    if (root.querySelector("dialog[open]") || !steps[event.key]) return
+    event.preventDefault()
+    send("step", steps[event.key])
+  })
+
+  document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"))
+
+  // The busy line: after a change of the reader's, until the server has answered all that went before the ping.
+  let timer = null
+  const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
+  model.on("pong", () => { if (model.pong === model.ping) settle() })
+  const busy = () => {
+    if (timer !== null) return
+    timer = setTimeout(() => root.classList.add("ax-is-busy"), SHOW_BUSY_AFTER)
+    model.ping += 1
+  }
+  window.addEventListener("ax:sent", busy)
+  for (const doc of window.Bokeh?.documents ?? []) {
+    doc.on_change((event) => {
+      if (event.sync && event.model?.properties && ["value", "active"].includes(event.attr)) busy()
+    })
+  }
+
+  root.classList.add("ax-ready")
+  return document.createElement("span")
+}

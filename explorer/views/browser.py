@@ -1,0 +1,86 @@
+"""The session's end in the browser: URL and history, keys, theme, what is remembered over a reload, the busy line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote
+
+import panel as pn
+import param
+from panel.custom import JSComponent
+
+
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from explorer.state import ExplorerState
+
+
+def remembered(name: str) -> str | None:
+    """Return what this browser was asked to remember under `name`, None where there is nothing."""
+    value = (pn.state.cookies or {}).get(f"ax_{name}")
+    return None if value is None else unquote(value)
+
+
+class Browser(JSComponent):
+    """Keeps URL, history, theme and cookies of the browser in step with the state.
+
+    Parameters
+    ----------
+    state : ExplorerState
+    on_refused : callable
+        Takes the sentences about values of a URL that were refused.
+    """
+
+    query = param.String(doc="The URL's query that stands for the state.")
+    dark = param.Boolean(doc="Whether the page is dark.")
+    title = param.String(doc="Title of the tab.")
+    memory = param.Dict(default={}, doc="Cookies to set: name to value.")
+    ping = param.Integer(doc="Raised by the browser when the reader changed something.")
+    pong = param.Integer(doc="The last ping answered: everything before it is done.")
+
+    _bundle: ClassVar[str] = "browser.js"
+
+    def __init__(self, state: ExplorerState, on_refused: Callable[[list[str]], None]) -> None:
+        super().__init__(width=0, height=0, margin=0)
+        self._state = state
+        self._on_refused = on_refused
+        self.param.watch(self._answer, "ping")
+        state.param.watch(self._follow, [*state.URL_KEYS, "dark"])
+        self._follow()
+
+    def _follow(self, *_: param.parameterized.Event) -> None:
+        state = self._state
+        self.param.update(
+            query=state.to_query(),
+            dark=state.dark,
+            title=f"{state.letter.upper()} · layer {state.layer}, {state.width}, L0 {state.l0} · Absorption Explorer",
+        )
+
+    def _answer(self, *_: param.parameterized.Event) -> None:
+        self.pong = self.ping
+
+    def remember(self, name: str, value: str) -> None:
+        """Have the browser keep `value` under `name` for later visits."""
+        self.memory = self.memory | {name: value}
+
+    def _handle_msg(self, data: Mapping[str, Any]) -> None:
+        state = self._state
+        with pn.io.hold():
+            match data.get("action"):
+                case "history":
+                    self._on_refused(state.from_query(str(data.get("value", ""))))
+                case "dark":
+                    state.dark = bool(data.get("value"))
+                case "step":
+                    self._step(*data.get("value", ("", 0)))
+
+    def _step(self, name: str, by: int) -> None:
+        """Move letter or L0 to a neighbour, as the arrow keys ask; the ends hold."""
+        if name not in ("letter", "l0"):
+            return
+        options = list(self._state.param[name].objects)
+        place = options.index(getattr(self._state, name)) + (1 if by > 0 else -1)
+        if 0 <= place < len(options):
+            setattr(self._state, name, options[place])

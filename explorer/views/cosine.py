@@ -1,0 +1,201 @@
+"""The cosine plot: every latent against the probe, with tap, brush and three forms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import pandas as pd
+import panel as pn
+
+from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place, y_range
+from explorer.theme import theme
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+VIEWS = ("index", "rank", "distribution")
+_LISTED = 40
+_MODEL = ["cosines", "split_latents", "absorbing_latents"]
+_STATE = ["latent", "cosine_threshold", "dark"]
+
+
+class CosineView(pn.viewable.Viewer):
+    """Shows the cosines of the letter's probe with all latents; a tap or the brush leads to latents.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        state = model.state
+        self._head = Markup("section", on={"cosine_view": self._switch})
+        self._selection = Markup(
+            "selection",
+            on={"latent": self._select, "clear": self._clear, "clear-range": self._clear_range},
+        )
+        self._plot = pn.Column(sizing_mode="stretch_width", min_height=360)
+        self._zoom = hv.streams.RangeX()
+        self._layout = pn.Column(self._head, self._plot, self._selection, sizing_mode="stretch_width")
+        model.param.watch(self._show_plot, "cosines")
+        state.param.watch(self._show_plot, "cosine_view")
+        model.param.watch(self._show_words, [*_MODEL, "summary"])
+        state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range"])
+        # What was zoomed in on in one SAE is another latent's place in the next.
+        state.param.watch(lambda *_: self._zoom.update(x_range=None), ["suite", "layer", "width", "l0"])
+        self._shown: str | None = None
+        self._show_plot()
+        self._show_words()
+
+    @property
+    def _split(self) -> list[int]:
+        frame = self._model.split_latents
+        return [] if frame is None else frame["latent"].tolist()
+
+    @property
+    def _absorbing(self) -> list[int]:
+        frame = self._model.absorbing_latents
+        return [] if frame is None else frame["latent"].tolist()
+
+    def _show_plot(self, *_: param.parameterized.Event) -> None:
+        """Put up the plot of the chosen form, or what explains its absence; the same form is left to redraw itself."""
+        cosines = self._model.cosines
+        wanted = "empty" if cosines is None or cosines.empty else self._model.state.cosine_view
+        if wanted == self._shown:
+            return
+        self._shown = wanted
+        content = self._explain() if wanted == "empty" else pn.pane.HoloViews(
+            self._draw(wanted), sizing_mode="stretch_width", height=360, margin=0
+        )
+        self._plot[:] = [content]
+
+    def _explain(self) -> Markup:
+        record = self._model.sae_record or {}
+        letter = self._model.state.letter.upper()
+        why = (
+            f"The cosines of this SAE are there, but none for {letter}."
+            if record.get("cosines")
+            else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
+        )
+        return Markup("message", html=render("empty", title="No cosine plot", why=why))
+
+    def _draw(self, view: str) -> hv.DynamicMap:
+        """Make the plot of one form, with the streams that lead from it back to the state."""
+        state = self._model.state
+        streams: list[Any] = [
+            hv.streams.Params(self._model, _MODEL),
+            hv.streams.Params(state, _STATE),
+        ]
+        if view == "distribution":
+            plot = hv.DynamicMap(self._distribution, streams=streams)
+            brush: Any = hv.streams.BoundsX(source=plot, boundsx=None)
+            brush.add_subscriber(lambda boundsx: self._brush(boundsx))
+        else:
+            plot = hv.DynamicMap(
+                lambda x_range, **_: self._line(view, x_range), streams=[*streams, self._zoom]
+            )
+            self._zoom.source = plot
+            brush = hv.streams.BoundsY(source=plot, boundsy=None)
+            brush.add_subscriber(lambda boundsy: self._brush(boundsy))
+        tap = hv.streams.Tap(source=plot, x=None, y=None)
+        tap.add_subscriber(lambda x, y: self._tap(view, x, y))
+        return plot
+
+    def _line(self, view: str, x_range: tuple[float, float] | None) -> hv.Overlay:
+        state = self._model.state
+        return cosine_plot(
+            self._model.cosines,
+            split=self._split,
+            absorbing=self._absorbing,
+            selected=state.latent,
+            threshold=state.cosine_threshold,
+            theme=theme(dark=state.dark),
+            view=view,
+            x_range=x_range,
+        )
+
+    def _distribution(self, **_: object) -> hv.Overlay:
+        state = self._model.state
+        return cosine_distribution(
+            self._model.cosines,
+            split=self._split,
+            absorbing=self._absorbing,
+            selected=state.latent,
+            threshold=state.cosine_threshold,
+            theme=theme(dark=state.dark),
+        )
+
+    def _tap(self, view: str, x: float | None, y: float | None) -> None:
+        cosines = self._model.cosines
+        if x is None or y is None or cosines is None or cosines.empty:
+            return
+        marked = [*self._split, *self._absorbing]
+        if view == "distribution":
+            data = cosines[cosines["latent"].isin(marked)].assign(x=lambda frame: frame["cosine"])
+            low, high = y_range(cosines)
+            # Marks lie along the axis: only the distance in cosine counts.
+            latent = nearest_latent(data.assign(cosine=0.0), x, 0.0, marked=marked, x_span=high - low, y_span=1.0)
+        else:
+            data = place(cosines, view)
+            low, high = self._zoom.x_range or (data["x"].min(), data["x"].max())
+            bottom, top = y_range(cosines)
+            latent = nearest_latent(data, x, y, marked=marked, x_span=high - low, y_span=top - bottom)
+        if latent is not None:
+            with pn.io.hold():
+                self._model.state.latent = latent
+                self._model.act = "tap-cosine"
+
+    def _brush(self, bounds: tuple[float, float] | None) -> None:
+        with pn.io.hold():
+            self._model.state.cosine_range = bounds
+
+    def _switch(self, view: str) -> None:
+        self._model.state.apply({"cosine_view": view})
+
+    def _select(self, latent: str) -> None:
+        self._model.state.apply({"latent": latent})
+
+    def _clear(self, _: object) -> None:
+        self._model.state.latent = None
+
+    def _clear_range(self, _: object) -> None:
+        self._model.state.cosine_range = None
+
+    def _show_words(self, *_: param.parameterized.Event) -> None:
+        state, cosines = self._model.state, self._model.cosines
+        self._head.html = render("cosine_head", letter=state.letter, views=VIEWS, view=state.cosine_view)
+        cosine = None
+        if cosines is not None and state.latent is not None:
+            found = cosines.loc[cosines["latent"] == state.latent, "cosine"]
+            cosine = float(found.iloc[0]) if len(found) else None
+        self._selection.html = render(
+            "selection",
+            selected=state.latent,
+            cosine=cosine,
+            role=self._role(state.latent),
+            brushed=_brushed(cosines, state.cosine_range),
+        )
+
+    def _role(self, latent: int | None) -> str:
+        letter = self._model.state.letter.upper()
+        if latent in self._split:
+            return f"split latent of {letter}"
+        return f"absorbing latent of {letter}" if latent in self._absorbing else ""
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout
+
+
+def _brushed(cosines: pd.DataFrame | None, bounds: tuple[float, float] | None) -> dict[str, Any] | None:
+    """Collect the latents in a brushed range, highest cosine first."""
+    if cosines is None or bounds is None:
+        return None
+    low, high = sorted(bounds)
+    found = cosines[cosines["cosine"].between(low, high)].sort_values("cosine", ascending=False)
+    return {"low": low, "high": high, "count": len(found), "latents": found.head(_LISTED).to_dict("records")}

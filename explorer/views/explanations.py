@@ -1,0 +1,100 @@
+"""The three explanations, with the figures that belong to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.text import render_text
+from explorer.views.disclosure import Disclosure
+from explorer.views.k_sparse import KSparseView
+from explorer.views.markup import Markup
+from explorer.views.sae_scores import SaeScoresView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import param
+
+    from explorer.model import ExplorerModel
+
+
+class Prose(pn.viewable.Viewer):
+    """Shows one explanation with the values in force.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    topic : str
+        Name of a file of `explorer.text`.
+    """
+
+    def __init__(self, model: ExplorerModel, topic: str) -> None:
+        super().__init__()
+        self._model, self._topic = model, topic
+        self._text = Markup("prose")
+        model.state.param.watch(self._show, ["suite", "letter", "tau", "cosine_threshold", "effect_margin"])
+        self._show()
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        state = self._model.state
+        self._text.html = render_text(
+            self._topic,
+            tau=state.tau,
+            cosine_threshold=state.cosine_threshold,
+            effect_margin=state.effect_margin,
+            letter=state.letter.upper(),
+            metric=self._model.manifest.method.metric,
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._text
+
+
+class Explanations(pn.viewable.Viewer):
+    """Collapsible explanations; a first visitor finds the first one open.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    opened : collection of str
+        Names of those that are open.
+    remember : callable
+        Takes a name and a value to keep for later visits.
+    """
+
+    def __init__(self, model: ExplorerModel, opened: Collection[str], remember: Callable[[str, str], None]) -> None:
+        super().__init__()
+        self._model, self._remember = model, remember
+        self._opened = set(opened)
+        parts: dict[str, tuple[str, Callable[[], pn.viewable.Viewable]]] = {
+            "absorption": ("What is absorption?", lambda: self._prose("absorption")),
+            "splitting": (
+                "How splitting is measured (F1 over k)",
+                lambda: pn.Column(self._prose("splitting"), KSparseView(model), sizing_mode="stretch_width"),
+            ),
+            "decision": ("How absorption is decided", lambda: self._prose("decision")),
+            "scores": ("Precision and recall over all SAEs", lambda: SaeScoresView(model).__panel__()),
+        }
+        self._layout = pn.Column(
+            *(
+                Disclosure(name, title, build, is_open=name in self._opened, on_toggle=self._toggled)
+                for name, (title, build) in parts.items()
+            ),
+            sizing_mode="stretch_width",
+            margin=(32, 0, 0, 0),
+        )
+
+    def _prose(self, topic: str) -> pn.viewable.Viewable:
+        return Prose(self._model, topic).__panel__()
+
+    def _toggled(self, name: str, is_open: bool) -> None:  # noqa: FBT001 - a callback's signature
+        self._opened = (self._opened | {name}) if is_open else (self._opened - {name})
+        # A point, for an empty value would read as a first visit.
+        self._remember("open", ".".join(sorted(self._opened)) or "none")
+        if is_open:
+            self._model.act = f"open-{name}"
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout

@@ -1,0 +1,103 @@
+"""The k-sparse plot with its tau: move tau and the split latents follow, here and everywhere."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import panel as pn
+
+from explorer.plots.k_sparse import SCORES, k_sparse_plot
+from explorer.theme import theme
+from explorer.views.markup import Markup, number, render
+from explorer.views.selectors import SLIDER_STYLE
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+
+class TauSlider(pn.widgets.FloatSlider):
+    """The slider of tau; its Bokeh model carries the parameter's name."""
+
+    def _get_properties(self, doc: Any) -> dict[str, Any]:  # noqa: ANN401
+        return super()._get_properties(doc) | {"name": "tau"}
+
+
+class KSparseView(pn.viewable.Viewer):
+    """Shows the score of the k-sparse probes; a tap on a bar selects the latent that it adds.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        state = model.state
+        self._head = Markup("section", on={"score": self._switch})
+        self._twin = Markup("twins")
+        self._tau = TauSlider.from_param(
+            state.param.tau, label="tau, the rise of F1 that a further split latent must bring",
+            start=0.0, end=0.2, step=0.005, format="0.000", max_width=420, sizing_mode="stretch_width", margin=(0, 0, 8, 0),
+            stylesheets=[SLIDER_STYLE],
+        )
+        plot = hv.DynamicMap(
+            self._draw,
+            streams=[
+                hv.streams.Params(model, ["k_sparse", "summary"]),
+                hv.streams.Params(state, ["latent", "k_sparse_score", "dark"]),
+            ],
+        )
+        tap = hv.streams.Tap(source=plot, x=None, y=None)
+        tap.add_subscriber(self._tap)
+        self._plot = pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=300, margin=0)
+        self._layout = pn.Column(self._head, self._plot, self._tau, self._twin, sizing_mode="stretch_width")
+        model.param.watch(self._show, ["k_sparse", "summary"])
+        state.param.watch(self._show, "k_sparse_score")
+        self._show()
+
+    def _draw(self, **_: object) -> hv.Overlay:
+        state, summary = self._model.state, self._model.summary or {}
+        return k_sparse_plot(
+            self._model.k_sparse,
+            score=state.k_sparse_score,
+            probe=summary.get(f"probe_{state.k_sparse_score}"),
+            selected=state.latent,
+            theme=theme(dark=state.dark),
+        )
+
+    def _tap(self, x: float | None, y: float | None) -> None:
+        k_sparse = self._model.k_sparse
+        if x is None or y is None or k_sparse is None:
+            return
+        place = round(x) - 1
+        if 0 <= place < len(k_sparse) and k_sparse["latent"].notna().iloc[place]:
+            with pn.io.hold():
+                self._model.state.latent = int(k_sparse["latent"].iloc[place])
+
+    def _switch(self, score: str) -> None:
+        self._model.state.apply({"k_sparse_score": score})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        state, k_sparse = self._model.state, self._model.k_sparse
+        empty = k_sparse is None or k_sparse.empty
+        self._plot.visible = self._tau.visible = not empty
+        self._head.html = render(
+            "k_sparse_head", letter=state.letter, scores=SCORES, score=state.k_sparse_score, empty=empty,
+            suite_tau=state.thresholds_of_suite.tau, tau=state.tau,
+        )
+        rows = [] if k_sparse is None else [
+            [f"{row.k}", "–" if row.latent != row.latent else f"{row.latent:.0f}", "yes" if row.is_split else "no",  # noqa: PLR0124 - NaN
+             *(number(getattr(row, score)) for score in SCORES)]
+            for row in k_sparse.itertuples()
+        ]
+        self._twin.html = "" if empty else render(
+            "twin", name="k-sparse", summary="The same as a table", rows=rows,
+            columns=["k", "latent", "split", *SCORES.values()],
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout

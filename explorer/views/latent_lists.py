@@ -1,0 +1,57 @@
+"""Split latents on the left, absorbing latents on the right; a row opens the latent's card."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+
+class LatentLists(pn.viewable.Viewer):
+    """Lists the latents that matter for the letter.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._lists = Markup("latents", on={"latent": self._select})
+        model.param.watch(self._show, ["split_latents", "absorbing_latents", "summary"])
+        model.state.param.watch(self._show, "latent")
+        self._show()
+
+    def _select(self, latent: str) -> None:
+        self._model.state.apply({"latent": latent})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        model = self._model
+        split, absorbing = model.split_latents, model.absorbing_latents
+        self._lists.html = render(
+            "latents",
+            split=[] if split is None else split.to_dict("records"),
+            absorbing=[] if absorbing is None else absorbing.to_dict("records"),
+            selected=model.state.latent,
+            letter=model.state.letter,
+            why_empty=self._why_empty(),
+        )
+
+    def _why_empty(self) -> str:
+        summary = self._model.summary
+        if summary is None:
+            return "The letter was not measured on this SAE."
+        if not summary["num_tested"]:
+            return "No word leaves all split latents silent, so there was nothing to test."
+        return f"{summary['num_tested']} words leave the split latents silent, but no other latent takes over alone."
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._lists

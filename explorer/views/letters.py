@@ -1,0 +1,61 @@
+"""The letter strip: all 26 letters, shaded by their count of absorbing latents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from explorer.views.markup import Markup, percent, render
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import param
+
+    from explorer.model import ExplorerModel
+
+_DARKEST = 60  # percent of the full colour: letter and count stay readable on it
+
+
+class Letters(pn.viewable.Viewer):
+    """Chooses the letter; arrow keys walk through it.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._strip = Markup("letter", on={"letter": self._choose})
+        model.param.watch(self._show, "letters")
+        model.state.param.watch(self._show, "letter")
+        self._show()
+
+    def _choose(self, letter: str) -> None:
+        self._model.state.apply({"letter": letter})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        self._strip.html = render("letters", cells=letter_cells(self._model.letters), letter=self._model.state.letter)
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._strip
+
+
+def letter_cells(letters: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Say what each cell of the strip shows: letter, count, shade (percent) and a label in words."""
+    if letters is None:
+        return []
+    most = max(int(letters["num_absorbing_latents"].max() or 0), 1) if letters["measured"].any() else 1
+    cells = []
+    for row in letters.itertuples():
+        if not row.measured:
+            label = "not measured on this SAE, nothing to show"
+            cells.append({"letter": row.letter, "measured": False, "count": None, "shade": 0, "label": label})
+            continue
+        count = int(row.num_absorbing_latents)
+        label = f"{count} absorbing latent{'' if count == 1 else 's'}, absorption rate {percent(row.absorption_rate)}"
+        shade = round(_DARKEST * count / most)
+        cells.append({"letter": row.letter, "measured": True, "count": count, "shade": shade, "label": label})
+    return cells

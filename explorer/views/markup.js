@@ -1,0 +1,123 @@
+// Shows HTML that the server rendered, and sends back what the reader does with it.
+//
+// An element with data-action reports {action, value} when it is clicked (buttons, links), submitted (forms) or
+// changed (inputs). Elements keep focus and scroll position over a re-render by their id or data-key.
+
+const STYLE_ID = "ax-styles"
+
+// One style sheet for all components: parsed once, adopted by each shadow root, so nothing appears unstyled.
+let shared
+function adopt(root, model) {
+  if (!shared) {
+    const css = document.getElementById(STYLE_ID)?.textContent ?? model.styles_text ?? ""
+    shared = new CSSStyleSheet()
+    shared.replaceSync(css)
+  }
+  root.adoptedStyleSheets = [...root.adoptedStyleSheets, shared]
+}
+
+function key(element) {
+  return element?.id || element?.dataset?.key || null
+}
+
+function find(root, wanted) {
+  return wanted ? root.querySelector(`#${CSS.escape(wanted)}, [data-key="${CSS.escape(wanted)}"]`) : null
+}
+
+export function render({ model, el }) {
+  const root = el.getRootNode()
+  if (root instanceof ShadowRoot) adopt(root, model)
+  const box = document.createElement("div")
+  box.className = `ax ${model.css_name}`
+
+  const send = (action, value) => {
+    window.dispatchEvent(new Event("ax:sent"))
+    model.send_msg({ action, value })
+  }
+
+  function show() {
+    const focused = key(root.activeElement)
+    const typed = focused && root.activeElement.value
+    const scrolled = [...box.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, e.scrollTop])
+    const opened = new Map([...box.querySelectorAll("details[data-key]")].map((e) => [e.dataset.key, e.open]))
+    box.innerHTML = model.html
+    for (const [name, top] of scrolled) {
+      const element = box.querySelector(`[data-scroll="${CSS.escape(name)}"]`)
+      if (element) element.scrollTop = top
+    }
+    for (const element of box.querySelectorAll("details[data-key]")) {
+      if (opened.has(element.dataset.key)) element.open = opened.get(element.dataset.key)
+    }
+    for (const dialog of box.querySelectorAll("dialog[data-modal]")) {
+      dialog.addEventListener("close", () => send("close", null))
+      dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close() })
+      dialog.showModal()
+    }
+    const target = find(box, focused)
+    if (target) {
+      target.focus({ preventScroll: true })
+      if (typeof typed === "string" && target.matches("input[type=search], input[type=text], textarea")) target.value = typed
+    }
+  }
+
+  box.addEventListener("click", (event) => {
+    const tell = (element) => {
+      element.classList.add("is-done")
+      setTimeout(() => element.classList.remove("is-done"), 1200)
+    }
+    const link = event.target.closest("[data-copy-link]")
+    if (link) {
+      navigator.clipboard?.writeText(window.location.href)
+      return tell(link)
+    }
+    if (event.target.closest("[data-menu]")) {
+      document.documentElement.classList.toggle("ax-drawer-open")
+      return
+    }
+    const copy = event.target.closest("[data-copy]")
+    if (copy) {
+      navigator.clipboard?.writeText(copy.dataset.copy)
+      return tell(copy)
+    }
+    const scroll = event.target.closest("[data-scroll-to]")
+    if (scroll) {
+      window.dispatchEvent(new CustomEvent("ax:scroll-to", { detail: scroll.dataset.scrollTo }))
+      return
+    }
+    const element = event.target.closest("[data-action]")
+    if (!element || element.matches("form, input, select, textarea")) return
+    if (element.disabled || element.getAttribute("aria-disabled") === "true") return
+    event.preventDefault()
+    send(element.dataset.action, element.dataset.value ?? null)
+  })
+  box.addEventListener("submit", (event) => {
+    event.preventDefault()
+    const form = event.target.closest("[data-action]")
+    if (form) send(form.dataset.action, Object.fromEntries(new FormData(form)))
+  })
+  box.addEventListener("change", (event) => {
+    const element = event.target.closest("input[data-action], select[data-action]")
+    if (element) send(element.dataset.action, element.type === "checkbox" ? [element.value, element.checked] : element.value)
+  })
+  // Roving focus: in a group, the arrow keys walk between the enabled elements.
+  box.addEventListener("keydown", (event) => {
+    const group = event.target.closest("[data-arrows]")
+    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key]
+    if (!group || !step) return
+    const all = [...group.querySelectorAll("[data-action]:not([disabled]):not([aria-disabled=true])")]
+    const next = all[(all.indexOf(event.target.closest("[data-action]")) + step + all.length) % all.length]
+    if (!next) return
+    event.preventDefault()
+    event.stopPropagation()
+    next.focus()
+    next.click()
+  })
+
+  window.addEventListener("ax:scroll-to", (event) => {
+    if (event.detail === model.css_name && box.isConnected) box.scrollIntoView({ behavior: "smooth", block: "start" })
+  })
+
+  model.on("html", show)
+  show()
+  return box
+}

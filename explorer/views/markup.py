@@ -1,0 +1,123 @@
+"""HTML on the page: Jinja templates, escaped throughout, shown by one component that reports what the reader does."""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import panel as pn
+import param
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup as Safe
+from markupsafe import escape
+from panel.custom import JSComponent
+
+from explorer.text.glossary import definition
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+STATIC: Path = files("explorer") / "static"  # type: ignore[assignment]
+#: How white space inside a token is made visible.
+_MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"})
+_MINUS = "\N{MINUS SIGN}"
+
+
+def visible(token: str) -> str:
+    """Return `token` with its white space made visible."""
+    return token.translate(_MARKS)
+
+
+def chip(token: str) -> Safe:
+    """Render a token as a monospaced chip with visible spaces."""
+    return Safe('<code class="token">{}</code>').format(visible(token))
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """Write a number with a true minus sign; a dash where it is unknown."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Write a share as a percentage."""
+    return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
+
+
+def width_label(width: int) -> str:
+    """Write a nominal width the way the field does: 16k, 65k, 2k for 2,048."""
+    if width < 1000:  # noqa: PLR2004 - below a thousand there is nothing to shorten
+        return str(width)
+    binary = width / 1024
+    return f"{binary:g}k" if binary.is_integer() and width % 1000 else f"{round(width / 1000)}k"
+
+
+def defined(term: str) -> Safe:
+    """Write the attribute that shows the definition of `term` on hovering."""
+    return Safe('title="{}"').format(definition(term))
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("explorer", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"chip": chip, "visible": visible, "num": number, "percent": percent, "width": width_label}
+    environment.globals |= {"defined": defined}
+    return environment
+
+
+def render(template: str, **values: object) -> str:
+    """Render ``templates/<template>.html``; every value is escaped."""
+    return _templates().get_template(f"{template}.html").render(values)
+
+
+def styles() -> str:
+    """Return the style sheet of page and components."""
+    return (STATIC / "explorer.css").read_text(encoding="utf-8")
+
+
+class Markup(JSComponent):
+    """Shows server-rendered HTML in place and reports actions.
+
+    An element with ``data-action`` reports its ``data-value`` when it is clicked, submitted or changed; the report
+    calls the handler of that name. Focus, scroll positions and opened details survive a re-render.
+
+    Parameters
+    ----------
+    css_name : str
+        CSS class of the content, and the name of the Bokeh model.
+    html : str or a reference to one
+    on : mapping of str to callable
+        Handlers by action; each takes the reported value.
+    """
+
+    html = param.String(doc="The HTML shown; text in it must be escaped already.")
+    css_name = param.String(doc="CSS class of the content.")
+
+    _bundle: ClassVar[str] = "markup.js"
+
+    def __init__(self, css_name: str, on: Mapping[str, Callable[[Any], None]] | None = None, **params: Any) -> None:  # noqa: ANN401
+        self._handlers = dict(on or {})
+        super().__init__(css_name=css_name, **{"sizing_mode": "stretch_width", "margin": 0} | params)
+
+    def _get_properties(self, doc: Any) -> dict[str, Any]:  # noqa: ANN401
+        # The model is found in the browser, by tests and scripts, under the name of what it shows.
+        return super()._get_properties(doc) | {"name": self.css_name}
+
+    def _handle_msg(self, data: Mapping[str, Any]) -> None:
+        handler = self._handlers.get(data.get("action", ""))
+        if handler is not None:
+            with pn.io.hold():
+                handler(data.get("value"))
+
+
+__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "styles", "visible", "width_label"]

@@ -1,0 +1,51 @@
+"""Notices: values of a URL that were refused, questions that failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+
+class Notices(pn.viewable.Viewer):
+    """Lists what the reader should know, until it is dismissed.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._refused: list[str] = []
+        self._list = Markup("notices", on={"dismiss": self._dismiss})
+        model.param.watch(self._show, "error")
+        self._show()
+
+    def refuse(self, sentences: list[str]) -> None:
+        """Name the values of a URL that were replaced."""
+        self._refused = [f"From the link: {sentence}. The nearest possible value is shown." for sentence in sentences]
+        self._show()
+
+    def _dismiss(self, place: str) -> None:
+        index = int(place)
+        if index < len(self._refused):
+            del self._refused[index]
+            self._show()
+        else:
+            self._model.error = ""
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        errors = [self._model.error] if self._model.error else []
+        self._list.html = render("notices", notices=[*self._refused, *errors])
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._list

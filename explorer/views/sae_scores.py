@@ -1,0 +1,102 @@
+"""Precision and recall over all SAEs of the suite; a tap goes to the SAE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+
+from explorer.plots.sae_scores import MARKERS, PANELS, sae_scores_plot
+from explorer.theme import theme, width_colours
+from explorer.views.markup import Markup, number, render, width_label
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+_CHOICES = {"encoder": "by encoder cosine", "k_sparse": "by k-sparse probing"}
+_GLYPHS = dict(zip(MARKERS, "●■▲▼", strict=True))
+_REACH = 0.06
+
+
+class SaeScoresView(pn.viewable.Viewer):
+    """Shows three panels over all SAEs, the current one ringed.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        state = model.state
+        self._head = Markup("section", on={"main_latent_by": self._switch})
+        self._twin = Markup("twins")
+        streams = [
+            hv.streams.Params(model, ["sae_scores"]),
+            hv.streams.Params(state, ["layer", "width", "l0", "dark"]),
+        ]
+        self._panels = pn.FlexBox(
+            *(self._panel(name, streams) for name in PANELS), sizing_mode="stretch_width", flex_wrap="wrap", gap="16px"
+        )
+        self._layout = pn.Column(self._head, self._panels, self._twin, sizing_mode="stretch_width")
+        model.param.watch(self._show, "sae_scores")
+        state.param.watch(self._show, ["dark"])
+        self._show()
+
+    def _panel(self, name: str, streams: list[hv.streams.Stream]) -> pn.pane.HoloViews:
+        plot = hv.DynamicMap(lambda **_: self._draw(name), streams=streams)
+        tap = hv.streams.Tap(source=plot, x=None, y=None)
+        tap.add_subscriber(lambda x, y: self._tap(name, x, y))
+        return pn.pane.HoloViews(plot, height=280, margin=0, styles={"flex": "1 1 280px", "min-width": "260px"})
+
+    def _draw(self, name: str) -> hv.Overlay:
+        state = self._model.state
+        return sae_scores_plot(
+            self._model.sae_scores, name, current=(state.layer, state.width, state.l0), theme=theme(dark=state.dark)
+        )
+
+    def _tap(self, name: str, x: float | None, y: float | None) -> None:
+        scores = self._model.sae_scores
+        if x is None or y is None or scores is None or scores.empty:
+            return
+        across, up, _ = PANELS[name]
+        extent = 1.0 if across == "recall" else float(scores["l0"].max())
+        distance = np.hypot((scores[across] - x) / extent, scores[up] - y).to_numpy()
+        nearest = int(np.argmin(distance))
+        if distance[nearest] <= _REACH:
+            chosen = scores.iloc[nearest]
+            with pn.io.hold():
+                self._model.state.apply({name: int(chosen[name]) for name in ("layer", "width", "l0")})
+
+    def _switch(self, choice: str) -> None:
+        self._model.state.apply({"main_latent_by": choice})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        state, scores = self._model.state, self._model.sae_scores
+        empty = scores is None or scores.empty
+        self._panels.visible = not empty
+        widths = sorted({sae.width for sae in state.saes})
+        colours = width_colours(widths, theme(dark=state.dark))
+        self._head.html = render(
+            "sae_scores_head",
+            choices=_CHOICES,
+            choice=state.main_latent_by,
+            empty=empty,
+            legend=[(width_label(width), colours[width], _GLYPHS[MARKERS[place % len(MARKERS)]]) for place, width in enumerate(widths)],
+        )
+        rows = [] if scores is None else [
+            [row.layer, width_label(row.width), row.l0, number(row.precision), number(row.recall), row.num_letters]
+            for row in scores.itertuples()
+        ]
+        self._twin.html = "" if empty else render(
+            "twin", name="sae-scores", summary="The same as a table", rows=rows,
+            columns=["layer", "width", "L0", "precision", "recall", "letters"],
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout

@@ -1,0 +1,132 @@
+"""The ten discovery tasks: a checklist that partly ticks itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+import param
+
+from explorer.text.tasks import TASKS
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from explorer.model import ExplorerModel
+
+_IDS = tuple(task.id for task in TASKS)
+
+
+class Progress(param.Parameterized):
+    """Which tasks are done, and how the reader's acts tick them.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    done : sequence of str
+        Tasks done in an earlier visit; unknown names are passed over.
+    """
+
+    done = param.List(default=[], item_type=str, doc="Ids of the tasks that are done, in the order they were ticked.")
+
+    def __init__(self, model: ExplorerModel, done: Sequence[str] = ()) -> None:
+        super().__init__(done=[name for name in dict.fromkeys(done) if name in _IDS])
+        self._model = model
+        self._was_canonical = _canonical(model)
+        state = model.state
+        state.param.watch(self._on_letter, "letter")
+        state.param.watch(self._on_sae, ["layer", "width", "l0"])
+        model.param.watch(self._on_act, "act", onlychanged=False)
+
+    def tick(self, name: str, *, done: bool = True) -> None:
+        """Mark one task as done or not done."""
+        rest = [task for task in self.done if task != name]
+        if name in _IDS and (name in self.done) != done:
+            self.done = [*rest, name] if done else rest
+
+    def undo(self) -> None:
+        """Take back the last tick."""
+        self.done = self.done[:-1]
+
+    def reset(self) -> None:
+        """Start anew."""
+        self.done = []
+
+    def _on_letter(self, *_: param.parameterized.Event) -> None:
+        self.tick("another_letter" if "identify_absorbing" in self.done else "select_letter")
+
+    def _on_sae(self, *_: param.parameterized.Event) -> None:
+        canonical = _canonical(self._model)
+        if canonical != self._was_canonical or not any(sae.canonical for sae in self._model.state.saes):
+            self.tick("switch_sae")
+        self._was_canonical = canonical
+
+    def _on_act(self, *_: param.parameterized.Event) -> None:
+        model, latent = self._model, self._model.state.latent
+        split = [] if model.split_latents is None else model.split_latents["latent"].tolist()
+        absorbing = [] if model.absorbing_latents is None else model.absorbing_latents["latent"].tolist()
+        match model.act:
+            case "tap-cosine":
+                self.tick("explore_cosine")
+            case "open-splitting" | "tap-k-sparse":
+                self.tick("read_k_sparse")
+            case "test-letter" if latent in split:
+                self.tick("test_split_latent")
+            case "found-silent":
+                self.tick("find_silent_words")
+            case "test-absorbed-here" if latent in absorbing:
+                self.tick("identify_absorbing")
+            case "test-absorbed":
+                self.tick("compare_absorbed")
+
+
+def _canonical(model: ExplorerModel) -> bool:
+    return bool(model.state.sae and model.state.sae.canonical)
+
+
+class Tasks(pn.viewable.Viewer):
+    """Shows the checklist with the hint of the next open task.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    progress : Progress
+    remember : callable
+        Takes a name and a value to keep for later visits.
+    """
+
+    def __init__(self, model: ExplorerModel, progress: Progress, remember: Callable[[str, str], Any]) -> None:
+        super().__init__()
+        self._model, self._progress, self._remember = model, progress, remember
+        self._list = Markup(
+            "tasks",
+            on={
+                "task": lambda change: progress.tick(change[0], done=bool(change[1])),
+                "undo": lambda _: progress.undo(),
+                "reset": lambda _: progress.reset(),
+            },
+        )
+        progress.param.watch(self._on_done, "done")
+        model.state.param.watch(self._show, "suite")
+        self._show()
+
+    def _on_done(self, *_: param.parameterized.Event) -> None:
+        self._remember("tasks", ".".join(self._progress.done))
+        self._show()
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        done = self._progress.done
+        titles = {task.id: task.title for task in TASKS}
+        self._list.html = render(
+            "tasks",
+            tasks=TASKS,
+            done=done,
+            next=next((name for name in _IDS if name not in done), None),
+            undo=titles[done[-1]] if done else None,
+            open=True,
+            has_canonical=any(sae.canonical for sae in self._model.state.saes),
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._list

@@ -1,0 +1,6 @@
+"""Foreign result formats become suites here: one module a format, one writer for all of them."""
+
+from ingest.conform import IngestError
+from ingest.writer import write_suite
+
+__all__ = ["IngestError", "write_suite"]

@@ -1,0 +1,84 @@
+"""Make a table what its contract says: names, order and types of columns, order of rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from queries.schema import Table
+
+_ARROW_TYPES = {
+    "INTEGER": pa.int32(),
+    "FLOAT": pa.float32(),
+    "DOUBLE": pa.float64(),
+    "VARCHAR": pa.string(),
+    "BOOLEAN": pa.bool_(),
+}
+
+
+class IngestError(Exception):
+    """Results cannot be turned into a suite; the message is one line that names the place and the mend."""
+
+
+def arrow_type(duckdb_type: str) -> pa.DataType:
+    """Return the Arrow type that DuckDB reads as `duckdb_type`."""
+    if duckdb_type.endswith("[]"):
+        return pa.list_(arrow_type(duckdb_type.removesuffix("[]")))
+    return _ARROW_TYPES[duckdb_type]
+
+
+def conform(data: pa.Table, table: Table) -> pa.Table:
+    """Return `data` as the contract of `table` has it.
+
+    Columns that the contract does not know are left out, absent optional ones are NULL, NaN is NULL.
+
+    Raises
+    ------
+    IngestError
+        Where a required column is missing, values do not fit their type, or a key stands twice.
+    """
+    columns = {}
+    for column in table.columns:
+        if column.name in data.column_names:
+            try:
+                columns[column.name] = _without_nan(data[column.name]).cast(arrow_type(column.type))
+            except pa.ArrowException as error:
+                reason = str(error).splitlines()[0]
+                message = (
+                    f"table {table.name!r}: column {column.name!r} is no {column.type} ({reason}); mend the source"
+                )
+                raise IngestError(message) from error
+        elif column.required:
+            message = f"table {table.name!r}: column {column.name!r} is missing; the mapping must give it"
+            raise IngestError(message)
+        else:
+            columns[column.name] = pa.nulls(data.num_rows, arrow_type(column.type))
+    conformed = pa.table(columns).sort_by([(name, "ascending") for name in table.key])
+    twice = np.setdiff1d(np.arange(len(conformed)), run_starts(conformed, table.key))
+    if twice.size:
+        row = {name: conformed[name][int(twice[0])].as_py() for name in table.key}
+        message = f"table {table.name!r}: {row} stands twice, one row is allowed; mend the source"
+        raise IngestError(message)
+    return conformed
+
+
+def run_starts(data: pa.Table, columns: Iterable[str]) -> np.ndarray:
+    """Return the indices of the rows that differ from the row before in any of `columns`; 0 is one of them."""
+    starts = np.zeros(data.num_rows, dtype=bool)
+    starts[:1] = True
+    for name in columns:
+        differs = pc.not_equal(data[name].slice(1), data[name].slice(0, max(data.num_rows - 1, 0)))
+        starts[1:] |= pc.fill_null(differs, fill_value=True).to_numpy()
+    return np.flatnonzero(starts)
+
+
+def _without_nan(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not pa.types.is_floating(values.type):
+        return values
+    return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)

@@ -1,0 +1,76 @@
+"""How a table lies in its parquet file: row groups, encodings, compression.
+
+Two reads have to be quick: one latent of a per-latent table, and one letter of one SAE's cosines. Both are found by
+the row groups' smallest and largest keys, so a group holds rows of one SAE (cosines: of one letter), and few of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ingest.conform import arrow_type, run_starts
+from queries.schema import SAE_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from queries.schema import Column, Table
+
+_ZSTD_LEVEL = 19
+_ROWS = 2048
+#: Rows that are long lists: token_activations may name the whole vocabulary in one row.
+_ROWS_OF = {"token_activations": 128, "logits": 512}
+
+
+def stored_columns(table: Table) -> tuple[Column, ...]:
+    """Return the columns that a file of `table` holds; partitions have the SAE in the folders' names instead."""
+    return tuple(column for column in table.columns if not (table.partitioned and column.name in SAE_KEY))
+
+
+def open_file(path: Path, table: Table) -> pq.ParquetWriter:
+    """Open `path` for rows of `table`."""
+    columns = stored_columns(table)
+    # Byte-stream-split stays with floats: DuckDB before 2.0 reads no integers written so.
+    encodings = {_leaf(column): encoding for column in columns if (encoding := _encoding(column))}
+    return pq.ParquetWriter(
+        path,
+        pa.schema([(column.name, arrow_type(column.type)) for column in columns]),
+        compression="zstd",
+        compression_level=_ZSTD_LEVEL,
+        column_encoding=encodings,
+        use_dictionary=[_leaf(column) for column in columns if _leaf(column) not in encodings],
+        write_statistics=list(table.key),
+        store_schema=False,
+    )
+
+
+def row_groups(data: pa.Table, table: Table) -> Iterator[pa.Table]:
+    """Cut conformed `data` of one file, which has rows, into its row groups."""
+    if table.partitioned:
+        boundaries, rows = table.key[len(SAE_KEY) : -1], data.num_rows
+    elif table.resident:  # read whole, once: one group compresses best
+        boundaries, rows = (), data.num_rows
+    else:
+        boundaries, rows = tuple(name for name in SAE_KEY if name in table.key), _ROWS_OF.get(table.name, _ROWS)
+    starts = run_starts(data, boundaries).tolist()
+    for start, end in zip(starts, [*starts[1:], data.num_rows], strict=True):
+        for offset in range(start, end, rows):
+            yield data.slice(offset, min(rows, end - offset))
+
+
+def _encoding(column: Column) -> str | None:
+    """Name the encoding of a column that a dictionary would not make small."""
+    if column.type.startswith(("FLOAT", "DOUBLE")):
+        return "BYTE_STREAM_SPLIT"
+    if column.name == "latent" or column.type == "INTEGER[]":
+        return "DELTA_BINARY_PACKED"
+    return None
+
+
+def _leaf(column: Column) -> str:
+    """Return the path of the values of `column` in the parquet schema."""
+    return f"{column.name}.list.element" if column.type.endswith("[]") else column.name

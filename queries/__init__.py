@@ -1,0 +1,7 @@
+"""The only room that knows DuckDB: a locked, read-only store over suites of parquet files, and its questions."""
+
+from queries.catalog import Query, catalog
+from queries.manifest import Manifest, SuiteError
+from queries.store import QueryError, Store
+
+__all__ = ["Manifest", "Query", "QueryError", "Store", "SuiteError", "catalog"]

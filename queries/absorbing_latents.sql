@@ -1,0 +1,20 @@
+-- One row an absorbing latent of one letter on one SAE: most tokens first, then the strongest mean effect.
+-- tokens are those it absorbs, strongest effect first.
+-- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, tau DOUBLE,
+--         cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: latent INTEGER, num_tokens BIGINT, mean_effect DOUBLE, cosine FLOAT, tokens VARCHAR[],
+--          density FLOAT, num_vocab_tokens INTEGER
+SELECT absorbing.*, latents.density, latents.num_vocab_tokens
+FROM (
+    SELECT top_latent AS latent, count(*) AS num_tokens, avg(top_effect) AS mean_effect,
+        any_value(top_cosine) AS cosine, list(token ORDER BY top_effect, token) AS tokens
+    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter AND absorbed
+    GROUP BY top_latent
+) AS absorbing
+LEFT JOIN (
+    SELECT latent, density, num_vocab_tokens
+    FROM latents
+    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+) AS latents USING (latent)
+ORDER BY num_tokens DESC, mean_effect, latent

@@ -1,0 +1,83 @@
+"""The questions that can be asked: every ``.sql`` file of this folder, with its contract.
+
+A file opens with a comment that says what a row is, then lists parameters and columns::
+
+    -- One row a letter of the alphabet.
+    -- params: suite VARCHAR, layer INTEGER
+    -- columns: letter VARCHAR, num_tested BIGINT
+    SELECT ...
+
+Parameters carry the same names as the fields of the explorer's state and the keys of its URL.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+_FIELD = re.compile(r"(\w+) ([A-Z]+(?:\[\])?)")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One question: its SQL and what it promises.
+
+    Attributes
+    ----------
+    name : str
+        Stem of the file.
+    doc : str
+        What a row is.
+    params, columns : dict of str to str
+        Names and DuckDB types, in order.
+    sql : str
+        The statement, with ``$name`` for each parameter.
+    """
+
+    name: str
+    doc: str
+    params: dict[str, str]
+    columns: dict[str, str]
+    sql: str
+
+
+def parse_query(name: str, text: str) -> Query:
+    """Read the header and the statement of one ``.sql`` file."""
+    comment, sql = [], []
+    for line in text.splitlines():
+        (comment if line.startswith("--") and not sql else sql).append(line)
+    header: dict[str, str] = {"doc": ""}
+    field = "doc"
+    for line in comment:
+        content = line.removeprefix("--").strip()
+        label = re.match(r"(params|columns):\s*(.*)", content)
+        if label:
+            field, content = label.groups()
+            header[field] = ""
+        header[field] = f"{header[field]} {content}".strip()
+    return Query(
+        name=name,
+        doc=header["doc"],
+        params=dict(_FIELD.findall(header.get("params", ""))),
+        columns=dict(_FIELD.findall(header.get("columns", ""))),
+        sql="\n".join(sql).strip().rstrip(";"),
+    )
+
+
+@cache
+def catalog() -> dict[str, Query]:
+    """Return all queries by name."""
+    found = sorted((file for file in files(__package__).iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
+    return {
+        (name := file.name.removesuffix(".sql")): parse_query(name, file.read_text(encoding="utf-8")) for file in found
+    }
+
+
+@cache
+def derived_views() -> tuple[str, ...]:
+    """Return the statements of ``views/*.sql``, in the order of their numbered names."""
+    folder = files(__package__) / "views"
+    found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
+    return tuple(file.read_text(encoding="utf-8") for file in found)

@@ -1,0 +1,7 @@
+-- One row a letter: the latent's cosine with that letter's probe.
+-- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, latent INTEGER
+-- columns: letter VARCHAR, cosine FLOAT
+SELECT letter, cosine
+FROM cosines
+WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND latent = $latent
+ORDER BY letter

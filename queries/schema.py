@@ -1,0 +1,309 @@
+"""The contracts of a suite's tables: what a row is, which columns it has, which of them must be there.
+
+One declaration serves everything that needs it: the store builds its views and checks the files from it, the
+importers write by it, and ``data/SCHEMA.md`` is rendered from it (a test keeps the two equal).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+#: The columns that name one SAE within a suite.
+SAE_KEY = ("layer", "width", "l0")
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a suite's table.
+
+    Attributes
+    ----------
+    name, type : str
+        Name and DuckDB type; files may hold any type that casts to it.
+    doc : str
+        Meaning and unit, one sentence.
+    required : bool
+        Whether a file without it is rejected; an absent optional column reads as NULL.
+    """
+
+    name: str
+    type: str
+    doc: str
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of a suite: a parquet file, or a folder of them where `partitioned`.
+
+    Attributes
+    ----------
+    name : str
+        Table name and the stem of its file.
+    grain : str
+        What one row is.
+    key : tuple of str
+        The columns that name a row; files are sorted by them.
+    columns : tuple of Column
+    required : bool
+        Whether a suite without the table is rejected.
+    resident : bool
+        Whether the store copies it into memory when it opens (small and asked for by every view).
+    partitioned : bool
+        Whether it lies in one file an SAE, ``<name>/layer=L/width=W/l0=S/<name>.parquet``.
+    """
+
+    name: str
+    grain: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    required: bool = False
+    resident: bool = False
+    partitioned: bool = False
+
+    def column(self, name: str) -> Column:
+        """Return the column called `name` (KeyError where there is none)."""
+        return {column.name: column for column in self.columns}[name]
+
+
+_SAE = (
+    Column("layer", "INTEGER", "Block whose residual stream the SAE reads, counted from 0."),
+    Column("width", "INTEGER", "Nominal width as published (16000 for 16,384 latents)."),
+    Column("l0", "INTEGER", "Mean number of active latents a token, rounded; with layer and width it names the SAE."),
+)
+_LETTER = Column("letter", "VARCHAR", "Lower-case first letter, a-z: the concept.")
+_LATENT = Column("latent", "INTEGER", "Row of the SAE's decoder, counted from 0.")
+
+
+def _optional(name: str, type_: str, doc: str) -> Column:
+    return Column(name, type_, doc, required=False)
+
+
+_LETTERS_TABLE = Table(
+    "letters",
+    "one SAE and one letter",
+    (*SAE_KEY, "letter"),
+    (
+        *_SAE,
+        _LETTER,
+        Column("split_latents", "INTEGER[]", "Latents that share the letter at the suite's tau, the main latent first."),
+        _optional("num_probe_true_positives", "INTEGER", "Test tokens of the letter that the linear probe gets right."),
+        _optional("num_true_positives", "INTEGER", "Of these, found by the k-sparse probe on the split latents."),
+        _optional("num_split_silent", "INTEGER", "Of the probe's true positives, those on which every split latent is silent."),
+        _optional("num_candidates", "INTEGER", "Of the silent ones, those that the k-sparse probe misses."),
+        _optional("num_tested", "INTEGER", "Candidates that were ablated; their rows are in tested_tokens."),
+        _optional("sample_portion", "DOUBLE", "num_tested / num_candidates; 1 where nothing had to be sampled."),
+        _optional("probe_f1", "DOUBLE", "F1 of the linear probe on the test split."),
+        _optional("probe_precision", "DOUBLE", "Precision of the linear probe on the test split."),
+        _optional("probe_recall", "DOUBLE", "Recall of the linear probe on the test split."),
+        _optional("probe_auc", "DOUBLE", "Area under the ROC curve of the linear probe."),
+    ),
+    required=True,
+    resident=True,
+)
+
+_K_SPARSE = Table(
+    "k_sparse",
+    "one SAE, one letter and one k of the k-sparse probe",
+    (*SAE_KEY, "letter", "k"),
+    (
+        *_SAE,
+        _LETTER,
+        Column("k", "INTEGER", "Number of latents the probe may use: 1-15, 20, 50."),
+        _optional("latent", "INTEGER", "The k-th latent in rank order, the one that this k adds."),
+        Column("f1", "DOUBLE", "F1 on the test split."),
+        _optional("precision", "DOUBLE", "Precision on the test split."),
+        _optional("recall", "DOUBLE", "Recall on the test split."),
+        _optional("auc", "DOUBLE", "Area under the ROC curve on the test split."),
+    ),
+    resident=True,
+)
+
+_ENCODER_TOP = Table(
+    "encoder_top",
+    "one SAE, one letter and one of the latents whose encoder direction is closest to the probe",
+    (*SAE_KEY, "letter", "rank"),
+    (
+        *_SAE,
+        _LETTER,
+        Column("rank", "INTEGER", "0 for the latent with the highest encoder cosine, 1 for the next."),
+        _optional("latent", "INTEGER", "The latent."),
+        _optional("encoder_cosine", "DOUBLE", "Cosine of its encoder column with the probe."),
+        _optional("cosine", "DOUBLE", "Cosine of its decoder row with the probe."),
+        Column("precision", "DOUBLE", "Precision of 'the latent fires at all' on the test split."),
+        Column("recall", "DOUBLE", "Recall of 'the latent fires at all' on the test split."),
+        _optional("f1", "DOUBLE", "F1 of 'the latent fires at all' on the test split."),
+        _optional("auc", "DOUBLE", "Area under the ROC curve of its activation."),
+    ),
+    resident=True,
+)
+
+_TESTED_TOKENS = Table(
+    "tested_tokens",
+    "one SAE and one candidate token whose active latents were ablated",
+    (*SAE_KEY, "letter", "token"),
+    (
+        *_SAE,
+        _LETTER,
+        Column("token", "VARCHAR", "The token as the tokenizer has it, leading space included."),
+        _optional("token_id", "INTEGER", "Its number in the model's vocabulary."),
+        _optional("prompt_id", "INTEGER", "The prompt it was shown in (prompts)."),
+        _optional("split_activations", "FLOAT[]", "Activation of each split latent; all below 1e-8."),
+        _optional("split_cosines", "FLOAT[]", "Cosine of each split latent with the probe."),
+        Column("top_latent", "INTEGER", "The active latent with the most negative ablation effect."),
+        _optional("top_effect", "FLOAT", "Its effect in logits (integrated gradients); negative: removing it hurts."),
+        _optional("top_cosine", "FLOAT", "Cosine of its decoder row with the probe."),
+        _optional("second_latent", "INTEGER", "The runner-up."),
+        _optional("second_effect", "FLOAT", "Its effect in logits; 0 where no other latent has a negative effect."),
+        _optional("second_cosine", "FLOAT", "Cosine of its decoder row with the probe."),
+        _optional("latents", "INTEGER[]", "Up to ten active latents with the largest effects, most negative first."),
+        _optional("effects", "FLOAT[]", "Their effects in logits."),
+        _optional("activations", "FLOAT[]", "Their activations."),
+        _optional("cosines", "FLOAT[]", "Cosines of their decoder rows with the probe."),
+        _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
+        _optional("true_effect_second", "FLOAT", "The same for the runner-up."),
+        _optional("spelling_metric", "FLOAT", "Logit of the right letter minus the mean of the other 25, unmodified prompt."),
+        _optional("model_letter", "VARCHAR", "The letter that the model itself answers."),
+        _optional("model_correct", "BOOLEAN", "Whether that answer is right."),
+        _optional("probe_logit", "FLOAT", "Score of the linear probe; positive predicts the letter."),
+        _optional("num_active_latents", "INTEGER", "Latents active on the token."),
+        Column("is_absorption", "BOOLEAN", "The verdict as it was published with the suite's own thresholds."),
+    ),
+    resident=True,
+)
+
+_TOKENS = Table(
+    "tokens",
+    "one alphabetic token of the model's vocabulary",
+    ("token_id",),
+    (
+        Column("token_id", "INTEGER", "Its number in the model's vocabulary (or in this file)."),
+        Column("token", "VARCHAR", "The token as the tokenizer has it, leading space included."),
+        _LETTER,
+        _optional("is_test", "BOOLEAN", "Whether it is in the test split, on which every figure is measured."),
+        _optional("model_letter", "VARCHAR", "The letter that the model itself answers (test tokens)."),
+        _optional("model_metric", "FLOAT", "Spelling metric of the unmodified model, logits (test tokens)."),
+    ),
+    resident=True,
+)
+
+_LATENTS = Table(
+    "latents",
+    "one latent of one SAE",
+    (*SAE_KEY, "latent"),
+    (
+        *_SAE,
+        _LATENT,
+        _optional("density", "FLOAT", "Share of text tokens on which it fires."),
+        _optional("max_activation", "FLOAT", "Largest activation on text."),
+        _optional("mean_activation", "FLOAT", "Mean activation on text where it fires."),
+        _optional("num_vocab_tokens", "INTEGER", "Alphabetic tokens of the vocabulary on which it fires."),
+        _optional("num_test_tokens", "INTEGER", "Of these, in the test split."),
+        _optional("max_activation_vocab", "FLOAT", "Largest activation on the vocabulary."),
+        _optional("encoder_decoder_cosine", "FLOAT", "Cosine of its encoder column with its decoder row."),
+        _optional("top_letter", "VARCHAR", "Letter whose probe has the highest cosine with its decoder row."),
+        _optional("top_letter_cosine", "FLOAT", "That cosine."),
+    ),
+)
+
+_CONTEXTS = Table(
+    "contexts",
+    "one text window in which a latent fires strongly",
+    (*SAE_KEY, "latent", "rank"),
+    (
+        *_SAE,
+        _LATENT,
+        Column("rank", "INTEGER", "0 for the strongest."),
+        Column("activation", "FLOAT", "Activation on the token that the window was chosen for."),
+        Column("tokens", "VARCHAR[]", "The window's tokens."),
+        Column("activations", "FLOAT[]", "Activation of the latent on each of them."),
+        Column("position", "INTEGER", "Index of the chosen token in the window."),
+        _optional("source", "VARCHAR", "The text it comes from (manifest: corpus)."),
+    ),
+)
+
+_LOGITS = Table(
+    "logits",
+    "one latent's effect on the output vocabulary",
+    (*SAE_KEY, "latent"),
+    (
+        *_SAE,
+        _LATENT,
+        Column("raised_tokens", "VARCHAR[]", "Output tokens that the decoder row raises most."),
+        Column("raised_logits", "FLOAT[]", "By how much; only order and relative size mean something."),
+        Column("lowered_tokens", "VARCHAR[]", "Output tokens that it lowers most."),
+        Column("lowered_logits", "FLOAT[]", "By how much, negative."),
+    ),
+)
+
+_HISTOGRAMS = Table(
+    "histograms",
+    "one latent's activations on text",
+    (*SAE_KEY, "latent"),
+    (
+        *_SAE,
+        _LATENT,
+        Column("low", "FLOAT", "Left edge of the first bin, activation."),
+        Column("high", "FLOAT", "Right edge of the last bin, activation."),
+        Column("counts", "INTEGER[]", "Text tokens in each of the equal bins; silent tokens are not counted."),
+    ),
+)
+
+_TOKEN_ACTIVATIONS = Table(
+    "token_activations",
+    "one latent's activations on the vocabulary",
+    (*SAE_KEY, "latent"),
+    (
+        *_SAE,
+        _LATENT,
+        Column("token_ids", "INTEGER[]", "Tokens (tokens.token_id) on which it fires, strongest first."),
+        Column("activations", "FLOAT[]", "Its activation on each of them."),
+    ),
+)
+
+_DASHBOARDS = Table(
+    "dashboards",
+    "one latent's imported HTML page",
+    (*SAE_KEY, "latent"),
+    (*_SAE, _LATENT, Column("path", "VARCHAR", "The page, relative to the suite's folder.")),
+)
+
+_PROMPTS = Table(
+    "prompts",
+    "one prompt in which words were shown to the model",
+    ("prompt_id",),
+    (
+        Column("prompt_id", "INTEGER", "Number of the prompt."),
+        Column("template", "VARCHAR", "Its text; {token} marks the place of the word."),
+        _optional("test_accuracy", "FLOAT", "Share of its test words that the model spells rightly."),
+    ),
+)
+
+_COSINES = Table(
+    "cosines",
+    "one SAE, one letter and one latent",
+    (*SAE_KEY, "letter", "latent"),
+    (*_SAE, _LETTER, _LATENT, Column("cosine", "FLOAT", "Cosine of the decoder row with the letter's probe.")),
+    partitioned=True,
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        _LETTERS_TABLE,
+        _K_SPARSE,
+        _ENCODER_TOP,
+        _TESTED_TOKENS,
+        _TOKENS,
+        _LATENTS,
+        _CONTEXTS,
+        _LOGITS,
+        _HISTOGRAMS,
+        _TOKEN_ACTIVATIONS,
+        _DASHBOARDS,
+        _PROMPTS,
+        _COSINES,
+    )
+}

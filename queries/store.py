@@ -1,0 +1,261 @@
+"""The store: every suite that was opened, read-only, locked, and safe to ask from many threads."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+from cachetools import LRUCache
+
+from queries.catalog import Query, catalog, derived_views
+from queries.manifest import SuiteError
+from queries.schema import SAE_KEY, TABLES, Table
+from queries.suite import Suite, read_suite
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: Bytes of results kept for all sessions together.
+CACHE_BYTES = 256 * 2**20
+#: Rows that one question may return: one SAE's latents many times over.
+ROW_CAP = 2_000_000
+_TIMEOUT_SECONDS = 30.0
+_MEMORY_LIMIT = "2GB"
+
+
+class QueryError(Exception):
+    """A question could not be answered; the message is fit for the page."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    frame: pd.DataFrame
+    size: int
+
+
+class Store:
+    """Answers the questions of `queries.catalog` about one or several suites.
+
+    Parameters
+    ----------
+    *paths : Path or str
+        Folders of suites.
+    timeout : float
+        Seconds after which a question is given up.
+
+    Attributes
+    ----------
+    suites : dict of str to Suite
+        The opened suites by name, in the order given.
+
+    Raises
+    ------
+    SuiteError
+        Where a suite cannot be opened; one line that names file and mend.
+    """
+
+    def __init__(self, *paths: Path | str, timeout: float = _TIMEOUT_SECONDS) -> None:
+        if not paths:
+            message = "no suite given; name the folder of at least one suite"
+            raise SuiteError(message)
+        self.suites: dict[str, Suite] = {}
+        for path in paths:
+            suite = read_suite(Path(path))
+            if suite.name in self.suites:
+                message = f"{suite.root}: a suite called {suite.name!r} is open already; give one of them another name"
+                raise SuiteError(message)
+            self.suites[suite.name] = suite
+        self._timeout = timeout
+        self._cache: LRUCache[tuple[Any, ...], _Result] = LRUCache(CACHE_BYTES, getsizeof=lambda r: r.size)
+        self._cache_lock = threading.Lock()
+        self._connection = self._open()
+
+    def _open(self) -> duckdb.DuckDBPyConnection:
+        """Connect, lock the files down to the suites' folders, build tables and views, lock the settings."""
+        connection = duckdb.connect(
+            config={
+                "memory_limit": _MEMORY_LIMIT,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+                "preserve_insertion_order": True,
+            },
+        )
+        try:
+            folders = ", ".join(_quote(str(suite.root)) for suite in self.suites.values())
+            connection.execute(f"SET allowed_directories = [{folders}]")
+            connection.execute("SET enable_external_access = false")
+            self._create_saes(connection)
+            for table in TABLES.values():
+                kind = "TABLE" if table.resident else "VIEW"
+                parts = [_select(table, suite) for suite in self.suites.values()]
+                connection.execute(f"CREATE {kind} {table.name} AS {' UNION ALL '.join(parts)}")
+            for statement in derived_views():
+                connection.execute(statement)
+            connection.execute("SET lock_configuration = true")
+        except duckdb.Error as error:
+            connection.close()
+            message = f"the suites cannot be opened: {str(error).splitlines()[0]}"
+            raise SuiteError(message) from error
+        return connection
+
+    def _create_saes(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the table of all SAEs from the manifests."""
+        connection.execute(
+            "CREATE TABLE saes (suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER,"
+            " l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR, canonical BOOLEAN, neuronpedia_model VARCHAR,"
+            " neuronpedia_source VARCHAR, cosines BOOLEAN, variance_explained DOUBLE, loss_recovered DOUBLE,"
+            " dead_fraction DOUBLE, tokens_seen BIGINT)",
+        )
+        rows = [
+            (
+                *(suite.name, sae.layer, sae.width, sae.l0, sae.n_latents, sae.l0_measured, sae.hook),
+                *(sae.architecture, sae.neuronpedia is not None),
+                *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
+                *(sae.cosines, sae.variance_explained, sae.loss_recovered, sae.dead_fraction, sae.tokens_seen),
+            )
+            for suite in self.suites.values()
+            for sae in suite.manifest.saes
+        ]
+        if rows:
+            connection.executemany(f"INSERT INTO saes VALUES ({', '.join('?' * len(rows[0]))})", rows)
+
+    def fetch(self, name: str, /, **params: Any) -> pd.DataFrame:  # noqa: ANN401 - values of every DuckDB type
+        """Answer the question `name`.
+
+        Parameters
+        ----------
+        name : str
+            Name of a query of the catalogue.
+        **params
+            A value for each of its parameters.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The query's columns. The frame is the caller's own; the arrays below it are shared and read-only.
+
+        Raises
+        ------
+        QueryError
+            Where the question takes too long, returns too much, or a file cannot be read any more.
+        """
+        query = catalog()[name]
+        if params.keys() != query.params.keys():
+            message = f"{name} takes {', '.join(query.params) or 'no parameters'}, not {', '.join(params)}"
+            raise TypeError(message)
+        key = (name, *(_hashable(params[param]) for param in query.params))
+        with self._cache_lock:
+            cached = self._cache.get(key)
+        if cached is None:
+            frame = self._run(query, params)
+            cached = _Result(frame, int(frame.memory_usage(deep=True).sum()) + 1)
+            if cached.size <= CACHE_BYTES:
+                with self._cache_lock:
+                    self._cache[key] = cached
+        return cached.frame.copy(deep=False)
+
+    def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
+        cursor = self._connection.cursor()
+        timer = threading.Timer(self._timeout, cursor.interrupt)
+        timer.start()
+        try:
+            frame = cursor.execute(f"SELECT * FROM ({query.sql}) LIMIT {ROW_CAP + 1}", params).df()
+        except duckdb.InterruptException as error:
+            message = f"The question {query.name!r} took longer than {self._timeout:g} s and was given up."
+            raise QueryError(message) from error
+        except duckdb.Error as error:
+            message = f"The question {query.name!r} failed: {str(error).splitlines()[0]}"
+            raise QueryError(message) from error
+        finally:
+            timer.cancel()
+            cursor.close()
+        if len(frame) > ROW_CAP:
+            message = f"The question {query.name!r} returns more than {ROW_CAP:,} rows; narrow it."
+            raise QueryError(message)
+        return _read_only(frame)
+
+    def read_page(self, suite: str, path: str) -> str:
+        """Return the text of an imported HTML page.
+
+        Parameters
+        ----------
+        suite : str
+            Name of an open suite.
+        path : str
+            The page's path in the suite's folder, as the table `dashboards` has it.
+
+        Raises
+        ------
+        QueryError
+            Where the file is missing, or lies outside the suite's folder.
+        """
+        root = self.suites[suite].root
+        file = (root / path).resolve()
+        if not file.is_relative_to(root):
+            message = f"{path}: lies outside the suite's folder and is not shown; import the suite again"
+            raise QueryError(message)
+        try:
+            return file.read_text(encoding="utf-8", errors="replace")
+        except OSError as error:
+            message = f"{path}: the page is listed but cannot be read ({error.strerror}); restore it or import again"
+            raise QueryError(message) from error
+
+    def close(self) -> None:
+        """Release the database; the store cannot be asked any more."""
+        with self._cache_lock:
+            self._cache.clear()
+        self._connection.close()
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _quote(text: str) -> str:
+    """Write `text` as an SQL string: the one place where a value becomes part of a statement."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _select(table: Table, suite: Suite) -> str:
+    """Write the SELECT that reads `table` of one suite with the contract's columns and types."""
+    files = [str(file) for file in suite.files(table)]
+    present = suite.columns.get(table.name, set())
+    columns = ", ".join(
+        f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
+        for column in table.columns
+    )
+    select = f"SELECT {_quote(suite.name)} AS suite, {columns}"
+    if not files:
+        return f"{select} WHERE false"
+    listed = ", ".join(_quote(file) for file in files)
+    partitions = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
+    hive = f", hive_partitioning = true, hive_types = {{{partitions}}}" if table.partitioned else ""
+    return f"{select} FROM read_parquet([{listed}]{hive})"
+
+
+def _hashable(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _read_only(frame: pd.DataFrame) -> pd.DataFrame:
+    """Make every array of a frame that several sessions will share unwritable, lists inside cells included."""
+    for name in frame.columns:
+        values = frame[name].to_numpy(copy=False)
+        values.flags.writeable = False
+        if values.dtype == object:
+            for cell in values:
+                if isinstance(cell, np.ndarray):
+                    cell.flags.writeable = False
+    return frame

@@ -1,0 +1,39 @@
+-- One row: what is known of one letter on one SAE. The main latent is the one that k-sparse probing with k = 1 picks;
+-- main_true_positives is derived from its recall, the probe's counts and recall.
+-- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, tau DOUBLE,
+--         cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
+--          probe_precision DOUBLE, probe_recall DOUBLE, probe_f1 DOUBLE,
+--          split_latents INTEGER[], stored_split BOOLEAN,
+--          num_probe_true_positives INTEGER, num_true_positives INTEGER, num_split_silent INTEGER,
+--          num_candidates INTEGER, num_tested BIGINT, sample_portion DOUBLE, num_absorbed BIGINT,
+--          num_absorbing_latents BIGINT, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE
+SELECT rates.split_latents[1] AS main_latent,
+    main.precision AS main_precision,
+    main.recall AS main_recall,
+    main.f1 AS main_f1,
+    rates.probe_precision,
+    rates.probe_recall,
+    rates.probe_f1,
+    rates.split_latents,
+    rates.split_latents = letters.split_latents AS stored_split,
+    rates.num_probe_true_positives,
+    rates.num_true_positives,
+    rates.num_split_silent,
+    rates.num_candidates,
+    CAST(coalesce(rates.num_tested, rates.num_rows) AS BIGINT) AS num_tested,
+    rates.sample_portion,
+    rates.num_absorbed,
+    rates.num_absorbing_latents,
+    rates.absorption_rate,
+    rates.absorption_interval.low AS rate_low,
+    rates.absorption_interval.high AS rate_high
+FROM (
+    SELECT *
+    FROM rates($tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter
+) AS rates
+JOIN letters USING (suite, layer, width, l0, letter)
+LEFT JOIN k_sparse AS main
+    ON main.suite = rates.suite AND main.layer = rates.layer AND main.width = rates.width AND main.l0 = rates.l0
+    AND main.letter = rates.letter AND main.k = 1

@@ -1,0 +1,24 @@
+-- One row an SAE and a letter: the split latents at threshold `tau`.
+-- Latents are accepted in rank order while each step lifts F1 by more than tau; the first that does not ends the list
+-- (k up to 15). Where a suite stores no ranked latents, its own list stands.
+CREATE MACRO splits(tau) AS TABLE
+WITH steps AS (
+    SELECT suite, layer, width, l0, letter, k, latent,
+        bool_and(k = 1 OR f1 > previous_f1 + tau) OVER (PARTITION BY suite, layer, width, l0, letter ORDER BY k)
+            AS accepted
+    FROM (
+        SELECT *, lag(f1) OVER (PARTITION BY suite, layer, width, l0, letter ORDER BY k) AS previous_f1
+        FROM k_sparse
+        WHERE k <= 15
+    )
+),
+derived AS (
+    SELECT suite, layer, width, l0, letter, list(latent ORDER BY k) AS split_latents
+    FROM steps
+    WHERE accepted AND latent IS NOT NULL
+    GROUP BY ALL
+)
+SELECT letters.suite, letters.layer, letters.width, letters.l0, letters.letter,
+    coalesce(derived.split_latents, letters.split_latents) AS split_latents
+FROM letters
+LEFT JOIN derived USING (suite, layer, width, l0, letter);

@@ -1,0 +1,387 @@
+"""What the browser tests stand on: the real server, a Chromium, pages that mind their console, and figures.
+
+Plots are met in data coordinates: `tap` asks the Bokeh figure of that name where a data point lies on the screen
+and clicks there with a real mouse. Nothing sleeps; every wait names the state that it waits for.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route
+
+ROOT = Path(__file__).parents[1]
+
+START_SECONDS = 90
+STOP_SECONDS = 15
+WAIT_SECONDS = 60
+
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM_ARGS = (
+    "--headless=new",
+    "--no-sandbox",  # CI runs as root, where the sandbox cannot
+    "--disable-gpu",
+    # The rest keeps the browser from calling home: tests have no network.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+)
+
+
+# -- The server --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Server:
+    """A running `panel serve dashboard.py`.
+
+    Attributes
+    ----------
+    url : str
+        Its root, as in ``http://localhost:40001``.
+    log : Path
+        What the process printed.
+    process : subprocess.Popen
+    """
+
+    url: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def output(self) -> str:
+        """Everything that the server printed until now."""
+        return self.log.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self) -> None:
+        """End the process, by force where it does not follow."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py") -> Server:
+    """Run ``panel serve`` from the checkout's root on a free port, and wait until it answers.
+
+    Parameters
+    ----------
+    log : Path
+        File that takes what the process prints.
+    *suites : Path or str
+        Suites to serve instead of the embedded one.
+    app : Path or str
+        The script to serve.
+
+    Raises
+    ------
+    RuntimeError
+        If the server ends or does not answer in time; the message holds its output.
+    """
+    port = _free_port()
+    command = [sys.executable, "-m", "panel", "serve", str(app), "--port", str(port)]
+    if suites:
+        command += ["--args", *map(str, suites)]
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
+    server = Server(f"http://localhost:{port}", log, process)
+    page = f"{server.url}/{Path(app).stem}"
+    deadline = monotonic() + START_SECONDS
+    while monotonic() < deadline:
+        if _answers(page):
+            return server
+        try:
+            # The pause between two looks ends at once if the server does.
+            process.wait(0.1)
+        except subprocess.TimeoutExpired:
+            continue
+        break
+    server.stop()
+    message = f"{' '.join(command)} did not answer at {page}, exit code {process.returncode}:\n{server.output}"
+    raise RuntimeError(message)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(url, timeout=START_SECONDS).close()
+    except urllib.error.HTTPError as error:
+        # An error page is an answer too: the test that meets it tells more.
+        error.close()
+    except OSError:
+        return False
+    return True
+
+
+# -- Pages -------------------------------------------------------------------------------------------------------
+
+
+def find_chromium() -> str:
+    """Path of the installed Chromium or Chrome.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none; the message says how to get one.
+    """
+    for name in CHROMIUM_NAMES:
+        if path := shutil.which(name):
+            return path
+    message = f"no browser on PATH ({', '.join(CHROMIUM_NAMES)}); .ci/install-browser installs one"
+    raise FileNotFoundError(message)
+
+
+@dataclass
+class PageOpener:
+    """Opens pages of one test, keeps its errors and cuts it off from the network.
+
+    Attributes
+    ----------
+    external : list of str
+        Addresses on other hosts that pages asked for; all were refused.
+    problems : list of str
+        Errors on the console and uncaught exceptions that no ``allow`` pattern covers.
+    """
+
+    browser: Browser
+    base_url: str
+    external: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    _contexts: list[BrowserContext] = field(default_factory=list)
+
+    def __call__(
+        self,
+        path: str = "/dashboard",
+        *,
+        width: int = 1440,
+        height: int = 900,
+        dark: bool = False,
+        context: BrowserContext | None = None,
+        allow: Sequence[str] = (),
+    ) -> Page:
+        """Open a page.
+
+        Parameters
+        ----------
+        path : str
+            Path and query on the test's server; a whole address (another server's, a file's) stands for itself.
+        width, height : int
+            Size of the window.
+        dark : bool
+            Whether the system prefers dark colours.
+        context : BrowserContext, optional
+            The context of another page, to share its cookies and storage; else the page gets its own.
+        allow : sequence of str
+            Patterns of errors that the test expects.
+        """
+        url = urljoin(self.base_url, path)
+        page = (context or self._new_context(urlsplit(url).netloc)).new_page()
+        page.set_default_timeout(WAIT_SECONDS * 1000)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.on("console", lambda message: self._on_console(message, allow))
+        page.on("pageerror", lambda error: self._report(f"uncaught: {error}", allow))
+        page.goto(url)
+        return page
+
+    def close(self) -> None:
+        """Close all pages that were opened, with their storage."""
+        for context in self._contexts:
+            context.close()
+
+    def _new_context(self, netloc: str) -> BrowserContext:
+        context = self.browser.new_context()
+        self._contexts.append(context)
+
+        def guard(route: Route) -> None:
+            if urlsplit(route.request.url).netloc in ("", netloc):
+                route.continue_()
+            else:
+                self.external.append(route.request.url)
+                route.abort()
+
+        context.route("**/*", guard)
+        return context
+
+    def _on_console(self, message: ConsoleMessage, allow: Sequence[str]) -> None:
+        # The browser also reports each refused request as an error, at the address that was asked for.
+        if message.type == "error" and message.location["url"] not in self.external:
+            self._report(message.text, allow)
+
+    def _report(self, problem: str, allow: Sequence[str]) -> None:
+        if not any(re.search(pattern, problem) for pattern in allow):
+            self.problems.append(problem)
+
+
+def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
+    """Wait until a JavaScript function answers true.
+
+    Parameters
+    ----------
+    page : Page
+    predicate : str
+        A function's source, as in ``"letter => document.title.includes(letter)"``.
+    arg : object
+        Its argument.
+    """
+    page.wait_for_function(predicate, arg=arg)
+
+
+# -- Figures -----------------------------------------------------------------------------------------------------
+
+# Bokeh.index finds views at any depth, through the shadow roots in which Panel nests them. A name may be held by
+# more than one figure (one on a hidden tab, say): the visible one is meant.
+_FIND = """
+const isFigure = (view) => view.frame != null && view.model.x_range != null;
+const shown = (view) => view.el.isConnected && view.el.getClientRects().length > 0;
+const figures = () => window.Bokeh?.index ? [...Bokeh.index.query(isFigure)] : [];
+const find = (name) => {
+  const named = figures().filter((view) => view.model.name === name);
+  return named.find(shown) ?? named[0];
+};
+const box = (view) => {
+  // Bokeh measures the frame from the layer that takes its mouse events.
+  const {left, top} = view.canvas_view.events_el.getBoundingClientRect();
+  const {x, y, width, height} = view.frame.bbox;
+  return {left: left + x, top: top + y, width, height};
+};
+"""
+
+# Painted, and at rest: Playwright asks once an animation frame, and the figure lies where it lay when last asked.
+_PAINTED = f"""(name) => {{
+  {_FIND}
+  const view = find(name);
+  if (view == null || !shown(view) || !view.has_finished() || !(view.frame.bbox.width > 0)) return false;
+  const place = JSON.stringify(box(view));
+  const rests = view.test_place === place;
+  view.test_place = place;
+  return rests;
+}}"""
+
+_DESCRIBE = f"""(name) => {{
+  {_FIND}
+  const view = find(name);
+  if (view == null) return {{names: figures().map((view) => view.model.name)}};
+  const {{x_range, y_range}} = view.model;
+  return {{
+    x_range: [x_range.start, x_range.end],
+    y_range: [y_range.start, y_range.end],
+    x_factors: x_range.factors ?? [],
+    y_factors: y_range.factors ?? [],
+    frame: box(view),
+  }};
+}}"""
+
+_AIM = f"""([name, x, y]) => {{
+  {_FIND}
+  const view = find(name);
+  view.el.scrollIntoView({{block: "center", behavior: "instant"}});
+  // Bokeh takes two taps within 300 ms for a double tap, wherever they fall: each of ours is a tap of its own.
+  view.canvas_view.ui_event_bus.ui_gestures.tap_timestamp = -Infinity;
+  const {{left, top}} = view.canvas_view.events_el.getBoundingClientRect();
+  const sx = view.frame.x_scale.compute(x);
+  const sy = view.frame.y_scale.compute(y);
+  const point = [left + sx, top + sy];
+  let hit = document.elementFromPoint(...point);
+  while (hit?.shadowRoot?.elementFromPoint(...point)) hit = hit.shadowRoot.elementFromPoint(...point);
+  return {{
+    point,
+    inside: view.frame.bbox.contains(sx, sy),
+    cover: hit === view.canvas_view.events_el ? null : hit?.outerHTML.slice(0, 200) ?? "the window's edge",
+  }};
+}}"""
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure as it stands on the page.
+
+    Attributes
+    ----------
+    x_range, y_range : tuple of float
+        Start and end; of a categorical axis, its synthetic coordinates.
+    x_factors, y_factors : tuple of str
+        The categories of a categorical axis, else empty.
+    left, top, width, height : float
+        The frame (the area between the axes) in pixels of the viewport.
+    """
+
+    x_range: tuple[float, float]
+    y_range: tuple[float, float]
+    x_factors: tuple[str, ...]
+    y_factors: tuple[str, ...]
+    left: float
+    top: float
+    width: float
+    height: float
+
+
+def figure(page: Page, name: str) -> Figure:
+    """Ranges and place of the figure of that Bokeh name.
+
+    Raises
+    ------
+    LookupError
+        If the page has none; the message lists the names that it has.
+    """
+    found = page.evaluate(_DESCRIBE, name)
+    if "frame" not in found:
+        message = f"no figure {name!r} on the page, which has {found['names']}"
+        raise LookupError(message)
+    return Figure(
+        x_range=tuple(found["x_range"]),
+        y_range=tuple(found["y_range"]),
+        x_factors=tuple(found["x_factors"]),
+        y_factors=tuple(found["y_factors"]),
+        **found["frame"],
+    )
+
+
+def wait_figure(page: Page, name: str) -> Figure:
+    """Wait until the figure of that name is painted and at rest, and return it."""
+    wait_for(page, _PAINTED, name)
+    return figure(page, name)
+
+
+def tap(page: Page, name: str, x: float | str, y: float | str) -> None:
+    """Click a figure at data coordinates, scrolled into view; a category stands for its middle.
+
+    Raises
+    ------
+    ValueError
+        If the point lies outside the ranges that the figure shows, off the screen or under something else.
+    """
+    seen = wait_figure(page, name)
+    page.evaluate(_AIM, [name, x, y])
+    wait_for(page, _PAINTED, name)
+    target = page.evaluate(_AIM, [name, x, y])
+    if not target["inside"]:
+        message = f"({x}, {y}) lies outside {name!r}, which shows x {seen.x_range} and y {seen.y_range}"
+        raise ValueError(message)
+    if target["cover"]:
+        message = f"({x}, {y}) of {name!r} is hidden by {target['cover']}"
+        raise ValueError(message)
+    page.mouse.click(*target["point"])

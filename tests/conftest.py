@@ -1,0 +1,86 @@
+"""Fixtures that all tests share; the browser's are described in `tests/browser.py`."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from tests.browser import CHROMIUM_ARGS, PageOpener, Server, find_chromium, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Browser
+
+#: Characters of a server's output that a failure shows.
+LOG_TAIL = 8000
+
+SERVERS = pytest.StashKey[dict[tuple[str, ...], Server]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SERVERS] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Browser tests go last: fast failures show first, and once Playwright's synchronous interface has started, its
+    # event loop counts as running in this thread, so that no other test could run one.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.failed:
+        for server in item.config.stash[SERVERS].values():
+            report.sections.append((f"panel serve at {server.url}", server.output[-LOG_TAIL:]))
+    return report
+
+
+@pytest.fixture(scope="session")
+def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Start the real dashboard on the given suites, once for each set of them: ``serve(path, ...)``."""
+    servers = request.config.stash[SERVERS]
+    logs = tmp_path_factory.mktemp("servers")
+
+    with ExitStack() as stack:
+
+        def start(*suites: Path | str) -> Server:
+            key = tuple(map(str, suites))
+            if key not in servers:
+                servers[key] = start_server(logs / f"{len(servers)}.log", *suites)
+                stack.callback(servers[key].stop)
+            return servers[key]
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def server(serve: Callable[..., Server]) -> Server:
+    """The real dashboard on the embedded suite."""
+    return serve()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """The installed Chromium, headless."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(server: Server, chromium: Browser) -> Iterator[PageOpener]:
+    """Open pages that no other test has touched; see `PageOpener`.
+
+    The test fails if a page reports an error that it did not allow.
+    """
+    opener = PageOpener(chromium, server.url)
+    yield opener
+    opener.close()
+    assert not opener.problems, "errors in the browser:\n" + "\n".join(opener.problems)

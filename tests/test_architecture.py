@@ -1,0 +1,119 @@
+"""The house keeps its rooms: imports go one way (docs/architecture.md), SQL stays in queries/."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ROOMS = ("queries", "ingest", "measure", "explorer")
+
+#: From the ground up: what stands on a floor may use its own floor and those below.
+FLOORS = (
+    ("queries",),
+    ("explorer.model",),
+    ("explorer.views", "explorer.latents"),
+    ("explorer.pages",),
+    ("explorer.app",),
+    ("dashboard",),
+)
+
+#: The rooms that use the state and the plots, and are not known to them.
+ABOVE_STATE = tuple(room for floor in FLOORS[1:] for room in floor)
+
+#: What a room must not import, itself.
+BANNED = {
+    "queries": ("explorer", "ingest", "panel", "holoviews", "bokeh"),
+    "ingest": ("explorer", "panel", "holoviews", "bokeh"),
+    "explorer": ("duckdb",),
+    "dashboard": ("duckdb",),
+    "explorer.state": ("panel", "holoviews", "bokeh", "explorer.plots", *ABOVE_STATE),
+    "explorer.plots": ("panel", *ABOVE_STATE),
+}
+
+
+def _within(module: str, package: str) -> bool:
+    return module == package or module.startswith(f"{package}.")
+
+
+@cache
+def _modules() -> dict[str, Path]:
+    """Return the project's modules by dotted name."""
+    files = [file for room in ROOMS for file in (ROOT / room).rglob("*.py")]
+    files += [ROOT / "dashboard.py"] if (ROOT / "dashboard.py").exists() else []
+    return {".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+@cache
+def _imports(module: str) -> frozenset[str]:
+    """Return every module that `module` imports, at any depth of its code and for types alone too."""
+    path = _modules()[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, *([base] if base else [])])
+            # `from package import name` means the module of that name where there is one, else the package itself.
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            found |= {name if name in _modules() else base for name in names}
+    return frozenset(found)
+
+
+@cache
+def _reaches(module: str) -> frozenset[str]:
+    """Return the project's modules that `module` imports, by whatever way round."""
+    seen: set[str] = set()
+    ahead = [module]
+    while ahead:
+        new = {name for name in _imports(ahead.pop()) if name in _modules()} - seen
+        seen |= new
+        ahead += new
+    return frozenset(seen)
+
+
+def _floor(module: str) -> int | None:
+    return next((n for n, rooms in enumerate(FLOORS) if any(_within(module, room) for room in rooms)), None)
+
+
+@pytest.mark.parametrize("room", BANNED)
+def test_room_does_without(room: str) -> None:
+    offences = [
+        f"{module} imports {name}"
+        for module in _modules()
+        if _within(module, room)
+        for name in _imports(module)
+        if any(_within(name, ban) for ban in BANNED[room])
+    ]
+    assert not offences
+
+
+def test_no_import_goes_upwards() -> None:
+    offences = [
+        f"{module} reaches {name}"
+        for module in _modules()
+        for name in _reaches(module)
+        if (here := _floor(module)) is not None and (there := _floor(name)) is not None and there > here
+    ]
+    assert not offences
+
+
+def test_sql_is_written_in_queries_only() -> None:
+    select = re.compile(r"\bSELECT\b[^;]*\bFROM\b")
+    offences = [
+        name for name, path in _modules().items() if _within(name, "explorer") and select.search(path.read_text())
+    ]
+    assert not offences
+
+
+def test_dashboard_is_short() -> None:
+    dashboard = _modules().get("dashboard")
+    assert dashboard is None or len(dashboard.read_text().splitlines()) <= 40

@@ -1,0 +1,172 @@
+"""The committed suite keeps its contracts; the tiny suite, which other tests trust, is held to the same."""
+
+# ruff: noqa: S608 - the only values in statements are paths of suites
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from queries.manifest import Manifest, read_manifest
+from queries.schema import LETTERS, SAE_KEY, TABLES, Table
+from tests.tiny_sae import LETTERS as TINY_LETTERS
+from tests.tiny_suite import write_tiny_suite
+
+EMBEDDED = Path(__file__).parents[1] / "data" / "smollm2-135m"
+MAX_BYTES = 60_000_000
+
+
+@dataclass(frozen=True)
+class Opened:
+    root: Path
+    manifest: Manifest
+    letters: str
+
+    def files(self, table: Table) -> list[Path]:
+        return sorted((self.root / table.name if table.partitioned else self.root).rglob(f"{table.name}.parquet"))
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """Run `sql`, in which {table} stands for a table's file."""
+        names = {name: f"'{self.root / name}.parquet'" for name in TABLES}
+        with duckdb.connect() as connection:
+            return connection.execute(sql.format(**names)).fetchall()
+
+
+@pytest.fixture(scope="module", params=["embedded", "tiny"])
+def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
+    if request.param == "embedded":
+        return Opened(EMBEDDED, read_manifest(EMBEDDED), LETTERS)
+    root = write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", neuronpedia=True, dashboards=True)
+    return Opened(root, read_manifest(root), "".join(TINY_LETTERS))
+
+
+def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
+    assert {path.stem for path in suite.root.rglob("*.parquet")} == set(suite.manifest.tables)
+    for name, entry in suite.manifest.tables.items():
+        table = TABLES[name]
+        assert entry.columns == {column.name: column.type for column in table.columns}
+        in_file = {column: type_ for column, type_ in entry.columns.items() if column not in _in_path(table)}
+        key = ", ".join(column for column in table.key if column in in_file)
+        rows = 0
+        with duckdb.connect() as connection:
+            for file in suite.files(table):
+                read = f"read_parquet('{file}', hive_partitioning = false, file_row_number = true)"
+                described = connection.execute(f"DESCRIBE FROM {read}").fetchall()
+                assert [column[:2] for column in described[:-1]] == list(in_file.items()), file
+                number, ascending = connection.execute(
+                    "SELECT count(*), count(*) FILTER (key > before)"
+                    f" FROM (SELECT row({key}) AS key, lag(key) OVER (ORDER BY file_row_number) AS before FROM {read})"
+                ).fetchall()[0]
+                assert ascending == number - 1, f"{file}: not sorted, or a key stands twice"
+                rows += number
+        assert rows == entry.rows, name
+
+
+def _in_path(table: Table) -> tuple[str, ...]:
+    return SAE_KEY if table.partitioned else ()
+
+
+def test_every_letter_of_every_sae_has_its_row(suite: Opened) -> None:
+    rows = suite.ask("SELECT layer, width, l0, string_agg(letter, '') FROM (FROM {letters} ORDER BY ALL) GROUP BY ALL")
+    assert sorted(rows) == sorted((*sae.key, suite.letters) for sae in suite.manifest.saes)
+
+
+def test_split_latents_follow_from_the_f1_curve(suite: Opened) -> None:
+    tau = suite.manifest.method.tau
+    curves = suite.ask(
+        "SELECT any_value(split_latents), list(latent ORDER BY k), list(f1 ORDER BY k), list(k ORDER BY k)"
+        " FROM {letters} JOIN {k_sparse} USING (layer, width, l0, letter)"
+        " WHERE k <= 15 GROUP BY layer, width, l0, letter"
+    )
+    assert len(curves) == len(suite.manifest.saes) * len(suite.letters)
+    for split, ranked, f1, k in curves:
+        assert k == list(range(1, 16))
+        number = 1
+        while number < len(f1) and f1[number] > f1[number - 1] + tau:
+            number += 1
+        assert split == ranked[:number]
+    assert {len(split) for split, *_ in curves} > {1, 2}
+
+
+def test_verdicts_follow_from_the_stored_scores(suite: Opened) -> None:
+    method = suite.manifest.method
+    rows = suite.ask(
+        "SELECT is_absorption, top_effect, coalesce(second_effect, 0), top_cosine, list_max(split_activations)"
+        " FROM {tested_tokens}"
+    )
+    verdict, top, second, cosine, split = (np.array(column) for column in zip(*rows, strict=True))
+    conditions = (top <= 0, np.abs(top) - np.abs(second) >= method.effect_margin, cosine >= method.cosine_threshold)
+    assert (split < 1e-8).all()
+    np.testing.assert_array_equal(verdict, np.logical_and.reduce(conditions))
+    # The suite holds tokens that each condition alone turns down, or the check above would say little.
+    assert verdict.any()
+    assert all((~verdict & ~condition).any() for condition in conditions[1:])
+
+
+def test_tested_tokens_are_those_that_letters_count(suite: Opened) -> None:
+    rows = suite.ask(
+        "SELECT layer, width, l0, letter, num_tested, count(tested.token), sample_portion, num_candidates,"
+        "   num_split_silent, num_probe_true_positives - num_true_positives,"
+        "   bool_and(tested.token IS NULL OR coalesce(tokens.is_test, false))"
+        " FROM {letters} AS letters LEFT JOIN {tested_tokens} AS tested USING (layer, width, l0, letter)"
+        " LEFT JOIN {tokens} AS tokens ON tokens.token_id = tested.token_id AND tokens.token = tested.token"
+        " GROUP BY ALL"
+    )
+    assert len(rows) == suite.manifest.tables["letters"].rows
+    for *_, num_tested, stored, portion, candidates, silent, missed, all_test in rows:
+        assert num_tested == stored == candidates * portion
+        assert candidates <= min(silent, missed)
+        assert all_test
+
+
+def test_cosines_have_a_row_group_for_every_letter(suite: Opened) -> None:
+    for sae in suite.manifest.saes:
+        assert sae.cosines
+        layer, width, l0 = sae.key
+        file = pq.ParquetFile(
+            suite.root / "cosines" / f"layer={layer}" / f"width={width}" / f"l0={l0}" / "cosines.parquet"
+        )
+        assert file.num_row_groups == len(suite.letters)
+        for place, letter in enumerate(suite.letters):
+            group = file.metadata.row_group(place)
+            statistics = group.column(0).statistics
+            assert (statistics.min, statistics.max, group.num_rows) == (letter, letter, sae.n_latents)
+    assert suite.manifest.tables["cosines"].rows == len(suite.letters) * sum(s.n_latents for s in suite.manifest.saes)
+
+
+def test_scores_of_tested_tokens_agree_with_the_cosines(suite: Opened) -> None:
+    cosines = f"read_parquet('{suite.root}/cosines/**/*.parquet', hive_partitioning = true)"
+    compared, largest = suite.ask(
+        "SELECT count(*), max(abs(tested.top_cosine - cosines.cosine)) FROM {tested_tokens} AS tested"
+        f" JOIN {cosines} AS cosines ON (cosines.layer, cosines.width, cosines.l0, cosines.letter, cosines.latent)"
+        " = (tested.layer, tested.width, tested.l0, tested.letter, tested.top_latent)"
+    )[0]
+    assert compared == suite.manifest.tables["tested_tokens"].rows
+    assert largest < 1e-5
+
+
+@pytest.mark.parametrize("name", ["contexts", "logits", "histograms", "token_activations", "latents"])
+def test_row_groups_of_large_tables_lie_within_one_sae(suite: Opened, name: str) -> None:
+    metadata = pq.read_metadata(suite.root / f"{name}.parquet")
+    for place in range(metadata.num_row_groups):
+        group = metadata.row_group(place)
+        for column in range(len(SAE_KEY)):
+            statistics = group.column(column).statistics
+            assert statistics.min == statistics.max
+
+
+def test_embedded_suite_may_be_passed_on() -> None:
+    manifest = read_manifest(EMBEDDED)
+    assert sum(path.stat().st_size for path in EMBEDDED.rglob("*") if path.is_file()) <= MAX_BYTES
+    shipped = {record["source"] for record in manifest.provenance.corpus if record["contexts_shipped"]}
+    with duckdb.connect() as connection:
+        sources = connection.execute(f"SELECT DISTINCT source FROM '{EMBEDDED}/contexts.parquet'").fetchall()
+    assert {source for (source,) in sources} <= shipped
+    notices = (EMBEDDED / "LICENSES.txt").read_text("utf-8")
+    assert all(source in notices for source in shipped)

@@ -1,0 +1,167 @@
+"""A small generated suite with everything that views and queries must cope with; `tests.tiny_sae` draws its SAEs."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ingest import write_suite
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Neuronpedia, Provenance, Sae
+from tests.tiny_sae import COSINE_THRESHOLD, EFFECT_MARGIN, TAU, VOCABULARY, TinySae
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+    from pathlib import Path
+
+SAES = tuple(product((0, 3), (1000, 4000), (10, 40)))
+NEURONPEDIA = Neuronpedia(model="tiny-model", source="0-tiny-res-1k")
+_EXAMPLES = ("contexts", "logits", "histograms")
+
+_PAGE = """<!DOCTYPE html>
+<html><head><meta charset="utf-8"><title>Latent {latent}</title>
+<style>.grid-container {{ display: flex; }} .grid-column {{ flex: 1; }}</style></head>
+<body><div id="dropdown-container"></div>
+<div class="grid-container">
+<div class="grid-column" id="column-0"><h4>Latent {latent}</h4></div>
+<div class="grid-column" id="column-1">
+<div class="logits-table"><div class="negative"></div><div class="positive"></div></div></div>
+<div class="grid-column" id="column-2"></div>
+</div>
+<script>document.getElementById("column-2").textContent = "drawn by the page's own script";</script>
+</body></html>
+"""
+
+
+def write_tiny_suite(
+    folder: Path,
+    *,
+    name: str = "tiny",
+    seed: int = 0,
+    saes: Sequence[tuple[int, int, int]] = SAES,
+    neuronpedia: bool = False,
+    dashboards: bool = False,
+    cosines: bool = True,
+    examples: bool = True,
+    activations: bool = True,
+    without: Collection[str] = (),
+) -> Path:
+    """Write a suite that is the same for the same arguments.
+
+    Parameters
+    ----------
+    folder : Path
+        Must not exist.
+    name : str
+    seed : int
+        Draws latents and cosines.
+    saes : sequence of (int, int, int)
+        Layer, nominal width and L0; the number of latents is the power of two next to the width.
+    neuronpedia : bool
+        Let the first SAE be hosted (`NEURONPEDIA`).
+    dashboards : bool
+        Let the last SAE have HTML pages for the latents of the letter s.
+    cosines, examples, activations : bool
+        Whether to write the cosines; contexts, logits and histograms; the activations on the vocabulary.
+    without : collection of str
+        Other tables to leave out.
+
+    Returns
+    -------
+    Path
+        `folder`.
+    """
+    records = [
+        Sae(
+            layer=layer,
+            width=width,
+            l0=l0,
+            n_latents=2 ** round(math.log2(width)),
+            l0_measured=l0 + 0.25,
+            hook=f"blocks.{layer}.hook_resid_post",
+            architecture="JumpReLU",
+            variance_explained=0.8,
+            loss_recovered=0.95,
+            dead_fraction=0.01,
+            tokens_seen=1_000_000,
+        )
+        for layer, width, l0 in sorted(saes)
+    ]
+    if neuronpedia:
+        records[0] = records[0].model_copy(update={"neuronpedia": NEURONPEDIA})
+    tiny = [TinySae(record, seed) for record in records]
+    rows_of: dict[str, Callable[[TinySae], Any]] = {
+        "letters": TinySae.letters,
+        "k_sparse": TinySae.k_sparse,
+        "encoder_top": TinySae.encoder_top,
+        "tested_tokens": TinySae.tested_tokens,
+        "latents": TinySae.latents,
+        "contexts": TinySae.contexts,
+        "logits": TinySae.logits,
+        "histograms": TinySae.histograms,
+        "token_activations": TinySae.token_activations,
+        "cosines": TinySae.cosines,
+    }
+    tables: dict[str, Any] = {"tokens": _tokens(), "prompts": _prompts()}
+    tables |= {table: [_as_table(rows(sae)) for sae in tiny] for table, rows in rows_of.items()}
+    pages = tiny[-1].dashboards() if dashboards else []
+    if pages:
+        tables["dashboards"] = pa.Table.from_pylist(pages)
+    left_out = {
+        *without,
+        *(() if cosines else ("cosines",)),
+        *(() if examples else _EXAMPLES),
+        *(() if activations else ("token_activations",)),
+    }
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        name=name,
+        title=name.title(),
+        model=Model(name="tiny-model", licence="CC0-1.0", d_model=64, num_layers=4),
+        method=Method(
+            metric="ig_ablation",
+            tau=TAU,
+            cosine_threshold=COSINE_THRESHOLD,
+            effect_margin=EFFECT_MARGIN,
+            notes=["Made up."],
+        ),
+        saes=records,
+        tables={},
+        provenance=Provenance(
+            made_by="tests", date="2026-01-01", summary="Numbers drawn at random.", limits=["Not real."]
+        ),
+    )
+    write_suite(
+        folder,
+        manifest,
+        {table: pieces for table, pieces in tables.items() if table not in left_out},
+        files=[(page["path"], _PAGE.format(latent=page["latent"]).encode()) for page in pages],
+    )
+    return folder
+
+
+def _as_table(rows: pa.Table | list[dict[str, Any]]) -> pa.Table:
+    return rows if isinstance(rows, pa.Table) else pa.Table.from_pylist(rows)
+
+
+def _tokens() -> pa.Table:
+    return pa.Table.from_pylist(
+        [
+            {
+                "token_id": token.token_id,
+                "token": token.text,
+                "letter": token.letter,
+                "is_test": token.is_test,
+                "model_letter": token.letter if token.is_test else None,
+                "model_metric": 5.0 if token.is_test else None,
+            }
+            for token in VOCABULARY
+        ]
+    )
+
+
+def _prompts() -> pa.Table:
+    templates = [f"{shown} has the first letter: {shown[1].upper()}\n{{token}}" for shown in (" tall", " queen")]
+    return pa.table({"prompt_id": [0, 1], "template": templates, "test_accuracy": [0.75, 0.8]})
