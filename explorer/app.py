@@ -21,7 +21,6 @@ from explorer.views.markup import STATIC, Markup, render, styles
 from explorer.views.notices import Notices
 from explorer.views.selectors import Selectors
 from explorer.views.tasks import Progress, Tasks
-
 from queries import SuiteError
 
 if TYPE_CHECKING:
@@ -48,15 +47,17 @@ class Explorer(pn.viewable.Viewer):
         Set its parameters to move the views.
     model : ExplorerModel
         The answers that the state calls for, as DataFrames.
+    notices : Notices
+        What the reader should know.
     """
 
-    def __init__(self, store: Store, **state: Any) -> None:  # noqa: ANN401
+    def __init__(self, store: Store, **state: Any) -> None:
         super().__init__()
         hv.extension("bokeh")
         self.state = ExplorerState(choices_of(store), **state)
         self.model = ExplorerModel(store, self.state)
-        self._notices = Notices(self.model)
-        self._browser = Browser(self.state, self._notices.refuse)
+        self.notices = Notices(self.model)
+        self._browser = Browser(self.state, self.notices.refuse)
         self._progress = Progress(self.model, (remembered("tasks") or "").split("."))
         opened = remembered("open")
         self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {
@@ -65,7 +66,7 @@ class Explorer(pn.viewable.Viewer):
             "letters": Letters(self.model),
             "tasks": Tasks(self.model, self._progress, self._browser.remember),
             "main": pn.Column(
-                self._notices,
+                self.notices,
                 explore_page(
                     self.model,
                     opened=["absorption"] if opened is None else opened.split("."),
@@ -80,16 +81,13 @@ class Explorer(pn.viewable.Viewer):
         """The explorer without a page around it, as a notebook shows it."""
         parts = self._parts
         side = pn.Column(parts["choose"], parts["letters"], parts["tasks"], width=232, margin=(0, 24, 0, 0))
-        return pn.Column(parts["header"], pn.Row(side, parts["main"], sizing_mode="stretch_width"), sizing_mode="stretch_width")
+        return pn.Column(
+            parts["header"], pn.Row(side, parts["main"], sizing_mode="stretch_width"), sizing_mode="stretch_width"
+        )
 
     def template(self) -> pn.Template:
-        """The explorer as a page of its own."""
+        """Make the explorer a page of its own."""
         return _page({**self._parts, "browser": self._browser})
-
-    def start_from_browser(self) -> None:
-        """Take over what URL and cookies of the browser say."""
-        self.state.dark = remembered("dark") == "1"
-        self._notices.refuse(self.state.from_query(pn.state.location.search if pn.state.location else ""))
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self.layout
@@ -106,10 +104,12 @@ def session(*paths: str) -> pn.Template:
     try:
         store = shared_store(*paths)
     except SuiteError as error:
-        _LOG.error("%s", error)  # noqa: TRY400 - the line says it all; a traceback would bury it
+        _LOG.error("%s", error)
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=str(error)))})
-    explorer = Explorer(store)
-    explorer.start_from_browser()
+    wanted = ExplorerState(choices_of(store))
+    refused = wanted.from_query(pn.state.location.search if pn.state.location else "")
+    explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
+    explorer.notices.refuse(refused)
     return explorer.template()
 
 
@@ -118,7 +118,13 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.
     page = pn.Template((STATIC.parent / "templates" / "page.html").read_text(encoding="utf-8"))
     for name, part in parts.items():
         page.add_panel(name, part)
-    variables = {"parts": list(parts), "font": FONT, "light": css_variables(LIGHT), "dark": css_variables(DARK), "styles": styles()}
+    variables = {
+        "parts": list(parts),
+        "font": FONT,
+        "light": css_variables(LIGHT),
+        "dark": css_variables(DARK),
+        "styles": styles(),
+    }
     for name, value in variables.items():
         page.add_variable(name, value)
     return page

@@ -61,7 +61,9 @@ def _absorbed(summary: dict[str, Any]) -> str:
         said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {latents}"
     if rate is None:
         return said
-    return f"{said}: absorption rate {100 * rate:.1f} % ({100 * summary['rate_low']:.1f}–{100 * summary['rate_high']:.1f})"
+    return (
+        f"{said}: absorption rate {100 * rate:.1f} % ({100 * summary['rate_low']:.1f}–{100 * summary['rate_high']:.1f})"
+    )
 
 
 def _count(number: int, noun: str) -> str:

@@ -47,12 +47,11 @@ QUESTIONS: Mapping[str, Question] = {
 def choices_of(store: Store) -> dict[str, SuiteChoices]:
     """List, by suite, the SAEs that can be chosen and the thresholds the suite was measured with."""
     saes = store.fetch("saes")
-    columns = ["layer", "width", "l0", "n_latents", "canonical"]
     return {
         name: SuiteChoices(
             [
-                SaeId(*(int(value) for value in row[:4]), bool(row[4]))
-                for row in saes.loc[saes["suite"] == name, columns].itertuples(index=False)
+                SaeId(int(sae.layer), int(sae.width), int(sae.l0), int(sae.n_latents), bool(sae.canonical))
+                for sae in saes[saes["suite"] == name].itertuples()
             ],
             Thresholds(
                 suite.manifest.method.tau, suite.manifest.method.cosine_threshold, suite.manifest.method.effect_margin
@@ -101,7 +100,7 @@ class ExplorerModel(param.Parameterized):
         self._refresh()
 
     @property
-    def manifest(self) -> Any:  # noqa: ANN401 - the manifest's type belongs to queries
+    def manifest(self) -> Any:
         """The manifest of the suite shown."""
         return self.store.suites[self.state.suite].manifest
 
@@ -149,21 +148,23 @@ class ExplorerModel(param.Parameterized):
             return None
         return {name: getattr(state, name) for name in catalog()[question.query].params}
 
-    def ask(self, query: str, **params: Any) -> pd.DataFrame | None:  # noqa: ANN401
+    def ask(self, query: str, **params: Any) -> pd.DataFrame | None:
         """Answer a question that a view asks when it is used, such as a word tester's.
 
         Parameters of the query that are not given are the state's. None, and `error` set, where it fails.
         """
         wanted = catalog()[query].params
         try:
-            return self.store.fetch(query, **{name: params.get(name, getattr(self.state, name, None)) for name in wanted})
+            return self.store.fetch(
+                query, **{name: params.get(name, getattr(self.state, name, None)) for name in wanted}
+            )
         except QueryError as failure:
             self.error = str(failure)
             return None
 
 
 def _watched(state: ExplorerState) -> set[str]:
-    """The parameters of the state that any question depends on."""
+    """Name the parameters of the state that any question depends on."""
     names = {name for question in QUESTIONS.values() for name in catalog()[question.query].params}
     return {name for name in names if name in state.param} | {"latent"}
 

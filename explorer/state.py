@@ -59,10 +59,11 @@ def choose_sae(
     left = list(saes)
     for name, wish in (("layer", layer), ("width", width), ("l0", l0)):
         options[name] = list(dict.fromkeys(getattr(sae, name) for sae in left))
+        chosen = wish
         if wish not in options[name]:
             by_default = [sae for sae in left if sae.canonical and name == "l0"] or left
-            wish = getattr(by_default[0], name) if by_default else None
-        left = [sae for sae in left if getattr(sae, name) == wish]
+            chosen = getattr(by_default[0], name) if by_default else None
+        left = [sae for sae in left if getattr(sae, name) == chosen]
     return (left[0] if left else None), options
 
 
@@ -114,7 +115,7 @@ class ExplorerState(param.Parameterized):
     _ALWAYS_IN_URL = frozenset(URL_KEYS[:7])
     _SAE = ("suite", "layer", "width", "l0")
 
-    def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:  # noqa: ANN401
+    def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
         super().__init__()
         self.param.suite.objects = list(choices)
@@ -207,7 +208,7 @@ class ExplorerState(param.Parameterized):
             self.latent = latent
         return refused
 
-    def _read(self, name: str, value: Any) -> Any:  # noqa: ANN401
+    def _read(self, name: str, value: Any) -> Any:
         """Turn `value` into what its parameter takes; ValueError with a sentence where that is impossible."""
         if name not in self.param or name == "name":
             message = f"{_short(name)} is not known here"
@@ -225,14 +226,17 @@ class ExplorerState(param.Parameterized):
             raise ValueError(message)
         return value
 
+    def url_values(self) -> dict[str, Any]:
+        """Return all values that a URL carries, by parameter."""
+        return {name: getattr(self, name) for name in self.URL_KEYS}
+
     def to_query(self) -> str:
         """Write the state as a URL's query, without the question mark."""
         starting = {name: self.param[name].default for name in self.URL_KEYS} | self.thresholds_of_suite._asdict()
-        values = {name: getattr(self, name) for name in self.URL_KEYS}
         return urlencode(
             {
                 name: value
-                for name, value in values.items()
+                for name, value in self.url_values().items()
                 if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name])
             }
         )
@@ -253,7 +257,7 @@ class ExplorerState(param.Parameterized):
         return self.apply(starting | thresholds._asdict() | known)
 
 
-def _number(name: str, value: Any, kind: type[int] | type[float]) -> int | float:  # noqa: ANN401
+def _number(name: str, value: Any, kind: type[int | float]) -> int | float:
     try:
         number = kind(value)
     except (TypeError, ValueError, OverflowError):

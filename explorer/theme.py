@@ -85,9 +85,11 @@ def width_colours(widths: list[int], which: Theme) -> dict[int, str]:
 def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:
     """Make a HoloViews hook that names the Bokeh figure and dresses it in the theme; runs at every redraw."""
 
-    def dress(plot: Any, _element: Any) -> None:  # noqa: ANN401
+    def dress(plot: Any, _element: Any) -> None:
         figure = plot.state
         figure.name = name
+        # Browsers allow some sixteen WebGL contexts a page; a canvas serves lines this short as well.
+        figure.output_backend = "canvas"
         figure.update(
             background_fill_color=None,
             border_fill_color=None,

@@ -45,7 +45,8 @@ class Query:
 
 def parse_query(name: str, text: str) -> Query:
     """Read the header and the statement of one ``.sql`` file."""
-    comment, sql = [], []
+    comment: list[str] = []
+    sql: list[str] = []
     for line in text.splitlines():
         (comment if line.startswith("--") and not sql else sql).append(line)
     header: dict[str, str] = {"doc": ""}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -103,11 +106,10 @@ class Manifest(_Record):
 
     @model_validator(mode="after")
     def _saes_are_distinct(self) -> Manifest:
-        keys = [sae.key for sae in self.saes]
-        for key in keys:
-            if keys.count(key) > 1:
-                message = f"saes: layer, width and L0 {key} stand twice"
-                raise ValueError(message)
+        key, count = Counter(sae.key for sae in self.saes).most_common(1)[0] if self.saes else (None, 0)
+        if count > 1:
+            message = f"saes: layer, width and L0 {key} stand twice"
+            raise ValueError(message)
         return self
 
 

@@ -88,10 +88,12 @@ _LETTERS_TABLE = Table(
     (
         *_SAE,
         _LETTER,
-        Column("split_latents", "INTEGER[]", "Latents that share the letter at the suite's tau, the main latent first."),
+        Column("split_latents", "INTEGER[]", "Latents that share the letter at the suite's tau, main latent first."),
         _optional("num_probe_true_positives", "INTEGER", "Test tokens of the letter that the linear probe gets right."),
         _optional("num_true_positives", "INTEGER", "Of these, found by the k-sparse probe on the split latents."),
-        _optional("num_split_silent", "INTEGER", "Of the probe's true positives, those on which every split latent is silent."),
+        _optional(
+            "num_split_silent", "INTEGER", "Of the probe's true positives, those with every split latent silent."
+        ),
         _optional("num_candidates", "INTEGER", "Of the silent ones, those that the k-sparse probe misses."),
         _optional("num_tested", "INTEGER", "Candidates that were ablated; their rows are in tested_tokens."),
         _optional("sample_portion", "DOUBLE", "num_tested / num_candidates; 1 where nothing had to be sampled."),
@@ -164,7 +166,7 @@ _TESTED_TOKENS = Table(
         _optional("cosines", "FLOAT[]", "Cosines of their decoder rows with the probe."),
         _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
         _optional("true_effect_second", "FLOAT", "The same for the runner-up."),
-        _optional("spelling_metric", "FLOAT", "Logit of the right letter minus the mean of the other 25, unmodified prompt."),
+        _optional("spelling_metric", "FLOAT", "Logit of the right letter minus the mean of the other 25, unmodified."),
         _optional("model_letter", "VARCHAR", "The letter that the model itself answers."),
         _optional("model_correct", "BOOLEAN", "Whether that answer is right."),
         _optional("probe_logit", "FLOAT", "Score of the linear probe; positive predicts the letter."),

@@ -203,7 +203,7 @@ class PageOpener:
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme="dark" if dark else "light")
         page.on("console", lambda message: self._on_console(message, allow))
-        page.on("pageerror", lambda error: self._report(f"uncaught: {error}", allow))
+        page.on("pageerror", lambda error: self._report(f"uncaught: {error.stack or error}", allow))
         page.goto(url)
         return page
 

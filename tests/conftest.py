@@ -83,4 +83,5 @@ def open_page(server: Server, chromium: Browser) -> Iterator[PageOpener]:
     opener = PageOpener(chromium, server.url)
     yield opener
     opener.close()
-    assert not opener.problems, "errors in the browser:\n" + "\n".join(opener.problems)
+    if opener.problems:
+        pytest.fail("\n".join(["errors in the browser:", *opener.problems]), pytrace=False)

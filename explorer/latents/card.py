@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-_FIRST_CONTEXTS = 8
-_BEFORE, _AFTER = 8, 8  # tokens shown around the peak
+_FIRST_CONTEXTS = 20
+_BEFORE, _AFTER = 10, 8  # tokens shown around the peak
 
 
 class LatentCard(pn.viewable.Viewer):
@@ -68,7 +68,9 @@ class LatentCard(pn.viewable.Viewer):
             hidden=known - shown,
             histogram=histogram,
             bars=[] if histogram is None else histogram_bars(histogram),
-            logits=[] if logits is None else [
+            logits=[]
+            if logits is None
+            else [
                 ("Raised", list(zip(logits["raised_tokens"], logits["raised_logits"], strict=True))),
                 ("Lowered", list(zip(logits["lowered_tokens"], logits["lowered_logits"], strict=True))),
             ],
@@ -90,7 +92,7 @@ def shade(context: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        activation, source, acts (one a token) and parts: text, shade in percent of the strongest, whether the peak.
+        activation and source as they are; before, peak and after: lists of text, activation, and shade in percent.
     """
     peak = int(context["position"])
     start, end = max(0, peak - _BEFORE), peak + _AFTER + 1
@@ -98,10 +100,21 @@ def shade(context: dict[str, Any]) -> dict[str, Any]:
     highest = max([*acts, 1e-9])
     parts = [
         # Running text keeps its spaces as they are; line breaks are shown, for each context is one line.
-        (token.replace("\n", visible("\n")), round(70 * act / highest) if act > 0 else 0, start + offset == peak)
-        for offset, (token, act) in enumerate(zip(context["tokens"][start:end], acts, strict=True))
+        {
+            "text": token.replace("\n", visible("\n")),
+            "activation": act,
+            "shade": round(70 * act / highest) if act > 0 else 0,
+        }
+        for token, act in zip(context["tokens"][start:end], acts, strict=True)
     ]
-    return {"activation": context["activation"], "source": context["source"], "acts": acts, "parts": parts}
+    place = peak - start
+    return {
+        "activation": context["activation"],
+        "source": context["source"],
+        "before": parts[:place],
+        "peak": parts[place : place + 1],
+        "after": parts[place + 1 :],
+    }
 
 
 def histogram_bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
@@ -111,7 +124,12 @@ def histogram_bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
     step = (high - low) / max(len(counts), 1)
     top = math.log1p(max([*counts, 1]))
     return [
-        {"count": count, "height": 100 * math.log1p(count) / top, "low": low + step * place, "high": low + step * (place + 1)}
+        {
+            "count": count,
+            "height": 100 * math.log1p(count) / top,
+            "low": low + step * place,
+            "high": low + step * (place + 1),
+        }
         for place, count in enumerate(counts)
     ]
 
@@ -125,11 +143,10 @@ def describe_roles(roles: pd.DataFrame, cosines: pd.DataFrame | None) -> list[di
         if role["split_rank"] == 1:
             parts.append("main latent")
         elif role["split_rank"] > 1:
-            parts.append(f"split latent at k = {role['split_rank']:.0f}")
+            parts.append(f"split latent at k = {role['split_rank']}")
         if role["num_absorbed"] > 0:
-            parts.append(f"absorbs {role['num_absorbed']:.0f} token{'' if role['num_absorbed'] == 1 else 's'}")
-        if role["encoder_rank"] == 0:
+            parts.append(f"absorbs {role['num_absorbed']} token{'' if role['num_absorbed'] == 1 else 's'}")
+        if role["is_encoder_top"]:
             parts.append("highest encoder cosine")
-        if parts:
-            described.append({"letter": role["letter"], "said": ", ".join(parts), "cosine": by_letter.get(role["letter"])})
+        described.append({"letter": role["letter"], "said": ", ".join(parts), "cosine": by_letter.get(role["letter"])})
     return described

@@ -58,9 +58,7 @@ class OriginalPage(pn.viewable.Viewer):
                 document = _RESTYLE + model.store.read_page(model.state.suite, model.latent_dashboard["path"])
             except QueryError as failure:
                 error = str(failure)
-        self._page.html = render(
-            "original", open=self._open, document=document, error=error, latent=model.state.latent
-        )
+        self._page.html = render("original", open=self._open, document=document, error=error, latent=model.state.latent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._page

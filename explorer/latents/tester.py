@@ -32,7 +32,9 @@ class WordTester(pn.viewable.Viewer):
         self._typed = ""
         self._words: list[str] = []
         self._missing: list[str] = []
-        self._tester = Markup("tester", on={"pack": self._test_pack, "test": self._test_typed, "reshuffle": self._reshuffle})
+        self._tester = Markup(
+            "tester", on={"pack": self._test_pack, "test": self._test_typed, "reshuffle": self._reshuffle}
+        )
         model.param.watch(self._show, ["summary", "latent_facts", "absorbing_latents"])
         model.state.param.watch(self._show, "seed")
         model.state.param.watch(self._forget, "latent")
@@ -60,8 +62,13 @@ class WordTester(pn.viewable.Viewer):
                 packs.append(("absorbed-here", "Absorbed by this latent", here))
             packs.append(("absorbed", f"All absorbed in {letter}", absorbed["token"].tolist()))
         return [
-            {"id": name, "title": title, "words": words, "text": ", ".join(words),
-             "preview": " ".join(visible(word) for word in words[:_PREVIEW])}
+            {
+                "id": name,
+                "title": title,
+                "words": words,
+                "text": ", ".join(words),
+                "preview": " ".join(visible(word) for word in words[:_PREVIEW]),
+            }
             for name, title, words in packs
         ]
 
@@ -120,10 +127,13 @@ class WordTester(pn.viewable.Viewer):
         highest = frame["activation"].max()
         highest_main = frame["main_activation"].max()
         return [
-            row | {
+            row
+            | {
                 "share": _share(row["activation"], highest),
                 "main_share": _share(row["main_activation"], highest_main),
-                "note": "main latent silent" if row["main_activation"] == 0 and row["letter"] == self._model.state.letter else "",
+                "note": "main latent silent"
+                if row["main_activation"] == 0 and row["letter"] == self._model.state.letter
+                else "",
             }
             for row in frame.to_dict("records")
         ]
@@ -133,7 +143,7 @@ class WordTester(pn.viewable.Viewer):
         latent = self._model.state.latent
         if not results:
             return ""
-        if all(row["activation"] != row["activation"] for row in results):  # noqa: PLR0124 - NaN: nothing stored
+        if all(row["activation"] != row["activation"] for row in results):
             return f"The suite stores no activations of latent {latent} on the vocabulary, so it cannot be tested here."
         fires = sum(row["activation"] > 0 for row in results)
         said = f"Latent {latent} fires on {fires} of {len(results)} words"

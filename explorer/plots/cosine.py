@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
@@ -12,7 +12,7 @@ from holoviews.operation.downsample import downsample1d
 from explorer.theme import Theme, figure_hook
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 #: Every cosine plot shows at least this range, so that letters and SAEs can be compared by eye.
 Y_RANGE = (-0.3, 0.7)
@@ -91,9 +91,7 @@ def cosine_plot(
     y = hv.Dimension("cosine", label="cosine with the probe", range=y_range(cosines))
     span = (-0.01 * len(data), 1.01 * len(data)) if len(data) else (0.0, 1.0)
     curve = hv.Curve(data[["x", "cosine", "latent"]], x, [y, "latent"])
-    line = downsample1d(
-        curve, dynamic=False, algorithm="minmax-lttb", width=LINE_POINTS, x_range=x_range or span
-    )
+    line = downsample1d(curve, dynamic=False, algorithm="minmax-lttb", width=LINE_POINTS, x_range=x_range or span)
     places = data.set_index("latent")
     split_points = _marks(places, split)
     absorbing_points = _marks(places, [latent for latent in absorbing if latent not in set(split)])
@@ -102,10 +100,20 @@ def cosine_plot(
         line.opts(color=theme.other, line_width=1, tools=["hover"], hover_tooltips=_TOOLTIPS, hover_mode="mouse")
         * hv.HLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
         * hv.Points(split_points, [x, y], "latent").opts(
-            marker="diamond", size=13, color=theme.split, line_color=theme.paper, tools=["hover"], hover_tooltips=_TOOLTIPS
+            marker="diamond",
+            size=13,
+            color=theme.split,
+            line_color=theme.paper,
+            tools=["hover"],
+            hover_tooltips=_TOOLTIPS,
         )
         * hv.Points(absorbing_points, [x, y], "latent").opts(
-            marker="circle", size=9, color=theme.absorbing, line_color=theme.paper, tools=["hover"], hover_tooltips=_TOOLTIPS
+            marker="circle",
+            size=9,
+            color=theme.absorbing,
+            line_color=theme.paper,
+            tools=["hover"],
+            hover_tooltips=_TOOLTIPS,
         )
         * hv.Points(ring, [x, y], "latent").opts(
             marker="circle", size=20, fill_color=None, line_color=theme.ink, line_width=2
@@ -229,10 +237,10 @@ def cosine_distribution(
     )
 
 
-def _fit_x(span: tuple[float, float]):
+def _fit_x(span: tuple[float, float]) -> Callable[[Any, Any], None]:
     """Make a hook that shows all latents anew when their number changes, and otherwise leaves the zoom alone."""
 
-    def fit(plot, _element) -> None:
+    def fit(plot: Any, _element: Any) -> None:
         x_range = plot.state.x_range
         if (x_range.reset_start, x_range.reset_end) != span:
             x_range.update(start=span[0], end=span[1], reset_start=span[0], reset_end=span[1])

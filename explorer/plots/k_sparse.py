@@ -93,7 +93,7 @@ def _label_bars(bars: pd.DataFrame, theme: Theme) -> Callable[[Any, Any], None]:
         for place, bar in enumerate(bars.itertuples(), start=1)
     }
 
-    def label(plot: Any, _element: Any) -> None:  # noqa: ANN401
+    def label(plot: Any, _element: Any) -> None:
         axis = plot.state.xaxis[0]
         axis.update(
             ticker=FixedTicker(ticks=list(labels)), major_label_overrides=labels, major_label_text_color=theme.ink

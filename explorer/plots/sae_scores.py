@@ -55,7 +55,11 @@ def sae_scores_plot(
     x, y, colour = PANELS[panel]
     data = _points(scores, theme)
     dimensions = ([hv.Dimension(x, label=_LABELS[x]), hv.Dimension(y, label=_LABELS[y])],)
-    extra = [name for name in ("layer", "width", "l0", "precision", "recall", "root_l0", "colour", "marker") if name not in (x, y)]
+    extra = [
+        name
+        for name in ("layer", "width", "l0", "precision", "recall", "root_l0", "colour", "marker")
+        if name not in (x, y)
+    ]
     keys = list(zip(data["layer"], data["width"], data["l0"], strict=True))
     ring = data[[key == current for key in keys]] if keys else data
     roots = np.sqrt(data["l0"].to_numpy(float))
@@ -64,7 +68,7 @@ def sae_scores_plot(
         "cmap": list(theme.widths),
         "clim": (float(roots.min()), float(roots.max()) + 1e-9) if len(roots) else (0.0, 1.0),
         "colorbar": True,
-        "colorbar_opts": {"width": 8, "title": "L0", "background_fill_color": None},
+        "colorbar_opts": {"width": 8, "background_fill_color": None},
     }
     points = hv.Points(data, *dimensions, extra).opts(
         size=9,
@@ -74,7 +78,9 @@ def sae_scores_plot(
         hover_tooltips=_TOOLTIPS,
         **(by_l0 if colour == "l0" else {"color": "colour"}),
     )
-    marked = hv.Points(ring, *dimensions, extra).opts(marker="circle", size=18, fill_color=None, line_color=theme.ink, line_width=2)
+    marked = hv.Points(ring, *dimensions, extra).opts(
+        marker="circle", size=18, fill_color=None, line_color=theme.ink, line_width=2
+    )
     return (points * marked).opts(
         hv.opts.Overlay(
             hooks=[figure_hook(panel, theme), _label_colour_bar(data["l0"], theme)],
@@ -93,7 +99,9 @@ def sae_scores_plot(
 def _points(scores: pd.DataFrame | None, theme: Theme) -> pd.DataFrame:
     if scores is None or scores.empty:
         names = ("layer", "width", "l0", "precision", "recall", "root_l0", "colour", "marker")
-        return pd.DataFrame({name: pd.Series([], dtype="object" if name in names[-2:] else "float64") for name in names})
+        return pd.DataFrame(
+            {name: pd.Series([], dtype="object" if name in names[-2:] else "float64") for name in names}
+        )
     widths = sorted(scores["width"].unique())
     colours = width_colours(widths, theme)
     return scores.assign(
@@ -109,12 +117,13 @@ def _label_colour_bar(l0: pd.Series, theme: Theme) -> Callable[[Any, Any], None]
     places = np.linspace(roots.min(), roots.max(), _NUM_TICKS) if len(roots) else np.array([])
     labels = {float(np.sqrt(value)): f"{value:.0f}" for value in np.unique(np.round(places**2))}
 
-    def label(plot: Any, _element: Any) -> None:  # noqa: ANN401
+    def label(plot: Any, _element: Any) -> None:
         for bar in plot.state.select(ColorBar):
             bar.update(
                 ticker=FixedTicker(ticks=list(labels)),
                 major_label_overrides=labels,
                 major_label_text_color=theme.muted,
+                title="L0",
                 title_text_color=theme.muted,
                 title_text_font_style="normal",
                 major_tick_line_color=None,

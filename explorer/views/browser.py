@@ -9,8 +9,6 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
-
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
-import pandas as pd
 import panel as pn
 
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place, y_range
@@ -13,6 +12,7 @@ from explorer.theme import theme
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
+    import pandas as pd
     import param
 
     from explorer.model import ExplorerModel
@@ -70,8 +70,10 @@ class CosineView(pn.viewable.Viewer):
         if wanted == self._shown:
             return
         self._shown = wanted
-        content = self._explain() if wanted == "empty" else pn.pane.HoloViews(
-            self._draw(wanted), sizing_mode="stretch_width", height=360, margin=0
+        content = (
+            self._explain()
+            if wanted == "empty"
+            else pn.pane.HoloViews(self._draw(wanted), sizing_mode="stretch_width", height=360, margin=0)
         )
         self._plot[:] = [content]
 
@@ -95,14 +97,12 @@ class CosineView(pn.viewable.Viewer):
         if view == "distribution":
             plot = hv.DynamicMap(self._distribution, streams=streams)
             brush: Any = hv.streams.BoundsX(source=plot, boundsx=None)
-            brush.add_subscriber(lambda boundsx: self._brush(boundsx))
+            brush.add_subscriber(self._brush)
         else:
-            plot = hv.DynamicMap(
-                lambda x_range, **_: self._line(view, x_range), streams=[*streams, self._zoom]
-            )
+            plot = hv.DynamicMap(lambda x_range, **_: self._line(view, x_range), streams=[*streams, self._zoom])
             self._zoom.source = plot
             brush = hv.streams.BoundsY(source=plot, boundsy=None)
-            brush.add_subscriber(lambda boundsy: self._brush(boundsy))
+            brush.add_subscriber(self._brush)
         tap = hv.streams.Tap(source=plot, x=None, y=None)
         tap.add_subscriber(lambda x, y: self._tap(view, x, y))
         return plot
@@ -151,9 +151,9 @@ class CosineView(pn.viewable.Viewer):
                 self._model.state.latent = latent
                 self._model.act = "tap-cosine"
 
-    def _brush(self, bounds: tuple[float, float] | None) -> None:
+    def _brush(self, **brushed: tuple[float, float] | None) -> None:
         with pn.io.hold():
-            self._model.state.cosine_range = bounds
+            self._model.state.cosine_range = next(iter(brushed.values()))
 
     def _switch(self, view: str) -> None:
         self._model.state.apply({"cosine_view": view})

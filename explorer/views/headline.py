@@ -44,10 +44,14 @@ class Headline(pn.viewable.Viewer):
             sentence=headline(summary, state.letter),
             changed=state.differs_from_paper,
         )
-        scores = [
-            (title, term, summary[f"main_{term}"], summary[f"probe_{term}"])
-            for title, term in (("Precision", "precision"), ("Recall", "recall"), ("F1", "f1"))
-        ] if summary else []
+        scores = (
+            [
+                (title, term, summary[f"main_{term}"], summary[f"probe_{term}"])
+                for title, term in (("Precision", "precision"), ("Recall", "recall"), ("F1", "f1"))
+            ]
+            if summary
+            else []
+        )
         self._figures.html = render("figures", summary=summary, scores=scores, letter=state.letter, sae=state.sae)
 
     def __panel__(self) -> pn.viewable.Viewable:

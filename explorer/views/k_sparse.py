@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class TauSlider(pn.widgets.FloatSlider):
     """The slider of tau; its Bokeh model carries the parameter's name."""
 
-    def _get_properties(self, doc: Any) -> dict[str, Any]:  # noqa: ANN401
+    def _get_properties(self, doc: Any) -> dict[str, Any]:
         return super()._get_properties(doc) | {"name": "tau"}
 
 
@@ -40,8 +40,15 @@ class KSparseView(pn.viewable.Viewer):
         self._head = Markup("section", on={"score": self._switch})
         self._twin = Markup("twins")
         self._tau = TauSlider.from_param(
-            state.param.tau, label="tau, the rise of F1 that a further split latent must bring",
-            start=0.0, end=0.2, step=0.005, format="0.000", max_width=420, sizing_mode="stretch_width", margin=(0, 0, 8, 0),
+            state.param.tau,
+            label="tau, the rise of F1 that a further split latent must bring",
+            start=0.0,
+            end=0.2,
+            step=0.005,
+            format="0.000",
+            max_width=420,
+            sizing_mode="stretch_width",
+            margin=(0, 0, 8, 0),
             stylesheets=[SLIDER_STYLE],
         )
         plot = hv.DynamicMap(
@@ -86,17 +93,37 @@ class KSparseView(pn.viewable.Viewer):
         empty = k_sparse is None or k_sparse.empty
         self._plot.visible = self._tau.visible = not empty
         self._head.html = render(
-            "k_sparse_head", letter=state.letter, scores=SCORES, score=state.k_sparse_score, empty=empty,
-            suite_tau=state.thresholds_of_suite.tau, tau=state.tau,
+            "k_sparse_head",
+            letter=state.letter,
+            scores=SCORES,
+            score=state.k_sparse_score,
+            empty=empty,
+            suite_tau=state.thresholds_of_suite.tau,
+            tau=state.tau,
         )
-        rows = [] if k_sparse is None else [
-            [f"{row.k}", "–" if row.latent != row.latent else f"{row.latent:.0f}", "yes" if row.is_split else "no",  # noqa: PLR0124 - NaN
-             *(number(getattr(row, score)) for score in SCORES)]
-            for row in k_sparse.itertuples()
-        ]
-        self._twin.html = "" if empty else render(
-            "twin", name="k-sparse", summary="The same as a table", rows=rows,
-            columns=["k", "latent", "split", *SCORES.values()],
+        rows = (
+            []
+            if k_sparse is None
+            else [
+                [
+                    f"{row.k}",
+                    "–" if row.latent != row.latent else f"{row.latent:.0f}",
+                    "yes" if row.is_split else "no",
+                    *(number(getattr(row, score)) for score in SCORES),
+                ]
+                for row in k_sparse.itertuples()
+            ]
+        )
+        self._twin.html = (
+            ""
+            if empty
+            else render(
+                "twin",
+                name="k-sparse",
+                summary="The same as a table",
+                rows=rows,
+                columns=["k", "latent", "split", *SCORES.values()],
+            )
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -105,11 +105,11 @@ class Markup(JSComponent):
 
     _bundle: ClassVar[str] = "markup.js"
 
-    def __init__(self, css_name: str, on: Mapping[str, Callable[[Any], None]] | None = None, **params: Any) -> None:  # noqa: ANN401
+    def __init__(self, css_name: str, on: Mapping[str, Callable[[Any], None]] | None = None, **params: Any) -> None:
         self._handlers = dict(on or {})
         super().__init__(css_name=css_name, **{"sizing_mode": "stretch_width", "margin": 0} | params)
 
-    def _get_properties(self, doc: Any) -> dict[str, Any]:  # noqa: ANN401
+    def _get_properties(self, doc: Any) -> dict[str, Any]:
         # The model is found in the browser, by tests and scripts, under the name of what it shows.
         return super()._get_properties(doc) | {"name": self.css_name}
 

@@ -40,8 +40,10 @@ class SaeScoresView(pn.viewable.Viewer):
             hv.streams.Params(model, ["sae_scores"]),
             hv.streams.Params(state, ["layer", "width", "l0", "dark"]),
         ]
-        self._panels = pn.FlexBox(
-            *(self._panel(name, streams) for name in PANELS), sizing_mode="stretch_width", flex_wrap="wrap", gap="16px"
+        self._panels = pn.Row(
+            *(self._panel(name, streams) for name in PANELS),
+            sizing_mode="stretch_width",
+            styles={"flex-wrap": "wrap", "gap": "16px"},
         )
         self._layout = pn.Column(self._head, self._panels, self._twin, sizing_mode="stretch_width")
         model.param.watch(self._show, "sae_scores")
@@ -52,7 +54,9 @@ class SaeScoresView(pn.viewable.Viewer):
         plot = hv.DynamicMap(lambda **_: self._draw(name), streams=streams)
         tap = hv.streams.Tap(source=plot, x=None, y=None)
         tap.add_subscriber(lambda x, y: self._tap(name, x, y))
-        return pn.pane.HoloViews(plot, height=280, margin=0, styles={"flex": "1 1 280px", "min-width": "260px"})
+        return pn.pane.HoloViews(
+            plot, height=280, margin=0, sizing_mode="stretch_width", styles={"flex": "1 1 280px", "min-width": "260px"}
+        )
 
     def _draw(self, name: str) -> hv.Overlay:
         state = self._model.state
@@ -87,15 +91,29 @@ class SaeScoresView(pn.viewable.Viewer):
             choices=_CHOICES,
             choice=state.main_latent_by,
             empty=empty,
-            legend=[(width_label(width), colours[width], _GLYPHS[MARKERS[place % len(MARKERS)]]) for place, width in enumerate(widths)],
+            legend=[
+                (width_label(width), colours[width], _GLYPHS[MARKERS[place % len(MARKERS)]])
+                for place, width in enumerate(widths)
+            ],
         )
-        rows = [] if scores is None else [
-            [row.layer, width_label(row.width), row.l0, number(row.precision), number(row.recall), row.num_letters]
-            for row in scores.itertuples()
-        ]
-        self._twin.html = "" if empty else render(
-            "twin", name="sae-scores", summary="The same as a table", rows=rows,
-            columns=["layer", "width", "L0", "precision", "recall", "letters"],
+        rows = (
+            []
+            if scores is None
+            else [
+                [row.layer, width_label(row.width), row.l0, number(row.precision), number(row.recall), row.num_letters]
+                for row in scores.itertuples()
+            ]
+        )
+        self._twin.html = (
+            ""
+            if empty
+            else render(
+                "twin",
+                name="sae-scores",
+                summary="The same as a table",
+                rows=rows,
+                columns=["layer", "width", "L0", "precision", "recall", "letters"],
+            )
         )
 
     def __panel__(self) -> pn.viewable.Viewable:
