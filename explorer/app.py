@@ -6,7 +6,6 @@ import logging
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import panel as pn
 
 from explorer.model import ExplorerModel, choices_of
@@ -53,7 +52,6 @@ class Explorer(pn.viewable.Viewer):
 
     def __init__(self, store: Store, **state: Any) -> None:
         super().__init__()
-        hv.extension("bokeh")
         self.state = ExplorerState(choices_of(store), **state)
         self.model = ExplorerModel(store, self.state)
         self.notices = Notices(self.model)

@@ -88,6 +88,8 @@ def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:
     def dress(plot: Any, _element: Any) -> None:
         figure = plot.state
         figure.name = name
+        # HoloViews names ranges after dimensions; a name must find one model only.
+        figure.x_range.name, figure.y_range.name = f"{name}-x-range", f"{name}-y-range"
         # Browsers allow some sixteen WebGL contexts a page; a canvas serves lines this short as well.
         figure.output_backend = "canvas"
         figure.update(
