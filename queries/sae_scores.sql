@@ -1,4 +1,4 @@
--- One row an SAE of the suite: precision and recall, means over its letters, of the main latent.
+-- One row an SAE of the suite: precision and recall of the main latent, means over the letters that have both.
 -- main_latent_by 'k_sparse': the latent that k-sparse probing with k = 1 picks, as a calibrated classifier;
 -- 'encoder': the latent with the highest encoder cosine, as a classifier "fires at all".
 -- params: suite VARCHAR, main_latent_by VARCHAR
@@ -13,6 +13,6 @@ FROM (
     FROM encoder_top
     WHERE rank = 0
 )
-WHERE suite = $suite AND main_latent_by = $main_latent_by
+WHERE suite = $suite AND main_latent_by = $main_latent_by AND precision IS NOT NULL AND recall IS NOT NULL
 GROUP BY layer, width, l0
 ORDER BY layer, width, l0

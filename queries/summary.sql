@@ -1,5 +1,4 @@
--- One row: what is known of one letter on one SAE. The main latent is the one that k-sparse probing with k = 1 picks;
--- main_true_positives is derived from its recall, the probe's counts and recall.
+-- One row: what is known of one letter on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,

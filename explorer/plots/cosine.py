@@ -19,6 +19,7 @@ Y_RANGE = (-0.3, 0.7)
 #: Points that the grey line is reduced to; peaks survive (minmax-lttb), and marks are drawn from exact values.
 LINE_POINTS = 2000
 _BINS = 120
+_FLOOR = 0.6  # a logarithmic axis has no zero to stand on
 _EMPTY = pd.DataFrame({"latent": np.array([], int), "cosine": np.array([], float)})
 _TOOLTIPS = [("latent", "@latent"), ("cosine", "@cosine{0.0000}")]
 
@@ -86,12 +87,11 @@ def cosine_plot(
         Curve, HLine, Points (split), Points (absorbing), Points (selected).
     """
     data = place(cosines, view)
-    label = {"index": "latent", "rank": "rank by cosine"}[view]
+    label = {"index": "latent", "rank": "rank by cosine (log)"}[view]
     x = hv.Dimension("x", label=label)
     y = hv.Dimension("cosine", label="cosine with the probe", range=y_range(cosines))
-    span = (-0.01 * len(data), 1.01 * len(data)) if len(data) else (0.0, 1.0)
-    curve = hv.Curve(data[["x", "cosine", "latent"]], x, [y, "latent"])
-    line = downsample1d(curve, dynamic=False, algorithm="minmax-lttb", width=LINE_POINTS, x_range=x_range or span)
+    span = (0.8, 1.2 * max(len(data), 1)) if view == "rank" else (-0.01 * len(data), 1.01 * max(len(data), 1))
+    line = _reduced(hv.Curve(data[["x", "cosine", "latent"]], x, [y, "latent"]), view, x_range or span)
     places = data.set_index("latent")
     split_points = _marks(places, split)
     absorbing_points = _marks(places, [latent for latent in absorbing if latent not in set(split)])
@@ -123,6 +123,7 @@ def cosine_plot(
             hooks=[figure_hook("cosine", theme), _fit_x(span)],
             responsive=True,
             height=360,
+            logx=view == "rank",
             xlim=span,
             ylim=y_range(cosines),
             show_legend=False,
@@ -130,6 +131,16 @@ def cosine_plot(
             default_tools=["pan", "box_zoom", "xwheel_zoom", "reset", "save"],
         )
     )
+
+
+def _reduced(curve: hv.Curve, view: str, x_range: tuple[float, float]) -> hv.Curve:
+    """Reduce the line to about `LINE_POINTS` within `x_range`, its peaks kept."""
+    if view == "index":
+        return downsample1d(curve, dynamic=False, algorithm="minmax-lttb", width=LINE_POINTS, x_range=x_range)
+    # A sorted line has no peaks to lose: places spread evenly over the log axis serve.
+    low, high = max(x_range[0], 1.0), min(x_range[1], float(max(len(curve), 1)))
+    ranks = np.unique(np.geomspace(low, max(low, high), LINE_POINTS).round().astype(int))
+    return curve.iloc[ranks[ranks <= len(curve)] - 1]
 
 
 def _marks(places: pd.DataFrame, latents: Sequence[int]) -> pd.DataFrame:
@@ -191,11 +202,12 @@ def cosine_distribution(
 ) -> hv.Overlay:
     """Draw how many latents have which cosine (log count), split and absorbing latents marked along the axis.
 
-    Parameters and elements are those of `cosine_plot`, with a Histogram in place of the Curve.
+    Parameters and elements are those of `cosine_plot`, with Rectangles in place of the Curve.
     """
     data = _EMPTY if cosines is None else cosines
     low, high = y_range(cosines)
     counts, edges = np.histogram(data["cosine"].dropna(), bins=_BINS, range=(low, high))
+    bars = pd.DataFrame({"cosine": edges[:-1], "floor": _FLOOR, "right": edges[1:], "latents": counts})[counts > 0]
     x = hv.Dimension("cosine", label="cosine with the probe")
     y = hv.Dimension("latents", label="latents (log)")
     top = max(10.0, 2.0 * counts.max()) if len(counts) else 10.0
@@ -207,11 +219,11 @@ def cosine_distribution(
 
     hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS}
     return (
-        hv.Histogram((edges, counts), kdims=[x], vdims=[y]).opts(
-            fill_color=theme.other,
+        hv.Rectangles(bars, ["cosine", "floor", "right", "latents"]).opts(
+            color=theme.other,
             line_color=theme.paper,
             tools=["hover"],
-            hover_tooltips=[("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@latents")],
+            hover_tooltips=[("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")],
         )
         * hv.VLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
         * marks(split).opts(marker="diamond", size=13, color=theme.split, line_color=theme.paper, **hover)
@@ -228,7 +240,9 @@ def cosine_distribution(
             height=360,
             logy=True,
             xlim=(low, high),
-            ylim=(0.6, top),
+            ylim=(_FLOOR, top),
+            xlabel=x.label,
+            ylabel=y.label,
             framewise=True,
             show_legend=False,
             active_tools=[],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
+import numpy as np
 import panel as pn
 
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place, y_range
@@ -144,6 +146,10 @@ class CosineView(pn.viewable.Viewer):
         else:
             data = place(cosines, view)
             low, high = self._zoom.x_range or (data["x"].min(), data["x"].max())
+            if view == "rank":
+                # Near means near on the screen, where ranks lie on a logarithmic axis.
+                data = data.assign(x=np.log10(data["x"]))
+                x, low, high = (math.log10(max(place, 0.1)) for place in (x, low, high))
             bottom, top = y_range(cosines)
             latent = nearest_latent(data, x, y, marked=marked, x_span=high - low, y_span=top - bottom)
         if latent is not None:

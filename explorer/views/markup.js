@@ -35,12 +35,21 @@ export function render({ model, el }) {
     model.send_msg({ action, value })
   }
 
+  // In a strip that scrolls sideways the chosen element stays in sight.
+  function reveal() {
+    for (const strip of box.querySelectorAll("[data-reveal]")) {
+      const chosen = strip.querySelector(strip.dataset.reveal)
+      if (chosen && strip.scrollWidth > strip.clientWidth) strip.scrollLeft = chosen.offsetLeft - strip.clientWidth / 2
+    }
+  }
+
   function show() {
     const focused = key(root.activeElement)
     const typed = focused && root.activeElement.value
     const scrolled = [...box.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, e.scrollTop])
     const opened = new Map([...box.querySelectorAll("details[data-key]")].map((e) => [e.dataset.key, e.open]))
     box.innerHTML = model.html
+    reveal()
     for (const [name, top] of scrolled) {
       const element = box.querySelector(`[data-scroll="${CSS.escape(name)}"]`)
       if (element) element.scrollTop = top
@@ -118,6 +127,7 @@ export function render({ model, el }) {
   })
 
   model.on("html", show)
+  model.on("after_layout", reveal)
   show()
   return box
 }

@@ -1,11 +1,11 @@
 -- One row an SAE and a letter: the split latents at threshold `tau`.
--- Latents are accepted in rank order while each step lifts F1 by more than tau; the first that does not ends the list
--- (k up to 15). Where a suite stores no ranked latents, its own list stands.
+-- Latents are accepted in rank order while each step lifts F1 by more than tau; the first that does not, or whose F1 is
+-- unknown, ends the list (k up to 15). Where a suite stores no ranked latents, its own list stands.
 CREATE MACRO splits(tau) AS TABLE
 WITH steps AS (
     SELECT suite, layer, width, l0, letter, k, latent,
-        bool_and(k = 1 OR f1 > previous_f1 + tau) OVER (PARTITION BY suite, layer, width, l0, letter ORDER BY k)
-            AS accepted
+        bool_and(coalesce(k = 1 OR f1 > previous_f1 + tau, false))
+            OVER (PARTITION BY suite, layer, width, l0, letter ORDER BY k) AS accepted
     FROM (
         SELECT *, lag(f1) OVER (PARTITION BY suite, layer, width, l0, letter ORDER BY k) AS previous_f1
         FROM k_sparse

@@ -1,0 +1,611 @@
+"""Every question of the catalogue: its contract on suites of all shapes, and its answers against hand and pandas."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from ingest import write_suite
+from queries import Store, catalog
+from queries.manifest import Manifest, Method, Model, Sae
+from queries.schema import LETTERS, TABLES
+from tests.tiny_sae import LETTERS as TINY_LETTERS
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+TINY_SAES = ((0, 1000, 10), (3, 1000, 40))
+OPTIONAL_TABLES = tuple(name for name, table in TABLES.items() if not table.required)
+
+# --- A suite small enough to be computed by hand -------------------------------------------------------------------
+
+SAE = {"layer": 0, "width": 1000, "l0": 10}
+BLIND = {"layer": 0, "width": 1000, "l0": 20}  # the same letters, but no cosines
+#: Tau, cosine threshold and effect margin.
+PAPER = (0.03, 0.025, 1.0)
+
+#: By letter, F1 of k = 1, 2, ...
+F1 = {
+    # Steps of 0.1, then a tread of 0.005, then a jump that the tread keeps out.
+    "s": (0.5, 0.6, 0.605, 0.8, 0.8),
+    "c": (0.5, None, 0.9),
+    "z": tuple(0.05 * k for k in range(1, 21)),
+    "u": (0.5, 0.6),
+}
+RANKED = {"s": (5, 3, 7, 2, 6), "c": (8, 9, 10), "z": tuple(range(30, 10, -1)), "u": (None, None)}
+#: What the letters table says of the split; it stands where no latents are ranked.
+STORED = {"s": [5, 3], "c": [8], "z": list(range(30, 15, -1)), "u": [1, 2], "a": [4, 6], "d": []}
+
+COUNTS: dict[str, dict[str, float]] = {
+    "s": {
+        "num_probe_true_positives": 40,
+        "num_true_positives": 15,
+        "num_split_silent": 22,
+        "num_candidates": 20,
+        "num_tested": 10,
+        "sample_portion": 0.5,
+        "probe_f1": 0.9,
+    },
+    "c": {"num_probe_true_positives": 0, "num_candidates": 0, "num_tested": 0},
+    "z": {"num_probe_true_positives": 3},
+}
+
+#: token, top latent, its effect and cosine, the runner-up's effect, active latents, published verdict
+TESTED: list[tuple[Any, ...]] = [
+    (" short", 10, -3.0, 0.3, -0.5, [10, 11], True),
+    ('s"quoted"', 10, -2.0, 0.3, -1.0, [10], True),  # exactly at the margin
+    ("s'it", 11, -2.5, 0.025, None, [11], True),  # exactly at the cosine threshold, and alone
+    ("<b>s", 12, -1.5, -0.1, -0.25, [12], False),  # cosine too low
+    ("s,comma", 10, 2.0, 0.3, 0.0, [10], False),  # removing it helps
+    ("s\nline", 11, -0.75, 0.2, -0.5, [11], False),  # margin too small
+    ("stau", 12, -4.0, 0.4, -0.5, [12, 7], True),  # 7 splits off at a smaller tau
+    ("s7", 7, -5.0, 0.5, 0.0, None, True),
+    ("sold", 11, None, None, None, None, True),  # published without scores
+    ("snew", 11, None, None, None, None, False),
+]
+
+#: By thresholds, the tokens that are absorbed, strongest effect first.
+ABSORBED = {
+    PAPER: ["s7", "stau", " short", "s'it", 's"quoted"', "sold"],
+    (0.03, 0.03, 1.0): ["s7", "stau", " short", 's"quoted"', "sold"],
+    (0.03, -0.2, 1.0): ["s7", "stau", " short", "s'it", 's"quoted"', "<b>s", "sold"],
+    (0.03, 0.025, 1.25): ["s7", "stau", " short", "s'it", "sold"],
+    (0.03, 0.025, 0.25): ["s7", "stau", " short", "s'it", 's"quoted"', "s\nline", "sold"],
+    (0.0, 0.025, 1.0): [" short", "s'it", 's"quoted"', "sold"],
+    (1.0, 1.0, 100.0): ["sold"],
+}
+
+VOCABULARY = [
+    # token, letter, is_test
+    *((f"s{number}", "s", True) for number in range(40)),
+    *((f"t{number}", "t", number % 2 == 0) for number in range(20)),
+    ('s"quoted"', "s", False),
+    ("s'it", "s", False),
+    ("<b>s", "s", False),
+    ("u-unknown split", "u", None),
+]
+TOKEN_ID = {token: number for number, (token, *_) in enumerate(VOCABULARY, start=100)}
+#: By latent, its activation by token.
+ACTIVATIONS = {5: {"s0": 4.0, "<b>s": 1.5}, 10: {'s"quoted"': 9.0, "s0": 0.25}}
+
+
+def _rows(*rows: dict[str, Any]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows))
+
+
+def write_hand_suite(folder: Path) -> Path:
+    letters = [
+        {**sae, "letter": letter, "split_latents": split, **COUNTS.get(letter, {})}
+        for sae in (SAE, BLIND)
+        for letter, split in STORED.items()
+    ]
+    k_sparse = [
+        {**SAE, "letter": letter, "k": place + 1, "latent": RANKED[letter][place], "f1": f1, "precision": 0.75}
+        for letter, curve in F1.items()
+        for place, f1 in enumerate(curve)
+    ]
+    # A large k that is no neighbour of the last one, and whose leap must not count.
+    k_sparse.append({**SAE, "letter": "s", "k": 20, "latent": 29, "f1": 0.99, "precision": 0.99})
+    columns = ("token", "top_latent", "top_effect", "top_cosine", "second_effect", "latents", "is_absorption")
+    tested = [{**SAE, "letter": "s"} | dict(zip(columns, row, strict=True)) for row in TESTED]
+    # The same tokens, but nothing absorbed: rates of the two SAEs must not run into each other.
+    tested += [row | BLIND | {"top_effect": 1.0} for row in tested]
+    tables = {
+        "letters": _rows(*letters),
+        "k_sparse": _rows(*k_sparse),
+        "tested_tokens": _rows(*tested),
+        "tokens": _rows(
+            *(
+                {"token_id": TOKEN_ID[token], "token": token, "letter": letter, "is_test": is_test}
+                for token, letter, is_test in VOCABULARY
+            )
+        ),
+        "latents": _rows(
+            *({**SAE, "latent": latent, "density": latent / 64, "num_vocab_tokens": 2 * latent} for latent in (10, 11))
+        ),
+        "cosines": _rows(*({**SAE, "letter": "s", "latent": latent, "cosine": latent / 64} for latent in range(32))),
+        "token_activations": _rows(
+            *(
+                {
+                    **SAE,
+                    "latent": latent,
+                    "token_ids": [TOKEN_ID[token] for token in fired],
+                    "activations": list(fired.values()),
+                }
+                for latent, fired in ACTIVATIONS.items()
+            )
+        ),
+    }
+    saes = [Sae(layer=0, width=1000, l0=l0, n_latents=32) for l0 in (10, 20)]
+    manifest = Manifest(
+        format_version=1, name="hand", model=Model(name="m"), method=Method(metric="ig_ablation"), saes=saes, tables={}
+    )
+    write_suite(folder, manifest, tables)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(write_hand_suite(tmp_path_factory.mktemp("hand") / "hand")) as store:
+        yield store
+
+
+def _thresholds(tau: float, cosine_threshold: float, effect_margin: float) -> dict[str, float]:
+    return {"tau": tau, "cosine_threshold": cosine_threshold, "effect_margin": effect_margin}
+
+
+def _split(store: Store, letter: str, tau: float) -> list[int]:
+    return store.fetch("split_latents", suite="hand", **SAE, letter=letter, tau=tau)["latent"].tolist()
+
+
+# --- The contract, on suites of every shape ------------------------------------------------------------------------
+
+
+def _required_columns_only(folder: Path) -> None:
+    """Take the optional columns out of every file, and out of the manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    for name, entry in manifest["tables"].items():
+        table = TABLES[name]
+        optional = {column.name for column in table.columns if not column.required}
+        entry["columns"] = {column: type_ for column, type_ in entry["columns"].items() if column not in optional}
+        if not table.partitioned:
+            file = folder / f"{name}.parquet"
+            pq.write_table(pq.read_table(file).drop_columns(sorted(optional)), file)
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+
+_WIDER = {pa.int32(): pa.int64(), pa.float32(): pa.float64(), pa.float64(): pa.float32()}
+
+
+def _other_types(folder: Path) -> None:
+    """Store every number in another width than the contract has, with a column that the contract does not know."""
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    for name, entry in manifest["tables"].items():
+        entry["columns"] = {}
+        for file in folder.rglob(f"{name}.parquet"):
+            data = pq.ParquetFile(file).read()
+            for place, field in enumerate(data.schema):
+                inner = field.type.value_type if pa.types.is_list(field.type) else field.type
+                if inner in _WIDER:
+                    wider = pa.list_(_WIDER[inner]) if pa.types.is_list(field.type) else _WIDER[inner]
+                    data = data.set_column(place, field.name, data.column(place).cast(wider))
+            pq.write_table(data.append_column("foreign", pa.nulls(len(data), pa.string())), file)
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+
+
+#: By shape of a suite: what is given to `write_tiny_suite`, and what is then done to the folder.
+SHAPES: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None]] = {
+    "full": ({"dashboards": True, "neuronpedia": True}, None),
+    "letters only": ({"without": OPTIONAL_TABLES}, None),
+    "required columns only": ({"dashboards": True}, _required_columns_only),
+    "other types": ({"dashboards": True}, _other_types),
+    "no SAE": ({"saes": ()}, None),
+}
+
+
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Store]]:
+    stores: dict[str, Store] = {}
+
+    def shape(name: str) -> Store:
+        if name not in stores:
+            options, change = SHAPES[name]
+            folder = tmp_path_factory.mktemp("shapes") / "tiny"
+            write_tiny_suite(folder, **{"saes": TINY_SAES} | options)
+            if change:
+                change(folder)
+            stores[name] = Store(folder)
+        return stores[name]
+
+    yield shape
+    for store in stores.values():
+        store.close()
+
+
+@pytest.fixture(scope="module")
+def tiny(shapes: Callable[[str], Store]) -> Store:
+    return shapes("full")
+
+
+def _params(store: Store, suite: str = "tiny") -> dict[str, Any]:
+    """Give every parameter of the catalogue a value with an answer in the full tiny suite: its last SAE, letter s."""
+    layer, width, l0 = TINY_SAES[-1]
+    sae = {"suite": suite, "layer": layer, "width": width, "l0": l0}
+    split = store.fetch("split_latents", **sae, letter="s", tau=0.03)["latent"].tolist()
+    return sae | {
+        "letter": "s",
+        "latent": split[-1] if split else 0,
+        "main_latent": split[0] if split else None,
+        "main_latent_by": "k_sparse",
+        **_thresholds(*PAPER),
+        "of_letter": True,
+        "seed": 0,
+        "words": [" short", "short"],
+    }
+
+
+def _ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
+    return store.fetch(name, **{param: values[param] for param in catalog()[name].params})
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", catalog())
+def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, name: str) -> None:
+    store, query = shapes(shape), catalog()[name]
+    assert query.doc
+    assert duckdb.extract_statements(query.sql)[0].named_parameters == set(query.params)
+    given = {param: _params(store)[param] for param in query.params}
+    with store._connection.cursor() as cursor:
+        relation = cursor.sql(query.sql, params=given)
+        described = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    assert list(described.items()) == list(query.columns.items())
+    frame = store.fetch(name, **given)
+    assert list(frame.columns) == list(query.columns)
+    if shape == "full":
+        assert len(frame)
+    elif shape == "no SAE":
+        # Alphabet and vocabulary do not depend on SAEs.
+        assert frame.empty == (name not in {"letter_counts", "random_tokens", "word_activations"})
+
+
+@pytest.mark.parametrize("name", catalog())
+def test_stored_types_do_not_change_answers(shapes: Callable[[str], Store], name: str) -> None:
+    full, other = (_ask(shapes(shape), name, _params(shapes("full"))) for shape in ("full", "other types"))
+    if name == "saes":  # which alone tells of the page that one of the two suites is given
+        full = full.assign(canonical=False, neuronpedia_model=None, neuronpedia_source=None)
+        other = other.assign(canonical=False, neuronpedia_model=None, neuronpedia_source=None)
+    pd.testing.assert_frame_equal(full, other, rtol=1e-6)
+
+
+def test_two_suites_are_kept_apart(tmp_path: Path) -> None:
+    folders = [
+        write_tiny_suite(tmp_path / name, name=name, seed=seed, saes=TINY_SAES, dashboards=True)
+        for seed, name in enumerate(("one", "two"))
+    ]
+    differ = Counter[str]()
+    with Store(*folders) as both, Store(folders[0]) as one, Store(folders[1]) as two:
+        alone = {"one": one, "two": two}
+        assert both.fetch("saes")["suite"].tolist() == ["one", "one", "two", "two"]
+        for name in set(catalog()) - {"saes"}:
+            answers = {}
+            for suite, store in alone.items():
+                answers[suite] = _ask(both, name, _params(store, suite))
+                pd.testing.assert_frame_equal(answers[suite], _ask(store, name, _params(store, suite)), obj=name)
+            differ[name] = not answers["one"].equals(answers["two"])
+    # The two suites share words and verdicts, and differ in latents, cosines and scores.
+    assert differ["cosines"]
+    assert differ["split_latents"]
+    assert differ["absorbing_latents"]
+    assert differ["k_sparse"]
+
+
+# --- Splits --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("tau", "expected"),
+    [
+        (0.03, [5, 3]),  # the leap at k = 4 comes too late
+        (0.004, [5, 3, 7, 2]),  # every step counts, until F1 rests at k = 5
+        (0.0, [5, 3, 7, 2]),  # a step of 0 is no rise
+        (0.099, [5, 3]),
+        (0.1, [5]),  # must rise by more than tau
+        (1.0, [5]),
+    ],
+)
+def test_split_stops_at_the_first_step_that_fails(hand: Store, tau: float, expected: list[int]) -> None:
+    assert _split(hand, "s", tau) == expected
+    k_sparse = hand.fetch("k_sparse", suite="hand", **SAE, letter="s", tau=tau)
+    assert k_sparse["k"].tolist() == [1, 2, 3, 4, 5, 20]
+    assert k_sparse.loc[k_sparse["is_split"], "latent"].tolist() == expected
+
+
+def test_split_ends_at_k_15(hand: Store) -> None:
+    assert _split(hand, "z", 0.03) == list(range(30, 15, -1))
+
+
+def test_unknown_f1_ends_the_split(hand: Store) -> None:
+    assert _split(hand, "c", 0.03) == [8]
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.03, 1.0])
+def test_stored_split_stands_where_no_latents_are_ranked(hand: Store, tau: float) -> None:
+    assert [_split(hand, letter, tau) for letter in "uad"] == [[1, 2], [4, 6], []]
+    assert _split(hand, "q", tau) == []
+
+
+def test_split_latents_tell_cosine_and_gain(hand: Store) -> None:
+    frame = hand.fetch("split_latents", suite="hand", **SAE, letter="s", tau=0.0)
+    assert frame["k"].tolist() == [1, 2, 3, 4]
+    assert frame["cosine"].tolist() == [5 / 64, 3 / 64, 7 / 64, 2 / 64]
+    assert frame["f1"].tolist() == [0.5, 0.6, 0.605, 0.8]
+    assert frame["f1_gain"].iloc[1:].tolist() == pytest.approx([0.1, 0.005, 0.195])
+    assert math.isnan(frame["f1_gain"].iloc[0])
+
+
+def test_sae_without_cosines_still_has_its_split(hand: Store) -> None:
+    frame = hand.fetch("split_latents", suite="hand", **BLIND, letter="s", tau=0.03)
+    assert frame["latent"].tolist() == [5, 3]
+    assert frame["cosine"].isna().all()
+    assert hand.fetch("cosines", suite="hand", **BLIND, letter="s").empty
+
+
+# --- Verdicts, counts and rates ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("thresholds", ABSORBED)
+def test_verdicts_follow_the_thresholds(hand: Store, thresholds: tuple[float, float, float]) -> None:
+    expected = ABSORBED[thresholds]
+    asked = {"suite": "hand", **SAE, **_thresholds(*thresholds)}
+    assert hand.fetch("absorbed_tokens", **asked, letter="s")["token"].tolist() == expected
+    top = {token: latent for token, latent, *_ in TESTED}
+    absorbing = hand.fetch("absorbing_latents", **asked, letter="s")
+    assert dict(zip(absorbing["latent"], absorbing["num_tokens"], strict=True)) == Counter(
+        top[token] for token in expected
+    )
+    for latent in range(14):
+        roles = hand.fetch("latent_roles", **asked, latent=latent).set_index("letter")
+        taken = sum(top[token] == latent for token in expected)
+        assert (roles["num_absorbed"].get("s", 0)) == taken
+    counts = hand.fetch("letter_counts", **asked).set_index("letter").loc["s"]
+    assert counts["num_absorbed"] == len(expected)
+    assert counts["num_absorbing_latents"] == len({top[token] for token in expected})
+
+
+def test_absorbing_latents_come_by_tokens_then_effect(hand: Store) -> None:
+    frame = hand.fetch("absorbing_latents", suite="hand", **SAE, letter="s", **_thresholds(*PAPER))
+    # 10 and 11 tie on tokens and on mean effect: the lower number first.
+    assert frame["latent"].tolist() == [10, 11, 7, 12]
+    assert frame["mean_effect"].tolist() == [-2.5, -2.5, -5.0, -4.0]
+    assert [list(tokens) for tokens in frame["tokens"]] == [
+        [" short", 's"quoted"'],
+        ["s'it", "sold"],
+        ["s7"],
+        ["stau"],
+    ]
+    assert frame["cosine"].tolist() == pytest.approx([0.3, 0.025, 0.5, 0.4])
+    assert frame["num_vocab_tokens"].tolist()[:2] == [20, 22]
+    assert frame["density"].isna().tolist() == [False, False, True, True]
+
+
+def wilson(part: float, whole: float) -> tuple[float, float]:
+    """Solve (p - part/whole)^2 = z^2 p (1 - p) / whole, which is what the interval's ends are."""
+    share, z_squared = part / whole, 1.96**2
+    low, high = sorted(np.roots([1 + z_squared / whole, -(2 * share + z_squared / whole), share**2]).real)
+    return low, high
+
+
+def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
+    summary = hand.fetch("summary", suite="hand", **SAE, letter="s", **_thresholds(*PAPER)).iloc[0]
+    assert list(summary["split_latents"]) == [5, 3]
+    assert summary["stored_split"]
+    assert (summary["main_latent"], summary["main_f1"], summary["main_precision"]) == (5, 0.5, 0.75)
+    assert (summary["num_tested"], summary["num_absorbed"], summary["num_absorbing_latents"]) == (10, 6, 4)
+    # 6 of the half that was tested stand for 12 of the probe's 40.
+    assert summary["absorption_rate"] == pytest.approx(0.3)
+    assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(12, 40), abs=1e-9)
+    other_tau = hand.fetch("summary", suite="hand", **SAE, letter="s", **_thresholds(0.0, 0.025, 1.0)).iloc[0]
+    assert not other_tau["stored_split"]
+    assert other_tau["absorption_rate"] == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("part", "whole"), [(0, 7), (7, 7), (1, 1), (3, 1000), (250, 400)])
+def test_wilson_interval(hand: Store, part: int, whole: int) -> None:
+    with hand._connection.cursor() as cursor:
+        asked = cursor.execute("SELECT unnest(wilson($part, $whole))", {"part": part, "whole": whole})
+        ends = asked.fetchall()[0]
+    assert ends == pytest.approx(wilson(part, whole), abs=1e-9)
+    # Rounding may leave the interval of 0 by a hair, but never the shares that there are.
+    assert 0 <= ends[0] <= part / whole + 1e-12
+    assert part / whole - 1e-12 <= ends[1] <= 1
+
+
+def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
+    frame = hand.fetch("letter_counts", suite="hand", **SAE, **_thresholds(*PAPER)).set_index("letter")
+    assert "".join(frame.index) == LETTERS
+    assert set(frame.index[frame["measured"]]) == set(STORED)
+    assert frame.loc[~frame["measured"]].drop(columns="measured").isna().all(axis=None)
+    assert frame["num_split_latents"].reindex(list(STORED)).tolist() == [2, 1, 15, 2, 2, 0]
+    assert frame.loc["z", ["num_absorbed", "num_tested", "absorption_rate"]].tolist() == [0, 0, 0.0]
+    # Nothing to share: no rate, rather than a rate of 0.
+    assert math.isnan(frame.loc["c", "absorption_rate"])
+    blind = hand.fetch("letter_counts", suite="hand", **BLIND, **_thresholds(*PAPER)).set_index("letter")
+    assert blind.loc["s", ["num_tested", "num_absorbed", "absorption_rate"]].tolist() == [10, 0, 0.0]
+
+
+@pytest.mark.xfail(reason="an absent tested_tokens table counts as nothing absorbed; headline and letters need None")
+def test_absorption_is_unknown_without_tested_tokens(shapes: Callable[[str], Store]) -> None:
+    store = shapes("letters only")
+    layer, width, l0 = TINY_SAES[0]
+    counts = store.fetch("letter_counts", suite="tiny", layer=layer, width=width, l0=l0, **_thresholds(*PAPER))
+    tested = counts[counts["num_tested"] > 0]
+    assert len(tested)
+    assert tested["num_absorbed"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "thresholds", [PAPER, (0.0, 0.025, 1.0), (0.003, 0.1, 0.5), (0.045, -1.0, 0.0), (1.0, 0.15, 2.0)]
+)
+def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float, float]) -> None:
+    """Recompute the whole chain from the files: splits, verdicts, counts, rates."""
+    tau, cosine_threshold, effect_margin = thresholds
+    root = tiny.suites["tiny"].root
+    key = ["layer", "width", "l0", "letter"]
+    tables = {
+        name: pd.read_parquet(root / f"{name}.parquet").groupby(key)
+        for name in ("letters", "k_sparse", "tested_tokens")
+    }
+    for place, letters in tables["letters"]:
+        stored = letters.iloc[0]
+        curve = tables["k_sparse"].get_group(place).query("k <= 15").sort_values("k")
+        f1, ranked = curve["f1"].to_numpy(), curve["latent"].tolist()
+        falls = np.flatnonzero(np.diff(f1) <= tau)
+        split = ranked[: falls[0] + 1 if len(falls) else len(ranked)]
+        absorbing, tested = [], 0
+        if place in tables["tested_tokens"].groups:
+            for row in tables["tested_tokens"].get_group(place).itertuples():
+                tested += 1
+                second = 0.0 if math.isnan(row.second_effect) else row.second_effect
+                stands_out = row.top_effect <= 0 and -row.top_effect - abs(second) >= effect_margin
+                silent = not set(split) & {*row.latents, row.top_latent}
+                if stands_out and silent and row.top_cosine >= cosine_threshold:
+                    absorbing.append(row.top_latent)
+        asked = dict(zip(key, place, strict=True)) | _thresholds(*thresholds)
+        summary = tiny.fetch("summary", suite="tiny", **asked).iloc[0]
+        assert list(summary["split_latents"]) == split
+        assert summary["num_tested"] == tested
+        assert summary["num_absorbed"] == len(absorbing)
+        assert summary["num_absorbing_latents"] == len(set(absorbing))
+        extrapolated = len(absorbing) / stored["sample_portion"]
+        positives = stored["num_probe_true_positives"]
+        assert summary["absorption_rate"] == pytest.approx(extrapolated / positives)
+        assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(extrapolated, positives), abs=1e-9)
+
+
+# --- Scores over all SAEs ------------------------------------------------------------------------------------------
+
+
+def test_sae_scores_are_means_of_the_chosen_main_latent(tiny: Store) -> None:
+    root = tiny.suites["tiny"].root
+    for choice, table, column in (("k_sparse", "k_sparse", "k"), ("encoder", "encoder_top", "rank")):
+        rows = pd.read_parquet(root / f"{table}.parquet")
+        first = rows[rows[column] == rows[column].min()]
+        expected = first.groupby(["layer", "width", "l0"])[["precision", "recall"]].mean()
+        scores = tiny.fetch("sae_scores", suite="tiny", main_latent_by=choice).set_index(["layer", "width", "l0"])
+        assert scores.index.tolist() == list(TINY_SAES)
+        np.testing.assert_allclose(scores[["precision", "recall"]], expected)
+        assert (scores["num_letters"] == len(TINY_LETTERS)).all()
+
+
+def test_sae_without_precision_has_no_score(shapes: Callable[[str], Store]) -> None:
+    store = shapes("required columns only")
+    # k_sparse may lack precision and recall: such an SAE has no point to draw, rather than one at NaN.
+    assert store.fetch("sae_scores", suite="tiny", main_latent_by="k_sparse").empty
+    assert len(store.fetch("sae_scores", suite="tiny", main_latent_by="encoder")) == len(TINY_SAES)
+
+
+# --- One latent ----------------------------------------------------------------------------------------------------
+
+
+def test_latent_roles_tell_every_part(tiny: Store) -> None:
+    layer, width, l0 = TINY_SAES[0]
+    sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
+    split = tiny.fetch("split_latents", **sae, letter="s", tau=0.03)["latent"].tolist()
+    roles = tiny.fetch("latent_roles", **sae, latent=split[1], **_thresholds(*PAPER)).to_dict("records")
+    # In the tiny suite the last split latent has the highest encoder cosine.
+    assert roles == [{"letter": "s", "split_rank": 2, "num_absorbed": 0, "is_encoder_top": True}]
+    none = tiny.fetch("latent_roles", **sae, latent=0, **_thresholds(*PAPER))
+    assert none.empty
+
+
+def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
+    params = _params(tiny)
+    root = tiny.suites["tiny"].root
+    sae = (params["layer"], params["width"], params["l0"], params["latent"])
+    for query, table in (
+        ("latent_contexts", "contexts"),
+        ("latent_logits", "logits"),
+        ("latent_histogram", "histograms"),
+    ):
+        rows = pd.read_parquet(root / f"{table}.parquet").set_index(["layer", "width", "l0", "latent"]).loc[[sae]]
+        answer = _ask(tiny, query, params)
+        assert len(answer) == len(rows)
+        for column in answer:
+            for mine, theirs in zip(answer[column], rows[column], strict=True):
+                assert np.array_equal(mine, theirs), (query, column)
+    contexts = _ask(tiny, "latent_contexts", params)
+    assert contexts["activation"].is_monotonic_decreasing
+    assert {"\n", '"'} <= set("".join(token for tokens in contexts["tokens"] for token in tokens))
+    cosines = _ask(tiny, "latent_cosines", params).set_index("letter")["cosine"]
+    assert list(cosines.index) == sorted(TINY_LETTERS)
+    for letter in TINY_LETTERS:
+        of_letter = _ask(tiny, "cosines", params | {"letter": letter})
+        assert of_letter["latent"].tolist() == list(range(1024))
+        assert cosines[letter] == of_letter["cosine"].iloc[params["latent"]]
+    path = _ask(tiny, "latent_dashboard", params)["path"].iloc[0]
+    assert re.search(rf"_feature_{params['latent']}\.html$", path)
+
+
+# --- Words ---------------------------------------------------------------------------------------------------------
+
+
+def _words(store: Store, words: list[str], *, latent: int = 10, main_latent: int | None = 5) -> pd.DataFrame:
+    return store.fetch("word_activations", suite="hand", **SAE, latent=latent, main_latent=main_latent, words=words)
+
+
+def test_words_come_in_the_order_given_with_both_activations(hand: Store) -> None:
+    frame = _words(hand, ["<b>s", "nowhere", 's"quoted"', "s0", "s'it", "<b>s", "t1", "' OR true --", ""])
+    assert frame["token"].tolist() == ["<b>s", 's"quoted"', "s0", "s'it", "t1"]
+    assert frame["letter"].tolist() == ["s", "s", "s", "s", "t"]
+    assert frame["is_test"].tolist() == [False, False, True, False, False]
+    assert frame["activation"].tolist() == [0, 9, 0.25, 0, 0]
+    assert frame["main_activation"].tolist() == [1.5, 0, 4, 0, 0]
+
+
+def test_words_on_a_latent_without_activations_are_unknown(hand: Store) -> None:
+    frame = _words(hand, ["s0", "s1"], latent=3)
+    assert frame["activation"].isna().all()
+    assert frame["main_activation"].tolist() == [4, 0]
+    no_main = _words(hand, ["s0", "s1"], main_latent=None)
+    assert no_main["activation"].tolist() == [0.25, 0]
+    assert no_main["main_activation"].isna().all()
+
+
+def test_no_words_are_an_empty_answer(hand: Store) -> None:
+    assert _words(hand, []).empty
+
+
+def _draw(store: Store, letter: str, seed: int, *, of_letter: bool = True) -> list[str]:
+    frame = store.fetch("random_tokens", suite="hand", letter=letter, of_letter=of_letter, seed=seed)
+    return frame["token"].tolist()
+
+
+def test_random_tokens_follow_the_seed(hand: Store) -> None:
+    test_tokens = {token for token, letter, is_test in VOCABULARY if letter == "s" and is_test}
+    drawn = [_draw(hand, "s", seed) for seed in range(4)]
+    hand._cache.clear()
+    assert drawn == [_draw(hand, "s", seed) for seed in range(4)]
+    for tokens in drawn:
+        assert len(tokens) == len(set(tokens)) == 30
+        assert set(tokens) <= test_tokens
+    # 40 choose 30 sets: four seeds that draw alike would be no draw at all.
+    assert len({frozenset(tokens) for tokens in drawn}) == 4
+
+
+def test_random_tokens_of_other_letters_and_without_a_known_split(hand: Store) -> None:
+    others = _draw(hand, "s", 0, of_letter=False)
+    assert sorted(others) == sorted([*(f"t{number}" for number in range(0, 20, 2)), "u-unknown split"])
+    assert _draw(hand, "u", 0) == ["u-unknown split"]
+    assert _draw(hand, "q", 0) == []
