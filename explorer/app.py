@@ -55,7 +55,7 @@ class Explorer(pn.viewable.Viewer):
         self.state = ExplorerState(choices_of(store), **state)
         self.model = ExplorerModel(store, self.state)
         self.notices = Notices(self.model)
-        self._browser = Browser(self.state, self.notices.refuse)
+        self._browser = Browser(self.model, self.notices.refuse)
         self._progress = Progress(self.model, (remembered("tasks") or "").split("."))
         opened = remembered("open")
         self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {

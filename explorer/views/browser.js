@@ -41,12 +41,16 @@ export function render({ model }) {
   const steps = { ArrowLeft: ["letter", -1], ArrowRight: ["letter", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape") root.classList.remove("ax-drawer-open")
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || typing(event)) return
-    if (root.querySelector("dialog[open]") || !steps[event.key]) return
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event)) return
+    if (root.querySelector("dialog[open]")) return
+    if (event.key === "?") document.getElementById("ax-keys")?.showModal()
+    if (event.shiftKey || !steps[event.key]) return
     event.preventDefault()
     send("step", steps[event.key])
   })
 
+  const keys = document.getElementById("ax-keys")
+  keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() })
   document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"))
 
   // The busy line: after a change of the reader's, until the server has answered all that went before the ping.

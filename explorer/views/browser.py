@@ -12,7 +12,7 @@ from panel.custom import JSComponent
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from explorer.state import ExplorerState
+    from explorer.model import ExplorerModel
 
 
 def remembered(name: str) -> str | None:
@@ -26,7 +26,7 @@ class Browser(JSComponent):
 
     Parameters
     ----------
-    state : ExplorerState
+    model : ExplorerModel
     on_refused : callable
         Takes the sentences about values of a URL that were refused.
     """
@@ -40,9 +40,10 @@ class Browser(JSComponent):
 
     _bundle: ClassVar[str] = "browser.js"
 
-    def __init__(self, state: ExplorerState, on_refused: Callable[[list[str]], None]) -> None:
+    def __init__(self, model: ExplorerModel, on_refused: Callable[[list[str]], None]) -> None:
         super().__init__(width=0, height=0, margin=0)
-        self._state = state
+        self._model = model
+        self._state = state = model.state
         self._on_refused = on_refused
         self.param.watch(self._answer, "ping")
         state.param.watch(self._follow, [*state.URL_KEYS, "dark"])
@@ -75,10 +76,14 @@ class Browser(JSComponent):
                     self._step(*data.get("value", ("", 0)))
 
     def _step(self, name: str, by: int) -> None:
-        """Move letter or L0 to a neighbour, as the arrow keys ask; the ends hold."""
+        """Move letter or L0 to a neighbour, as the arrow keys ask; letters without data are passed over, ends hold."""
         if name not in ("letter", "l0"):
             return
         options = list(self._state.param[name].objects)
-        place = options.index(getattr(self._state, name)) + (1 if by > 0 else -1)
-        if 0 <= place < len(options):
-            setattr(self._state, name, options[place])
+        letters = self._model.letters
+        passed = set() if name == "l0" or letters is None else set(letters.loc[~letters["measured"], "letter"])
+        place = options.index(getattr(self._state, name))
+        ahead = options[place + 1 :] if by > 0 else options[:place][::-1]
+        wanted = next((option for option in ahead if option not in passed), None)
+        if wanted is not None:
+            setattr(self._state, name, wanted)

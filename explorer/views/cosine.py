@@ -11,7 +11,7 @@ import panel as pn
 
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place, y_range
 from explorer.theme import theme
-from explorer.views.markup import Markup, render
+from explorer.views.markup import Markup, number, render
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 VIEWS = ("index", "rank", "distribution")
 _LISTED = 40
+_TABLED = 25
 _MODEL = ["cosines", "split_latents", "absorbing_latents"]
 _STATE = ["latent", "cosine_threshold", "dark"]
 
@@ -43,17 +44,20 @@ class CosineView(pn.viewable.Viewer):
             on={"latent": self._select, "clear": self._clear, "clear-range": self._clear_range},
         )
         self._plot = pn.Column(sizing_mode="stretch_width", min_height=360)
+        self._twin = Markup("twins")
         self._zoom = hv.streams.RangeX()
-        self._layout = pn.Column(self._head, self._plot, self._selection, sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._plot, self._selection, self._twin, sizing_mode="stretch_width")
         model.param.watch(self._show_plot, "cosines")
         state.param.watch(self._show_plot, "cosine_view")
         model.param.watch(self._show_words, [*_MODEL, "summary"])
+        model.param.watch(self._show_twin, _MODEL)
         state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range"])
         # What was zoomed in on in one SAE is another latent's place in the next.
         state.param.watch(lambda *_: self._zoom.update(x_range=None), ["suite", "layer", "width", "l0"])
         self._shown: str | None = None
         self._show_plot()
         self._show_words()
+        self._show_twin()
 
     @property
     def _split(self) -> list[int]:
@@ -186,6 +190,25 @@ class CosineView(pn.viewable.Viewer):
             cosine=cosine,
             role=self._role(state.latent),
             brushed=_brushed(cosines, state.cosine_range),
+        )
+
+    def _show_twin(self, *_: param.parameterized.Event) -> None:
+        """List the latents with the highest cosines, for those who cannot see the plot."""
+        cosines = self._model.cosines
+        if cosines is None or cosines.empty:
+            self._twin.html = ""
+            return
+        highest = cosines.nlargest(_TABLED, "cosine")
+        rows = [
+            [rank, latent, number(cosine, 4), self._role(latent) or "–"]
+            for rank, (latent, cosine) in enumerate(zip(highest["latent"], highest["cosine"], strict=True), start=1)
+        ]
+        self._twin.html = render(
+            "twin",
+            name="cosine",
+            summary=f"The {len(rows)} highest cosines as a table",
+            columns=["rank", "latent", "cosine", "part"],
+            rows=rows,
         )
 
     def _role(self, latent: int | None) -> str:
