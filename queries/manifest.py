@@ -92,6 +92,10 @@ class Provenance(_Record):
     limits: list[str] = Field(default_factory=list)
 
 
+class _Version(BaseModel):
+    format_version: int
+
+
 class Manifest(_Record):
     """The whole of ``manifest.json``."""
 
@@ -131,16 +135,17 @@ def read_manifest(folder: Path) -> Manifest:
         message = f"{path}: cannot be read ({error}); a suite is a folder with {MANIFEST} and parquet files"
         raise SuiteError(message) from error
     try:
-        manifest = Manifest.model_validate_json(text)
+        # The version first: of what another one holds, nothing else can be said.
+        version = _Version.model_validate_json(text).format_version
+        if version != FORMAT_VERSION:
+            message = (
+                f"{path}: format_version {version} is not known here (this program reads {FORMAT_VERSION}); import the"
+                " suite again or update the program"
+            )
+            raise SuiteError(message)
+        return Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         message = f"{path}: {place}: {first['msg']}; mend the manifest or import the suite again"
         raise SuiteError(message) from error
-    if manifest.format_version != FORMAT_VERSION:
-        message = (
-            f"{path}: format_version {manifest.format_version} is not known here (this program reads"
-            f" {FORMAT_VERSION}); import the suite again or update the program"
-        )
-        raise SuiteError(message)
-    return manifest

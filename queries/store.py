@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
 import numpy as np
+import pandas as pd
 from cachetools import LRUCache
 
 from queries.catalog import Query, catalog, derived_views
@@ -18,8 +20,6 @@ from queries.suite import Suite, read_suite
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    import pandas as pd
 
 #: Bytes of results kept for all sessions together.
 CACHE_BYTES = 256 * 2**20
@@ -92,17 +92,34 @@ class Store:
             connection.execute("SET enable_external_access = false")
             self._create_saes(connection)
             for table in TABLES.values():
-                kind = "TABLE" if table.resident else "VIEW"
-                parts = [_select(table, suite) for suite in self.suites.values()]
-                connection.execute(f"CREATE {kind} {table.name} AS {' UNION ALL '.join(parts)}")
+                self._create(connection, table)
             for statement in derived_views():
                 connection.execute(statement)
             connection.execute("SET lock_configuration = true")
         except duckdb.Error as error:
             connection.close()
-            message = f"the suites cannot be opened: {str(error).splitlines()[0]}"
+            message = f"the suites cannot be opened: {_first_line(error)}"
             raise SuiteError(message) from error
+        except SuiteError:
+            connection.close()
+            raise
         return connection
+
+    def _create(self, connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+        """Make `table` of all suites: a view, or a table in memory that is filled suite by suite."""
+        parts = {name: _select(table, suite) for name, suite in self.suites.items()}
+        if not table.resident:
+            connection.execute(f"CREATE VIEW {table.name} AS {' UNION ALL '.join(parts.values())}")
+            return
+        start = f"CREATE TABLE {table.name} AS"
+        for name, part in parts.items():
+            try:
+                connection.execute(f"{start} {part}")
+            except duckdb.Error as error:
+                file = ", ".join(map(str, self.suites[name].files(table)))
+                message = f"{file}: cannot be read ({_first_line(error)}); restore it or import the suite again"
+                raise SuiteError(message) from error
+            start = f"INSERT INTO {table.name}"
 
     def _create_saes(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the table of all SAEs from the manifests."""
@@ -155,14 +172,18 @@ class Store:
             cached = self._cache.get(key)
         if cached is None:
             frame = self._run(query, params)
-            cached = _Result(frame, int(frame.memory_usage(deep=True).sum()) + 1)
+            cached = _Result(frame, _size(frame))
             if cached.size <= CACHE_BYTES:
                 with self._cache_lock:
                     self._cache[key] = cached
         return cached.frame.copy(deep=False)
 
     def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
-        cursor = self._connection.cursor()
+        try:
+            cursor = self._connection.cursor()
+        except duckdb.ConnectionException as error:
+            message = f"The question {query.name!r} comes too late: the store is closed."
+            raise QueryError(message) from error
         timer = threading.Timer(self._timeout, cursor.interrupt)
         timer.start()
         try:
@@ -172,7 +193,7 @@ class Store:
             message = f"The question {query.name!r} took longer than {self._timeout:g} s and was given up."
             raise QueryError(message) from error
         except duckdb.Error as error:
-            message = f"The question {query.name!r} failed: {str(error).splitlines()[0]}"
+            message = f"The question {query.name!r} failed: {_first_line(error)}"
             raise QueryError(message) from error
         finally:
             timer.cancel()
@@ -198,7 +219,11 @@ class Store:
             Where the file is missing, or lies outside the suite's folder.
         """
         root = self.suites[suite].root
-        file = (root / path).resolve()
+        try:
+            file = (root / path).resolve()
+        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name that no file can have
+            message = f"{path!r}: is no file that can be read; import the suite again"
+            raise QueryError(message) from error
         if not file.is_relative_to(root):
             message = f"{path}: lies outside the suite's folder and is not shown; import the suite again"
             raise QueryError(message)
@@ -244,8 +269,11 @@ def _select(table: Table, suite: Suite) -> str:
         return f"{select} WHERE false"
     listed = ", ".join(_quote(file) for file in files)
     partitions = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
-    hive = f", hive_partitioning = true, hive_types = {{{partitions}}}" if table.partitioned else ""
-    return f"{select} FROM read_parquet([{listed}]{hive})"
+    # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
+    hive = (
+        f"hive_partitioning = true, hive_types = {{{partitions}}}" if table.partitioned else "hive_partitioning = false"
+    )
+    return f"{select} FROM read_parquet([{listed}], {hive})"
 
 
 def _hashable(value: object) -> object:
@@ -253,12 +281,43 @@ def _hashable(value: object) -> object:
 
 
 def _read_only(frame: pd.DataFrame) -> pd.DataFrame:
-    """Make every array of a frame that several sessions will share unwritable, lists inside cells included."""
-    for name in frame.columns:
-        values = frame[name].to_numpy(copy=False)
+    """Return a frame that several sessions can share: its arrays, and the lists in its cells, cannot be written.
+
+    Columns of integers or truth values with NULL, for which DuckDB's versions give different types, hold NaN or None.
+    """
+    columns = {}
+    for name, column in frame.items():
+        if isinstance(column.dtype, np.dtype):
+            values = column.to_numpy(copy=False)
+        elif pd.api.types.is_bool_dtype(column.dtype):
+            values = column.to_numpy(object, na_value=None)
+        elif pd.api.types.is_numeric_dtype(column.dtype):
+            values = column.to_numpy(float, na_value=np.nan)
+        else:
+            columns[name] = column  # text, which pandas keeps unwritable itself
+            continue
         values.flags.writeable = False
         if values.dtype == object:
             for cell in values:
                 if isinstance(cell, np.ndarray):
                     cell.flags.writeable = False
-    return frame
+        columns[name] = values
+    return pd.DataFrame(columns, index=frame.index, copy=False)
+
+
+def _size(frame: pd.DataFrame) -> int:
+    """Count the bytes of a frame, those of texts in lists included; never 0."""
+    texts = sum(
+        sys.getsizeof(text)
+        for _, column in frame.items()
+        if column.dtype == object
+        for cell in column
+        if isinstance(cell, np.ndarray) and cell.dtype == object
+        for text in cell
+    )
+    return int(frame.memory_usage(deep=True).sum()) + texts + 1
+
+
+def _first_line(error: Exception) -> str:
+    """Return what an error of DuckDB says before its explanations."""
+    return next(iter(str(error).splitlines()), type(error).__name__)

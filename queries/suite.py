@@ -69,6 +69,10 @@ def read_suite(folder: Path) -> Suite:
     if unknown:
         message = f"{root / MANIFEST}: tables: {unknown[0]!r} is no table of a suite; take it out of the manifest"
         raise SuiteError(message)
+    misleading = [part for part in root.parts if part.partition("=")[0] in SAE_KEY and "=" in part]
+    if misleading and any(table_files(root, manifest, table) for table in TABLES.values() if table.partitioned):
+        message = f"{root}: lies in a folder called {misleading[0]!r}, that reads as a column; move the suite"
+        raise SuiteError(message)
     columns: dict[str, set[str]] = {}
     with duckdb.connect() as connection:
         for table in TABLES.values():
@@ -87,7 +91,9 @@ def _check_file(connection: duckdb.DuckDBPyConnection, file: Path, table: Table,
         message = f"{file}: missing, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
         raise SuiteError(message)
     try:
-        described = connection.execute("DESCRIBE SELECT * FROM read_parquet($file)", {"file": str(file)}).fetchall()
+        # Folders above the suite may be called a=b; they are no columns.
+        describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
+        described = connection.execute(describe, {"file": str(file)}).fetchall()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         message = f"{file}: not a readable parquet file ({reason}); restore it or import the suite again"

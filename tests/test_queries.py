@@ -19,6 +19,7 @@ from ingest import write_suite
 from queries import Store, catalog
 from queries.manifest import Manifest, Method, Model, Sae
 from queries.schema import LETTERS, TABLES
+from tests.questions import ask, question_values
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -205,12 +206,13 @@ def _other_types(folder: Path) -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
 
 
+_EVERYTHING = {"dashboards": True, "neuronpedia": True}
 #: By shape of a suite: what is given to `write_tiny_suite`, and what is then done to the folder.
 SHAPES: dict[str, tuple[dict[str, Any], Callable[[Path], None] | None]] = {
-    "full": ({"dashboards": True, "neuronpedia": True}, None),
+    "full": (_EVERYTHING, None),
     "letters only": ({"without": OPTIONAL_TABLES}, None),
     "required columns only": ({"dashboards": True}, _required_columns_only),
-    "other types": ({"dashboards": True}, _other_types),
+    "other types": (_EVERYTHING, _other_types),
     "no SAE": ({"saes": ()}, None),
 }
 
@@ -240,24 +242,7 @@ def tiny(shapes: Callable[[str], Store]) -> Store:
 
 
 def _params(store: Store, suite: str = "tiny") -> dict[str, Any]:
-    """Give every parameter of the catalogue a value with an answer in the full tiny suite: its last SAE, letter s."""
-    layer, width, l0 = TINY_SAES[-1]
-    sae = {"suite": suite, "layer": layer, "width": width, "l0": l0}
-    split = store.fetch("split_latents", **sae, letter="s", tau=0.03)["latent"].tolist()
-    return sae | {
-        "letter": "s",
-        "latent": split[-1] if split else 0,
-        "main_latent": split[0] if split else None,
-        "main_latent_by": "k_sparse",
-        **_thresholds(*PAPER),
-        "of_letter": True,
-        "seed": 0,
-        "words": [" short", "short"],
-    }
-
-
-def _ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
-    return store.fetch(name, **{param: values[param] for param in catalog()[name].params})
+    return question_values(store, suite=suite, sae=TINY_SAES[-1])
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -282,10 +267,7 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
 
 @pytest.mark.parametrize("name", catalog())
 def test_stored_types_do_not_change_answers(shapes: Callable[[str], Store], name: str) -> None:
-    full, other = (_ask(shapes(shape), name, _params(shapes("full"))) for shape in ("full", "other types"))
-    if name == "saes":  # which alone tells of the page that one of the two suites is given
-        full = full.assign(canonical=False, neuronpedia_model=None, neuronpedia_source=None)
-        other = other.assign(canonical=False, neuronpedia_model=None, neuronpedia_source=None)
+    full, other = (ask(shapes(shape), name, _params(shapes("full"))) for shape in ("full", "other types"))
     pd.testing.assert_frame_equal(full, other, rtol=1e-6)
 
 
@@ -301,8 +283,8 @@ def test_two_suites_are_kept_apart(tmp_path: Path) -> None:
         for name in set(catalog()) - {"saes"}:
             answers = {}
             for suite, store in alone.items():
-                answers[suite] = _ask(both, name, _params(store, suite))
-                pd.testing.assert_frame_equal(answers[suite], _ask(store, name, _params(store, suite)), obj=name)
+                answers[suite] = ask(both, name, _params(store, suite))
+                pd.testing.assert_frame_equal(answers[suite], ask(store, name, _params(store, suite)), obj=name)
             differ[name] = not answers["one"].equals(answers["two"])
     # The two suites share words and verdicts, and differ in latents, cosines and scores.
     assert differ["cosines"]
@@ -540,21 +522,21 @@ def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
         ("latent_histogram", "histograms"),
     ):
         rows = pd.read_parquet(root / f"{table}.parquet").set_index(["layer", "width", "l0", "latent"]).loc[[sae]]
-        answer = _ask(tiny, query, params)
+        answer = ask(tiny, query, params)
         assert len(answer) == len(rows)
         for column in answer:
             for mine, theirs in zip(answer[column], rows[column], strict=True):
                 assert np.array_equal(mine, theirs), (query, column)
-    contexts = _ask(tiny, "latent_contexts", params)
+    contexts = ask(tiny, "latent_contexts", params)
     assert contexts["activation"].is_monotonic_decreasing
     assert {"\n", '"'} <= set("".join(token for tokens in contexts["tokens"] for token in tokens))
-    cosines = _ask(tiny, "latent_cosines", params).set_index("letter")["cosine"]
+    cosines = ask(tiny, "latent_cosines", params).set_index("letter")["cosine"]
     assert list(cosines.index) == sorted(TINY_LETTERS)
     for letter in TINY_LETTERS:
-        of_letter = _ask(tiny, "cosines", params | {"letter": letter})
+        of_letter = ask(tiny, "cosines", params | {"letter": letter})
         assert of_letter["latent"].tolist() == list(range(1024))
         assert cosines[letter] == of_letter["cosine"].iloc[params["latent"]]
-    path = _ask(tiny, "latent_dashboard", params)["path"].iloc[0]
+    path = ask(tiny, "latent_dashboard", params)["path"].iloc[0]
     assert re.search(rf"_feature_{params['latent']}\.html$", path)
 
 

@@ -52,12 +52,15 @@ class CosineView(pn.viewable.Viewer):
         model.param.watch(self._show_words, [*_MODEL, "summary"])
         model.param.watch(self._show_twin, _MODEL)
         state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range"])
-        # What was zoomed in on in one SAE is another latent's place in the next.
-        state.param.watch(lambda *_: self._zoom.update(x_range=None), ["suite", "layer", "width", "l0"])
+        self._zoomed_in = self._n_latents
         self._shown: str | None = None
         self._show_plot()
         self._show_words()
         self._show_twin()
+
+    @property
+    def _n_latents(self) -> int:
+        return 0 if self._model.cosines is None else len(self._model.cosines)
 
     @property
     def _split(self) -> list[int]:
@@ -115,6 +118,10 @@ class CosineView(pn.viewable.Viewer):
 
     def _line(self, view: str, x_range: tuple[float, float] | None) -> hv.Overlay:
         state = self._model.state
+        if self._zoomed_in != self._n_latents:
+            # The plot shows all latents anew when their number changes; the line must, too.
+            self._zoomed_in, x_range = self._n_latents, None
+            self._zoom.update(x_range=None)
         return cosine_plot(
             self._model.cosines,
             split=self._split,

@@ -27,6 +27,7 @@ _STYLE = """
 :host(.solid) .bk-btn-group > button.bk-btn.bk-btn-default.bk-active {
   background: var(--ax-ink); color: var(--ax-paper); border-color: var(--ax-ink); box-shadow: none;
 }
+:host(.solid) .bk-btn-group > button.bk-btn.bk-btn-default:focus { outline: none; }
 :host(.solid) .bk-btn-group > button.bk-btn.bk-btn-default:focus-visible {
   outline: 2px solid var(--ax-split); outline-offset: 2px;
 }
@@ -54,7 +55,9 @@ class Choice(pn.widgets.RadioButtonGroup):
     @classmethod
     def of(cls, parameter: param.Parameter, label: Callable[[Any], str] = str) -> Choice:
         """Make the widget that drives `parameter`, its options written by `label`."""
-        widget = cls.from_param(parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_STYLE])
+        widget = cls.from_param(
+            parameter, label="", description=None, margin=0, sizing_mode="stretch_width", stylesheets=[_STYLE]
+        )
         widget._parameter, widget._label = parameter.name, label  # noqa: SLF001 - its own class
         widget.relabel()
         return widget

@@ -1,0 +1,39 @@
+-- One row a letter that was measured on one of two SAEs of a suite: rates, splits and scores of both, and how many
+-- tokens are absorbed on the other SAE only (gained) or on this one only (lost).
+-- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, other_layer INTEGER, other_width INTEGER,
+--         other_l0 INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: letter VARCHAR, absorption_rate DOUBLE, other_absorption_rate DOUBLE, num_split_latents BIGINT,
+--          other_num_split_latents BIGINT, precision DOUBLE, other_precision DOUBLE, recall DOUBLE,
+--          other_recall DOUBLE, num_gained BIGINT, num_lost BIGINT
+WITH both_saes AS (
+    SELECT rates.*, main.precision, main.recall
+    FROM rates($tau, $cosine_threshold, $effect_margin) AS rates
+    LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, layer, width, l0, letter)
+    WHERE rates.suite = $suite
+),
+this AS (FROM both_saes WHERE layer = $layer AND width = $width AND l0 = $l0),
+other AS (FROM both_saes WHERE layer = $other_layer AND width = $other_width AND l0 = $other_l0),
+absorbed AS (
+    SELECT letter, token,
+        bool_or(layer = $layer AND width = $width AND l0 = $l0) AS on_this,
+        bool_or(layer = $other_layer AND width = $other_width AND l0 = $other_l0) AS on_other
+    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND absorbed
+    GROUP BY letter, token
+),
+moved AS (
+    SELECT letter, count(*) FILTER (on_other AND NOT on_this) AS num_gained,
+        count(*) FILTER (on_this AND NOT on_other) AS num_lost
+    FROM absorbed
+    GROUP BY letter
+)
+SELECT coalesce(this.letter, other.letter) AS letter,
+    this.absorption_rate, other.absorption_rate AS other_absorption_rate,
+    len(this.split_latents) AS num_split_latents, len(other.split_latents) AS other_num_split_latents,
+    this.precision, other.precision AS other_precision,
+    this.recall, other.recall AS other_recall,
+    coalesce(moved.num_gained, 0) AS num_gained, coalesce(moved.num_lost, 0) AS num_lost
+FROM this
+FULL JOIN other USING (letter)
+LEFT JOIN moved ON moved.letter = coalesce(this.letter, other.letter)
+ORDER BY letter

@@ -1,0 +1,12 @@
+-- One row an SAE of the suite, or of all suites where scope is 'all': absorption and splitting, means over letters.
+-- absorption_sd, _q1 and _q3 are the spread over the letters that count under the mean policy.
+-- params: suite VARCHAR, scope VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
+-- columns: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, absorption_rate DOUBLE, absorption_sd DOUBLE,
+--          absorption_q1 DOUBLE, absorption_q3 DOUBLE, num_letters BIGINT, num_split_latents DOUBLE,
+--          num_letters_split BIGINT, num_absorbed BIGINT, num_tested BIGINT, num_absorbing_latents BIGINT,
+--          canonical BOOLEAN
+SELECT means.*, saes.canonical
+FROM sae_means($tau, $cosine_threshold, $effect_margin, $mean_policy) AS means
+JOIN saes USING (suite, layer, width, l0)
+WHERE $scope = 'all' OR means.suite = $suite
+ORDER BY means.suite, means.layer, means.width, means.l0

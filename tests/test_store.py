@@ -1,0 +1,515 @@
+"""The store: many threads, limits, the lock on files, answers that cannot be spoilt, suites that cannot be opened."""
+
+from __future__ import annotations
+
+import gc
+import json
+import re
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import queries.store
+from queries import Query, QueryError, Store, SuiteError, catalog
+from queries.schema import TABLES
+from tests.questions import THRESHOLDS, ask, question_values
+from tests.tiny_sae import LETTERS
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SAES = ((0, 1000, 10), (3, 1000, 40))
+SAE = {"suite": "tiny", "layer": 0, "width": 1000, "l0": 10}
+
+#: Counts for longer than any test runs, in small steps that can be interrupted.
+SLOW = "SELECT count(*) AS number FROM range(10_000_000) AS a, range(10_000_000) AS b WHERE (a.range + b.range) % 7 = 3"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES, dashboards=True)
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Iterator[Store]:
+    with Store(folder) as opened:
+        yield opened
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """A suite that the test may spoil."""
+    return write_tiny_suite(tmp_path / "own", saes=SAES[:1], dashboards=True)
+
+
+def _inject(monkeypatch: pytest.MonkeyPatch, **statements: str) -> None:
+    """Add questions without parameters to the catalogue."""
+    added = {name: Query(name, "", {}, {}, sql) for name, sql in statements.items()}
+    monkeypatch.setattr(queries.store, "catalog", lambda: catalog() | added)
+
+
+# --- Answers -------------------------------------------------------------------------------------------------------
+
+
+def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
+    """Two threads on one cursor lose results without an error; every answer here is another one."""
+    questions: list[dict[str, Any]] = [
+        {"suite": "tiny", "layer": layer, "width": width, "l0": l0, "letter": letter}
+        for layer, width, l0 in SAES
+        for letter in LETTERS
+    ] * 4
+    expected: dict[tuple[int, str], pd.Series] = {}
+    for layer, width, l0 in SAES:
+        place = folder / "cosines" / f"layer={layer}" / f"width={width}" / f"l0={l0}" / "cosines.parquet"
+        rows = pq.ParquetFile(place).read().to_pandas()
+        expected |= {(layer, letter): rows.loc[rows["letter"] == letter, "cosine"] for letter in LETTERS}
+    assert {len(cosines) for cosines in expected.values()} == {1024}
+    start = threading.Barrier(8)
+
+    with Store(folder) as store, ThreadPoolExecutor(8) as pool:
+
+        def ask(worker: int) -> list[bool]:
+            start.wait()
+            answers = []
+            for question in questions[worker::8] + questions[: worker + 1]:
+                store._cache.clear()  # every question meets the database
+                frame = store.fetch("cosines", **question)
+                answers.append(np.array_equal(frame["cosine"], expected[question["layer"], question["letter"]]))
+            return answers
+
+        answered = [right for answers in pool.map(ask, range(8)) for right in answers]
+    assert len(answered) == len(questions) + sum(range(1, 9))
+    assert all(answered)
+
+
+def test_wrong_parameters_are_a_mistake_of_the_caller(store: Store) -> None:
+    with pytest.raises(TypeError, match="random_tokens takes suite, letter, of_letter, seed, not suite"):
+        store.fetch("random_tokens", suite="tiny")
+    with pytest.raises(KeyError):
+        store.fetch("nonsense")
+
+
+def _ask_all(store: Store) -> dict[str, pd.DataFrame]:
+    values = question_values(store, sae=SAES[0], letter="t")
+    return {name: ask(store, name, values) for name in catalog()}
+
+
+def _spoil(frame: pd.DataFrame) -> int:
+    """Try each way to write into a frame; return how many were refused."""
+    refused = 0
+    for place, name in enumerate(frame.columns):
+        first = frame[name].iloc[0] if len(frame) else None
+        other = not first if isinstance(first, bool | np.bool_) else 77
+        if isinstance(first, np.ndarray):
+            with pytest.raises(ValueError, match="read-only"):
+                first[0] = first[-1]
+        for write in (
+            lambda name=name, other=other: frame[name].array.__setitem__(0, other),
+            lambda name=name, other=other: frame[name].to_numpy(copy=False).__setitem__(0, other),
+            lambda name=name, other=other: np.asarray(frame[name]).__setitem__(0, other),
+            lambda place=place, other=other: frame.isetitem(place, other),
+        ):
+            try:
+                write()
+            except (ValueError, TypeError, IndexError):
+                refused += 1
+    return refused
+
+
+def test_answers_cannot_be_spoilt_for_others(store: Store) -> None:
+    before = {name: frame.copy(deep=True) for name, frame in _ask_all(store).items()}
+    assert sum(_spoil(frame) for frame in _ask_all(store).values())
+    for name, frame in _ask_all(store).items():
+        pd.testing.assert_frame_equal(frame, before[name], obj=name)
+
+
+def test_unknown_integers_are_nan(store: Store) -> None:
+    """Whatever the version of DuckDB makes of them: views format floats, and pandas' NA has no truth value."""
+    counts = store.fetch("letter_counts", **SAE, **THRESHOLDS)
+    assert counts["num_absorbed"].dtype == np.float64
+    assert counts["num_absorbed"].isna().tolist() == [letter not in LETTERS for letter in counts["letter"]]
+    assert counts["num_absorbed"].dropna().tolist() == [2, 0, 2, 0, 4, 2]
+
+
+# --- The cache -----------------------------------------------------------------------------------------------------
+
+
+def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[str] = []
+    run = Store._run
+
+    def count(self: Store, query: Query, params: dict[str, Any]) -> pd.DataFrame:
+        ran.append(query.name)
+        return run(self, query, params)
+
+    monkeypatch.setattr(Store, "_run", count)
+    words = {"suite": "tiny", "letter": "a", "of_letter": False}
+    for seed in (901, 902, 901, 902):
+        store.fetch("random_tokens", **words, seed=seed)
+    assert ran == ["random_tokens"] * 2
+
+
+def test_cache_is_bounded_by_what_it_really_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    limit = 60_000
+    monkeypatch.setattr(queries.store, "CACHE_BYTES", limit)
+    with Store(folder) as store:
+        latents = store.fetch("split_latents", **SAE, letter="t", tau=0.03)["latent"].tolist()
+        latents += store.fetch("absorbing_latents", **SAE, **THRESHOLDS, letter="t")["latent"].tolist()
+        for latent in latents:
+            store.fetch("latent_logits", **SAE, latent=latent)
+            store.fetch("latent_contexts", **SAE, latent=latent)
+        for letter in LETTERS:
+            for layer, width, l0 in SAES:
+                store.fetch("cosines", suite="tiny", layer=layer, width=width, l0=l0, letter=letter)
+        assert 0 < len(store._cache) < 2 * len(latents) + len(LETTERS) * len(SAES)
+        held = {id(result.frame): result.frame for result in store._cache.values()}
+        assert sum(_weigh(frame) for frame in held.values()) <= limit
+
+    monkeypatch.setattr(queries.store, "CACHE_BYTES", 8_000)
+    with Store(folder) as store:
+        cosines = store.fetch("cosines", **SAE, letter="s")
+        assert len(cosines) == 1024
+        assert not store._cache, "an answer larger than the cache must not be kept"
+        pd.testing.assert_frame_equal(store.fetch("cosines", **SAE, letter="s"), cosines)
+
+
+def test_lists_count_with_their_texts(folder: Path) -> None:
+    with Store(folder) as store:
+        latent = store.fetch("split_latents", **SAE, letter="t", tau=0.03)["latent"].iloc[0]
+        frame = store.fetch("latent_contexts", **SAE, latent=int(latent))
+        (counted,) = [result.size for key, result in store._cache.items() if key[0] == "latent_contexts"]
+        assert counted >= _weigh(frame)
+
+
+def _weigh(frame: pd.DataFrame) -> int:
+    """Count the bytes of numbers and texts, lists inside cells included."""
+    weight = 0
+    for name in frame:
+        for cell in frame[name].array if frame[name].dtype == object else [frame[name].to_numpy()]:
+            if isinstance(cell, np.ndarray):
+                weight += cell.nbytes
+                weight += sum(sys.getsizeof(text) for text in cell.ravel()) if cell.dtype == object else 0
+    return weight
+
+
+# --- Limits --------------------------------------------------------------------------------------------------------
+
+
+def test_slow_question_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _inject(monkeypatch, slow=SLOW)
+    with Store(folder, timeout=0.3) as store:
+        with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was given up\.$"):
+            store.fetch("slow")
+        # The store is as good as before, and the failure is not remembered as an answer.
+        assert len(store.fetch("saes")) == len(SAES)
+        assert ("slow",) not in store._cache
+
+
+def test_timers_of_answered_questions_are_gone(folder: Path) -> None:
+    with Store(folder, timeout=3600) as store:
+        store.fetch("saes")
+        assert not [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
+
+
+@pytest.mark.parametrize(("rows", "allowed"), [(50, True), (51, False)])
+def test_number_of_rows_is_capped(store: Store, monkeypatch: pytest.MonkeyPatch, rows: int, allowed: bool) -> None:  # noqa: FBT001
+    monkeypatch.setattr(queries.store, "ROW_CAP", 50)
+    _inject(monkeypatch, **{f"numbers_{rows}": f"FROM range({rows}) ORDER BY range DESC"})
+    if allowed:
+        frame = store.fetch(f"numbers_{rows}")
+        assert frame["range"].tolist() == list(range(rows - 1, -1, -1)), "the cap must not change the order"
+    else:
+        with pytest.raises(QueryError, match=f"'numbers_{rows}' returns more than 50 rows"):
+            store.fetch(f"numbers_{rows}")
+
+
+def test_failing_question_says_so_in_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    _inject(monkeypatch, broken="SELECT error('first line\nsecond line')")
+    with pytest.raises(QueryError, match=r"^The question 'broken' failed: .*first line$"):
+        store.fetch("broken")
+
+
+def test_file_that_is_gone_fails_the_question_only(own: Path) -> None:
+    with Store(own) as store:
+        (own / "latents.parquet").unlink()
+        with pytest.raises(QueryError, match="latent_facts"):
+            store.fetch("latent_facts", **SAE, latent=1)
+        assert len(store.fetch("cosines", **SAE, letter="s")) == 1024
+
+
+# --- The lock ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "FROM read_csv('/etc/hosts')",
+        "FROM read_text('/etc/hosts')",
+        "FROM glob('/etc/*')",
+        "FROM '{neighbour}/letters.parquet'",
+        "FROM '{root}/../neighbour/letters.parquet'",
+        "COPY (SELECT 1) TO '{outside}/stolen.csv'",
+        "EXPORT DATABASE '{outside}/export'",
+        "ATTACH '{outside}/other.db'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "SET enable_external_access = true",
+        "SET allowed_directories = ['/']",
+        "SET lock_configuration = false",
+        "SET memory_limit = '100GB'",
+        "RESET memory_limit",
+    ],
+)
+def test_nothing_outside_the_suite_can_be_reached(tmp_path: Path, statement: str) -> None:
+    root = write_tiny_suite(tmp_path / "neighbour".removesuffix("bour"), name="tiny", saes=SAES[:1], examples=False)
+    neighbour = write_tiny_suite(tmp_path / "neighbour", name="other", saes=SAES[:1], examples=False)
+    with Store(root) as store, store._connection.cursor() as cursor:
+        assert cursor.execute(f"FROM '{root}/letters.parquet'").fetchall(), "the suite itself can be read"
+        with pytest.raises((duckdb.PermissionException, duckdb.InvalidInputException)):
+            cursor.execute(statement.format(root=root, neighbour=neighbour, outside=tmp_path)).fetchall()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["neigh", "neighbour"]
+
+
+def test_pages_are_read_within_the_suite_only(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = own.parent / "secret.html"
+    secret.write_text("secret")
+    (own / "out.html").symlink_to(secret)
+    (own / "folder").symlink_to(own.parent)
+    (own / "loop.html").symlink_to(own / "loop.html")
+    (own / "in.html").symlink_to(own / "manifest.json")
+    monkeypatch.chdir(own.parent)
+    with Store(own) as store:
+        latent = store.fetch("split_latents", **SAE, letter="s", tau=0.03)["latent"].iloc[0]
+        page = store.fetch("latent_dashboard", **SAE, latent=int(latent))["path"].iloc[0]
+        assert f"Latent {latent}" in store.read_page("tiny", page)
+        assert '"format_version"' in store.read_page("tiny", "in.html")
+        climbing = f"{page}/../../../../../../secret.html"
+        for path in ("../secret.html", climbing, str(secret), "out.html", "folder/secret.html"):
+            with pytest.raises(QueryError, match="outside the suite's folder"):
+                store.read_page("tiny", path)
+        for path in ("missing.html", "secret.html", "dashboards", "", "loop.html", "nul\0.html", "long" * 2000):
+            with pytest.raises(QueryError):
+                store.read_page("tiny", path)
+
+
+# --- Opening and closing -------------------------------------------------------------------------------------------
+
+
+def test_closed_store_has_let_go(own: Path) -> None:
+    def held() -> list[str]:
+        links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+        return [str(link) for link in links if str(own) in str(link.readlink())]
+
+    store = Store(own)
+    store.fetch("cosines", **SAE, letter="s")
+    frame = store.fetch("saes")
+    store.close()
+    store.close()
+    gc.collect()
+    assert held() == []
+    assert not store._cache
+    assert len(frame) == 1, "an answer outlives its store"
+    with pytest.raises(QueryError, match="closed"):
+        store.fetch("saes")
+    with Store(own) as entered:
+        pass
+    with pytest.raises(QueryError, match="closed"):
+        entered.fetch("saes")
+
+
+@pytest.mark.parametrize("name", ["it's", "a [b] *?", 'say "x"', "line\nbreak", "ünï 😀", "x=1", "name=1"])
+def test_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
+    with Store(write_tiny_suite(tmp_path / name / "tiny", saes=SAES[:1], examples=False)) as store:
+        assert len(store.fetch("cosines", **SAE, letter="s")) == 1024
+        assert store.fetch("letter_counts", **SAE, **THRESHOLDS)["measured"].sum() == len(LETTERS)
+
+
+def _edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    file = folder / "manifest.json"
+    manifest = json.loads(file.read_text("utf-8"))
+    change(manifest)
+    file.write_text(json.dumps(manifest), "utf-8")
+
+
+def _damage_middle(file: Path) -> None:
+    """Leave the footer, so that only reading the data fails."""
+    content = bytearray(file.read_bytes())
+    content[60 : len(content) // 3] = bytes(byte ^ 0x5A for byte in content[60 : len(content) // 3])
+    file.write_bytes(content)
+
+
+def _replace_column(folder: Path, table: str, name: str, value: object) -> None:
+    """Put `value` into every row, of which the manifest says nothing."""
+    file = folder / f"{table}.parquet"
+    data = pq.read_table(file)
+    place = data.column_names.index(name)
+    pq.write_table(data.set_column(place, name, pa.array([value] * len(data))), file)
+    _edit_manifest(folder, lambda manifest: manifest["tables"][table]["columns"].pop(name))
+
+
+def _drop_column(folder: Path, table: str, name: str) -> None:
+    """Take a column out of a file, and out of the manifest, which then says nothing wrong."""
+    file = folder / f"{table}.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(name), file)
+    _edit_manifest(folder, lambda manifest: manifest["tables"][table]["columns"].pop(name))
+
+
+def _be_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+COSINES = "cosines/layer=0/width=1000/l0=10/cosines.parquet"
+
+#: What is done to a good suite; the file that the message names, and words of it.
+SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
+    "missing parquet": (lambda folder: (folder / "k_sparse.parquet").unlink(), "k_sparse.parquet", "missing"),
+    "missing cosines of one SAE": (lambda folder: (folder / COSINES).unlink(), COSINES, "missing"),
+    "parquet is a folder": (
+        lambda folder: _be_a_folder(folder / "tokens.parquet"),
+        "tokens.parquet",
+        "missing",
+    ),
+    "truncated parquet": (
+        lambda folder: (folder / "latents.parquet").write_bytes((folder / "latents.parquet").read_bytes()[:-20]),
+        "latents.parquet",
+        "not a readable parquet file",
+    ),
+    "empty parquet": (
+        lambda folder: (folder / "tokens.parquet").write_bytes(b""),
+        "tokens.parquet",
+        "not a readable parquet file",
+    ),
+    "garbage parquet": (
+        lambda folder: (folder / "letters.parquet").write_bytes(b"garbage\n" * 1000),
+        "letters.parquet",
+        "not a readable parquet file",
+    ),
+    "damaged inside": (lambda folder: _damage_middle(folder / "letters.parquet"), "letters.parquet", "cannot be read"),
+    "value too large for its type": (
+        lambda folder: _replace_column(folder, "k_sparse", "k", 2**40),
+        "k_sparse.parquet",
+        "cannot be read",
+    ),
+    "missing manifest": (lambda folder: (folder / "manifest.json").unlink(), "manifest.json", "cannot be read"),
+    "manifest is no JSON": (
+        lambda folder: (folder / "manifest.json").write_text("{'name': tiny}"),
+        "manifest.json",
+        "JSON",
+    ),
+    "manifest is no text": (
+        lambda folder: (folder / "manifest.json").write_bytes(b"\xff\xfe\x00"),
+        "manifest.json",
+        "cannot be read",
+    ),
+    "manifest is a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json", "mend"),
+    "manifest lacks the model": (
+        lambda folder: _edit_manifest(folder, lambda manifest: manifest.pop("model")),
+        "manifest.json",
+        "model",
+    ),
+    "manifest has an unknown field": (
+        lambda folder: _edit_manifest(folder, lambda manifest: manifest["method"].update(taw=0.1)),
+        "manifest.json",
+        r"method\.taw",
+    ),
+    "manifest lies about a column": (
+        lambda folder: _edit_manifest(folder, lambda m: m["tables"]["letters"]["columns"].update(spirit="FLOAT")),
+        "letters.parquet",
+        "'spirit' is FLOAT, the file has no such column",
+    ),
+    "manifest lies about a type": (
+        lambda folder: _edit_manifest(folder, lambda m: m["tables"]["letters"]["columns"].update(letter="INTEGER")),
+        "letters.parquet",
+        "'letter' is INTEGER, the file has VARCHAR",
+    ),
+    "required column missing": (
+        lambda folder: _drop_column(folder, "tested_tokens", "top_latent"),
+        "tested_tokens.parquet",
+        r"'top_latent' \(INTEGER\) is missing",
+    ),
+    "column of another kind": (
+        lambda folder: _replace_column(folder, "k_sparse", "f1", "high"),
+        "k_sparse.parquet",
+        "'f1' is VARCHAR, needed is DOUBLE",
+    ),
+    "unknown table": (
+        lambda folder: _edit_manifest(folder, lambda m: m["tables"].update(secrets={"rows": 0, "columns": {}})),
+        "manifest.json",
+        "'secrets' is no table",
+    ),
+    "required table missing": (
+        lambda folder: _edit_manifest(folder, lambda m: m["tables"].pop("letters")),
+        "manifest.json",
+        "'letters' is missing",
+    ),
+    "SAE stands twice": (
+        lambda folder: _edit_manifest(folder, lambda m: m["saes"].append(m["saes"][0])),
+        "manifest.json",
+        r"\(0, 1000, 10\) stand twice",
+    ),
+    "unknown format": (
+        # A later format has fields that this program does not know; the version is what the reader must hear of.
+        lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=2, invention=True)),
+        "manifest.json",
+        "format_version 2 is not known",
+    ),
+    "unusable name": (
+        lambda folder: _edit_manifest(folder, lambda m: m.update(name="../tiny")),
+        "manifest.json",
+        "name",
+    ),
+}
+_MEND = re.compile(r"restore|import (the suite )?again|mend|take it out|every suite needs it|a suite is a folder with")
+
+
+@pytest.mark.parametrize("case", SPOILT)
+def test_suite_that_cannot_be_opened_says_why_in_one_line(own: Path, case: str) -> None:
+    spoil, file, words = SPOILT[case]
+    spoil(own)
+    with pytest.raises(SuiteError) as failure:
+        Store(own)
+    message = str(failure.value)
+    assert message.startswith(str(own / file)), message
+    assert re.search(words, message), message
+    assert _MEND.search(message), message
+    assert len(message.splitlines()) == 1
+
+
+def test_folders_that_cannot_be_opened(own: Path, tmp_path: Path) -> None:
+    for paths, words in (
+        ((), "no suite given; name the folder"),
+        ((tmp_path / "nowhere",), f"^{tmp_path}/nowhere: no such folder; give the folder of a suite"),
+        ((own / "manifest.json",), f"^{own}/manifest.json: no such folder; give the folder"),
+        ((own, own), f"^{own}: a suite called 'tiny' is open already; give one of them another name"),
+    ):
+        with pytest.raises(SuiteError, match=words):
+            Store(*paths)
+
+
+def test_folder_that_reads_as_a_column_is_refused(tmp_path: Path) -> None:
+    """DuckDB takes the outermost ``layer=`` of a path for the column, so the cosines would silently be gone."""
+    folder = write_tiny_suite(tmp_path / "layer=7" / "tiny", saes=SAES[:1])
+    with pytest.raises(SuiteError, match=f"^{folder}: .*'layer=7'.*; move the suite"):
+        Store(folder)
+    # Without cosines, nothing is read from the path.
+    with Store(write_tiny_suite(tmp_path / "layer=7" / "blind", saes=SAES[:1], cosines=False)) as store:
+        assert store.fetch("letter_counts", **SAE, **THRESHOLDS)["measured"].sum() == len(LETTERS)
+
+
+def test_every_table_can_be_left_out_but_the_required(tmp_path: Path) -> None:
+    required = {name for name, table in TABLES.items() if table.required}
+    assert required == {"letters"}
+    with Store(write_tiny_suite(tmp_path / "bare", saes=SAES, without=set(TABLES) - required)) as store:
+        assert len(store.fetch("saes")) == len(SAES)
+        assert not store.fetch("saes")["cosines"].any()
