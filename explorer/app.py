@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from explorer.model import ExplorerModel, choices_of
+from explorer.pages.atlas import atlas_page
+from explorer.pages.compare import compare_page
 from explorer.pages.explore import explore_page
+from explorer.pages.switch import Switch
 from explorer.state import ExplorerState
 from explorer.store import shared_store
 from explorer.theme import DARK, FONT, LIGHT, css_variables
@@ -57,18 +60,23 @@ class Explorer(pn.viewable.Viewer):
         self.notices = Notices(self.model)
         self._browser = Browser(self.model, self.notices.refuse)
         self._progress = Progress(self.model, (remembered("tasks") or "").split("."))
-        opened = remembered("open")
+        remember = self._browser.remember
+        opened = ["absorption"] if remembered("open") is None else (remembered("open") or "").split(".")
         self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {
             "header": Header(self.model),
             "choose": Selectors(self.state),
             "letters": Letters(self.model),
-            "tasks": Tasks(self.model, self._progress, self._browser.remember),
+            "tasks": Tasks(self.model, self._progress, remember),
             "main": pn.Column(
                 self.notices,
-                explore_page(
-                    self.model,
-                    opened=["absorption"] if opened is None else opened.split("."),
-                    remember=self._browser.remember,
+                Switch(
+                    self.state,
+                    "page",
+                    {
+                        "explore": lambda: explore_page(self.model, opened=opened, remember=remember),
+                        "compare": lambda: compare_page(self.model),
+                        "atlas": lambda: atlas_page(self.model),
+                    },
                 ),
                 sizing_mode="stretch_width",
             ),

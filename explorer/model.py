@@ -18,29 +18,40 @@ class Question(NamedTuple):
     """Which query answers a parameter of the model.
 
     A query's parameters carry the names of the state's, so nothing else has to be said. A `record` is an answer of
-    at most one row, held as a dict; questions `of_latent` are asked only while a latent is selected.
+    at most one row, held as a dict; questions `of_latent` are asked only while a latent is selected, those of a `page`
+    only while it is shown, and those of a `part` only while Compare sets that side by side.
     """
 
     query: str
     record: bool = False
     of_latent: bool = False
+    page: str = ""
+    part: str = ""
 
 
 QUESTIONS: Mapping[str, Question] = {
     "letters": Question("letter_counts"),
-    "summary": Question("summary", record=True),
-    "cosines": Question("cosines"),
-    "split_latents": Question("split_latents"),
-    "absorbing_latents": Question("absorbing_latents"),
-    "k_sparse": Question("k_sparse"),
-    "sae_scores": Question("sae_scores"),
-    "latent_facts": Question("latent_facts", record=True, of_latent=True),
-    "latent_contexts": Question("latent_contexts", of_latent=True),
-    "latent_logits": Question("latent_logits", record=True, of_latent=True),
-    "latent_histogram": Question("latent_histogram", record=True, of_latent=True),
-    "latent_roles": Question("latent_roles", of_latent=True),
-    "latent_cosines": Question("latent_cosines", of_latent=True),
-    "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
+    "summary": Question("summary", record=True, page="explore"),
+    "cosines": Question("cosines", page="explore"),
+    "split_latents": Question("split_latents", page="explore"),
+    "absorbing_latents": Question("absorbing_latents", page="explore"),
+    "k_sparse": Question("k_sparse", page="explore"),
+    "sae_scores": Question("sae_scores", page="explore"),
+    "latent_facts": Question("latent_facts", record=True, of_latent=True, page="explore"),
+    "latent_contexts": Question("latent_contexts", of_latent=True, page="explore"),
+    "latent_logits": Question("latent_logits", record=True, of_latent=True, page="explore"),
+    "latent_histogram": Question("latent_histogram", record=True, of_latent=True, page="explore"),
+    "latent_roles": Question("latent_roles", of_latent=True, page="explore"),
+    "latent_cosines": Question("latent_cosines", of_latent=True, page="explore"),
+    "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True, page="explore"),
+    "layer_cosines": Question("layer_cosines", page="compare", part="l0"),
+    "layer_marks": Question("layer_marks", page="compare", part="l0"),
+    "sae_cosines": Question("sae_cosines", page="compare", part="letter"),
+    "sae_marks": Question("sae_marks", page="compare", part="letter"),
+    "pair_letters": Question("pair_letters", page="compare", part="pair"),
+    "pair_tokens": Question("pair_tokens", page="compare", part="pair"),
+    "sae_means": Question("sae_means", page="atlas"),
+    "letter_rates": Question("letter_rates", page="atlas"),
 }
 
 
@@ -87,6 +98,15 @@ class ExplorerModel(param.Parameterized):
     latent_cosines = param.DataFrame(doc="Its cosine with each letter's probe (latent_cosines).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
 
+    layer_cosines = param.DataFrame(doc="Cosines of all SAEs of the layer, reduced (layer_cosines).")
+    layer_marks = param.DataFrame(doc="Split and absorbing latents of all SAEs of the layer (layer_marks).")
+    sae_cosines = param.DataFrame(doc="Cosines of all letters of the SAE, reduced (sae_cosines).")
+    sae_marks = param.DataFrame(doc="Split and absorbing latents of all letters of the SAE (sae_marks).")
+    pair_letters = param.DataFrame(doc="Two SAEs letter by letter (pair_letters).")
+    pair_tokens = param.DataFrame(doc="Tokens of the letter absorbed on either of two SAEs (pair_tokens).")
+    sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")
+    letter_rates = param.DataFrame(doc="Absorption of every letter on every SAE (letter_rates).")
+
     act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
 
@@ -122,23 +142,26 @@ class ExplorerModel(param.Parameterized):
         self._generation += 1
         generation = self._generation
         answers: dict[str, Any] = {}
-        asked: dict[str, tuple[Any, ...] | None] = {}
+        asked = dict(self._asked)
         error = ""
         for name, question in QUESTIONS.items():
+            if not self._wanted(question):
+                continue
             params = self._params(question)
             key = None if params is None else tuple(params.items())
             if name in self._asked and self._asked[name] == key:
                 continue
             try:
                 frame = None if params is None else self.store.fetch(question.query, **params)
+                asked[name] = key
             except QueryError as failure:
                 frame, error = None, str(failure)
-            else:
-                asked[name] = key
+                # The former answer goes too, so that a way back to its question asks it again.
+                asked.pop(name, None)
             if generation != self._generation:
                 return
             answers[name] = _record(frame) if question.record else frame
-        self._asked |= asked
+        self._asked = asked
         self.param.update(**answers, error=error)
 
     def _params(self, question: Question) -> dict[str, Any] | None:
@@ -146,7 +169,17 @@ class ExplorerModel(param.Parameterized):
         state = self.state
         if state.sae is None or (question.of_latent and state.latent is None):
             return None
-        return {name: getattr(state, name) for name in catalog()[question.query].params}
+        other = state.other
+        names = catalog()[question.query].params
+        if other is None and "other_layer" in names:
+            return None
+        # The SAE compared with is the suggested one as long as none was chosen.
+        chosen = {"other_layer": other.layer, "other_width": other.width, "other_l0": other.l0} if other else {}
+        return {name: chosen.get(name, getattr(state, name)) for name in names}
+
+    def _wanted(self, question: Question) -> bool:
+        """Tell whether what is shown calls for the question; an answer that is not shown may grow old."""
+        return question.page in ("", self.state.page) and question.part in ("", self.state.compare_by)
 
     def ask(self, query: str, **params: Any) -> pd.DataFrame | None:
         """Answer a question that a view asks when it is used, such as a word tester's.
@@ -166,7 +199,7 @@ class ExplorerModel(param.Parameterized):
 def _watched(state: ExplorerState) -> set[str]:
     """Name the parameters of the state that any question depends on."""
     names = {name for question in QUESTIONS.values() for name in catalog()[question.query].params}
-    return {name for name in names if name in state.param} | {"latent"}
+    return {name for name in names if name in state.param} | {"latent", "page", "compare_by"}
 
 
 def _record(frame: pd.DataFrame | None) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
-PAGES = ("explore",)
+PAGES = ("explore", "compare", "atlas")
 _SHOWN_OPTIONS = 8
 _SHOWN_CHARACTERS = 40
 
@@ -25,6 +25,11 @@ class SaeId(NamedTuple):
     l0: int
     n_latents: int = 0
     canonical: bool = False
+
+    @property
+    def key(self) -> tuple[int, int, int]:
+        """Layer, nominal width and L0."""
+        return (self.layer, self.width, self.l0)
 
 
 class Thresholds(NamedTuple):
@@ -67,6 +72,18 @@ def choose_sae(
     return (left[0] if left else None), options
 
 
+def suggest_other(saes: Sequence[SaeId], sae: SaeId | None) -> SaeId | None:
+    """Suggest what to compare `sae` with: another width of its layer at the nearest L0, else its layer's nearest L0.
+
+    Returns None where the layer has no other SAE.
+    """
+    if sae is None:
+        return None
+    others = [other for other in saes if other.layer == sae.layer and other.key != sae.key]
+    widths = [other for other in others if other.width != sae.width]
+    return min(widths or others, key=lambda other: abs(math.log((other.l0 + 1) / (sae.l0 + 1))), default=None)
+
+
 class ExplorerState(param.Parameterized):
     """Ids and switches of one session; every change of the page goes through here.
 
@@ -84,10 +101,12 @@ class ExplorerState(param.Parameterized):
     """
 
     page = param.Selector(default="explore", objects=list(PAGES), doc="The page shown.")
-    suite = param.Selector(objects=[], doc="Name of the suite.")
-    layer = param.Selector(objects=[], doc="Layer of the SAE.")
-    width = param.Selector(objects=[], doc="Nominal width of the SAE.")
-    l0 = param.Selector(objects=[], doc="L0 of the SAE: mean number of active latents a token.")
+    suite = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Name of the suite.")
+    layer = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Layer of the SAE.")
+    width = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Nominal width of the SAE.")
+    l0 = param.Selector(
+        objects=[], check_on_set=True, allow_None=True, doc="L0 of the SAE: mean number of active latents a token."
+    )
     letter = param.Selector(default="a", objects=list(LETTERS), doc="The letter: the concept looked for.")
     latent = param.Integer(default=None, allow_None=True, bounds=(0, None), doc="The selected latent, or None.")
 
@@ -103,27 +122,46 @@ class ExplorerState(param.Parameterized):
         default="encoder", objects=["encoder", "k_sparse"], doc="Which main latent the plots over all SAEs mean."
     )
 
+    compare_by = param.Selector(default="l0", objects=["l0", "letter", "pair"], doc="What Compare sets side by side.")
+    other_layer = param.Integer(default=None, allow_None=True, doc="Layer of the SAE compared with, or None.")
+    other_width = param.Integer(default=None, allow_None=True, doc="Nominal width of the SAE compared with, or None.")
+    other_l0 = param.Integer(default=None, allow_None=True, doc="L0 of the SAE compared with, or None.")
+    mean_policy = param.Selector(
+        default="with_candidates", objects=["with_candidates", "all_letters"], doc="Letters that a mean takes in."
+    )
+    scope = param.Selector(default="suite", objects=["suite", "all"], doc="Whether Atlas shows one suite or all.")
+    cell = param.Selector(
+        default="absorption_rate",
+        objects=["absorption_rate", "num_split_latents", "f1_gap"],
+        doc="What a cell of the heat map shows.",
+    )
+    cell_order = param.Selector(default="layer", objects=["layer", "width", "l0"], doc="Order of the heat map's SAEs.")
+
+    brushed = param.List(default=[], item_type=tuple, doc="Suite, layer, width and L0 of the brushed SAEs.")
     cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
     seed = param.Integer(default=0, bounds=(0, None), doc="Seed of the random words.")
+    touch = param.Boolean(default=False, doc="Whether the page is moved by touch, which plots must not catch.")
     dark = param.Boolean(default=False, doc="Whether page and plots are dark.")
 
     #: The parameters that a URL carries, in its order; those from `tau` on only where they were changed.
     URL_KEYS = (
         *("page", "suite", "layer", "width", "l0", "letter", "latent"),
         *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "main_latent_by"),
+        *("compare_by", "other_layer", "other_width", "other_l0", "mean_policy", "scope", "cell", "cell_order"),
     )
     _ALWAYS_IN_URL = frozenset(URL_KEYS[:7])
     _SAE = ("suite", "layer", "width", "l0")
+    _OTHER = ("other_layer", "other_width", "other_l0")
 
     def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
         super().__init__()
+        # Suite, SAE and letter that everything else was chosen for.
+        self._place: tuple[Any, ...] = ()
         self.param.suite.objects = list(choices)
         self.suite = next(iter(choices), None)
-        self._on_suite()
-        self.param.watch(self._on_suite, "suite")
-        self.param.watch(self._narrow, ["layer", "width"])
-        self.param.watch(self._forget_selection, [*self._SAE, "letter", "latent"])
+        self._settle()
+        self.param.watch(self._settle, [*self._SAE, "letter", "latent"])
         refused = self.apply(values)
         if refused:
             raise ValueError("; ".join(refused))
@@ -146,26 +184,41 @@ class ExplorerState(param.Parameterized):
     @property
     def sae(self) -> SaeId | None:
         """The SAE that layer, width and L0 name; None in a suite without SAEs."""
-        return next((sae for sae in self.saes if sae[:3] == (self.layer, self.width, self.l0)), None)
+        return next((sae for sae in self.saes if sae.key == (self.layer, self.width, self.l0)), None)
 
-    def _narrow(self, *_: param.parameterized.Event) -> None:
-        """Fit layer, width and L0, and the options of each, to what comes before them."""
+    @property
+    def other(self) -> SaeId | None:
+        """The SAE compared with: the chosen one, else the suggested one; None where there is none."""
+        wish = tuple(getattr(self, name) for name in self._OTHER)
+        chosen = next((sae for sae in self.saes if sae.key == wish), None)
+        return chosen or suggest_other(self.saes, self.sae)
+
+    def _settle(self, *events: param.parameterized.Event) -> None:
+        """Bring everything in line with a suite, SAE or letter that was set directly."""
+        if self._place == (*(getattr(self, name) for name in self._SAE), self.letter):
+            return
+        values: dict[str, Any] = {"letter": self.letter}
+        if any(event.name == "latent" for event in events):
+            values["latent"] = self.latent
         sae, options = choose_sae(self.saes, layer=self.layer, width=self.width, l0=self.l0)
-        self._set_sae(sae, options)
+        self._move(self.suite, sae, options, values)
 
-    def _set_sae(self, sae: SaeId | None, options: dict[str, list[int]]) -> None:
-        for name, objects in options.items():
-            self.param[name].objects = objects
-        self.param.update(**{name: getattr(sae, name, None) for name in options})
-
-    def _on_suite(self, *_: param.parameterized.Event) -> None:
-        self._narrow()
-        self.param.update(**self.thresholds_of_suite._asdict())
-
-    def _forget_selection(self, *events: param.parameterized.Event) -> None:
-        # A latent is chosen on one SAE for one letter, and means nothing on the next.
-        if all(event.name != "latent" for event in events):
-            self.param.update(latent=None, cosine_range=None)
+    def _move(
+        self, suite: str | None, sae: SaeId | None, options: dict[str, list[int]], values: dict[str, Any]
+    ) -> None:
+        """Go to an SAE and set `values`, as one change; what was chosen elsewhere and means nothing there is let go."""
+        place = (suite, *(sae.key if sae else (None,) * 3), values.get("letter", self.letter))
+        changes: dict[str, Any] = dict(zip(self._SAE, place, strict=False))
+        if self._place[:1] != place[:1]:
+            thresholds = self._choices[suite].thresholds if suite else Thresholds()
+            changes |= thresholds._asdict() | dict.fromkeys(self._OTHER) | {"brushed": []}
+        if self._place != place:
+            changes |= {"latent": None, "cosine_range": None}
+        self._place = place
+        with param.parameterized.batch_call_watchers(self):
+            for name, objects in options.items():
+                self.param[name].objects = objects
+            self.param.update(**changes | values)
 
     def apply(self, values: Mapping[str, Any]) -> list[str]:
         """Set several parameters as one change, each only if it can be chosen.
@@ -187,25 +240,28 @@ class ExplorerState(param.Parameterized):
                 wanted[name] = self._read(name, value)
             except ValueError as error:
                 refused.append(str(error))
-        if "suite" in wanted:
-            self.suite = wanted.pop("suite")
-        wish = {name: wanted.pop(name, getattr(self, name)) for name in ("layer", "width", "l0")}
-        sae, options = choose_sae(self.saes, **wish)
+        suite = wanted.pop("suite", None) or self.suite
+        saes = self._choices[suite].saes if suite else ()
+        wish = {name: wanted.pop(name, None) for name in ("layer", "width", "l0")}
+        sae, options = choose_sae(
+            saes, **{name: getattr(self, name) if value is None else value for name, value in wish.items()}
+        )
         refused += [
-            _refusal(name, wish[name], options[name])
-            for name in wish
-            if name in values and wish[name] not in options[name]
+            _refusal(name, value, options[name])
+            for name, value in wish.items()
+            if value is not None and value not in options[name]
         ]
-        latent = wanted.get("latent", self.latent)
+        other = tuple(wanted.get(name) for name in self._OTHER)
+        if any(name in values for name in self._OTHER) and other not in {sae.key for sae in saes}:
+            # It is an SAE as a whole or none: a part that was refused takes the others with it.
+            if any(part is not None for part in other):
+                refused.append(f"other_layer, other_width, other_l0 = {_short(other)} is no SAE of this suite")
+            wanted |= dict.fromkeys(self._OTHER)
+        latent = wanted.get("latent")
         if latent is not None and sae is not None and latent >= sae.n_latents > 0:
-            refused.append(f"latent = {latent} does not exist here (this SAE has {sae.n_latents:,})")
-            latent = None
-        with param.parameterized.batch_call_watchers(self):
-            self._set_sae(sae, options)
-            self.param.update(**wanted | {"latent": latent})
-        # The change of letter or SAE above may have dropped a latent that was wanted with it.
-        if "latent" in wanted:
-            self.latent = latent
+            refused.append(f"latent = {_short(latent)} does not exist here (this SAE has {sae.n_latents:,})")
+            wanted["latent"] = None
+        self._move(suite, sae, options, wanted)
         return refused
 
     def _read(self, name: str, value: Any) -> Any:
@@ -214,8 +270,12 @@ class ExplorerState(param.Parameterized):
             message = f"{_short(name)} is not known here"
             raise ValueError(message)
         parameter = self.param[name]
-        if name in ("layer", "width", "l0") or isinstance(parameter, param.Integer):
-            value = None if name == "latent" and value in ("", None) else _number(name, value, int)
+        if value is None and parameter.allow_None:
+            return None
+        if name in self._SAE[1:] or isinstance(parameter, param.Integer):
+            value = (
+                None if parameter.allow_None and value == "" and name not in self._SAE else _number(name, value, int)
+            )
         elif isinstance(parameter, param.Number):
             value = _number(name, value, float)
         elif isinstance(parameter, param.Selector) and value not in parameter.objects:
@@ -260,16 +320,17 @@ class ExplorerState(param.Parameterized):
 def _number(name: str, value: Any, kind: type[int | float]) -> int | float:
     try:
         number = kind(value)
-    except (TypeError, ValueError, OverflowError):
-        number = math.nan
-    if not math.isfinite(number):
+        usable = math.isfinite(number)
+    except (TypeError, ValueError, OverflowError):  # an integer may be too large to be told finite
+        usable = False
+    if not usable:
         message = f"{name} = {_short(value)} is not a{' whole' if kind is int else ''} number"
         raise ValueError(message)
     return number
 
 
 def _refusal(name: str, value: object, options: Sequence[object]) -> str:
-    shown = ", ".join(str(option) for option in options[:_SHOWN_OPTIONS])
+    shown = ", ".join(str(option) for option in options[:_SHOWN_OPTIONS]) or "nothing"
     more = ", ..." if len(options) > _SHOWN_OPTIONS else ""
     return f"{name} = {_short(value)} does not exist here (there is {shown}{more})"
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from bokeh.models import BoxSelectTool
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -80,6 +82,17 @@ def width_colours(widths: list[int], which: Theme) -> dict[int, str]:
     ordered = sorted(set(widths))
     step = (len(ramp) - 1) / max(len(ordered) - 1, 1)
     return {width: ramp[round(step * place) if len(ordered) > 1 else 1] for place, width in enumerate(ordered)}
+
+
+def brush_hook(*, active: bool) -> Callable[[Any, Any], None]:
+    """Make a hook that makes brushing what a drag does; on a touch screen a drag is left to scroll the page."""
+
+    def activate(plot: Any, _element: Any) -> None:
+        toolbar = plot.state.toolbar
+        brushes = [tool for tool in toolbar.tools if isinstance(tool, BoxSelectTool)]
+        toolbar.active_drag = brushes[0] if active and brushes else None
+
+    return activate
 
 
 def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:

@@ -5,8 +5,14 @@
 --          absorption_q1 DOUBLE, absorption_q3 DOUBLE, num_letters BIGINT, num_split_latents DOUBLE,
 --          num_letters_split BIGINT, num_absorbed BIGINT, num_tested BIGINT, num_absorbing_latents BIGINT,
 --          canonical BOOLEAN
-SELECT means.*, saes.canonical
+SELECT means.*, coalesce(absorbing.num_absorbing_latents, 0) AS num_absorbing_latents, saes.canonical
 FROM sae_means($tau, $cosine_threshold, $effect_margin, $mean_policy) AS means
 JOIN saes USING (suite, layer, width, l0)
+LEFT JOIN (
+    SELECT suite, layer, width, l0, count(DISTINCT top_latent) AS num_absorbing_latents
+    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    WHERE absorbed
+    GROUP BY suite, layer, width, l0
+) AS absorbing USING (suite, layer, width, l0)
 WHERE $scope = 'all' OR means.suite = $suite
 ORDER BY means.suite, means.layer, means.width, means.l0

@@ -37,13 +37,19 @@ export function render({ model }) {
   model.on("dark", () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) })
   model.on("memory", () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) })
 
+  if (matchMedia("(pointer: coarse)").matches) send("touch", true)
+
   // Keys: the ones a reader can press anywhere outside a field.
   const steps = { ArrowLeft: ["letter", -1], ArrowRight: ["letter", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
+  const pages = { e: "explore", c: "compare", a: "atlas" }
+  let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape") root.classList.remove("ax-drawer-open")
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event)) return
     if (root.querySelector("dialog[open]")) return
     if (event.key === "?") document.getElementById("ax-keys")?.showModal()
+    if (awaited && pages[event.key]) send("page", pages[event.key])
+    awaited = event.key === "g"
     if (event.shiftKey || !steps[event.key]) return
     event.preventDefault()
     send("step", steps[event.key])

@@ -54,7 +54,7 @@ class Browser(JSComponent):
         self.param.update(
             query=state.to_query(),
             dark=state.dark,
-            title=f"{state.letter.upper()} · layer {state.layer}, {state.width}, L0 {state.l0} · Absorption Explorer",
+            title=f"{state.letter.upper()}, layer {state.layer}, L0 {state.l0} · {state.page} · Absorption Explorer",
         )
 
     def _answer(self, *_: param.parameterized.Event) -> None:
@@ -72,6 +72,10 @@ class Browser(JSComponent):
                     self._on_refused(state.from_query(str(data.get("value", ""))))
                 case "dark":
                     state.dark = bool(data.get("value"))
+                case "page":
+                    state.apply({"page": data.get("value")})
+                case "touch":
+                    state.touch = True
                 case "step":
                     self._step(*data.get("value", ("", 0)))
 

@@ -9,9 +9,10 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 
+from explorer.format import number
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place, y_range
 from explorer.theme import theme
-from explorer.views.markup import Markup, number, render
+from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     import pandas as pd

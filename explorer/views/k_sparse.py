@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import panel as pn
 
+from explorer.format import number
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.theme import theme
-from explorer.views.markup import Markup, number, render
+from explorer.views.markup import Markup, render
 from explorer.views.selectors import SLIDER_STYLE
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.views.markup import Markup, percent, render
+from explorer.format import percent
+from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     import pandas as pd

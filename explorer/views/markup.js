@@ -126,6 +126,18 @@ export function render({ model, el }) {
     if (event.detail === model.css_name && box.isConnected) box.scrollIntoView({ behavior: "smooth", block: "start" })
   })
 
+  // What asks to be built when it comes into view says so once.
+  const observer = new IntersectionObserver((entries) => {
+    for (const { isIntersecting } of entries) {
+      const marker = box.querySelector("[data-seen]")
+      if (isIntersecting && marker) {
+        observer.disconnect()
+        send(marker.dataset.seen, null)
+      }
+    }
+  }, { rootMargin: "200px" })
+  model.on("after_layout", () => { if (box.querySelector("[data-seen]")) observer.observe(box) })
+
   model.on("html", show)
   model.on("after_layout", reveal)
   show()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,6 +13,7 @@ from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
 
+from explorer.format import number, percent, width_label
 from explorer.text.glossary import definition
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 STATIC: Path = files("explorer") / "static"  # type: ignore[assignment]
 #: How white space inside a token is made visible.
 _MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"})
-_MINUS = "\N{MINUS SIGN}"
 
 
 def visible(token: str) -> str:
@@ -34,26 +33,6 @@ def visible(token: str) -> str:
 def chip(token: str) -> Safe:
     """Render a token as a monospaced chip with visible spaces."""
     return Safe('<code class="token">{}</code>').format(visible(token))
-
-
-def number(value: float | None, decimals: int = 3) -> str:
-    """Write a number with a true minus sign; a dash where it is unknown."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    return f"{value:,.{decimals}f}".replace("-", _MINUS)
-
-
-def percent(value: float | None, decimals: int = 1) -> str:
-    """Write a share as a percentage."""
-    return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
-
-
-def width_label(width: int) -> str:
-    """Write a nominal width the way the field does: 16k, 65k, 2k for 2,048."""
-    if width < 1000:  # noqa: PLR2004 - below a thousand there is nothing to shorten
-        return str(width)
-    binary = width / 1024
-    return f"{binary:g}k" if binary.is_integer() and width % 1000 else f"{round(width / 1000)}k"
 
 
 def defined(term: str) -> Safe:
@@ -105,7 +84,7 @@ class Markup(JSComponent):
 
     _bundle: ClassVar[str] = "markup.js"
 
-    def __init__(self, css_name: str, on: Mapping[str, Callable[[Any], None]] | None = None, **params: Any) -> None:
+    def __init__(self, css_name: str, on: Mapping[str, Callable[[Any], object]] | None = None, **params: Any) -> None:
         self._handlers = dict(on or {})
         super().__init__(css_name=css_name, **{"sizing_mode": "stretch_width", "margin": 0} | params)
 

@@ -8,9 +8,10 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 
+from explorer.format import number, width_label
 from explorer.plots.sae_scores import MARKERS, PANELS, sae_scores_plot
 from explorer.theme import theme, width_colours
-from explorer.views.markup import Markup, number, render, width_label
+from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     import param

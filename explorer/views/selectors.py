@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 import param
 
+from explorer.format import width_label
 from explorer.state import PAGES
-from explorer.views.markup import Markup, render, width_label
+from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -109,7 +110,7 @@ class Selectors(pn.viewable.Viewer):
     def _l0_label(self, l0: int) -> str:
         """Write an L0, the canonical SAE's with a mark."""
         here = (self._state.layer, self._state.width, l0)
-        return f"{l0}*" if any(sae.canonical and sae[:3] == here for sae in self._state.saes) else str(l0)
+        return f"{l0}*" if any(sae.canonical and sae.key == here for sae in self._state.saes) else str(l0)
 
     def _go(self, page: str) -> None:
         self._state.apply({"page": page})

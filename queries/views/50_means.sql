@@ -11,8 +11,7 @@ SELECT suite, layer, width, l0,
     avg(len(split_latents)) AS num_split_latents,
     count(*) FILTER (len(split_latents) > 1) AS num_letters_split,
     CAST(sum(num_absorbed) AS BIGINT) AS num_absorbed,
-    CAST(sum(num_rows) AS BIGINT) AS num_tested,
-    CAST(sum(num_absorbing_latents) AS BIGINT) AS num_absorbing_latents
+    CAST(sum(num_rows) AS BIGINT) AS num_tested
 FROM (
     SELECT *,
         coalesce(absorption_rate, 0) AS rate,

@@ -1,0 +1,27 @@
+"""How numbers are written, everywhere the same: true minus signs, a dash for the unknown, widths as 8k."""
+
+from __future__ import annotations
+
+import math
+
+_MINUS = "\N{MINUS SIGN}"
+
+
+def number(value: float | None, decimals: int = 3) -> str:
+    """Write a number with a true minus sign; a dash where it is unknown."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+
+
+def percent(value: float | None, decimals: int = 1) -> str:
+    """Write a share as a percentage."""
+    return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
+
+
+def width_label(width: int) -> str:
+    """Write a nominal width the way the field does: 16k, 65k, 2k for 2,048."""
+    if width < 1000:  # noqa: PLR2004 - below a thousand there is nothing to shorten
+        return str(width)
+    binary = width / 1024
+    return f"{binary:g}k" if binary.is_integer() and width % 1000 else f"{round(width / 1000)}k"

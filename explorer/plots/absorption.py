@@ -1,0 +1,141 @@
+"""Absorption and splitting over SAEs: one point an SAE, against L0 or the layer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import pandas as pd
+from bokeh.models import NumeralTickFormatter
+
+from explorer.plots.sae_scores import MARKERS
+from explorer.theme import Theme, brush_hook, figure_hook, width_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+#: The columns that name an SAE over all suites.
+SAE = ["suite", "layer", "width", "l0"]
+#: x and y of each panel, by the name of its figure.
+PANELS = {
+    "absorption-vs-l0": ("l0", "absorption_rate"),
+    "absorption-vs-layer": ("layer", "absorption_rate"),
+    "splits-vs-l0": ("l0", "num_split_latents"),
+}
+_LABELS = {
+    "l0": "L0, active latents a token",
+    "layer": "layer",
+    "absorption_rate": "absorption rate",
+    "num_split_latents": "split latents a letter",
+}
+_COLUMNS = [*SAE, "absorption_rate", "absorption_sd", "num_split_latents", "colour", "marker", "shown"]
+_TEXT = {"suite", "colour", "marker"}
+_FADED = 0.12
+_TOOLTIPS = [
+    ("layer", "@layer"),
+    ("width", "@width"),
+    ("L0", "@l0"),
+    ("absorption rate, mean over letters", "@absorption_rate{0.0 %}"),
+    ("standard deviation over letters", "@absorption_sd{0.0 %}"),
+    ("split latents a letter", "@num_split_latents{0.00}"),
+]
+
+
+def sae_keys(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
+    """Return suite, layer, width and L0 of each row."""
+    return list(frame[SAE].itertuples(index=False, name=None))
+
+
+def absorption_plot(
+    means: pd.DataFrame | None,
+    panel: str,
+    *,
+    brushed: Collection[tuple[Any, ...]],
+    current: tuple[Any, ...] | None,
+    theme: Theme,
+    touch: bool = False,
+) -> hv.Overlay:
+    """Draw one panel.
+
+    Parameters
+    ----------
+    means : DataFrame or None
+        Answer of the query `sae_means`; None draws the same elements, empty.
+    panel : str
+        Key of `PANELS`, the figure's name.
+    brushed : collection of tuple
+        Suite, layer, width and L0 of the brushed SAEs; the others fade. Empty: none fades.
+    current : tuple or None
+        The SAE that Explore shows, ringed.
+    theme : Theme
+    touch : bool
+        Whether a drag is left to scroll the page.
+
+    Returns
+    -------
+    Overlay
+        Points (SAEs), Points (current).
+    """
+    x, y = PANELS[panel]
+    data = _points(means, brushed, theme)
+    dimensions = [hv.Dimension(x, label=_LABELS[x]), hv.Dimension(y, label=_LABELS[y])]
+    extra = [name for name in _COLUMNS if name not in (x, y)]
+    ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
+    x_range, y_range = extents(means, panel)
+    return (
+        hv.Points(data, dimensions, extra).opts(
+            size=9,
+            marker="marker",
+            color="colour",
+            alpha="shown",
+            line_color=theme.paper,
+            tools=["hover"],
+            hover_tooltips=_TOOLTIPS,
+        )
+        * hv.Points(ring, dimensions, extra).opts(
+            marker="circle", size=18, fill_color=None, line_color=theme.ink, line_width=2
+        )
+    ).opts(
+        hv.opts.Overlay(
+            hooks=[
+                figure_hook(panel, theme),
+                brush_hook(active=not touch),
+                *([_in_percent] if y == "absorption_rate" else []),
+            ],
+            responsive=True,
+            height=280,
+            xlim=x_range,
+            ylim=y_range,
+            framewise=True,
+            show_legend=False,
+            active_tools=[],
+            default_tools=["pan", "box_zoom", "reset", "save"],
+        )
+    )
+
+
+def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return the ranges of a panel's axes: all SAEs with some air, rates and L0 from 0."""
+    if means is None or means.empty:
+        return (0.0, 1.0), (0.0, 1.0)
+    x, y = PANELS[panel]
+    low, high = (float(means[x].min()), float(means[x].max())) if x == "layer" else (0.0, float(means[x].max()))
+    air = 0.08 * max(high - low, 1.0)
+    top = float(means[y].max())
+    return (low - (air if x == "layer" else 0.0), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
+
+
+def _points(means: pd.DataFrame | None, brushed: Collection[tuple[Any, ...]], theme: Theme) -> pd.DataFrame:
+    if means is None or means.empty:
+        return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
+    widths = sorted(means["width"].unique())
+    colours = width_colours(widths, theme)
+    return means.assign(
+        colour=[colours[width] for width in means["width"]],
+        marker=[MARKERS[widths.index(width) % len(MARKERS)] for width in means["width"]],
+        shown=[1.0 if not brushed or key in brushed else _FADED for key in sae_keys(means)],
+    )[_COLUMNS]
+
+
+def _in_percent(plot: Any, _element: Any) -> None:
+    plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0 %")

@@ -1,0 +1,167 @@
+"""The heat map of all letters on all SAEs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from bokeh.models import FixedTicker
+
+from explorer.format import width_label
+from explorer.plots.absorption import sae_keys
+from explorer.state import LETTERS
+from explorer.theme import Theme, brush_hook, figure_hook
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: What a cell can show: column of the query `letter_rates`, and how it is called.
+CELLS = {"absorption_rate": "absorption rate", "num_split_latents": "split latents", "f1_gap": "F1 gap to the probe"}
+HEIGHT = 560
+_CORNERS = ["left", "bottom", "right", "top"]
+_EXTRA = ["suite", "layer", "width", "l0", "letter", "shown", "counted", "colour"]
+_MOST_LABELS = 40
+
+
+def heat_map(
+    cells: pd.DataFrame | None,
+    *,
+    saes: Sequence[tuple[Any, ...]],
+    cell: str,
+    current: tuple[Any, ...] | None,
+    letter: str,
+    theme: Theme,
+    touch: bool = False,
+) -> hv.Overlay:
+    """Draw a cell a letter and an SAE: letters from the top down, SAEs from left to right, SAE n at x = n.
+
+    A value of 0 has the colour of the paper, a letter without data is hatched.
+
+    Parameters
+    ----------
+    cells : DataFrame or None
+        Answer of the query `letter_rates`; None draws the same elements, empty.
+    saes : sequence of tuple
+        Suite, layer, width and L0 of the columns, in order.
+    cell : str
+        Key of `CELLS`.
+    current : tuple or None
+        The SAE that Explore shows; its cell for `letter` is outlined.
+    letter : str
+    theme : Theme
+    touch : bool
+        Whether a drag is left to scroll the page.
+
+    Returns
+    -------
+    Overlay
+        Rectangles (all places, hatched), Rectangles (cells), Rectangles (current).
+    """
+    place = {sae: column for column, sae in enumerate(saes)}
+    data = _cells(cells, place, cell, theme)
+    ring = data[(data["letter"] == letter) & np.array([key == current for key in sae_keys(data)], dtype=bool)]
+    ground = pd.DataFrame(
+        [(-0.5, -0.5, len(saes) - 0.5, len(LETTERS) - 0.5)] if saes else [], columns=_CORNERS, dtype="float64"
+    )
+    return (
+        hv.Rectangles(ground, _CORNERS).opts(fill_color=theme.panel, line_color=None, hooks=[_hatch(theme)])
+        * hv.Rectangles(data, _CORNERS, _EXTRA).opts(
+            color="colour",
+            line_color=theme.rule,
+            line_width=0.5,
+            tools=["hover"],
+            hover_tooltips=[
+                ("letter", "@letter"),
+                ("layer", "@layer"),
+                ("width", "@width"),
+                ("L0", "@l0"),
+                (CELLS[cell], "@shown"),
+                ("absorbed of tested", "@counted"),
+            ],
+        )
+        * hv.Rectangles(ring, _CORNERS, _EXTRA).opts(fill_color=None, line_color=theme.ink, line_width=2)
+    ).opts(
+        hv.opts.Overlay(
+            hooks=[figure_hook("absorption-heatmap", theme), brush_hook(active=not touch), _label(saes)],
+            responsive=True,
+            height=HEIGHT,
+            xlim=(-0.5, max(len(saes), 1) - 0.5),
+            ylim=(-0.5, len(LETTERS) - 0.5),
+            framewise=True,
+            xlabel="SAE: layer, width, L0",
+            ylabel="",
+            show_legend=False,
+            active_tools=[],
+            default_tools=["xpan", "xbox_zoom", "reset", "save"],
+        )
+    )
+
+
+def colour_of(values: pd.Series, theme: Theme) -> list[str]:
+    """Give each value its step of the theme's sequential ramp; 0 and below is paper, no value nothing."""
+    highest = float(values.max()) if values.notna().any() else 0.0
+    ramp = theme.rates
+    return [
+        "rgba(0, 0, 0, 0)"
+        if np.isnan(value)
+        else theme.paper
+        if value <= 0 or highest <= 0
+        else ramp[min(int(len(ramp) * value / highest), len(ramp) - 1)]
+        for value in values.to_numpy(float)
+    ]
+
+
+def _cells(cells: pd.DataFrame | None, place: dict[tuple[Any, ...], int], cell: str, theme: Theme) -> pd.DataFrame:
+    known = None if cells is None else cells[[key in place for key in sae_keys(cells)]]
+    if known is None or known.empty:
+        return pd.DataFrame({name: pd.Series([], dtype="float64") for name in [*_CORNERS, *_EXTRA]})
+    x = np.array([place[key] for key in sae_keys(known)], dtype=float)
+    y = np.array([len(LETTERS) - 1 - LETTERS.index(letter) for letter in known["letter"]], dtype=float)
+    return known.assign(
+        left=x - 0.5,
+        bottom=y - 0.5,
+        right=x + 0.5,
+        top=y + 0.5,
+        shown=[_written(row, cell) for row in known.to_dict("records")],
+        counted=[f"{row.num_absorbed} of {row.num_tested}" for row in known.itertuples()],
+        colour=colour_of(known[cell], theme),
+    )[[*_CORNERS, *_EXTRA]]
+
+
+def _written(row: dict[str, Any], cell: str) -> str:
+    """Write a cell's value; a rate with its Wilson interval."""
+    if pd.isna(row[cell]):
+        return "unknown"
+    if cell == "absorption_rate":
+        return f"{100 * row[cell]:.1f} % ({100 * row['rate_low']:.1f}–{100 * row['rate_high']:.1f})"
+    return f"{row[cell]:.0f}" if cell == "num_split_latents" else f"{row[cell]:.3f}"
+
+
+def _label(saes: Sequence[tuple[Any, ...]]) -> Callable[[Any, Any], None]:
+    """Make a hook that writes letters and SAEs along the axes; of very many SAEs only some are named."""
+    step = max(1, -(-len(saes) // _MOST_LABELS))
+    columns = {
+        place: f"{layer} · {width_label(width)} · {l0}"
+        for place, (_, layer, width, l0) in enumerate(saes)
+        if place % step == 0
+    }
+    rows = {len(LETTERS) - 1 - place: letter.upper() for place, letter in enumerate(LETTERS)}
+
+    def label(plot: Any, _element: Any) -> None:
+        figure = plot.state
+        figure.xaxis[0].update(
+            ticker=FixedTicker(ticks=list(columns)), major_label_overrides=columns, major_label_orientation=0.9
+        )
+        figure.yaxis[0].update(ticker=FixedTicker(ticks=list(rows)), major_label_overrides=rows)
+        figure.ygrid.grid_line_color = None
+
+    return label
+
+
+def _hatch(theme: Theme) -> Callable[[Any, Any], None]:
+    def hatch(plot: Any, _element: Any) -> None:
+        plot.handles["glyph"].update(hatch_pattern="/", hatch_color=theme.rule, hatch_scale=6)
+
+    return hatch

@@ -1,0 +1,231 @@
+"""All SAEs at once: three plots, a heat map and a table, linked by brushing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+
+from explorer.format import width_label
+from explorer.plots.absorption import PANELS, absorption_plot, extents, sae_keys
+from explorer.plots.heat_map import CELLS, HEIGHT, heat_map
+from explorer.plots.sae_scores import MARKERS
+from explorer.state import LETTERS
+from explorer.theme import theme, width_colours
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+_POLICIES = {
+    "with_candidates": "letters with candidates (as the paper)",
+    "all_letters": "all letters, without candidates = 0",
+}
+_ORDERS = {"layer": "layer", "width": "width", "l0": "L0"}
+_GLYPHS = dict(zip(MARKERS, "●■▲▼", strict=True))
+_REACH = 0.06
+
+
+class Atlas(pn.viewable.Viewer):
+    """Shows absorption and splitting over all SAEs; brushing in one plot filters the others and the table.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        state = model.state
+        choose = {name: self._setter(name) for name in ("mean_policy", "scope", "cell", "cell_order")}
+        self._head = Markup("page-head", on={**choose, "clear": self._clear})
+        self._map_head = Markup("section", on=choose)
+        self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear})
+        panels = pn.Row(
+            *(self._panel(name) for name in PANELS),
+            sizing_mode="stretch_width",
+            styles={"flex-wrap": "wrap", "gap": "16px"},
+        )
+        below = pn.Row(
+            pn.Column(
+                self._map_head,
+                self._heat_map(),
+                sizing_mode="stretch_width",
+                styles={"flex": "3 1 420px", "min-width": "280px"},
+            ),
+            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "2 1 320px", "min-width": "280px"}),
+            sizing_mode="stretch_width",
+            styles={"flex-wrap": "wrap", "gap": "24px"},
+        )
+        self._layout = pn.Column(self._head, panels, below, sizing_mode="stretch_width")
+        model.param.watch(self._show, ["sae_means", "letter_rates"])
+        state.param.watch(self._show, ["brushed", "dark", "cell", "cell_order", "layer", "width", "l0", "letter"])
+        self._show()
+
+    @property
+    def _current(self) -> tuple[Any, ...]:
+        state = self._model.state
+        return (state.suite, state.layer, state.width, state.l0)
+
+    @property
+    def _ordered(self) -> list[tuple[Any, ...]]:
+        """The SAEs of the heat map, in the chosen order: all, or those that are brushed."""
+        state, means = self._model.state, self._model.sae_means
+        keys = [] if means is None else sae_keys(means)
+        shown = [key for key in keys if not state.brushed or key in state.brushed]
+        first = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[state.cell_order]
+        return sorted(shown, key=lambda key: (key[0], *(key[place] for place in first)))
+
+    def _panel(self, name: str) -> pn.pane.HoloViews:
+        state = self._model.state
+        plot = hv.DynamicMap(
+            lambda **_: absorption_plot(
+                self._model.sae_means,
+                name,
+                brushed=set(state.brushed),
+                current=self._current,
+                theme=theme(dark=state.dark),
+                touch=state.touch,
+            ),
+            streams=[
+                hv.streams.Params(self._model, ["sae_means"]),
+                hv.streams.Params(state, ["brushed", "dark", "touch", "layer", "width", "l0"]),
+            ],
+        )
+        brush = hv.streams.BoundsXY(source=plot, bounds=None)
+        brush.add_subscriber(lambda bounds: self._brush(name, bounds))
+        tap = hv.streams.Tap(source=plot, x=None, y=None)
+        tap.add_subscriber(lambda x, y: self._tap(name, x, y))
+        return pn.pane.HoloViews(
+            plot,
+            sizing_mode="stretch_width",
+            height=280,
+            margin=0,
+            linked_axes=False,
+            styles={"flex": "1 1 280px", "min-width": "260px"},
+        )
+
+    def _heat_map(self) -> pn.pane.HoloViews:
+        state = self._model.state
+        plot = hv.DynamicMap(
+            lambda **_: heat_map(
+                self._model.letter_rates,
+                saes=self._ordered,
+                cell=state.cell,
+                current=self._current,
+                letter=state.letter,
+                theme=theme(dark=state.dark),
+                touch=state.touch,
+            ),
+            streams=[
+                hv.streams.Params(self._model, ["letter_rates", "sae_means"]),
+                hv.streams.Params(
+                    state, ["brushed", "cell", "cell_order", "dark", "touch", "layer", "width", "l0", "letter"]
+                ),
+            ],
+        )
+        brush = hv.streams.BoundsX(source=plot, boundsx=None)
+        brush.add_subscriber(self._brush_columns)
+        tap = hv.streams.Tap(source=plot, x=None, y=None)
+        tap.add_subscriber(self._tap_cell)
+        return pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=HEIGHT, margin=0, linked_axes=False)
+
+    def _brush(self, panel: str, bounds: tuple[float, float, float, float] | None) -> None:
+        means = self._model.sae_means
+        if bounds is None or means is None:
+            return
+        (x, y), (left, bottom, right, top) = PANELS[panel], bounds
+        inside = means[means[x].between(left, right) & means[y].between(bottom, top)]
+        with pn.io.hold():
+            self._model.state.brushed = sae_keys(inside)
+
+    def _brush_columns(self, boundsx: tuple[float, float] | None) -> None:
+        if boundsx is None:
+            return
+        low, high = boundsx
+        columns = [key for place, key in enumerate(self._ordered) if low <= place <= high]
+        with pn.io.hold():
+            self._model.state.brushed = columns
+
+    def _tap(self, panel: str, x: float | None, y: float | None) -> None:
+        means = self._model.sae_means
+        if x is None or y is None or means is None or means.empty:
+            return
+        across, up = PANELS[panel]
+        (left, right), (bottom, top) = extents(means, panel)
+        distance = np.hypot((means[across] - x) / (right - left), (means[up] - y) / (top - bottom)).to_numpy(float)
+        nearest = int(np.argmin(np.where(np.isnan(distance), np.inf, distance)))
+        if distance[nearest] <= _REACH:
+            self._open(sae_keys(means)[nearest])
+
+    def _tap_cell(self, x: float | None, y: float | None) -> None:
+        if x is None or y is None:
+            return
+        column, row = round(x), round(y)
+        if 0 <= column < len(self._ordered) and 0 <= row < len(LETTERS):
+            self._open(self._ordered[column], letter=LETTERS[len(LETTERS) - 1 - row])
+
+    def _go(self, place: str) -> None:
+        means = self._model.sae_means
+        if means is not None:
+            self._open(sae_keys(means)[int(place)])
+
+    def _open(self, sae: tuple[Any, ...], **more: str) -> None:
+        """Go to Explore at an SAE."""
+        suite, layer, width, l0 = sae
+        with pn.io.hold():
+            self._model.state.apply(
+                {"suite": suite, "layer": int(layer), "width": int(width), "l0": int(l0), "page": "explore", **more}
+            )
+
+    def _setter(self, name: str) -> Any:
+        return lambda value: self._model.state.apply({name: value})
+
+    def _clear(self, _: object) -> None:
+        self._model.state.brushed = []
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        model, state = self._model, self._model.state
+        means = model.sae_means
+        rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]
+        brushed = set(state.brushed)
+        shown = [row for row in rows if not brushed or (row["suite"], row["layer"], row["width"], row["l0"]) in brushed]
+        widths = sorted({row["width"] for row in rows})
+        colours = width_colours(widths, theme(dark=state.dark))
+        suites = model.store.suites if state.scope == "all" else {state.suite: model.store.suites[state.suite]}
+        metrics = sorted({suite.manifest.method.metric for suite in suites.values()})
+        self._head.html = render(
+            "atlas_head",
+            num_saes=len(rows),
+            num_shown=len(shown),
+            metrics=metrics,
+            several=len(model.store.suites) > 1,
+            scope=state.scope,
+            policies=_POLICIES,
+            policy=state.mean_policy,
+            legend=[
+                (width_label(width), colours[width], _GLYPHS[MARKERS[place % len(MARKERS)]])
+                for place, width in enumerate(widths)
+            ],
+        )
+        dressed, cells = theme(dark=state.dark), model.letter_rates
+        self._map_head.html = render(
+            "heat_map_head",
+            cells=CELLS,
+            cell=state.cell,
+            orders=_ORDERS,
+            order=state.cell_order,
+            ramp=[dressed.paper, *dressed.rates],
+            highest=None if cells is None else cells[state.cell].max(),
+        )
+        self._table.html = render(
+            "atlas_table", rows=shown, brushed=bool(brushed), current=self._current, several=state.scope == "all"
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout
