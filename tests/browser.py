@@ -314,6 +314,25 @@ _AIM = f"""([name, x, y]) => {{
   }};
 }}"""
 
+_GLYPHS = f"""(name) => {{
+  {_FIND}
+  const plain = (value) => value != null && typeof value === "object" && "value" in value ? value.value : value;
+  return (find(name)?.model.renderers ?? []).filter(({{type}}) => type === "GlyphRenderer").map(({{glyph, data_source}}) => ({{
+    type: glyph.type,
+    marker: plain(glyph.marker) ?? null,
+    fill: plain(glyph.fill_color) ?? null,
+    line: plain(glyph.line_color) ?? null,
+    data: Object.fromEntries(Object.entries(data_source.data).map(([column, values]) => [column, [...values]])),
+  }}));
+}}"""
+
+_ACTIVATE = f"""([name, type]) => {{
+  {_FIND}
+  const tool = find(name)?.model.toolbar.tools.find((tool) => tool.type === type);
+  if (tool != null) tool.active = true;
+  return tool != null;
+}}"""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -385,3 +404,39 @@ def tap(page: Page, name: str, x: float | str, y: float | str) -> None:
         message = f"({x}, {y}) of {name!r} is hidden by {target['cover']}"
         raise ValueError(message)
     page.mouse.click(*target["point"])
+
+
+def drag(page: Page, name: str, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw with a tool of a figure (its Bokeh type, as in ``"BoxZoomTool"``) between two points of its data.
+
+    Raises
+    ------
+    LookupError
+        If the figure's toolbar has no such tool.
+    ValueError
+        If a point lies outside the ranges that the figure shows, off the screen or under something else.
+    """
+    wait_figure(page, name)
+    if not page.evaluate(_ACTIVATE, [name, tool]):
+        message = f"no {tool} in the toolbar of {name!r}"
+        raise LookupError(message)
+    page.evaluate(_AIM, [name, *start])
+    wait_for(page, _PAINTED, name)
+    points = [page.evaluate(_AIM, [name, *place]) for place in (start, end)]
+    for place, target in zip((start, end), points, strict=True):
+        if not target["inside"] or target["cover"]:
+            message = f"{place} of {name!r} cannot be reached: {target}"
+            raise ValueError(message)
+    (from_x, from_y), (to_x, to_y) = (target["point"] for target in points)
+    page.mouse.move(from_x, from_y)
+    page.mouse.down()
+    # Bokeh takes a press for a drag once the mouse has moved; it then follows each move.
+    page.mouse.move((from_x + to_x) / 2, (from_y + to_y) / 2, steps=3)
+    page.mouse.move(to_x, to_y, steps=3)
+    page.mouse.up()
+
+
+def glyphs(page: Page, name: str) -> list[dict[str, Any]]:
+    """What a figure draws, in its order: type, marker, fill and line colour, and the columns of data of each glyph."""
+    found: list[dict[str, Any]] = page.evaluate(_GLYPHS, name)
+    return found

@@ -89,7 +89,8 @@ def absorption_plot(
             color="colour",
             alpha="shown",
             line_color=theme.paper,
-            tools=["hover"],
+            tools=["hover", "box_select"],
+            default_tools=["pan", "box_zoom", "reset", "save"],
             hover_tooltips=_TOOLTIPS,
         )
         * hv.Points(ring, dimensions, extra).opts(
@@ -109,7 +110,6 @@ def absorption_plot(
             framewise=True,
             show_legend=False,
             active_tools=[],
-            default_tools=["pan", "box_zoom", "reset", "save"],
         )
     )
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 Y_RANGE = (-0.3, 0.7)
 #: Points that the grey line is reduced to; peaks survive (minmax-lttb), and marks are drawn from exact values.
 LINE_POINTS = 2000
+HEIGHT = 360
 _BINS = 120
+_TOOLS = ["pan", "box_zoom", "xwheel_zoom", "reset", "save"]
 _FLOOR = 0.6  # a logarithmic axis has no zero to stand on
 _EMPTY = pd.DataFrame({"latent": np.array([], int), "cosine": np.array([], float)})
 _TOOLTIPS = [("latent", "@latent"), ("cosine", "@cosine{0.0000}")]
@@ -97,7 +99,13 @@ def cosine_plot(
     absorbing_points = _marks(places, [latent for latent in absorbing if latent not in set(split)])
     ring = _marks(places, [] if selected is None else [selected])
     return (
-        line.opts(color=theme.other, line_width=1, tools=["hover"], hover_tooltips=_TOOLTIPS, hover_mode="mouse")
+        line.opts(
+            color=theme.other,
+            line_width=1,
+            tools=["hover", "ybox_select"],
+            default_tools=_TOOLS,
+            hover_tooltips=_TOOLTIPS,
+        )
         * hv.HLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
         * hv.Points(split_points, [x, y], "latent").opts(
             marker="diamond",
@@ -122,13 +130,12 @@ def cosine_plot(
         hv.opts.Overlay(
             hooks=[figure_hook("cosine", theme), _fit_x(span)],
             responsive=True,
-            height=360,
+            height=HEIGHT,
             logx=view == "rank",
             xlim=span,
             ylim=y_range(cosines),
             show_legend=False,
             active_tools=[],
-            default_tools=["pan", "box_zoom", "xwheel_zoom", "reset", "save"],
         )
     )
 
@@ -146,7 +153,7 @@ def _reduced(curve: hv.Curve, view: str, x_range: tuple[float, float]) -> hv.Cur
 def _marks(places: pd.DataFrame, latents: Sequence[int]) -> pd.DataFrame:
     """Look up x and exact cosine of `latents`; those without a cosine are left out."""
     found = places.loc[places.index.intersection(pd.Index(list(latents), dtype=places.index.dtype))]
-    return found.reset_index()[["x", "cosine", "latent"]]
+    return found.dropna(subset="cosine").reset_index()[["x", "cosine", "latent"]]
 
 
 def nearest_latent(
@@ -182,6 +189,7 @@ def nearest_latent(
     if data.empty or not x_span or not y_span:
         return None
     distance = np.hypot(3 * (data["x"].to_numpy() - x) / x_span, (data["cosine"].to_numpy() - y) / y_span)
+    distance = np.nan_to_num(distance, nan=np.inf)  # a latent without a cosine is nowhere
     latents = data["latent"].to_numpy()
     for crowd in (np.isin(latents, np.asarray(list(marked), int)), np.ones(len(data), dtype=bool)):
         near = np.where(crowd, distance, np.inf)
@@ -211,18 +219,18 @@ def cosine_distribution(
     x = hv.Dimension("cosine", label="cosine with the probe")
     y = hv.Dimension("latents", label="latents (log)")
     top = max(10.0, 2.0 * counts.max()) if len(counts) else 10.0
-    places = data.assign(x=data["cosine"], latents=1.0).set_index("latent")
+    places = data.assign(x=data["cosine"]).set_index("latent")
 
     def marks(latents: Sequence[int]) -> hv.Points:
-        found = places.loc[places.index.intersection(pd.Index(list(latents), dtype=places.index.dtype))].reset_index()
-        return hv.Points(found[["cosine", "latents", "latent"]], [x, y], "latent")
+        return hv.Points(_marks(places, latents).assign(latents=1.0), [x, y], "latent")
 
     hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS}
     return (
         hv.Rectangles(bars, ["cosine", "floor", "right", "latents"]).opts(
             color=theme.other,
             line_color=theme.paper,
-            tools=["hover"],
+            tools=["hover", "xbox_select"],
+            default_tools=_TOOLS,
             hover_tooltips=[("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")],
         )
         * hv.VLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
@@ -237,7 +245,7 @@ def cosine_distribution(
         hv.opts.Overlay(
             hooks=[figure_hook("cosine", theme)],
             responsive=True,
-            height=360,
+            height=HEIGHT,
             logy=True,
             xlim=(low, high),
             ylim=(_FLOOR, top),
@@ -246,7 +254,6 @@ def cosine_distribution(
             framewise=True,
             show_legend=False,
             active_tools=[],
-            default_tools=["pan", "box_zoom", "xwheel_zoom", "reset", "save"],
         )
     )
 

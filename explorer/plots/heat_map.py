@@ -71,7 +71,8 @@ def heat_map(
             color="colour",
             line_color=theme.rule,
             line_width=0.5,
-            tools=["hover"],
+            tools=["hover", "xbox_select"],
+            default_tools=["xpan", "xbox_zoom", "reset", "save"],
             hover_tooltips=[
                 ("letter", "@letter"),
                 ("layer", "@layer"),
@@ -94,7 +95,6 @@ def heat_map(
             ylabel="",
             show_legend=False,
             active_tools=[],
-            default_tools=["xpan", "xbox_zoom", "reset", "save"],
         )
     )
 

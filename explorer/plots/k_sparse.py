@@ -48,6 +48,7 @@ def k_sparse_plot(
             color="colour",
             line_color=None,
             tools=["hover"],
+            default_tools=["save"],
             hover_tooltips=[("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")],
         )
         * hv.Rectangles(ring, *dimensions).opts(fill_color=None, line_color=theme.ink, line_width=2)
@@ -64,7 +65,6 @@ def k_sparse_plot(
             ylabel=f"{SCORES[score]} on the test split",
             show_legend=False,
             active_tools=[],
-            default_tools=["save"],
         )
     )
 

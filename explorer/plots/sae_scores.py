@@ -75,6 +75,7 @@ def sae_scores_plot(
         marker="marker",
         line_color=theme.paper,
         tools=["hover"],
+        default_tools=["pan", "box_zoom", "reset", "save"],
         hover_tooltips=_TOOLTIPS,
         **(by_l0 if colour == "l0" else {"color": "colour"}),
     )
@@ -91,7 +92,6 @@ def sae_scores_plot(
             framewise=True,
             show_legend=False,
             active_tools=[],
-            default_tools=["pan", "box_zoom", "reset", "save"],
         )
     )
 

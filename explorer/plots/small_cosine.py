@@ -51,7 +51,9 @@ def small_cosine_plot(
     marked = empty.assign(part="") if marks is None else marks.dropna(subset="cosine")
     hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS, "line_color": theme.paper}
     return (
-        hv.Curve(drawn, "latent", "cosine").opts(color=theme.other, line_width=1)
+        hv.Curve(drawn, "latent", "cosine").opts(
+            color=theme.other, line_width=1, default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset", "save"]
+        )
         * hv.Points(marked.loc[marked["part"] == "split", _COLUMNS], _COLUMNS).opts(
             marker="diamond", size=10, color=theme.split, **hover
         )
@@ -67,7 +69,6 @@ def small_cosine_plot(
             ylabel="",
             show_legend=False,
             active_tools=[],
-            default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset", "save"],
         )
     )
 

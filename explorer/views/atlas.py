@@ -14,6 +14,7 @@ from explorer.plots.heat_map import CELLS, HEIGHT, heat_map
 from explorer.plots.sae_scores import MARKERS
 from explorer.state import LETTERS
 from explorer.theme import theme, width_colours
+from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -83,37 +84,31 @@ class Atlas(pn.viewable.Viewer):
 
     def _panel(self, name: str) -> pn.pane.HoloViews:
         state = self._model.state
-        plot = hv.DynamicMap(
-            lambda **_: absorption_plot(
+
+        def draw() -> hv.Overlay:
+            return absorption_plot(
                 self._model.sae_means,
                 name,
                 brushed=set(state.brushed),
                 current=self._current,
                 theme=theme(dark=state.dark),
                 touch=state.touch,
-            ),
-            streams=[
-                hv.streams.Params(self._model, ["sae_means"]),
-                hv.streams.Params(state, ["brushed", "dark", "touch", "layer", "width", "l0"]),
-            ],
-        )
-        brush = hv.streams.BoundsXY(source=plot, bounds=None)
-        brush.add_subscriber(lambda bounds: self._brush(name, bounds))
-        tap = hv.streams.Tap(source=plot, x=None, y=None)
-        tap.add_subscriber(lambda x, y: self._tap(name, x, y))
-        return pn.pane.HoloViews(
-            plot,
-            sizing_mode="stretch_width",
+            )
+
+        return live_plot(
+            draw,
+            follows={self._model: ["sae_means"], state: ["brushed", "dark", "touch", "layer", "width", "l0"]},
             height=280,
-            margin=0,
-            linked_axes=False,
+            on_tap=lambda x, y: self._tap(name, x, y),
+            on_brush=(hv.streams.BoundsXY, lambda bounds: self._brush(name, bounds)),
             styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
     def _heat_map(self) -> pn.pane.HoloViews:
         state = self._model.state
-        plot = hv.DynamicMap(
-            lambda **_: heat_map(
+
+        def draw() -> hv.Overlay:
+            return heat_map(
                 self._model.letter_rates,
                 saes=self._ordered,
                 cell=state.cell,
@@ -121,51 +116,42 @@ class Atlas(pn.viewable.Viewer):
                 letter=state.letter,
                 theme=theme(dark=state.dark),
                 touch=state.touch,
-            ),
-            streams=[
-                hv.streams.Params(self._model, ["letter_rates", "sae_means"]),
-                hv.streams.Params(
-                    state, ["brushed", "cell", "cell_order", "dark", "touch", "layer", "width", "l0", "letter"]
-                ),
-            ],
+            )
+
+        switches = ["brushed", "cell", "cell_order", "dark", "touch", "layer", "width", "l0", "letter"]
+        return live_plot(
+            draw,
+            follows={self._model: ["letter_rates", "sae_means"], state: switches},
+            height=HEIGHT,
+            on_tap=self._tap_cell,
+            on_brush=(hv.streams.BoundsX, self._brush_columns),
         )
-        brush = hv.streams.BoundsX(source=plot, boundsx=None)
-        brush.add_subscriber(self._brush_columns)
-        tap = hv.streams.Tap(source=plot, x=None, y=None)
-        tap.add_subscriber(self._tap_cell)
-        return pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=HEIGHT, margin=0, linked_axes=False)
 
     def _brush(self, panel: str, bounds: tuple[float, float, float, float] | None) -> None:
         means = self._model.sae_means
         if bounds is None or means is None:
             return
         (x, y), (left, bottom, right, top) = PANELS[panel], bounds
-        inside = means[means[x].between(left, right) & means[y].between(bottom, top)]
-        with pn.io.hold():
-            self._model.state.brushed = sae_keys(inside)
+        self._model.state.brushed = sae_keys(means[means[x].between(left, right) & means[y].between(bottom, top)])
 
-    def _brush_columns(self, boundsx: tuple[float, float] | None) -> None:
-        if boundsx is None:
-            return
-        low, high = boundsx
-        columns = [key for place, key in enumerate(self._ordered) if low <= place <= high]
-        with pn.io.hold():
-            self._model.state.brushed = columns
+    def _brush_columns(self, bounds: tuple[float, float] | None) -> None:
+        if bounds is not None:
+            low, high = bounds
+            self._model.state.brushed = [key for column, key in enumerate(self._ordered) if low <= column <= high]
 
-    def _tap(self, panel: str, x: float | None, y: float | None) -> None:
+    def _tap(self, panel: str, x: float, y: float) -> None:
         means = self._model.sae_means
-        if x is None or y is None or means is None or means.empty:
+        if means is None or means.empty:
             return
         across, up = PANELS[panel]
         (left, right), (bottom, top) = extents(means, panel)
         distance = np.hypot((means[across] - x) / (right - left), (means[up] - y) / (top - bottom)).to_numpy(float)
-        nearest = int(np.argmin(np.where(np.isnan(distance), np.inf, distance)))
+        distance[np.isnan(distance)] = np.inf
+        nearest = int(np.argmin(distance))
         if distance[nearest] <= _REACH:
             self._open(sae_keys(means)[nearest])
 
-    def _tap_cell(self, x: float | None, y: float | None) -> None:
-        if x is None or y is None:
-            return
+    def _tap_cell(self, x: float, y: float) -> None:
         column, row = round(x), round(y)
         if 0 <= column < len(self._ordered) and 0 <= row < len(LETTERS):
             self._open(self._ordered[column], letter=LETTERS[len(LETTERS) - 1 - row])
@@ -178,10 +164,8 @@ class Atlas(pn.viewable.Viewer):
     def _open(self, sae: tuple[Any, ...], **more: str) -> None:
         """Go to Explore at an SAE."""
         suite, layer, width, l0 = sae
-        with pn.io.hold():
-            self._model.state.apply(
-                {"suite": suite, "layer": int(layer), "width": int(width), "l0": int(l0), "page": "explore", **more}
-            )
+        where = {"suite": suite, "layer": int(layer), "width": int(width), "l0": int(l0)}
+        self._model.state.apply({**where, "page": "explore", **more})
 
     def _setter(self, name: str) -> Any:
         return lambda value: self._model.state.apply({name: value})

@@ -10,8 +10,9 @@ import numpy as np
 import panel as pn
 
 from explorer.format import number
-from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place, y_range
+from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, nearest_latent, place, y_range
 from explorer.theme import theme
+from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class CosineView(pn.viewable.Viewer):
             "selection",
             on={"latent": self._select, "clear": self._clear, "clear-range": self._clear_range},
         )
-        self._plot = pn.Column(sizing_mode="stretch_width", min_height=360)
+        self._plot = pn.Column(sizing_mode="stretch_width", min_height=HEIGHT)
         self._twin = Markup("twins")
         self._zoom = hv.streams.RangeX()
         self._layout = pn.Column(self._head, self._plot, self._selection, self._twin, sizing_mode="stretch_width")
@@ -80,12 +81,7 @@ class CosineView(pn.viewable.Viewer):
         if wanted == self._shown:
             return
         self._shown = wanted
-        content = (
-            self._explain()
-            if wanted == "empty"
-            else pn.pane.HoloViews(self._draw(wanted), sizing_mode="stretch_width", height=360, margin=0)
-        )
-        self._plot[:] = [content]
+        self._plot[:] = [self._explain() if wanted == "empty" else self._live(wanted)]
 
     def _explain(self) -> Markup:
         record = self._model.sae_record or {}
@@ -97,25 +93,25 @@ class CosineView(pn.viewable.Viewer):
         )
         return Markup("message", html=render("empty", title="No cosine plot", why=why))
 
-    def _draw(self, view: str) -> hv.DynamicMap:
-        """Make the plot of one form, with the streams that lead from it back to the state."""
-        state = self._model.state
-        streams: list[Any] = [
-            hv.streams.Params(self._model, _MODEL),
-            hv.streams.Params(state, _STATE),
-        ]
+    def _live(self, view: str) -> pn.pane.HoloViews:
+        """Make the plot of one form, with the ways that lead from it back to the state."""
+        follows = {self._model: _MODEL, self._model.state: _STATE}
         if view == "distribution":
-            plot = hv.DynamicMap(self._distribution, streams=streams)
-            brush: Any = hv.streams.BoundsX(source=plot, boundsx=None)
-            brush.add_subscriber(self._brush)
-        else:
-            plot = hv.DynamicMap(lambda x_range, **_: self._line(view, x_range), streams=[*streams, self._zoom])
-            self._zoom.source = plot
-            brush = hv.streams.BoundsY(source=plot, boundsy=None)
-            brush.add_subscriber(self._brush)
-        tap = hv.streams.Tap(source=plot, x=None, y=None)
-        tap.add_subscriber(lambda x, y: self._tap(view, x, y))
-        return plot
+            return live_plot(
+                self._distribution,
+                follows=follows,
+                height=HEIGHT,
+                on_tap=self._tap_distribution,
+                on_brush=(hv.streams.BoundsX, self._brush),
+            )
+        return live_plot(
+            lambda x_range: self._line(view, x_range),
+            follows=follows,
+            height=HEIGHT,
+            on_tap=lambda x, y: self._tap(view, x, y),
+            on_brush=(hv.streams.BoundsY, self._brush),
+            zoom=self._zoom,
+        )
 
     def _line(self, view: str, x_range: tuple[float, float] | None) -> hv.Overlay:
         state = self._model.state
@@ -134,7 +130,7 @@ class CosineView(pn.viewable.Viewer):
             x_range=x_range,
         )
 
-    def _distribution(self, **_: object) -> hv.Overlay:
+    def _distribution(self) -> hv.Overlay:
         state = self._model.state
         return cosine_distribution(
             self._model.cosines,
@@ -145,33 +141,38 @@ class CosineView(pn.viewable.Viewer):
             theme=theme(dark=state.dark),
         )
 
-    def _tap(self, view: str, x: float | None, y: float | None) -> None:
+    def _tap(self, view: str, x: float, y: float) -> None:
         cosines = self._model.cosines
-        if x is None or y is None or cosines is None or cosines.empty:
+        if cosines is None or cosines.empty:
             return
-        marked = [*self._split, *self._absorbing]
-        if view == "distribution":
-            data = cosines[cosines["latent"].isin(marked)].assign(x=lambda frame: frame["cosine"])
-            low, high = y_range(cosines)
-            # Marks lie along the axis: only the distance in cosine counts.
-            latent = nearest_latent(data.assign(cosine=0.0), x, 0.0, marked=marked, x_span=high - low, y_span=1.0)
-        else:
-            data = place(cosines, view)
-            low, high = self._zoom.x_range or (data["x"].min(), data["x"].max())
-            if view == "rank":
-                # Near means near on the screen, where ranks lie on a logarithmic axis.
-                data = data.assign(x=np.log10(data["x"]))
-                x, low, high = (math.log10(max(place, 0.1)) for place in (x, low, high))
-            bottom, top = y_range(cosines)
-            latent = nearest_latent(data, x, y, marked=marked, x_span=high - low, y_span=top - bottom)
-        if latent is not None:
-            with pn.io.hold():
-                self._model.state.latent = latent
-                self._model.act = "tap-cosine"
+        data = place(cosines, view)
+        low, high = self._zoom.x_range or (data["x"].min(), data["x"].max())
+        if view == "rank":
+            # Near means near on the screen, where ranks lie on a logarithmic axis.
+            data = data.assign(x=np.log10(data["x"]))
+            x, low, high = (math.log10(max(at, 0.1)) for at in (x, low, high))
+        bottom, top = y_range(cosines)
+        self._select_nearest(data, x, y, x_span=high - low, y_span=top - bottom)
 
-    def _brush(self, **brushed: tuple[float, float] | None) -> None:
-        with pn.io.hold():
-            self._model.state.cosine_range = next(iter(brushed.values()))
+    def _tap_distribution(self, x: float, _: float) -> None:
+        cosines = self._model.cosines
+        if cosines is None or cosines.empty:
+            return
+        low, high = y_range(cosines)
+        marked = cosines[cosines["latent"].isin([*self._split, *self._absorbing])]
+        # Marks lie along the axis: only the distance in cosine counts.
+        data = marked.assign(x=marked["cosine"], cosine=0.0)
+        self._select_nearest(data, x, 0.0, x_span=high - low, y_span=1.0)
+
+    def _select_nearest(self, data: pd.DataFrame, x: float, y: float, *, x_span: float, y_span: float) -> None:
+        marked = [*self._split, *self._absorbing]
+        latent = nearest_latent(data, x, y, marked=marked, x_span=x_span, y_span=y_span)
+        if latent is not None:
+            self._model.state.latent = latent
+            self._model.act = "tap-cosine"
+
+    def _brush(self, bounds: tuple[float, float] | None) -> None:
+        self._model.state.cosine_range = bounds
 
     def _switch(self, view: str) -> None:
         self._model.state.apply({"cosine_view": view})

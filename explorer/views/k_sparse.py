@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import panel as pn
 
 from explorer.format import number
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.theme import theme
+from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 from explorer.views.selectors import SLIDER_STYLE
 
 if TYPE_CHECKING:
+    import holoviews as hv
     import param
 
     from explorer.model import ExplorerModel
@@ -52,22 +53,18 @@ class KSparseView(pn.viewable.Viewer):
             margin=(0, 0, 8, 0),
             stylesheets=[SLIDER_STYLE],
         )
-        plot = hv.DynamicMap(
+        self._plot = live_plot(
             self._draw,
-            streams=[
-                hv.streams.Params(model, ["k_sparse", "summary"]),
-                hv.streams.Params(state, ["latent", "k_sparse_score", "dark"]),
-            ],
+            follows={model: ["k_sparse", "summary"], state: ["latent", "k_sparse_score", "dark"]},
+            height=300,
+            on_tap=self._tap,
         )
-        tap = hv.streams.Tap(source=plot, x=None, y=None)
-        tap.add_subscriber(self._tap)
-        self._plot = pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=300, margin=0)
         self._layout = pn.Column(self._head, self._plot, self._tau, self._twin, sizing_mode="stretch_width")
         model.param.watch(self._show, ["k_sparse", "summary"])
         state.param.watch(self._show, "k_sparse_score")
         self._show()
 
-    def _draw(self, **_: object) -> hv.Overlay:
+    def _draw(self) -> hv.Overlay:
         state, summary = self._model.state, self._model.summary or {}
         return k_sparse_plot(
             self._model.k_sparse,
@@ -77,14 +74,12 @@ class KSparseView(pn.viewable.Viewer):
             theme=theme(dark=state.dark),
         )
 
-    def _tap(self, x: float | None, y: float | None) -> None:
+    def _tap(self, x: float, _: float) -> None:
         k_sparse = self._model.k_sparse
-        if x is None or y is None or k_sparse is None:
-            return
-        place = round(x) - 1
-        if 0 <= place < len(k_sparse) and k_sparse["latent"].notna().iloc[place]:
-            with pn.io.hold():
-                self._model.state.latent = int(k_sparse["latent"].iloc[place])
+        bar = round(x) - 1
+        if k_sparse is not None and 0 <= bar < len(k_sparse) and k_sparse["latent"].notna().iloc[bar]:
+            self._model.state.latent = int(k_sparse["latent"].iloc[bar])
+            self._model.act = "tap-k-sparse"
 
     def _switch(self, score: str) -> None:
         self._model.state.apply({"k_sparse_score": score})

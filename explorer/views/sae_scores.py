@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import holoviews as hv
 import numpy as np
 import panel as pn
 
 from explorer.format import number, width_label
 from explorer.plots.sae_scores import MARKERS, PANELS, sae_scores_plot
 from explorer.theme import theme, width_colours
+from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
+    import holoviews as hv
     import param
 
     from explorer.model import ExplorerModel
@@ -37,12 +38,8 @@ class SaeScoresView(pn.viewable.Viewer):
         state = model.state
         self._head = Markup("section", on={"main_latent_by": self._switch})
         self._twin = Markup("twins")
-        streams = [
-            hv.streams.Params(model, ["sae_scores"]),
-            hv.streams.Params(state, ["layer", "width", "l0", "dark"]),
-        ]
         self._panels = pn.Row(
-            *(self._panel(name, streams) for name in PANELS),
+            *(self._panel(name) for name in PANELS),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
@@ -51,12 +48,13 @@ class SaeScoresView(pn.viewable.Viewer):
         state.param.watch(self._show, ["dark"])
         self._show()
 
-    def _panel(self, name: str, streams: list[hv.streams.Stream]) -> pn.pane.HoloViews:
-        plot = hv.DynamicMap(lambda **_: self._draw(name), streams=streams)
-        tap = hv.streams.Tap(source=plot, x=None, y=None)
-        tap.add_subscriber(lambda x, y: self._tap(name, x, y))
-        return pn.pane.HoloViews(
-            plot, height=280, margin=0, sizing_mode="stretch_width", styles={"flex": "1 1 280px", "min-width": "260px"}
+    def _panel(self, name: str) -> pn.pane.HoloViews:
+        return live_plot(
+            lambda: self._draw(name),
+            follows={self._model: ["sae_scores"], self._model.state: ["layer", "width", "l0", "dark"]},
+            height=280,
+            on_tap=lambda x, y: self._tap(name, x, y),
+            styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
     def _draw(self, name: str) -> hv.Overlay:
@@ -65,18 +63,17 @@ class SaeScoresView(pn.viewable.Viewer):
             self._model.sae_scores, name, current=(state.layer, state.width, state.l0), theme=theme(dark=state.dark)
         )
 
-    def _tap(self, name: str, x: float | None, y: float | None) -> None:
+    def _tap(self, name: str, x: float, y: float) -> None:
         scores = self._model.sae_scores
-        if x is None or y is None or scores is None or scores.empty:
+        if scores is None or scores.empty:
             return
         across, up, _ = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())
-        distance = np.hypot((scores[across] - x) / extent, scores[up] - y).to_numpy()
+        distance = np.hypot((scores[across] - x) / extent, scores[up] - y).to_numpy(float)
         nearest = int(np.argmin(distance))
         if distance[nearest] <= _REACH:
             chosen = scores.iloc[nearest]
-            with pn.io.hold():
-                self._model.state.apply({name: int(chosen[name]) for name in ("layer", "width", "l0")})
+            self._model.state.apply({key: int(chosen[key]) for key in ("layer", "width", "l0")})
 
     def _switch(self, choice: str) -> None:
         self._model.state.apply({"main_latent_by": choice})

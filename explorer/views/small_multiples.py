@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import holoviews as hv
 import panel as pn
 from bokeh.models import Range1d
 
@@ -12,11 +11,13 @@ from explorer.format import width_label
 from explorer.plots.cosine import y_range
 from explorer.plots.small_cosine import HEIGHT, small_cosine_plot
 from explorer.theme import theme
+from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import holoviews as hv
     import pandas as pd
     import param
 
@@ -115,20 +116,18 @@ class SmallMultiples(pn.viewable.Viewer):
     def _plot(self, cell: Cell, x_range: Range1d) -> pn.pane.HoloViews:
         values = dict(cell)
         name = f"cosine-{values['width']}-{values['l0']}" if "l0" in values else f"cosine-{values['letter']}"
-        plot = hv.DynamicMap(
-            lambda **_: small_cosine_plot(
+        state = self._model.state
+
+        def draw() -> hv.Overlay:
+            return small_cosine_plot(
                 self._frame(self._lines, cell),
                 self._frame(self._marks, cell),
                 name=name,
-                theme=theme(dark=self._model.state.dark),
+                theme=theme(dark=state.dark),
                 ranges=(x_range, self._y_range),
-            ),
-            streams=[
-                hv.streams.Params(self._model, [self._lines, self._marks]),
-                hv.streams.Params(self._model.state, ["dark"]),
-            ],
-        )
-        return pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=HEIGHT, margin=0, linked_axes=False)
+            )
+
+        return live_plot(draw, follows={self._model: [self._lines, self._marks], state: ["dark"]}, height=HEIGHT)
 
     def _go(self, cell: Cell) -> None:
         self._model.state.apply(dict(cell) | {"page": "explore"})

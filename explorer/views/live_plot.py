@@ -1,0 +1,66 @@
+"""A plot that follows the session, and reports taps and brushes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import panel as pn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import param
+
+
+def live_plot(
+    draw: Callable[..., hv.Overlay],
+    *,
+    follows: Mapping[param.Parameterized, list[str]],
+    height: int,
+    on_tap: Callable[[float, float], object] | None = None,
+    on_brush: tuple[type[hv.streams.Stream], Callable[[Any], object]] | None = None,
+    zoom: hv.streams.RangeX | None = None,
+    **layout: Any,
+) -> pn.pane.HoloViews:
+    """Make the pane of a plot.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws an overlay of always the same structure; takes `x_range` where `zoom` is given.
+    follows : mapping of Parameterized to list of str
+        Parameters whose change draws anew, in place.
+    height : int
+        Pixels.
+    on_tap : callable, optional
+        Takes the place of a tap, in data coordinates.
+    on_brush : tuple of stream type and callable, optional
+        The kind of brush (BoundsX, BoundsY, BoundsXY), and what takes its bounds.
+    zoom : RangeX, optional
+        Is kept at the visible part of the x-axis.
+    **layout
+        Passed on to the pane.
+    """
+    # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
+    streams = [hv.streams.Params(owner, names, linked=True) for owner, names in follows.items()]
+    plot = hv.DynamicMap(
+        lambda x_range=None, **_: draw() if zoom is None else draw(x_range),
+        streams=[*streams, *([] if zoom is None else [zoom])],
+    )
+    if zoom is not None:
+        zoom.source = plot
+    if on_tap is not None:
+        tap = hv.streams.Tap(source=plot, x=None, y=None)
+        tap.add_subscriber(lambda x, y: None if x is None or y is None else _held(on_tap, x, y))
+    if on_brush is not None:
+        kind, take = on_brush
+        brush = kind(source=plot)
+        brush.add_subscriber(lambda **bounds: _held(take, next(iter(bounds.values()))))
+    return pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=height, margin=0, linked_axes=False, **layout)
+
+
+def _held(act: Callable[..., object], *values: Any) -> None:
+    """Send everything that one act of the reader's changes to the browser in one message."""
+    with pn.io.hold():
+        act(*values)

@@ -1,0 +1,374 @@
+"""The plots of Explore: pure functions whose elements, values, colours and figures are what a reader relies on."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import pytest
+from bokeh.models import ColorBar
+
+from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place
+from explorer.plots.k_sparse import SCORES, k_sparse_plot
+from explorer.plots.sae_scores import PANELS, sae_scores_plot
+from explorer.theme import DARK, LIGHT, Theme, width_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NUM_LATENTS = 65_536
+SPLIT, ABSORBING = [40_000, 7], [123, 65_535, 7]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bokeh() -> None:
+    hv.extension("bokeh")
+
+
+def _cosines() -> pd.DataFrame:
+    """As the store gives them: narrow types, arrays that cannot be written; a latent without a cosine."""
+    cosine = np.random.default_rng(0).normal(0, 0.03, NUM_LATENTS).astype(np.float32)
+    cosine[SPLIT] = 0.5, 0.31
+    cosine[ABSORBING[:2]] = 0.12, 0.08
+    cosine[500] = np.nan
+    cosine.flags.writeable = False
+    return pd.DataFrame({"latent": np.arange(NUM_LATENTS, dtype=np.int32), "cosine": cosine}, copy=False)
+
+
+COSINES = _cosines()
+K_VALUES = [*range(1, 16), 20, 50]
+K_SPARSE = pd.DataFrame(
+    {
+        "k": K_VALUES,
+        "latent": [100 + k for k in K_VALUES],
+        "f1": [0.5 + 0.01 * place for place in range(17)],
+        "precision": [0.6 + 0.01 * place for place in range(17)],
+        "recall": [0.4 + 0.01 * place for place in range(17)],
+        "auc": [0.9] * 17,
+        "is_split": [k <= 2 for k in K_VALUES],
+    }
+)
+SAE_SCORES = pd.DataFrame(
+    [(0, 1000, 10, 0.9, 0.5), (0, 16000, 40, 0.8, 0.6), (3, 1000, 90, 0.7, 0.7), (3, 65000, 160, 0.6, 0.8)],
+    columns=["layer", "width", "l0", "precision", "recall"],
+).assign(num_letters=6)
+
+
+OPTIONS: dict[str, Any] = {"split": SPLIT, "absorbing": ABSORBING, "selected": 123, "threshold": 0.025}
+
+
+def _cosine(cosines: pd.DataFrame | None, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
+    return cosine_plot(cosines, **OPTIONS | {"theme": theme} | options)
+
+
+def _distribution(cosines: pd.DataFrame | None, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
+    return cosine_distribution(cosines, **OPTIONS | {"theme": theme} | options)
+
+
+def _k_sparse(frame: pd.DataFrame | None, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
+    values: dict[str, Any] = {"score": "f1", "probe": 0.95, "selected": 102, "theme": theme}
+    return k_sparse_plot(frame, **values | options)
+
+
+def _panel(name: str) -> Callable[..., hv.Overlay]:
+    return lambda frame, theme=LIGHT: sae_scores_plot(frame, name, current=(0, 16000, 40), theme=theme)
+
+
+#: By plot: how it is drawn from a frame, that frame, the name of its figure, and the types of its elements.
+PLOTS: dict[str, tuple[Callable[..., hv.Overlay], pd.DataFrame, str, str]] = {
+    "index": (_cosine, COSINES, "cosine", "Curve HLine Points Points Points"),
+    "rank": (
+        lambda frame, theme=LIGHT: _cosine(frame, theme, view="rank"),
+        COSINES,
+        "cosine",
+        "Curve HLine Points Points Points",
+    ),
+    "distribution": (_distribution, COSINES, "cosine", "Rectangles VLine Points Points Points"),
+    "k-sparse": (_k_sparse, K_SPARSE, "k-sparse", "Rectangles Rectangles HLine"),
+    **{name: (_panel(name), SAE_SCORES, name, "Points Points") for name in PANELS},
+}
+
+
+def _structure(overlay: hv.Overlay) -> list[tuple[str, list[str], list[str]]]:
+    return [
+        (type(element).__name__, [dim.name for dim in element.kdims], [dim.name for dim in element.vdims])
+        for element in overlay
+    ]
+
+
+def _colours(figure: Any) -> set[str]:
+    """Collect the colours of what is drawn, in glyphs and in their data."""
+    glyphs = [renderer.glyph for renderer in figure.renderers if hasattr(renderer, "glyph")]
+    names = ("fill_color", "line_color")
+    plain = [getattr(glyph, name, None) for glyph in glyphs for name in names]
+    data = [renderer.data_source.data for renderer in figure.renderers if hasattr(renderer, "data_source")]
+    listed = [colour for columns in data for colour in columns.get("colour", columns.get("color", ()))]
+    return {colour for colour in [*plain, *listed] if isinstance(colour, str)}
+
+
+# --- What all plots promise ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_empty_frames_give_the_same_elements(plot: str) -> None:
+    draw, frame, name, elements = PLOTS[plot]
+    full = draw(frame)
+    assert " ".join(type(element).__name__ for element in full) == elements
+    for empty in (None, frame.iloc[:0]):
+        overlay = draw(empty)
+        assert _structure(overlay) == _structure(full)
+        assert all(len(element) == 0 for element in overlay if not isinstance(element, hv.HLine | hv.VLine))
+        assert hv.render(overlay).name == name
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_figure_wears_its_name_and_theme(plot: str) -> None:
+    draw, frame, name, _ = PLOTS[plot]
+    drawn = {}
+    for theme in (LIGHT, DARK):
+        figure = hv.render(draw(frame, theme))
+        assert figure.name == name
+        assert figure.background_fill_color is figure.border_fill_color is None, "the page shows through"
+        assert {axis.major_label_text_color for axis in figure.axis} <= {theme.muted, theme.ink}
+        assert {axis.axis_line_color for axis in figure.axis} == {theme.rule}
+        assert figure.toolbar.logo is None
+        drawn[theme.name] = _colours(figure)
+    # No colour of the one theme is left in the other, but those that both have.
+    both = set(vars(LIGHT).values()) & {colour for colour in vars(DARK).values() if isinstance(colour, str)}
+    assert drawn["light"] & drawn["dark"] <= both
+    assert {LIGHT.ink, LIGHT.paper} & drawn["light"]
+
+
+def test_figures_have_different_names() -> None:
+    assert {name for *_, name, _ in PLOTS.values()} == {"cosine", "k-sparse", *PANELS}
+    assert set(PANELS) == {"precision-vs-l0", "recall-vs-l0", "precision-vs-recall"}
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_drawing_leaves_the_shared_frame_alone(plot: str) -> None:
+    draw, frame, *_ = PLOTS[plot]
+    before = frame.copy(deep=True)
+    hv.render(draw(frame))
+    pd.testing.assert_frame_equal(frame, before)
+
+
+# --- Cosines -------------------------------------------------------------------------------------------------------
+
+
+def test_line_is_light_and_keeps_its_peaks() -> None:
+    spikes = np.arange(1000, NUM_LATENTS, 3001)
+    spiked = COSINES["cosine"].to_numpy().copy()
+    spiked[spikes] = np.where(np.arange(len(spikes)) % 2, -0.2, 0.25)
+    line = next(iter(_cosine(COSINES.assign(cosine=spiked)))).dframe()
+    assert len(line) <= 2100
+    assert set(spikes) <= set(line["latent"])
+    np.testing.assert_array_equal(line["cosine"], spiked[line["latent"]])
+    assert line["x"].is_monotonic_increasing
+    assert line["x"].iloc[[0, -1]].tolist() == [0, NUM_LATENTS - 1]
+
+
+@pytest.mark.parametrize("view", ["index", "rank"])
+def test_zooming_in_shows_every_latent(view: str) -> None:
+    line = next(iter(_cosine(COSINES, view=view, x_range=(2000, 3000)))).dframe()
+    seen = line.query("2000 <= x < 3000")
+    expected = place(COSINES, view).query("2000 <= x < 3000")
+    assert seen["x"].tolist() == expected["x"].tolist()
+    assert seen["latent"].tolist() == expected["latent"].tolist()
+
+
+@pytest.mark.parametrize("view", ["index", "rank"])
+def test_marks_stand_at_exact_values(view: str) -> None:
+    overlay = _cosine(COSINES, view=view, split=[*SPLIT, 500, 99_999], selected=65_535)
+    split, absorbing, ring = (element.dframe() for element in list(overlay)[2:])
+    placed = place(COSINES, view).set_index("latent")
+    # A latent that is both is drawn as split only; one without a cosine, or unknown, is not drawn.
+    for marks, latents in ((split, SPLIT), (absorbing, ABSORBING[:2]), (ring, [65_535])):
+        assert sorted(marks["latent"]) == sorted(latents)
+        for mark in marks.itertuples():
+            assert (mark.x, mark.cosine) == (placed.loc[mark.latent, "x"], COSINES["cosine"].iloc[mark.latent])
+    if view == "index":
+        assert split["x"].tolist() == split["latent"].tolist()
+    figure = hv.render(overlay)
+    assert [type(axis).__name__ for axis in figure.xaxis] == ["LinearAxis" if view == "index" else "LogAxis"]
+    drawn = [r for r in figure.renderers if hasattr(r, "glyph") and type(r.glyph).__name__ == "Scatter"]
+    assert [renderer.glyph.marker for renderer in drawn] == ["diamond", "circle", "circle"]
+    assert [renderer.glyph.fill_color for renderer in drawn] == [LIGHT.split, LIGHT.absorbing, None]
+    assert len({renderer.glyph.size for renderer in drawn}) == 3, "not told by colour alone"
+
+
+def test_rank_view_is_sorted() -> None:
+    ranked = place(COSINES, "rank")
+    assert ranked["x"].tolist() == list(range(1, NUM_LATENTS + 1))
+    assert ranked["latent"].iloc[:2].tolist() == SPLIT
+    assert all(high >= low for high, low in pairwise(ranked["cosine"].iloc[:-1]))
+    assert ranked["latent"].iloc[-1] == 500, "a latent without a cosine comes last"
+
+
+@pytest.mark.parametrize("draw", [_cosine, _distribution])
+def test_axis_shows_at_least_the_common_range_and_all_data(draw: Callable[..., hv.Overlay]) -> None:
+    def shown(cosines: pd.DataFrame | None) -> tuple[float, float]:
+        figure = hv.render(draw(cosines))
+        axis = figure.y_range if draw is _cosine else figure.x_range
+        return (axis.start, axis.end)
+
+    assert shown(COSINES) == shown(None) == shown(COSINES.assign(cosine=np.nan)) == (-0.3, 0.7)
+    wide = COSINES["cosine"].to_numpy().copy()
+    wide[[3, 4]] = -0.45, 0.92
+    low, high = shown(COSINES.assign(cosine=wide))
+    assert -0.6 < low < -0.45
+    assert 0.92 < high <= 1
+
+
+def test_threshold_is_a_line() -> None:
+    assert [element.data for element in _cosine(COSINES, threshold=0.1) if isinstance(element, hv.HLine)] == [0.1]
+    assert [element.data for element in _distribution(COSINES, threshold=0.1) if isinstance(element, hv.VLine)] == [0.1]
+
+
+def test_distribution_counts_every_latent() -> None:
+    bars, _, split, absorbing, ring = (element.dframe() for element in _distribution(COSINES))
+    assert bars["latents"].sum() == NUM_LATENTS - 1
+    assert (bars["latents"] > 0).all(), "a logarithmic axis has no place for 0"
+    highest = bars.loc[bars["cosine"].idxmax()]
+    assert highest["cosine"] <= 0.5 <= highest["right"]
+    assert highest["latents"] == 1
+    assert split.sort_values("latent")["cosine"].tolist() == COSINES["cosine"].iloc[sorted(SPLIT)].tolist()
+    assert sorted(absorbing["latent"]) == ABSORBING[:2]
+    assert ring["latent"].tolist() == [123]
+    figure = hv.render(_distribution(COSINES))
+    assert type(figure.yaxis[0]).__name__ == "LogAxis"
+    assert figure.y_range.end > bars["latents"].max()
+
+
+def _nearest(x: float, y: float, marked: list[int], cosines: pd.DataFrame = COSINES) -> int | None:
+    return nearest_latent(place(cosines, "index"), x, y, marked=marked, x_span=NUM_LATENTS, y_span=1.0)
+
+
+def test_tap_finds_the_latent_that_was_meant() -> None:
+    marked = [*SPLIT, *ABSORBING]
+    assert _nearest(40_000, 0.5, marked) == 40_000
+    # A fingertip beside the mark: 200 latents and 0.02 away.
+    assert _nearest(40_200, 0.52, marked) == 40_000
+    # In the crowd, the very latent; but a mark within reach wins over latents that are nearer.
+    crowded = int(COSINES["cosine"].iloc[20_000:20_100].idxmax())
+    assert _nearest(crowded, float(COSINES["cosine"].iloc[crowded]), marked) == crowded
+    beside = 120
+    assert _nearest(beside, float(COSINES["cosine"].iloc[beside]), []) == beside
+    assert _nearest(beside, 0.11, marked) == 123
+    assert _nearest(30_000, 0.6, marked) is None
+    assert _nearest(-20_000, 0.0, marked) is None
+
+
+def test_tap_is_not_misled_by_latents_without_a_cosine() -> None:
+    assert _nearest(501, float(COSINES["cosine"].iloc[501]), []) == 501
+    assert _nearest(40_000, 0.5, [500, 40_000]) == 40_000
+    assert _nearest(500, 0.6, [500]) is None
+    assert _nearest(0, 0, [], COSINES.assign(cosine=np.nan)) is None
+
+
+def test_tap_on_an_empty_plot_finds_nothing() -> None:
+    assert _nearest(0, 0, [], COSINES.iloc[:0]) is None
+    data = place(COSINES.iloc[:1], "index")
+    assert nearest_latent(data, 0, 0, marked=[], x_span=0, y_span=1) is None
+
+
+# --- k-sparse probes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_bars_show_the_score_of_each_k(score: str) -> None:
+    bars, ring, line = _k_sparse(K_SPARSE, score=score)
+    frame = bars.dframe()
+    assert frame["top"].tolist() == K_SPARSE[score].tolist()
+    assert (frame["bottom"] == 0).all()
+    # Bar number n stands at n, so that a tap can be rounded.
+    assert ((frame["left"] + frame["right"]) / 2).tolist() == pytest.approx(range(1, 18))
+    assert frame["k"].tolist() == K_VALUES
+    assert ring.dframe()["latent"].tolist() == [102]
+    assert line.data == 0.95
+    figure = hv.render(_k_sparse(K_SPARSE, score=score))
+    assert (figure.y_range.start, figure.y_range.end) == (0, 1)
+    assert figure.yaxis[0].axis_label == f"{SCORES[score]} on the test split"
+    assert (figure.x_range.start, figure.x_range.end) == (0.3, 17.7)
+
+
+def test_split_bars_are_coloured_and_named_on_the_axis() -> None:
+    for theme in (LIGHT, DARK):
+        overlay = _k_sparse(K_SPARSE, theme)
+        colours = next(iter(overlay)).dframe()["colour"].tolist()
+        assert colours == [theme.split] * 2 + [theme.other] * 15
+        axis = hv.render(overlay).xaxis[0]
+        labels = {place: axis.major_label_overrides[place] for place in axis.ticker.ticks}
+        expected = ["1\n101", "2\n102", *map(str, K_VALUES[2:])]
+        assert labels == dict(enumerate(expected, start=1))
+
+
+def test_bars_without_latents_or_probe() -> None:
+    """Some suites rank no latents; NULL comes as NaN."""
+    overlay = _k_sparse(K_SPARSE.assign(latent=np.nan, auc=np.nan), score="auc", probe=None)
+    bars, ring, line = overlay
+    assert len(bars) == 17
+    assert len(ring) == 0
+    assert math.isnan(line.data)
+    axis = hv.render(overlay).xaxis[0]
+    assert [axis.major_label_overrides[place] for place in (1, 2, 3)] == ["1", "2", "3"]
+    assert len(list(_k_sparse(K_SPARSE, selected=None))[1]) == 0
+
+
+# --- Scores over all SAEs ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("panel", PANELS)
+def test_panel_draws_every_sae_at_its_scores(panel: str) -> None:
+    overlay = _panel(panel)(SAE_SCORES)
+    points, ring = (element.dframe() for element in overlay)
+    across, up, _ = PANELS[panel]
+    assert [dim.name for dim in next(iter(overlay)).kdims] == [across, up]
+    assert panel == f"{up}-vs-{across}"
+    for column in ("layer", "width", "l0", "precision", "recall"):
+        assert points[column].tolist() == SAE_SCORES[column].tolist()
+    assert ring[["layer", "width", "l0"]].to_numpy().tolist() == [[0, 16000, 40]]
+    figure = hv.render(overlay)
+    assert figure.y_range.start <= 0
+    assert figure.y_range.end >= 1
+    low, high = (figure.x_range.start, figure.x_range.end)
+    assert low <= points[across].min() < points[across].max() < high or (across == "recall" and (low, high) == (0, 1))
+
+
+def test_width_is_told_by_colour_and_marker() -> None:
+    for panel in ("precision-vs-l0", "recall-vs-l0"):
+        points = next(iter(_panel(panel)(SAE_SCORES))).dframe()
+        colours = width_colours([1000, 16000, 65000], LIGHT)
+        assert points["colour"].tolist() == [colours[width] for width in SAE_SCORES["width"]]
+        assert points.groupby("width")[["colour", "marker"]].nunique().to_numpy().tolist() == [[1, 1]] * 3
+        assert points["colour"].nunique() == points["marker"].nunique() == 3
+        assert list(hv.render(_panel(panel)(SAE_SCORES)).select(ColorBar)) == []
+
+
+@pytest.mark.parametrize("l0", [[10, 40, 90, 160], [7, 13, 14, 29], [25, 25, 25, 25], [1, 2, 3, 1000]])
+def test_colour_bar_tells_the_true_l0_on_its_square_root_scale(l0: list[int]) -> None:
+    overlay = _panel("precision-vs-recall")(SAE_SCORES.assign(l0=l0))
+    np.testing.assert_allclose(next(iter(overlay)).dframe()["root_l0"], np.sqrt(l0))
+    (bar,) = hv.render(overlay).select(ColorBar)
+    ticks = bar.ticker.ticks
+    assert ticks
+    for tick in ticks:
+        assert tick**2 == pytest.approx(int(bar.major_label_overrides[tick]))
+    assert [bar.major_label_overrides[tick] for tick in (ticks[0], ticks[-1])] == [str(min(l0)), str(max(l0))]
+    scale = bar.color_mapper
+    assert scale.low == pytest.approx(math.sqrt(min(l0)))
+    assert scale.high == pytest.approx(math.sqrt(max(l0)))
+    # Evenly spread places on the bar, so the numbers beside them are not evenly spread.
+    steps = [high - low for low, high in pairwise(ticks)]
+    assert not steps or max(steps) < 2 * min(steps) + 0.5
+
+
+def test_any_number_of_widths_has_its_colours() -> None:
+    for number in range(1, 7):
+        widths = [1000 * 2**place for place in range(number)]
+        colours = width_colours(widths, DARK)
+        assert list(colours) == widths
+        assert len(set(colours.values())) == min(number, len(DARK.widths))
