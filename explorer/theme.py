@@ -95,6 +95,17 @@ def brush_hook(*, active: bool) -> Callable[[Any, Any], None]:
     return activate
 
 
+def fit_hook(x: tuple[float, float], y: tuple[float, float]) -> Callable[[Any, Any], None]:
+    """Make a hook that shows the whole of the data when its extent changes, and otherwise leaves the zoom alone."""
+
+    def fit(plot: Any, _element: Any) -> None:
+        for axis, (low, high) in ((plot.state.x_range, x), (plot.state.y_range, y)):
+            if (axis.reset_start, axis.reset_end) != (low, high):
+                axis.update(start=low, end=high, reset_start=low, reset_end=high)
+
+    return fit
+
+
 def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:
     """Make a HoloViews hook that names the Bokeh figure and dresses it in the theme; runs at every redraw."""
 

@@ -19,6 +19,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from playwright.sync_api import TimeoutError as NeverCame
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -317,13 +319,24 @@ _AIM = f"""([name, x, y]) => {{
 _GLYPHS = f"""(name) => {{
   {_FIND}
   const plain = (value) => value != null && typeof value === "object" && "value" in value ? value.value : value;
-  return (find(name)?.model.renderers ?? []).filter(({{type}}) => type === "GlyphRenderer").map(({{glyph, data_source}}) => ({{
+  const drawn = ({{glyph, data_source: {{data}}}}) => ({{
     type: glyph.type,
     marker: plain(glyph.marker) ?? null,
     fill: plain(glyph.fill_color) ?? null,
     line: plain(glyph.line_color) ?? null,
-    data: Object.fromEntries(Object.entries(data_source.data).map(([column, values]) => [column, [...values]])),
-  }}));
+    data: Object.fromEntries(Object.entries(data).map(([column, values]) => [column, [...values]])),
+  }});
+  return (find(name)?.model.renderers ?? []).filter((each) => each.type === "GlyphRenderer").map(drawn);
+}}"""
+
+# Single precision, in which cosines are stored, keeps seven digits.
+_DRAWS = f"""([name, nth, wanted]) => {{
+  const data = ({_GLYPHS})(name)[nth]?.data ?? {{}};
+  const same = (a, b) => a === b || Math.abs(a - b) < 1e-6;
+  return Object.entries(wanted).every(([column, values]) => {{
+    const drawn = data[column] ?? [];
+    return drawn.length === values.length && values.every((value, place) => same(value, drawn[place]));
+  }});
 }}"""
 
 _ACTIVATE = f"""([name, type]) => {{
@@ -440,3 +453,21 @@ def glyphs(page: Page, name: str) -> list[dict[str, Any]]:
     """What a figure draws, in its order: type, marker, fill and line colour, and the columns of data of each glyph."""
     found: list[dict[str, Any]] = page.evaluate(_GLYPHS, name)
     return found
+
+
+def wait_glyph(page: Page, name: str, nth: int, **columns: Sequence[object]) -> None:
+    """Wait until glyph number `nth` of a figure draws exactly these values.
+
+    Raises
+    ------
+    AssertionError
+        If it does not come to that; the message says what is drawn.
+    """
+    try:
+        wait_for(page, _DRAWS, [name, nth, {column: list(values) for column, values in columns.items()}])
+    except NeverCame:
+        drawn = glyphs(page, name)
+        data = drawn[nth]["data"] if nth < len(drawn) else {}
+        shown = {column: data.get(column, []) for column in columns}
+        message = f"glyph {nth} of {name!r} draws {shown}, not {columns}"
+        raise AssertionError(message) from None

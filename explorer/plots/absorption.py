@@ -9,7 +9,7 @@ import pandas as pd
 from bokeh.models import NumeralTickFormatter
 
 from explorer.plots.sae_scores import MARKERS
-from explorer.theme import Theme, brush_hook, figure_hook, width_colours
+from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, width_colours
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -101,13 +101,13 @@ def absorption_plot(
             hooks=[
                 figure_hook(panel, theme),
                 brush_hook(active=not touch),
+                fit_hook(x_range, y_range),
                 *([_in_percent] if y == "absorption_rate" else []),
             ],
             responsive=True,
             height=280,
             xlim=x_range,
             ylim=y_range,
-            framewise=True,
             show_legend=False,
             active_tools=[],
         )

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
 from holoviews.operation.downsample import downsample1d
 
-from explorer.theme import Theme, figure_hook
+from explorer.theme import Theme, figure_hook, fit_hook
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 #: Every cosine plot shows at least this range, so that letters and SAEs can be compared by eye.
 Y_RANGE = (-0.3, 0.7)
@@ -128,7 +128,7 @@ def cosine_plot(
         )
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme), _fit_x(span)],
+            hooks=[figure_hook("cosine", theme), fit_hook(span, y_range(cosines))],
             responsive=True,
             height=HEIGHT,
             logx=view == "rank",
@@ -243,7 +243,7 @@ def cosine_distribution(
         )
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme)],
+            hooks=[figure_hook("cosine", theme), fit_hook((low, high), (_FLOOR, top))],
             responsive=True,
             height=HEIGHT,
             logy=True,
@@ -251,19 +251,7 @@ def cosine_distribution(
             ylim=(_FLOOR, top),
             xlabel=x.label,
             ylabel=y.label,
-            framewise=True,
             show_legend=False,
             active_tools=[],
         )
     )
-
-
-def _fit_x(span: tuple[float, float]) -> Callable[[Any, Any], None]:
-    """Make a hook that shows all latents anew when their number changes, and otherwise leaves the zoom alone."""
-
-    def fit(plot: Any, _element: Any) -> None:
-        x_range = plot.state.x_range
-        if (x_range.reset_start, x_range.reset_end) != span:
-            x_range.update(start=span[0], end=span[1], reset_start=span[0], reset_end=span[1])
-
-    return fit

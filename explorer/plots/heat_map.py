@@ -12,7 +12,7 @@ from bokeh.models import FixedTicker
 from explorer.format import width_label
 from explorer.plots.absorption import sae_keys
 from explorer.state import LETTERS
-from explorer.theme import Theme, brush_hook, figure_hook
+from explorer.theme import Theme, brush_hook, figure_hook, fit_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,6 +65,7 @@ def heat_map(
     ground = pd.DataFrame(
         [(-0.5, -0.5, len(saes) - 0.5, len(LETTERS) - 0.5)] if saes else [], columns=_CORNERS, dtype="float64"
     )
+    x_span, y_span = (-0.5, max(len(saes), 1) - 0.5), (-0.5, len(LETTERS) - 0.5)
     return (
         hv.Rectangles(ground, _CORNERS).opts(fill_color=theme.panel, line_color=None, hooks=[_hatch(theme)])
         * hv.Rectangles(data, _CORNERS, _EXTRA).opts(
@@ -85,12 +86,16 @@ def heat_map(
         * hv.Rectangles(ring, _CORNERS, _EXTRA).opts(fill_color=None, line_color=theme.ink, line_width=2)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("absorption-heatmap", theme), brush_hook(active=not touch), _label(saes)],
+            hooks=[
+                figure_hook("absorption-heatmap", theme),
+                brush_hook(active=not touch),
+                fit_hook(x_span, y_span),
+                _label(saes),
+            ],
             responsive=True,
             height=HEIGHT,
-            xlim=(-0.5, max(len(saes), 1) - 0.5),
-            ylim=(-0.5, len(LETTERS) - 0.5),
-            framewise=True,
+            xlim=x_span,
+            ylim=y_span,
             xlabel="SAE: layer, width, L0",
             ylabel="",
             show_legend=False,

@@ -8,7 +8,7 @@ import holoviews as hv
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.theme import Theme, figure_hook
+from explorer.theme import Theme, figure_hook, fit_hook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,6 +42,7 @@ def k_sparse_plot(
     bars = _bars(k_sparse, score)
     dimensions = (["left", "bottom", "right", "top"], ["k", "latent", "part", "colour"])
     bars["colour"] = [theme.split if part == "split" else theme.other for part in bars["part"]]
+    x_span = (0.3, max(len(bars), 1) + 0.7)
     ring = bars[bars["latent"] == selected] if selected is not None else bars.iloc[:0]
     return (
         hv.Rectangles(bars, *dimensions).opts(
@@ -55,12 +56,11 @@ def k_sparse_plot(
         * hv.HLine(float("nan") if probe is None else probe).opts(color=theme.probe, line_width=1.5, line_dash="dashed")
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("k-sparse", theme), _label_bars(bars, theme)],
+            hooks=[figure_hook("k-sparse", theme), fit_hook(x_span, (0.0, 1.0)), _label_bars(bars, theme)],
             responsive=True,
             height=300,
-            xlim=(0.3, max(len(bars), 1) + 0.7),
+            xlim=x_span,
             ylim=(0, 1),
-            framewise=True,
             xlabel="k, and the latent that each split adds",
             ylabel=f"{SCORES[score]} on the test split",
             show_legend=False,

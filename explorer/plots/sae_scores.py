@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColorBar, FixedTicker
 
-from explorer.theme import Theme, figure_hook, width_colours
+from explorer.theme import Theme, figure_hook, fit_hook, width_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,14 +82,15 @@ def sae_scores_plot(
     marked = hv.Points(ring, *dimensions, extra).opts(
         marker="circle", size=18, fill_color=None, line_color=theme.ink, line_width=2
     )
+    x_span = (0.0, 1.0 if x == "recall" or data.empty else 1.08 * float(data["l0"].max()))
+    y_span = (0.0, 1.02)
     return (points * marked).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook(panel, theme), _label_colour_bar(data["l0"], theme)],
+            hooks=[figure_hook(panel, theme), fit_hook(x_span, y_span), _label_colour_bar(data["l0"], theme)],
             responsive=True,
             height=280,
-            xlim=(0, 1) if x == "recall" else (0, 1.08 * float(data["l0"].max()) if len(data) else 1.0),
-            ylim=(0, 1.02),
-            framewise=True,
+            xlim=x_span,
+            ylim=y_span,
             show_legend=False,
             active_tools=[],
         )

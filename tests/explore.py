@@ -1,0 +1,219 @@
+"""The page Explore as its reader meets it, held against what the suite itself answers."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from playwright.sync_api import expect
+
+from explorer.format import number, width_label
+from explorer.headline import headline
+from tests.browser import WAIT_SECONDS, wait_figure, wait_for, wait_glyph
+from tests.questions import THRESHOLDS, ask
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from playwright.sync_api import Locator, Page
+
+    from queries import Store
+    from tests.browser import PageOpener
+
+expect.set_options(timeout=WAIT_SECONDS * 1000)
+
+#: The glyphs of the cosine plot, in its order.
+LINE, SPLIT, ABSORBING, RING = range(4)
+SAE_GROUPS = ("layer", "width", "l0")
+
+
+@dataclass(frozen=True)
+class View:
+    """A state, and what the suite answers to it."""
+
+    store: Store
+    suite: str = "smollm2-135m"
+    layer: int = 4
+    width: int = 2048
+    l0: int = 7
+    letter: str = "a"
+    latent: int | None = None
+    tau: float = THRESHOLDS["tau"]
+
+    def but(self, **changes: Any) -> View:
+        return replace(self, **changes)
+
+    def ask(self, name: str, **others: Any) -> pd.DataFrame:
+        return ask(self.store, name, THRESHOLDS | self._state() | others)
+
+    def _state(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "store"}
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What the URL says."""
+        values = {name: value for name, value in self._state().items() if value is not None}
+        if self.tau == THRESHOLDS["tau"]:
+            del values["tau"]
+        return {"page": "explore"} | {name: str(value) for name, value in values.items()}
+
+    @property
+    def path(self) -> str:
+        return f"/dashboard?{urlencode(self.query)}"
+
+    @property
+    def summary(self) -> dict[str, Any] | None:
+        rows: list[dict[str, Any]] = self.ask("summary").to_dict("records")
+        return rows[0] if rows else None
+
+    @property
+    def where(self) -> str:
+        letter = self.letter.upper()
+        return f"Letter {letter} · layer {self.layer}, {width_label(self.width)} latents, L0 {self.l0}"
+
+    @property
+    def split(self) -> list[int]:
+        return self.ask("split_latents")["latent"].tolist()
+
+    @property
+    def absorbing(self) -> list[int]:
+        return self.ask("absorbing_latents")["latent"].tolist()
+
+    @property
+    def cosines(self) -> dict[int, float]:
+        frame = self.ask("cosines")
+        return dict(zip(frame["latent"].tolist(), frame["cosine"].tolist(), strict=True))
+
+    @property
+    def letters(self) -> dict[str, int]:
+        """By measured letter, its number of absorbing latents."""
+        frame = self.ask("letter_counts").query("measured")
+        return dict(zip(frame["letter"], frame["num_absorbing_latents"].astype(int), strict=True))
+
+
+def open_view(open_page: PageOpener, view: View | str, **options: Any) -> Page:
+    """Open a view, or a path, of the page Explore and wait until its cosine plot is painted."""
+    page = open_page(view if isinstance(view, str) else view.path, **options)
+    wait_ready(page)
+    wait_figure(page, "cosine")
+    return page
+
+
+def wait_ready(page: Page) -> None:
+    wait_for(page, "() => document.documentElement.classList.contains('ax-ready')")
+
+
+def query_of(page: Page) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(page.url).query))
+
+
+def wait_query(page: Page, **wanted: str | None) -> None:
+    """Wait until the URL has these values; None: does not have the key."""
+    predicate = """(wanted) => {
+      const has = new URLSearchParams(window.location.search);
+      return Object.entries(wanted).every(([key, value]) => has.get(key) === value);
+    }"""
+    wait_for(page, predicate, wanted)
+
+
+def part(page: Page, name: str) -> Locator:
+    """The component of that name."""
+    return page.locator(f".ax.{name}")
+
+
+def cell(page: Page, letter: str) -> Locator:
+    return page.locator(f"[data-letter={letter}]")
+
+
+def row(page: Page, role: str, latent: int) -> Locator:
+    """The row of a latent in the list of split or of absorbing latents."""
+    return page.locator(f"[data-key={role}-{latent}]")
+
+
+def buttons(page: Page, name: str) -> Locator:
+    """The buttons that choose layer, width or L0."""
+    return page.locator(".ax-choose .bk-btn-group").nth(SAE_GROUPS.index(name)).locator("button")
+
+
+def choose(page: Page, name: str, value: int) -> None:
+    text = width_label(value) if name == "width" else str(value)
+    buttons(page, name).get_by_text(text, exact=True).click()
+
+
+def task(page: Page, name: str) -> Locator:
+    return page.locator(f"#task-{name}")
+
+
+def unfold(page: Page, name: str) -> None:
+    """Open one of the explanations."""
+    button = part(page, "disclosure").locator(f"[data-key={name}]")
+    button.click()
+    expect(button).to_have_attribute("aria-expanded", "true")
+
+
+def set_widget(page: Page, name: str, value: object) -> None:
+    """Set the value of the widget whose Bokeh model has that name, as its own handle would."""
+    page.evaluate("([name, value]) => { Bokeh.documents[0].get_model_by_name(name).value = value }", [name, value])
+
+
+def expect_marks(page: Page, view: View) -> None:
+    """Wait until the cosine plot marks the view's latents, each at its exact place."""
+    cosines = view.cosines
+    marked = {SPLIT: view.split, ABSORBING: view.absorbing, RING: [] if view.latent is None else [view.latent]}
+    for nth, latents in marked.items():
+        places = sorted(latents)
+        wait_glyph(page, "cosine", nth, x=places, cosine=[cosines[latent] for latent in places])
+
+
+def expect_view(page: Page, view: View) -> None:
+    """Wait until every part of the page shows the view."""
+    expect(part(page, "headline").locator(".where")).to_contain_text(view.where)
+    summary = view.summary
+    expect(part(page, "headline").locator("h1")).to_have_text(headline(summary, view.letter))
+    if summary:
+        scores = [f"{number(summary[f'main_{s}'])} | {number(summary[f'probe_{s}'])}" for s in ("precision", "recall")]
+        expect(part(page, "figures").locator("dd:not(.under)").nth(0)).to_have_text(scores[0])
+        expect(part(page, "figures").locator("dd:not(.under)").nth(1)).to_have_text(scores[1])
+    else:
+        expect(part(page, "figures")).to_contain_text(f"No figures for {view.letter.upper()}")
+    for name in SAE_GROUPS:
+        value = getattr(view, name)
+        expect(buttons(page, name).and_(page.locator(".bk-active"))).to_have_text(
+            width_label(value) if name == "width" else str(value)
+        )
+    _expect_strip(page, view)
+    for role, latents in (("split", view.split), ("absorbing", view.absorbing)):
+        rows = page.locator(f"[data-key^={role}-]")
+        expect(rows.locator(".id")).to_have_text([str(latent) for latent in latents])
+        pressed = [str(latent) for latent in latents if latent == view.latent]
+        expect(rows.and_(page.locator("[aria-pressed=true]")).locator(".id")).to_have_text(pressed)
+    if view.latent is None:
+        expect(part(page, "card").and_(page.locator(":visible"))).to_have_count(0)
+    else:
+        expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.latent}")
+        expect(part(page, "tester").locator("th").or_(part(page, "tester").locator("h3")).first).to_be_visible()
+        expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {view.latent}")
+    wait_query(page, **{"latent": None, "tau": None} | view.query)
+    assert query_of(page) == view.query
+    expect_marks(page, view)
+
+
+def _expect_strip(page: Page, view: View) -> None:
+    expect(cell(page, view.letter)).to_have_attribute("aria-checked", "true")
+    expect(page.locator("[data-letter][aria-checked=true]")).to_have_count(1)
+    counts = view.letters
+    wanted = [str(counts.get(letter, "–")) for letter in "abcdefghijklmnopqrstuvwxyz"]
+    expect(page.locator("[data-letter] .count")).to_have_text(wanted)
+
+
+def results(page: Page) -> list[list[str]]:
+    """The rows of the word tester's table."""
+    rows: str = page.evaluate("""() => {
+      const all = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
+      const table = all(document).find((e) => e.matches(".ax.tester table"));
+      const rows = [...(table?.tBodies[0].rows ?? [])].map((row) => [...row.cells].map((cell) => cell.innerText.trim()));
+      return JSON.stringify(rows);
+    }""")
+    parsed: list[list[str]] = json.loads(rows)
+    return parsed
