@@ -40,16 +40,22 @@ def _found(summary: dict[str, Any], upper: str) -> str:
 
 
 def _silent(summary: dict[str, Any], upper: str) -> str:
-    tested, candidates = summary["num_tested"], summary["num_candidates"]
-    they_are, them = ("They are all", "them all") if len(summary["split_latents"]) > 1 else ("It is", "it")
-    if candidates == 0 or (candidates is None and not tested):
+    tested, absorbed = summary["num_tested"], summary["num_absorbed"]
+    split, candidates = summary["split_latents"], summary["num_candidates"]
+    if absorbed is None or not len(split):
+        return ""
+    # Candidates were counted with the stored split latents, and say nothing of those of another tau.
+    if candidates is None or not summary["stored_split"]:
+        if not tested:
+            return ""
+        return (
+            f"{_count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}."
+        )
+    they_are, them = ("They are all", "them all") if len(split) > 1 else ("It is", "it")
+    if candidates == 0:
         return f"No {upper}-word that only the probe finds leaves {them} silent: nothing to absorb."
-    if candidates is None:
-        start = f"{_count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption"
-    else:
-        sampled = f" ({tested:,} tested)" if tested < candidates else ""
-        start = f"{they_are} silent on {candidates:,} of the others{sampled}"
-    return f"{start}; {_absorbed(summary)}."
+    sampled = f" ({tested:,} tested)" if tested < candidates else ""
+    return f"{they_are} silent on {candidates:,} of the others{sampled}; {_absorbed(summary)}."
 
 
 def _absorbed(summary: dict[str, Any]) -> str:
@@ -61,9 +67,8 @@ def _absorbed(summary: dict[str, Any]) -> str:
         said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {latents}"
     if rate is None:
         return said
-    return (
-        f"{said}: absorption rate {100 * rate:.1f} % ({100 * summary['rate_low']:.1f}–{100 * summary['rate_high']:.1f})"
-    )
+    low, high = 100 * summary["rate_low"], 100 * summary["rate_high"]
+    return f"{said}: absorption rate {100 * rate:.1f} % ({low:.1f}–{high:.1f})"
 
 
 def _count(number: int, noun: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -15,6 +15,8 @@ from tests.browser import WAIT_SECONDS, wait_figure, wait_for, wait_glyph
 from tests.questions import THRESHOLDS, ask
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     from playwright.sync_api import Locator, Page
 
@@ -45,7 +47,8 @@ class View:
         return replace(self, **changes)
 
     def ask(self, name: str, **others: Any) -> pd.DataFrame:
-        return ask(self.store, name, THRESHOLDS | self._state() | others)
+        values = THRESHOLDS | {"seed": 0, "of_letter": True} | self._state()
+        return ask(self.store, name, values | others)
 
     def _state(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "store"}
@@ -108,13 +111,13 @@ def query_of(page: Page) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(page.url).query))
 
 
-def wait_query(page: Page, **wanted: str | None) -> None:
+def wait_query(page: Page, wanted: Mapping[str, str | None]) -> None:
     """Wait until the URL has these values; None: does not have the key."""
     predicate = """(wanted) => {
       const has = new URLSearchParams(window.location.search);
       return Object.entries(wanted).every(([key, value]) => has.get(key) === value);
     }"""
-    wait_for(page, predicate, wanted)
+    wait_for(page, predicate, dict(wanted))
 
 
 def part(page: Page, name: str) -> Locator:
@@ -178,10 +181,8 @@ def expect_view(page: Page, view: View) -> None:
     else:
         expect(part(page, "figures")).to_contain_text(f"No figures for {view.letter.upper()}")
     for name in SAE_GROUPS:
-        value = getattr(view, name)
-        expect(buttons(page, name).and_(page.locator(".bk-active"))).to_have_text(
-            width_label(value) if name == "width" else str(value)
-        )
+        label = width_label(view.width) if name == "width" else str(getattr(view, name))
+        expect(buttons(page, name).and_(page.locator(".bk-active"))).to_have_text(re.compile(rf"^{label}\*?$"))
     _expect_strip(page, view)
     for role, latents in (("split", view.split), ("absorbing", view.absorbing)):
         rows = page.locator(f"[data-key^={role}-]")
@@ -194,7 +195,7 @@ def expect_view(page: Page, view: View) -> None:
         expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.latent}")
         expect(part(page, "tester").locator("th").or_(part(page, "tester").locator("h3")).first).to_be_visible()
         expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {view.latent}")
-    wait_query(page, **{"latent": None, "tau": None} | view.query)
+    wait_query(page, {"latent": None, "tau": None} | view.query)
     assert query_of(page) == view.query
     expect_marks(page, view)
 
@@ -209,11 +210,11 @@ def _expect_strip(page: Page, view: View) -> None:
 
 def results(page: Page) -> list[list[str]]:
     """The rows of the word tester's table."""
-    rows: str = page.evaluate("""() => {
-      const all = (root) => [...root.querySelectorAll("*")].flatMap((e) => [e, ...(e.shadowRoot ? all(e.shadowRoot) : [])]);
-      const table = all(document).find((e) => e.matches(".ax.tester table"));
-      const rows = [...(table?.tBodies[0].rows ?? [])].map((row) => [...row.cells].map((cell) => cell.innerText.trim()));
-      return JSON.stringify(rows);
-    }""")
-    parsed: list[list[str]] = json.loads(rows)
-    return parsed
+    cells: list[list[str]] = (
+        part(page, "tester")
+        .locator("table")
+        .evaluate(
+            "(table) => [...table.tBodies[0].rows].map((row) => [...row.cells].map((cell) => cell.innerText.trim()))"
+        )
+    )
+    return cells

@@ -24,11 +24,6 @@ NUM_LATENTS = 65_536
 SPLIT, ABSORBING = [40_000, 7], [123, 65_535, 7]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _bokeh() -> None:
-    hv.extension("bokeh")
-
-
 def _cosines() -> pd.DataFrame:
     """As the store gives them: narrow types, arrays that cannot be written; a latent without a cosine."""
     cosine = np.random.default_rng(0).normal(0, 0.03, NUM_LATENTS).astype(np.float32)
@@ -252,12 +247,15 @@ def test_tap_finds_the_latent_that_was_meant() -> None:
     assert _nearest(40_000, 0.5, marked) == 40_000
     # A fingertip beside the mark: 200 latents and 0.02 away.
     assert _nearest(40_200, 0.52, marked) == 40_000
-    # In the crowd, the very latent; but a mark within reach wins over latents that are nearer.
+    # In the crowd, the very latent.
     crowded = int(COSINES["cosine"].iloc[20_000:20_100].idxmax())
     assert _nearest(crowded, float(COSINES["cosine"].iloc[crowded]), marked) == crowded
-    beside = 120
-    assert _nearest(beside, float(COSINES["cosine"].iloc[beside]), []) == beside
-    assert _nearest(beside, 0.11, marked) == 123
+    # A mark within reach wins over latents that are nearer; of two marks, the nearer one wins.
+    crowd = COSINES.assign(cosine=np.float32(0.1))
+    assert _nearest(300, 0.1, [], crowd) == 300
+    assert _nearest(300, 0.1, [123, 900], crowd) == 123
+    assert _nearest(800, 0.1, [123, 900], crowd) == 900
+    assert _nearest(5000, 0.1, [123, 900], crowd) == 5000
     assert _nearest(30_000, 0.6, marked) is None
     assert _nearest(-20_000, 0.0, marked) is None
 

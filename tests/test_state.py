@@ -346,6 +346,17 @@ def test_any_text_in_the_url_is_taken_or_named(values: dict[str, str], start: di
     assert ExplorerState(CHOICES).from_query(state.to_query()) == []
 
 
+@pytest.mark.parametrize("name", ["layer", "l0", "latent", "tau", "other_l0"])
+@pytest.mark.parametrize("text", ["nan", "-inf", "1e999", "9" * 400, "9" * 5000, "0x10", "1,5", "--1", "s"])
+def test_text_that_is_no_number_is_named_shortly(name: str, text: str) -> None:
+    state = ExplorerState(CHOICES)
+    before = state.url_values()
+    (sentence,) = state.from_query(urlencode({name: text}))
+    shown = text if len(text) < 40 else f"{text[:40]}..."
+    assert sentence.startswith(f"{name} = {shown!r} is ")
+    assert state.url_values() == before
+
+
 @DETERMINISTIC
 @given(st.text())
 def test_any_query_is_survived(query: str) -> None:

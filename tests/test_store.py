@@ -205,6 +205,7 @@ def _weigh(frame: pd.DataFrame) -> int:
 # --- Limits --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(30)
 def test_slow_question_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _inject(monkeypatch, slow=SLOW)
     with Store(folder, timeout=0.3) as store:

@@ -47,6 +47,7 @@ def write_tiny_suite(
     examples: bool = True,
     activations: bool = True,
     without: Collection[str] = (),
+    metric: str = "ig_ablation",
 ) -> Path:
     """Write a suite that is the same for the same arguments.
 
@@ -67,6 +68,8 @@ def write_tiny_suite(
         Whether to write the cosines; contexts, logits and histograms; the activations on the vocabulary.
     without : collection of str
         Other tables to leave out.
+    metric : str
+        What the manifest says was measured.
 
     Returns
     -------
@@ -121,7 +124,7 @@ def write_tiny_suite(
         title=name.title(),
         model=Model(name="tiny-model", licence="CC0-1.0", d_model=64, num_layers=4),
         method=Method(
-            metric="ig_ablation",
+            metric=metric,
             tau=TAU,
             cosine_threshold=COSINE_THRESHOLD,
             effect_margin=EFFECT_MARGIN,

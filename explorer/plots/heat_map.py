@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.format import width_label
+from explorer.format import number, width_label
 from explorer.plots.absorption import sae_keys
 from explorer.state import LETTERS
 from explorer.theme import Theme, brush_hook, figure_hook, fit_hook
@@ -130,7 +130,7 @@ def _cells(cells: pd.DataFrame | None, place: dict[tuple[Any, ...], int], cell: 
         right=x + 0.5,
         top=y + 0.5,
         shown=[_written(row, cell) for row in known.to_dict("records")],
-        counted=[f"{row.num_absorbed} of {row.num_tested}" for row in known.itertuples()],
+        counted=[f"{number(row.num_absorbed, 0)} of {number(row.num_tested, 0)}" for row in known.itertuples()],
         colour=colour_of(known[cell], theme),
     )[[*_CORNERS, *_EXTRA]]
 

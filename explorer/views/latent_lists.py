@@ -49,6 +49,8 @@ class LatentLists(pn.viewable.Viewer):
         summary = self._model.summary
         if summary is None:
             return "The letter was not measured on this SAE."
+        if summary["num_absorbed"] is None:
+            return "The suite stores no tested tokens, so absorption is unknown here."
         if not summary["num_tested"]:
             return "No word leaves all split latents silent, so there was nothing to test."
         return f"{summary['num_tested']} words leave the split latents silent, but no other latent takes over alone."

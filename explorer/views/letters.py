@@ -48,12 +48,16 @@ def letter_cells(letters: pd.DataFrame | None) -> list[dict[str, Any]]:
     """Say what each cell of the strip shows: letter, count, shade (percent) and a label in words."""
     if letters is None:
         return []
-    most = max(int(letters["num_absorbing_latents"].max() or 0), 1) if letters["measured"].any() else 1
+    most = max(1, letters["num_absorbing_latents"].fillna(0).max())
     cells = []
     for row in letters.itertuples():
         if not row.measured:
             label = "not measured on this SAE, nothing to show"
             cells.append({"letter": row.letter, "measured": False, "count": None, "shade": 0, "label": label})
+            continue
+        if row.num_absorbing_latents != row.num_absorbing_latents:
+            label = "tokens were not tested for absorption"
+            cells.append({"letter": row.letter, "measured": True, "count": "?", "shade": 0, "label": label})
             continue
         count = int(row.num_absorbing_latents)
         label = f"{count} absorbing latent{'' if count == 1 else 's'}, absorption rate {percent(row.absorption_rate)}"

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
+#: Rows that fill a first screen and come in one message; each that follows alone costs the browser a new layout.
+_ROWS_AT_ONCE = 3
 #: A cell of the grid: the values that choose its rows, and go into the state when its title is followed.
 Cell = tuple[tuple[str, Any], ...]
 
@@ -98,13 +100,15 @@ class SmallMultiples(pn.viewable.Viewer):
         head = [Markup("column-head", html=render("column_head", title=name))] if name else []
         return pn.Column(
             *head,
-            *(self._cell(cell, x_range) for cell in cells),
+            *(self._cell(cell, x_range, at_once=row < _ROWS_AT_ONCE) for row, cell in enumerate(cells)),
             sizing_mode="stretch_width",
             styles={"flex": "1 1 320px", "min-width": "280px"},
         )
 
-    def _cell(self, cell: Cell, x_range: Range1d) -> pn.Column:
-        body = pn.Column(sizing_mode="stretch_width", min_height=HEIGHT)
+    def _cell(self, cell: Cell, x_range: Range1d, *, at_once: bool) -> pn.Column:
+        """Make one cell, its plot at once or when it comes into view."""
+        made = [self._plot(cell, x_range)] if at_once else []
+        body = pn.Column(*made, sizing_mode="stretch_width", min_height=HEIGHT)
 
         def build(_: object) -> None:
             if not len(body):

@@ -5,9 +5,9 @@ SELECT *,
     wilson(num_absorbed / sample_portion, num_probe_true_positives) AS absorption_interval
 FROM (
     SELECT letters.* REPLACE (coalesce(letters.sample_portion, 1) AS sample_portion, splits.split_latents AS split_latents),
-        coalesce(counted.num_absorbed, 0) AS num_absorbed,
-        coalesce(counted.num_absorbing_latents, 0) AS num_absorbing_latents,
-        coalesce(counted.num_rows, 0) AS num_rows
+        coalesce(counted.num_absorbed, known.zero) AS num_absorbed,
+        coalesce(counted.num_absorbing_latents, known.zero) AS num_absorbing_latents,
+        coalesce(counted.num_rows, known.zero) AS num_rows
     FROM letters
     JOIN splits(tau) AS splits USING (suite, layer, width, l0, letter)
     LEFT JOIN (
@@ -18,4 +18,6 @@ FROM (
         FROM verdicts(tau, cosine_threshold, effect_margin)
         GROUP BY ALL
     ) AS counted USING (suite, layer, width, l0, letter)
+    -- A letter without tested tokens has none absorbed; a suite without the whole table leaves it unknown.
+    LEFT JOIN (SELECT DISTINCT suite, CAST(0 AS BIGINT) AS zero FROM tested_tokens) AS known USING (suite)
 );

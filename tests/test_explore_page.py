@@ -1,0 +1,557 @@
+"""The page Explore in a browser, served by the real `panel serve dashboard.py`."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer import open_store
+from tests.browser import drag, figure, glyphs, tap, wait_figure, wait_for, wait_glyph
+from tests.explore import (
+    ABSORBING,
+    LINE,
+    RING,
+    SPLIT,
+    View,
+    buttons,
+    cell,
+    choose,
+    expect_marks,
+    expect_view,
+    open_view,
+    part,
+    query_of,
+    results,
+    row,
+    set_widget,
+    task,
+    unfold,
+    wait_query,
+    wait_ready,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from playwright.sync_api import Page
+
+    from tests.browser import PageOpener, Server
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[View]:
+    """What a first visitor sees of the embedded suite."""
+    with open_store() as store:
+        yield View(store)
+
+
+def history(page: Page) -> int:
+    length: int = page.evaluate("window.history.length")
+    return length
+
+
+# -- Opening -----------------------------------------------------------------------------------------------------
+
+
+def test_first_paint_shows_the_whole_view(open_page: PageOpener, server: Server, home: View) -> None:
+    page = open_view(open_page, "/dashboard")
+    expect_view(page, home)
+    expect(page.locator("[data-letter]")).to_have_count(26)
+    expect(page.locator(".ax-skeleton")).to_be_hidden()
+    assert page.title().startswith("A, layer 4")
+    shown = figure(page, "cosine")
+    assert shown.x_range[0] <= 0
+    assert shown.x_range[1] >= max(home.cosines)
+    assert shown.y_range[0] <= -0.3
+    assert shown.y_range[1] >= 0.7
+    # What was not asked for is not there: no card, no tester, no closed explanation.
+    for name in ("card", "tester", "k-sparse"):
+        expect(part(page, name)).to_have_count(0)
+    expect(part(page, "disclosure").locator("[aria-expanded=true]")).to_have_text("What is absorption?")
+    expect(part(page, "prose")).to_have_count(1)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert open_page.external == []
+    assert "Traceback" not in server.output
+
+
+def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    page.keyboard.press("ArrowLeft")  # there is nothing before A
+    page.keyboard.press("ArrowRight")
+    expect_view(page, home.but(letter="b"))
+    cell(page, "s").click()
+    expect_view(page, home.but(letter="s"))
+    # In the strip, which has the focus now, arrow keys walk too, and the focus goes along.
+    page.keyboard.press("ArrowLeft")
+    expect_view(page, home.but(letter="r"))
+    expect(cell(page, "r")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect_view(page, home.but(letter="s"))
+    cell(page, "z").focus()
+    page.keyboard.press("Enter")
+    expect_view(page, home.but(letter="z"))
+    assert page.title().startswith("Z, layer 4")
+
+
+def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s", l0=13))
+    assert buttons(page, "l0").all_inner_texts() == ["7", "13", "26"]
+    choose(page, "layer", 8)  # its SAEs have other L0s: the first one stands in
+    expect_view(page, home.but(letter="s", layer=8, l0=7))
+    assert buttons(page, "l0").all_inner_texts() == ["7", "14", "27"]
+    choose(page, "width", 8192)
+    wide = home.but(letter="s", layer=8, width=8192, l0=7)
+    expect_view(page, wide)
+    assert figure(page, "cosine").x_range == pytest.approx((-0.01 * 8192, 1.01 * 8192))
+    page.locator("body").click(position={"x": 700, "y": 2})
+    page.keyboard.press("ArrowUp")  # there is no lower L0
+    page.keyboard.press("ArrowDown")
+    expect_view(page, wide.but(l0=14))
+    choose(page, "l0", 28)
+    page.keyboard.press("ArrowUp")
+    expect_view(page, wide.but(l0=14))
+
+
+# -- The cosine plot ---------------------------------------------------------------------------------------------
+
+
+def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s", width=8192, l0=14)
+    page = open_view(open_page, view)
+    cosines = view.cosines
+    first, second = view.absorbing[:2] if len(view.absorbing) > 1 else (view.absorbing[0], view.split[0])
+    expect(part(page, "card")).to_have_count(0)
+    tap(page, "cosine", first, cosines[first])
+    expect_view(page, view.but(latent=first))
+    expect(part(page, "selection")).to_contain_text(f"absorbing latent of S · cosine {cosines[first]:.4f}")
+    visited = history(page)
+    tap(page, "cosine", first, cosines[first])
+    tap(page, "cosine", 4000, 0.65)  # nothing is there
+    tap(page, "cosine", second, cosines[second])
+    expect_view(page, view.but(latent=second))
+    assert history(page) == visited + 1, "a tap on nothing or on the selected latent is no step"
+    # Between the marks, any latent can be met where its line peaks.
+    lonely = max(
+        (latent for latent in cosines if latent not in {*view.split, *view.absorbing}), key=cosines.__getitem__
+    )
+    tap(page, "cosine", lonely, cosines[lonely])
+    expect_view(page, view.but(latent=lonely))
+    part(page, "selection").get_by_role("button", name="Clear").click()
+    expect_view(page, view)
+
+
+def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s", width=8192, l0=14)
+    page = open_view(open_page, view)
+    assert _span(page) == pytest.approx((-0.01 * 8192, 1.01 * 8192))
+    assert len(_drawn(page)) < 2100
+    latent = view.absorbing[0]
+    low, high = latent - 150, latent + 150
+    drag(page, "cosine", "BoxZoomTool", (low, 0.6), (high, -0.2))
+    _wait_sampled(page, view, narrower_than=400)
+    expect_marks(page, view)
+    shown = _span(page)
+    # Another letter, and an SAE of as many latents, keep the window that was chosen, and the line stays exact in it.
+    page.keyboard.press("ArrowLeft")
+    expect_view(page, view.but(letter="r"))
+    _wait_sampled(page, view.but(letter="r"), narrower_than=400)
+    page.keyboard.press("ArrowDown")
+    expect_view(page, view.but(letter="r", l0=27))
+    _wait_sampled(page, view.but(letter="r", l0=27), narrower_than=400)
+    assert _span(page) == pytest.approx(shown)
+    # An SAE of fewer latents is shown whole, and so is one of more after it.
+    choose(page, "width", 2048)
+    expect_view(page, home.but(letter="r", l0=7))
+    wait_for(page, _DRAWN_TO, ["cosine", 2000])
+    assert _span(page) == pytest.approx((-0.01 * 2048, 1.01 * 2048))
+    choose(page, "width", 8192)
+    expect_view(page, view.but(letter="r", l0=7))
+    wait_for(page, _DRAWN_TO, ["cosine", 8000])
+    assert _span(page) == pytest.approx((-0.01 * 8192, 1.01 * 8192))
+
+
+_COSINE = "[...Bokeh.index.query((view) => view.frame != null && view.model.name === 'cosine')].at(-1).model"
+_DRAWN_TO = f"""([name, latent]) => {{
+  const {{renderers, x_range}} = {_COSINE};
+  return Math.max(...renderers[0].data_source.data.x) > latent && x_range.end > latent;
+}}"""
+_SAMPLED = f"""([cosines, narrower]) => {{
+  const {{renderers, x_range: {{start, end}}}} = {_COSINE};
+  const {{x, cosine}} = renderers[0].data_source.data;
+  const drawn = new Map([...x].map((place, nth) => [place, cosine[nth]]));
+  const wanted = cosines.filter(([latent]) => start <= latent && latent <= end);
+  return end - start < narrower && drawn.size < wanted.length + 10
+    && wanted.every(([latent, value]) => Math.abs(drawn.get(latent) - value) < 1e-6);
+}}"""
+
+
+def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
+    """Wait until the line holds the exact cosine of every latent of a narrow window, and hardly any other's."""
+    wait_for(page, _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
+
+
+def _span(page: Page) -> tuple[float, float]:
+    return figure(page, "cosine").x_range
+
+
+def _drawn(page: Page) -> list[int]:
+    drawn: list[int] = glyphs(page, "cosine")[LINE]["data"]["x"]
+    return drawn
+
+
+def test_rank_and_distribution_are_tapped_and_brushed(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s")
+    page = open_view(open_page, view)
+    cosines = view.cosines
+    ranked = sorted(cosines, key=cosines.__getitem__, reverse=True)
+    rank = {latent: place for place, latent in enumerate(ranked, start=1)}
+
+    page.get_by_role("radio", name="rank").click()
+    wait_query(page, {"cosine_view": "rank"})
+    for nth, latents in ((SPLIT, view.split), (ABSORBING, view.absorbing)):
+        placed = sorted(latents, key=rank.__getitem__)
+        wait_glyph(page, "cosine", nth, x=[rank[latent] for latent in placed], latent=placed)
+    drawn = glyphs(page, "cosine")[LINE]["data"]["cosine"]
+    assert drawn == sorted(drawn, reverse=True)
+    latent = view.absorbing[0]
+    tap(page, "cosine", rank[latent], cosines[latent])
+    wait_query(page, {"latent": str(latent)})
+    wait_glyph(page, "cosine", RING, x=[rank[latent]])
+
+    page.get_by_role("radio", name="distribution").click()
+    wait_query(page, {"cosine_view": "distribution", "latent": str(latent)})
+    wait_glyph(page, "cosine", RING, cosine=[cosines[latent]])
+    tap(page, "cosine", cosines[view.split[0]], 1)
+    wait_query(page, {"latent": str(view.split[0])})
+
+    # A brush from the middle of a gap upwards lists the latents above the gap, highest first.
+    gaps = {place: cosines[ranked[place - 1]] - cosines[ranked[place]] for place in range(3, 30)}
+    place = max(gaps, key=gaps.__getitem__)
+    low = (cosines[ranked[place - 1]] + cosines[ranked[place]]) / 2
+    brushed = part(page, "selection").locator("[data-action=latent]")
+    for start, end in (((low, 100), (0.69, 10)), ((500, 0.69), (900, low))):
+        drag(page, "cosine", "BoxSelectTool", start, end)
+        expect(brushed).to_have_text([str(latent) for latent in ranked[:place]])
+        expect(part(page, "selection")).to_contain_text(f"{place} latents with a cosine from")
+        brushed.nth(2).click()
+        wait_query(page, {"latent": str(ranked[2])})
+        page.get_by_role("button", name="Clear").click()
+        expect(brushed).to_have_count(0)
+        expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {ranked[2]}")
+        page.get_by_role("radio", name="index").click()
+        expect_marks(page, view.but(latent=ranked[2]))
+
+
+# -- A latent ----------------------------------------------------------------------------------------------------
+
+
+def test_rows_and_letters_of_a_card_lead_on(open_page: PageOpener, home: View) -> None:
+    """From the list to the card, from the card to another letter in which the same latent plays a part."""
+    home = home.but(width=8192)
+    view, other = next(
+        (start, start.but(letter=letter))
+        for start in (
+            home.but(letter=letter, latent=latent) for letter in "aist" for latent in home.but(letter=letter).absorbing
+        )
+        for letter in start.ask("latent_roles")["letter"]
+        if letter != start.letter
+    )
+    page = open_view(open_page, view.but(latent=None))
+    assert view.latent is not None
+    row(page, "absorbing", view.latent).focus()
+    page.keyboard.press("Enter")
+    expect_view(page, view)
+    expect(row(page, "absorbing", view.latent)).to_be_focused()
+    card = part(page, "card")
+    contexts = view.ask("latent_contexts")
+    expect(card.locator(".contexts li")).to_have_count(min(20, len(contexts)))
+    expect(card.locator(".contexts li").first.locator("b")).to_have_text(contexts["tokens"][0][contexts["position"][0]])
+    expect(card.locator(".logits td code")).to_have_count(2 * len(view.ask("latent_logits")["raised_tokens"][0]))
+    expect(card.locator("svg rect")).to_have_count(len(view.ask("latent_histogram")["counts"][0]))
+    for letter in view.ask("latent_roles")["letter"]:
+        expect(card.locator(f"[data-action=role-letter][data-value={letter}]")).to_be_visible()
+    card.locator(f"[data-action=role-letter][data-value={other.letter}]").click()
+    expect_view(page, other)
+    part(page, "selection").get_by_role("button", name="Show its card").click()
+    expect(card.locator("h2")).to_be_in_viewport()
+
+
+def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s", l0=7)
+    view = view.but(latent=view.absorbing[0])
+    main = view.split[0]
+    page = open_view(open_page, view)
+    tester = part(page, "tester")
+
+    tester.locator("[data-key=pack-absorbed-here]").click()
+    tokens = view.ask("absorbed_tokens").query(f"latent == {view.latent}")["token"].tolist()
+    expect(tester.locator("td code")).to_have_text([token.replace(" ", "␣") for token in tokens])
+    expect(tester.locator("th").nth(2)).to_have_text(f"Latent {view.latent}")
+    expect(tester.locator("th").nth(3)).to_have_text(f"Main latent {main}")
+    answers = view.ask("word_activations", words=tokens, main_latent=main)
+    shown = results(page)
+    assert [(float(cells[2]), float(cells[3])) for cells in shown] == [
+        (pytest.approx(own, abs=0.005), pytest.approx(of_main, abs=0.005))
+        for own, of_main in zip(answers["activation"], answers["main_activation"], strict=True)
+    ]
+    assert all(cells[4] == "main latent silent" for cells in shown if cells[3] == "0.00")
+    expect(task(page, "identify_absorbing")).to_be_checked()
+
+    # Random words are drawn anew, and what is on show stays until it is asked for again.
+    pack = tester.locator("[data-key=pack-letter]")
+    pack.click()
+    words = view.ask("random_tokens", seed=0)["token"].tolist()
+    expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in words])
+    tester.get_by_role("button", name="Reshuffle").click()
+    others = view.ask("random_tokens", seed=1)["token"].tolist()
+    expect(pack).to_have_attribute(
+        "title", f"Test these words: {' '.join(word.replace(' ', '␣') for word in others[:8])}"
+    )
+    pack.click()
+    expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in others])
+
+    # Both forms of a word are tried where both are tokens.
+    typed = 'said,  zzzqqq "quoted" <img/src=x/onerror=window.hacked=1> {{7*7}} \'; --'
+    tester.locator("#words").fill(typed)
+    page.keyboard.press("Enter")
+    expect(tester.locator("td code")).to_have_text(["␣said", "said"])
+    unknown = ["zzzqqq", '"quoted"', "<img/src=x/onerror=window.hacked=1>", "{{7*7}}", "';", "--"]
+    expect(tester.locator("p code")).to_have_text(unknown)
+    expect(tester.locator("#words")).to_have_value(typed)
+    assert page.evaluate("window.hacked") is None
+    # Another latent starts with an empty tester.
+    row(page, "split", main).click()
+    expect_view(page, view.but(latent=main))
+    expect(tester.locator("table")).to_have_count(0)
+    expect(tester.locator("#words")).to_have_value("")
+
+
+# -- Explanations with their figures -----------------------------------------------------------------------------
+
+
+def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s")
+    page = open_view(open_page, view)
+    with pytest.raises(LookupError):
+        figure(page, "k-sparse")
+    unfold(page, "splitting")
+    assert wait_figure(page, "k-sparse").y_range == (0, 1)
+    bars = view.ask("k_sparse")
+    wait_glyph(page, "k-sparse", 0, k=bars["k"], latent=bars["latent"], top=bars["f1"])
+    split = bars["is_split"].tolist()
+    assert [part == "split" for part in glyphs(page, "k-sparse")[0]["data"]["part"]] == split
+    tap(page, "k-sparse", 1, 0.25)
+    chosen = view.but(latent=view.split[0])
+    expect_view(page, chosen)
+    wait_glyph(page, "k-sparse", 1, top=[bars["f1"][0]])
+    expect(task(page, "read_k_sparse")).to_be_checked()
+
+    moved = chosen.but(tau=0.01)
+    assert len(moved.split) > len(view.split)
+    set_widget(page, "tau", 0.01)
+    expect_view(page, moved)
+    changed = part(page, "headline").locator(".changed")
+    expect(changed).to_contain_text("thresholds differ from the paper")
+    wait_glyph(
+        page, "k-sparse", 0, part=["split" if each else "not split" for each in moved.ask("k_sparse")["is_split"]]
+    )
+    changed.get_by_role("button", name="Reset").click()
+    expect_view(page, chosen)
+    expect(changed).to_have_count(0)
+    slider = page.locator(".noUi-handle")
+    expect(slider).to_have_attribute("aria-valuetext", "0.03")
+
+    page.get_by_role("radio", name="precision").click()
+    wait_glyph(page, "k-sparse", 0, top=bars["precision"])
+    wait_query(page, {"k_sparse_score": "precision"})
+
+
+def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    unfold(page, "scores")
+    panels = ("precision-vs-l0", "recall-vs-l0", "precision-vs-recall")
+    for name in panels:
+        wait_figure(page, name)
+    for by in ("encoder", "k_sparse"):
+        if by == "k_sparse":
+            page.get_by_role("radio", name="by k-sparse probing").click()
+            wait_query(page, {"main_latent_by": "k_sparse"})
+        scores = home.ask("sae_scores", main_latent_by=by)
+        wait_glyph(page, "precision-vs-l0", 0, l0=scores["l0"], precision=scores["precision"])
+        wait_glyph(page, "recall-vs-l0", 0, l0=scores["l0"], recall=scores["recall"], width=scores["width"])
+        wait_glyph(page, "precision-vs-recall", 0, recall=scores["recall"], precision=scores["precision"])
+    assert len(scores) == len({*zip(scores["l0"], scores["precision"], strict=True)})  # a place tells an SAE
+    current = scores.iloc[0]
+    wait_glyph(page, "precision-vs-l0", 1, l0=[7], precision=[current["precision"]])
+    wait_glyph(page, "recall-vs-l0", 1, l0=[7], recall=[current["recall"]])
+    wait_glyph(page, "precision-vs-recall", 1, recall=[current["recall"]], precision=[current["precision"]])
+    # Tapped: the SAE farthest from all others, so that none lies over it.
+    target = _loneliest(scores, "l0", "precision")
+    tap(page, "precision-vs-l0", target["l0"], target["precision"])
+    sae = {name: int(target[name]) for name in ("layer", "width", "l0")}
+    wait_glyph(page, "precision-vs-l0", 1, l0=[target["l0"]], precision=[target["precision"]])
+    wait_glyph(page, "precision-vs-recall", 1, recall=[target["recall"]], precision=[target["precision"]])
+    wait_query(page, {"main_latent_by": "k_sparse"} | {name: str(value) for name, value in sae.items()})
+    expect(part(page, "headline").locator(".where")).to_have_text(home.but(**sae).where)
+    labels = page.evaluate(_COLOUR_BAR)
+    assert all(float(place) ** 0.5 == pytest.approx(at, abs=0.01) for at, place in labels), labels
+
+
+_COLOUR_BAR = """() => {
+  const view = [...Bokeh.index.query((view) => view.model.name === "precision-vs-recall")][0];
+  const bar = view.model.right.find((each) => each.type === "ColorBar");
+  const labels = bar.major_label_overrides;
+  return [...(labels.entries?.() ?? Object.entries(labels))].map(([at, label]) => [Number(at), label]);
+}"""
+
+
+def _loneliest(scores: Any, x: str, y: str) -> dict[str, Any]:
+    places = (scores[[x, y]] / scores[[x, y]].max()).to_numpy()
+    distances = ((places[:, None] - places[None]) ** 2).sum(axis=2)
+    distances[range(len(places)), range(len(places))] = 9
+    found: dict[str, Any] = scores.iloc[int(distances.min(axis=1).argmax())].to_dict()
+    return found
+
+
+# -- Staying -----------------------------------------------------------------------------------------------------
+
+
+def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    tasks = part(page, "tasks")
+    expect(tasks.locator("summary")).to_contain_text("0 of 10")
+    expect(tasks.locator("li")).to_have_count(10)
+    expect(tasks.locator(".hint")).to_have_count(1)
+    cell(page, "b").click()
+    expect(task(page, "select_letter")).to_be_checked()
+    expect(tasks.locator("summary")).to_contain_text("1 of 10")
+    expect(tasks.locator("[data-task=select_letter] label")).to_have_css("text-decoration-line", "line-through")
+    choose(page, "l0", 13)
+    expect(task(page, "switch_sae")).to_be_checked()
+    latent = home.but(letter="b", l0=13).split[0]
+    tap(page, "cosine", latent, home.but(letter="b", l0=13).cosines[latent])
+    expect(task(page, "explore_cosine")).to_be_checked()
+    page.locator("[data-key=pack-letter]").click()
+    expect(task(page, "test_split_latent")).to_be_checked()
+    task(page, "compare_probe").click()
+    expect(tasks.locator("summary")).to_contain_text("5 of 10")
+    tasks.get_by_role("button", name="Undo").click()
+    expect(task(page, "compare_probe")).not_to_be_checked()
+    task(page, "switch_sae").click()  # a tick can be taken back by hand as well
+    expect(tasks.locator("summary")).to_contain_text("3 of 10")
+
+    page.reload()
+    wait_ready(page)
+    expect(tasks.locator("summary")).to_contain_text("3 of 10")
+    expect(tasks.locator("li.done")).to_have_count(3)
+    tasks.get_by_role("button", name="Reset").click()
+    expect(tasks.locator("summary")).to_contain_text("0 of 10")
+    page.reload()
+    wait_ready(page)
+    expect(tasks.locator("summary")).to_contain_text("0 of 10")
+    expect(tasks.locator("input:checked")).to_have_count(0)
+
+
+def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpener, home: View) -> None:
+    start = home.but(layer=8, width=8192, l0=14, letter="s", tau=0.01)
+    start = start.but(latent=start.absorbing[-1])
+    page = open_view(
+        open_page, f"{start.path}&cosine_view=rank&k_sparse_score=recall&main_latent_by=k_sparse&foreign=1"
+    )
+    switches = {"cosine_view": "rank", "k_sparse_score": "recall", "main_latent_by": "k_sparse"}
+    wait_query(page, start.query | switches | {"foreign": None})
+    expect(page.get_by_role("radio", name="rank")).to_be_checked()
+    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {start.latent}")
+    expect(part(page, "headline").locator(".changed")).to_be_visible()
+    page.get_by_role("radio", name="index").click()
+    expect(page.get_by_role("radio", name="index")).to_be_checked()
+    unfold(page, "splitting")
+    expect(page.get_by_role("radio", name="recall")).to_be_checked()
+
+    page.goto(f"{page.url.split('?')[0]}?{start.path.split('?')[1]}")
+    wait_ready(page)
+    expect_view(page, start)
+    cell(page, "t").click()
+    second = start.but(letter="t", latent=None)
+    expect_view(page, second)
+    row(page, "split", second.split[0]).click()
+    third = second.but(latent=second.split[0])
+    expect_view(page, third)
+    choose(page, "l0", 28)
+    expect_view(page, second.but(l0=28))
+    page.go_back()
+    expect_view(page, third)
+    page.go_back()
+    expect_view(page, second)
+    page.go_back()
+    expect_view(page, start)
+    page.go_forward()
+    page.go_forward()
+    expect_view(page, third)
+    expect(part(page, "notices").locator(".notice")).to_have_count(0)
+    page.reload()
+    wait_ready(page)
+    expect_view(page, third)
+    # What was unfolded is unfolded still.
+    expect(part(page, "disclosure").locator("[data-key=splitting]")).to_have_attribute("aria-expanded", "true")
+    wait_figure(page, "k-sparse")
+
+
+def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s", l0=13))
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    cell(page, "t").click()
+    wait_query(page, {"letter": "t"})
+    link = page.get_by_role("button", name="Copy link")
+    link.click()
+    expect(link).to_have_class(re.compile("is-done"))
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == page.url
+    assert query_of(page) == home.but(letter="t", l0=13).query
+
+
+@pytest.mark.parametrize(
+    ("query", "named", "view"),
+    [
+        (
+            "letter=zz&layer=x&width=8192&l0=14&latent=99999999&tau=nan&page=nope",
+            ["letter = 'zz'", "layer = 'x'", "latent = 99999999", "tau = 'nan'", "page = 'nope'"],
+            {"width": 8192, "l0": 14},
+        ),
+        (
+            "suite=none&layer=8&l0=99&width=&cosine_view=3d",
+            ["suite = 'none'", "l0 = 99", "width = ''", "'3d'"],
+            {"layer": 8},
+        ),
+        (f"letter=s&latent={'9' * 10_000}&layer={'a' * 10_000}", ["latent = '999", "layer = 'aaa"], {"letter": "s"}),
+        (
+            "letter=%3Cscript%3Ewindow.hacked%3D1%3C%2Fscript%3E&layer=%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E",
+            ["<script>window.hacked=1</script>", "<img src=x"],
+            {},
+        ),
+    ],
+    ids=["each-kind", "suite-and-sae", "long", "script"],
+)
+def test_bad_values_of_a_url_are_named(
+    open_page: PageOpener, home: View, query: str, named: list[str], view: dict[str, Any]
+) -> None:
+    page = open_view(open_page, f"/dashboard?{query}")
+    notices = part(page, "notices").locator(".notice")
+    expect(notices).to_have_count(len(named))
+    said = notices.all_inner_texts()
+    for each in named:
+        assert any(each in notice for notice in said), f"{each} is not named in {said}"
+    assert max(map(len, said)) < 300
+    expect_view(page, home.but(**view))
+    assert page.evaluate("window.hacked") is None
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    for left in reversed(range(len(named))):
+        notices.first.get_by_role("button", name="Dismiss").click()
+        expect(notices).to_have_count(left)
+    cell(page, "t").click()
+    expect_view(page, home.but(**view | {"letter": "t"}))

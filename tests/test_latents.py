@@ -1,0 +1,368 @@
+"""What is shown of a latent, in words and numbers; and that no text of a suite ever becomes markup."""
+
+from __future__ import annotations
+
+import json
+import math
+from html.parser import HTMLParser
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from explorer.app import Explorer
+from explorer.latents.card import describe_roles, histogram_bars, shade
+from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
+from explorer.views import markup
+from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
+from queries import Store
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# --- Words and numbers ---------------------------------------------------------------------------------------------
+
+
+def test_tokens_show_their_white_space_and_nothing_else() -> None:
+    assert visible(" a\nb\tc\r") == "␣a⏎b⇥c␍"
+    assert chip(' <b>"x"') == '<code class="token">␣&lt;b&gt;&#34;x&#34;</code>'
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "written"),
+    [
+        (0.5, 3, "0.500"),
+        (-0.25, 2, "\N{MINUS SIGN}0.25"),
+        (1234567.891, 1, "1,234,567.9"),
+        (0, 0, "0"),
+        (np.float32(0.1), 3, "0.100"),
+        (None, 3, "–"),
+        (math.nan, 3, "–"),
+        (-math.inf, 3, "–"),
+    ],
+)
+def test_numbers_are_written_for_readers(value: float | None, decimals: int, written: str) -> None:
+    assert number(value, decimals) == written
+
+
+def test_shares_are_percentages() -> None:
+    assert [percent(value) for value in (0.1234, 0.0, 1, None, math.nan)] == ["12.3 %", "0.0 %", "100.0 %", "–", "–"]
+
+
+@pytest.mark.parametrize(
+    ("width", "label"), [(16000, "16k"), (65000, "65k"), (16384, "16k"), (2048, "2k"), (8192, "8k"), (512, "512")]
+)
+def test_widths_are_written_as_the_field_does(width: int, label: str) -> None:
+    assert width_label(width) == label
+
+
+# --- The card ------------------------------------------------------------------------------------------------------
+
+
+def _context(length: int, position: int, **values: Any) -> dict[str, Any]:
+    activations = np.zeros(length, dtype=np.float32)
+    activations[position] = 8.0
+    context = {
+        "activation": 8.0,
+        "source": "tiny",
+        "position": position,
+        "tokens": np.array([f" {place}" for place in range(length)], dtype=object),
+        "activations": activations,
+    }
+    return context | values
+
+
+@pytest.mark.parametrize(
+    ("length", "position", "before", "after"),
+    [(40, 20, 10, 8), (40, 0, 0, 8), (40, 39, 10, 0), (3, 1, 1, 1), (1, 0, 0, 0)],
+)
+def test_context_is_cut_around_its_peak(length: int, position: int, before: int, after: int) -> None:
+    cut = shade(_context(length, position))
+    assert [part["text"] for part in cut["peak"]] == [f" {position}"]
+    assert [part["text"] for part in cut["before"]] == [f" {place}" for place in range(position - before, position)]
+    assert [part["text"] for part in cut["after"]] == [
+        f" {place}" for place in range(position + 1, position + 1 + after)
+    ]
+    assert (cut["activation"], cut["source"]) == (8.0, "tiny")
+
+
+def test_context_is_shaded_by_activation() -> None:
+    cut = shade(_context(4, 1, activations=np.array([0.0, 8.0, 4.0, -1.0]), tokens=[" the", " s", "\n", "'x'"]))
+    shades = [part["shade"] for part in (*cut["before"], *cut["peak"], *cut["after"])]
+    assert shades[0] == shades[3] == 0
+    assert shades[1] == 2 * shades[2] > 0
+    assert cut["after"][0]["text"] == "⏎", "a context is one line"
+    silent = shade(_context(3, 1, activations=np.zeros(3)))
+    assert {part["shade"] for part in (*silent["before"], *silent["peak"], *silent["after"])} == {0}
+
+
+def test_histogram_bars_cover_the_range_on_a_log_scale() -> None:
+    bars = histogram_bars({"low": 1.0, "high": 5.0, "counts": np.array([99, 9, 0, 1])})
+    assert [bar["count"] for bar in bars] == [99, 9, 0, 1]
+    assert [(bar["low"], bar["high"]) for bar in bars] == [(1, 2), (2, 3), (3, 4), (4, 5)]
+    assert [bar["height"] for bar in bars] == pytest.approx([100, 50, 0, 50 * math.log10(2)])
+
+
+def test_histogram_of_a_silent_latent_is_flat() -> None:
+    assert {bar["height"] for bar in histogram_bars({"low": 0.0, "high": 0.0, "counts": [0, 0]})} == {0}
+    assert {bar["low"] for bar in histogram_bars({"low": None, "high": None, "counts": [0, 0]})} == {0}
+    assert histogram_bars({"low": 0.0, "high": 1.0, "counts": []}) == []
+
+
+def test_roles_are_put_into_words() -> None:
+    roles = pd.DataFrame(
+        [("a", 1, 0, True), ("b", 3, 0, False), ("c", 0, 1, False), ("d", 0, 12, True)],
+        columns=["letter", "split_rank", "num_absorbed", "is_encoder_top"],
+    )
+    cosines = pd.DataFrame({"letter": ["a", "b", "d"], "cosine": [0.5, -0.1, 0.2]})
+    said = describe_roles(roles, cosines)
+    assert [role["said"] for role in said] == [
+        "main latent, highest encoder cosine",
+        "split latent at k = 3",
+        "absorbs 1 token",
+        "absorbs 12 tokens, highest encoder cosine",
+    ]
+    assert [role["cosine"] for role in said] == [0.5, -0.1, None, 0.2]
+    assert [role["cosine"] for role in describe_roles(roles, None)] == [None] * 4
+    assert describe_roles(roles.iloc[:0], cosines) == []
+
+
+# --- Neuronpedia ---------------------------------------------------------------------------------------------------
+
+
+def test_embed_address_carries_switches_and_words() -> None:
+    words = [" short", 's"<&', "\n", "%2f#?=+", "😀"]
+    address = urlsplit(embed_url("gemma-2-2b", "3-gemmascope-res-16k", 6510, shown={"plots", "test"}, words=words))
+    assert (address.scheme, address.netloc) == ("https", "neuronpedia.org")
+    assert address.path == "/gemma-2-2b/3-gemmascope-res-16k/6510"
+    assert not address.fragment
+    query = {name: value for name, (value,) in parse_qs(address.query, strict_parsing=True).items()}
+    assert query.pop("defaulttesttext") == "".join(words)
+    assert query.pop("embed") == "true"
+    assert query == {f"embed{part}": "true" if part in ("plots", "test") else "false" for part in PARTS}
+    assert set(query) == {f"embed{part}" for part in ("explanation", "plots", "activations", "test", "steer", "link")}
+    assert "+" not in address.query, "a plus would be shown as one"
+
+
+def test_embed_address_stays_within_its_length() -> None:
+    address = embed_url("m", "s", 1, shown=(), words=[" word"] * 1000)
+    assert len(parse_qs(urlsplit(address).query)["defaulttesttext"][0]) == 1000
+    assert "defaulttesttext" not in embed_url("m", "s", 1, shown=(), words=[])
+
+
+def test_names_from_a_manifest_cannot_leave_their_place() -> None:
+    page = urlsplit(feature_page("../a?b#c", "x/y z@evil.example", 7))
+    assert page.netloc == "neuronpedia.org"
+    assert page.path == "/..%2Fa%3Fb%23c/x%2Fy%20z%40evil.example/7"
+    assert not page.query
+
+
+# --- Nothing of a suite becomes markup -----------------------------------------------------------------------------
+
+#: Each would leave its mark in the page if it were let through: as a tag, or as an attribute.
+HOSTILE = {
+    's"quoted"': 's" ax-evil="1" x="',
+    " s'apostrophe": "s' ax-evil='1' x='",
+    "s,comma": "s<ax-evil x=1></button></textarea></title><ax-evil>",
+    " <b>strong</b>": " s ax-evil=1 ",
+    "s%;--$": "s--><ax-evil>{{ 7 * 191 }}",
+}
+EVIL = "\"'><ax-evil></iframe></script><script>alert(1)</script>"
+SAES = ((0, 1000, 10), (3, 1000, 10), (3, 1000, 40))
+
+
+def _replace_texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    def replace(value: Any) -> Any:
+        return [replace(part) for part in value] if isinstance(value, list) else HOSTILE.get(value, value)
+
+    return pa.chunked_array([pa.array([replace(value) for value in values.to_pylist()], values.type)])
+
+
+def write_hostile_suite(folder: Path) -> Path:
+    """Spread `HOSTILE` and `EVIL` over every text of a tiny suite that is not an id."""
+    write_tiny_suite(folder, saes=SAES, neuronpedia=True, dashboards=True)
+    for name in ("tokens", "tested_tokens", "contexts", "logits"):
+        data = pq.read_table(folder / f"{name}.parquet")
+        for place, field in enumerate(data.schema):
+            if "string" in str(field.type):
+                data = data.set_column(place, field, _replace_texts(data.column(place)))
+            if field.name == "source":
+                data = data.set_column(place, field, pa.array([EVIL] * len(data)))
+        pq.write_table(data, folder / f"{name}.parquet")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["title"] = manifest["model"]["name"] = manifest["model"]["licence"] = manifest["method"]["metric"] = EVIL
+    manifest["method"]["notes"] = [EVIL]
+    manifest["provenance"] = {
+        **dict.fromkeys(("made_by", "date", "source", "summary"), EVIL),
+        "limits": [EVIL],
+        "checks": {EVIL: EVIL},
+        "corpus": [{EVIL: EVIL}],
+    }
+    for sae in manifest["saes"]:
+        sae["hook"] = sae["architecture"] = EVIL
+        if sae["neuronpedia"]:
+            sae["neuronpedia"] = {"model": EVIL, "source": EVIL}
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    for page in folder.rglob("*.html"):
+        page.write_text(EVIL, "utf-8")
+    return folder
+
+
+class Reader(HTMLParser):
+    """Reads markup as a browser would, and keeps what must not be there."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.texts: list[str] = []
+        self.frames: list[dict[str, str | None]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "ax-evil"):
+            self.found.append(f"<{tag}>")
+        for name, value in attrs:
+            self.texts.append(value or "")
+            if name.startswith(("on", "ax-evil")) or (name in ("href", "src") and not _is_address(value or "")):
+                self.found.append(f"{tag} {name}={value!r}")
+        if tag == "iframe":
+            self.frames.append(dict(attrs))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(f"<!--{data}-->")
+
+
+def _is_address(value: str) -> bool:
+    return value.startswith(("https://neuronpedia.org/", "https://arxiv.org/", "?page="))
+
+
+class Shown:
+    """Every component that was made, and every template and page that they showed."""
+
+    def __init__(self) -> None:
+        self.components: list[Markup] = []
+        self.templates: set[str] = set()
+        self.pages: set[str] = set()
+
+    def send(self, name: str, action: str, value: object = None) -> None:
+        """Do what a reader does: report `action` to the components called `name`."""
+        sent = False
+        for component in list(self.components):
+            if component.css_name == name and action in component._handlers:
+                component._handle_msg({"action": action, "value": value})
+                sent = True
+        assert sent, f"nothing takes {action!r}"
+        self.look()
+
+    def look(self) -> None:
+        self.pages |= {component.html for component in self.components}
+
+
+@pytest.fixture
+def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
+    watched = Shown()
+    make, environment = Markup.__init__, markup._templates()
+    get: Callable[..., Any] = environment.get_template
+
+    def make_and_keep(self: Markup, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        watched.components.append(self)
+
+    def get_and_note(name: str, *args: Any, **kwargs: Any) -> Any:
+        watched.templates.add(name.removesuffix(".html"))
+        return get(name, *args, **kwargs)
+
+    monkeypatch.setattr(Markup, "__init__", make_and_keep)
+    monkeypatch.setattr(environment, "get_template", get_and_note)
+    yield watched
+    watched.components.clear()
+
+
+def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
+    """Walk through everything that the explorer shows of a suite whose every text tries to break out."""
+    with Store(write_hostile_suite(tmp_path / "hostile")) as store:
+        explorer = Explorer(store, letter="s")
+        state, model = explorer.state, explorer.model
+        assert explorer.layout
+        for name in ("splitting", "decision", "scores"):
+            shown.send("disclosure", "toggle", name)
+        shown.send("header", "about")
+        explorer.notices.refuse(explorer.state.from_query(f"?layer={EVIL}&letter={EVIL}&suite={EVIL}"))
+        state.letter = "s"
+        for sae in state.saes:
+            state.apply({"layer": sae.layer, "l0": sae.l0, "letter": "s"})
+            assert model.split_latents is not None
+            assert model.absorbing_latents is not None
+            for latent in (model.split_latents["latent"].iloc[0], model.absorbing_latents["latent"].iloc[0]):
+                state.latent = int(latent)
+                shown.look()
+                for pack in ("letter", "other", "absorbed", "absorbed-here"):
+                    shown.send("tester", "pack", pack)
+                typed = ", ".join(["short", *HOSTILE.values(), EVIL])
+                shown.send("tester", "test", {"words": typed})
+                if model.latent_dashboard is not None:
+                    shown.send("original", "original")
+        state.cosine_range = (0.0, 1.0)
+        shown.look()
+        # What is missing is said in words as well.
+        state.apply({"letter": "x"})
+        shown.look()
+        state.apply({"letter": "s", "latent": 0})
+        shown.look()
+        for page, choices in (("compare", ("l0", "letter", "pair")), ("atlas", ("l0",))):
+            state.page = page
+            for choice in choices:
+                state.compare_by = choice
+                shown.look()
+
+    assert len(shown.pages) > 50
+    offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}
+    assert offences == set()
+    # It was not left out either: all of it stands there, as text.
+    texts = "\n".join(text for html in shown.pages for text in Reader(html).texts)
+    for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
+        assert hostile in texts or visible(hostile) in texts, hostile
+    assert EVIL in texts
+    assert "{{ 7 * 191 }}" in texts.replace("␣", " ")
+    assert "1337" not in texts
+    untouched = {file.name.removesuffix(".html") for file in files("explorer").joinpath("templates").iterdir()}
+    untouched -= shown.templates | {"page"}  # which carries no text of a suite
+    assert untouched == set(), "templates that this walk does not reach"
+
+
+def test_frames_are_sandboxed(tmp_path: Path, shown: Shown) -> None:
+    with Store(write_hostile_suite(tmp_path / "hostile")) as store:
+        explorer = Explorer(store, letter="s")
+        for sae in explorer.state.saes:
+            explorer.state.apply({"layer": sae.layer, "l0": sae.l0, "letter": "s"})
+            assert explorer.model.split_latents is not None
+            explorer.state.latent = int(explorer.model.split_latents["latent"].iloc[0])
+            shown.look()
+        shown.send("original", "original")
+    frames = [frame for html in shown.pages for frame in Reader(html).frames]
+    remote = [frame for frame in frames if "src" in frame]
+    imported = [frame for frame in frames if "srcdoc" in frame]
+    assert remote
+    assert imported
+    assert all(frame["referrerpolicy"] == "no-referrer" and frame["title"] for frame in frames)
+    # An imported page runs its scripts as nobody: it shares no origin with the explorer.
+    assert {frame["sandbox"] for frame in imported} == {"allow-scripts"}
+    assert all((frame["srcdoc"] or "").endswith(EVIL) for frame in imported)
+    assert all("allow-top-navigation" not in (frame["sandbox"] or "") for frame in remote)
+
+
+def test_notices_quote_what_was_refused() -> None:
+    html = render("notices", notices=[f"tau = {EVIL!r} is not a number"])
+    assert Reader(html).found == []
+    assert EVIL in "".join(Reader(html).texts).replace("\\'", "'")

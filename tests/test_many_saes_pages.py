@@ -1,0 +1,171 @@
+"""Compare and Atlas in the browser, against the real server."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer import open_store
+from tests.browser import drag, figure, tap, wait_figure, wait_for
+from tests.explore import part, query_of, wait_query, wait_ready
+from tests.questions import THRESHOLDS
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from tests.browser import PageOpener, Server
+
+pytestmark = pytest.mark.browser
+
+ATLAS = ("absorption-vs-l0", "absorption-vs-layer", "splits-vs-l0", "absorption-heatmap")
+#: Alphas of the points of a panel, as the browser has them.
+SHOWN = """(name) => {
+  const model = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((found) => found);
+  const points = model.renderers.find((renderer) => renderer.glyph.type === "Scatter");
+  return Array.from(points.data_source.data.shown ?? points.data_source.data.alpha);
+}"""
+
+
+def rows(page: Page) -> int:
+    return part(page, "atlas-table").locator("tbody tr").count()
+
+
+def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=atlas", height=1300)
+    wait_ready(page)
+    for name in ATLAS:
+        wait_figure(page, name)
+    assert rows(page) == 18
+    means = open_store().fetch(
+        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **THRESHOLDS
+    )
+    sparse = means[means["l0"] < 10]
+    drag(page, "absorption-vs-l0", "BoxSelectTool", (4, 0.055), (10, 0.001))
+    expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(len(sparse))
+    expect(part(page, "page-head")).to_contain_text(f"{len(sparse)} brushed")
+    for name in ATLAS[:3]:
+        wait_for(page, f"(name) => ({SHOWN})(name).filter((alpha) => alpha === 1).length === {len(sparse)}", name)
+    # The heat map shows the brushed SAEs only, and brushing its columns narrows further.
+    wait_for(page, "(name) => Bokeh.documents[0].get_model_by_name(name).x_range.end === 5.5", ATLAS[3])
+    drag(page, "absorption-heatmap", "BoxSelectTool", (-0.4, 20), (1.4, 5))
+    expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(2)
+    part(page, "atlas-table").get_by_role("button", name="Clear").click()
+    expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(18)
+
+
+def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
+    wait_ready(page)
+    saes = open_store().fetch("saes").sort_values(["l0", "layer", "width"])
+    chosen = saes.iloc[4]
+    tap(page, "absorption-heatmap", 4, 25 - 2)  # letters run from the top down
+    sae = {name: str(chosen[name]) for name in ("layer", "width", "l0")}
+    wait_query(page, {"page": "explore", "letter": "c", **sae})
+    wait_figure(page, "cosine")
+    page.go_back()
+    wait_query(page, {"page": "atlas", "cell_order": "l0"})
+    wait_figure(page, "absorption-heatmap")
+
+
+def test_means_and_cells_can_be_switched_and_the_url_keeps_them(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=atlas&letter=s&l0=13")
+    wait_ready(page)
+    wait_figure(page, "absorption-vs-l0")
+    before = part(page, "atlas-table").locator("tbody tr").first.inner_text()
+    page.get_by_role("radio", name="all letters, without candidates = 0").click()
+    expect(part(page, "page-head")).to_contain_text("mean over all letters")
+    expect(part(page, "atlas-table").locator("tbody tr").first).not_to_have_text(before)
+    page.get_by_role("radio", name="F1 gap to the probe").click()
+    page.get_by_role("radio", name="by width").click()
+    wanted = {"mean_policy": "all_letters", "cell": "f1_gap", "cell_order": "width", "letter": "s", "l0": "13"}
+    wait_query(page, wanted)
+    page.reload()
+    wait_ready(page)
+    wait_figure(page, "absorption-heatmap")
+    assert wanted.items() <= query_of(page).items()
+    expect(page.get_by_role("radio", name="F1 gap to the probe")).to_have_attribute("aria-checked", "true")
+
+
+def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=compare&layer=8&letter=s&width=8192&l0=14")
+    wait_ready(page)
+    saes = open_store().fetch("saes").query("layer == 8")
+    names = [f"cosine-{sae.width}-{sae.l0}" for sae in saes.itertuples()]
+    page.mouse.wheel(0, 600)
+    for name in names:
+        wait_figure(page, name)
+    current = page.locator(".ax.cell-head [aria-current=true]")
+    expect(current).to_have_text("8k, L0 14, layer 8, S")
+    # One y-axis for all; within a width, one x-axis.
+    same = """([one, other, axis]) => {
+      const find = (name) => Bokeh.documents[0].get_model_by_name(name)[axis];
+      return find(one) === find(other);
+    }"""
+    assert page.evaluate(same, [names[0], names[-1], "y_range"])
+    assert page.evaluate(same, [names[0], names[1], "x_range"])
+    assert not page.evaluate(same, [names[0], names[-1], "x_range"])
+    page.get_by_role("button", name="2k, L0 7, layer 8, S").click()
+    wait_query(page, {"page": "explore", "width": "2048", "l0": "7", "letter": "s"})
+    wait_figure(page, "cosine")
+
+
+def test_two_saes_side_by_side(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=compare&compare_by=pair&layer=4&width=8192&l0=7&letter=l")
+    wait_ready(page)
+    pair = part(page, "pair")
+    expect(pair.locator("tbody tr")).to_have_count(26)
+    expect(pair).to_contain_text("suggested")
+    expect(pair.locator("select")).to_have_value("4-2048-7")
+    expect(pair).to_contain_text("Leave")  # absorbed on the wide SAE only
+    pair.locator("select").select_option("12-8192-7")
+    wait_query(page, {"other_layer": "12", "other_width": "8192", "other_l0": "7"})
+    pair.locator("[data-key=pair-s]").click()
+    wait_query(page, {"letter": "s"})
+    expect(pair.locator("tr.current")).to_contain_text("S")
+    pair.get_by_role("button", name="Swap").click()
+    wait_query(page, {"layer": "12", "other_layer": "4"})
+
+
+def test_all_letters_of_one_sae(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=compare&compare_by=letter&layer=4&width=8192&l0=7")
+    wait_ready(page)
+    expect(part(page, "cell-head")).to_have_count(26)
+    wait_figure(page, "cosine-a")
+    # The last ones are built when they come into view.
+    page.locator(".ax.cell-head", has_text="Z, 8k").scroll_into_view_if_needed()
+    wait_figure(page, "cosine-z")
+
+
+def test_metrics_are_never_mixed_in_silence(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    one = write_tiny_suite(tmp_path / "one", name="one")
+    other = write_tiny_suite(tmp_path / "other", name="other", metric="full")
+    page = open_page(f"{serve(one, other).url}/dashboard?page=atlas")
+    wait_ready(page)
+    wait_figure(page, "absorption-vs-l0")
+    assert rows(page) == 8
+    expect(part(page, "page-head").get_by_role("alert")).to_have_count(0)
+    page.get_by_role("radio", name="all suites").click()
+    expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(16)
+    expect(part(page, "page-head").get_by_role("alert")).to_contain_text("different metrics")
+
+
+def test_a_single_sae_without_cosines(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
+    lone = write_tiny_suite(tmp_path / "lone", name="lone", saes=[(0, 1000, 10)], cosines=False)
+    page = open_page(f"{serve(lone).url}/dashboard?page=compare")
+    wait_ready(page)
+    expect(part(page, "message")).to_contain_text("No cosine plots")
+    page.get_by_role("radio", name="two SAEs").click()
+    expect(part(page, "pair")).to_contain_text("Nothing to compare with")
+    page.get_by_role("link", name="Atlas").click()
+    for name in ATLAS:
+        wait_figure(page, name)
+    assert rows(page) == 1
+    assert figure(page, "absorption-heatmap").x_range[1] == 0.5

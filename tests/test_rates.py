@@ -1,0 +1,134 @@
+"""Absorption over all SAEs against an independent computation from the raw parquet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from explorer import open_store
+from explorer.state import SaeId, suggest_other
+from queries import Store
+from tests.questions import THRESHOLDS
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SAE = ["layer", "width", "l0"]
+
+
+@pytest.fixture(scope="module", params=["tiny", "embedded"])
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The tiny suite samples some letters, and has letters without candidates; the embedded one is real."""
+    tiny = request.param == "tiny"
+    with Store(write_tiny_suite(tmp_path_factory.mktemp("rates") / "tiny")) if tiny else open_store() as opened:
+        yield opened
+
+
+def raw(store: Store, table: str) -> pd.DataFrame:
+    (suite,) = store.suites.values()
+    return pd.read_parquet(suite.root / f"{table}.parquet")
+
+
+def rates_by_hand(store: Store) -> pd.DataFrame:
+    """Count the published verdicts a letter, weigh them by the sample, divide by the probe's true positives."""
+    absorbed = raw(store, "tested_tokens").groupby([*SAE, "letter"])["is_absorption"].sum()
+    letters = raw(store, "letters").set_index([*SAE, "letter"])
+    letters["absorbed"] = absorbed.reindex(letters.index).fillna(0)
+    letters["rate"] = letters["absorbed"] / letters["sample_portion"] / letters["num_probe_true_positives"]
+    return letters.reset_index()
+
+
+@pytest.mark.parametrize("policy", ["with_candidates", "all_letters"])
+def test_means_agree_with_pandas(store: Store, policy: str) -> None:
+    (suite,) = store.suites
+    letters = rates_by_hand(store)
+    assert (letters["num_candidates"] == 0).any()
+    counted = letters[letters["num_candidates"] > 0] if policy == "with_candidates" else letters
+    by_hand = counted.groupby(SAE)["rate"].agg(["mean", "std", "count"])
+    answer = store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS).set_index(SAE)
+    np.testing.assert_allclose(answer["absorption_rate"], by_hand["mean"].reindex(answer.index), rtol=1e-9)
+    np.testing.assert_allclose(answer["absorption_sd"], by_hand["std"].reindex(answer.index), rtol=1e-9)
+    assert answer["num_letters"].tolist() == by_hand["count"].reindex(answer.index).tolist()
+    splits = letters.assign(splits=letters["split_latents"].map(len)).groupby(SAE)["splits"].mean()
+    np.testing.assert_allclose(answer["num_split_latents"], splits.reindex(answer.index), rtol=1e-12)
+    tokens = raw(store, "tested_tokens")
+    absorbing = tokens[tokens["is_absorption"]].groupby(SAE)["top_latent"].nunique()
+    assert answer["num_absorbing_latents"].tolist() == absorbing.reindex(answer.index).fillna(0).tolist()
+
+
+def test_a_mean_policy_matters(store: Store) -> None:
+    (suite,) = store.suites
+    means = {
+        policy: store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS)[
+            "absorption_rate"
+        ]
+        for policy in ("with_candidates", "all_letters")
+    }
+    assert (means["with_candidates"] >= means["all_letters"]).all()
+    assert (means["with_candidates"] > means["all_letters"]).any()
+
+
+def test_cells_agree_with_pandas_and_with_wilson(store: Store) -> None:
+    (suite,) = store.suites
+    by_hand = rates_by_hand(store).set_index([*SAE, "letter"])
+    cells = store.fetch("letter_rates", suite=suite, scope="suite", **THRESHOLDS).set_index([*SAE, "letter"])
+    assert len(cells) == len(by_hand)
+    by_hand = by_hand.reindex(cells.index)
+    np.testing.assert_allclose(cells["absorption_rate"], by_hand["rate"], rtol=1e-9)
+    # Wilson (1927), z = 1.959964
+    z, n, p = 1.959964, by_hand["num_probe_true_positives"], by_hand["rate"]
+    middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
+    reach = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    np.testing.assert_allclose(cells["rate_low"], (middle - reach).clip(lower=0), atol=1e-4)
+    np.testing.assert_allclose(cells["rate_high"], (middle + reach).clip(upper=1), atol=1e-4)
+
+
+def test_two_saes_gain_and_lose_what_the_files_say(store: Store) -> None:
+    (suite,) = store.suites
+    tokens = raw(store, "tested_tokens").query("is_absorption")
+    saes = store.fetch("saes")
+    this, other = (tuple(int(value) for value in saes.iloc[place][SAE]) for place in (0, -1))
+    pair: dict[str, Any] = dict(zip([*SAE, *(f"other_{name}" for name in SAE)], [*this, *other], strict=True))
+    answer = store.fetch("pair_letters", suite=suite, **pair, **THRESHOLDS).set_index("letter")
+    sets = {key: group.groupby("letter")["token"].agg(set) for key, group in tokens.groupby(SAE)}
+    for letter, row in answer.iterrows():
+        mine, theirs = (sets[key].get(letter, set()) if key in sets else set() for key in (this, other))
+        assert (row["num_gained"], row["num_lost"]) == (len(theirs - mine), len(mine - theirs))
+        listed = store.fetch("pair_tokens", suite=suite, letter=str(letter), **pair, **THRESHOLDS)
+        assert set(listed.loc[listed["latent"].isna(), "token"]) == theirs - mine
+        assert set(listed.loc[listed["other_latent"].isna(), "token"]) == mine - theirs
+
+
+def test_reduced_cosines_keep_every_extreme(store: Store) -> None:
+    (suite,) = store.suites
+    sae = store.fetch("saes").iloc[-1]
+    key = {name: int(sae[name]) for name in SAE}
+    whole = store.fetch("cosines", suite=suite, **key, letter="s")
+    for frame in (
+        store.fetch("layer_cosines", suite=suite, layer=key["layer"], letter="s").query(
+            "width == @key['width'] and l0 == @key['l0']"
+        ),
+        store.fetch("sae_cosines", suite=suite, **key).query("letter == 's'"),
+    ):
+        assert len(frame) <= 900
+        exact = whole.set_index("latent")["cosine"]
+        assert (exact.loc[frame["latent"]].to_numpy() == frame["cosine"].to_numpy()).all()
+        assert set(whole.nlargest(20, "cosine")["latent"]) & set(frame["latent"])
+        stretch = max(int(sae["n_latents"]) // 400, 1)
+        peaks = whole.groupby(whole["latent"] // stretch)["cosine"].max()
+        kept = frame.groupby(frame["latent"] // stretch)["cosine"].max()
+        pd.testing.assert_series_equal(kept, peaks, check_names=False)
+
+
+def test_the_suggested_partner_has_the_nearest_l0_of_another_width() -> None:
+    saes = [SaeId(0, 16, 10), SaeId(0, 16, 50), SaeId(0, 65, 12), SaeId(0, 65, 60), SaeId(1, 65, 10)]
+    assert suggest_other(saes, saes[0]) == saes[2]
+    assert suggest_other(saes, saes[1]) == saes[3]
+    # One width only: the nearest L0 of the layer; a layer with a single SAE: nobody.
+    assert suggest_other(saes[:2], saes[0]) == saes[1]
+    assert suggest_other(saes, saes[4]) is None
+    assert suggest_other([], None) is None
