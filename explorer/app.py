@@ -16,7 +16,7 @@ from explorer.pages.switch import Switch
 from explorer.state import ExplorerState
 from explorer.store import shared_store
 from explorer.theme import DARK, FONT, LIGHT, css_variables
-from explorer.views.browser import Browser, remembered
+from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.header import Header
 from explorer.views.letters import Letters
 from explorer.views.markup import STATIC, Markup, render, styles
@@ -113,7 +113,7 @@ def session(*paths: str) -> pn.Template:
         _LOG.error("%s", error)
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=str(error)))})
     wanted = ExplorerState(choices_of(store))
-    refused = wanted.from_query(pn.state.location.search if pn.state.location else "")
+    refused = wanted.from_query(requested_query())
     explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
     explorer.notices.refuse(refused)
     return explorer.template()

@@ -43,6 +43,7 @@ def serve(
         port=port,
         num_procs=num_procs,
         title="Absorption Explorer",
+        location=False,
         show=False,
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 import pytest
 from playwright.sync_api import expect
@@ -32,11 +34,13 @@ from tests.explore import (
     wait_query,
     wait_ready,
 )
+from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Locator, Page
 
     from tests.browser import PageOpener, Server
 
@@ -520,32 +524,37 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
     [
         (
             "letter=zz&layer=x&width=8192&l0=14&latent=99999999&tau=nan&page=nope",
-            ["letter = 'zz'", "layer = 'x'", "latent = 99999999", "tau = 'nan'", "page = 'nope'"],
+            {"letter": "zz", "layer": "x", "latent": "99999999", "tau": "nan", "page": "nope"},
             {"width": 8192, "l0": 14},
         ),
         (
             "suite=none&layer=8&l0=99&width=&cosine_view=3d",
-            ["suite = 'none'", "l0 = 99", "width = ''", "'3d'"],
+            {"suite": "none", "l0": "99", "width": "''", "cosine_view": "3d"},
             {"layer": 8},
         ),
-        (f"letter=s&latent={'9' * 10_000}&layer={'a' * 10_000}", ["latent = '999", "layer = 'aaa"], {"letter": "s"}),
+        (
+            f"letter=s&latent={'9' * 10_000}&layer={'a' * 10_000}",
+            {"latent": "9999999", "layer": "aaaaaaa"},
+            {"letter": "s"},
+        ),
+        ("letter=s&latent=%C2%B2&effect_margin=%5B", {"latent": "²", "effect_margin": "["}, {"letter": "s"}),
         (
             "letter=%3Cscript%3Ewindow.hacked%3D1%3C%2Fscript%3E&layer=%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E",
-            ["<script>window.hacked=1</script>", "<img src=x"],
+            {"letter": "<script>window.hacked=1</script>", "layer": "<img src=x"},
             {},
         ),
     ],
-    ids=["each-kind", "suite-and-sae", "long", "script"],
+    ids=["each-kind", "suite-and-sae", "long", "digits-of-other-scripts", "script"],
 )
 def test_bad_values_of_a_url_are_named(
-    open_page: PageOpener, home: View, query: str, named: list[str], view: dict[str, Any]
+    open_page: PageOpener, home: View, query: str, named: dict[str, str], view: dict[str, Any]
 ) -> None:
     page = open_view(open_page, f"/dashboard?{query}")
     notices = part(page, "notices").locator(".notice")
     expect(notices).to_have_count(len(named))
     said = notices.all_inner_texts()
-    for each in named:
-        assert any(each in notice for notice in said), f"{each} is not named in {said}"
+    for name, value in named.items():
+        assert any(name in notice and value in notice for notice in said), f"{name} = {value} is not named in {said}"
     assert max(map(len, said)) < 300
     expect_view(page, home.but(**view))
     assert page.evaluate("window.hacked") is None
@@ -555,3 +564,218 @@ def test_bad_values_of_a_url_are_named(
         expect(notices).to_have_count(left)
     cell(page, "t").click()
     expect_view(page, home.but(**view | {"letter": "t"}))
+
+
+# -- Other suites ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A full and a bare generated suite, served together."""
+
+    url: str
+    server: Server
+    full: View
+    bare: View
+
+
+@pytest.fixture(scope="module")
+def pair(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("suites")
+    full = write_tiny_suite(folder / "full", name="full", neuronpedia=True, dashboards=True)
+    bare = write_tiny_suite(
+        folder / "bare",
+        name="bare",
+        cosines=False,
+        examples=False,
+        activations=False,
+        without=("k_sparse", "encoder_top", "latents"),
+    )
+    # One page that is listed is not there.
+    with open_store(full, bare) as store:
+        start = View(store, suite="full", layer=0, width=1000, l0=10)
+        (full / _page_of(start.but(layer=3, width=4000, l0=40, letter="s", latent=None), nth=-1)).unlink()
+        server = serve(full, bare)
+        yield Pair(server.url, server, start, start.but(suite="bare"))
+
+
+def _page_of(view: View, nth: int) -> str:
+    return str(view.ask("latent_dashboard", latent=view.absorbing[nth])["path"][0])
+
+
+def test_suites_are_picked_and_kept_apart(open_page: PageOpener, pair: Pair) -> None:
+    page = open_view(open_page, f"{pair.url}/dashboard?suite=bare&letter=t")
+    expect(page.get_by_role("combobox", name="Suite")).to_have_value("bare")
+    page.get_by_role("combobox", name="Suite").select_option(label="Full")
+    expect_view(page, pair.full.but(letter="t"))
+    page.get_by_role("combobox", name="Suite").select_option(label="Bare")
+    wait_query(page, {"suite": "bare", "letter": "t"})
+    page.go_back()
+    expect_view(page, pair.full.but(letter="t"))
+    expect(page.get_by_role("combobox", name="Suite")).to_have_value("full")
+    page.get_by_role("button", name="About").click()
+    dialog = page.get_by_role("dialog", name="About this suite")
+    expect(dialog).to_contain_text("tiny-model")
+    expect(dialog).to_contain_text("tau 0.03, cosine 0.025, effect margin 1")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_letter_without_rows_is_explained(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.full.but(letter="b")
+    page = open_view(open_page, f"{pair.url}{view.path}")
+    expect(page.locator("[data-letter][aria-disabled=true]")).to_have_count(20)
+    empty = cell(page, "c")
+    expect(empty).to_have_attribute("title", re.compile("not measured"))
+    empty.click(force=True)
+    page.locator("h1").first.click()
+    page.keyboard.press("ArrowRight")  # passes over the letters without data
+    expect_view(page, pair.full.but(letter="l"))
+
+    page = open_page(f"{pair.url}{pair.full.but(letter='c').path}")
+    wait_ready(page)
+    expect(part(page, "headline").locator("h1")).to_contain_text("Nothing was measured for C")
+    expect(part(page, "figures")).to_contain_text("not measured on this letter")
+    expect(part(page, "message")).to_contain_text("none for C")
+    expect(page.get_by_role("region", name="Split latents")).to_contain_text("No split latent is known for C")
+    expect(page.get_by_role("region", name="Absorbing latents")).to_contain_text("not measured")
+    unfold(page, "splitting")
+    expect(part(page, "section")).to_contain_text(["", "No k-sparse probes for C"])
+    wait_query(page, {"letter": "c"})
+    cell(page, "s").click()
+    expect_view(page, pair.full.but(letter="s"))
+    wait_figure(page, "k-sparse")
+
+
+def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.bare.but(letter="s")
+    page = open_page(f"{pair.url}{view.path}")
+    wait_ready(page)
+    expect(part(page, "headline").locator("h1")).to_contain_text("of the S-words that the probe finds")
+    expect(part(page, "message")).to_contain_text("This suite stores no cosines for this SAE")
+    row(page, "absorbing", view.absorbing[0]).click()
+    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.absorbing[0]}")
+    expect(part(page, "card")).to_contain_text("stores no text in which this latent fires")
+    expect(part(page, "card")).to_contain_text("No histogram is stored")
+    expect(part(page, "missing")).to_contain_text(f"No dashboard for latent {view.absorbing[0]}")
+    expect(part(page, "missing")).to_contain_text("Neuronpedia, which does not host this SAE")
+    page.locator("[data-key=pack-absorbed]").click()
+    expect(part(page, "tester")).to_contain_text(f"stores no activations of latent {view.absorbing[0]}")
+    unfold(page, "splitting")
+    expect(part(page, "section").filter(has_text="No k-sparse probes for S")).to_be_visible()
+    unfold(page, "scores")
+    expect(part(page, "section").filter(has_text="No scores for this choice")).to_be_visible()
+    assert "NaN" not in page.locator(".ax-main").inner_text()
+    assert "None" not in page.locator(".ax-main").inner_text()
+
+
+def test_neuronpedia_is_embedded_with_the_words_to_test(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.full.but(letter="s")
+    page = open_view(open_page, f"{pair.url}{view.path}")
+    expect(part(page, "badge")).to_contain_text("canonical")
+    expect(buttons(page, "l0")).to_have_text(["10*", "40"])
+    latent = view.absorbing[0]
+    row(page, "absorbing", latent).click()
+    frame = part(page, "neuronpedia").locator("iframe")
+    address, query = _address(frame)
+    assert address == f"https://neuronpedia.org/tiny-model/0-tiny-res-1k/{latent}"
+    words = view.ask("absorbed_tokens").query(f"latent == {latent}")["token"]
+    assert query["defaulttesttext"] == "".join(words)
+    assert query["embed"] == query["embedplots"] == query["embedtest"] == "true"
+    assert query["embedsteer"] == "false"
+    page.get_by_label("Plots").uncheck()
+    page.get_by_label("Steering").check()
+    expect(frame).to_have_attribute("src", re.compile("embedplots=false.*embedsteer=true"))
+    row(page, "split", view.split[0]).click()
+    expect(frame).to_have_attribute("src", re.compile(f"/{view.split[0]}\\?embed=true.*embedplots=false"))
+    frame.scroll_into_view_if_needed()
+    assert all(url.startswith("https://neuronpedia.org/") for url in open_page.external)
+    choose(page, "l0", 40)
+    expect(part(page, "badge")).to_contain_text("not canonical")
+    row(page, "split", view.but(l0=40).split[0]).click()
+    expect(frame).to_have_count(0)
+
+
+def _address(frame: Locator) -> tuple[str, dict[str, str]]:
+    address, _, query = (frame.get_attribute("src") or "").partition("?")
+    return address, dict(parse_qsl(query))
+
+
+def test_imported_page_is_shown_in_a_sandbox(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.full.but(layer=3, width=4000, l0=40, letter="s")
+    page = open_view(open_page, f"{pair.url}{view.path}")
+    original = part(page, "original")
+    row(page, "absorbing", view.absorbing[0]).click()
+    expect(original).to_contain_text("It needs the network")
+    expect(original.locator("iframe")).to_have_count(0)
+    original.get_by_role("button", name="Show the original page").click()
+    frame = original.locator("iframe")
+    expect(frame).to_have_attribute("sandbox", "allow-scripts")
+    # Restyled to one column, without the column of other features; its own script runs, and reaches nothing outside.
+    inside = original.frame_locator("iframe")
+    expect(inside.locator("#column-2")).to_have_text("drawn by the page's own script")
+    expect(inside.locator("#column-0")).to_be_hidden()
+    expect(inside.locator(".grid-container")).to_have_css("display", "block")
+    assert (
+        inside.locator("body").evaluate(
+            "() => { try { return parent.document.title } catch (error) { return error.name } }"
+        )
+        == "SecurityError"
+    )
+    original.get_by_role("button", name="Hide").click()
+    expect(frame).to_have_count(0)
+    row(page, "absorbing", view.absorbing[-1]).click()
+    original.get_by_role("button", name="Show the original page").click()
+    expect(original).to_contain_text("cannot be shown")
+    expect(original).to_contain_text("restore it or import again")
+    row(page, "split", view.but(letter="s").split[0]).click()
+    expect(original).to_contain_text("Show the original page")
+    assert open_page.external == []
+
+
+def test_awkward_tokens_are_shown_as_text(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.full.but(letter="s", layer=3)
+    page = open_view(open_page, f"{pair.url}{view.path}")
+    page.evaluate("() => { window.alert = () => { window.hacked = true } }")
+    shown = {
+        token.replace(" ", "␣").replace("\n", "⏎")
+        for tokens in view.ask("absorbing_latents")["tokens"]
+        for token in tokens
+    }
+    chips = page.get_by_role("region", name="Absorbing latents").locator("code.token")
+    assert set(chips.all_inner_texts()) == shown
+    row(page, "absorbing", view.absorbing[0]).click()
+    card = part(page, "card")
+    expect(card.locator(".logits td code").filter(has_text="<script>alert(1)</script>").first).to_be_visible()
+    expect(card.locator(".contexts")).to_contain_text("<script>alert(1)</script>")
+    expect(card.locator(".contexts")).to_contain_text("<b>strong</b>")
+    expect(card.locator(".contexts")).to_contain_text("s⏎newline")
+    expect(card.locator("script, strong, .contexts b b")).to_have_count(0)
+    page.locator("[data-key=pack-absorbed]").click()
+    tokens = view.ask("absorbed_tokens")["token"].tolist()
+    expect(part(page, "tester").locator("td code")).to_have_text(
+        [token.replace(" ", "␣").replace("\n", "⏎") for token in tokens]
+    )
+    page.locator("#words").fill('s"quoted"; s\\back <script>alert(1)</script>')
+    page.keyboard.press("Enter")
+    expect(part(page, "tester").locator("td code")).to_have_text(["s\\back", "<script>alert(1)</script>"])
+    assert page.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize("damage", ["cut short", "missing"])
+def test_suite_that_cannot_be_opened_is_named(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path, damage: str
+) -> None:
+    suite = write_tiny_suite(tmp_path / "suite", name="damaged")
+    file = suite / "letters.parquet"
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[:-20])
+    server = serve(suite)
+    page = open_page(f"{server.url}/dashboard")
+    expect(page.locator(".empty")).to_contain_text(f"No suite is open{file}: ")
+    expect(page.locator(".empty")).to_contain_text("restore it or import the suite again")
+    expect(page.locator(".ax-skeleton")).to_be_hidden()
+    assert f"{file}: " in server.output
+    assert "Traceback" not in server.output

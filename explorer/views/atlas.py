@@ -8,7 +8,7 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 
-from explorer.format import width_label
+from explorer.format import number, percent, width_label
 from explorer.plots.absorption import PANELS, absorption_plot, extents, sae_keys
 from explorer.plots.heat_map import CELLS, HEIGHT, heat_map
 from explorer.plots.sae_scores import MARKERS
@@ -29,6 +29,7 @@ _POLICIES = {
 _ORDERS = {"layer": "layer", "width": "width", "l0": "L0"}
 _GLYPHS = dict(zip(MARKERS, "●■▲▼", strict=True))
 _REACH = 0.06
+_TABLED = 25
 
 
 class Atlas(pn.viewable.Viewer):
@@ -46,6 +47,7 @@ class Atlas(pn.viewable.Viewer):
         choose = {name: self._setter(name) for name in ("mean_policy", "scope", "cell", "cell_order")}
         self._head = Markup("page-head", on={**choose, "clear": self._clear})
         self._map_head = Markup("section", on=choose)
+        self._twin = Markup("twins")
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear})
         panels = pn.Row(
             *(self._panel(name) for name in PANELS),
@@ -56,6 +58,7 @@ class Atlas(pn.viewable.Viewer):
             pn.Column(
                 self._map_head,
                 self._heat_map(),
+                self._twin,
                 sizing_mode="stretch_width",
                 styles={"flex": "3 1 420px", "min-width": "280px"},
             ),
@@ -207,8 +210,26 @@ class Atlas(pn.viewable.Viewer):
             ramp=[dressed.paper, *dressed.rates],
             highest=None if cells is None else cells[state.cell].max(),
         )
+        self._twin.html = self._highest_cells()
         self._table.html = render(
             "atlas_table", rows=shown, brushed=bool(brushed), current=self._current, several=state.scope == "all"
+        )
+
+    def _highest_cells(self) -> str:
+        """List the highest cells of the heat map, for those who cannot see it."""
+        cells, cell = self._model.letter_rates, self._model.state.cell
+        if cells is None or cells.empty:
+            return ""
+        shown = set(self._ordered)
+        visible = cells[[key in shown for key in sae_keys(cells)]]
+        write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
+        rows = [
+            [row["letter"].upper(), row["layer"], width_label(row["width"]), row["l0"], write(row[cell])]
+            for row in visible.nlargest(_TABLED, cell).to_dict("records")
+        ]
+        columns = ["letter", "layer", "width", "L0", CELLS[cell]]
+        return render(
+            "twin", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import unquote
+from urllib.parse import unquote, urlencode
 
 import panel as pn
 import param
@@ -19,6 +19,15 @@ def remembered(name: str) -> str | None:
     """Return what this browser was asked to remember under `name`, None where there is nothing."""
     value = (pn.state.cookies or {}).get(f"ax_{name}")
     return None if value is None else unquote(value)
+
+
+def requested_query() -> str:
+    """Return the query of the URL that this session was asked for.
+
+    Panel's own reading of it fails on numbers of thousands of digits, so pages are served without its Location.
+    """
+    arguments = pn.state.session_args or {}
+    return urlencode([(name, value.decode("utf-8", "replace")) for name, (*_, value) in arguments.items()])
 
 
 class Browser(JSComponent):
