@@ -20,8 +20,8 @@ def percent(value: float | None, decimals: int = 1) -> str:
 
 
 def width_label(width: int) -> str:
-    """Write a nominal width the way the field does: 16k, 65k, 2k for 2,048."""
-    if width < 1000:  # noqa: PLR2004 - below a thousand there is nothing to shorten
-        return str(width)
-    binary = width / 1024
-    return f"{binary:g}k" if binary.is_integer() and width % 1000 else f"{round(width / 1000)}k"
+    """Write a nominal width the way the field does: 2k for 2,048, 65k for 65,536, 1M for 1,048,576."""
+    for unit, letter in ((1_000_000, "M"), (1_000, "k")):
+        if width >= unit:
+            return f"{width // unit}{letter}"
+    return str(width)

@@ -471,3 +471,13 @@ def wait_glyph(page: Page, name: str, nth: int, **columns: Sequence[object]) -> 
         shown = {column: data.get(column, []) for column in columns}
         message = f"glyph {nth} of {name!r} draws {shown}, not {columns}"
         raise AssertionError(message) from None
+
+
+def ask_model(page: Page, name: str, function: str) -> Any:
+    """What a JavaScript function says of the Bokeh model of a figure, as in ``"({x_range}) => x_range.start"``."""
+    return page.evaluate(f"(name) => {{ {_FIND} return ({function})(find(name).model); }}", name)
+
+
+def wait_model(page: Page, name: str, predicate: str, arg: Any = None) -> None:
+    """Wait until a JavaScript function of a figure's Bokeh model, and of `arg`, answers true."""
+    wait_for(page, f"([name, arg]) => {{ {_FIND} return ({predicate})(find(name)?.model, arg); }}", [name, arg])

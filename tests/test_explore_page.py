@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer import open_store
-from tests.browser import drag, figure, glyphs, tap, wait_figure, wait_for, wait_glyph
+from explorer.theme import DARK, LIGHT
+from tests.browser import ask_model, drag, figure, glyphs, tap, wait_figure, wait_for, wait_glyph, wait_model
 from tests.explore import (
     ABSORBING,
     LINE,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Locator, Page
 
+    from explorer.theme import Theme
     from tests.browser import PageOpener, Server
 
 pytestmark = pytest.mark.browser
@@ -171,32 +173,28 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     # An SAE of fewer latents is shown whole, and so is one of more after it.
     choose(page, "width", 2048)
     expect_view(page, home.but(letter="r", l0=7))
-    wait_for(page, _DRAWN_TO, ["cosine", 2000])
+    wait_model(page, "cosine", "({x_range}) => x_range.end > 2000")
     assert _span(page) == pytest.approx((-0.01 * 2048, 1.01 * 2048))
+    assert max(_drawn(page)) > 2000
     choose(page, "width", 8192)
     expect_view(page, view.but(letter="r", l0=7))
-    wait_for(page, _DRAWN_TO, ["cosine", 8000])
+    wait_model(page, "cosine", "({x_range}) => x_range.end > 8000")
     assert _span(page) == pytest.approx((-0.01 * 8192, 1.01 * 8192))
+    assert max(_drawn(page)) > 8000
 
 
-_COSINE = "[...Bokeh.index.query((view) => view.frame != null && view.model.name === 'cosine')].at(-1).model"
-_DRAWN_TO = f"""([name, latent]) => {{
-  const {{renderers, x_range}} = {_COSINE};
-  return Math.max(...renderers[0].data_source.data.x) > latent && x_range.end > latent;
-}}"""
-_SAMPLED = f"""([cosines, narrower]) => {{
-  const {{renderers, x_range: {{start, end}}}} = {_COSINE};
-  const {{x, cosine}} = renderers[0].data_source.data;
+_SAMPLED = """({renderers, x_range: {start, end}}, [cosines, narrower]) => {
+  const {x, cosine} = renderers[0].data_source.data;
   const drawn = new Map([...x].map((place, nth) => [place, cosine[nth]]));
   const wanted = cosines.filter(([latent]) => start <= latent && latent <= end);
   return end - start < narrower && drawn.size < wanted.length + 10
     && wanted.every(([latent, value]) => Math.abs(drawn.get(latent) - value) < 1e-6);
-}}"""
+}"""
 
 
 def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
     """Wait until the line holds the exact cosine of every latent of a narrow window, and hardly any other's."""
-    wait_for(page, _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
+    wait_model(page, "cosine", _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
 
 
 def _span(page: Page) -> tuple[float, float]:
@@ -402,15 +400,13 @@ def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
     wait_glyph(page, "precision-vs-recall", 1, recall=[target["recall"]], precision=[target["precision"]])
     wait_query(page, {"main_latent_by": "k_sparse"} | {name: str(value) for name, value in sae.items()})
     expect(part(page, "headline").locator(".where")).to_have_text(home.but(**sae).where)
-    labels = page.evaluate(_COLOUR_BAR)
+    labels = ask_model(page, "precision-vs-recall", _COLOUR_BAR)
     assert all(float(place) ** 0.5 == pytest.approx(at, abs=0.01) for at, place in labels), labels
 
 
-_COLOUR_BAR = """() => {
-  const view = [...Bokeh.index.query((view) => view.model.name === "precision-vs-recall")][0];
-  const bar = view.model.right.find((each) => each.type === "ColorBar");
-  const labels = bar.major_label_overrides;
-  return [...(labels.entries?.() ?? Object.entries(labels))].map(([at, label]) => [Number(at), label]);
+_COLOUR_BAR = """({right}) => {
+  const {major_label_overrides} = right.find(({type}) => type === "ColorBar");
+  return [...major_label_overrides.entries()].map(([place, label]) => [Number(place), label]);
 }"""
 
 
@@ -591,9 +587,9 @@ def pair(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory)
         activations=False,
         without=("k_sparse", "encoder_top", "latents"),
     )
-    # One page that is listed is not there.
     with open_store(full, bare) as store:
         start = View(store, suite="full", layer=0, width=1000, l0=10)
+        # One page that is listed is not there.
         (full / _page_of(start.but(layer=3, width=4000, l0=40, letter="s", latent=None), nth=-1)).unlink()
         server = serve(full, bare)
         yield Pair(server.url, server, start, start.but(suite="bare"))
@@ -604,7 +600,8 @@ def _page_of(view: View, nth: int) -> str:
 
 
 def test_suites_are_picked_and_kept_apart(open_page: PageOpener, pair: Pair) -> None:
-    page = open_view(open_page, f"{pair.url}/dashboard?suite=bare&letter=t")
+    page = open_page(f"{pair.url}/dashboard?suite=bare&letter=t")
+    wait_ready(page)
     expect(page.get_by_role("combobox", name="Suite")).to_have_value("bare")
     page.get_by_role("combobox", name="Suite").select_option(label="Full")
     expect_view(page, pair.full.but(letter="t"))
@@ -779,3 +776,143 @@ def test_suite_that_cannot_be_opened_is_named(
     expect(page.locator(".ax-skeleton")).to_be_hidden()
     assert f"{file}: " in server.output
     assert "Traceback" not in server.output
+
+
+# -- Readers and their machines ----------------------------------------------------------------------------------
+
+
+def _wears(page: Page, theme: Theme) -> None:
+    """Wait until page and plots have the colours of a theme."""
+    wait_for(page, "(name) => document.documentElement.dataset.theme === name", theme.name)
+    expect(page.locator("body")).to_have_css("background-color", _rgb(theme.paper))
+    expect(part(page, "headline").locator("h1")).to_have_css("color", _rgb(theme.ink))
+    ink = "(model, colour) => model?.below[0].major_label_text_color === colour"
+    wait_model(page, "cosine", ink, theme.muted)
+    wait_figure(page, "cosine")
+    line, split, absorbing, _ = glyphs(page, "cosine")
+    assert (line["line"], split["fill"], absorbing["fill"]) == (theme.other, theme.split, theme.absorbing)
+
+
+def _rgb(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgb({red}, {green}, {blue})"
+
+
+def test_dark_and_light(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s"))
+    _wears(page, LIGHT)
+    page.get_by_role("button", name="Dark mode").click()
+    _wears(page, DARK)
+    unfold(page, "splitting")
+    wait_figure(page, "k-sparse")
+    assert glyphs(page, "k-sparse")[0]["data"]["colour"][0] == DARK.split
+    page.reload()
+    wait_ready(page)
+    _wears(page, DARK)
+    assert query_of(page) == home.but(letter="s").query
+    page.get_by_role("button", name="Dark mode").click()
+    _wears(page, LIGHT)
+    # A first visitor has the system's colours, until another choice is made.
+    page = open_view(open_page, home, dark=True)
+    _wears(page, DARK)
+    page.get_by_role("button", name="Dark mode").click()
+    _wears(page, LIGHT)
+    page.reload()
+    wait_ready(page)
+    _wears(page, LIGHT)
+
+
+def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
+    context = chromium.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
+    view = home.but(letter="s")
+    page = open_view(open_page, view, width=390, height=844, context=context)
+    fits = "() => document.documentElement.scrollWidth <= window.innerWidth"
+    assert page.evaluate(fits)
+    strip = part(page, "letter").locator(".grid")
+    assert strip.evaluate("(strip) => strip.scrollWidth > strip.clientWidth")
+    assert figure(page, "cosine").height + 100 >= 260
+    # The chosen letter is in sight; another is reached by scrolling the strip alone.
+    expect(cell(page, "s")).to_be_in_viewport()
+    cell(page, "a").scroll_into_view_if_needed()
+    assert page.evaluate("() => [window.scrollX, window.scrollY]") == [0, 0]
+    cell(page, "a").tap()
+    expect_view(page, home)
+
+    layer = buttons(page, "layer").first
+    expect(layer).not_to_be_in_viewport()
+    page.get_by_role("button", name="Open the menu").tap()
+    expect(layer).to_be_in_viewport()
+    expect(part(page, "tasks").locator("summary")).to_be_visible()
+    choose(page, "layer", 8)
+    page.locator(".ax-scrim").tap(position={"x": 370, "y": 600})
+    expect(layer).not_to_be_in_viewport()
+    view = home.but(layer=8)
+    expect_view(page, view)
+    page.get_by_role("button", name="Open the menu").tap()
+    expect(layer).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(layer).not_to_be_in_viewport()
+
+    latent = view.split[0]
+    tap(page, "cosine", latent, view.cosines[latent])
+    expect_view(page, view.but(latent=latent))
+    for name in ("splitting", "scores", "decision"):
+        unfold(page, name)
+    for name in ("k-sparse", "precision-vs-recall"):
+        wait_figure(page, name)
+    page.locator("[data-key=pack-absorbed]").tap()
+    expect(part(page, "tester").locator("table")).to_be_visible()
+    assert page.evaluate(fits)
+    wait_model(page, "cosine", "({toolbar}) => !toolbar.active_drag?.type")
+    context.close()
+
+
+def test_readers_do_not_share_their_state(open_page: PageOpener, home: View) -> None:
+    one = open_view(open_page, home)
+    two = open_view(open_page, home)
+    cell(one, "s").click()
+    choose(two, "layer", 12)
+    task(two, "compare_probe").click()
+    expect_view(one, home.but(letter="s"))
+    expect_view(two, home.but(layer=12))
+    choose(one, "l0", 13)
+    cell(two, "t").click()
+    row(two, "split", home.but(layer=12, letter="t").split[0]).click()
+    expect_view(one, home.but(letter="s", l0=13))
+    expect_view(two, home.but(layer=12, letter="t", latent=home.but(layer=12, letter="t").split[0]))
+    expect(task(one, "compare_probe")).not_to_be_checked()
+    three = open_view(open_page, "/dashboard")
+    expect_view(three, home)
+
+
+def test_haste_ends_where_the_reader_ends(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    expect_view(page, home.but(letter="i"))
+    # All at once, faster than any answer.
+    part(page, "letter").evaluate(_CLICK_ALL, "bcdefghklmnopqrst")
+    expect_view(page, home.but(letter="t"))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    cell(page, "s").dblclick()
+    view = home.but(letter="s", l0=13)
+    expect_view(page, view)
+    latent = view.split[0]
+    row(page, "split", latent).dblclick()
+    expect_view(page, view.but(latent=latent))
+    page.get_by_role("button", name="Dark mode").dblclick()
+    toggle = part(page, "disclosure").locator("[data-key=splitting]")
+    toggle.dblclick()
+    toggle.click()
+    wait_figure(page, "k-sparse")
+    _wears(page, LIGHT)
+    expect_view(page, view.but(latent=latent))
+
+
+_CLICK_ALL = """(strip, letters) => {
+  for (const letter of letters) strip.querySelector(`[data-letter=${letter}]`).click();
+}"""
