@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
-from tests.browser import CHROMIUM_ARGS, PageOpener, Server, find_chromium, start_server
+from tests.browser import CHROMIUM_ARGS, ROOT, PageOpener, Server, find_chromium, start_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -75,13 +75,21 @@ def chromium() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def open_page(server: Server, chromium: Browser) -> Iterator[PageOpener]:
+def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser) -> Iterator[PageOpener]:
     """Open pages that no other test has touched; see `PageOpener`.
 
-    The test fails if a page reports an error that it did not allow.
+    The test fails if a page reports an error that it did not allow, or a server a traceback through this project.
     """
+    servers = request.config.stash[SERVERS]
+    seen = {server.url: len(server.output) for server in servers.values()}
     opener = PageOpener(chromium, server.url)
     yield opener
     opener.close()
-    if opener.problems:
-        pytest.fail("\n".join(["errors in the browser:", *opener.problems]), pytrace=False)
+    problems = [f"errors in the browser: {problem}" for problem in opener.problems]
+    for each in servers.values():
+        output = each.output[seen.get(each.url, 0) :]
+        # The libraries' own tracebacks tell of pages that were closed while an answer was on its way.
+        if f'File "{ROOT}' in output:
+            problems.append(f"traceback of the server at {each.url}: {output}")
+    if problems:
+        pytest.fail("\n".join(problems), pytrace=False)

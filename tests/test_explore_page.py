@@ -64,7 +64,7 @@ def history(page: Page) -> int:
 # -- Opening -----------------------------------------------------------------------------------------------------
 
 
-def test_first_paint_shows_the_whole_view(open_page: PageOpener, server: Server, home: View) -> None:
+def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, "/dashboard")
     expect_view(page, home)
     expect(page.locator("[data-letter]")).to_have_count(26)
@@ -82,7 +82,6 @@ def test_first_paint_shows_the_whole_view(open_page: PageOpener, server: Server,
     expect(part(page, "prose")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     assert open_page.external == []
-    assert "Traceback" not in server.output
 
 
 def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) -> None:

@@ -34,17 +34,14 @@ class OriginalPage(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
-        self._open = False
+        self._opened: int | None = None  # the latent whose page was asked for; the next one starts closed
         self._page = Markup("original", on={"original": self._toggle})
-        model.state.param.watch(self._close, "latent")
         model.param.watch(self._show, "latent_dashboard")
         self._show()
 
-    def _close(self, *_: param.parameterized.Event) -> None:
-        self._open = False
-
     def _toggle(self, _: object) -> None:
-        self._open = not self._open
+        latent = self._model.state.latent
+        self._opened = None if self._opened == latent else latent
         self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
@@ -53,12 +50,13 @@ class OriginalPage(pn.viewable.Viewer):
             self._page.html = ""
             return
         document, error = "", ""
-        if self._open:
+        is_open = self._opened == model.state.latent
+        if is_open:
             try:
                 document = _RESTYLE + model.store.read_page(model.state.suite, model.latent_dashboard["path"])
             except QueryError as failure:
                 error = str(failure)
-        self._page.html = render("original", open=self._open, document=document, error=error, latent=model.state.latent)
+        self._page.html = render("original", open=is_open, document=document, error=error, latent=model.state.latent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._page
