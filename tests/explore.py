@@ -195,7 +195,7 @@ def expect_view(page: Page, view: View) -> None:
         expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.latent}")
         expect(part(page, "tester").locator("th").or_(part(page, "tester").locator("h3")).first).to_be_visible()
         expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {view.latent}")
-    wait_query(page, {"latent": None, "tau": None} | view.query)
+    wait_query(page, {"latent": None, "tau": None, **view.query})
     assert query_of(page) == view.query
     expect_marks(page, view)
 

@@ -57,7 +57,17 @@ def test_shares_are_percentages() -> None:
 
 
 @pytest.mark.parametrize(
-    ("width", "label"), [(16000, "16k"), (65000, "65k"), (65536, "65k"), (1_048_576, "1M"), (16384, "16k"), (2048, "2k"), (8192, "8k"), (512, "512")]
+    ("width", "label"),
+    [
+        (16000, "16k"),
+        (65000, "65k"),
+        (65536, "65k"),
+        (1_048_576, "1M"),
+        (16384, "16k"),
+        (2048, "2k"),
+        (8192, "8k"),
+        (512, "512"),
+    ],
 )
 def test_widths_are_written_as_the_field_does(width: int, label: str) -> None:
     assert width_label(width) == label
