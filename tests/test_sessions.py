@@ -1,0 +1,112 @@
+"""Sessions that end leave nothing behind; sessions that run share nothing but the store."""
+
+from __future__ import annotations
+
+import gc
+import socket
+import threading
+from typing import TYPE_CHECKING, Any
+from weakref import ReferenceType, ref
+
+import panel as pn
+import pytest
+from bokeh.client import pull_session
+
+from explorer import app
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from bokeh.client.session import ClientSession
+
+SECONDS = 30
+SESSIONS = 6
+Opened = list[tuple[ReferenceType[Any], ...]]
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    """Weak references to each session's explorer, model and state, in the order they were opened."""
+    kept: Opened = []
+
+    class Watched(app.Explorer):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+            kept.append((ref(self), ref(self.model), ref(self.state)))
+
+    monkeypatch.setattr(app, "Explorer", Watched)
+    return kept
+
+
+@pytest.fixture
+def connect() -> Iterator[Callable[..., ClientSession]]:
+    """Open a session of a server that forgets closed ones at once."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = probe.getsockname()[1]
+    started = threading.Event()
+    server = pn.serve(
+        {"/dashboard": app.session},
+        port=port,
+        threaded=True,
+        show=False,
+        verbose=False,
+        location=False,
+        unused_session_lifetime_milliseconds=1,
+        check_unused_sessions_milliseconds=50,
+    )
+
+    def connect(**arguments: str) -> ClientSession:
+        url = f"http://localhost:{port}/dashboard"
+        for _ in range(SECONDS * 10):
+            try:
+                return pull_session(url=url, arguments=arguments)
+            except OSError:  # not listening yet
+                started.wait(0.1)
+        message = f"no server at {url} after {SECONDS} s"
+        raise TimeoutError(message)
+
+    yield connect
+    server.stop()
+
+
+def wait_until(met: Callable[[], bool]) -> bool:
+    """Wait, within bounds, for something that another thread does."""
+    pause = threading.Event()
+    for _ in range(SECONDS * 10):
+        gc.collect()
+        if met():
+            return True
+        pause.wait(0.1)
+    return met()
+
+
+def test_closed_sessions_are_forgotten(opened: Opened, connect: Callable[..., ClientSession]) -> None:
+    pages = ({"letter": "s", "latent": "232", "layer": "8"}, {"page": "compare"}, {"page": "atlas"})
+    for number in range(SESSIONS):
+        session = connect(**pages[number % len(pages)])
+        assert session.document.roots
+        session.close()
+        del session
+    assert len(opened) == SESSIONS
+    # Panel and Bokeh hold on to what the server thread touched last; all before it must be gone.
+    earlier = [part for parts in opened[:-1] for part in parts]
+    assert wait_until(lambda: all(part() is None for part in earlier)), [part() for part in earlier if part()]
+
+
+def test_open_sessions_share_no_state(opened: Opened, connect: Callable[..., ClientSession]) -> None:
+    one, other = connect(letter="s", l0="13"), connect(letter="q")
+    try:
+        # Moves the first session's L0 as the browser would.
+        widget: Any = one.document.select_one({"name": "l0"})
+        widget.active = 0
+        one.force_roundtrip()
+        states = [state() for _, _, state in opened]
+        assert wait_until(lambda: states[0] is not None and states[0].l0 == 7)
+        assert [(state.letter, state.l0) for state in states] == [("s", 7), ("q", 7)]
+        models = [model() for _, model, _ in opened]
+        assert models[0] is not models[1]
+        assert models[0].store is models[1].store
+    finally:
+        one.close()
+        other.close()
