@@ -6,7 +6,7 @@ import gc
 import socket
 import threading
 from typing import TYPE_CHECKING, Any
-from weakref import ReferenceType, ref
+from weakref import ref
 
 import panel as pn
 import pytest
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SECONDS = 30
 SESSIONS = 6
-Opened = list[tuple[ReferenceType[Any], ...]]
+Opened = list[tuple[Any, ...]]
 
 
 @pytest.fixture
