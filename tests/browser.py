@@ -80,7 +80,7 @@ class Server:
             self.process.wait()
 
 
-def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py") -> Server:
+def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py", own_command: bool = False) -> Server:
     """Run ``panel serve`` from the checkout's root on a free port, and wait until it answers.
 
     Parameters
@@ -91,6 +91,8 @@ def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py
         Suites to serve instead of the embedded one.
     app : Path or str
         The script to serve.
+    own_command : bool
+        Run ``absorption-explorer serve`` instead.
 
     Raises
     ------
@@ -98,9 +100,12 @@ def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py
         If the server ends or does not answer in time; the message holds its output.
     """
     port = _free_port()
-    command = [sys.executable, "-m", "panel", "serve", str(app), "--port", str(port)]
-    if suites:
-        command += ["--args", *map(str, suites)]
+    if own_command:
+        command = [str(Path(sys.executable).with_name("absorption-explorer")), "serve", *map(str, suites)]
+        command += ["--port", str(port)]
+    else:
+        command = [sys.executable, "-m", "panel", "serve", str(app), "--port", str(port)]
+        command += ["--args", *map(str, suites)] if suites else []
     with log.open("wb") as sink:
         process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
     server = Server(f"http://localhost:{port}", log, process)

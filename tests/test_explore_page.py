@@ -12,7 +12,18 @@ from playwright.sync_api import expect
 
 from explorer import open_store
 from explorer.theme import DARK, LIGHT
-from tests.browser import ask_model, drag, figure, glyphs, tap, wait_figure, wait_for, wait_glyph, wait_model
+from tests.browser import (
+    ask_model,
+    drag,
+    figure,
+    glyphs,
+    start_server,
+    tap,
+    wait_figure,
+    wait_for,
+    wait_glyph,
+    wait_model,
+)
 from tests.explore import (
     ABSORBING,
     LINE,
@@ -754,6 +765,15 @@ def test_awkward_tokens_are_shown_as_text(open_page: PageOpener, pair: Pair) -> 
     page.keyboard.press("Enter")
     expect(part(page, "tester").locator("td code")).to_have_text(["s\\back", "<script>alert(1)</script>"])
     assert page.evaluate("window.hacked") is None
+
+
+def test_own_command_serves_the_same_page(open_page: PageOpener, pair: Pair, tmp_path: Path) -> None:
+    own = start_server(tmp_path / "log", pair.full.store.suites["full"].root, own_command=True)
+    try:
+        page = open_view(open_page, f"{own.url}{pair.full.but(letter='s').path}")
+        expect_view(page, pair.full.but(letter="s"))
+    finally:
+        own.stop()
 
 
 @pytest.mark.parametrize("damage", ["cut short", "missing"])

@@ -11,13 +11,16 @@ from weakref import ref
 import panel as pn
 import pytest
 from bokeh.client import pull_session
+from bokeh.document import Document
 
-from explorer import app
+from explorer import app, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from bokeh.client.session import ClientSession
+
+    from queries import Store
 
 SECONDS = 30
 SESSIONS = 6
@@ -79,6 +82,29 @@ def wait_until(met: Callable[[], bool]) -> bool:
             return True
         pause.wait(0.1)
     return met()
+
+
+def visit(store: Store) -> list[ref[Any]]:
+    """Show an explorer without a server, as a notebook does, use all of it, and take it down."""
+    explorer = app.Explorer(store, letter="s")
+    layout, state = explorer.layout, explorer.state
+    root = layout.get_root(Document())
+    state.apply({"latent": 5, "cosine_view": "rank"})
+    state.apply({"letter": "t", "tau": 0.01, "dark": True})
+    state.apply({"layer": 8, "width": 8192})
+    for page in ("compare", "atlas", "explore"):
+        state.page = page
+    layout._cleanup(root)
+    # Panel's own book of what is on show, from which a notebook strikes a cell that is run anew.
+    del pn.state._views[root.ref["id"]]
+    return [ref(each) for each in (explorer, explorer.model, state, layout, explorer.notices)]
+
+
+def test_explorers_of_a_notebook_are_forgotten() -> None:
+    with open_store() as store:
+        left = [part for _ in range(2) for part in visit(store)]
+        gc.collect()
+        assert [part() for part in left if part() is not None] == []
 
 
 def test_closed_sessions_are_forgotten(opened: Opened, connect: Callable[..., ClientSession]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
@@ -94,10 +94,6 @@ def cosine_plot(
     y = hv.Dimension("cosine", label="cosine with the probe", range=y_range(cosines))
     span = (0.8, 1.2 * max(len(data), 1)) if view == "rank" else (-0.01 * len(data), 1.01 * max(len(data), 1))
     line = _reduced(hv.Curve(data[["x", "cosine", "latent"]], x, [y, "latent"]), view, x_range or span)
-    places = data.set_index("latent")
-    split_points = _marks(places, split)
-    absorbing_points = _marks(places, [latent for latent in absorbing if latent not in set(split)])
-    ring = _marks(places, [] if selected is None else [selected])
     return (
         line.opts(
             color=theme.other,
@@ -107,25 +103,7 @@ def cosine_plot(
             hover_tooltips=_TOOLTIPS,
         )
         * hv.HLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
-        * hv.Points(split_points, [x, y], "latent").opts(
-            marker="diamond",
-            size=13,
-            color=theme.split,
-            line_color=theme.paper,
-            tools=["hover"],
-            hover_tooltips=_TOOLTIPS,
-        )
-        * hv.Points(absorbing_points, [x, y], "latent").opts(
-            marker="circle",
-            size=9,
-            color=theme.absorbing,
-            line_color=theme.paper,
-            tools=["hover"],
-            hover_tooltips=_TOOLTIPS,
-        )
-        * hv.Points(ring, [x, y], "latent").opts(
-            marker="circle", size=20, fill_color=None, line_color=theme.ink, line_width=2
-        )
+        * _marks(data, [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
     ).opts(
         hv.opts.Overlay(
             hooks=[figure_hook("cosine", theme), fit_hook(span, y_range(cosines))],
@@ -150,10 +128,41 @@ def _reduced(curve: hv.Curve, view: str, x_range: tuple[float, float]) -> hv.Cur
     return curve.iloc[ranks[ranks <= len(curve)] - 1]
 
 
-def _marks(places: pd.DataFrame, latents: Sequence[int]) -> pd.DataFrame:
-    """Look up x and exact cosine of `latents`; those without a cosine are left out."""
-    found = places.loc[places.index.intersection(pd.Index(list(latents), dtype=places.index.dtype))]
-    return found.dropna(subset="cosine").reset_index()[["x", "cosine", "latent"]]
+def _marks(
+    data: pd.DataFrame,
+    dimensions: list[hv.Dimension],
+    *,
+    split: Sequence[int],
+    absorbing: Sequence[int],
+    selected: int | None,
+    theme: Theme,
+) -> hv.Overlay:
+    """Draw split latents, absorbing latents and the selected one where `data` has them; those without a cosine not."""
+    known = data.dropna(subset="cosine").set_index("latent")
+
+    def points(latents: Sequence[int], **style: Any) -> hv.Points:
+        found = known.loc[known.index.intersection(pd.Index(list(latents), dtype=known.index.dtype))]
+        return hv.Points(found.reset_index(), dimensions, "latent").opts(**style)
+
+    hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS, "line_color": theme.paper}
+    return (
+        points(split, marker="diamond", size=13, color=theme.split, **hover)
+        * points(
+            [latent for latent in absorbing if latent not in set(split)],
+            marker="circle",
+            size=9,
+            color=theme.absorbing,
+            **hover,
+        )
+        * points(
+            [] if selected is None else [selected],
+            marker="circle",
+            size=20,
+            fill_color=None,
+            line_color=theme.ink,
+            line_width=2,
+        )
+    )
 
 
 def nearest_latent(
@@ -219,12 +228,6 @@ def cosine_distribution(
     x = hv.Dimension("cosine", label="cosine with the probe")
     y = hv.Dimension("latents", label="latents (log)")
     top = max(10.0, 2.0 * counts.max()) if len(counts) else 10.0
-    places = data.assign(x=data["cosine"]).set_index("latent")
-
-    def marks(latents: Sequence[int]) -> hv.Points:
-        return hv.Points(_marks(places, latents).assign(latents=1.0), [x, y], "latent")
-
-    hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS}
     return (
         hv.Rectangles(bars, ["cosine", "floor", "right", "latents"]).opts(
             color=theme.other,
@@ -234,13 +237,7 @@ def cosine_distribution(
             hover_tooltips=[("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")],
         )
         * hv.VLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
-        * marks(split).opts(marker="diamond", size=13, color=theme.split, line_color=theme.paper, **hover)
-        * marks([latent for latent in absorbing if latent not in set(split)]).opts(
-            marker="circle", size=9, color=theme.absorbing, line_color=theme.paper, **hover
-        )
-        * marks([] if selected is None else [selected]).opts(
-            marker="circle", size=20, fill_color=None, line_color=theme.ink, line_width=2
-        )
+        * _marks(data.assign(latents=1.0), [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
     ).opts(
         hv.opts.Overlay(
             hooks=[figure_hook("cosine", theme), fit_hook((low, high), (_FLOOR, top))],

@@ -26,7 +26,7 @@ _POLICIES = {
     "with_candidates": "letters with candidates (as the paper)",
     "all_letters": "all letters, without candidates = 0",
 }
-_ORDERS = {"layer": "layer", "width": "width", "l0": "L0"}
+_ORDERS = {"layer": "by layer", "width": "by width", "l0": "by L0"}
 _GLYPHS = dict(zip(MARKERS, "●■▲▼", strict=True))
 _REACH = 0.06
 _TABLED = 25

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-VIEWS = ("index", "rank", "distribution")
+VIEWS = {name: name for name in ("index", "rank", "distribution")}
 _LISTED = 40
 _TABLED = 25
 _MODEL = ["cosines", "split_latents", "absorbing_latents"]

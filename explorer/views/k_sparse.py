@@ -39,7 +39,7 @@ class KSparseView(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        self._head = Markup("section", on={"score": self._switch})
+        self._head = Markup("section", on={"k_sparse_score": self._switch})
         self._twin = Markup("twins")
         self._tau = TauSlider.from_param(
             state.param.tau,
