@@ -30,10 +30,16 @@ class Headline(pn.viewable.Viewer):
         self._figures = Markup("figures")
         self._layout = pn.Column(self._sentence, self._figures, sizing_mode="stretch_width")
         model.param.watch(self._show, "summary")
+        model.state.param.watch(self._show_unmeasured, ["suite", "layer", "width", "l0", "letter"])
         self._show()
 
     def _reset(self, _: object) -> None:
         self._model.state.apply(self._model.state.thresholds_of_suite._asdict())
+
+    def _show_unmeasured(self, *_: param.parameterized.Event) -> None:
+        # From one letter without data to the next the summary stays None, which is no change, but the letter is.
+        if self._model.summary is None:
+            self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state, summary = self._model.state, self._model.summary
