@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 def html_of(headline: Headline) -> str:
-    return " ".join(markup.html for markup in headline.__panel__().select(Markup))
+    parts = headline.__panel__().select(Markup)
+    return " ".join(part.html for part in parts if isinstance(part, Markup))
 
 
 def test_headline_follows_from_one_letter_without_data_to_the_next(tmp_path: Path) -> None:
