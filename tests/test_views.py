@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
 from explorer.state import ExplorerState
 from explorer.views.headline import Headline
 from explorer.views.markup import Markup
+from explorer.views.tasks import Progress
 from queries import Store
 from tests.tiny_suite import write_tiny_suite
 
@@ -30,3 +32,27 @@ def test_headline_follows_from_one_letter_without_data_to_the_next(tmp_path: Pat
         assert "No figures for D" in html_of(headline)
         model.state.letter = "s"
         assert "Nothing was measured" not in html_of(headline)
+
+
+def test_tasks_tick_themselves(tmp_path: Path) -> None:
+    with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10), (0, 1000, 40)])) as store:
+        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="a"))
+        progress = Progress(model, done=["explore_cosine", "no_such_task", "explore_cosine"])
+        assert progress.done == ["explore_cosine"]
+        model.state.letter = "s"
+        assert model.absorbing_latents is not None
+        model.state.latent = int(model.absorbing_latents["latent"].iloc[0])
+        tester = WordTester(model).__panel__()
+        assert isinstance(tester, Markup)
+        tester._handle_msg({"action": "pack", "value": "absorbed-here"})
+        tester._handle_msg({"action": "pack", "value": "absorbed"})
+        model.state.letter = "t"
+        model.state.l0 = 40
+        assert progress.done == [
+            *("explore_cosine", "select_letter", "identify_absorbing", "find_silent_words", "compare_absorbed"),
+            *("another_letter", "switch_sae"),
+        ]
+        progress.undo()
+        assert progress.done[-1] == "another_letter"
+        progress.reset()
+        assert progress.done == []

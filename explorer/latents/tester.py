@@ -82,7 +82,7 @@ class WordTester(pn.viewable.Viewer):
             return
         self._typed, self._words, self._missing = "", pack["words"][:_MAX_WORDS], []
         self._show()
-        self._model.act = f"test-{name}"
+        self._tell(f"test-{name}")
 
     def _test_typed(self, form: dict[str, str]) -> None:
         """Test what was typed: each word as it stands and with a leading space, as the tokenizer knows it."""
@@ -94,7 +94,13 @@ class WordTester(pn.viewable.Viewer):
         self._words = [variant for variant in forms if variant in tokens]
         self._missing = [word for word in typed if word not in tokens and f" {word}" not in tokens]
         self._show()
-        self._model.act = "test-typed"
+        self._tell("test-typed")
+
+    def _tell(self, act: str) -> None:
+        """Say what was tested, and whether it turned up words of the letter that leave the main latent silent."""
+        self._model.act = act
+        if any(row["note"] for row in self._results()):
+            self._model.act = "found-silent"
 
     @property
     def _main(self) -> int | None:
