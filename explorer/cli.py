@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sys
-from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import panel as pn
 import typer
@@ -36,16 +35,25 @@ def serve(
         # Opened here only to be checked: the server's processes open their own.
         open_store(*paths).close()
     except SuiteError as error:
-        typer.echo(f"absorption-explorer: {error}", err=True)
-        raise typer.Exit(2) from error
-    pn.serve(
-        {"/dashboard": partial(session, *paths)},
-        port=port,
-        num_procs=num_procs,
-        title="Absorption Explorer",
-        location=False,
-        show=False,
-    )
+        _fail(str(error), error)
+    try:
+        pn.serve(
+            # A function proper: Panel shows any other callable as a value.
+            {"/dashboard": lambda: session(*paths)},
+            port=port,
+            num_procs=num_procs,
+            title="Absorption Explorer",
+            location=False,
+            show=False,
+        )
+    except OSError as error:
+        _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
+
+
+def _fail(line: str, cause: Exception) -> NoReturn:
+    """End with one line on stderr."""
+    typer.echo(f"absorption-explorer: {line}", err=True)
+    raise typer.Exit(2) from cause
 
 
 def main() -> None:

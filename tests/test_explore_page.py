@@ -446,17 +446,19 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     expect(task(page, "explore_cosine")).to_be_checked()
     page.locator("[data-key=pack-letter]").click()
     expect(task(page, "test_split_latent")).to_be_checked()
+    expect(task(page, "find_silent_words")).to_be_checked()  # some of them leave the main latent silent
+    expect(task(page, "find_silent_words")).to_be_checked()
     task(page, "compare_probe").click()
-    expect(tasks.locator("summary")).to_contain_text("5 of 10")
+    expect(tasks.locator("summary")).to_contain_text("6 of 10")
     tasks.get_by_role("button", name="Undo").click()
     expect(task(page, "compare_probe")).not_to_be_checked()
     task(page, "switch_sae").click()  # a tick can be taken back by hand as well
-    expect(tasks.locator("summary")).to_contain_text("3 of 10")
+    expect(tasks.locator("summary")).to_contain_text("4 of 10")
 
     page.reload()
     wait_ready(page)
-    expect(tasks.locator("summary")).to_contain_text("3 of 10")
-    expect(tasks.locator("li.done")).to_have_count(3)
+    expect(tasks.locator("summary")).to_contain_text("4 of 10")
+    expect(tasks.locator("li.done")).to_have_count(4)
     tasks.get_by_role("button", name="Reset").click()
     expect(tasks.locator("summary")).to_contain_text("0 of 10")
     page.reload()

@@ -90,7 +90,7 @@ class Selectors(pn.viewable.Viewer):
             "width": Choice.of(state.param.width, width_label),
             "l0": Choice.of(state.param.l0, self._l0_label),
         }
-        self._nav = Markup("nav", on={"page": self._go})
+        self._nav = Markup("page", on={"page": self._go})
         self._badge = Markup("badge")
         rows = [
             pn.Column(
