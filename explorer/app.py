@@ -65,7 +65,8 @@ class Explorer(pn.viewable.Viewer):
         self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {
             "header": Header(self.model),
             "choose": Selectors(self.state),
-            "letters": Letters(self.model),
+            # A template renames its roots; inside a column the strip keeps the name of its parameter.
+            "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
             "tasks": Tasks(self.model, self._progress, remember),
             "main": pn.Column(
                 self.notices,
