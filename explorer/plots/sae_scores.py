@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColorBar, FixedTicker
 
+from explorer.format import width_label
 from explorer.theme import Theme, figure_hook, fit_hook, width_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 MARKERS = ("circle", "square", "triangle", "inverted_triangle")
+_GLYPHS = "●■▲▼"
 #: x, y and colour of each panel, by the name of its figure.
 PANELS = {
     "precision-vs-l0": ("l0", "precision", "width"),
@@ -131,3 +133,9 @@ def _label_colour_bar(l0: pd.Series, theme: Theme) -> Callable[[Any, Any], None]
             )
 
     return label
+
+
+def width_legend(widths: list[int], theme: Theme) -> list[tuple[str, str, str]]:
+    """Say how each of the sorted `widths` is drawn: its label, its colour, and a character of its marker's shape."""
+    colours = width_colours(widths, theme)
+    return [(width_label(width), colours[width], _GLYPHS[place % len(_GLYPHS)]) for place, width in enumerate(widths)]

@@ -11,9 +11,9 @@ import panel as pn
 from explorer.format import number, percent, width_label
 from explorer.plots.absorption import PANELS, absorption_plot, extents, sae_keys
 from explorer.plots.heat_map import CELLS, HEIGHT, heat_map
-from explorer.plots.sae_scores import MARKERS
+from explorer.plots.sae_scores import width_legend
 from explorer.state import LETTERS
-from explorer.theme import theme, width_colours
+from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
@@ -27,7 +27,6 @@ _POLICIES = {
     "all_letters": "all letters, without candidates = 0",
 }
 _ORDERS = {"layer": "by layer", "width": "by width", "l0": "by L0"}
-_GLYPHS = dict(zip(MARKERS, "●■▲▼", strict=True))
 _REACH = 0.06
 _TABLED = 25
 
@@ -183,7 +182,6 @@ class Atlas(pn.viewable.Viewer):
         brushed = set(state.brushed)
         shown = [row for row in rows if not brushed or (row["suite"], row["layer"], row["width"], row["l0"]) in brushed]
         widths = sorted({row["width"] for row in rows})
-        colours = width_colours(widths, theme(dark=state.dark))
         suites = model.store.suites if state.scope == "all" else {state.suite: model.store.suites[state.suite]}
         metrics = sorted({suite.manifest.method.metric for suite in suites.values()})
         self._head.html = render(
@@ -195,10 +193,7 @@ class Atlas(pn.viewable.Viewer):
             scope=state.scope,
             policies=_POLICIES,
             policy=state.mean_policy,
-            legend=[
-                (width_label(width), colours[width], _GLYPHS[MARKERS[place % len(MARKERS)]])
-                for place, width in enumerate(widths)
-            ],
+            legend=width_legend(widths, theme(dark=state.dark)),
         )
         dressed, cells = theme(dark=state.dark), model.letter_rates
         self._map_head.html = render(

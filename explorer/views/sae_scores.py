@@ -8,8 +8,8 @@ import numpy as np
 import panel as pn
 
 from explorer.format import number, width_label
-from explorer.plots.sae_scores import MARKERS, PANELS, sae_scores_plot
-from explorer.theme import theme, width_colours
+from explorer.plots.sae_scores import PANELS, sae_scores_plot, width_legend
+from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 _CHOICES = {"encoder": "by encoder cosine", "k_sparse": "by k-sparse probing"}
-_GLYPHS = dict(zip(MARKERS, "●■▲▼", strict=True))
 _REACH = 0.06
 
 
@@ -83,16 +82,12 @@ class SaeScoresView(pn.viewable.Viewer):
         empty = scores is None or scores.empty
         self._panels.visible = not empty
         widths = sorted({sae.width for sae in state.saes})
-        colours = width_colours(widths, theme(dark=state.dark))
         self._head.html = render(
             "sae_scores_head",
             choices=_CHOICES,
             choice=state.main_latent_by,
             empty=empty,
-            legend=[
-                (width_label(width), colours[width], _GLYPHS[MARKERS[place % len(MARKERS)]])
-                for place, width in enumerate(widths)
-            ],
+            legend=width_legend(widths, theme(dark=state.dark)),
         )
         rows = (
             []
