@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import sys
+from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import panel as pn
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from explorer.app import session
-from explorer.store import open_store
-from queries import SuiteError
+from explorer.store import EMBEDDED, open_store
+from ingest import IngestError, import_results
+from queries import QueryError, Store, SuiteError, check_suite, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-_SUITES = typer.Argument(help="Folders of suites; the embedded one where none is given.", show_default=False)
+_SUITES = typer.Argument(help="Folders or URLs of suites; the embedded one where none is given.", show_default=False)
+_FOLDER = typer.Argument(help="Folder of a suite; the embedded one where none is given.", show_default=False)
+_SUITE = typer.Argument(help="Folder or URL of a suite; the embedded one where none is given.", show_default=False)
+_JSON = typer.Option("--json", help="Print JSON instead of text.")
+
+
+class Format(StrEnum):
+    """The formats of results that can be imported."""
+
+    AUTO = "auto"
+    PUBLISHED = "published"
+    SAE_SPELLING = "sae-spelling"
+    SAEBENCH = "saebench"
 
 
 @app.callback()
@@ -25,12 +48,12 @@ def _describe() -> None:
 
 @app.command()
 def serve(
-    suites: Annotated[list[Path] | None, _SUITES] = None,
+    suites: Annotated[list[str] | None, _SUITES] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = 5006,
     num_procs: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
-    paths = [str(suite.resolve()) for suite in suites or []]
+    paths = [str(locate(suite)) for suite in suites or []]
     try:
         # Opened here only to be checked: the server's processes open their own.
         open_store(*paths).close()
@@ -50,7 +73,116 @@ def serve(
         _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
 
 
-def _fail(line: str, cause: Exception) -> NoReturn:
+@app.command("import")
+def import_(
+    source: Annotated[Path, typer.Argument(help="Folder of the results, or a zip or tar archive of it.")],
+    *,
+    to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
+    format_: Annotated[Format, typer.Option("--format", help="Format of the results.")] = Format.AUTO,
+    only: Annotated[str | None, typer.Option(help="Import only the SAEs whose name matches this (SAEBench).")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the suite that is there.")] = False,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Turn results into a suite; an import that was interrupted goes on where it stopped.
+
+    Formats: the published explorer's data folder, sae-spelling's experiments, SAEBench's absorption eval.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with _progress() as report_progress:
+            manifest, report = import_results(
+                source, to, format=format_.value, only=only, force=force, progress=report_progress
+            )
+    except IngestError as error:
+        _fail(str(error), error)
+    except KeyboardInterrupt as error:
+        _fail("interrupted; run the same command again to go on where it stopped", error)
+    if as_json:
+        typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
+        return
+    typer.echo(f"{to}: {len(manifest.saes):,} SAEs, {sum(table.rows for table in manifest.tables.values()):,} rows")
+    typer.echo(f"{len(report.read):,} files read, {len(report.skipped):,} skipped, {len(report.rejected):,} rejections")
+    for heading, lines in (
+        ("Skipped, for a suite has no place for them:", sorted(report.skipped)),
+        ("Rejected; all else was imported:", [f"{file}: {reason}" for file, reason in report.rejected]),
+        ("Notes:", report.notes),
+    ):
+        _list(heading, lines)
+
+
+@app.command()
+def check(
+    suite: Annotated[Path | None, _FOLDER] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Check every file and value of a suite; exit code 1 where it has problems, each of which is listed."""
+    problems = check_suite(suite or EMBEDDED)
+    if as_json:
+        found = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+    elif problems:
+        _list(f"{suite or EMBEDDED}: {len(problems):,} problems", [str(problem) for problem in problems])
+    else:
+        typer.echo(f"{suite or EMBEDDED}: no problems")
+    if problems:
+        raise typer.Exit(1)
+
+
+@app.command()
+def info(
+    suite: Annotated[str | None, _SUITE] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Say what a suite holds."""
+    try:
+        with open_store(*([suite] if suite else [])) as store:
+            found = _info(store)
+    except (SuiteError, QueryError) as error:
+        _fail(str(error), error)
+    if as_json:
+        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in found.items():
+        shown = ", ".join(part for part, is_there in value.items() if is_there) if isinstance(value, dict) else value
+        table.add_row(name, f"{shown:,}" if isinstance(shown, int) else str(shown))
+    Console().print(table)
+
+
+def _info(store: Store) -> dict[str, Any]:
+    """Describe the one suite of `store`."""
+    ((name, opened),) = store.suites.items()
+    method = opened.manifest.method
+    counted = store.fetch(
+        "suite_info",
+        suite=name,
+        tau=method.tau,
+        cosine_threshold=method.cosine_threshold,
+        effect_margin=method.effect_margin,
+    )
+    row = json.loads(counted.to_json(orient="records"))[0]
+    has = {part: row.pop(part) for part in ("cosines", "examples", "activations", "dashboards")}
+    return {"suite": name, "model": opened.manifest.model.name, "metric": method.metric, **row, "has": has}
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar on stderr, where somebody sees it."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("Looking at the source", total=None)
+        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+
+
+def _list(heading: str, lines: list[str]) -> None:
+    if lines:
+        typer.echo(heading)
+    for line in lines:
+        typer.echo(f"  {line}")
+
+
+def _fail(line: str, cause: BaseException) -> NoReturn:
     """End with one line on stderr."""
     typer.echo(f"absorption-explorer: {line}", err=True)
     raise typer.Exit(2) from cause
@@ -59,3 +191,7 @@ def _fail(line: str, cause: Exception) -> NoReturn:
 def main() -> None:
     """Run the command."""
     sys.exit(app())
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,7 @@ def open_store(*paths: Path | str) -> Store:
     Parameters
     ----------
     *paths : Path or str
-        Folders of suites; without any, the embedded suite of the checkout.
+        Folders of suites, or URLs as text; without any, the embedded suite of the checkout.
 
     Returns
     -------

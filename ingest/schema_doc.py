@@ -49,7 +49,8 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
     Sae: {
         "layer": "Block whose residual stream the SAE reads, counted from 0.",
         "width": "Nominal width as published (16000 for 16,384 latents).",
-        "l0": "Mean number of active latents a token, rounded.",
+        "l0": "Mean number of active latents a token, rounded; negative where it is unknown.",
+        "name": "What its publishers call it.",
         "n_latents": "Number of latents as counted.",
         "l0_measured": "L0 before rounding.",
         "hook": "Hook point in TransformerLens's terms.",
@@ -101,12 +102,20 @@ def _section(table: Table) -> Iterator[str]:
     place = "one file an SAE" if table.partitioned else f"`{table.name}.parquet`"
     needed = "Required" if table.required else "Optional"
     key = ", ".join(f"`{name}`" for name in table.key)
-    rows = ((f"`{column.name}`{_mark(required=column.required)}", column.type, column.doc) for column in table.columns)
+    rows = (
+        (
+            f"`{column.name}`{_mark(required=column.required)}",
+            column.type,
+            column.doc,
+            column.rule.words if column.rule else "",
+        )
+        for column in table.columns
+    )
     yield f"### {table.name}"
     yield ""
     yield f"One row: {table.grain}. Key: {key}. {needed}, {place}."
     yield ""
-    yield from _markdown(("column", "type", "meaning"), rows)
+    yield from _markdown(("column", "type", "meaning", "values"), rows)
 
 
 def _mark(*, required: bool) -> str:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
+import shutil
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from ingest.conform import IngestError, conform, run_starts
-from ingest.layout import open_file, row_groups, stored_columns
+from ingest.layout import write_file
+from ingest.staging import staged
 from queries.manifest import MANIFEST, Manifest, TableEntry
 from queries.schema import SAE_KEY, TABLES, Table
+from queries.suite import cosines_file, table_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-
-_Key = tuple[int, int, int]
+    from pathlib import Path
 
 
 def write_suite(
@@ -28,10 +30,7 @@ def write_suite(
     files: Iterable[tuple[str, bytes]] = (),
     force: bool = False,
 ) -> Manifest:
-    """Write a suite to `folder`.
-
-    It is built in a temporary folder beside `folder` and moved there at the end, so a failure leaves nothing behind
-    and a suite that was there before stays whole until its successor is.
+    """Write a suite to `folder`: all of it or nothing.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ def write_suite(
     files : iterable of (str, bytes)
         Anything else to lie in the suite: path within it, content.
     force : bool
-        Replace what is at `folder`.
+        Replace the suite that is at `folder`.
 
     Returns
     -------
@@ -55,40 +54,50 @@ def write_suite(
     IngestError
         Where `folder` exists and `force` is not given, or rows do not meet their contract.
     """
-    if folder.exists() and not force:
-        message = f"{folder}: exists already; give another folder, or --force to replace it"
-        raise IngestError(message)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
-        suite = Path(scratch) / "suite"
-        suite.mkdir()
-        entries, with_cosines = {}, set[_Key]()
-        for name, pieces in tables.items():
-            table = TABLES[name]
-            ordered = _in_order(table, [pieces] if isinstance(pieces, pa.Table) else pieces)
-            if table.partitioned:
-                rows, with_cosines = _write_partitions(suite, table, ordered)
-            else:
-                rows = _write_file(suite / f"{name}.parquet", table, ordered)
-            entries[name] = TableEntry(rows=rows, columns={column.name: column.type for column in table.columns})
+    with staged(folder, force=force) as suite:
+        for left in suite.iterdir():  # of a writer that was killed
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
         for path, content in files:
             (suite / path).parent.mkdir(parents=True, exist_ok=True)
             (suite / path).write_bytes(content)
-        saes = [sae.model_copy(update={"cosines": sae.key in with_cosines}) for sae in manifest.saes]
-        written = manifest.model_copy(update={"tables": entries, "saes": saes})
-        text = json.dumps(written.model_dump(mode="json"), indent=1, ensure_ascii=False)
-        (suite / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
-        if folder.exists():
-            folder.rename(Path(scratch) / "replaced")
-        suite.rename(folder)
+        return write_tables(suite, manifest, tables)
+
+
+def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table | Iterable[pa.Table]]) -> Manifest:
+    """Write tables and manifest to the folder `suite`; cosines that lie there already belong to it.
+
+    Returns the manifest as written; parameters and errors are those of `write_suite`.
+    """
+    for name, pieces in tables.items():
+        table = TABLES[name]
+        ordered = _in_order(table, [pieces] if isinstance(pieces, pa.Table) else pieces, manifest)
+        if table.partitioned:
+            _write_partitions(suite, ordered)
+        else:
+            write_file(suite / f"{name}.parquet", table, ordered)
+    saes = [sae.model_copy(update={"cosines": (suite / cosines_file(sae.key)).exists()}) for sae in manifest.saes]
+    named = manifest.model_copy(update={"saes": saes, "tables": {name: _entry(TABLES[name], []) for name in TABLES}})
+    entries = {
+        name: _entry(table, files)
+        for name, table in TABLES.items()
+        if (files := [suite / file for file in table_files(named, table) if (suite / file).exists()])
+    }
+    written = named.model_copy(update={"tables": entries})
+    text = json.dumps(written.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    (suite / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
     return written
 
 
-def _in_order(table: Table, pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def _entry(table: Table, files: list[Path]) -> TableEntry:
+    rows = sum(pq.read_metadata(file).num_rows for file in files)
+    return TableEntry(rows=rows, columns={column.name: column.type for column in table.columns})
+
+
+def _in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> Iterator[pa.Table]:
     """Conform each piece, and refuse one that does not come after the piece before."""
     previous = None
     for piece in pieces:
-        data = conform(piece, table)
+        data = conform(_with_metric(piece, table, manifest), table)
         if not data.num_rows:
             continue
         first, last = (tuple(data[name][row].as_py() for name in table.key) for row in (0, -1))
@@ -99,27 +108,26 @@ def _in_order(table: Table, pieces: Iterable[pa.Table]) -> Iterator[pa.Table]:
         yield data
 
 
-def _write_file(path: Path, table: Table, pieces: Iterable[pa.Table]) -> int:
-    """Write the pieces to one file; return the number of rows."""
-    rows = 0
-    with open_file(path, table) as file:
-        for piece in pieces:
-            rows += piece.num_rows
-            for group in row_groups(piece, table):
-                file.write_table(group, row_group_size=group.num_rows)
-    return rows
+def _with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
+    """Name the manifest's metric on every row of a table of measurements that does not name its own."""
+    if "metric" not in {column.name for column in table.columns}:
+        return data
+    for name, value in (("metric", manifest.method.metric), ("metric_version", manifest.method.metric_version)):
+        given = data[name] if name in data.column_names else pa.nulls(data.num_rows, pa.string())
+        kept = data.select([column for column in data.column_names if column != name])
+        data = kept.append_column(name, pc.fill_null(given, pa.scalar(value, pa.string())))
+    return data
 
 
-def _write_partitions(suite: Path, table: Table, pieces: Iterable[pa.Table]) -> tuple[int, set[_Key]]:
-    """Write one file an SAE; return the number of rows, and the SAEs that have any."""
-    rows, saes = 0, set[_Key]()
-    names = [column.name for column in stored_columns(table)]
+def _write_partitions(suite: Path, pieces: Iterable[pa.Table]) -> None:
+    """Write the cosines, one file an SAE."""
     for piece in pieces:
         starts = run_starts(piece, SAE_KEY).tolist()
         for start, end in zip(starts, [*starts[1:], piece.num_rows], strict=True):
-            layer, width, l0 = (piece[name][start].as_py() for name in SAE_KEY)
-            path = suite / table.name / f"layer={layer}" / f"width={width}" / f"l0={l0}" / f"{table.name}.parquet"
-            path.parent.mkdir(parents=True)
-            rows += _write_file(path, table, [piece.slice(start, end - start).select(names)])
-            saes.add((layer, width, l0))
-    return rows, saes
+            of_sae = piece.slice(start, end - start)
+            write_cosines(suite, tuple(of_sae[name][0].as_py() for name in SAE_KEY), of_sae)
+
+
+def write_cosines(suite: Path, sae: tuple[int, int, int], data: pa.Table) -> Path:
+    """Write the cosines of one SAE, in the order of letter and latent; return the file."""
+    return write_file(suite / cosines_file(sae), TABLES["cosines"], [data])

@@ -1,7 +1,9 @@
 """The only room that knows DuckDB: a locked, read-only store over suites of parquet files, and its questions."""
 
 from queries.catalog import Query, catalog
+from queries.check import Problem, check_suite
+from queries.location import locate
 from queries.manifest import Manifest, SuiteError
 from queries.store import QueryError, Store
 
-__all__ = ["Manifest", "Query", "QueryError", "Store", "SuiteError", "catalog"]
+__all__ = ["Manifest", "Problem", "Query", "QueryError", "Store", "SuiteError", "catalog", "check_suite", "locate"]

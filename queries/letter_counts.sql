@@ -5,7 +5,7 @@
 --          num_absorbed BIGINT, num_tested BIGINT, absorption_rate DOUBLE
 SELECT alphabet.letter,
     rates.letter IS NOT NULL AS measured,
-    len(rates.split_latents) AS num_split_latents,
+    CAST(rates.num_split_latents AS BIGINT) AS num_split_latents,
     rates.num_absorbing_latents,
     rates.num_absorbed,
     CAST(coalesce(rates.num_tested, rates.num_rows) AS BIGINT) AS num_tested,

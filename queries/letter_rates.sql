@@ -9,7 +9,7 @@ SELECT rates.suite, rates.layer, rates.width, rates.l0, rates.letter, rates.abso
     rates.absorption_interval.high AS rate_high,
     rates.num_absorbed,
     rates.num_rows AS num_tested,
-    len(rates.split_latents) AS num_split_latents,
+    CAST(rates.num_split_latents AS BIGINT) AS num_split_latents,
     rates.probe_f1 - main.f1 AS f1_gap
 FROM rates($tau, $cosine_threshold, $effect_margin) AS rates
 LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, layer, width, l0, letter)

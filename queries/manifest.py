@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
@@ -55,7 +52,10 @@ class Sae(_Record):
 
     layer: int
     width: int
+    #: Negative where the L0 is unknown; -1, -2, ... then tell such SAEs of a layer and width apart.
     l0: int
+    #: What its publishers call it.
+    name: str | None = None
     n_latents: int
     l0_measured: float | None = None
     hook: str | None = None
@@ -117,29 +117,20 @@ class Manifest(_Record):
         return self
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and check the manifest of the suite in `folder`.
+def parse_manifest(text: str, file: object) -> Manifest:
+    """Read and check the text of a manifest; `file` names it in messages.
 
     Raises
     ------
     SuiteError
-        Where the folder or the file is missing, is not JSON, or does not meet the contract.
+        Where it is not JSON, or does not meet the contract.
     """
-    path = folder / MANIFEST
-    if not folder.is_dir():
-        message = f"{folder}: no such folder; give the folder of a suite (it holds {MANIFEST})"
-        raise SuiteError(message)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read ({error}); a suite is a folder with {MANIFEST} and parquet files"
-        raise SuiteError(message) from error
     try:
         # The version first: of what another one holds, nothing else can be said.
         version = _Version.model_validate_json(text).format_version
         if version != FORMAT_VERSION:
             message = (
-                f"{path}: format_version {version} is not known here (this program reads {FORMAT_VERSION}); import the"
+                f"{file}: format_version {version} is not known here (this program reads {FORMAT_VERSION}); import the"
                 " suite again or update the program"
             )
             raise SuiteError(message)
@@ -147,5 +138,5 @@ def read_manifest(folder: Path) -> Manifest:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = f"{path}: {place}: {first['msg']}; mend the manifest or import the suite again"
+        message = f"{file}: {place}: {first['msg']}; mend the manifest or import the suite again"
         raise SuiteError(message) from error

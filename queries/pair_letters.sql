@@ -29,7 +29,8 @@ moved AS (
 )
 SELECT coalesce(this.letter, other.letter) AS letter,
     this.absorption_rate, other.absorption_rate AS other_absorption_rate,
-    len(this.split_latents) AS num_split_latents, len(other.split_latents) AS other_num_split_latents,
+    CAST(this.num_split_latents AS BIGINT) AS num_split_latents,
+    CAST(other.num_split_latents AS BIGINT) AS other_num_split_latents,
     this.precision, other.precision AS other_precision,
     this.recall, other.recall AS other_recall,
     coalesce(moved.num_gained, 0) AS num_gained, coalesce(moved.num_lost, 0) AS num_lost

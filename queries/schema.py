@@ -7,11 +7,46 @@ importers write by it, and ``data/SCHEMA.md`` is rendered from it (a test keeps 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 #: The columns that name one SAE within a suite.
 SAE_KEY = ("layer", "width", "l0")
+
+
+class Rule(NamedTuple):
+    """What the values of a column must be.
+
+    Attributes
+    ----------
+    sql : str
+        A condition, in which {} stands for the column; `n_latents` is that of the row's SAE.
+    words : str
+        The same, to follow "must be" in a sentence.
+    """
+
+    sql: str
+    words: str
+
+
+_SHARE = Rule("{} BETWEEN 0 AND 1", "from 0 to 1")
+_PORTION = Rule("{} > 0 AND {} <= 1", "above 0, up to 1")
+# float16 and float32 round beyond 1
+_COSINE = Rule("abs({}) <= 1.001", "from -1 to 1")
+_COSINE_EACH = Rule("len(list_filter({}, lambda x: abs(x) > 1.001)) = 0", "from -1 to 1 each")
+_NOT_NEGATIVE = Rule("{} >= 0", "0 or more")
+_NOT_NEGATIVE_EACH = Rule("coalesce(list_min({}), 0) >= 0", "0 or more each")
+_OF_PROBE = Rule(
+    "{} >= 0 AND {} <= coalesce(num_probe_true_positives, {})", "0 or more, and at most num_probe_true_positives"
+)
+_ID = Rule("{} >= 0 AND {} < n_latents", "0 or more and less than the SAE's number of latents")
+_IDS = Rule("coalesce(list_min({}) >= 0 AND list_max({}) < n_latents, true)", f"{_ID.words}, each")
+_LETTER_RULE = Rule("length({}) = 1 AND {} BETWEEN 'a' AND 'z'", "a lower-case letter, a-z")
+
+
+def _beside(other: str) -> Rule:
+    return Rule(f"len({{}}) = coalesce(len({other}), len({{}}))", f"as long as {other}")
 
 
 @dataclass(frozen=True)
@@ -26,12 +61,15 @@ class Column:
         Meaning and unit, one sentence.
     required : bool
         Whether a file without it is rejected; an absent optional column reads as NULL.
+    rule : Rule, optional
+        What each value that is not NULL must be.
     """
 
     name: str
     type: str
     doc: str
     required: bool = True
+    rule: Rule | None = None
 
 
 @dataclass(frozen=True)
@@ -71,15 +109,26 @@ class Table:
 _SAE = (
     Column("layer", "INTEGER", "Block whose residual stream the SAE reads, counted from 0."),
     Column("width", "INTEGER", "Nominal width as published (16000 for 16,384 latents)."),
-    Column("l0", "INTEGER", "Mean number of active latents a token, rounded; with layer and width it names the SAE."),
+    Column(
+        "l0",
+        "INTEGER",
+        "Mean number of active latents a token, rounded; with layer and width it names the SAE. Negative where it is"
+        " unknown: -1 for the first such SAE of a layer and width, -2 for the next.",
+    ),
 )
-_LETTER = Column("letter", "VARCHAR", "Lower-case first letter, a-z: the concept.")
-_LATENT = Column("latent", "INTEGER", "Row of the SAE's decoder, counted from 0.")
+_LETTER = Column("letter", "VARCHAR", "Lower-case first letter, a-z: the concept.", rule=_LETTER_RULE)
+_LATENT = Column("latent", "INTEGER", "Row of the SAE's decoder, counted from 0.", rule=_ID)
 
 
-def _optional(name: str, type_: str, doc: str) -> Column:
-    return Column(name, type_, doc, required=False)
+def _optional(name: str, type_: str, doc: str, rule: Rule | None = None) -> Column:
+    return Column(name, type_, doc, required=False, rule=rule)
 
+
+# On every row that was measured, for "absorption" names several quantities; the writer fills in the manifest's.
+_METRIC = (
+    _optional("metric", "VARCHAR", "What was measured, e.g. ig_ablation (manifest: method.metric)."),
+    _optional("metric_version", "VARCHAR", "Version of the program that measured it, where it is known."),
+)
 
 _LETTERS_TABLE = Table(
     "letters",
@@ -88,19 +137,55 @@ _LETTERS_TABLE = Table(
     (
         *_SAE,
         _LETTER,
-        Column("split_latents", "INTEGER[]", "Latents that share the letter at the suite's tau, main latent first."),
-        _optional("num_probe_true_positives", "INTEGER", "Test tokens of the letter that the linear probe gets right."),
-        _optional("num_true_positives", "INTEGER", "Of these, found by the k-sparse probe on the split latents."),
         _optional(
-            "num_split_silent", "INTEGER", "Of the probe's true positives, those with every split latent silent."
+            "split_latents", "INTEGER[]", "Latents that share the letter at the suite's tau, main one first.", _IDS
         ),
-        _optional("num_candidates", "INTEGER", "Of the silent ones, those that the k-sparse probe misses."),
-        _optional("num_tested", "INTEGER", "Candidates that were ablated; their rows are in tested_tokens."),
-        _optional("sample_portion", "DOUBLE", "num_tested / num_candidates; 1 where nothing had to be sampled."),
-        _optional("probe_f1", "DOUBLE", "F1 of the linear probe on the test split."),
-        _optional("probe_precision", "DOUBLE", "Precision of the linear probe on the test split."),
-        _optional("probe_recall", "DOUBLE", "Recall of the linear probe on the test split."),
-        _optional("probe_auc", "DOUBLE", "Area under the ROC curve of the linear probe."),
+        _optional(
+            "num_split_latents", "INTEGER", "How many they are, where only the number was published.", _NOT_NEGATIVE
+        ),
+        _optional(
+            "num_probe_true_positives",
+            "INTEGER",
+            "Test tokens of the letter that the linear probe gets right.",
+            _NOT_NEGATIVE,
+        ),
+        _optional(
+            "num_true_positives",
+            "INTEGER",
+            "Of these, found by the k-sparse probe on the split latents.",
+            _NOT_NEGATIVE,
+        ),
+        _optional(
+            "num_split_silent",
+            "INTEGER",
+            "Of the probe's true positives, those with every split latent silent.",
+            _NOT_NEGATIVE,
+        ),
+        _optional(
+            "num_candidates", "INTEGER", "Of the silent ones, those that the k-sparse probe misses.", _NOT_NEGATIVE
+        ),
+        _optional(
+            "num_tested", "INTEGER", "Candidates that were ablated; their rows are in tested_tokens.", _NOT_NEGATIVE
+        ),
+        _optional(
+            "sample_portion", "DOUBLE", "num_tested / num_candidates; 1 where nothing had to be sampled.", _PORTION
+        ),
+        _optional(
+            "num_absorbed",
+            "INTEGER",
+            "Absorbed tokens, where only the number was published and not the tokens.",
+            _NOT_NEGATIVE,
+        ),
+        _optional(
+            "absorption_fraction",
+            "DOUBLE",
+            "SAEBench's absorption fraction, mean over the probe's true positives: another quantity than a rate.",
+        ),
+        _optional("probe_f1", "DOUBLE", "F1 of the linear probe on the test split.", _SHARE),
+        _optional("probe_precision", "DOUBLE", "Precision of the linear probe on the test split.", _SHARE),
+        _optional("probe_recall", "DOUBLE", "Recall of the linear probe on the test split.", _SHARE),
+        _optional("probe_auc", "DOUBLE", "Area under the ROC curve of the linear probe.", _SHARE),
+        *_METRIC,
     ),
     required=True,
     resident=True,
@@ -113,12 +198,12 @@ _K_SPARSE = Table(
     (
         *_SAE,
         _LETTER,
-        Column("k", "INTEGER", "Number of latents the probe may use: 1-15, 20, 50."),
-        _optional("latent", "INTEGER", "The k-th latent in rank order, the one that this k adds."),
-        Column("f1", "DOUBLE", "F1 on the test split."),
-        _optional("precision", "DOUBLE", "Precision on the test split."),
-        _optional("recall", "DOUBLE", "Recall on the test split."),
-        _optional("auc", "DOUBLE", "Area under the ROC curve on the test split."),
+        Column("k", "INTEGER", "Number of latents the probe may use: 1-15, 20, 50.", rule=_NOT_NEGATIVE),
+        _optional("latent", "INTEGER", "The k-th latent in rank order, the one that this k adds.", _ID),
+        Column("f1", "DOUBLE", "F1 on the test split.", rule=_SHARE),
+        _optional("precision", "DOUBLE", "Precision on the test split.", _SHARE),
+        _optional("recall", "DOUBLE", "Recall on the test split.", _SHARE),
+        _optional("auc", "DOUBLE", "Area under the ROC curve on the test split.", _SHARE),
     ),
     resident=True,
 )
@@ -130,14 +215,16 @@ _ENCODER_TOP = Table(
     (
         *_SAE,
         _LETTER,
-        Column("rank", "INTEGER", "0 for the latent with the highest encoder cosine, 1 for the next."),
-        _optional("latent", "INTEGER", "The latent."),
-        _optional("encoder_cosine", "DOUBLE", "Cosine of its encoder column with the probe."),
-        _optional("cosine", "DOUBLE", "Cosine of its decoder row with the probe."),
-        Column("precision", "DOUBLE", "Precision of 'the latent fires at all' on the test split."),
-        Column("recall", "DOUBLE", "Recall of 'the latent fires at all' on the test split."),
-        _optional("f1", "DOUBLE", "F1 of 'the latent fires at all' on the test split."),
-        _optional("auc", "DOUBLE", "Area under the ROC curve of its activation."),
+        Column(
+            "rank", "INTEGER", "0 for the latent with the highest encoder cosine, 1 for the next.", rule=_NOT_NEGATIVE
+        ),
+        _optional("latent", "INTEGER", "The latent.", _ID),
+        _optional("encoder_cosine", "DOUBLE", "Cosine of its encoder column with the probe.", _COSINE),
+        _optional("cosine", "DOUBLE", "Cosine of its decoder row with the probe.", _COSINE),
+        Column("precision", "DOUBLE", "Precision of 'the latent fires at all' on the test split.", rule=_SHARE),
+        Column("recall", "DOUBLE", "Recall of 'the latent fires at all' on the test split.", rule=_SHARE),
+        _optional("f1", "DOUBLE", "F1 of 'the latent fires at all' on the test split.", _SHARE),
+        _optional("auc", "DOUBLE", "Area under the ROC curve of its activation.", _SHARE),
     ),
     resident=True,
 )
@@ -152,26 +239,40 @@ _TESTED_TOKENS = Table(
         Column("token", "VARCHAR", "The token as the tokenizer has it, leading space included."),
         _optional("token_id", "INTEGER", "Its number in the model's vocabulary."),
         _optional("prompt_id", "INTEGER", "The prompt it was shown in (prompts)."),
-        _optional("split_activations", "FLOAT[]", "Activation of each split latent; all below 1e-8."),
-        _optional("split_cosines", "FLOAT[]", "Cosine of each split latent with the probe."),
-        Column("top_latent", "INTEGER", "The active latent with the most negative ablation effect."),
+        _optional(
+            "split_activations", "FLOAT[]", "Activation of each split latent; all below 1e-8.", _NOT_NEGATIVE_EACH
+        ),
+        _optional("split_cosines", "FLOAT[]", "Cosine of each split latent with the probe.", _COSINE_EACH),
+        Column(
+            "top_latent",
+            "INTEGER",
+            "The active latent with the most negative effect (SAEBench: largest projection).",
+            rule=_ID,
+        ),
         _optional("top_effect", "FLOAT", "Its effect in logits (integrated gradients); negative: removing it hurts."),
-        _optional("top_cosine", "FLOAT", "Cosine of its decoder row with the probe."),
-        _optional("second_latent", "INTEGER", "The runner-up."),
+        _optional("top_cosine", "FLOAT", "Cosine of its decoder row with the probe.", _COSINE),
+        _optional("second_latent", "INTEGER", "The runner-up.", _ID),
         _optional("second_effect", "FLOAT", "Its effect in logits; 0 where no other latent has a negative effect."),
-        _optional("second_cosine", "FLOAT", "Cosine of its decoder row with the probe."),
-        _optional("latents", "INTEGER[]", "Up to ten active latents with the largest effects, most negative first."),
-        _optional("effects", "FLOAT[]", "Their effects in logits."),
-        _optional("activations", "FLOAT[]", "Their activations."),
-        _optional("cosines", "FLOAT[]", "Cosines of their decoder rows with the probe."),
+        _optional("second_cosine", "FLOAT", "Cosine of its decoder row with the probe.", _COSINE),
+        _optional(
+            "latents", "INTEGER[]", "Up to ten active latents with the largest effects, most negative first.", _IDS
+        ),
+        _optional("effects", "FLOAT[]", "Their effects in logits.", _beside("latents")),
+        _optional("activations", "FLOAT[]", "Their activations.", _beside("latents")),
+        _optional("cosines", "FLOAT[]", "Cosines of their decoder rows with the probe.", _COSINE_EACH),
+        _optional("top_projection", "FLOAT", "SAEBench: activation of the top latent times its cosine."),
+        _optional("second_projection", "FLOAT", "The same for the runner-up."),
+        _optional("projections", "FLOAT[]", "The same for each of latents, largest first.", _beside("latents")),
+        _optional("absorption_fraction", "FLOAT", "SAEBench's absorption fraction of this token."),
         _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
         _optional("true_effect_second", "FLOAT", "The same for the runner-up."),
         _optional("spelling_metric", "FLOAT", "Logit of the right letter minus the mean of the other 25, unmodified."),
         _optional("model_letter", "VARCHAR", "The letter that the model itself answers."),
         _optional("model_correct", "BOOLEAN", "Whether that answer is right."),
         _optional("probe_logit", "FLOAT", "Score of the linear probe; positive predicts the letter."),
-        _optional("num_active_latents", "INTEGER", "Latents active on the token."),
+        _optional("num_active_latents", "INTEGER", "Latents active on the token.", _NOT_NEGATIVE),
         Column("is_absorption", "BOOLEAN", "The verdict as it was published with the suite's own thresholds."),
+        *_METRIC,
     ),
     resident=True,
 )
@@ -198,15 +299,17 @@ _LATENTS = Table(
     (
         *_SAE,
         _LATENT,
-        _optional("density", "FLOAT", "Share of text tokens on which it fires."),
-        _optional("max_activation", "FLOAT", "Largest activation on text."),
-        _optional("mean_activation", "FLOAT", "Mean activation on text where it fires."),
-        _optional("num_vocab_tokens", "INTEGER", "Alphabetic tokens of the vocabulary on which it fires."),
-        _optional("num_test_tokens", "INTEGER", "Of these, in the test split."),
-        _optional("max_activation_vocab", "FLOAT", "Largest activation on the vocabulary."),
-        _optional("encoder_decoder_cosine", "FLOAT", "Cosine of its encoder column with its decoder row."),
+        _optional("density", "FLOAT", "Share of text tokens on which it fires.", _SHARE),
+        _optional("max_activation", "FLOAT", "Largest activation on text.", _NOT_NEGATIVE),
+        _optional("mean_activation", "FLOAT", "Mean activation on text where it fires.", _NOT_NEGATIVE),
+        _optional(
+            "num_vocab_tokens", "INTEGER", "Alphabetic tokens of the vocabulary on which it fires.", _NOT_NEGATIVE
+        ),
+        _optional("num_test_tokens", "INTEGER", "Of these, in the test split.", _NOT_NEGATIVE),
+        _optional("max_activation_vocab", "FLOAT", "Largest activation on the vocabulary.", _NOT_NEGATIVE),
+        _optional("encoder_decoder_cosine", "FLOAT", "Cosine of its encoder column with its decoder row.", _COSINE),
         _optional("top_letter", "VARCHAR", "Letter whose probe has the highest cosine with its decoder row."),
-        _optional("top_letter_cosine", "FLOAT", "That cosine."),
+        _optional("top_letter_cosine", "FLOAT", "That cosine.", _COSINE),
     ),
 )
 
@@ -217,12 +320,21 @@ _CONTEXTS = Table(
     (
         *_SAE,
         _LATENT,
-        Column("rank", "INTEGER", "0 for the strongest."),
+        Column("rank", "INTEGER", "0 for the strongest.", rule=_NOT_NEGATIVE),
         Column("activation", "FLOAT", "Activation on the token that the window was chosen for."),
         Column("tokens", "VARCHAR[]", "The window's tokens."),
-        Column("activations", "FLOAT[]", "Activation of the latent on each of them."),
-        Column("position", "INTEGER", "Index of the chosen token in the window."),
-        _optional("source", "VARCHAR", "The text it comes from (manifest: corpus)."),
+        Column("activations", "FLOAT[]", "Activation of the latent on each of them.", rule=_beside("tokens")),
+        Column(
+            "position",
+            "INTEGER",
+            "Index of the chosen token in the window.",
+            rule=Rule("{} >= 0 AND {} < len(tokens)", "the index of a token"),
+        ),
+        _optional(
+            "source",
+            "VARCHAR",
+            "The text it comes from (manifest: corpus), or the interval of activations it was drawn from.",
+        ),
     ),
 )
 
@@ -234,9 +346,14 @@ _LOGITS = Table(
         *_SAE,
         _LATENT,
         Column("raised_tokens", "VARCHAR[]", "Output tokens that the decoder row raises most."),
-        Column("raised_logits", "FLOAT[]", "By how much; only order and relative size mean something."),
+        Column(
+            "raised_logits",
+            "FLOAT[]",
+            "By how much; only order and relative size mean something.",
+            rule=_beside("raised_tokens"),
+        ),
         Column("lowered_tokens", "VARCHAR[]", "Output tokens that it lowers most."),
-        Column("lowered_logits", "FLOAT[]", "By how much, negative."),
+        Column("lowered_logits", "FLOAT[]", "By how much, negative.", rule=_beside("lowered_tokens")),
     ),
 )
 
@@ -249,7 +366,12 @@ _HISTOGRAMS = Table(
         _LATENT,
         Column("low", "FLOAT", "Left edge of the first bin, activation."),
         Column("high", "FLOAT", "Right edge of the last bin, activation."),
-        Column("counts", "INTEGER[]", "Text tokens in each of the equal bins; silent tokens are not counted."),
+        Column(
+            "counts",
+            "INTEGER[]",
+            "Text tokens in each of the equal bins; silent tokens are not counted.",
+            rule=_NOT_NEGATIVE_EACH,
+        ),
     ),
 )
 
@@ -261,7 +383,7 @@ _TOKEN_ACTIVATIONS = Table(
         *_SAE,
         _LATENT,
         Column("token_ids", "INTEGER[]", "Tokens (tokens.token_id) on which it fires, strongest first."),
-        Column("activations", "FLOAT[]", "Its activation on each of them."),
+        Column("activations", "FLOAT[]", "Its activation on each of them.", rule=_beside("token_ids")),
     ),
 )
 
@@ -269,7 +391,7 @@ _DASHBOARDS = Table(
     "dashboards",
     "one latent's imported HTML page",
     (*SAE_KEY, "latent"),
-    (*_SAE, _LATENT, Column("path", "VARCHAR", "The page, relative to the suite's folder.")),
+    (*_SAE, _LATENT, Column("html", "VARCHAR", "The page as it was published; shown in a sandbox only.")),
 )
 
 _PROMPTS = Table(
@@ -279,7 +401,7 @@ _PROMPTS = Table(
     (
         Column("prompt_id", "INTEGER", "Number of the prompt."),
         Column("template", "VARCHAR", "Its text; {token} marks the place of the word."),
-        _optional("test_accuracy", "FLOAT", "Share of its test words that the model spells rightly."),
+        _optional("test_accuracy", "FLOAT", "Share of its test words that the model spells rightly.", _SHARE),
     ),
 )
 
@@ -287,7 +409,12 @@ _COSINES = Table(
     "cosines",
     "one SAE, one letter and one latent",
     (*SAE_KEY, "letter", "latent"),
-    (*_SAE, _LETTER, _LATENT, Column("cosine", "FLOAT", "Cosine of the decoder row with the letter's probe.")),
+    (
+        *_SAE,
+        _LETTER,
+        _LATENT,
+        _optional("cosine", "FLOAT", "Cosine of the decoder row with the letter's probe.", _COSINE),
+    ),
     partitioned=True,
 )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -14,11 +13,13 @@ import pandas as pd
 from cachetools import LRUCache
 
 from queries.catalog import Query, catalog, derived_views
+from queries.location import is_url, reach
 from queries.manifest import SuiteError
 from queries.schema import SAE_KEY, TABLES, Table
 from queries.suite import Suite, read_suite
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
 #: Bytes of results kept for all sessions together.
@@ -45,7 +46,7 @@ class Store:
     Parameters
     ----------
     *paths : Path or str
-        Folders of suites.
+        Folders of suites, or URLs (https://, s3://, hf://) as text.
     timeout : float
         Seconds after which a question is given up.
 
@@ -66,7 +67,7 @@ class Store:
             raise SuiteError(message)
         self.suites: dict[str, Suite] = {}
         for path in paths:
-            suite = read_suite(Path(path))
+            suite = read_suite(path)
             if suite.name in self.suites:
                 message = f"{suite.root}: a suite called {suite.name!r} is open already; give one of them another name"
                 raise SuiteError(message)
@@ -87,9 +88,13 @@ class Store:
             },
         )
         try:
-            folders = ", ".join(_quote(str(suite.root)) for suite in self.suites.values())
+            roots = [suite.root for suite in self.suites.values()]
+            reach(connection, roots)
+            # A URL is allowed as a prefix: with the slash, lest /suite allow /suite-of-others.
+            folders = ", ".join(_quote(f"{root}/" if is_url(root) else str(root)) for root in roots)
             connection.execute(f"SET allowed_directories = [{folders}]")
             connection.execute("SET enable_external_access = false")
+            self._create_suites(connection)
             self._create_saes(connection)
             for table in TABLES.values():
                 self._create(connection, table)
@@ -121,17 +126,29 @@ class Store:
                 raise SuiteError(message) from error
             start = f"INSERT INTO {table.name}"
 
+    def _create_suites(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Make the table of suites: what each measured, with which thresholds."""
+        connection.execute(
+            "CREATE TABLE suites (suite VARCHAR, title VARCHAR, model VARCHAR, metric VARCHAR, metric_version VARCHAR,"
+            " tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE)",
+        )
+        for suite in self.suites.values():
+            method = suite.manifest.method
+            row = (suite.name, suite.manifest.title, suite.manifest.model.name, method.metric, method.metric_version)
+            thresholds = (method.tau, method.cosine_threshold, method.effect_margin)
+            connection.execute("INSERT INTO suites VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, *thresholds))
+
     def _create_saes(self, connection: duckdb.DuckDBPyConnection) -> None:
         """Make the table of all SAEs from the manifests."""
         connection.execute(
-            "CREATE TABLE saes (suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER,"
-            " l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR, canonical BOOLEAN, neuronpedia_model VARCHAR,"
-            " neuronpedia_source VARCHAR, cosines BOOLEAN, variance_explained DOUBLE, loss_recovered DOUBLE,"
-            " dead_fraction DOUBLE, tokens_seen BIGINT)",
+            "CREATE TABLE saes (suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, sae VARCHAR,"
+            " n_latents INTEGER, l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR, canonical BOOLEAN,"
+            " neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, cosines BOOLEAN, variance_explained DOUBLE,"
+            " loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT)",
         )
         rows = [
             (
-                *(suite.name, sae.layer, sae.width, sae.l0, sae.n_latents, sae.l0_measured, sae.hook),
+                *(suite.name, sae.layer, sae.width, sae.l0, sae.name, sae.n_latents, sae.l0_measured, sae.hook),
                 *(sae.architecture, sae.neuronpedia is not None),
                 *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
                 *(sae.cosines, sae.variance_explained, sae.loss_recovered, sae.dead_fraction, sae.tokens_seen),
@@ -202,36 +219,6 @@ class Store:
             message = f"The question {query.name!r} returns more than {ROW_CAP:,} rows; narrow it."
             raise QueryError(message)
         return _read_only(frame)
-
-    def read_page(self, suite: str, path: str) -> str:
-        """Return the text of an imported HTML page.
-
-        Parameters
-        ----------
-        suite : str
-            Name of an open suite.
-        path : str
-            The page's path in the suite's folder, as the table `dashboards` has it.
-
-        Raises
-        ------
-        QueryError
-            Where the file is missing, or lies outside the suite's folder.
-        """
-        root = self.suites[suite].root
-        try:
-            file = (root / path).resolve()
-        except (OSError, RuntimeError, ValueError) as error:  # a loop of links, or a name that no file can have
-            message = f"{path!r}: is no file that can be read; import the suite again"
-            raise QueryError(message) from error
-        if not file.is_relative_to(root):
-            message = f"{path}: lies outside the suite's folder and is not shown; import the suite again"
-            raise QueryError(message)
-        try:
-            return file.read_text(encoding="utf-8", errors="replace")
-        except OSError as error:
-            message = f"{path}: the page is listed but cannot be read ({error.strerror}); restore it or import again"
-            raise QueryError(message) from error
 
     def close(self) -> None:
         """Release the database; the store cannot be asked any more."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from queries.manifest import MANIFEST, Manifest, Sae, SuiteError, read_manifest
+from queries.location import Location, locate, place, reach, read_text
+from queries.manifest import MANIFEST, Manifest, SuiteError, parse_manifest
 from queries.schema import SAE_KEY, TABLES, Table
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
 
 @dataclass(frozen=True)
@@ -20,14 +22,14 @@ class Suite:
 
     Attributes
     ----------
-    root : Path
-        Its folder, absolute.
+    root : Path or str
+        Its folder, absolute, or its URL.
     manifest : Manifest
     columns : dict of str to set of str
         By table, the columns that its files really have.
     """
 
-    root: Path
+    root: Location
     manifest: Manifest
     columns: dict[str, set[str]]
 
@@ -36,84 +38,108 @@ class Suite:
         """The suite's name, the value of the column `suite`."""
         return self.manifest.name
 
-    def files(self, table: Table) -> list[Path]:
+    def files(self, table: Table) -> list[Location]:
         """Return the parquet files of `table`; none where the suite lacks it."""
-        return table_files(self.root, self.manifest, table)
+        return [place(self.root, name) for name in table_files(self.manifest, table)]
 
 
-def cosines_file(root: Path, sae: Sae) -> Path:
-    """Return where the cosines of `sae` lie in the suite at `root`."""
-    return root / "cosines" / f"layer={sae.layer}" / f"width={sae.width}" / f"l0={sae.l0}" / "cosines.parquet"
+def cosines_file(sae: tuple[int, int, int]) -> str:
+    """Return where the cosines of `sae` (layer, width and L0) lie in a suite."""
+    layer, width, l0 = sae
+    return f"cosines/layer={layer}/width={width}/l0={l0}/cosines.parquet"
 
 
-def table_files(root: Path, manifest: Manifest, table: Table) -> list[Path]:
-    """Return the parquet files that hold `table`, in the order of the manifest's SAEs."""
+def table_files(manifest: Manifest, table: Table) -> list[str]:
+    """Return the parquet files that hold `table`, relative to the suite, in the order of the manifest's SAEs."""
     if table.name not in manifest.tables:
         return []
     if table.partitioned:
-        return [cosines_file(root, sae) for sae in manifest.saes if sae.cosines]
-    return [root / f"{table.name}.parquet"]
+        return [cosines_file(sae.key) for sae in manifest.saes if sae.cosines]
+    return [f"{table.name}.parquet"]
 
 
-def read_suite(folder: Path) -> Suite:
-    """Open the suite in `folder` and check every file's header against manifest and contract.
+def read_manifest(path: Path | str) -> Manifest:
+    """Read and check the manifest of the suite at `path`; SuiteError where that fails."""
+    root = locate(path)
+    with duckdb.connect() as connection:
+        reach(connection, [root])
+        return parse_manifest(read_text(connection, root), place(root, MANIFEST))
+
+
+def read_suite(path: Path | str) -> Suite:
+    """Open the suite at `path` and check every file's header against manifest and contract.
+
+    Of a table at a URL that lies in one file an SAE, only the first is looked at: each would take a request.
 
     Raises
     ------
     SuiteError
         At the first file that is missing, damaged, or not what the manifest says.
     """
-    root = folder.resolve()
+    root = locate(path)
     manifest = read_manifest(root)
     unknown = sorted(set(manifest.tables) - set(TABLES))
     if unknown:
-        message = f"{root / MANIFEST}: tables: {unknown[0]!r} is no table of a suite; take it out of the manifest"
+        message = f"{place(root, MANIFEST)}: tables: {unknown[0]!r} is no table of a suite; take it out of the manifest"
         raise SuiteError(message)
-    misleading = [part for part in root.parts if part.partition("=")[0] in SAE_KEY and "=" in part]
-    if misleading and any(table_files(root, manifest, table) for table in TABLES.values() if table.partitioned):
+    misleading = [part for part in str(root).split("/") if part.partition("=")[0] in SAE_KEY and "=" in part]
+    if misleading and any(table_files(manifest, table) for table in TABLES.values() if table.partitioned):
         message = f"{root}: lies in a folder called {misleading[0]!r}, that reads as a column; move the suite"
         raise SuiteError(message)
     columns: dict[str, set[str]] = {}
     with duckdb.connect() as connection:
+        reach(connection, [root])
         for table in TABLES.values():
-            files = table_files(root, manifest, table)
+            files = [place(root, name) for name in table_files(manifest, table)]
             if table.required and not files:
-                message = f"{root / MANIFEST}: tables: {table.name!r} is missing; every suite needs it"
+                message = f"{place(root, MANIFEST)}: tables: {table.name!r} is missing; every suite needs it"
                 raise SuiteError(message)
-            for file in files:
-                columns[table.name] = _check_file(connection, file, table, manifest)
+            for file in files if isinstance(root, Path) else files[:1]:
+                for _, problem in file_problems(connection, file, table, manifest):
+                    message = f"{file}: {problem}"
+                    raise SuiteError(message)
+                columns[table.name] = set(_header(connection, file, table))
     return Suite(root, manifest, columns)
 
 
-def _check_file(connection: duckdb.DuckDBPyConnection, file: Path, table: Table, manifest: Manifest) -> set[str]:
-    """Compare the header of `file` with the contract and with what the manifest says; return its columns."""
-    if not file.is_file():
-        message = f"{file}: missing, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
-        raise SuiteError(message)
+def file_problems(
+    connection: duckdb.DuckDBPyConnection, file: Location, table: Table, manifest: Manifest
+) -> Iterator[tuple[str | None, str]]:
+    """Compare the header of `file` with the contract and with what the manifest says.
+
+    Yields
+    ------
+    tuple of str or None, and str
+        The column that is wrong, None for the whole file; what is wrong and the mend.
+    """
+    if isinstance(file, Path) and not file.is_file():
+        yield None, f"missing, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
+        return
     try:
-        # Folders above the suite may be called a=b; they are no columns.
-        describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
-        described = connection.execute(describe, {"file": str(file)}).fetchall()
+        found = _header(connection, file, table)
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
-        message = f"{file}: not a readable parquet file ({reason}); restore it or import the suite again"
-        raise SuiteError(message) from error
-    found = {row[0]: row[1] for row in described}
-    if table.partitioned:
-        found |= dict.fromkeys(SAE_KEY, "INTEGER")
-    for name, type_ in manifest.tables[table.name].columns.items():
+        yield None, f"not a readable parquet file ({reason}); restore it or import the suite again"
+        return
+    listed = manifest.tables[table.name].columns
+    for name, type_ in listed.items():
         if found.get(name) != type_:
             has = f"has {found[name]}" if name in found else "has no such column"
-            message = f"{file}: {MANIFEST} says column {name!r} is {type_}, the file {has}; import the suite again"
-            raise SuiteError(message)
+            yield name, f"{MANIFEST} says column {name!r} is {type_}, the file {has}; import the suite again"
     for column in table.columns:
-        if column.required and column.name not in found:
-            message = f"{file}: column {column.name!r} ({column.type}) is missing; import the suite again"
-            raise SuiteError(message)
+        if column.required and column.name not in found and column.name not in listed:
+            yield column.name, f"column {column.name!r} ({column.type}) is missing; import the suite again"
         if column.name in found and not _casts(connection, found[column.name], column.type):
-            message = f"{file}: column {column.name!r} is {found[column.name]}, needed is {column.type}; import again"
-            raise SuiteError(message)
-    return set(found)
+            message = f"column {column.name!r} is {found[column.name]}, needed is {column.type}; import again"
+            yield column.name, message
+
+
+def _header(connection: duckdb.DuckDBPyConnection, file: Location, table: Table) -> dict[str, str]:
+    """Return name and type of the columns of `file`, those that its folders' names carry included."""
+    # Folders above the suite may be called a=b; they are no columns.
+    describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
+    found = {row[0]: row[1] for row in connection.execute(describe, {"file": str(file)}).fetchall()}
+    return found | (dict.fromkeys(SAE_KEY, "INTEGER") if table.partitioned else {})
 
 
 def _casts(connection: duckdb.DuckDBPyConnection, has: str, needed: str) -> bool:

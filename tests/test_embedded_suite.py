@@ -6,17 +6,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from queries.manifest import Manifest, read_manifest
 from queries.schema import LETTERS, SAE_KEY, TABLES, Table
+from queries.suite import read_manifest
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from queries.manifest import Manifest
 
 EMBEDDED = Path(__file__).parents[1] / "data" / "smollm2-135m"
 MAX_BYTES = 60_000_000

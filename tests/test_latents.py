@@ -198,12 +198,12 @@ def _replace_texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
 def write_hostile_suite(folder: Path) -> Path:
     """Spread `HOSTILE` and `EVIL` over every text of a tiny suite that is not an id."""
     write_tiny_suite(folder, saes=SAES, neuronpedia=True, dashboards=True)
-    for name in ("tokens", "tested_tokens", "contexts", "logits"):
+    for name in ("tokens", "tested_tokens", "contexts", "logits", "dashboards"):
         data = pq.read_table(folder / f"{name}.parquet")
         for place, field in enumerate(data.schema):
             if "string" in str(field.type):
                 data = data.set_column(place, field, _replace_texts(data.column(place)))
-            if field.name == "source":
+            if field.name in ("source", "html"):
                 data = data.set_column(place, field, pa.array([EVIL] * len(data)))
         pq.write_table(data, folder / f"{name}.parquet")
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
@@ -220,8 +220,6 @@ def write_hostile_suite(folder: Path) -> Path:
         if sae["neuronpedia"]:
             sae["neuronpedia"] = {"model": EVIL, "source": EVIL}
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
-    for page in folder.rglob("*.html"):
-        page.write_text(EVIL, "utf-8")
     return folder
 
 

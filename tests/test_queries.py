@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -25,7 +25,6 @@ from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 TINY_SAES = ((0, 1000, 10), (3, 1000, 40))
 OPTIONAL_TABLES = tuple(name for name, table in TABLES.items() if not table.required)
@@ -261,8 +260,8 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
     if shape == "full":
         assert len(frame)
     elif shape == "no SAE":
-        # Alphabet and vocabulary do not depend on SAEs.
-        assert frame.empty == (name not in {"letter_counts", "random_tokens", "word_activations"})
+        # Alphabet, vocabulary and the suite itself do not depend on SAEs.
+        assert frame.empty == (name not in {"letter_counts", "random_tokens", "suite_info", "word_activations"})
 
 
 @pytest.mark.parametrize("name", catalog())
@@ -442,7 +441,7 @@ def test_absorption_is_unknown_without_tested_tokens(shapes: Callable[[str], Sto
 def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float, float]) -> None:
     """Recompute the whole chain from the files: splits, verdicts, counts, rates."""
     tau, cosine_threshold, effect_margin = thresholds
-    root = tiny.suites["tiny"].root
+    root = Path(tiny.suites["tiny"].root)
     key = ["layer", "width", "l0", "letter"]
     tables = {
         name: pd.read_parquet(root / f"{name}.parquet").groupby(key)
@@ -479,7 +478,7 @@ def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float
 
 
 def test_sae_scores_are_means_of_the_chosen_main_latent(tiny: Store) -> None:
-    root = tiny.suites["tiny"].root
+    root = Path(tiny.suites["tiny"].root)
     for choice, table, column in (("k_sparse", "k_sparse", "k"), ("encoder", "encoder_top", "rank")):
         rows = pd.read_parquet(root / f"{table}.parquet")
         first = rows[rows[column] == rows[column].min()]
@@ -513,7 +512,7 @@ def test_latent_roles_tell_every_part(tiny: Store) -> None:
 
 def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
     params = _params(tiny)
-    root = tiny.suites["tiny"].root
+    root = Path(tiny.suites["tiny"].root)
     sae = (params["layer"], params["width"], params["l0"], params["latent"])
     for query, table in (
         ("latent_contexts", "contexts"),
@@ -535,8 +534,8 @@ def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
         of_letter = ask(tiny, "cosines", params | {"letter": letter})
         assert of_letter["latent"].tolist() == list(range(1024))
         assert cosines[letter] == of_letter["cosine"].iloc[params["latent"]]
-    path = ask(tiny, "latent_dashboard", params)["path"].iloc[0]
-    assert re.search(rf"_feature_{params['latent']}\.html$", path)
+    assert ask(tiny, "latent_dashboard", params)["latent"].tolist() == [params["latent"]]
+    assert f"<title>Latent {params['latent']}</title>" in ask(tiny, "latent_page", params)["html"].iloc[0]
 
 
 # --- Words ---------------------------------------------------------------------------------------------------------

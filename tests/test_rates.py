@@ -30,7 +30,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 def raw(store: Store, table: str) -> pd.DataFrame:
     (suite,) = store.suites.values()
-    return pd.read_parquet(suite.root / f"{table}.parquet")
+    return pd.read_parquet(f"{suite.root}/{table}.parquet")
 
 
 def rates_by_hand(store: Store) -> pd.DataFrame:

@@ -24,7 +24,7 @@ def _letters(*changes: dict[str, Any]) -> pa.Table:
 @pytest.mark.parametrize(
     ("letters", "reason"),
     [
-        (_letters({}).drop_columns("split_latents"), "column 'split_latents' is missing"),
+        (_letters({}).drop_columns("letter"), "column 'letter' is missing"),
         (_letters({}, {"letter": "t"}, {}), "'letter': 's'} stands twice"),
         (_letters({"width": 2**40}), "column 'width' is no INTEGER"),
         ([_letters({"layer": 1}), _letters({"layer": 0})], "comes after"),

@@ -72,6 +72,21 @@ CASES = {
 }
 
 
+_PAGE = """<!DOCTYPE html>
+<html><head><meta charset="utf-8"><title>Latent {latent}</title>
+<style>.grid-container {{ display: flex; }} .grid-column {{ flex: 1; }}</style></head>
+<body><div id="dropdown-container"></div>
+<div class="grid-container">
+<div class="grid-column" id="column-0"><h4>Latent {latent}</h4></div>
+<div class="grid-column" id="column-1">
+<div class="logits-table"><div class="negative"></div><div class="positive"></div></div></div>
+<div class="grid-column" id="column-2"></div>
+</div>
+<script>document.getElementById("column-2").textContent = "drawn by the page's own script";</script>
+</body></html>
+"""
+
+
 @dataclass(frozen=True)
 class Token:
     token_id: int
@@ -362,9 +377,7 @@ class TinySae:
         return rows
 
     def dashboards(self) -> list[dict[str, Any]]:
-        """List pages for what the letter s shows, as the published explorer names them."""
-        folder = f"dashboards/layer_{self.sae.layer}/width_{self.sae.width}"
+        """Draw pages for what the letter s shows."""
         return [
-            {**self.key, "latent": latent, "path": f"{folder}/average_l0_{self.sae.l0}_feature_{latent}.html"}
-            for latent in self.roles["s"].evident
+            {**self.key, "latent": latent, "html": _PAGE.format(latent=latent)} for latent in self.roles["s"].evident
         ]

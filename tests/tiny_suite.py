@@ -20,20 +20,6 @@ SAES = tuple(product((0, 3), (1000, 4000), (10, 40)))
 NEURONPEDIA = Neuronpedia(model="tiny-model", source="0-tiny-res-1k")
 _EXAMPLES = ("contexts", "logits", "histograms")
 
-_PAGE = """<!DOCTYPE html>
-<html><head><meta charset="utf-8"><title>Latent {latent}</title>
-<style>.grid-container {{ display: flex; }} .grid-column {{ flex: 1; }}</style></head>
-<body><div id="dropdown-container"></div>
-<div class="grid-container">
-<div class="grid-column" id="column-0"><h4>Latent {latent}</h4></div>
-<div class="grid-column" id="column-1">
-<div class="logits-table"><div class="negative"></div><div class="positive"></div></div></div>
-<div class="grid-column" id="column-2"></div>
-</div>
-<script>document.getElementById("column-2").textContent = "drawn by the page's own script";</script>
-</body></html>
-"""
-
 
 def write_tiny_suite(
     folder: Path,
@@ -140,7 +126,6 @@ def write_tiny_suite(
         folder,
         manifest,
         {table: pieces for table, pieces in tables.items() if table not in left_out},
-        files=[(page["path"], _PAGE.format(latent=page["latent"]).encode()) for page in pages],
     )
     return folder
 

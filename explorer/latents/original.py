@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.views.markup import Markup, render
-from queries import QueryError
 
 if TYPE_CHECKING:
     import param
@@ -49,14 +48,12 @@ class OriginalPage(pn.viewable.Viewer):
         if model.latent_dashboard is None or model.state.latent is None:
             self._page.html = ""
             return
-        document, error = "", ""
+        document = ""
         is_open = self._opened == model.state.latent
         if is_open:
-            try:
-                document = _RESTYLE + model.store.read_page(model.state.suite, model.latent_dashboard["path"])
-            except QueryError as failure:
-                error = str(failure)
-        self._page.html = render("original", open=is_open, document=document, error=error, latent=model.state.latent)
+            page = model.ask("latent_page")
+            document = "" if page is None else _RESTYLE + page["html"].iloc[0]
+        self._page.html = render("original", open=is_open, document=document, latent=model.state.latent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._page

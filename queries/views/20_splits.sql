@@ -1,6 +1,6 @@
 -- One row an SAE and a letter: the split latents at threshold `tau`.
 -- Latents are accepted in rank order while each step lifts F1 by more than tau; the first that does not, or whose F1 is
--- unknown, ends the list (k up to 15). Where a suite stores no ranked latents, its own list stands.
+-- unknown, ends the list (k up to 15). At the suite's own tau, and where it stores no ranked latents, its own list stands.
 CREATE MACRO splits(tau) AS TABLE
 WITH steps AS (
     SELECT suite, layer, width, l0, letter, k, latent,
@@ -19,6 +19,8 @@ derived AS (
     GROUP BY ALL
 )
 SELECT letters.suite, letters.layer, letters.width, letters.l0, letters.letter,
-    coalesce(derived.split_latents, letters.split_latents) AS split_latents
+    CASE WHEN tau = suites.tau THEN coalesce(letters.split_latents, derived.split_latents)
+        ELSE coalesce(derived.split_latents, letters.split_latents) END AS split_latents
 FROM letters
+JOIN suites USING (suite)
 LEFT JOIN derived USING (suite, layer, width, l0, letter);

@@ -1,12 +1,19 @@
 -- One row an SAE and a letter: counts, and the absorption rate with its interval, under the given thresholds.
+-- Numbers that were published without the tokens or latents behind them stand where nothing can be counted.
 CREATE MACRO rates(tau, cosine_threshold, effect_margin) AS TABLE
 SELECT *,
     num_absorbed / sample_portion / nullif(num_probe_true_positives, 0) AS absorption_rate,
     wilson(num_absorbed / sample_portion, num_probe_true_positives) AS absorption_interval
 FROM (
-    SELECT letters.* REPLACE (coalesce(letters.sample_portion, 1) AS sample_portion, splits.split_latents AS split_latents),
-        coalesce(counted.num_absorbed, known.zero) AS num_absorbed,
-        coalesce(counted.num_absorbing_latents, known.zero) AS num_absorbing_latents,
+    SELECT letters.* REPLACE (
+            coalesce(nullif(letters.sample_portion, 0), 1) AS sample_portion,
+            splits.split_latents AS split_latents,
+            coalesce(len(splits.split_latents), letters.num_split_latents) AS num_split_latents,
+            coalesce(counted.num_absorbed, letters.num_absorbed, known.zero) AS num_absorbed
+        ),
+        letters.num_absorbed AS num_absorbed_published,
+        coalesce(counted.num_absorbing_latents, CASE WHEN coalesce(letters.num_absorbed, 0) = 0 THEN known.zero END)
+            AS num_absorbing_latents,
         coalesce(counted.num_rows, known.zero) AS num_rows
     FROM letters
     JOIN splits(tau) AS splits USING (suite, layer, width, l0, letter)

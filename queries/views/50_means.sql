@@ -8,14 +8,15 @@ SELECT suite, layer, width, l0,
     quantile_cont(rate, 0.25) FILTER (counts) AS absorption_q1,
     quantile_cont(rate, 0.75) FILTER (counts) AS absorption_q3,
     count(*) FILTER (counts) AS num_letters,
-    avg(len(split_latents)) AS num_split_latents,
-    count(*) FILTER (len(split_latents) > 1) AS num_letters_split,
+    avg(num_split_latents) AS num_split_latents,
+    count(*) FILTER (num_split_latents > 1) AS num_letters_split,
     CAST(sum(num_absorbed) AS BIGINT) AS num_absorbed,
     CAST(sum(num_rows) AS BIGINT) AS num_tested
 FROM (
     SELECT *,
         coalesce(absorption_rate, 0) AS rate,
-        mean_policy = 'all_letters' OR coalesce(num_candidates, num_rows) > 0 AS counts
+        mean_policy = 'all_letters' OR coalesce(num_candidates, nullif(num_rows, 0),
+            CASE WHEN num_absorbed_published IS NOT NULL THEN num_probe_true_positives END) > 0 AS counts
     FROM rates(tau, cosine_threshold, effect_margin)
 )
 GROUP BY suite, layer, width, l0;

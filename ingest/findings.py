@@ -1,0 +1,41 @@
+"""What a format's reader hands to the importer: small tables as they are, the bulk as files still to be read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from queries.manifest import Manifest
+
+_SaeKey = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """One source, read.
+
+    Attributes
+    ----------
+    manifest : Manifest
+        What the suite says of itself; `tables` is empty.
+    tables : mapping of str to pyarrow.Table
+        Rows by table name; they need not be in order.
+    arrays : mapping of (int, int, int) to mapping of str to Path
+        By SAE and letter, the npz file of its cosines.
+    pages : mapping of (int, int, int) to mapping of int to Path
+        By SAE and latent, its HTML dashboard.
+    files : mapping of str to Path
+        Files to be taken over as they are, by their path in the suite.
+    """
+
+    manifest: Manifest
+    tables: Mapping[str, pa.Table]
+    arrays: Mapping[_SaeKey, Mapping[str, Path]] = field(default_factory=dict)
+    pages: Mapping[_SaeKey, Mapping[int, Path]] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)

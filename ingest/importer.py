@@ -1,0 +1,150 @@
+"""Somebody's results become a suite: find the format, read, do the bulk on all cores, put the whole in place."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections import Counter
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from ingest import published, sae_spelling, saebench
+from ingest.archive import unpacked
+from ingest.conform import IngestError
+from ingest.cosine_arrays import write_arrays
+from ingest.jobs import DONE, Job, run_jobs
+from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, write_pages
+from ingest.source import Source
+from ingest.staging import staged
+from ingest.writer import write_tables
+from queries.manifest import SuiteError
+from queries.suite import read_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pyarrow as pa
+
+    from ingest.findings import Findings
+    from ingest.report import Report
+    from queries.manifest import Manifest
+
+READERS = {reader.NAME: reader for reader in (published, sae_spelling, saebench)}
+
+
+def import_results(
+    path: Path,
+    target: Path,
+    *,
+    format: str = "auto",  # noqa: A002 - the word of the command line
+    only: str | None = None,
+    force: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> tuple[Manifest, Report]:
+    """Import results into a suite.
+
+    Parameters
+    ----------
+    path : Path
+        Folder of the results, or an archive (zip, tar) of it.
+    target : Path
+        Where the suite goes; its last part is the suite's name.
+    format : str
+        Name of a reader, or "auto" to find out.
+    only : str, optional
+        Takes in only the SAEs whose names match this glob (SAEBench).
+    force : bool
+        Replace the suite that is at `target`.
+    progress : callable
+        Told what is being done, how much of it is done, and how much there is.
+
+    Returns
+    -------
+    tuple of Manifest and Report
+        The suite's manifest as written; what was read, skipped and rejected.
+
+    Raises
+    ------
+    IngestError
+        Where nothing can be imported; one line that names the file and the mend. Nothing is left behind.
+    """
+    with ExitStack() as stack:
+        source = Source(stack.enter_context(unpacked(path, target)))
+        reader = READERS[detect(source) if format == "auto" else format]
+        folder = stack.enter_context(staged(target, force=force))
+        progress("Reading tables", 0, 1)
+        findings = reader.read(source, only=only)
+        jobs = _jobs(source, findings)
+        remarks = Counter[str]()
+        for done, outcome in enumerate(run_jobs(folder, jobs), 1):
+            for file, reason in outcome.rejected:
+                source.reject(file, reason)
+            remarks += Counter(outcome.remarks)
+            progress("Converting cosines and dashboards", done, len(jobs))
+        for remark, count in sorted(remarks.items()):
+            source.report.note(f"{count:,} {remark}")
+        progress("Writing tables", 0, 1)
+        manifest = _write(folder, findings, suite_name(target.name))
+        changed = source.changed()
+        if changed:
+            message = f"{changed[0]}: changed while it was read; import again when nothing writes there"
+            raise IngestError(message)
+        shutil.rmtree(folder / DONE)
+        shutil.rmtree(folder / EVIDENCE, ignore_errors=True)
+        try:
+            read_suite(folder)
+        except SuiteError as error:
+            raise IngestError(str(error)) from error
+        progress("Done", 1, 1)
+    return manifest, source.report
+
+
+def detect(source: Source) -> str:
+    """Name the format of `source`; IngestError where it is none, or several."""
+    found = [name for name, reader in READERS.items() if reader.detects(source)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        message = f"{source.root}: holds results in the formats {' and '.join(found)}; choose one with --format"
+        raise IngestError(message)
+    message = (
+        f"{source.root}: holds no results that are known here; give the folder with sae_split_feats.parquet"
+        " (published), feature_absorption/ (sae-spelling) or *_eval_results.json (saebench)"
+    )
+    raise IngestError(message)
+
+
+def suite_name(text: str) -> str:
+    """Make a valid suite's name of `text`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "suite"
+
+
+def _jobs(source: Source, findings: Findings) -> list[Job]:
+    """List the bulk of the work: one job for the cosines of an SAE, one for its pages."""
+    saes = {sae.key: sae for sae in findings.manifest.saes}
+    jobs = []
+    for key, arrays in findings.arrays.items():
+        if key in saes:
+            work = partial(write_arrays, sae=key, n_latents=saes[key].n_latents, files=arrays)
+            jobs.append(Job("cosines-" + "-".join(map(str, key)), tuple(map(source.open, arrays.values())), work))
+    for key, pages in findings.pages.items():
+        work = partial(write_pages, sae=key, root=source.root, files=pages)
+        jobs.append(Job("pages-" + "-".join(map(str, key)), tuple(map(source.open, pages.values())), work))
+    return jobs
+
+
+def _write(folder: Path, findings: Findings, name: str) -> Manifest:
+    """Write what the jobs did not, and the manifest."""
+    tables: dict[str, pa.Table | Iterator[pa.Table]] = dict(findings.tables)
+    for table in PAGE_TABLES:
+        files = [evidence_file(folder, sae, table) for sae in sorted(findings.pages)]
+        files = [file for file in files if file.exists()]
+        if files and table not in tables:
+            tables[table] = (pq.read_table(file, partitioning=None) for file in files)
+    for path, file in findings.files.items():
+        shutil.copyfile(file, folder / path)
+    return write_tables(folder, findings.manifest.model_copy(update={"name": name}), tables)

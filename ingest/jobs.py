@@ -1,0 +1,115 @@
+"""The bulk of an import: independent pieces of work, on all cores, that a killed import need not do again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ingest.source import stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+#: Where a growing suite keeps what is known of finished jobs; gone when it is whole.
+DONE = ".done"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a job wrote, the files of the source that it left out with the reason, and remarks with a count each."""
+
+    written: tuple[Path, ...]
+    rejected: tuple[tuple[Path, str], ...] = ()
+    remarks: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work.
+
+    Attributes
+    ----------
+    name : str
+        A valid file name, the same whenever the same is to be done.
+    sources : tuple of Path
+        The files that it reads.
+    work : callable
+        Takes the folder of the growing suite; is sent to another process.
+    """
+
+    name: str
+    sources: tuple[Path, ...]
+    work: Callable[[Path], Outcome]
+
+
+def run_jobs(folder: Path, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    """Do `jobs` in the growing suite at `folder`, those first that were finished before an interruption.
+
+    A finished job is kept if its sources are the same, by size and time, and what it wrote has the same checksum.
+
+    Yields
+    ------
+    Outcome
+        In the order in which jobs end.
+    """
+    (folder / DONE).mkdir(exist_ok=True)
+    ahead = []
+    for job in jobs:
+        kept = _kept(folder, job)
+        if kept is None:
+            ahead.append(job)
+        else:
+            yield kept
+    if not ahead:
+        return
+    # Not forked: this process has threads (DuckDB's, the progress bar's), whose locks a fork would copy.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(ahead)), mp_context=context) as pool:
+        try:
+            for future in as_completed([pool.submit(_do, folder, job) for job in ahead]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def _do(folder: Path, job: Job) -> Outcome:
+    """Do one job, in a process of its own, and note it as done."""
+    stamps = [stamp(file) for file in job.sources]
+    outcome = job.work(folder)
+    record = {
+        "sources": [[str(file), *was] for file, was in zip(job.sources, stamps, strict=True)],
+        "written": [[file.relative_to(folder).as_posix(), _checksum(file)] for file in outcome.written],
+        "rejected": [[str(file), reason] for file, reason in outcome.rejected],
+        "remarks": dict(outcome.remarks),
+    }
+    note = folder / DONE / f"{job.name}.json"
+    growing = note.with_suffix(".part")
+    growing.write_text(json.dumps(record), encoding="utf-8")
+    growing.replace(note)
+    return outcome
+
+
+def _kept(folder: Path, job: Job) -> Outcome | None:
+    """Return what a job did before, if all of it is still true."""
+    try:
+        record = json.loads((folder / DONE / f"{job.name}.json").read_text(encoding="utf-8"))
+        written = {folder / name: checksum for name, checksum in record["written"]}
+        same = record["sources"] == [[str(file), *stamp(file)] for file in job.sources]
+        if not same or any(_checksum(file) != checksum for file, checksum in written.items()):
+            return None
+        rejected = tuple((Path(file), reason) for file, reason in record["rejected"])
+        return Outcome(tuple(written), rejected, record["remarks"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _checksum(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,164 @@
+"""The wide tables of k-sparse probing: a row a letter, and beside each other the scores and latents of every k.
+
+sae-spelling writes them, one file an SAE; SAEBench does too; the published explorer has those of all SAEs in one file.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ingest.conform import arrow_type
+from queries.schema import TABLES, Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+    from ingest.source import Columns, Source
+
+SCORES = ("f1", "precision", "recall", "auc")
+_STEP = re.compile(rf"(?:{'|'.join(SCORES)})_sparse_sae_(\d+)")
+_KEY = TABLES["letters"].key
+_PROBES = {"split_feats": "split_latents"} | {f"{score}_probe": f"probe_{score}" for score in SCORES}
+
+#: The file beside the scores, with the latents in a row for each k.
+METADATA = Table(
+    "metadata",
+    "one SAE, one letter and one k",
+    TABLES["k_sparse"].key,
+    (*map(TABLES["k_sparse"].column, TABLES["k_sparse"].key), Column("feats", "INTEGER[]", "")),
+)
+METADATA_COLUMNS: Columns = {"letter": "letter", "k": "k", "feats": "feats"}
+
+#: By letter and k, the latents that the probe may use.
+Ranked = dict[tuple[str, int], list[int]]
+
+
+def k_values(names: Iterable[str]) -> list[int]:
+    """Return every k that columns called `names` have scores of."""
+    return sorted({int(found[1]) for name in names if (found := _STEP.fullmatch(name))})
+
+
+def has_latents(names: Iterable[str]) -> bool:
+    """Tell whether columns called `names` list the latents of any k."""
+    return bool(set(names) & {_feats(k) for k in k_values(names)})
+
+
+def k_sparse_rows(source: Source, file: Path, keys: Columns, **constants: object) -> pa.Table | None:
+    """Read the k-sparse scores of `file`; see `read_wide` for the parameters, and `steps` for what is returned."""
+    wide = read_wide(source, file, keys, **constants)
+    return None if wide is None else steps(wide)
+
+
+def read_wide(source: Source, file: Path, keys: Columns, **constants: object) -> pa.Table | None:
+    """Read a parquet file of k-sparse probing.
+
+    Parameters
+    ----------
+    source : Source
+    file : Path
+    keys : dict of str to str or tuple of str
+        Where layer, width, l0 and letter are found, as far as the file has them.
+    **constants
+        Those that it does not have.
+
+    Returns
+    -------
+    pyarrow.Table or None
+        A row for each SAE and letter, scores and latents under the file's names; None where there is no such file or
+        it was rejected.
+    """
+    names = source.columns(file) if file.exists() else {}
+    found = wide_contract(source, file, names) if names else None
+    if found is None:
+        return None
+    table, own = found
+    # The lists go by a shorter name as well: sparse_sae_50_feats.
+    names_of = {name: (name, name.replace("_k_", "_")) for name in own}
+    return source.read(file, table, {**keys, **names_of}, **constants)
+
+
+def wide_contract(source: Source, file: Path, names: Iterable[str]) -> tuple[Table, Columns] | None:
+    """Say what a file with columns called `names` may hold, and where it has what names no SAE and letter.
+
+    A file that has scores of some k but not its F1 is rejected: None.
+    """
+    ks = k_values(names)
+    missing = [f"f1_sparse_sae_{k}" for k in ks or (1,) if f"f1_sparse_sae_{k}" not in names]
+    if missing:
+        source.reject(file, f"column {missing[0]!r} is missing; fetch the complete file")
+        return None
+    floats = [f"{score}_{of}" for of in ("probe", *(f"sparse_sae_{k}" for k in ks)) for score in SCORES]
+    lists = ["split_feats", *map(_feats, ks)]
+    columns = (
+        *(TABLES["letters"].column(name) for name in _KEY),
+        *(Column(name, "DOUBLE", "", required=False) for name in floats),
+        *(Column(name, "INTEGER[]", "", required=False) for name in lists),
+    )
+    own: Columns = {name: name for name in (*floats, *lists)}
+    return Table("k_sparse", "one SAE and one letter", _KEY, columns), own
+
+
+def probes(wide: pa.Table) -> pa.Table:
+    """Return rows of the table letters: the linear probe's scores, and the split latents where `wide` has them."""
+    present = [name for name in (*_KEY, *_PROBES) if name in wide.column_names]
+    return wide.select(present).rename_columns([_PROBES.get(name, name) for name in present])
+
+
+def steps(wide: pa.Table, ranked: Ranked | None = None) -> pa.Table:
+    """Turn the columns of each k into rows.
+
+    The latent of a step is the one that its list has beyond that of the step before. Files without a list for every k
+    have it from a longer list, or, as far as they reach, from the split latents.
+
+    Parameters
+    ----------
+    wide : pyarrow.Table
+        As `read_wide` returns it.
+    ranked : dict of (str, int) to list of int, optional
+        Latents by letter and k that another file tells.
+
+    Returns
+    -------
+    pyarrow.Table
+        Rows of the table k_sparse; layer, width and l0 are there where `wide` has them.
+    """
+    ks = k_values(wide.column_names)
+    rows: list[dict[str, Any]] = []
+    for letter in wide.to_pylist():
+        lists = _lists(letter, ks, ranked or {})
+        for k in ks:
+            scores = {score: letter.get(f"{score}_sparse_sae_{k}") for score in SCORES}
+            rows.append(letter | scores | {"k": k, "latent": _added(lists, k)})
+    fields = [
+        column for column in TABLES["k_sparse"].columns if column.name in {*wide.column_names, "k", "latent", *SCORES}
+    ]
+    return pa.Table.from_pylist(rows, pa.schema([(column.name, arrow_type(column.type)) for column in fields]))
+
+
+def ranked_latents(metadata: pa.Table) -> Ranked:
+    """Return the latents by letter and k that rows of `METADATA` tell."""
+    return {(row["letter"], row["k"]): row["feats"] for row in metadata.to_pylist()}
+
+
+def _feats(k: int) -> str:
+    return f"sparse_sae_k_{k}_feats"
+
+
+def _lists(letter: Mapping[str, Any], ks: Sequence[int], ranked: Ranked) -> list[list[int]]:
+    """Return every list of latents that is known of a letter, the shortest first."""
+    told = [letter.get(_feats(k)) or ranked.get((letter["letter"], k)) for k in ks]
+    return sorted(filter(None, [*told, letter.get("split_feats")]), key=len)
+
+
+def _added(lists: Sequence[list[int]], k: int) -> int | None:
+    """Return the latent that step `k` adds."""
+    own = next((one for one in lists if len(one) >= k), None)
+    if own is None:
+        return None
+    before = next((one for one in lists if len(one) == k - 1), own[: k - 1])
+    new = [latent for latent in own if latent not in before]
+    return new[0] if len(new) == 1 else own[k - 1]

@@ -1,0 +1,81 @@
+"""The HTML dashboards of one SAE: each page's data becomes latent evidence, the page itself is kept beside it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ingest.conform import conform
+from ingest.jobs import Outcome
+from ingest.layout import write_file
+from ingest.sae_dashboard import DashboardError, evidence
+from queries.schema import SAE_KEY, TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+#: Where a growing suite keeps what was read of pages, a folder an SAE; gone when it is whole.
+EVIDENCE = ".evidence"
+#: The tables that pages fill.
+PAGE_TABLES = ("latents", "contexts", "logits", "histograms", "dashboards")
+_LARGEST = 20 * 2**20
+
+
+def write_pages(folder: Path, sae: tuple[int, int, int], root: Path, files: Mapping[int, Path]) -> Outcome:
+    """Read the pages of one SAE into parquet files that the tables are put together from.
+
+    Parameters
+    ----------
+    folder : Path
+        The growing suite.
+    sae : (int, int, int)
+        Layer, nominal width and L0.
+    root : Path
+        The source; pages are links to nowhere else.
+    files : mapping of int to Path
+        The page of each latent.
+    """
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in PAGE_TABLES}
+    rejected: list[tuple[Path, str]] = []
+    remarks = Counter[str]()
+    key = dict(zip(SAE_KEY, sae, strict=True))
+    for latent, file in sorted(files.items()):
+        try:
+            html = _text(file, root)
+        except (OSError, ValueError) as error:
+            rejected.append((file, str(error)))
+            continue
+        rows["dashboards"].append({**key, "latent": latent, "html": html})
+        try:
+            found = evidence(html, latent)
+        except DashboardError as error:
+            remarks[f"dashboards are kept as pages only, without evidence: {error}"] += 1
+            continue
+        for name, some in found.items():
+            rows[name] += [{**key, **row} for row in some]
+    written = []
+    for name, some in rows.items():
+        if some:
+            data = conform(pa.Table.from_pylist(some), TABLES[name])
+            written.append(write_file(evidence_file(folder, sae, name), TABLES[name], [data]))
+    return Outcome(tuple(written), tuple(rejected), remarks)
+
+
+def evidence_file(folder: Path, sae: tuple[int, int, int], table: str) -> Path:
+    """Return where the rows of `table` that the pages of one SAE gave are kept."""
+    return folder / EVIDENCE / "-".join(map(str, sae)) / f"{table}.parquet"
+
+
+def _text(file: Path, root: Path) -> str:
+    """Read a page; ValueError where it must not or cannot be kept."""
+    if not file.resolve().is_relative_to(root.resolve()):
+        message = "is a link out of the source and is not followed; put the page itself there"
+        raise ValueError(message)
+    size = file.stat().st_size
+    if size > _LARGEST:
+        message = f"has {size / 2**20:.0f} MB, pages up to {_LARGEST / 2**20:.0f} MB are kept"
+        raise ValueError(message)
+    return file.read_text(encoding="utf-8", errors="replace")

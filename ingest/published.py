@@ -1,0 +1,367 @@
+"""The published explorer's data folder: tables over all SAEs, an npz file an SAE and letter, HTML dashboards."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from dataclasses import replace
+from functools import reduce
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from ingest import gemma_scope
+from ingest.conform import IngestError
+from ingest.cosine_arrays import count_latents
+from ingest.findings import Findings
+from ingest.k_sparse_frames import k_sparse_rows
+from ingest.letters import TESTED, highest_latents, optional, with_all_columns
+from ingest.prompts import with_prompts
+from ingest.source import parse_width
+from ingest.split_latents import derive_split_latents
+from ingest.sql import join
+from queries.manifest import FORMAT_VERSION, MANIFEST, Manifest, Method, Model, Provenance, Sae
+from queries.schema import TABLES, Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from ingest.source import Columns, Source
+
+NAME = "published"
+_FILES = ("sae_split_feats", "feature_absorption_results", "k_sparse_results", "top_feat_precision_recall")
+_ARRAYS = "probe_sae_cos_sims/layer_*/width_*/l0_*/*.npz"
+_ARRAY = re.compile(r"layer_(\d+)/width_(\w+)/l0_(\d+)/letter_([A-Za-z])\.npz$")
+_PAGES = "non_canonical_dashboards/layer_*/width_*/*.html"
+_PAGE = re.compile(r"layer_(\d+)/width_(\w+)/average_l0_(\d+)_feature_(\d+)\.html$")
+_NUM_ENCODER_TOP = 3
+
+_SaeKey = tuple[int, int, int]
+
+
+def _same(*names: str) -> Columns:
+    return dict(zip(names, names, strict=True))
+
+
+_SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
+_SAE_LETTER = _SAE | _same("letter")
+_SAE_LATENT = _SAE | _same("latent")
+
+_SPLIT = _SAE_LETTER | {
+    "split_latents": "split_feats",
+    "num_candidates": "num_false_negatives",
+    **_same("num_probe_true_positives", "num_true_positives", "num_split_silent", "num_tested", "sample_portion"),
+}
+_PROBES = (
+    _SAE_LETTER
+    | {"split_latents": "split_feats"}
+    | {f"probe_{score}": f"{score}_probe" for score in ("f1", "precision", "recall", "auc")}
+)
+_TESTED = _SAE_LETTER | {
+    **_same("token", "token_id", "prompt_id", "prompt", "sample_portion", "num_probe_true_positives"),
+    "split_latents": "split_feats",
+    "split_activations": "split_feat_acts",
+    "split_cosines": "split_feat_probe_cos",
+    "top_effect": ("top_ablation_score", "ablation_score"),
+    "second_latent": "second_ablation_feat",
+    "second_effect": "second_ablation_score",
+    "second_cosine": "second_ablation_feat_probe_cos",
+    "effects": "ablation_scores",
+    "true_effect_top": "true_ablation_top",
+    "true_effect_second": "true_ablation_second",
+    **_same("spelling_metric", "model_letter", "model_correct", "probe_logit", "num_active_latents", "is_absorption"),
+}
+# Under one name, versions of the results hold the top latent's value or a list of the ten first: the type tells.
+_TOP_OR_LIST = {
+    "ablation_feat": ("top_latent", "latents"),
+    "ablation_feat_act": ("top_activation", "activations"),
+    "ablation_feat_probe_cos": ("top_cosine", "cosines"),
+}
+_TOP_OR_LIST_BY_NAME = {
+    "top_ablation_feat": "top_latent",
+    "top_ablation_feat_probe_cos": "top_cosine",
+    "ablation_feats": "latents",
+    "ablation_feat_acts": "activations",
+}
+_HISTOGRAMS = _SAE_LATENT | {"high": "max_act_text", "counts": "counts"}
+_SIMPLE: dict[str, tuple[str, Columns]] = {
+    "latents": (
+        "latent_stats",
+        _SAE_LATENT
+        | {
+            "density": "density_text",
+            "max_activation": "max_act_text",
+            "mean_activation": "mean_act_text",
+            "max_activation_vocab": "max_act_vocab",
+            "encoder_decoder_cosine": "enc_dec_cos",
+            "top_letter_cosine": "top_letter_cos",
+            **_same("num_vocab_tokens", "num_test_tokens", "top_letter"),
+        },
+    ),
+    "contexts": (
+        "latent_examples",
+        _SAE_LATENT
+        | {
+            "tokens": "window_tokens",
+            "activations": "window_acts",
+            "position": "window_pos",
+            **_same("rank", "activation", "source"),
+        },
+    ),
+    "logits": (
+        "latent_logits",
+        _SAE_LATENT | _same("raised_tokens", "raised_logits", "lowered_tokens", "lowered_logits"),
+    ),
+    "token_activations": ("latent_token_activations", _SAE_LATENT | _same("token_ids", "activations")),
+    "prompts": ("prompts", _same("prompt_id", "template", "test_accuracy")),
+}
+
+
+_TESTED_TABLE = replace(TESTED, columns=(*TESTED.columns, *optional(Column("top_activation", "FLOAT", ""))))
+_RANKED_TABLE = replace(
+    _TESTED_TABLE,
+    key=(*TESTED.key, "feat_order"),
+    columns=(
+        *(
+            # The verdict stands with the first rank only.
+            replace(column, required=column.required and column.name != "is_absorption")
+            for column in _TESTED_TABLE.columns
+        ),
+        Column("feat_order", "INTEGER", ""),
+    ),
+)
+_VOCABULARY = replace(
+    TABLES["tokens"],
+    key=("token",),
+    columns=tuple(replace(column, required=column.name in ("token", "letter")) for column in TABLES["tokens"].columns),
+)
+
+
+def detects(source: Source) -> bool:
+    """Tell whether `source` is laid out like the published explorer's data."""
+    return any((source.root / f"{stem}.parquet").exists() for stem in _FILES) or bool(source.find(_ARRAYS))
+
+
+def read(source: Source, *, only: str | None = None) -> Findings:
+    """Read the folder.
+
+    Raises
+    ------
+    IngestError
+        Where it holds no SAE that can be read, or `only` is given: the folder holds one family of SAEs.
+    """
+    if only is not None:
+        message = f"{source.root}: is one family of SAEs and is imported as a whole; leave out --only"
+        raise IngestError(message)
+    k_sparse_file = source.root / "k_sparse_results.parquet"
+    tested = _tested(source)
+    tables = {
+        "letters": join(
+            "published_letters",
+            split=_read(source, "sae_split_feats", TABLES["letters"], _SPLIT),
+            probes=_read(source, "k_sparse_results", TABLES["letters"], _PROBES),
+            tested=tested,
+        ),
+        "k_sparse": with_all_columns(TABLES["k_sparse"], k_sparse_rows(source, k_sparse_file, _SAE_LETTER)),
+        "encoder_top": _encoder_top(source),
+        "tested_tokens": tested,
+        "tokens": _vocabulary(source),
+        "histograms": _read(source, "latent_histograms", TABLES["histograms"], _HISTOGRAMS, low=0.0),
+        **{name: _read(source, stem, TABLES[name], columns) for name, (stem, columns) in _SIMPLE.items()},
+    }
+    if not tables["prompts"].num_rows:
+        tables["tested_tokens"], tables["prompts"] = with_prompts(tested)
+    tables = {name: rows for name, rows in tables.items() if rows.num_rows}
+    manifest = _manifest(source)
+    if "letters" in tables:
+        steps = tables.get("k_sparse", with_all_columns(TABLES["k_sparse"], None))
+        tables["letters"] = derive_split_latents(tables["letters"], steps, manifest.method)
+    arrays = _located(source, _ARRAYS, _ARRAY, str.lower)
+    pages = _located(source, _PAGES, _PAGE, int)
+    saes = _saes(tables, arrays)
+    if not saes:
+        message = f"{source.root}: no SAE can be read; give the folder that holds {_FILES[0]}.parquet"
+        raise IngestError(message)
+    listed = {sae.key: sae for sae in manifest.saes}
+    known = gemma_scope.canonical() if manifest.model.name == gemma_scope.MODEL else {}
+    return Findings(
+        manifest=manifest.model_copy(
+            update={
+                "saes": [
+                    listed.get(key, Sae(layer=key[0], width=key[1], l0=key[2], n_latents=count)).model_copy(
+                        update={"n_latents": count, "neuronpedia": known.get(key)}
+                    )
+                    for key, count in sorted(saes.items())
+                ]
+            }
+        ),
+        tables=tables,
+        arrays=arrays,
+        pages={key: of_sae for key, of_sae in pages.items() if key in saes},
+        files={file.name: source.open(file) for file in source.find("LICENSE*")},
+    )
+
+
+def _read(source: Source, stem: str, table: Table, columns: Columns, **constants: object) -> pa.Table:
+    """Read one file with all columns of `table`; no rows where there is no such file."""
+    file = source.root / f"{stem}.parquet"
+    return with_all_columns(table, source.read(file, table, columns, **constants) if file.exists() else None)
+
+
+def _tested(source: Source) -> pa.Table:
+    """Read the tested tokens, whichever version of the file it is."""
+    file = source.root / "feature_absorption_results.parquet"
+    if not file.exists():
+        return with_all_columns(_TESTED_TABLE, None)
+    types = source.columns(file)
+    columns = _TESTED | {meant: name for name, meant in _TOP_OR_LIST_BY_NAME.items() if name in types}
+    for name, (top, ranked) in _TOP_OR_LIST.items():
+        columns.setdefault(ranked if name in types and pa.types.is_list(types[name]) else top, name)
+    if "feat_order" not in types:
+        rows = with_all_columns(_TESTED_TABLE, source.read(file, _TESTED_TABLE, columns))
+        return join("top_latents", tested=rows)
+    source.report.note(f"{file.name} has a row for each ranked latent; the verdict is that of feat_order 0.")
+    rows = with_all_columns(_RANKED_TABLE, source.read(file, _RANKED_TABLE, columns | _same("feat_order")))
+    return join("runners_up", tested=join("ranked_latents", ranked=rows))
+
+
+def _encoder_top(source: Source) -> pa.Table:
+    """Turn the columns of each rank into rows."""
+    file, table = source.root / "top_feat_precision_recall.parquet", TABLES["encoder_top"]
+    pieces = [with_all_columns(table, None)]
+    types = source.columns(file) if file.exists() else {}
+    for rank in range(_NUM_ENCODER_TOP):
+        if rank and f"precision_sae_top_{rank}" not in types:
+            break
+        columns = _SAE_LETTER | {
+            "latent": f"sae_top_{rank}_feat",
+            "encoder_cosine": f"cos_sae_top_{rank}",
+            "cosine": f"dec_cos_sae_top_{rank}",
+            **{score: f"{score}_sae_top_{rank}" for score in ("precision", "recall", "f1", "auc")},
+        }
+        if types:
+            pieces.append(with_all_columns(table, source.read(file, table, columns, rank=rank)))
+    return pa.concat_tables(pieces)
+
+
+def _vocabulary(source: Source) -> pa.Table:
+    """Read the tokens; where the file does not number them, their rows do."""
+    stem = next((stem for stem in ("english_tokens", "alpha_tokens") if (source.root / f"{stem}.parquet").exists()), "")
+    names = _same("token_id", "token", "letter", "is_test", "model_letter", "model_metric")
+    rows = _read(source, stem, _VOCABULARY, names)
+    if rows["token_id"].null_count:
+        numbers = pa.array(range(rows.num_rows), pa.int32())
+        rows = rows.set_column(rows.column_names.index("token_id"), "token_id", numbers)
+    return rows
+
+
+def _located(
+    source: Source, pattern: str, name: re.Pattern[str], item: Callable[[str], Any]
+) -> dict[_SaeKey, dict[Any, Path]]:
+    """Find the files of each SAE, by what they are of (a letter, a latent)."""
+    found: dict[_SaeKey, dict[Any, Path]] = {}
+    for file in source.find(pattern):
+        parts = name.search(file.as_posix())
+        try:
+            key = (int(parts[1]), parse_width(parts[2]), int(parts[3])) if parts else None
+        except ValueError:
+            key = None
+        if parts is None or key is None:
+            source.reject(file, "the name tells no SAE and letter or latent; rename it as the others are")
+        elif item(parts[4]) in found.setdefault(key, {}):
+            source.reject(file, f"{source.report.name(found[key][item(parts[4])])} is of the same; remove one of them")
+        else:
+            found[key][item(parts[4])] = file
+    return found
+
+
+def _saes(tables: Mapping[str, pa.Table], arrays: Mapping[_SaeKey, Mapping[str, Path]]) -> dict[_SaeKey, int]:
+    """List the SAEs that letters or cosines speak of, with their numbers of latents."""
+    saes = {key: gemma_scope.count_latents(key[1], highest) for key, highest in highest_latents(tables).items()}
+    return saes | {key: count for key, letters in arrays.items() if (count := count_latents(letters))}
+
+
+def _manifest(source: Source) -> Manifest:
+    """Take over what the folder says of itself, which is Gemma Scope on Gemma-2-2B where it says nothing."""
+    file = source.root / MANIFEST
+    if file.exists():
+        try:
+            said = json.loads(source.open(file).read_text(encoding="utf-8"))
+            if "model" in said:
+                return _described(said)
+            source.report.skip(file)  # such as a list of the files that lie there
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            source.reject(file, f"cannot be used ({type(error).__name__}: {error}); the suite is described without it")
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=NAME,
+        title="Gemma Scope, residual stream",
+        model=Model(name=gemma_scope.MODEL, licence="Gemma Terms of Use", d_model=2304, num_layers=26),
+        method=Method(metric="ig_ablation"),
+        saes=[],
+        tables={},
+    )
+
+
+def _described(said: Mapping[str, Any]) -> Manifest:
+    """Turn the folder's own manifest into a suite's, with the words that this program has for it."""
+    words = _words(str(said.get("name")))
+    thresholds = said.get("thresholds", {})
+    own = Method(metric=said.get("metric", "ig_ablation"))
+    return Manifest(
+        format_version=FORMAT_VERSION,
+        name=NAME,
+        title=words.get("title"),
+        model=Model(
+            name=said["model"],
+            licence=said.get("model_licence"),
+            weights=words.get("weights", said.get("model_weights")),
+            d_model=said.get("d_model"),
+            num_layers=said.get("num_layers"),
+        ),
+        method=Method(
+            metric=own.metric,
+            tau=said.get("tau", own.tau),
+            cosine_threshold=thresholds.get("cos", own.cosine_threshold),
+            effect_margin=thresholds.get("margin", own.effect_margin),
+            notes=words.get("method", []),
+        ),
+        saes=[_sae(record, words) for record in said.get("saes", [])],
+        tables={},
+        provenance=Provenance(
+            date=said.get("date"),
+            source=f"The {said['name']} results as published" if words else None,
+            summary=words.get("summary"),
+            corpus=said.get("corpus", []),
+            checks={
+                label: reduce(lambda record, part: record[part], path.split("."), said)
+                for path, label in words.get("checks", {}).items()
+            },
+            limits=words.get("limits", []),
+        ),
+    )
+
+
+def _words(name: str) -> dict[str, Any]:
+    """Return what ``NAME.toml`` of this folder says of results that are well known here."""
+    known = [file for file in files("ingest").iterdir() if file.name == f"{name}.toml"]
+    return tomllib.loads(known[0].read_text("utf-8")) if known else {}
+
+
+def _sae(record: Mapping[str, Any], words: Mapping[str, Any]) -> Sae:
+    return Sae(
+        layer=record["layer"],
+        width=record["sae_width"],
+        l0=record["sae_l0"],
+        n_latents=record["sae_width"],
+        l0_measured=record.get("l0_measured"),
+        hook=record.get("hook"),
+        architecture=record.get("architecture", words.get("architecture")),
+        variance_explained=record.get("variance_explained"),
+        loss_recovered=record.get("ce_loss_recovered"),
+        dead_fraction=record.get("dead_fraction"),
+        tokens_seen=record.get("tokens_seen"),
+    )

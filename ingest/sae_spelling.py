@@ -1,0 +1,363 @@
+"""The outputs of sae-spelling, the paper's own code: a parquet file for each SAE and experiment."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from ingest import gemma_scope
+from ingest.conform import IngestError, arrow_type
+from ingest.findings import Findings
+from ingest.k_sparse_frames import (
+    METADATA,
+    METADATA_COLUMNS,
+    SCORES,
+    Ranked,
+    has_latents,
+    k_values,
+    probes,
+    ranked_latents,
+    read_wide,
+    steps,
+)
+from ingest.letters import (
+    TESTED,
+    TOKENS,
+    first_known,
+    highest_latents,
+    nothing_left,
+    numbered_tokens,
+    optional,
+    with_all_columns,
+)
+from ingest.prompts import with_prompts
+from ingest.source import parse_width
+from ingest.split_latents import derive_split_latents
+from ingest.sql import join
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
+from queries.schema import SAE_KEY, TABLES, Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from ingest.source import Columns, Source
+
+NAME = "sae-spelling"
+#: Layer, nominal width, L0, and of a file of scores what it holds.
+_FILE = re.compile(r"layer_(\d+)_(?:width_)?(\d+[km]?)_(?:l0_)?(\d+)(?:_(auroc_f1|metadata|raw_results))?\.parquet")
+_RANK = re.compile(r"(?:f1|precision|recall|auc)_sae_top_(\d+)")
+_COSINE = re.compile(r"cos_probe_sae_(?:enc|dec)_[A-Za-z]_top_\d+")
+#: A folder that is called like a model; those of SAEs have no number after the family's name.
+_MODEL = re.compile(r"(?:gemma|pythia|llama|qwen|mistral|smollm|gpt)-?\d[\w.-]*", re.IGNORECASE)
+
+_SaeKey = tuple[int, int, int]
+
+
+def _same(*names: str) -> Columns:
+    return dict(zip(names, names, strict=True))
+
+
+# What the suite calls a column -> what the files call it.
+_SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
+_TESTED: Columns = {
+    **_same("letter", "token", "prompt", "num_probe_true_positives", "sample_portion", "is_absorption"),
+    "split_latents": "split_feats",
+    "split_activations": "split_feat_acts",
+    "split_cosines": "split_feat_probe_cos",
+    "top_latent": "top_ablation_feat",
+    "top_effect": "top_ablation_score",
+    "top_cosine": "top_ablation_feat_probe_cos",
+    "second_latent": "second_ablation_feat",
+    "second_effect": "second_ablation_score",
+    "second_cosine": "second_ablation_feat_probe_cos",
+}
+_LISTS: Columns = {
+    "latents": "ablation_feats",
+    "effects": "ablation_scores",
+    "activations": "ablation_feat_acts",
+    "cosines": "ablation_feat_probe_cos",
+}
+# Of files with a row for each ranked latent.
+_RANKED: Columns = _TESTED | {
+    "feat_order": "feat_order",
+    "top_latent": "ablation_feat",
+    "top_effect": "ablation_score",
+    "top_activation": "ablation_feat_act",
+    "top_cosine": "ablation_feat_probe_cos",
+}
+_LETTER: Columns = _same("letter")
+_VOCABULARY: Columns = {"token": "token", "letter": "answer_letter"}
+
+_RANKED_TABLE = replace(
+    TESTED,
+    key=(*TESTED.key, "feat_order"),
+    columns=(
+        # The verdict stands with the first rank only.
+        *(replace(column, required=column.required and column.name != "is_absorption") for column in TESTED.columns),
+        Column("feat_order", "INTEGER", ""),
+        *optional(Column("top_activation", "FLOAT", "")),
+    ),
+)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file of one SAE; `kind` is the experiment that wrote it, or what it holds beside an experiment's results."""
+
+    path: Path
+    kind: str
+    sae: _SaeKey
+
+    @property
+    def name(self) -> str:
+        """The SAE as files name it."""
+        return "layer_" + "_".join(map(str, self.sae))
+
+
+def detects(source: Source) -> bool:
+    """Tell whether `source` holds files that are called like sae-spelling's."""
+    return bool(_located(source))
+
+
+def read(source: Source, *, only: str | None = None) -> Findings:
+    """Read every experiment that `source` holds.
+
+    Parameters
+    ----------
+    source : Source
+    only : str, optional
+        A glob over SAEs, each named as files name it: layer_3_16000_59.
+
+    Raises
+    ------
+    IngestError
+        Where no file tells of a letter.
+    """
+    located = _located(source)
+    files = [file for file in located if only is None or fnmatchcase(file.name, only)]
+    if not files and located:
+        message = f"{source.root}: no SAE is called {only!r}; give --only a name such as {located[0].name}"
+        raise IngestError(message)
+    found = _found(source, files)
+    tested, prompts = with_prompts(with_all_columns(TESTED, *found["feature_absorption"]))
+    tables = {
+        "letters": first_known(
+            TABLES["letters"].key,
+            join("sae_spelling_letters", tested=tested),
+            *map(probes, (*found["k_sparse_probing"], *found["latent_evaluation"])),
+        ),
+        "k_sparse": with_all_columns(TABLES["k_sparse"], *found["k_sparse"]),
+        "encoder_top": with_all_columns(TABLES["encoder_top"], *map(_ranks, found["latent_evaluation"])),
+        "tested_tokens": tested,
+        "tokens": numbered_tokens(*found["raw_results"], tested),
+        "prompts": prompts,
+    }
+    if not tables["letters"].num_rows:
+        message = nothing_left(
+            source, "give the folder that holds feature_absorption, k_sparse_probing or latent_evaluation"
+        )
+        raise IngestError(message)
+    method = Method(metric="ig_ablation")
+    tables["letters"] = derive_split_latents(tables["letters"], tables["k_sparse"], method)
+    model = _model(source, files)
+    known = gemma_scope.canonical() if model == gemma_scope.MODEL else {}
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        name=NAME,
+        model=Model(name=model),
+        method=method,
+        saes=[
+            Sae(
+                layer=layer,
+                width=width,
+                l0=l0,
+                n_latents=gemma_scope.count_latents(width, highest),
+                neuronpedia=known.get((layer, width, l0)),
+            )
+            for (layer, width, l0), highest in sorted(highest_latents(tables).items())
+        ],
+        tables={},
+        provenance=Provenance(made_by="sae-spelling"),
+    )
+    return Findings(manifest, {name: rows for name, rows in tables.items() if rows.num_rows})
+
+
+def _located(source: Source) -> list[_File]:
+    """Find the files by their names; which experiment wrote scores, their columns tell later."""
+    return [
+        _File(path, name[4] or "feature_absorption", (int(name[1]), parse_width(name[2]), int(name[3])))
+        for path in source.find("**/layer_*.parquet")
+        if (name := _FILE.fullmatch(path.name))
+    ]
+
+
+def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table]]:
+    """Read `files`: rows by kind as the files have them, and those of k_sparse."""
+    found: defaultdict[str, list[pa.Table]] = defaultdict(list)
+    taken: dict[tuple[str, _SaeKey], _File] = {}
+    metadata = {file.sae: file for file in reversed(files) if file.kind == "metadata"}
+    for file in files:
+        kind = _experiment(source, file)
+        if kind not in _READERS:
+            continue
+        if first := taken.get((kind, file.sae)):
+            taken_from = source.report.name(first.path)
+            source.reject(file.path, f"{taken_from} holds the same of this SAE and is taken; remove one of them")
+            continue
+        rows = _READERS[kind](source, file)
+        if rows is None:
+            continue
+        found[kind].append(rows)
+        if kind != "raw_results":  # two experiments keep these, of the same tokens
+            taken[kind, file.sae] = file
+        if kind == "k_sparse_probing":
+            beside = None if has_latents(rows.column_names) else metadata.get(file.sae)
+            found["k_sparse"].append(steps(rows, _ranked(source, beside) if beside else {}))
+    names = {source.report.name(file.path) for file in files if file.kind == "metadata"}
+    source.report.skipped |= names - source.report.read - {name for name, _ in source.report.rejected}
+    return found
+
+
+def _experiment(source: Source, file: _File) -> str:
+    """Name the experiment that wrote `file`: two call their scores alike, but not the columns."""
+    if file.kind != "auroc_f1":
+        return file.kind
+    names = source.columns(file.path)
+    if k_values(names):
+        return "k_sparse_probing"
+    if _rank_numbers(names):
+        return "latent_evaluation"
+    if names:
+        source.reject(file.path, "column 'f1_sparse_sae_1' or 'f1_sae_top_0' is missing; fetch the complete file")
+    return ""
+
+
+def _keys(source: Source, file: _File) -> tuple[Columns, dict[str, int]]:
+    """Return which columns of `file` name the SAE, and what the file's name says in place of the others."""
+    names = source.columns(file.path)
+    own = {name: given for name, given in _SAE.items() if given in names}
+    return own | _LETTER, {name: value for name, value in zip(SAE_KEY, file.sae, strict=True) if name not in own}
+
+
+def _agreeing(source: Source, file: _File, rows: pa.Table | None) -> pa.Table | None:
+    """Return `rows` where they are of the SAE that the file's name tells."""
+    if rows is None:
+        return None
+    told = set(zip(*(rows[name].to_pylist() for name in SAE_KEY), strict=True)) - {file.sae}
+    if told:
+        other = "layer_" + "_".join(map(str, min(told)))
+        source.reject(file.path, f"its columns are of {other}, which its name is not; rename it or fetch it again")
+        return None
+    return rows
+
+
+def _read(source: Source, file: _File, table: Table, columns: Columns) -> pa.Table | None:
+    keys, constants = _keys(source, file)
+    return _agreeing(source, file, source.read(file.path, table, keys | columns, **constants))
+
+
+def _k_sparse(source: Source, file: _File) -> pa.Table | None:
+    keys, constants = _keys(source, file)
+    return _agreeing(source, file, read_wide(source, file.path, keys, **constants))
+
+
+def _ranked(source: Source, file: _File) -> Ranked:
+    """Read the latents that the k-sparse probes use from the file beside their scores."""
+    rows = _read(source, file, METADATA, METADATA_COLUMNS)
+    return {} if rows is None else ranked_latents(rows)
+
+
+def _tested(source: Source, file: _File) -> pa.Table | None:
+    """Read the tested tokens, one row a token."""
+    if "feat_order" not in source.columns(file.path):
+        return _read(source, file, TESTED, _TESTED | _LISTS)
+    rows = _read(source, file, _RANKED_TABLE, _RANKED)
+    if rows is None:
+        return None
+    first = join("ranked_latents", ranked=with_all_columns(_RANKED_TABLE, rows))
+    judged = join("runners_up", tested=first.filter(pc.is_valid(first["is_absorption"])))
+    lost = rows.group_by(list(TABLES["tested_tokens"].key)).aggregate([]).num_rows - judged.num_rows
+    if lost:
+        source.report.reject(
+            file.path, f"{lost:,} tokens have no verdict where feat_order is 0; fetch the complete file"
+        )
+    source.report.note("Files with a row for each ranked latent: the verdict is that of feat_order 0.")
+    return judged.select([column.name for column in TESTED.columns])
+
+
+def _vocabulary(source: Source, file: _File) -> pa.Table | None:
+    """Read the test split's tokens, and none of the thousand columns of scores."""
+    return source.read(file.path, TOKENS, _VOCABULARY)
+
+
+def _rank_numbers(names: Iterable[str]) -> list[int]:
+    return sorted({int(found[1]) for name in names if (found := _RANK.fullmatch(name))})
+
+
+def _encoder_top(source: Source, file: _File) -> pa.Table | None:
+    """Read the scores of the latents closest to each probe, under the file's names."""
+    names = source.columns(file.path)
+    ranks = _rank_numbers(names)
+    for missing in (f"{score}_sae_top_{rank}" for rank in ranks for score in ("precision", "recall")):
+        if missing not in names:
+            source.reject(file.path, f"column {missing!r} is missing; fetch the complete file")
+            return None
+    floats = [name for name in names if _RANK.fullmatch(name) or _COSINE.fullmatch(name) or name.endswith("_probe")]
+    own = (
+        *(Column(name, "DOUBLE", "", required=False) for name in floats),
+        *(Column(f"sae_top_{rank}_feat", "INTEGER", "", required=False) for rank in ranks),
+    )
+    key = TABLES["letters"].key
+    table = Table("latent_evaluation", "one SAE and one letter", key, (*map(TABLES["letters"].column, key), *own))
+    return _read(source, file, table, _same(*(column.name for column in own)))
+
+
+def _ranks(wide: pa.Table) -> pa.Table:
+    """Turn the columns of each rank into rows of encoder_top."""
+    rows = [
+        {
+            **row,
+            "rank": rank,
+            "latent": row.get(f"sae_top_{rank}_feat"),
+            "encoder_cosine": _cosine(row, "enc", rank),
+            "cosine": _cosine(row, "dec", rank),
+            **{score: row.get(f"{score}_sae_top_{rank}") for score in SCORES},
+        }
+        for row in wide.to_pylist()
+        for rank in _rank_numbers(wide.column_names)
+    ]
+    table = TABLES["encoder_top"]
+    return pa.Table.from_pylist(rows, pa.schema([(column.name, arrow_type(column.type)) for column in table.columns]))
+
+
+def _cosine(row: dict[str, Any], direction: str, rank: int) -> float | None:
+    """Return the cosine with the probe of the row's own letter: the columns of the other letters are empty."""
+    names = (f"cos_probe_sae_{direction}_{letter}_top_{rank}" for letter in (row["letter"], row["letter"].upper()))
+    return next((row[name] for name in names if row.get(name) is not None), None)
+
+
+def _model(source: Source, files: list[_File]) -> str:
+    """Name the model, where a folder is called like one."""
+    folders = {folder for file in files for folder in file.path.relative_to(source.root.parent).parts[:-1]}
+    names = sorted(folder for folder in folders if _MODEL.fullmatch(folder))
+    if len(names) == 1:
+        return names[0]
+    source.report.note(
+        'The files do not name the model, so the suite calls it "unknown"; its manifest.json can name it.'
+    )
+    return "unknown"
+
+
+_READERS: dict[str, Callable[[Source, _File], pa.Table | None]] = {
+    "feature_absorption": _tested,
+    "k_sparse_probing": _k_sparse,
+    "latent_evaluation": _encoder_top,
+    "raw_results": _vocabulary,
+}

@@ -1,0 +1,234 @@
+"""Reading somebody else's folder: leniently, and with a word on everything that was left out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ingest.conform import arrow_type
+from ingest.gemma_scope import nominal_width
+from ingest.report import Report
+from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
+
+    from queries.schema import Table
+
+_WIDTH = re.compile(r"(\d+)([km]?)", re.IGNORECASE)
+_THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
+#: Of a vocabulary's alphabetic tokens: the leading space as tokenizers write it, or as an underscore.
+_MARKED_SPACE = "^[_\u2581\u0120]([A-Za-z])"
+_SHOWN_ROWS = 3
+
+#: A column of a suite's table -> its name in a file, or the names that it goes by, of which the first found counts.
+Columns = dict[str, str | tuple[str, ...]]
+
+_Stamp = tuple[int, int]
+
+
+def stamp(file: Path) -> _Stamp:
+    """Return size and time of change of `file`, by which a change while it is read is noticed."""
+    status = file.stat()
+    return (status.st_size, status.st_mtime_ns)
+
+
+def parse_width(text: str) -> int:
+    """Read a nominal width as people write it: 16000, 16k, 1m, or 16384 by the number of latents."""
+    found = _WIDTH.fullmatch(text.strip())
+    if found is None:
+        message = f"{text!r} is no width"
+        raise ValueError(message)
+    return nominal_width(int(found[1]) * _THOUSANDS[found[2].lower()])
+
+
+@dataclass
+class Source:
+    """A folder of results.
+
+    Attributes
+    ----------
+    root : Path
+    report : Report
+        What was read and what was not.
+    stamps : dict of Path to (int, int)
+        Size and time of every file, as it was when it was opened.
+    """
+
+    root: Path
+    report: Report = field(init=False)
+    stamps: dict[Path, _Stamp] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.report = Report(self.root)
+
+    def find(self, pattern: str) -> list[Path]:
+        """Return the files below the root that match a glob, in the order of their names."""
+        return sorted(file for file in self.root.glob(pattern) if file.is_file())
+
+    def open(self, file: Path) -> Path:
+        """Note that `file` is read; return it."""
+        self.stamps.setdefault(file, stamp(file))
+        self.report.read.add(self.report.name(file))
+        return file
+
+    def reject(self, file: Path, reason: str) -> None:
+        """Note that the whole of `file` is left out."""
+        self.report.read.discard(self.report.name(file))
+        self.report.reject(file, reason)
+
+    def changed(self) -> list[Path]:
+        """Return the files that are no longer what they were when they were opened."""
+        return [file for file, was in self.stamps.items() if not file.exists() or stamp(file) != was]
+
+    def columns(self, file: Path) -> dict[str, pa.DataType]:
+        """Return name and type of each column of a parquet file; none, and a word in the report, where it is none."""
+        try:
+            return {field.name: field.type for field in pq.read_schema(self.open(file))}
+        except (OSError, pa.ArrowException) as error:
+            self.reject(file, f"not a readable parquet file ({_first_line(error)}); fetch it again")
+            return {}
+
+    def read(self, file: Path, table: Table, columns: Columns, **constants: object) -> pa.Table | None:
+        """Read what `file` holds of `table`.
+
+        Only the columns that are needed are read, so files of a thousand columns are no burden.
+
+        Parameters
+        ----------
+        file : Path
+        table : Table
+            The contract that rows must meet; those that do not are left out and reported.
+        columns : dict of str to str or tuple of str
+            Where the table's columns are found. A required one that is missing rejects the file.
+        **constants
+            Values of columns that the file does not have, such as a layer that stands in its name.
+
+        Returns
+        -------
+        pyarrow.Table or None
+            Columns of the table's types, rows in the file's order; None where the file was rejected.
+        """
+        present = self.columns(file)
+        if not present:
+            return None
+        names = {name: (given,) if isinstance(given, str) else given for name, given in columns.items()}
+        found = {name: next((one for one in given if one in present), None) for name, given in names.items()}
+        for name, given in names.items():
+            if found[name] is None and table.column(name).required:
+                self.reject(file, f"column {given[0]!r} is missing; fetch the complete file")
+                return None
+        try:
+            data = pq.read_table(file, columns=[one for one in found.values() if one], partitioning=None)
+        except (OSError, pa.ArrowException) as error:
+            self.reject(file, f"not a readable parquet file ({_first_line(error)}); fetch it again")
+            return None
+        values = {name: data[one] for name, one in found.items() if one}
+        values |= {name: pa.chunked_array([pa.repeat(value, data.num_rows)]) for name, value in constants.items()}
+        return self.conform(file, table, values)
+
+    def conform(self, file: Path, table: Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Table | None:
+        """Give columns their types and leave out the rows of `file` that cannot stand; see `read`."""
+        typed = {}
+        for name, values in columns.items():
+            try:
+                typed[name] = _typed(name, values, table.column(name).type)
+            except (ValueError, pa.ArrowException) as error:
+                if table.column(name).required:
+                    self.reject(file, f"{name} cannot be read ({_first_line(error)}); mend or fetch the file")
+                    return None
+                self.report.reject(file, f"{name} cannot be read ({_first_line(error)}) and is left empty")
+                continue
+            infinite = _count(_is_infinite(values))
+            if infinite:
+                self.report.reject(file, f"{name}: {infinite:,} infinite values are left empty")
+        return self._without_bad_rows(file, table, pa.table(typed))
+
+    def _without_bad_rows(self, file: Path, table: Table, data: pa.Table) -> pa.Table:
+        """Leave out rows that lack a required value, name no letter, or repeat a key."""
+        good = pa.array([True] * data.num_rows, pa.bool_())
+        for column in table.columns:
+            if column.name in data.column_names and (column.required or column.name in table.key):
+                good = self._keep(file, good, pc.is_valid(data[column.name]), f"no {column.name}")
+        if "letter" in data.column_names:
+            lower = pc.utf8_lower(data["letter"])
+            data = data.set_column(data.column_names.index("letter"), "letter", lower)
+            good = self._keep(file, good, pc.is_in(lower, pa.array(list(LETTERS))), "a letter that is none of a-z")
+        keys = [name for name in table.key if name in data.column_names]
+        # A row that was left out already makes no other one a repetition.
+        frame = data.select(keys).to_pandas()[good.to_numpy(zero_copy_only=False)]
+        first = frame.index[~frame.duplicated()]
+        once = pa.array(np.isin(np.arange(data.num_rows), first))
+        return data.filter(self._keep(file, good, once, f"the {', '.join(keys)} of a row before"))
+
+    def _keep(self, file: Path, good: pa.Array, fine: pa.Array | pa.ChunkedArray, what: str) -> pa.Array:
+        """Narrow `good` to the rows that are `fine`, and report the others."""
+        fine = fine.combine_chunks() if isinstance(fine, pa.ChunkedArray) else fine
+        bad = [place for place, left in enumerate(pc.and_not(good, fine).to_pylist()) if left]
+        if bad:
+            rows = ", ".join(str(row) for row in bad[:_SHOWN_ROWS]) + (", ..." if len(bad) > _SHOWN_ROWS else "")
+            self.report.reject(file, f"{len(bad):,} {'row has' if len(bad) == 1 else 'rows have'} {what} (row {rows})")
+        return pc.and_(good, fine)
+
+
+def joined(tables: Iterable[pa.Table | None]) -> pa.Table | None:
+    """Stack what was read of several files; None where nothing was."""
+    left = [table for table in tables if table is not None]
+    return pa.concat_tables(left, promote_options="default") if left else None
+
+
+def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedArray:
+    """Cast to the contract's type; ValueError or ArrowException where values do not fit."""
+    kind = arrow_type(duckdb_type)
+    if name == "width":
+        widths = [None if width is None else parse_width(str(width)) for width in values.to_pylist()]
+        return pa.chunked_array([pa.array(widths, kind)])
+    if pa.types.is_string(kind):
+        values = _as_text(values)
+        if name == "token":
+            values = pc.replace_substring_regex(values, _MARKED_SPACE, r" \1")
+        return values
+    if pa.types.is_floating(values.type):
+        strange = pc.or_(_is_infinite(values), pc.is_nan(values))
+        values = pc.if_else(strange, pa.scalar(None, values.type), values)
+    return values.cast(kind)
+
+
+def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decode text; bytes that are no UTF-8 become the replacement character."""
+    if pa.types.is_null(values.type):
+        return values.cast(pa.string())
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    if not (
+        pa.types.is_string(values.type) or pa.types.is_large_string(values.type) or pa.types.is_binary(values.type)
+    ):
+        message = f"{values.type} is no text"
+        raise ValueError(message)
+    try:
+        values = values.cast(pa.string())
+        values.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = values.cast(pa.binary()).to_pylist()
+        decoded = [None if item is None else item.decode("utf-8", "replace") for item in raw]
+        values = pa.chunked_array([pa.array(decoded, pa.string())])
+    return values
+
+
+def _is_infinite(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
+    return pc.is_inf(values) if pa.types.is_floating(values.type) else None
+
+
+def _count(flags: pa.ChunkedArray | None) -> int:
+    return 0 if flags is None else pc.sum(flags).as_py() or 0
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)

@@ -1,0 +1,52 @@
+"""Split latents from k-sparse scores, by the same statement that the dashboard asks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import duckdb
+import pyarrow as pa
+
+from ingest.conform import arrow_type
+from queries.catalog import derived_views
+from queries.schema import SAE_KEY, TABLES
+
+if TYPE_CHECKING:
+    from queries.manifest import Method
+
+_KEY = (*SAE_KEY, "letter")
+
+
+def derive_split_latents(letters: pa.Table, k_sparse: pa.Table, method: Method) -> pa.Table:
+    """Fill in the split latents that a source does not store.
+
+    Parameters
+    ----------
+    letters : pyarrow.Table
+        Columns layer, width, l0, letter, and perhaps split_latents.
+    k_sparse : pyarrow.Table
+        Columns layer, width, l0, letter, k, latent, f1.
+    method : Method
+        Its tau decides.
+
+    Returns
+    -------
+    pyarrow.Table
+        `letters` with split_latents; NULL where the ranked latents are unknown too.
+    """
+    if "split_latents" not in letters.column_names:
+        letters = letters.append_column("split_latents", pa.nulls(letters.num_rows, pa.list_(pa.int32())))
+    with duckdb.connect() as connection:
+        suite = "'' AS suite"
+        connection.register("given", letters.select([*_KEY, "split_latents"]))
+        connection.register("steps", k_sparse.select([*_KEY, "k", "latent", "f1"]))
+        connection.execute(f"CREATE TABLE letters AS SELECT {suite}, * FROM given")  # noqa: S608 - a constant
+        connection.execute(f"CREATE TABLE k_sparse AS SELECT {suite}, * FROM steps")  # noqa: S608 - a constant
+        connection.execute(f"CREATE TABLE suites AS SELECT {suite}, CAST(? AS DOUBLE) AS tau", [method.tau])
+        connection.execute(next(view for view in derived_views() if "MACRO splits(" in view))
+        columns = ", ".join((*_KEY, "split_latents"))
+        rows = connection.execute(f"SELECT {columns} FROM splits(?)", [method.tau]).fetchall()  # noqa: S608 - names
+    found = {row[:-1]: row[-1] for row in rows}
+    keys = zip(*(letters[name].to_pylist() for name in _KEY), strict=True)
+    derived = pa.array([found[key] for key in keys], arrow_type(TABLES["letters"].column("split_latents").type))
+    return letters.set_column(letters.column_names.index("split_latents"), "split_latents", derived)

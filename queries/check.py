@@ -1,0 +1,201 @@
+"""Whether a suite keeps its contracts: every problem, with file, table, column and row."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+
+from queries.manifest import MANIFEST, SuiteError
+from queries.schema import SAE_KEY, TABLES
+from queries.suite import file_problems, read_manifest, table_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from queries.manifest import Manifest
+    from queries.schema import Table
+
+#: Rows that are listed one by one for each thing that is wrong; the others are counted.
+LISTED_ROWS = 100
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong.
+
+    Attributes
+    ----------
+    file : str
+        Relative to the suite's folder.
+    table, column : str or None
+        None where the whole file, or the whole row, is meant.
+    row : int or None
+        Counted from 0 in the file.
+    message : str
+        What is wrong and what is needed.
+    """
+
+    file: str
+    table: str | None
+    column: str | None
+    row: int | None
+    message: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as `absorption-explorer check --json` prints it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = [self.file, *([self.column] if self.column else []), *([] if self.row is None else [f"row {self.row}"])]
+        return f"{', '.join(place)}: {self.message}"
+
+
+def check_suite(folder: Path) -> list[Problem]:
+    """Check manifest, files, headers and every value of the suite in `folder`.
+
+    Returns
+    -------
+    list of Problem
+        Empty where the suite keeps its contracts.
+    """
+    root = folder.resolve()
+    try:
+        manifest = read_manifest(root)
+    except SuiteError as error:
+        return [Problem(MANIFEST, None, None, None, str(error))]
+    problems = [
+        Problem(MANIFEST, name, None, None, f"{name!r} is no table of a suite; take it out of the manifest")
+        for name in sorted(set(manifest.tables) - set(TABLES))
+    ]
+    listed = set()
+    with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
+        _create_saes(connection, manifest)
+        for table in TABLES.values():
+            files = [root / name for name in table_files(manifest, table)]
+            listed |= set(files)
+            if table.required and not files:
+                problems.append(Problem(MANIFEST, table.name, None, None, "the table is missing; every suite needs it"))
+            rows = 0
+            for file in files:
+                found = [
+                    Problem(file.relative_to(root).as_posix(), table.name, column, None, message)
+                    for column, message in file_problems(connection, file, table, manifest)
+                ]
+                if not found:
+                    found, number = _value_problems(connection, root, file, table)
+                    rows += number
+                problems += found
+            if files and not any(problem.table == table.name for problem in problems):
+                problems += _count_problems(manifest, table, rows)
+    for file in sorted(set(root.rglob("*.parquet")) - listed):
+        name = file.relative_to(root).as_posix()
+        problems.append(Problem(name, None, None, None, f"lies in the suite, but {MANIFEST} does not list it"))
+    return problems
+
+
+def _create_saes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
+    connection.execute("CREATE TABLE saes (layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER)")
+    for sae in manifest.saes:
+        connection.execute("INSERT INTO saes VALUES (?, ?, ?, ?)", [*sae.key, sae.n_latents])
+
+
+def _count_problems(manifest: Manifest, table: Table, rows: int) -> Iterator[Problem]:
+    said = manifest.tables[table.name].rows
+    if rows != said:
+        yield Problem(MANIFEST, table.name, None, None, f"says {said:,} rows, the files have {rows:,}; import again")
+
+
+def _value_problems(
+    connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table
+) -> tuple[list[Problem], int]:
+    """Look at every row of a file whose header is right; return what is wrong, and the number of rows."""
+    name = file.relative_to(root).as_posix()
+    try:
+        _load(connection, root, file, table)
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        return [Problem(name, table.name, None, None, f"damaged ({reason}); restore it or import the suite again")], 0
+    problems = []
+    found: list[tuple[str | None, list[int], str]] = [(None, *found) for found in _key_problems(connection, table)]
+    for column, condition, message in _conditions(table):
+        query = f"SELECT file_row_number FROM rows WHERE {condition} ORDER BY file_row_number"  # noqa: S608 - contract's
+        found.append((column, [row for (row,) in connection.execute(query).fetchall()], message))
+    for column, wrong, message in found:
+        problems += [Problem(name, table.name, column, row, message) for row in wrong[:LISTED_ROWS]]
+        if len(wrong) > LISTED_ROWS:
+            more = f"{message} ({len(wrong) - LISTED_ROWS:,} more rows like this)"
+            problems.append(Problem(name, table.name, column, None, more))
+    (count,) = connection.execute("SELECT count(*) FROM rows").fetchone() or (0,)
+    return problems, count
+
+
+def _load(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table) -> None:
+    """Make the table `rows` of a file: the contract's columns, the row's number, and its SAE's number of latents."""
+    present = {
+        row[0]
+        for row in connection.execute(
+            "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)", {"file": str(file)}
+        ).fetchall()
+    }
+    in_path = dict(part.split("=") for part in file.relative_to(root).parts if "=" in part)
+    columns = ", ".join(
+        f"CAST({value} AS {column.type}) AS {column.name}"
+        for column in table.columns
+        for value in [
+            column.name
+            if column.name in present
+            else f"'{int(in_path[column.name])}'"
+            if column.name in in_path
+            else "NULL"
+        ]
+    )
+    has_sae = set(SAE_KEY) <= {column.name for column in table.columns}
+    n_latents = "n_latents, n_latents IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
+    joined = f"LEFT JOIN saes USING ({', '.join(SAE_KEY)})" if has_sae else ""
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE rows AS SELECT *, {n_latents}"  # noqa: S608 - names of the contract
+        f" FROM (SELECT {columns}, file_row_number FROM read_parquet($file, hive_partitioning = false,"
+        f" file_row_number = true)) {joined}",
+        {"file": str(file)},
+    )
+
+
+def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[tuple[list[int], str]]:
+    """Find the rows whose key is not larger than that of the row before."""
+    # In a partition the SAE is the same in every row.
+    names = [name for name in table.key if not (table.partitioned and name in SAE_KEY)]
+    key = ", ".join(names)
+    before = ", ".join(f"lag({name}) OVER (ORDER BY file_row_number)" for name in names)
+    falling = connection.execute(
+        f"SELECT file_row_number FROM (SELECT file_row_number, row({before}) >= row({key}) AS falls FROM rows)"  # noqa: S608 - names of the contract
+        " WHERE falls AND file_row_number > 0 ORDER BY file_row_number"
+    ).fetchall()
+    if not falling:
+        return  # which is the rule, and quickly seen
+    repeated = connection.execute(
+        f"SELECT file_row_number FROM (SELECT file_row_number, row_number() OVER"  # noqa: S608 - names of the contract
+        f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM rows) WHERE nth > 1 ORDER BY file_row_number"
+    ).fetchall()
+    again = {row for (row,) in repeated}
+    yield sorted(again), f"has the same {', '.join(table.key)} as a row before; a key stands once"
+    yield [row for (row,) in falling if row not in again], f"comes too late: rows are sorted by {', '.join(table.key)}"
+
+
+def _conditions(table: Table) -> Iterator[tuple[str | None, str, str]]:
+    """List what must not be true of a row: column, condition, message."""
+    yield None, "no_sae", f"is of an SAE that {MANIFEST} does not list"
+    for column in table.columns:
+        if column.required or column.name in table.key:
+            yield column.name, f"{column.name} IS NULL", "is empty; a value is needed"
+        is_float = column.type in ("FLOAT", "DOUBLE")
+        if is_float:
+            yield column.name, f"NOT isfinite({column.name})", "is no finite number; leave it empty"
+        if column.rule:
+            condition = column.rule.sql.replace("{}", column.name)
+            known = f" AND isfinite({column.name})" if is_float else ""
+            unknown_sae = " AND NOT no_sae" if "n_latents" in condition else ""
+            yield column.name, f"NOT ({condition}){known}{unknown_sae}", f"must be {column.rule.words}"

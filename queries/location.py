@@ -1,0 +1,95 @@
+"""Where a suite lies: a folder, or a URL that DuckDB's httpfs extension reads."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from queries.manifest import MANIFEST, SuiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_SCHEMES = ("https://", "http://", "s3://", "gs://", "r2://", "hf://")
+#: A package that carries DuckDB's own httpfs, for machines that cannot fetch extensions.
+_PACKAGE = "duckdb_extension_httpfs"
+
+#: A folder, or the URL of one without a slash at its end.
+Location = Path | str
+
+
+def locate(path: Path | str) -> Location:
+    """Make a folder's path absolute; a URL stays what it is."""
+    return str(path).rstrip("/") if is_url(path) else Path(path).resolve()
+
+
+def is_url(path: Path | str) -> bool:
+    """Tell whether `path` lies elsewhere; a Path has lost the second slash of a URL, so URLs are given as text."""
+    return str(path).startswith(_SCHEMES)
+
+
+def place(root: Location, name: str) -> Location:
+    """Return the file or folder `name` of the suite at `root`."""
+    return root / name if isinstance(root, Path) else f"{root}/{name}"
+
+
+def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> None:
+    """Let `connection` read what lies at `roots`, before it is locked.
+
+    Credentials for s3:// come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION).
+
+    Raises
+    ------
+    SuiteError
+        Where one of them is a URL and httpfs is not installed.
+    """
+    remote = [root for root in roots if is_url(root)]
+    if not remote:
+        return
+    # A locked store could not open the file of stored secrets, and httpfs looks there before each request.
+    connection.execute("SET allow_persistent_secrets = false")
+    spec = find_spec(_PACKAGE)
+    packaged = [
+        str(file) for folder in (spec and spec.submodule_search_locations) or () for file in _extensions(folder)
+    ]
+    for extension in ("httpfs", *(f"'{file}'" for file in packaged)):
+        try:
+            connection.execute(f"LOAD {extension}")
+        except duckdb.Error:
+            continue
+        return
+    message = (
+        f"{remote[0]}: needs DuckDB's httpfs extension; install it with"
+        " python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\", or with pip install 'absorption-explorer[remote]'"
+    )
+    raise SuiteError(message)
+
+
+def _extensions(folder: str) -> list[Path]:
+    return sorted(Path(folder, "extensions", f"v{duckdb.__version__}").glob("httpfs.duckdb_extension"))
+
+
+def read_text(connection: duckdb.DuckDBPyConnection, root: Location) -> str:
+    """Return the text of the manifest at `root`.
+
+    Raises
+    ------
+    SuiteError
+        Where it cannot be read.
+    """
+    file = place(root, MANIFEST)
+    if isinstance(root, Path) and not root.is_dir():
+        message = f"{root}: no such folder; give the folder of a suite (it holds {MANIFEST})"
+        raise SuiteError(message)
+    try:
+        if isinstance(file, Path):
+            return file.read_text(encoding="utf-8")
+        (text,) = connection.execute("SELECT content FROM read_text($file)", {"file": file}).fetchone() or ("",)
+    except (OSError, UnicodeDecodeError, duckdb.Error) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        message = f"{file}: cannot be read ({reason}); a suite is a folder with {MANIFEST} and parquet files"
+        raise SuiteError(message) from error
+    return str(text)

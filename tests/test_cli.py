@@ -1,0 +1,115 @@
+"""The command: import, check and info, as scripts use them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from explorer.cli import app
+from queries import check_suite
+from tests.published_results import SAES, write_published_results
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def read(*arguments: object) -> Any:
+    return json.loads(run(*arguments, "--json").stdout)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_published_results(tmp_path_factory.mktemp("results") / "published")
+
+
+def test_info_of_the_embedded_suite() -> None:
+    assert read("info") == {
+        "suite": "smollm2-135m",
+        "model": "SmolLM2-135M-Instruct",
+        "metric": "ig_ablation",
+        "n_saes": 18,
+        "n_letters": 26,
+        "n_latents_max": 8192,
+        "n_tested_tokens": 11666,
+        "n_absorbed_tokens": 2689,
+        "n_absorbing_latents": 1277,
+        "has": {"cosines": True, "examples": True, "activations": True, "dashboards": False},
+    }
+    shown = run("info")
+    assert shown.exit_code == 0
+    assert "11,666" in shown.stdout
+    assert "cosines, examples, activations" in shown.stdout
+
+
+def test_import_reports_what_it_did(results: Path, tmp_path: Path) -> None:
+    target = tmp_path / "suite"
+    report = read("import", results, "--to", target)
+    assert report["read"] == sum(1 for path in results.rglob("*") if path.is_file())
+    assert (report["skipped"], report["rejected"], report["notes"]) == (0, [], [])
+    again = run("import", results, "--to", target)
+    assert again.exit_code == 2
+    assert (
+        again.stderr
+        == f"absorption-explorer: {target}: exists already; give another folder, or --force to replace it\n"
+    )
+    (results / "latent_logits.parquet").write_bytes(b"PAR1")
+    shown = run("import", results, "--to", target, "--force", "--format", "published")
+    assert shown.exit_code == 0
+    assert f"{target}: {len(SAES)} SAEs" in shown.stdout
+    assert "Rejected; all else was imported:\n  latent_logits.parquet: not a readable parquet file" in shown.stdout
+    wrong = run("import", results, "--to", target, "--force", "--format", "saebench")
+    assert wrong.exit_code == 2
+    assert wrong.stderr.count("\n") == 1
+    assert read("info", target)["n_saes"] == len(SAES)
+
+
+def test_a_killed_import_goes_on(results: Path, tmp_path: Path) -> None:
+    target = tmp_path / "suite"
+    command = [sys.executable, "-m", "explorer.cli", "import", str(results), "--to", str(target)]
+    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob(".suite.partial/.done/*.json")) and process.poll() is None:
+            pass  # until the first piece of work is done
+        os.killpg(process.pid, signal.SIGKILL)
+    assert not target.exists() or not check_suite(target)
+    assert subprocess.run([*command, "--force"], check=False, capture_output=True).returncode == 0
+    assert check_suite(target) == []
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_check_lists_every_problem(tmp_path: Path) -> None:
+    suite = write_tiny_suite(tmp_path / "tiny")
+    assert read("check", suite) == {"ok": True, "problems": []}
+    assert run("check", suite).stdout == f"{suite}: no problems\n"
+    (suite / "contexts.parquet").write_bytes(b"PAR1")
+    (suite / "latents.parquet").unlink()
+    found = run("check", suite, "--json")
+    assert found.exit_code == 1
+    problems = json.loads(found.stdout)["problems"]
+    assert [(problem["file"], problem["table"], problem["column"], problem["row"]) for problem in problems] == [
+        ("latents.parquet", "latents", None, None),
+        ("contexts.parquet", "contexts", None, None),
+    ]
+    shown = run("check", suite)
+    assert shown.exit_code == 1
+    assert "latents.parquet: missing" in shown.stdout
+    assert read("check", tmp_path / "none")["ok"] is False
+
+
+@pytest.mark.parametrize("command", [["info"], ["serve"]])
+def test_what_is_no_suite_is_named_in_one_line(command: list[str], tmp_path: Path) -> None:
+    result = run(*command, tmp_path / "none")
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"absorption-explorer: {tmp_path / 'none'}: no such folder")
+    assert result.stderr.count("\n") == 1

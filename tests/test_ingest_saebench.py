@@ -1,0 +1,539 @@
+"""The reader of SAEBench's absorption evaluation, on results made up in `tests.saebench_results`."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from ingest import saebench
+from ingest.conform import IngestError
+from ingest.source import Source
+from ingest.writer import write_suite
+from queries.store import Store
+from tests.questions import THRESHOLDS
+from tests.saebench_results import (
+    FULL,
+    METADATA,
+    METRICS,
+    OLD,
+    RAW,
+    RECORDS,
+    TESTED,
+    absorption,
+    core,
+    detail,
+    edit,
+    edit_json,
+    records,
+    results_file,
+    save,
+    token_row,
+    write_json,
+    write_results,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+FULL_SAE = {"layer": 5, "width": 16_000, "l0": 34}
+FULL_RESULTS, FULL_CORE, OLD_RESULTS = results_file(FULL), results_file(FULL, "core"), results_file(OLD)
+
+
+class Suite:
+    """What was made of a source."""
+
+    def __init__(self, source: Source, folder: Path, **options: Any) -> None:
+        self.findings = saebench.read(source, **options)
+        self.folder = folder
+        write_suite(folder, self.findings.manifest, self.findings.tables)
+        self.store = Store(folder)
+        self.report = source.report
+
+    @property
+    def saes(self) -> dict[tuple[int, int, int], str | None]:
+        return {sae.key: sae.name for sae in self.findings.manifest.saes}
+
+    def reasons(self, name: str) -> list[str]:
+        return [reason for file, reason in self.report.rejected if file == name]
+
+    def ask(self, name: str, **values: Any) -> list[dict[str, Any]]:
+        suite = {"suite": self.findings.manifest.name}
+        return self.store.fetch(name, **(suite | values)).to_dict("records")
+
+    def table(self, name: str) -> pd.DataFrame:
+        return pq.read_table(self.folder / f"{name}.parquet").to_pandas()
+
+    def rates(self, **thresholds: float) -> dict[tuple[int, str], float]:
+        """Return the rate by layer and letter."""
+        rows = self.ask("letter_rates", scope="suite", **(THRESHOLDS | thresholds))
+        return {(row["layer"], row["letter"]): row["absorption_rate"] for row in rows}
+
+    def splits(self, letter: str, tau: float = 0.03) -> list[int]:
+        return [row["latent"] for row in self.ask("split_latents", **FULL_SAE, letter=letter, tau=tau)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return write_results(tmp_path / "results")
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Iterator[Callable[..., Suite]]:
+    """Import the folder ``results`` and open what was made of it."""
+    suites: list[Suite] = []
+
+    def do(**options: Any) -> Suite:
+        suites.append(Suite(Source(tmp_path / "results"), tmp_path / f"suite-{len(suites)}", **options))
+        return suites[-1]
+
+    yield do
+    for suite in suites:
+        suite.store.close()
+
+
+def keep(root: Path, *names: str) -> None:
+    """Leave nothing but the files called so."""
+    for file in [file for file in root.rglob("*") if file.is_file()]:
+        if file.relative_to(root).as_posix() not in names:
+            file.unlink()
+
+
+@pytest.mark.usefixtures("root")
+def test_rates_are_the_published_ones(imported: Callable[..., Suite]) -> None:
+    suite = imported()
+    expected = {(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4, (12, "s"): 0.3, (12, "t"): 0.0}
+    assert suite.rates() == pytest.approx(expected)
+    # Nothing that is stored would allow another verdict.
+    assert suite.rates(cosine_threshold=0.9, effect_margin=9.0) == pytest.approx(expected)
+    means = suite.ask("sae_means", scope="suite", mean_policy="with_candidates", **THRESHOLDS)
+    assert [row["absorption_rate"] for row in means] == pytest.approx([1.15 / 3, 0.15])
+    assert not suite.report.rejected
+
+
+@pytest.mark.usefixtures("root")
+def test_saes_say_what_they_are(imported: Callable[..., Suite]) -> None:
+    suite = imported()
+    full, old = suite.findings.manifest.saes
+    assert full.key == (5, 16_000, 34)
+    assert (full.name, full.n_latents, full.l0_measured) == ("/".join(FULL), 16_384, 34.4)
+    assert (full.hook, full.architecture) == ("blocks.5.hook_resid_post", "jumprelu")
+    assert full.neuronpedia
+    assert (full.neuronpedia.model, full.neuronpedia.source) == ("gemma-2-2b", "5-gemmascope-res-16k")
+    # Of the older one only its name tells layer and width, and nothing the L0.
+    assert old.key == (12, 4096, -1)
+    assert (old.name, old.n_latents, old.l0_measured, old.neuronpedia) == ("/".join(OLD), 4096, None, None)
+    assert suite.findings.manifest.model.name == "gemma-2-2b"
+    assert any("L0 of 1 of 2 SAEs is unknown" in note for note in suite.report.notes)
+
+
+@pytest.mark.usefixtures("root")
+def test_rows_say_what_was_measured(imported: Callable[..., Suite]) -> None:
+    suite = imported()
+    method = suite.findings.manifest.method
+    assert (method.metric, method.metric_version, method.tau, method.cosine_threshold) == ("full", None, 0.03, 0.025)
+    assert any("total projection is not stored" in note for note in method.notes)
+    assert any("not comparable" in note for note in method.notes)
+    letters = suite.table("letters").set_index(["layer", "letter"])
+    assert set(letters["metric"]) == {"full"}
+    assert letters.loc[(5, "s"), "metric_version"] == "sae_bench c0f5431"
+    assert letters.loc[12]["metric_version"].isna().all()
+    assert set(suite.table("tested_tokens")["metric_version"]) == {"sae_bench c0f5431"}
+    assert any("Several versions" in note for note in suite.report.notes)
+
+    assert imported(only=f"{FULL[0]}/*").findings.manifest.method.metric_version == "sae_bench c0f5431"
+
+
+@pytest.mark.usefixtures("root")
+def test_letters_have_the_published_numbers(imported: Callable[..., Suite]) -> None:
+    suite = imported()
+    letters = suite.table("letters").set_index(["layer", "letter"])
+    s, old = letters.loc[(5, "s")], letters.loc[(12, "s")]
+    numbers = ["num_probe_true_positives", "num_absorbed", "num_split_latents", "absorption_fraction", "probe_f1"]
+    assert s[numbers].tolist() == [5, 2, 2, 0.3, 0.95]
+    assert (s["num_tested"], s["num_split_silent"]) == (5, 2)
+    # q is in the tables only: its fraction is the mean over the probe's true positives.
+    assert letters.loc[(5, "q"), "absorption_fraction"] == pytest.approx(0.25)
+    assert old[numbers[:4]].tolist() == [10, 3, 2, 0.2]
+    assert old[["split_latents", "num_tested", "probe_f1"]].isna().all()
+    counts = {
+        (row["layer"], row["letter"]): row["num_split_latents"]
+        for row in suite.ask("letter_rates", scope="suite", **THRESHOLDS)
+    }
+    assert counts == {(5, "a"): 1, (5, "q"): 1, (5, "s"): 2, (12, "s"): 2, (12, "t"): 1}
+
+
+@pytest.mark.usefixtures("root")
+def test_tokens_keep_projections_and_verdicts(imported: Callable[..., Suite]) -> None:
+    suite = imported()
+    rows = suite.table("tested_tokens").set_index("token")
+    assert len(rows) == 11
+    short = rows.loc[" short"]
+    assert (short["top_latent"], short["top_projection"], short["top_cosine"]) == (700, 8.0, 0.5)
+    assert (short["second_latent"], short["second_projection"], short["second_cosine"]) == (701, 4.0, 0.25)
+    assert short["latents"].tolist() == list(range(700, 710))
+    assert short["projections"].tolist()[:3] == [8.0, 4.0, 0.0]
+    assert short["activations"].tolist()[:3] == [16.0, 16.0, 0.0]
+    assert (short["absorption_fraction"], short["is_absorption"]) == (0.75, True)
+    assert pd.isna(short["top_effect"])
+    absorbed = suite.ask("absorbed_tokens", **FULL_SAE, letter="s", **THRESHOLDS)
+    assert [row["token"] for row in absorbed] == [" short", " sun"]
+    assert suite.table("prompts")["template"].tolist() == [
+        "\n tall has the first letter: T\n{token} has the first letter:"
+    ]
+    tokens = suite.table("tokens")
+    assert (len(tokens), tokens["token"].iloc[-1], tokens["letter"].iloc[-1]) == (12, " zoo", "z")
+
+
+def test_splits_come_from_whichever_file_has_them(root: Path, imported: Callable[..., Suite]) -> None:
+    assert [imported().splits(letter) for letter in "asq"] == [[3], [1, 2], [9]]
+    assert imported().splits("s", tau=0.2) == [1]
+    (root / TESTED).unlink()
+    write_json(root / RECORDS, [row | {"split_feats": [1, 2, 100]} for row in records()])
+    assert imported().splits("s") == [1, 2, 100]
+    (root / RECORDS).unlink()
+    assert imported().splits("s") == [1, 2]
+    (root / METRICS).unlink()
+    suite = imported()
+    assert suite.splits("s") == []
+    assert suite.rates()[5, "s"] == pytest.approx(0.4)
+
+
+def test_scores_come_from_either_file(root: Path, imported: Callable[..., Suite]) -> None:
+    expected = imported().table("k_sparse")
+    assert len(expected) == 3 * 10
+    assert METADATA in imported().report.skipped
+    (root / METRICS).unlink()
+    pd.testing.assert_frame_equal(imported().table("k_sparse"), expected)
+    (root / RECORDS).unlink()
+    assert "k_sparse" not in imported().findings.tables
+
+
+def test_metadata_tells_latents_that_the_scores_lack(root: Path, imported: Callable[..., Suite]) -> None:
+    (root / RECORDS).unlink()
+    edit(root / METRICS, lambda frame: frame.drop(columns=[name for name in frame if name.endswith("_feats")]))
+    suite = imported()
+    assert METADATA in suite.report.read
+    assert suite.splits("s", tau=0.001) == [1, 2, 100]
+
+
+@pytest.mark.parametrize("missing", [(FULL_RESULTS, FULL_CORE), (FULL_RESULTS, FULL_CORE, METRICS, RECORDS, RAW)])
+def test_tables_are_enough(root: Path, imported: Callable[..., Suite], missing: tuple[str, ...]) -> None:
+    for name in missing:
+        (root / name).unlink()
+    suite = imported()
+    joined = "_".join(FULL)
+    assert suite.saes == {(5, 16_000, -1): joined, (12, 4096, -1): "/".join(OLD)}
+    rates = {place: rate for place, rate in suite.rates().items() if place[0] == 5}
+    assert rates == pytest.approx({(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4})
+
+
+def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: Callable[..., Suite]) -> None:
+    keep(root, TESTED)
+    path = root / TESTED
+    named = root / "feature_absorption/own/layer_5_own.parquet"
+    named.parent.mkdir(parents=True)
+    path.rename(named)
+    suite = imported()
+    assert suite.saes == {(5, 709 + 1 - 9, -1): "own"}
+    assert suite.findings.manifest.model.name == "unknown"
+
+
+def test_newer_configurations_keep_facts_under_metadata(root: Path, imported: Callable[..., Suite]) -> None:
+    def move(results: dict[str, Any]) -> None:
+        config = results["sae_cfg_dict"]
+        config["metadata"] = {name: config.pop(name) for name in ("model_name", "hook_name", "neuronpedia_id")}
+        del config["hook_layer"]
+
+    edit_json(root / FULL_RESULTS, move)
+    sae = imported().findings.manifest.saes[0]
+    assert sae.key == (5, 16_000, 34)
+    assert sae.hook == "blocks.5.hook_resid_post"
+    assert sae.neuronpedia
+
+
+@pytest.mark.parametrize("source", [None, "", "gemma-2-2b", "gemma-2-2b/", "a/b/c"])
+def test_neuronpedia_source_is_never_guessed(root: Path, imported: Callable[..., Suite], source: str | None) -> None:
+    edit_json(root / FULL_RESULTS, lambda results: results["sae_cfg_dict"].update(neuronpedia_id=source))
+    assert imported().findings.manifest.saes[0].neuronpedia is None
+
+
+@pytest.mark.parametrize("l0", [-1.0, math.nan, math.inf, None])
+def test_l0_that_was_not_measured_is_unknown(root: Path, imported: Callable[..., Suite], l0: float | None) -> None:
+    edit_json(root / FULL_CORE, lambda results: results["eval_result_metrics"]["sparsity"].update(l0=l0))
+    assert (5, 16_000, -1) in imported().saes
+
+
+def test_core_results_count_wherever_they_are(root: Path, imported: Callable[..., Suite]) -> None:
+    (root / "elsewhere").mkdir()
+    (root / FULL_CORE).rename(root / "elsewhere" / "renamed_eval_results.json")
+    write_json(root / "elsewhere/other_eval_results.json", core(("other", "sae"), 7))
+    suite = imported()
+    assert (5, 16_000, 34) in suite.saes
+    assert suite.report.skipped == {METADATA, "elsewhere/other_eval_results.json"}
+
+
+def test_unknown_l0s_are_numbered_by_name(root: Path, imported: Callable[..., Suite]) -> None:
+    keep(root)
+    for name in ("b", "a"):
+        write_json(root / f"{name}_eval_results.json", absorption((name, "sae"), [detail("s", 10, 3, 2, 0.2)]))
+    assert imported().saes == {(5, 16_000, -1): "a/sae", (5, 16_000, -2): "b/sae"}
+
+
+def test_sae_that_cannot_be_told_apart_is_left_out(root: Path, imported: Callable[..., Suite]) -> None:
+    twin = ("twin", "sae")
+    write_json(root / results_file(twin), absorption(twin, [detail("s", 5, 5, 1, 1.0)]))
+    write_json(root / results_file(twin, "core"), core(twin, 33.9))
+    suite = imported()
+    assert "twin/sae" not in suite.saes.values()
+    (reason,) = suite.reasons(results_file(twin))
+    assert "/".join(FULL) in reason
+    assert "--only 'twin/sae'" in reason
+    assert suite.rates()[5, "s"] == pytest.approx(0.4)
+
+    assert imported(only="twin/sae").saes == {(5, 16_000, 34): "twin/sae"}
+
+
+def test_sae_of_another_model_is_left_out(root: Path, imported: Callable[..., Suite]) -> None:
+    other = ("a", "sae")  # its name comes first, but it has fewer files
+    write_json(root / results_file(other), absorption(other, [detail("s", 5, 5, 1, 1.0)], model_name="pythia-160m"))
+    suite = imported()
+    assert suite.findings.manifest.model.name == "gemma-2-2b"
+    (reason,) = suite.reasons(results_file(other))
+    assert "pythia-160m" in reason
+    assert "--only 'a/sae'" in reason
+    assert imported(only="a/*").findings.manifest.model.name == "pythia-160m"
+
+
+@pytest.mark.usefixtures("root")
+def test_only_takes_the_saes_asked_for(imported: Callable[..., Suite], root: Path) -> None:
+    suite = imported(only="*trainer_1")
+    assert list(suite.saes.values()) == ["/".join(OLD)]
+    assert TESTED in suite.report.skipped
+    with pytest.raises(IngestError, match=r"no SAE is called 'none'; .*gemma-scope-2b-pt-res/layer_5"):
+        saebench.read(Source(root), only="none")
+
+
+def test_same_sae_twice_is_taken_once(root: Path, imported: Callable[..., Suite]) -> None:
+    again = "eval_results/again/again_eval_results.json"
+    write_json(root / again, absorption(FULL, [detail("s", 5, 5, 1, 1.0)]))
+    suite = imported()
+    (reason,) = suite.reasons(again)
+    assert FULL_RESULTS in reason
+    assert suite.table("letters").set_index(["layer", "letter"]).loc[(5, "s"), "num_absorbed"] == 2
+
+
+def test_names_lead_nowhere(root: Path, imported: Callable[..., Suite]) -> None:
+    outside = root.parent / "outside"
+    outside.mkdir()
+    save(outside / "layer_5_outside.parquet", pd.DataFrame({"letter": ["s"]}))
+    keep(root)
+    name = ("..", "../outside/<b>'x'")
+    write_json(root / "x_eval_results.json", absorption(name, [detail("s", 10, 3, 2, 0.2)]))
+    suite = imported()
+    assert list(suite.saes.values()) == ["../../outside/<b>'x'"]
+    assert suite.report.read == {"x_eval_results.json"}
+
+
+def test_most_saes_set_tau(root: Path, imported: Callable[..., Suite]) -> None:
+    edit_json(root / OLD_RESULTS, lambda results: results["eval_config"].pop("f1_jump_threshold") and None)
+    edit_json(root / FULL_RESULTS, lambda results: results["eval_config"].update(f1_jump_threshold=0.01))
+    suite = imported()
+    assert suite.findings.manifest.method.tau == 0.01
+
+    more = ("more", "sae")
+    write_json(root / results_file(more), absorption(more, [detail("s", 5, 5, 1, 1.0)], hook_layer=7))
+    last = ("last", "sae")
+    write_json(root / results_file(last), absorption(last, [detail("s", 5, 5, 1, 1.0)], hook_layer=8))
+    suite = imported()
+    assert suite.findings.manifest.method.tau == 0.03
+    assert any("tau 0.01" in note for note in suite.report.notes)
+
+
+def test_other_files_are_passed_over(root: Path, imported: Callable[..., Suite]) -> None:
+    write_json(root / "list_eval_results.json", [1, 2])
+    write_json(root / "scr_eval_results.json", {"eval_type_id": "scr", "eval_result_details": "whatever"})
+    suite = imported()
+    assert {"list_eval_results.json", "scr_eval_results.json"} <= suite.report.skipped
+    assert not suite.report.rejected
+
+
+def truncated(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def emptied(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def garbled(path: Path) -> None:
+    before, quote, after = path.read_bytes().rpartition(b'"')
+    path.write_bytes(before + b"\xff" + quote + after)
+
+
+def rowless(path: Path) -> None:
+    edit(path, lambda frame: frame.head(0))
+
+
+def columnless(path: Path) -> None:
+    save(path, pd.DataFrame([]))
+
+
+@pytest.mark.parametrize("name", [FULL_RESULTS, FULL_CORE, RECORDS])
+@pytest.mark.parametrize("damage", [truncated, emptied, garbled])
+def test_damaged_json_costs_itself_only(
+    root: Path, imported: Callable[..., Suite], name: str, damage: Callable[[Path], None]
+) -> None:
+    damage(root / name)
+    suite = imported()
+    (reason,) = suite.reasons(name)
+    assert "JSON" in reason
+    assert "mend the file or fetch it again" in reason
+    assert suite.rates()[5, "s"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize("name", [TESTED, METRICS, RAW])
+@pytest.mark.parametrize("damage", [truncated, emptied, rowless, columnless])
+def test_damaged_table_costs_itself_only(
+    root: Path, imported: Callable[..., Suite], name: str, damage: Callable[[Path], None]
+) -> None:
+    damage(root / name)
+    suite = imported()
+    assert suite.rates()[5, "s"] == pytest.approx(0.4)
+    assert len(suite.table("k_sparse")) == 3 * 10
+    if damage in (truncated, emptied):
+        (reason,) = suite.reasons(name)
+        assert "fetch it again" in reason
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda results: results.pop("eval_result_details") and None, "eval_result_details: Field required"),
+        (lambda results: results.update(eval_result_details=[1]), "eval_result_details.0: Input should be"),
+        (lambda results: results.update(eval_config=3), "eval_config: Input should be"),
+        (lambda results: results.update(sae_cfg_dict=[]), "sae_cfg_dict: Input should be"),
+    ],
+)
+def test_results_of_another_make_are_left_out(
+    root: Path, imported: Callable[..., Suite], change: Callable[[dict[str, Any]], Any], reason: str
+) -> None:
+    edit_json(root / FULL_RESULTS, change)
+    suite = imported()
+    assert suite.reasons(FULL_RESULTS)[0].startswith(reason)
+    assert suite.rates()[5, "s"] == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        (TESTED, "letter"),
+        (TESTED, "top_projection_feat"),
+        (TESTED, "is_full_absorption"),
+        (METRICS, "f1_sparse_sae_3"),
+        (RAW, "token"),
+    ],
+)
+def test_missing_column_is_named(root: Path, imported: Callable[..., Suite], name: str, column: str) -> None:
+    edit(root / name, lambda frame: frame.drop(columns=column))
+    suite = imported()
+    assert suite.reasons(name) == [f"column {column!r} is missing; fetch the complete file"]
+    assert suite.rates()[5, "s"] == pytest.approx(0.4)
+
+
+def test_missing_key_of_results_is_named(root: Path, imported: Callable[..., Suite]) -> None:
+    edit_json(root / OLD_RESULTS, lambda results: results.update(eval_result_details=[{"num_full_absorption": 1}]))
+    suite = imported()
+    assert suite.reasons(OLD_RESULTS)[0] == "'first_letter' is missing; fetch the complete file"
+    assert list(suite.saes.values()) == ["/".join(FULL)]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda results: results["sae_cfg_dict"].update(hook_layer=None, hook_name=None), "layer"),
+        (lambda results: results["sae_cfg_dict"].pop("d_sae") and None, "how many latents"),
+    ],
+)
+def test_sae_without_a_place_is_left_out(
+    root: Path, imported: Callable[..., Suite], change: Callable[[dict[str, Any]], Any], reason: str
+) -> None:
+    bare = ("bare", "sae")
+    write_json(root / results_file(bare), absorption(bare, [detail("s", 5, 5, 1, 1.0)]))
+    edit_json(root / results_file(bare), change)
+    suite = imported()
+    assert reason in suite.reasons(results_file(bare))[0]
+    assert "sae_cfg_dict" in suite.reasons(results_file(bare))[0]
+    assert len(suite.saes) == 2
+
+
+def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[..., Suite]) -> None:
+    details = [
+        detail("S", 10, 3, 2, 0.2),
+        detail("s", 10, 9, 2, 0.2),
+        detail("é", 10, 3, 2, 0.2),
+        detail("t", 10, 4, 2, 0.2) | {"mean_absorption_fraction": math.nan},
+        detail("u", 10, 5, 2, 0.2) | {"mean_absorption_fraction": math.inf},
+        detail("v", 10, 6, 2, 0.2) | {"num_probe_true_positives": None},
+        {"first_letter": "w", "num_full_absorption": 1},
+    ]
+    edit_json(root / OLD_RESULTS, lambda results: results.update(eval_result_details=details))
+    suite = imported()
+    assert suite.reasons(OLD_RESULTS) == [
+        "absorption_fraction: 1 infinite values are left empty",
+        "1 row has a letter that is none of a-z (row 2)",
+        "1 row has the letter of a row before (row 1)",
+    ]
+    letters = suite.table("letters").query("layer == 12").set_index("letter")
+    assert letters["num_absorbed"].to_dict() == {"s": 3, "t": 4, "u": 5, "v": 6, "w": 1}
+    assert letters.loc[["t", "u", "w"], "absorption_fraction"].isna().all()
+    assert {place[1]: rate for place, rate in suite.rates().items() if place[0] == 12 and rate > 0} == pytest.approx(
+        {"s": 0.3, "t": 0.4, "u": 0.5}
+    )
+
+
+def test_values_of_another_type_are_left_empty(root: Path, imported: Callable[..., Suite]) -> None:
+    details = [detail("s", 10, 3, 2, 0.2), detail("t", 8, 2, 1, 0.1) | {"num_split_features": "many"}]
+    edit_json(root / OLD_RESULTS, lambda results: results.update(eval_result_details=details))
+    suite = imported()
+    (reason,) = suite.reasons(OLD_RESULTS)
+    assert "num_split_latents cannot be read" in reason
+    assert suite.rates()[12, "t"] == pytest.approx(0.25)
+
+
+def test_tokens_may_hold_anything(root: Path, imported: Callable[..., Suite]) -> None:
+    words = [' s"q', " s'x", " <script>", " s\nn", " s,c", "s"]
+    same = {"letter": "s", "num_probe_true_positives": 6, "split_feats": [1, 2]}
+    rows = [same | token_row(word, silent=True, absorbed=True, fraction=0.0) for word in words]
+    save(root / TESTED, pd.DataFrame(rows))
+    suite = imported()
+    assert {row["token"] for row in suite.ask("absorbed_tokens", **FULL_SAE, letter="s", **THRESHOLDS)} == set(words)
+    assert len(suite.table("prompts")) == 1
+
+
+def test_nothing_to_import_is_said_in_one_line(root: Path) -> None:
+    keep(root, OLD_RESULTS)
+    assert saebench.detects(Source(root))
+    truncated(root / OLD_RESULTS)
+    with pytest.raises(IngestError, match="holds no letter") as error:
+        saebench.read(Source(root))
+    assert OLD_RESULTS in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kept", [FULL_RESULTS, TESTED, METRICS, RECORDS])
+def test_any_file_of_the_evaluation_is_known(root: Path, kept: str) -> None:
+    keep(root, kept)
+    assert saebench.detects(Source(root))
+
+
+def test_other_folders_are_not_taken(root: Path) -> None:
+    keep(root, FULL_CORE)
+    (root / "notes.json").write_text(json.dumps({"eval_type_id": "absorption_first_letter"}), encoding="utf-8")
+    assert not saebench.detects(Source(root))
