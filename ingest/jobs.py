@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.source import stamp
+from queries.suite import checksum
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -85,7 +85,7 @@ def _do(folder: Path, job: Job) -> Outcome:
     outcome = job.work(folder)
     record = {
         "sources": [[str(file), *was] for file, was in zip(job.sources, stamps, strict=True)],
-        "written": [[file.relative_to(folder).as_posix(), _checksum(file)] for file in outcome.written],
+        "written": [[file.relative_to(folder).as_posix(), checksum(file)] for file in outcome.written],
         "rejected": [[str(file), reason] for file, reason in outcome.rejected],
         "remarks": dict(outcome.remarks),
     }
@@ -102,14 +102,9 @@ def _kept(folder: Path, job: Job) -> Outcome | None:
         record = json.loads((folder / DONE / f"{job.name}.json").read_text(encoding="utf-8"))
         written = {folder / name: checksum for name, checksum in record["written"]}
         same = record["sources"] == [[str(file), *stamp(file)] for file in job.sources]
-        if not same or any(_checksum(file) != checksum for file, checksum in written.items()):
+        if not same or any(checksum(file) != checksum for file, checksum in written.items()):
             return None
         rejected = tuple((Path(file), reason) for file, reason in record["rejected"])
         return Outcome(tuple(written), rejected, record["remarks"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-def _checksum(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -69,6 +69,7 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
     TableEntry: {
         "rows": "Number of rows, in all files together.",
         "columns": "DuckDB type by column.",
+        "checksums": "SHA-256 of each file, by its path in the suite.",
     },
     Provenance: {
         "made_by": "Who computed the results.",

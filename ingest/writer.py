@@ -15,7 +15,7 @@ from ingest.layout import write_file
 from ingest.staging import staged
 from queries.manifest import MANIFEST, Manifest, TableEntry
 from queries.schema import SAE_KEY, TABLES, Table
-from queries.suite import cosines_file, table_files
+from queries.suite import checksum, cosines_file, table_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -76,11 +76,13 @@ def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table 
         else:
             write_file(suite / f"{name}.parquet", table, ordered)
     saes = [sae.model_copy(update={"cosines": (suite / cosines_file(sae.key)).exists()}) for sae in manifest.saes]
-    named = manifest.model_copy(update={"saes": saes, "tables": {name: _entry(TABLES[name], []) for name in TABLES}})
+    named = manifest.model_copy(
+        update={"saes": saes, "tables": {name: _entry(suite, table, []) for name, table in TABLES.items()}}
+    )
     entries = {
-        name: _entry(table, files)
+        name: _entry(suite, table, files)
         for name, table in TABLES.items()
-        if (files := [suite / file for file in table_files(named, table) if (suite / file).exists()])
+        if (files := [file for file in table_files(named, table) if (suite / file).exists()])
     }
     written = named.model_copy(update={"tables": entries})
     text = json.dumps(written.model_dump(mode="json"), indent=1, ensure_ascii=False)
@@ -88,9 +90,12 @@ def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table 
     return written
 
 
-def _entry(table: Table, files: list[Path]) -> TableEntry:
-    rows = sum(pq.read_metadata(file).num_rows for file in files)
-    return TableEntry(rows=rows, columns={column.name: column.type for column in table.columns})
+def _entry(suite: Path, table: Table, files: list[str]) -> TableEntry:
+    return TableEntry(
+        rows=sum(pq.read_metadata(suite / file).num_rows for file in files),
+        columns={column.name: column.type for column in table.columns},
+        checksums={file: checksum(suite / file) for file in files},
+    )
 
 
 def _in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> Iterator[pa.Table]:

@@ -9,7 +9,7 @@ import duckdb
 
 from queries.manifest import MANIFEST, SuiteError
 from queries.schema import SAE_KEY, TABLES
-from queries.suite import file_problems, read_manifest, table_files
+from queries.suite import checksum, file_problems, read_manifest, table_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,6 +88,7 @@ def check_suite(folder: Path) -> list[Problem]:
                 if not found:
                     found, number = _value_problems(connection, root, file, table)
                     rows += number
+                found = found or _content_problems(root, manifest, file, table)
                 problems += found
             if files and not any(problem.table == table.name for problem in problems):
                 problems += _count_problems(manifest, table, rows)
@@ -107,6 +108,16 @@ def _count_problems(manifest: Manifest, table: Table, rows: int) -> Iterator[Pro
     said = manifest.tables[table.name].rows
     if rows != said:
         yield Problem(MANIFEST, table.name, None, None, f"says {said:,} rows, the files have {rows:,}; import again")
+
+
+def _content_problems(root: Path, manifest: Manifest, file: Path, table: Table) -> list[Problem]:
+    """Tell whether a file in which nothing strikes the eye is the one that was written."""
+    name = file.relative_to(root).as_posix()
+    written = manifest.tables[table.name].checksums.get(name)
+    if written is None or checksum(file) == written:
+        return []
+    message = f"its checksum is not the one in {MANIFEST}: it was damaged or replaced; restore it or import again"
+    return [Problem(name, table.name, None, None, message)]
 
 
 def _value_problems(

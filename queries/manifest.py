@@ -74,10 +74,11 @@ class Sae(_Record):
 
 
 class TableEntry(_Record):
-    """What the manifest says of one parquet table: number of rows, and type by column name."""
+    """What the manifest says of one parquet table: number of rows, type by column name, SHA-256 by file."""
 
     rows: int
     columns: dict[str, str]
+    checksums: dict[str, str] = Field(default_factory=dict)
 
 
 class Provenance(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,12 @@ def table_files(manifest: Manifest, table: Table) -> list[str]:
     if table.partitioned:
         return [cosines_file(sae.key) for sae in manifest.saes if sae.cosines]
     return [f"{table.name}.parquet"]
+
+
+def checksum(file: Path) -> str:
+    """Return the SHA-256 of a file, as the manifest has it."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def read_manifest(path: Path | str) -> Manifest:

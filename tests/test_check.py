@@ -221,3 +221,11 @@ def test_what_lies_there_and_is_not_listed_is_found(suite: Path, tmp_path: Path)
     assert len(of_latents) == LISTED_ROWS + 1
     assert of_latents[-1].row is None
     assert "more rows like this" in of_latents[-1].message
+
+
+def test_damage_that_no_value_shows_is_found(suite: Path, tmp_path: Path) -> None:
+    copy = Copy(shutil.copytree(suite, tmp_path / "suite"), TABLES["tested_tokens"])
+    copy.set("top_effect", 0, -2.5)
+    (problem,) = check_suite(copy.root)
+    assert (problem.file, problem.table, problem.row) == ("tested_tokens.parquet", "tested_tokens", None)
+    assert "its checksum is not the one in manifest.json" in problem.message
