@@ -1,0 +1,109 @@
+"""Light and dark, and a phone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer.theme import DARK, LIGHT
+from tests.browser import (
+    figure,
+    glyphs,
+    tap,
+    wait_figure,
+    wait_model,
+)
+from tests.explore import (
+    buttons,
+    cell,
+    choose,
+    expect_theme,
+    expect_view,
+    open_view,
+    part,
+    query_of,
+    shifted,
+    unfold,
+    wait_ready,
+)
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser import PageOpener
+    from tests.explore import View
+
+
+pytestmark = pytest.mark.browser
+
+
+def test_dark_and_light(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s"))
+    expect_theme(page, LIGHT)
+    page.get_by_role("button", name="Dark mode").click()
+    expect_theme(page, DARK)
+    unfold(page, "splitting")
+    wait_figure(page, "k-sparse")
+    assert glyphs(page, "k-sparse")[0]["data"]["colour"][0] == DARK.split
+    page.reload()
+    wait_ready(page)
+    expect_theme(page, DARK)
+    assert query_of(page) == home.but(letter="s").query
+    page.get_by_role("button", name="Dark mode").click()
+    expect_theme(page, LIGHT)
+    # A first visitor has the system's colours, until another choice is made.
+    page = open_view(open_page, home, dark=True)
+    expect_theme(page, DARK)
+    page.get_by_role("button", name="Dark mode").click()
+    expect_theme(page, LIGHT)
+    page.reload()
+    wait_ready(page)
+    expect_theme(page, LIGHT)
+
+
+def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
+    context = chromium.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
+    view = home.but(letter="s")
+    page = open_view(open_page, view, width=390, height=844, context=context)
+    fits = "() => document.documentElement.scrollWidth <= window.innerWidth"
+    assert page.evaluate(fits)
+    assert shifted(page) < 0.1
+    strip = part(page, "letter").locator(".grid")
+    assert strip.evaluate("(strip) => strip.scrollWidth > strip.clientWidth")
+    assert figure(page, "cosine").height + 100 >= 260
+    # The chosen letter is in sight; another is reached by scrolling the strip alone.
+    expect(cell(page, "s")).to_be_in_viewport()
+    cell(page, "a").scroll_into_view_if_needed()
+    assert page.evaluate("() => [window.scrollX, window.scrollY]") == [0, 0]
+    cell(page, "a").tap()
+    expect_view(page, home)
+
+    layer = buttons(page, "layer").first
+    expect(layer).not_to_be_in_viewport()
+    page.get_by_role("button", name="Open the menu").tap()
+    expect(layer).to_be_in_viewport()
+    expect(part(page, "tasks").locator("summary")).to_be_visible()
+    choose(page, "layer", 8)
+    page.locator(".ax-scrim").tap(position={"x": 370, "y": 600})
+    expect(layer).not_to_be_in_viewport()
+    view = home.but(layer=8)
+    expect_view(page, view)
+    page.get_by_role("button", name="Open the menu").tap()
+    expect(layer).to_be_in_viewport()
+    page.keyboard.press("Escape")
+    expect(layer).not_to_be_in_viewport()
+
+    latent = view.split[0]
+    tap(page, "cosine", latent, view.cosines[latent])
+    expect_view(page, view.but(latent=latent))
+    for name in ("splitting", "scores", "decision"):
+        unfold(page, name)
+    for name in ("k-sparse", "precision-vs-recall"):
+        wait_figure(page, name)
+    page.locator("[data-key=pack-absorbed]").tap()
+    expect(part(page, "tester").locator("table")).to_be_visible()
+    assert page.evaluate(fits)
+    wait_model(page, "cosine", "({toolbar}) => !toolbar.active_drag?.type")
+    context.close()
