@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from explorer.format import count
+
 
 def headline(summary: dict[str, Any] | None, letter: str) -> str:
     """Say what is known of `letter` on the SAE shown.
@@ -49,7 +51,7 @@ def _silent(summary: dict[str, Any], upper: str) -> str:
         if not tested:
             return ""
         return (
-            f"{_count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}."
+            f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}."
         )
     they_are, them = ("They are all", "them all") if len(split) > 1 else ("It is", "it")
     if candidates == 0:
@@ -63,13 +65,9 @@ def _absorbed(summary: dict[str, Any]) -> str:
     if absorbed == 0:
         said = "none of these is absorbed by another latent"
     else:
-        latents = _count(summary["num_absorbing_latents"], "other latent")
+        latents = count(summary["num_absorbing_latents"], "other latent")
         said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {latents}"
     if rate is None:
         return said
     low, high = 100 * summary["rate_low"], 100 * summary["rate_high"]
     return f"{said}: absorption rate {100 * rate:.1f} % ({low:.1f}–{high:.1f})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -8,22 +8,8 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer.theme import LIGHT
-from tests.browser import (
-    figure,
-    wait_figure,
-)
-from tests.explore import (
-    buttons,
-    cell,
-    choose,
-    expect_theme,
-    expect_view,
-    open_view,
-    part,
-    row,
-    wait_query,
-    wait_ready,
-)
+from tests.browser import figure, wait_figure
+from tests.explore import buttons, cell, choose, expect_theme, expect_view, open_view, part, row, wait_query, wait_ready
 
 if TYPE_CHECKING:
     from tests.browser import PageOpener
@@ -61,7 +47,7 @@ def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) ->
     choose(page, "width", 8192)
     wide = home.but(letter="s", layer=8, width=8192, l0=7)
     expect_view(page, wide)
-    assert figure(page, "cosine").x_range == pytest.approx((-0.01 * 8192, 1.01 * 8192))
+    assert figure(page, "cosine").x_range == pytest.approx((-0.04 * 8192, 1.04 * 8192))
     page.locator("body").click(position={"x": 700, "y": 2})
     page.keyboard.press("ArrowUp")  # there is no lower L0
     page.keyboard.press("ArrowDown")

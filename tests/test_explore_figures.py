@@ -7,23 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import (
-    ask_model,
-    figure,
-    glyphs,
-    tap,
-    wait_figure,
-    wait_glyph,
-)
-from tests.explore import (
-    expect_view,
-    open_view,
-    part,
-    set_widget,
-    task,
-    unfold,
-    wait_query,
-)
+from tests.browser import ask_model, figure, glyphs, tap, wait_figure, wait_glyph
+from tests.explore import expect_view, open_view, part, set_widget, task, unfold, wait_query
 
 if TYPE_CHECKING:
     from tests.browser import PageOpener

@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import (
-    figure,
-    tap,
-    wait_figure,
-    wait_for,
-)
+from tests.browser import figure, tap, wait_figure, wait_for
 from tests.explore import (
     cell,
     choose,

@@ -9,16 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 from playwright.sync_api import expect
 
-from tests.explore import (
-    buttons,
-    choose,
-    expect_view,
-    open_view,
-    part,
-    results,
-    row,
-    task,
-)
+from tests.explore import buttons, choose, expect_view, open_view, part, results, row, task
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator

@@ -8,13 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer.theme import DARK, LIGHT
-from tests.browser import (
-    figure,
-    glyphs,
-    tap,
-    wait_figure,
-    wait_model,
-)
+from tests.browser import figure, glyphs, point, tap, wait_figure, wait_model
 from tests.explore import (
     buttons,
     cell,
@@ -24,6 +18,7 @@ from tests.explore import (
     open_view,
     part,
     query_of,
+    rgb,
     shifted,
     unfold,
     wait_ready,
@@ -32,6 +27,7 @@ from tests.explore import (
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
+    from explorer.theme import Theme
     from tests.browser import PageOpener
     from tests.explore import View
 
@@ -61,6 +57,28 @@ def test_dark_and_light(open_page: PageOpener, home: View) -> None:
     page.reload()
     wait_ready(page)
     expect_theme(page, LIGHT)
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_figures_wear_the_page(open_page: PageOpener, home: View, theme: Theme) -> None:
+    view = home.but(letter="s")
+    page = open_view(open_page, view, dark=theme is DARK)
+    latent = view.split[0]
+    page.mouse.move(*point(page, "cosine", latent, view.cosines[latent]))
+    tooltip = page.locator(".bk-Tooltip")
+    expect(tooltip).to_contain_text(f"latent{latent}cosine{view.cosines[latent]:.4f}")
+    expect(tooltip).to_have_css("background-color", rgb(theme.paper))
+    expect(tooltip).to_have_css("color", rgb(theme.ink))
+    expect(tooltip.get_by_text("latent")).to_have_css("color", rgb(theme.muted))
+    # The figure has the focus either way, and is framed for those who come by keyboard.
+    plot = page.locator(".bk-events")
+    tap(page, "cosine", latent, view.cosines[latent])
+    expect(plot).to_be_focused()
+    expect(plot).to_have_css("outline-width", "0px")
+    page.get_by_role("radio", name="index").focus()
+    page.keyboard.press("Tab")
+    expect(plot).to_be_focused()
+    expect(plot).to_have_css("outline", f"{rgb(theme.split)} solid 2px")
 
 
 def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:

@@ -8,20 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import (
-    start_server,
-    wait_figure,
-)
-from tests.explore import (
-    cell,
-    expect_view,
-    open_view,
-    part,
-    row,
-    unfold,
-    wait_query,
-    wait_ready,
-)
+from tests.browser import start_server, wait_figure
+from tests.explore import cell, expect_view, open_view, part, row, unfold, wait_query, wait_ready
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import holoviews as hv
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.theme import Theme, figure_hook, fit_hook
+from explorer.theme import Theme, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,9 @@ def k_sparse_plot(
             line_color=None,
             tools=["hover"],
             default_tools=["save"],
-            hover_tooltips=[("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")],
+            hover_tooltips=tooltip(
+                ("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")
+            ),
         )
         * hv.Rectangles(ring, *dimensions).opts(fill_color=None, line_color=theme.ink, line_width=2)
         * hv.HLine(float("nan") if probe is None else probe).opts(color=theme.probe, line_width=1.5, line_dash="dashed")

@@ -55,6 +55,10 @@ export function render({ model }) {
     send("step", steps[event.key])
   })
 
+  // Bokeh frames a figure that has the focus, however it came; the frame is for those who use the keyboard.
+  window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, true)
+  window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), true)
+
   const keys = document.getElementById("ax-keys")
   keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() })
   document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"))

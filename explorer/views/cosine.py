@@ -25,7 +25,7 @@ VIEWS = {name: name for name in ("index", "rank", "distribution")}
 _LISTED = 40
 _TABLED = 25
 _MODEL = ["cosines", "split_latents", "absorbing_latents"]
-_STATE = ["latent", "cosine_threshold", "dark"]
+_STATE = ["latent", "cosine_threshold", "cosine_range", "dark", "touch"]
 
 
 class CosineView(pn.viewable.Viewer):
@@ -53,7 +53,7 @@ class CosineView(pn.viewable.Viewer):
         state.param.watch(self._show_plot, "cosine_view")
         model.param.watch(self._show_words, [*_MODEL, "summary"])
         model.param.watch(self._show_twin, _MODEL)
-        state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range"])
+        state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range", "touch"])
         self._zoomed_in = self._n_latents
         self._shown: str | None = None
         self._show_plot()
@@ -125,7 +125,9 @@ class CosineView(pn.viewable.Viewer):
             absorbing=self._absorbing,
             selected=state.latent,
             threshold=state.cosine_threshold,
+            brushed=state.cosine_range,
             theme=theme(dark=state.dark),
+            touch=state.touch,
             view=view,
             x_range=x_range,
         )
@@ -138,7 +140,9 @@ class CosineView(pn.viewable.Viewer):
             absorbing=self._absorbing,
             selected=state.latent,
             threshold=state.cosine_threshold,
+            brushed=state.cosine_range,
             theme=theme(dark=state.dark),
+            touch=state.touch,
         )
 
     def _tap(self, view: str, x: float, y: float) -> None:
@@ -199,6 +203,7 @@ class CosineView(pn.viewable.Viewer):
             cosine=cosine,
             role=self._role(state.latent),
             brushed=_brushed(cosines, state.cosine_range),
+            touch=state.touch,
         )
 
     def _show_twin(self, *_: param.parameterized.Event) -> None:
