@@ -139,6 +139,7 @@ def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:
             border_fill_color=None,
             outline_line_color=None,
             stylesheets=[_FOCUS],
+            html_attributes={"role": "figure", "aria-label": f"{name.replace('-', ' ')} plot"},
             min_border_left=44,
             min_border_right=12,
         )

@@ -28,7 +28,7 @@ expect.set_options(timeout=WAIT_SECONDS * 1000)
 
 #: The glyphs of the cosine plot, in its order.
 LINE, SPLIT, ABSORBING, RING = range(4)
-SAE_GROUPS = ("layer", "width", "l0")
+SAE_GROUPS = {"layer": "Layer", "width": "Width", "l0": "L0"}
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def row(page: Page, role: str, latent: int) -> Locator:
 
 def buttons(page: Page, name: str) -> Locator:
     """The buttons that choose layer, width or L0."""
-    return page.locator(".ax-choose .bk-btn-group").nth(SAE_GROUPS.index(name)).locator("button")
+    return page.locator(f"[role=radiogroup][aria-label={SAE_GROUPS[name]}] label")
 
 
 def choose(page: Page, name: str, value: int) -> None:
@@ -192,7 +192,7 @@ def expect_view(page: Page, view: View) -> None:
         expect(part(page, "figures")).to_contain_text(f"No figures for {view.letter.upper()}")
     for name in SAE_GROUPS:
         label = width_label(view.width) if name == "width" else str(getattr(view, name))
-        expect(buttons(page, name).and_(page.locator(".bk-active"))).to_have_text(re.compile(rf"^{label}\*?$"))
+        expect(buttons(page, name).and_(page.locator(":has(:checked)"))).to_have_text(re.compile(rf"^{label}\*?$"))
     _expect_strip(page, view)
     for role, latents in (("split", view.split), ("absorbing", view.absorbing)):
         rows = page.locator(f"[data-key^={role}-]")

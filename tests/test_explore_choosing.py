@@ -32,8 +32,18 @@ def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) 
     expect(cell(page, "r")).to_be_focused()
     page.keyboard.press("ArrowRight")
     expect_view(page, home.but(letter="s"))
+    page.keyboard.press("ArrowDown")  # a row is four letters
+    expect_view(page, home.but(letter="w"))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    expect_view(page, home.but(letter="s"))
     cell(page, "z").focus()
     page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")  # there is nothing after Z
+    expect_view(page, home.but(letter="z"))
+    page.keyboard.press("ArrowLeft")
+    expect_view(page, home.but(letter="y"))
+    page.keyboard.press("ArrowRight")
     expect_view(page, home.but(letter="z"))
     assert page.title().startswith("Z, layer 4")
 
@@ -53,8 +63,30 @@ def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) ->
     page.keyboard.press("ArrowDown")
     expect_view(page, wide.but(l0=14))
     choose(page, "l0", 28)
+    page.keyboard.press("ArrowDown")  # there is no higher L0
     page.keyboard.press("ArrowUp")
     expect_view(page, wide.but(l0=14))
+
+
+def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    for name, view in (("l0", home.but(l0=13)), ("layer", home.but(layer=8))):
+        part(page, "headline").evaluate(_WATCH)
+        choose(page, name, getattr(view, name))
+        expect_view(page, view)
+        assert page.evaluate("window.seen") == sorted(view.split)
+
+
+#: Remembers which split latents the plot shows as soon as the headline has changed.
+_WATCH = """(headline) => {
+  const {renderers} = Bokeh.documents[0].get_model_by_name("cosine");
+  const points = renderers.filter(({type}) => type === "GlyphRenderer")[1];
+  const observer = new MutationObserver(() => {
+    window.seen = [...points.data_source.data.latent];
+    observer.disconnect();
+  });
+  observer.observe(headline, {childList: true, subtree: true});
+}"""
 
 
 def test_suites_are_picked_and_kept_apart(open_page: PageOpener, pair: Pair) -> None:

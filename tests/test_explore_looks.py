@@ -1,7 +1,8 @@
-"""Light and dark, and a phone."""
+"""Light and dark, readers who hear the page, and a phone."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,24 @@ def test_figures_wear_the_page(open_page: PageOpener, home: View, theme: Theme) 
     page.keyboard.press("Tab")
     expect(plot).to_be_focused()
     expect(plot).to_have_css("outline", f"{rgb(theme.split)} solid 2px")
+
+
+def test_every_control_has_a_name(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s")
+    page = open_view(open_page, view.but(latent=view.absorbing[0]))
+    for name in ("splitting", "scores"):
+        unfold(page, name)
+    for name in ("cosine", "k-sparse", "precision-vs-l0"):
+        wait_figure(page, name)
+        expect(page.get_by_role("figure", name=f"{name.replace('-', ' ')} plot")).to_be_visible()
+    for group, chosen in (("Layer", "4"), ("Width", "2k"), ("L0", "7")):
+        radios = page.get_by_role("radiogroup", name=group, exact=True).get_by_role("radio")
+        expect(radios.and_(page.locator(":checked"))).to_have_accessible_name(chosen)
+    expect(page.get_by_role("slider", name="tau")).to_have_attribute("aria-valuetext", "0.03")
+    control = r"^ *- '?(?:button|checkbox|combobox|dialog|figure|link|radio|radiogroup|slider|textbox)\b(?! \")"
+    said = page.locator("body").aria_snapshot()
+    assert re.findall(f"{control}.*", said, re.MULTILINE) == []
+    assert len(re.findall(r"^ *- '?(?:button|radio|checkbox) \"", said, re.MULTILINE)) > 60
 
 
 def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
