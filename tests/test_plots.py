@@ -338,7 +338,7 @@ def test_split_bars_are_coloured_and_named_on_the_axis() -> None:
         assert colours == [theme.split] * 2 + [theme.other] * 15
         axis = hv.render(overlay).xaxis[0]
         labels = {place: axis.major_label_overrides[place] for place in axis.ticker.ticks}
-        expected = ["1\n101", "2\n102", *map(str, K_VALUES[2:])]
+        expected = ["1\n101", "2\n\n102", *map(str, K_VALUES[2:])]
         assert labels == dict(enumerate(expected, start=1))
 
 

@@ -89,11 +89,15 @@ def _bars(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
 
 
 def _label_bars(bars: pd.DataFrame, theme: Theme) -> Callable[[Any, Any], None]:
-    """Make a hook that writes k, and below it the latent of each split, under the bars."""
-    labels = {
-        place: f"{bar.k:.0f}\n{bar.latent:.0f}" if bar.part == "split" and pd.notna(bar.latent) else f"{bar.k:.0f}"
-        for place, bar in enumerate(bars.itertuples(), start=1)
-    }
+    """Make a hook that writes k, and below it the latent of each split, under the bars.
+
+    The latents stand on two lines in turn, for on a phone a bar is narrower than its latent's number.
+    """
+    labels = {}
+    for place, bar in enumerate(bars.itertuples(), start=1):
+        labels[place] = f"{bar.k:.0f}"
+        if bar.part == "split" and pd.notna(bar.latent):
+            labels[place] += ("\n" if place % 2 else "\n\n") + f"{bar.latent:.0f}"
 
     def label(plot: Any, _element: Any) -> None:
         axis = plot.state.xaxis[0]
