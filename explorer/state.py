@@ -259,7 +259,7 @@ class ExplorerState(param.Parameterized):
             wanted |= dict.fromkeys(self._OTHER)
         latent = wanted.get("latent")
         if latent is not None and sae is not None and latent >= sae.n_latents > 0:
-            refused.append(f"latent = {_short(latent)} does not exist here (this SAE has {sae.n_latents:,})")
+            refused.append(f"latent = {_short(latent)} does not exist here (this SAE has {sae.n_latents:,} latents)")
             wanted["latent"] = None
         self._move(suite, sae, options, wanted)
         return refused
