@@ -7,7 +7,7 @@ from typing import Any
 from explorer.format import count
 
 
-def headline(summary: dict[str, Any] | None, letter: str) -> str:
+def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = True) -> str:
     """Say what is known of `letter` on the SAE shown.
 
     Parameters
@@ -16,11 +16,15 @@ def headline(summary: dict[str, Any] | None, letter: str) -> str:
         The record of the query `summary`; None where the letter was not measured.
     letter : str
         Lower-case letter.
+    has_sae : bool
+        Whether there is an SAE to speak of.
 
     Returns
     -------
     str
     """
+    if not has_sae:
+        return "This suite holds no SAE, so there is nothing to show yet."
     upper = letter.upper()
     if summary is None:
         return f"Nothing was measured for {upper} on this SAE. Choose a letter with a count."

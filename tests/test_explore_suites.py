@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from explorer.headline import headline
 from tests.browser import start_server, wait_figure
 from tests.explore import cell, expect_view, open_view, part, row, unfold, wait_query, wait_ready
 from tests.tiny_suite import write_tiny_suite
@@ -15,6 +16,8 @@ from tests.tiny_suite import write_tiny_suite
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from playwright.sync_api import Page
 
     from tests.browser import PageOpener, Server
     from tests.explore import Pair
@@ -39,6 +42,8 @@ def test_letter_without_rows_is_explained(open_page: PageOpener, pair: Pair) -> 
     expect(part(page, "headline").locator("h1")).to_contain_text("Nothing was measured for C")
     expect(part(page, "figures")).to_contain_text("not measured on this letter")
     expect(part(page, "message")).to_contain_text("none for C")
+    _expect_no_plot(page)
+    expect(part(page, "latents").locator(".guide")).to_have_count(0)
     expect(page.get_by_role("region", name="Split latents")).to_contain_text("No split latent is known for C")
     expect(page.get_by_role("region", name="Absorbing latents")).to_contain_text("not measured")
     unfold(page, "splitting")
@@ -49,12 +54,44 @@ def test_letter_without_rows_is_explained(open_page: PageOpener, pair: Pair) -> 
     wait_figure(page, "k-sparse")
 
 
+def _expect_no_plot(page: Page) -> None:
+    """Wait until nothing of the cosine plot is left: no legend, no choice of its form, no blank in its place."""
+    expect(page.locator(".legend")).to_have_count(0)
+    expect(page.get_by_role("radiogroup", name="Form of the cosine plot")).to_have_count(0)
+    expect(part(page, "selection")).not_to_contain_text("plot")
+    message, lists = part(page, "message").bounding_box(), part(page, "latents").bounding_box()
+    assert message
+    assert lists
+    assert lists["y"] - (message["y"] + message["height"]) < 100
+
+
+def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
+    url = serve(write_tiny_suite(tmp_path / "empty", name="empty", saes=())).url
+    page = open_page(f"{url}/dashboard?latent=5")
+    wait_ready(page)
+    expect(part(page, "headline").locator("h1")).to_have_text(headline(None, "a", has_sae=False))
+    expect(part(page, "notices")).to_contain_text("latent = '5' does not exist here (this suite holds no SAE)")
+    assert page.title() == "explore · Absorption Explorer"
+    for name in ("splitting", "scores"):
+        unfold(page, name)
+    said = page.locator("body").inner_text()
+    for name in ("this SAE", "the strip", "Choose a letter", "Layer", "Split latents", "None", "try the other"):
+        assert name not in said, f"{name!r} is said"
+    page.get_by_role("link", name="Compare").click()
+    expect(part(page, "page-head").locator(":visible", has_text="This suite holds no SAE")).not_to_have_count(0)
+    page.get_by_role("link", name="Atlas").click()
+    expect(part(page, "atlas-table")).to_contain_text("This suite holds none")
+    assert "brush" not in part(page, "atlas-table").inner_text()
+
+
 def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> None:
     view = pair.bare.but(letter="s")
     page = open_page(f"{pair.url}{view.path}")
     wait_ready(page)
     expect(part(page, "headline").locator("h1")).to_contain_text("of the S-words that the probe finds")
     expect(part(page, "message")).to_contain_text("This suite stores no cosines for this SAE")
+    _expect_no_plot(page)
+    expect(part(page, "latents").locator(".guide")).to_have_count(2)
     row(page, "absorbing", view.absorbing[0]).click()
     expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.absorbing[0]}")
     expect(part(page, "card")).to_contain_text("stores no text in which this latent fires")

@@ -83,6 +83,7 @@ class KSparseView(pn.viewable.Viewer):
             scores=SCORES,
             score=state.k_sparse_score,
             empty=empty,
+            sae=state.sae,
             suite_tau=state.thresholds_of_suite.tau,
             tau=state.tau,
         )

@@ -38,7 +38,8 @@ class Letters(pn.viewable.Viewer):
         self._model.state.apply({"letter": letter})
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        self._strip.html = render("letters", cells=letter_cells(self._model.letters), letter=self._model.state.letter)
+        cells = letter_cells(self._model.letters)
+        self._strip.html = render("letters", cells=cells, letter=self._model.state.letter) if cells else ""
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._strip

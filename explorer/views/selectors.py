@@ -47,8 +47,9 @@ class Selectors(pn.viewable.Viewer):
             )
             for name, widget in self._widgets.items()
         ]
+        self._rows = pn.Column(*rows, sizing_mode="stretch_width")
         self._layout = pn.Column(
-            *([self._nav] if len(PAGES) > 1 else []), *rows, self._badge, sizing_mode="stretch_width"
+            *([self._nav] if len(PAGES) > 1 else []), self._rows, self._badge, sizing_mode="stretch_width"
         )
         state.param.watch(self._show, ["suite", "layer", "width", "l0", "page"])
         self._show()
@@ -65,6 +66,7 @@ class Selectors(pn.viewable.Viewer):
         state = self._state
         # The same L0s may be marked otherwise on another layer.
         self._widgets["l0"].relabel()
+        self._rows.visible = state.sae is not None
         any_canonical = any(sae.canonical for sae in state.saes)
         self._badge.html = render("badge", sae=state.sae, any_canonical=any_canonical)
         self._nav.html = render("nav", pages=PAGE_TITLES, page=state.page)
