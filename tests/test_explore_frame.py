@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import figure, tap, wait_figure, wait_for
+from tests.browser import figure, start_server, tap, wait_figure, wait_for
 from tests.explore import (
     cell,
     choose,
@@ -25,6 +25,8 @@ from tests.explore import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.browser import PageOpener
     from tests.explore import View
 
@@ -202,6 +204,25 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     wait_ready(page)
     expect(tasks.locator("summary")).to_contain_text("0 of 10")
     expect(tasks.locator("input:checked")).to_have_count(0)
+
+
+def test_lost_server_is_told(open_page: PageOpener, home: View, tmp_path: Path) -> None:
+    server = start_server(tmp_path / "log")
+    try:
+        page = open_view(open_page, f"{server.url}{home.path}", allow=["not connected"])
+        notice = page.get_by_role("alert").filter(has_text="Connection to the server lost")
+        page.reload()  # leaving the page is no loss
+        wait_ready(page)
+        expect(notice).to_have_count(0)
+    finally:
+        server.stop()
+    expect(notice).to_be_visible()
+    cell(page, "s").click()
+    expect(page.locator("html")).not_to_have_class(re.compile("ax-is-busy"))
+    # The address still says what was seen last.
+    assert query_of(page) == home.query
+    with page.expect_request(lambda request: request.is_navigation_request() and request.url == page.url):
+        notice.get_by_role("button", name="Reload").click()
 
 
 def test_readers_do_not_share_their_state(open_page: PageOpener, home: View) -> None:
