@@ -19,6 +19,11 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
 
 
+def count(number: int, noun: str) -> str:
+    """Write how many: 1 latent, 2 latents."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def width_label(width: int) -> str:
     """Write a nominal width the way the field does: 2k for 2,048, 65k for 65,536, 1M for 1,048,576."""
     for unit, letter in ((1_000_000, "M"), (1_000, "k")):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from explorer.format import count
 
-def headline(summary: dict[str, Any] | None, letter: str) -> str:
+
+def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = True) -> str:
     """Say what is known of `letter` on the SAE shown.
 
     Parameters
@@ -14,11 +16,15 @@ def headline(summary: dict[str, Any] | None, letter: str) -> str:
         The record of the query `summary`; None where the letter was not measured.
     letter : str
         Lower-case letter.
+    has_sae : bool
+        Whether there is an SAE to speak of.
 
     Returns
     -------
     str
     """
+    if not has_sae:
+        return "This suite holds no SAE, so there is nothing to show yet."
     upper = letter.upper()
     if summary is None:
         return f"Nothing was measured for {upper} on this SAE. Choose a letter with a count."
@@ -49,7 +55,7 @@ def _silent(summary: dict[str, Any], upper: str) -> str:
         if not tested:
             return ""
         return (
-            f"{_count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}."
+            f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}."
         )
     they_are, them = ("They are all", "them all") if len(split) > 1 else ("It is", "it")
     if candidates == 0:
@@ -63,13 +69,9 @@ def _absorbed(summary: dict[str, Any]) -> str:
     if absorbed == 0:
         said = "none of these is absorbed by another latent"
     else:
-        latents = _count(summary["num_absorbing_latents"], "other latent")
+        latents = count(summary["num_absorbing_latents"], "other latent")
         said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {latents}"
     if rate is None:
         return said
     low, high = 100 * summary["rate_low"], 100 * summary["rate_high"]
     return f"{said}: absorption rate {100 * rate:.1f} % ({low:.1f}–{high:.1f})"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

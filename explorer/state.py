@@ -258,8 +258,9 @@ class ExplorerState(param.Parameterized):
                 refused.append(f"other_layer, other_width, other_l0 = {_short(other)} is no SAE of this suite")
             wanted |= dict.fromkeys(self._OTHER)
         latent = wanted.get("latent")
-        if latent is not None and sae is not None and latent >= sae.n_latents > 0:
-            refused.append(f"latent = {_short(latent)} does not exist here (this SAE has {sae.n_latents:,})")
+        if latent is not None and (sae is None or latent >= sae.n_latents > 0):
+            there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
+            refused.append(f"latent = {_short(latent)} does not exist here ({there})")
             wanted["latent"] = None
         self._move(suite, sae, options, wanted)
         return refused

@@ -5,11 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import BoxSelectTool
+from bokeh.models import BoxSelectTool, BoxZoomTool, WheelZoomTool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_FOCUS = (
+    ".bk-Canvas {--outline-width: var(--ax-figure-focus); --outline-style: solid; --highlight-color: var(--ax-split);}"
+)
+#: How dense a brushed range is, in the colour of the text.
+BAND = 0.08
 FONT = "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -84,6 +89,15 @@ def width_colours(widths: list[int], which: Theme) -> dict[int, str]:
     return {width: ramp[round(step * place) if len(ordered) > 1 else 1] for place, width in enumerate(ordered)}
 
 
+def tooltip(*rows: tuple[str, str]) -> str:
+    """Write what a figure shows on hovering: a label and a Bokeh placeholder a row, in the colours of the page.
+
+    Bokeh's own table of labels and values has one colour for its labels, which no style sheet of the page reaches.
+    """
+    cells = "".join(f'<span style="color: var(--ax-muted)">{label}</span><span>{value}</span>' for label, value in rows)
+    return f'<div style="display: grid; grid-template-columns: auto auto; gap: 0 8px">{cells}</div>'
+
+
 def brush_hook(*, active: bool) -> Callable[[Any, Any], None]:
     """Make a hook that makes brushing what a drag does; on a touch screen a drag is left to scroll the page."""
 
@@ -96,12 +110,16 @@ def brush_hook(*, active: bool) -> Callable[[Any, Any], None]:
 
 
 def fit_hook(x: tuple[float, float], y: tuple[float, float]) -> Callable[[Any, Any], None]:
-    """Make a hook that shows the whole of the data when its extent changes, and otherwise leaves the zoom alone."""
+    """Make a hook that shows the whole of the data when its extent changes, and otherwise leaves the zoom alone.
+
+    The whole is also as far as one can zoom out or pan.
+    """
 
     def fit(plot: Any, _element: Any) -> None:
         for axis, (low, high) in ((plot.state.x_range, x), (plot.state.y_range, y)):
-            if (axis.reset_start, axis.reset_end) != (low, high):
-                axis.update(start=low, end=high, reset_start=low, reset_end=high)
+            if axis.bounds != (low, high):
+                # The bounds go first: the browser clamps what it is told of start and end to those that it knows.
+                axis.update(bounds=(low, high), start=low, end=high, reset_start=low, reset_end=high)
 
     return fit
 
@@ -120,10 +138,21 @@ def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:
             background_fill_color=None,
             border_fill_color=None,
             outline_line_color=None,
+            stylesheets=[_FOCUS],
+            html_attributes={"role": "figure", "aria-label": f"{name.replace('-', ' ')} plot"},
             min_border_left=44,
             min_border_right=12,
         )
         figure.toolbar.update(autohide=True, logo=None)
+        for tool in figure.toolbar.tools:
+            if isinstance(tool, WheelZoomTool):
+                # With its focus kept, the wheel would zoom out no more as soon as one end meets its bound.
+                tool.maintain_focus = False
+            elif isinstance(tool, BoxSelectTool | BoxZoomTool):
+                tool.overlay.update(fill_color=which.ink, fill_alpha=BAND, line_color=None)
+            if isinstance(tool, BoxSelectTool):
+                # The session says what a brush selects; Bokeh would fade the rest, and go on doing so for other data.
+                tool.renderers = []
         for axis in figure.axis:
             axis.update(
                 axis_line_color=which.rule,

@@ -404,7 +404,12 @@ def wait_figure(page: Page, name: str) -> Figure:
 
 
 def tap(page: Page, name: str, x: float | str, y: float | str) -> None:
-    """Click a figure at data coordinates, scrolled into view; a category stands for its middle.
+    """Click a figure at data coordinates; see `point`."""
+    page.mouse.click(*point(page, name, x, y))
+
+
+def point(page: Page, name: str, x: float | str, y: float | str) -> tuple[float, float]:
+    """Where the mouse meets data coordinates of a figure, scrolled into view; a category stands for its middle.
 
     Raises
     ------
@@ -421,7 +426,8 @@ def tap(page: Page, name: str, x: float | str, y: float | str) -> None:
     if target["cover"]:
         message = f"({x}, {y}) of {name!r} is hidden by {target['cover']}"
         raise ValueError(message)
-    page.mouse.click(*target["point"])
+    left, top = target["point"]
+    return left, top
 
 
 def drag(page: Page, name: str, tool: str, start: tuple[float, float], end: tuple[float, float]) -> None:

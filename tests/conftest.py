@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import sync_playwright
 
+from explorer import open_store
 from tests.browser import CHROMIUM_ARGS, ROOT, PageOpener, Server, find_chromium, start_server
+from tests.explore import Pair, View
+from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -93,3 +96,31 @@ def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser)
             problems.append(f"traceback of the server at {each.url}: {output}")
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[View]:
+    """What a first visitor sees of the embedded suite."""
+    with open_store() as store:
+        yield View(store)
+
+
+@pytest.fixture(scope="session")
+def pair(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """A suite that has everything beside one that has little more than verdicts, served together."""
+    folder = tmp_path_factory.mktemp("suites")
+    full = write_tiny_suite(folder / "full", name="full", neuronpedia=True, dashboards=True)
+    bare = write_tiny_suite(
+        folder / "bare",
+        name="bare",
+        cosines=False,
+        examples=False,
+        activations=False,
+        without=("k_sparse", "encoder_top", "latents"),
+    )
+    with open_store(full, bare) as store:
+        start = View(store, suite="full", layer=0, width=1000, l0=10)
+        # One page that is listed is not there.
+        last = start.but(layer=3, width=4000, l0=40, letter="s")
+        (full / str(last.ask("latent_dashboard", latent=last.absorbing[-1])["path"][0])).unlink()
+        yield Pair(serve(full, bare).url, start, start.but(suite="bare"))

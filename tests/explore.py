@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 
 from explorer.format import number, width_label
 from explorer.headline import headline
-from tests.browser import WAIT_SECONDS, wait_figure, wait_for, wait_glyph
+from tests.browser import WAIT_SECONDS, glyphs, wait_figure, wait_for, wait_glyph, wait_model
 from tests.questions import THRESHOLDS, ask
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from playwright.sync_api import Locator, Page
 
+    from explorer.theme import Theme
     from queries import Store
     from tests.browser import PageOpener
 
@@ -27,7 +28,7 @@ expect.set_options(timeout=WAIT_SECONDS * 1000)
 
 #: The glyphs of the cosine plot, in its order.
 LINE, SPLIT, ABSORBING, RING = range(4)
-SAE_GROUPS = ("layer", "width", "l0")
+SAE_GROUPS = {"layer": "Layer", "width": "Width", "l0": "L0"}
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,15 @@ class View:
         return dict(zip(frame["letter"], frame["num_absorbing_latents"].astype(int), strict=True))
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A full and a bare generated suite, served together."""
+
+    url: str
+    full: View
+    bare: View
+
+
 def open_view(open_page: PageOpener, view: View | str, **options: Any) -> Page:
     """Open a view, or a path, of the page Explore and wait until its cosine plot is painted."""
     page = open_page(view if isinstance(view, str) else view.path, **options)
@@ -136,7 +146,7 @@ def row(page: Page, role: str, latent: int) -> Locator:
 
 def buttons(page: Page, name: str) -> Locator:
     """The buttons that choose layer, width or L0."""
-    return page.locator(".ax-choose .bk-btn-group").nth(SAE_GROUPS.index(name)).locator("button")
+    return page.locator(f"[role=radiogroup][aria-label={SAE_GROUPS[name]}] label")
 
 
 def choose(page: Page, name: str, value: int) -> None:
@@ -182,7 +192,7 @@ def expect_view(page: Page, view: View) -> None:
         expect(part(page, "figures")).to_contain_text(f"No figures for {view.letter.upper()}")
     for name in SAE_GROUPS:
         label = width_label(view.width) if name == "width" else str(getattr(view, name))
-        expect(buttons(page, name).and_(page.locator(".bk-active"))).to_have_text(re.compile(rf"^{label}\*?$"))
+        expect(buttons(page, name).and_(page.locator(":has(:checked)"))).to_have_text(re.compile(rf"^{label}\*?$"))
     _expect_strip(page, view)
     for role, latents in (("split", view.split), ("absorbing", view.absorbing)):
         rows = page.locator(f"[data-key^={role}-]")
@@ -206,6 +216,37 @@ def _expect_strip(page: Page, view: View) -> None:
     counts = view.letters
     wanted = [str(counts.get(letter, "–")) for letter in "abcdefghijklmnopqrstuvwxyz"]
     expect(page.locator("[data-letter] .count")).to_have_text(wanted)
+
+
+def expect_theme(page: Page, theme: Theme) -> None:
+    """Wait until page and plots have the colours of a theme."""
+    wait_for(page, "(name) => document.documentElement.dataset.theme === name", theme.name)
+    expect(page.locator("body")).to_have_css("background-color", rgb(theme.paper))
+    expect(part(page, "headline").locator("h1")).to_have_css("color", rgb(theme.ink))
+    ink = "(model, colour) => model?.below[0].major_label_text_color === colour"
+    wait_model(page, "cosine", ink, theme.muted)
+    wait_figure(page, "cosine")
+    line, split, absorbing, _ = glyphs(page, "cosine")
+    assert (line["line"], split["fill"], absorbing["fill"]) == (theme.other, theme.split, theme.absorbing)
+
+
+def rgb(colour: str) -> str:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgb({red}, {green}, {blue})"
+
+
+def shifted(page: Page) -> float:
+    """How much of the page moved unasked while it opened, as the browser itself measures it."""
+    score: float = page.evaluate(_SHIFTED)
+    return score
+
+
+_SHIFTED = """() => new Promise((answer) => {
+  const sum = (shifts) => shifts.filter((shift) => !shift.hadRecentInput).reduce((all, {value}) => all + value, 0);
+  const observer = new PerformanceObserver((list) => answer(sum(list.getEntries())));
+  observer.observe({type: "layout-shift", buffered: true});
+  requestAnimationFrame(() => requestAnimationFrame(() => answer(sum(observer.takeRecords()))));
+})"""
 
 
 def results(page: Page) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 import pytest
-from bokeh.models import ColorBar
+from bokeh.models import BoxAnnotation, BoxSelectTool, ColorBar, HoverTool
 
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
@@ -75,14 +76,14 @@ def _panel(name: str) -> Callable[..., hv.Overlay]:
 
 #: By plot: how it is drawn from a frame, that frame, the name of its figure, and the types of its elements.
 PLOTS: dict[str, tuple[Callable[..., hv.Overlay], pd.DataFrame, str, str]] = {
-    "index": (_cosine, COSINES, "cosine", "Curve HLine Points Points Points"),
+    "index": (_cosine, COSINES, "cosine", "Curve HLine HSpan Points Points Points"),
     "rank": (
         lambda frame, theme=LIGHT: _cosine(frame, theme, view="rank"),
         COSINES,
         "cosine",
-        "Curve HLine Points Points Points",
+        "Curve HLine HSpan Points Points Points",
     ),
-    "distribution": (_distribution, COSINES, "cosine", "Rectangles VLine Points Points Points"),
+    "distribution": (_distribution, COSINES, "cosine", "Rectangles VLine VSpan Points Points Points"),
     "k-sparse": (_k_sparse, K_SPARSE, "k-sparse", "Rectangles Rectangles HLine"),
     **{name: (_panel(name), SAE_SCORES, name, "Points Points") for name in PANELS},
 }
@@ -116,7 +117,8 @@ def test_empty_frames_give_the_same_elements(plot: str) -> None:
     for empty in (None, frame.iloc[:0]):
         overlay = draw(empty)
         assert _structure(overlay) == _structure(full)
-        assert all(len(element) == 0 for element in overlay if not isinstance(element, hv.HLine | hv.VLine))
+        lines = hv.HLine | hv.VLine | hv.HSpan | hv.VSpan
+        assert all(len(element) == 0 for element in overlay if not isinstance(element, lines))
         assert hv.render(overlay).name == name
 
 
@@ -136,6 +138,29 @@ def test_figure_wears_its_name_and_theme(plot: str) -> None:
     both = set(vars(LIGHT).values()) & {colour for colour in vars(DARK).values() if isinstance(colour, str)}
     assert drawn["light"] & drawn["dark"] <= both
     assert {LIGHT.ink, LIGHT.paper} & drawn["light"]
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_hovering_names_what_the_figure_has(plot: str) -> None:
+    draw, frame, *_ = PLOTS[plot]
+    tools = list(hv.render(draw(frame)).select(HoverTool))
+    assert tools
+    for tool in tools:
+        named = set(re.findall(r"@{?(\w+)", tool.tooltips))
+        assert named
+        for renderer in tool.renderers:
+            assert named <= set(renderer.data_source.data)
+
+
+@pytest.mark.parametrize("plot", PLOTS)
+def test_nothing_lies_beyond_the_whole(plot: str) -> None:
+    draw, frame, *_ = PLOTS[plot]
+    for data in (frame, None):
+        figure = hv.render(draw(data))
+        for axis in (figure.x_range, figure.y_range):
+            assert axis.bounds == (axis.start, axis.end)
+        # What a brush selects is for the session to say.
+        assert all(tool.renderers == [] for tool in figure.select(BoxSelectTool))
 
 
 def test_figures_have_different_names() -> None:
@@ -178,7 +203,7 @@ def test_zooming_in_shows_every_latent(view: str) -> None:
 @pytest.mark.parametrize("view", ["index", "rank"])
 def test_marks_stand_at_exact_values(view: str) -> None:
     overlay = _cosine(COSINES, view=view, split=[*SPLIT, 500, 99_999], selected=65_535)
-    split, absorbing, ring = (element.dframe() for element in list(overlay)[2:])
+    split, absorbing, ring = (element.dframe() for element in list(overlay)[3:])
     placed = place(COSINES, view).set_index("latent")
     # A latent that is both is drawn as split only; one without a cosine, or unknown, is not drawn.
     for marks, latents in ((split, SPLIT), (absorbing, ABSORBING[:2]), (ring, [65_535])):
@@ -223,8 +248,21 @@ def test_threshold_is_a_line() -> None:
     assert [element.data for element in _distribution(COSINES, threshold=0.1) if isinstance(element, hv.VLine)] == [0.1]
 
 
+def test_brushed_range_is_a_band() -> None:
+    for draw, edges in ((_cosine, ("bottom", "top")), (_distribution, ("left", "right"))):
+        for brushed in ((0.1, 0.2), None):
+            (band,) = (
+                each for each in hv.render(draw(COSINES, brushed=brushed)).renderers if isinstance(each, BoxAnnotation)
+            )
+            assert band.visible == (brushed is not None)
+            if brushed:
+                assert tuple(getattr(band, edge) for edge in edges) == brushed
+
+
 def test_distribution_counts_every_latent() -> None:
-    bars, _, split, absorbing, ring = (element.dframe() for element in _distribution(COSINES))
+    bars, split, absorbing, ring = (
+        element.dframe() for element in _distribution(COSINES) if not isinstance(element, hv.VLine | hv.VSpan)
+    )
     assert bars["latents"].sum() == NUM_LATENTS - 1
     assert (bars["latents"] > 0).all(), "a logarithmic axis has no place for 0"
     highest = bars.loc[bars["cosine"].idxmax()]
@@ -300,7 +338,7 @@ def test_split_bars_are_coloured_and_named_on_the_axis() -> None:
         assert colours == [theme.split] * 2 + [theme.other] * 15
         axis = hv.render(overlay).xaxis[0]
         labels = {place: axis.major_label_overrides[place] for place in axis.ticker.ticks}
-        expected = ["1\n101", "2\n102", *map(str, K_VALUES[2:])]
+        expected = ["1\n101", "2\n\n102", *map(str, K_VALUES[2:])]
         assert labels == dict(enumerate(expected, start=1))
 
 

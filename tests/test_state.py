@@ -164,7 +164,9 @@ def test_selection_stays_where_it_was_made(change: dict[str, Any]) -> None:
 def test_latent_out_of_range_is_refused() -> None:
     state = ExplorerState(CHOICES, latent=7)
     assert state.apply({"latent": 1023}) == []
-    assert state.apply({"latent": 1024, "letter": "s"}) == ["latent = '1024' does not exist here (this SAE has 1,024)"]
+    assert state.apply({"latent": 1024, "letter": "s"}) == [
+        "latent = '1024' does not exist here (this SAE has 1,024 latents)"
+    ]
     assert (state.letter, state.latent) == ("s", None)
     # It counts what the SAE that is asked for has, not the one before.
     assert state.apply({"latent": 4000, "width": 4000}) == []

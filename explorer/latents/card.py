@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.format import count
 from explorer.views.markup import Markup, render, visible
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def describe_roles(roles: pd.DataFrame, cosines: pd.DataFrame | None) -> list[di
         elif role["split_rank"] > 1:
             parts.append(f"split latent at k = {role['split_rank']}")
         if role["num_absorbed"] > 0:
-            parts.append(f"absorbs {role['num_absorbed']} token{'' if role['num_absorbed'] == 1 else 's'}")
+            parts.append(f"absorbs {count(role['num_absorbed'], 'token')}")
         if role["is_encoder_top"]:
             parts.append("highest encoder cosine")
         described.append({"letter": role["letter"], "said": ", ".join(parts), "cosine": by_letter.get(role["letter"])})

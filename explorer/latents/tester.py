@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.format import count
 from explorer.views.markup import Markup, render, visible
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ class WordTester(pn.viewable.Viewer):
         if all(row["activation"] != row["activation"] for row in results):
             return f"The suite stores no activations of latent {latent} on the vocabulary, so it cannot be tested here."
         fires = sum(row["activation"] > 0 for row in results)
-        said = f"Latent {latent} fires on {fires} of {len(results)} words"
+        said = f"Latent {latent} fires on {fires} of {count(len(results), 'word')}"
         if self._main is not None and self._main != latent:
             said += f", main latent {self._main} on {sum(row['main_activation'] > 0 for row in results)}"
         return f"{said}."

@@ -7,5 +7,5 @@ hv.extension("bokeh", logo=False)
 # A plot names its tools once, on its first element; by default each element of an overlay would add its own.
 hv.opts.defaults(
     *(options(default_tools=[]) for options in (hv.opts.Curve, hv.opts.Points, hv.opts.Rectangles)),
-    *(options(default_tools=[]) for options in (hv.opts.HLine, hv.opts.VLine)),
+    *(options(default_tools=[]) for options in (hv.opts.HLine, hv.opts.VLine, hv.opts.HSpan, hv.opts.VSpan)),
 )

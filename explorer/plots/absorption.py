@@ -9,7 +9,7 @@ import pandas as pd
 from bokeh.models import NumeralTickFormatter
 
 from explorer.plots.sae_scores import MARKERS
-from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, width_colours
+from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, tooltip, width_colours
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -31,14 +31,14 @@ _LABELS = {
 _COLUMNS = [*SAE, "absorption_rate", "absorption_sd", "num_split_latents", "colour", "marker", "shown"]
 _TEXT = {"suite", "colour", "marker"}
 _FADED = 0.12
-_TOOLTIPS = [
+_TOOLTIPS = tooltip(
     ("layer", "@layer"),
     ("width", "@width"),
     ("L0", "@l0"),
     ("absorption rate, mean over letters", "@absorption_rate{0.0 %}"),
     ("standard deviation over letters", "@absorption_sd{0.0 %}"),
     ("split latents a letter", "@num_split_latents{0.00}"),
-]
+)
 
 
 def sae_keys(frame: pd.DataFrame) -> list[tuple[Any, ...]]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from holoviews.operation.downsample import downsample1d
 
-from explorer.theme import Theme, figure_hook, fit_hook
+from explorer.theme import BAND, Theme, brush_hook, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,9 @@ HEIGHT = 360
 _BINS = 120
 _TOOLS = ["pan", "box_zoom", "xwheel_zoom", "reset", "save"]
 _FLOOR = 0.6  # a logarithmic axis has no zero to stand on
+_AIR = 0.04  # around the data, so that marks at its edges are whole on a phone, too
 _EMPTY = pd.DataFrame({"latent": np.array([], int), "cosine": np.array([], float)})
-_TOOLTIPS = [("latent", "@latent"), ("cosine", "@cosine{0.0000}")]
+_TOOLTIPS = tooltip(("latent", "@latent"), ("cosine", "@cosine{0.0000}"))
 
 
 def place(cosines: pd.DataFrame | None, view: str) -> pd.DataFrame:
@@ -52,7 +53,7 @@ def y_range(cosines: pd.DataFrame | None) -> tuple[float, float]:
     low, high = Y_RANGE
     if cosines is None or cosines["cosine"].isna().all():
         return low, high
-    return min(low, float(cosines["cosine"].min()) - 0.02), max(high, float(cosines["cosine"].max()) + 0.02)
+    return min(low, float(cosines["cosine"].min()) - _AIR), max(high, float(cosines["cosine"].max()) + _AIR)
 
 
 def cosine_plot(
@@ -62,7 +63,9 @@ def cosine_plot(
     absorbing: Sequence[int],
     selected: int | None,
     threshold: float,
+    brushed: tuple[float, float] | None = None,
     theme: Theme,
+    touch: bool = False,
     view: str = "index",
     x_range: tuple[float, float] | None = None,
 ) -> hv.Overlay:
@@ -78,7 +81,11 @@ def cosine_plot(
         Latent drawn with a ring.
     threshold : float
         Least cosine of an absorbing latent, drawn as a line.
+    brushed : tuple of float, optional
+        Range of cosines drawn as a band.
     theme : Theme
+    touch : bool
+        Whether a drag is left to scroll the page.
     view : {"index", "rank"}
     x_range : tuple of float, optional
         The part that is zoomed in on: only this is reduced to `LINE_POINTS`.
@@ -86,27 +93,30 @@ def cosine_plot(
     Returns
     -------
     Overlay
-        Curve, HLine, Points (split), Points (absorbing), Points (selected).
+        Curve, HLine (threshold), HSpan (brushed), Points (split), Points (absorbing), Points (selected).
     """
     data = place(cosines, view)
     label = {"index": "latent", "rank": "rank by cosine (log)"}[view]
     x = hv.Dimension("x", label=label)
     y = hv.Dimension("cosine", label="cosine with the probe", range=y_range(cosines))
-    span = (0.8, 1.2 * max(len(data), 1)) if view == "rank" else (-0.01 * len(data), 1.01 * max(len(data), 1))
+    last = max(len(data), 1)
+    # On the logarithmic axis of ranks, air is a share of the decades.
+    span = (0.9 * last**-_AIR, 1.1 * last ** (1 + _AIR)) if view == "rank" else (-_AIR * last, (1 + _AIR) * last)
     line = _reduced(hv.Curve(data[["x", "cosine", "latent"]], x, [y, "latent"]), view, x_range or span)
     return (
         line.opts(
             color=theme.other,
-            line_width=1,
+            line_width=1 if view == "index" else 1.5,
             tools=["hover", "ybox_select"],
             default_tools=_TOOLS,
             hover_tooltips=_TOOLTIPS,
         )
         * hv.HLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
+        * _band(hv.HSpan, brushed, theme)
         * _marks(data, [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme), fit_hook(span, y_range(cosines))],
+            hooks=[figure_hook("cosine", theme), brush_hook(active=not touch), fit_hook(span, y_range(cosines))],
             responsive=True,
             height=HEIGHT,
             logx=view == "rank",
@@ -126,6 +136,13 @@ def _reduced(curve: hv.Curve, view: str, x_range: tuple[float, float]) -> hv.Cur
     low, high = max(x_range[0], 1.0), min(x_range[1], float(max(len(curve), 1)))
     ranks = np.unique(np.geomspace(low, max(low, high), LINE_POINTS).round().astype(int))
     return curve.iloc[ranks[ranks <= len(curve)] - 1]
+
+
+def _band(span: type[hv.HSpan | hv.VSpan], brushed: tuple[float, float] | None, theme: Theme) -> hv.HSpan | hv.VSpan:
+    """Draw what is brushed the way Bokeh's own box looks, which is gone as soon as it is released."""
+    return span(*(brushed or (None, None))).opts(
+        level="underlay", fill_color=theme.ink, fill_alpha=BAND, line_color=None, visible=brushed is not None
+    )
 
 
 def _marks(
@@ -215,11 +232,13 @@ def cosine_distribution(
     absorbing: Sequence[int],
     selected: int | None,
     threshold: float,
+    brushed: tuple[float, float] | None = None,
     theme: Theme,
+    touch: bool = False,
 ) -> hv.Overlay:
     """Draw how many latents have which cosine (log count), split and absorbing latents marked along the axis.
 
-    Parameters and elements are those of `cosine_plot`, with Rectangles in place of the Curve.
+    Parameters and elements are those of `cosine_plot`, with Rectangles in place of the Curve and axes exchanged.
     """
     data = _EMPTY if cosines is None else cosines
     low, high = y_range(cosines)
@@ -234,13 +253,14 @@ def cosine_distribution(
             line_color=theme.paper,
             tools=["hover", "xbox_select"],
             default_tools=_TOOLS,
-            hover_tooltips=[("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")],
+            hover_tooltips=tooltip(("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")),
         )
         * hv.VLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
+        * _band(hv.VSpan, brushed, theme)
         * _marks(data.assign(latents=1.0), [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme), fit_hook((low, high), (_FLOOR, top))],
+            hooks=[figure_hook("cosine", theme), brush_hook(active=not touch), fit_hook((low, high), (_FLOOR, top))],
             responsive=True,
             height=HEIGHT,
             logy=True,

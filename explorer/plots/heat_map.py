@@ -12,7 +12,7 @@ from bokeh.models import FixedTicker
 from explorer.format import number, width_label
 from explorer.plots.absorption import sae_keys
 from explorer.state import LETTERS
-from explorer.theme import Theme, brush_hook, figure_hook, fit_hook
+from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -74,14 +74,14 @@ def heat_map(
             line_width=0.5,
             tools=["hover", "xbox_select"],
             default_tools=["xpan", "xbox_zoom", "reset", "save"],
-            hover_tooltips=[
+            hover_tooltips=tooltip(
                 ("letter", "@letter"),
                 ("layer", "@layer"),
                 ("width", "@width"),
                 ("L0", "@l0"),
                 (CELLS[cell], "@shown"),
                 ("absorbed of tested", "@counted"),
-            ],
+            ),
         )
         * hv.Rectangles(ring, _CORNERS, _EXTRA).opts(fill_color=None, line_color=theme.ink, line_width=2)
     ).opts(

@@ -8,7 +8,7 @@ import holoviews as hv
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.theme import Theme, figure_hook, fit_hook
+from explorer.theme import Theme, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,9 @@ def k_sparse_plot(
             line_color=None,
             tools=["hover"],
             default_tools=["save"],
-            hover_tooltips=[("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")],
+            hover_tooltips=tooltip(
+                ("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")
+            ),
         )
         * hv.Rectangles(ring, *dimensions).opts(fill_color=None, line_color=theme.ink, line_width=2)
         * hv.HLine(float("nan") if probe is None else probe).opts(color=theme.probe, line_width=1.5, line_dash="dashed")
@@ -87,11 +89,15 @@ def _bars(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
 
 
 def _label_bars(bars: pd.DataFrame, theme: Theme) -> Callable[[Any, Any], None]:
-    """Make a hook that writes k, and below it the latent of each split, under the bars."""
-    labels = {
-        place: f"{bar.k:.0f}\n{bar.latent:.0f}" if bar.part == "split" and pd.notna(bar.latent) else f"{bar.k:.0f}"
-        for place, bar in enumerate(bars.itertuples(), start=1)
-    }
+    """Make a hook that writes k, and below it the latent of each split, under the bars.
+
+    The latents stand on two lines in turn, for on a phone a bar is narrower than its latent's number.
+    """
+    labels = {}
+    for place, bar in enumerate(bars.itertuples(), start=1):
+        labels[place] = f"{bar.k:.0f}"
+        if bar.part == "split" and pd.notna(bar.latent):
+            labels[place] += ("\n" if place % 2 else "\n\n") + f"{bar.latent:.0f}"
 
     def label(plot: Any, _element: Any) -> None:
         axis = plot.state.xaxis[0]

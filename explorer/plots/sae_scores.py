@@ -10,7 +10,7 @@ import pandas as pd
 from bokeh.models import ColorBar, FixedTicker
 
 from explorer.format import width_label
-from explorer.theme import Theme, figure_hook, fit_hook, width_colours
+from explorer.theme import Theme, figure_hook, fit_hook, tooltip, width_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,13 +24,13 @@ PANELS = {
     "precision-vs-recall": ("recall", "precision", "l0"),
 }
 _LABELS = {"l0": "L0, active latents a token", "precision": "precision", "recall": "recall"}
-_TOOLTIPS = [
+_TOOLTIPS = tooltip(
     ("layer", "@layer"),
     ("width", "@width"),
     ("L0", "@l0"),
     ("precision", "@precision{0.000}"),
     ("recall", "@recall{0.000}"),
-]
+)
 _NUM_TICKS = 5
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import pandas as pd
 
-from explorer.theme import Theme, figure_hook
+from explorer.theme import Theme, figure_hook, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 HEIGHT = 180
 _COLUMNS = ["latent", "cosine"]
-_TOOLTIPS = [("latent", "@latent"), ("cosine", "@cosine{0.0000}")]
+_TOOLTIPS = tooltip(("latent", "@latent"), ("cosine", "@cosine{0.0000}"))
 
 
 def small_cosine_plot(

@@ -48,24 +48,25 @@ class Atlas(pn.viewable.Viewer):
         self._map_head = Markup("section", on=choose)
         self._twin = Markup("twins")
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear})
-        panels = pn.Row(
+        self._panels = pn.Row(
             *(self._panel(name) for name in PANELS),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
+        self._map = pn.Column(
+            self._map_head,
+            self._heat_map(),
+            self._twin,
+            sizing_mode="stretch_width",
+            styles={"flex": "3 1 420px", "min-width": "280px"},
+        )
         below = pn.Row(
-            pn.Column(
-                self._map_head,
-                self._heat_map(),
-                self._twin,
-                sizing_mode="stretch_width",
-                styles={"flex": "3 1 420px", "min-width": "280px"},
-            ),
+            self._map,
             pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "2 1 320px", "min-width": "280px"}),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "24px"},
         )
-        self._layout = pn.Column(self._head, panels, below, sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._panels, below, sizing_mode="stretch_width")
         model.param.watch(self._show, ["sae_means", "letter_rates"])
         state.param.watch(self._show, ["brushed", "dark", "cell", "cell_order", "layer", "width", "l0", "letter"])
         self._show()
@@ -179,6 +180,7 @@ class Atlas(pn.viewable.Viewer):
         model, state = self._model, self._model.state
         means = model.sae_means
         rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]
+        self._panels.visible = self._map.visible = bool(rows)
         brushed = set(state.brushed)
         shown = [row for row in rows if not brushed or (row["suite"], row["layer"], row["width"], row["l0"]) in brushed]
         widths = sorted({row["width"] for row in rows})

@@ -3,9 +3,20 @@
 const YEAR = 365 * 24 * 3600
 const SHOW_BUSY_AFTER = 100 // ms
 
-function typing(event) {
-  const target = event.composedPath()[0]
-  return target instanceof Element && (target.matches("input, textarea, select, [contenteditable]") || target.getAttribute("role") === "slider")
+// What has the focus has the first right to a key: a choice or a slider to the arrows, a field to all.
+function taken(event) {
+  const [target] = event.composedPath()
+  if (!(target instanceof Element)) return false
+  if (target.matches("[type=radio], [role=slider]")) return event.key.startsWith("Arrow")
+  return target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]")
+}
+
+// Left to itself, a browser goes on at the other end of a group of radio buttons.
+function stopAtEnds(event) {
+  const [target] = event.composedPath()
+  if (!(target instanceof Element && target.matches("[type=radio]") && event.key.startsWith("Arrow"))) return
+  const all = [...target.getRootNode().querySelectorAll("[type=radio]")]
+  if (target === (/Left|Up/.test(event.key) ? all[0] : all.at(-1))) event.preventDefault()
 }
 
 function setTheme(dark) {
@@ -45,7 +56,8 @@ export function render({ model }) {
   let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape") root.classList.remove("ax-drawer-open")
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || typing(event)) return
+    stopAtEnds(event)
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || taken(event)) return
     if (root.querySelector("dialog[open]")) return
     if (event.key === "?") document.getElementById("ax-keys")?.showModal()
     if (awaited && pages[event.key]) send("page", pages[event.key])
@@ -55,6 +67,10 @@ export function render({ model }) {
     send("step", steps[event.key])
   })
 
+  // Bokeh frames a figure that has the focus, however it came; the frame is for those who use the keyboard.
+  window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, true)
+  window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), true)
+
   const keys = document.getElementById("ax-keys")
   keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() })
   document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"))
@@ -63,13 +79,17 @@ export function render({ model }) {
   let timer = null
   const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
   model.on("pong", () => { if (model.pong === model.ping) settle() })
+  const lost = document.querySelector(".ax-lost")
   const busy = () => {
-    if (timer !== null) return
+    if (timer !== null || !lost.hidden) return
     timer = setTimeout(() => root.classList.add("ax-is-busy"), SHOW_BUSY_AFTER)
     model.ping += 1
   }
   window.addEventListener("ax:sent", busy)
+  lost.querySelector("button").addEventListener("click", () => window.location.reload())
   for (const doc of window.Bokeh?.documents ?? []) {
+    // Bokeh tells nobody of a connection that ends because the page is left.
+    doc.on_event("connection_lost", () => { settle(); lost.hidden = false })
     doc.on_change((event) => {
       if (event.sync && event.model?.properties && ["value", "active"].includes(event.attr)) busy()
     })

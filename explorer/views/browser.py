@@ -60,11 +60,8 @@ class Browser(JSComponent):
 
     def _follow(self, *_: param.parameterized.Event) -> None:
         state = self._state
-        self.param.update(
-            query=state.to_query(),
-            dark=state.dark,
-            title=f"{state.letter.upper()}, layer {state.layer}, L0 {state.l0} · {state.page} · Absorption Explorer",
-        )
+        where = f"{state.letter.upper()}, layer {state.layer}, L0 {state.l0} · " if state.sae else ""
+        self.param.update(query=state.to_query(), dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
 
     def _answer(self, *_: param.parameterized.Event) -> None:
         self.pong = self.ping

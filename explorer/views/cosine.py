@@ -25,7 +25,7 @@ VIEWS = {name: name for name in ("index", "rank", "distribution")}
 _LISTED = 40
 _TABLED = 25
 _MODEL = ["cosines", "split_latents", "absorbing_latents"]
-_STATE = ["latent", "cosine_threshold", "dark"]
+_STATE = ["latent", "cosine_threshold", "cosine_range", "dark", "touch"]
 
 
 class CosineView(pn.viewable.Viewer):
@@ -45,7 +45,8 @@ class CosineView(pn.viewable.Viewer):
             "selection",
             on={"latent": self._select, "clear": self._clear, "clear-range": self._clear_range},
         )
-        self._plot = pn.Column(sizing_mode="stretch_width", min_height=HEIGHT)
+        self._plot = pn.Column(sizing_mode="stretch_width")
+        self._message = Markup("message")
         self._twin = Markup("twins")
         self._zoom = hv.streams.RangeX()
         self._layout = pn.Column(self._head, self._plot, self._selection, self._twin, sizing_mode="stretch_width")
@@ -53,7 +54,7 @@ class CosineView(pn.viewable.Viewer):
         state.param.watch(self._show_plot, "cosine_view")
         model.param.watch(self._show_words, [*_MODEL, "summary"])
         model.param.watch(self._show_twin, _MODEL)
-        state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range"])
+        state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range", "touch"])
         self._zoomed_in = self._n_latents
         self._shown: str | None = None
         self._show_plot()
@@ -76,14 +77,18 @@ class CosineView(pn.viewable.Viewer):
 
     def _show_plot(self, *_: param.parameterized.Event) -> None:
         """Put up the plot of the chosen form, or what explains its absence; the same form is left to redraw itself."""
-        cosines = self._model.cosines
-        wanted = "empty" if cosines is None or cosines.empty else self._model.state.cosine_view
+        wanted = self._model.state.cosine_view if self._n_latents else "empty"
+        if wanted == "empty":
+            self._message.html = self._explain()
         if wanted == self._shown:
             return
         self._shown = wanted
-        self._plot[:] = [self._explain() if wanted == "empty" else self._live(wanted)]
+        if wanted == "empty":
+            self._plot.param.update(objects=[self._message], min_height=None)
+        else:
+            self._plot.param.update(objects=[self._live(wanted)], min_height=HEIGHT)
 
-    def _explain(self) -> Markup:
+    def _explain(self) -> str:
         record = self._model.sae_record or {}
         letter = self._model.state.letter.upper()
         why = (
@@ -91,7 +96,7 @@ class CosineView(pn.viewable.Viewer):
             if record.get("cosines")
             else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
         )
-        return Markup("message", html=render("empty", title="No cosine plot", why=why))
+        return render("empty", title="No cosine plot", why=why)
 
     def _live(self, view: str) -> pn.pane.HoloViews:
         """Make the plot of one form, with the ways that lead from it back to the state."""
@@ -125,7 +130,9 @@ class CosineView(pn.viewable.Viewer):
             absorbing=self._absorbing,
             selected=state.latent,
             threshold=state.cosine_threshold,
+            brushed=state.cosine_range,
             theme=theme(dark=state.dark),
+            touch=state.touch,
             view=view,
             x_range=x_range,
         )
@@ -138,7 +145,9 @@ class CosineView(pn.viewable.Viewer):
             absorbing=self._absorbing,
             selected=state.latent,
             threshold=state.cosine_threshold,
+            brushed=state.cosine_range,
             theme=theme(dark=state.dark),
+            touch=state.touch,
         )
 
     def _tap(self, view: str, x: float, y: float) -> None:
@@ -188,7 +197,10 @@ class CosineView(pn.viewable.Viewer):
 
     def _show_words(self, *_: param.parameterized.Event) -> None:
         state, cosines = self._model.state, self._model.cosines
-        self._head.html = render("cosine_head", letter=state.letter, views=VIEWS, view=state.cosine_view)
+        self._layout.visible = state.sae is not None
+        self._head.html = render(
+            "cosine_head", letter=state.letter, views=VIEWS, view=state.cosine_view, shown=bool(self._n_latents)
+        )
         cosine = None
         if cosines is not None and state.latent is not None:
             found = cosines.loc[cosines["latent"] == state.latent, "cosine"]
@@ -199,6 +211,9 @@ class CosineView(pn.viewable.Viewer):
             cosine=cosine,
             role=self._role(state.latent),
             brushed=_brushed(cosines, state.cosine_range),
+            touch=state.touch,
+            plot=bool(self._n_latents),
+            lists=bool(self._split or self._absorbing),
         )
 
     def _show_twin(self, *_: param.parameterized.Event) -> None:

@@ -47,7 +47,7 @@ class Headline(pn.viewable.Viewer):
             "headline",
             letter=state.letter,
             sae=state.sae,
-            sentence=headline(summary, state.letter),
+            sentence=headline(summary, state.letter, has_sae=state.sae is not None),
             changed=state.differs_from_paper,
         )
         scores = (

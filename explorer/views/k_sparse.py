@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import panel as pn
 
@@ -11,20 +11,13 @@ from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
-from explorer.views.selectors import SLIDER_STYLE
+from explorer.views.widgets import Slider
 
 if TYPE_CHECKING:
     import holoviews as hv
     import param
 
     from explorer.model import ExplorerModel
-
-
-class TauSlider(pn.widgets.FloatSlider):
-    """The slider of tau; its Bokeh model carries the parameter's name."""
-
-    def _get_properties(self, doc: Any) -> dict[str, Any]:
-        return super()._get_properties(doc) | {"name": "tau"}
 
 
 class KSparseView(pn.viewable.Viewer):
@@ -41,17 +34,13 @@ class KSparseView(pn.viewable.Viewer):
         state = model.state
         self._head = Markup("section", on={"k_sparse_score": self._switch})
         self._twin = Markup("twins")
-        self._tau = TauSlider.from_param(
+        self._tau = Slider.of(
             state.param.tau,
-            label="tau, the rise of F1 that a further split latent must bring",
+            "tau, the rise of F1 that a further split latent must bring",
             start=0.0,
             end=0.2,
             step=0.005,
             format="0.000",
-            max_width=420,
-            sizing_mode="stretch_width",
-            margin=(0, 0, 8, 0),
-            stylesheets=[SLIDER_STYLE],
         )
         self._plot = live_plot(
             self._draw,
@@ -94,6 +83,7 @@ class KSparseView(pn.viewable.Viewer):
             scores=SCORES,
             score=state.k_sparse_score,
             empty=empty,
+            sae=state.sae,
             suite_tau=state.thresholds_of_suite.tau,
             tau=state.tau,
         )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
+from explorer.format import count
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class LatentLists(pn.viewable.Viewer):
 
     def _show(self, *_: param.parameterized.Event) -> None:
         model = self._model
+        self._lists.visible = model.state.sae is not None
         split, absorbing = model.split_latents, model.absorbing_latents
         self._lists.html = render(
             "latents",
@@ -53,7 +55,10 @@ class LatentLists(pn.viewable.Viewer):
             return "The suite stores no tested tokens, so absorption is unknown here."
         if not summary["num_tested"]:
             return "No word leaves all split latents silent, so there was nothing to test."
-        return f"{summary['num_tested']} words leave the split latents silent, but no other latent takes over alone."
+        leave = "leaves" if summary["num_tested"] == 1 else "leave"
+        return (
+            f"{count(summary['num_tested'], 'word')} {leave} the split latents silent, but no other latent takes over."
+        )
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._lists

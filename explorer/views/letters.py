@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.format import percent
+from explorer.format import count, percent
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class Letters(pn.viewable.Viewer):
         self._model.state.apply({"letter": letter})
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        self._strip.html = render("letters", cells=letter_cells(self._model.letters), letter=self._model.state.letter)
+        cells = letter_cells(self._model.letters)
+        self._strip.html = render("letters", cells=cells, letter=self._model.state.letter) if cells else ""
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._strip
@@ -59,8 +60,8 @@ def letter_cells(letters: pd.DataFrame | None) -> list[dict[str, Any]]:
             label = "tokens were not tested for absorption"
             cells.append({"letter": row.letter, "measured": True, "count": "?", "shade": 0, "label": label})
             continue
-        count = int(row.num_absorbing_latents)
-        label = f"{count} absorbing latent{'' if count == 1 else 's'}, absorption rate {percent(row.absorption_rate)}"
-        shade = round(_DARKEST * count / most)
-        cells.append({"letter": row.letter, "measured": True, "count": count, "shade": shade, "label": label})
+        absorbing = int(row.num_absorbing_latents)
+        label = f"{count(absorbing, 'absorbing latent')}, absorption rate {percent(row.absorption_rate)}"
+        shade = round(_DARKEST * absorbing / most)
+        cells.append({"letter": row.letter, "measured": True, "count": absorbing, "shade": shade, "label": label})
     return cells

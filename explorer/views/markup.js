@@ -108,18 +108,21 @@ export function render({ model, el }) {
     const element = event.target.closest("input[data-action], select[data-action]")
     if (element) send(element.dataset.action, element.type === "checkbox" ? [element.value, element.checked] : element.value)
   })
-  // Roving focus: in a group, the arrow keys walk between the enabled elements.
+  // Roving focus: in a group, the arrow keys walk to the next enabled element, up and down by rows where there are
+  // several, and stop at the ends.
   box.addEventListener("keydown", (event) => {
     const group = event.target.closest("[data-arrows]")
-    const step = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key]
-    if (!group || !step) return
-    const all = [...group.querySelectorAll("[data-action]:not([disabled]):not([aria-disabled=true])")]
-    const next = all[(all.indexOf(event.target.closest("[data-action]")) + step + all.length) % all.length]
-    if (!next) return
+    const ahead = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key]
+    if (!group || !ahead) return
     event.preventDefault()
     event.stopPropagation()
-    next.focus()
-    next.click()
+    const all = [...group.querySelectorAll("[data-action]")]
+    const row = all.filter((element) => element.offsetTop === all[0].offsetTop)
+    const step = row.length < all.length && /Up|Down/.test(event.key) ? ahead * row.length : ahead
+    let place = all.indexOf(event.target.closest("[data-action]")) + step
+    while (all[place]?.matches("[disabled], [aria-disabled=true]")) place += step
+    all[place]?.focus()
+    all[place]?.click()
   })
 
   window.addEventListener("ax:scroll-to", (event) => {
@@ -137,6 +140,13 @@ export function render({ model, el }) {
     }
   }, { rootMargin: "200px" })
   model.on("after_layout", () => { if (box.querySelector("[data-seen]")) observer.observe(box) })
+
+  // A label names the handle of the slider that follows it.
+  model.on("after_layout", () => {
+    const label = box.querySelector("[data-names-next]")
+    const handle = label && root.host.nextElementSibling.shadowRoot.querySelector("[role=slider]")
+    if (handle) handle.ariaLabel = label.textContent
+  })
 
   model.on("html", show)
   model.on("after_layout", reveal)

@@ -13,7 +13,7 @@ from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
 
-from explorer.format import number, percent, width_label
+from explorer.format import count, number, percent, width_label
 from explorer.text.glossary import definition
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"chip": chip, "visible": visible, "num": number, "percent": percent, "width": width_label}
+    environment.filters |= {"chip": chip, "visible": visible}
+    environment.filters |= {"num": number, "percent": percent, "count": count, "width": width_label}
     environment.globals |= {"defined": defined}
     return environment
 

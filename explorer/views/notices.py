@@ -31,8 +31,8 @@ class Notices(pn.viewable.Viewer):
         self._show()
 
     def refuse(self, sentences: list[str]) -> None:
-        """Name the values of a URL that were replaced."""
-        self._refused = [f"From the link: {sentence}. The nearest possible value is shown." for sentence in sentences]
+        """Name the values of a URL that cannot be shown."""
+        self._refused = [f"From the link: {sentence}. It is left aside, the rest is kept." for sentence in sentences]
         self._show()
 
     def _dismiss(self, place: str) -> None:

@@ -87,6 +87,7 @@ class SaeScoresView(pn.viewable.Viewer):
             choices=_CHOICES,
             choice=state.main_latent_by,
             empty=empty,
+            sae=state.sae,
             legend=width_legend(widths, theme(dark=state.dark)),
         )
         rows = (

@@ -96,7 +96,7 @@ class SmallMultiples(pn.viewable.Viewer):
         """Make one column of cells that share their x-axis."""
         frames = [self._frame(self._lines, cell) for cell in cells]
         last = max((int(frame["latent"].max()) for frame in frames if frame is not None and len(frame)), default=1)
-        x_range = Range1d(-0.01 * last, 1.01 * last, bounds=None)
+        x_range = Range1d(-0.01 * last, 1.01 * last, bounds="auto")
         head = [Markup("column-head", html=render("column_head", title=name))] if name else []
         return pn.Column(
             *head,

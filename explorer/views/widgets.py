@@ -1,0 +1,95 @@
+"""Bokeh's widgets the way the page needs them: named after what they drive, in the page's colours, labelled for all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+import param
+
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_CHOICE_STYLE = """
+.bk-input-group { display: flex; flex-flow: row wrap; gap: 3px; }
+label {
+  position: relative; flex: 1 1 auto; min-width: 40px; padding: 3px 6px; text-align: center; cursor: pointer;
+  border: 1px solid var(--ax-rule); border-radius: 6px; background: var(--ax-paper); color: var(--ax-ink);
+  font: 13px/20px var(--ax-font); font-variant-numeric: tabular-nums;
+}
+label:hover { border-color: var(--ax-muted); }
+label:has(:checked) { background: var(--ax-ink); color: var(--ax-paper); border-color: var(--ax-ink); }
+label:has(:focus-visible) { outline: 2px solid var(--ax-split); outline-offset: 2px; }
+label > span { position: static !important; margin: 0 !important; }
+input { position: absolute; inset: 0; margin: 0; opacity: 0; cursor: pointer; }
+@media (max-width: 720px) { label { padding: 6px; } }
+"""
+_SLIDER_STYLE = """
+:host { --slider-size: 4px; font: 12px var(--ax-font); color: var(--ax-muted); }
+.noUi-target { background: var(--ax-rule); border: 0; box-shadow: none; }
+.noUi-connect { background: var(--ax-muted) !important; }
+.noUi-handle {
+  background: var(--ax-paper) !important; border: 2px solid var(--ax-ink) !important; box-shadow: none !important;
+}
+.bk-slider-title { color: var(--ax-muted); font: 12px/20px var(--ax-font); margin-bottom: 8px; }
+"""
+
+
+class _Driving(pn.widgets.Widget):
+    """A widget whose Bokeh model has the name of the parameter it drives, and whose changes are sent as one message."""
+
+    _drives: str | None = None
+
+    __abstract = True
+
+    def _get_properties(self, doc: Any) -> dict[str, Any]:
+        return super()._get_properties(doc) | {"name": self._drives}
+
+    def _process_events(self, events: dict[str, Any]) -> None:
+        with pn.io.hold():
+            super()._process_events(events)
+
+
+class Choice(_Driving, pn.widgets.RadioBoxGroup):
+    """A row of radio buttons that labels its options.
+
+    Panel writes plain options whenever the parameter's objects change; they are labelled anew each time.
+    """
+
+    _title = ""
+    _label: Callable[[Any], str] = str
+
+    @classmethod
+    def of(cls, parameter: param.Parameter, title: str, label: Callable[[Any], str] = str) -> Choice:
+        """Make the widget that drives `parameter`, called `title`, its options written by `label`."""
+        widget = cls.from_param(parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_CHOICE_STYLE])
+        widget._drives, widget._title, widget._label = parameter.name, title, label  # noqa: SLF001 - its own class
+        widget.relabel()
+        return widget
+
+    @param.depends("options", watch=True)
+    def relabel(self) -> None:
+        """Write the labels of the options."""
+        labelled = {self._label(value): value for value in self.values}
+        if dict(self.options) != labelled:
+            self.options = labelled
+
+    def _get_properties(self, doc: Any) -> dict[str, Any]:
+        group = {"role": "radiogroup", "aria-label": self._title}
+        return super()._get_properties(doc) | {"html_attributes": group}
+
+
+class Slider(_Driving, pn.widgets.FloatSlider):
+    """A slider below its label, which names its handle (markup.js), too: Bokeh leaves that without a name."""
+
+    @classmethod
+    def of(cls, parameter: param.Parameter, label: str, **params: Any) -> pn.Column:
+        """Make the widget that drives `parameter`, and its label."""
+        widget = cls.from_param(
+            parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_SLIDER_STYLE], **params
+        )
+        widget._drives = parameter.name  # noqa: SLF001 - its own class
+        words = Markup("label", html=render("slider_label", label=label))
+        return pn.Column(words, widget, margin=(8, 0, 16, 0), max_width=420, sizing_mode="stretch_width")

@@ -1,0 +1,141 @@
+"""Letter, SAE and suite are chosen: by mouse, by keys, and in haste."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer.theme import LIGHT
+from tests.browser import figure, wait_figure
+from tests.explore import buttons, cell, choose, expect_theme, expect_view, open_view, part, row, wait_query, wait_ready
+
+if TYPE_CHECKING:
+    from tests.browser import PageOpener
+    from tests.explore import Pair, View
+
+
+pytestmark = pytest.mark.browser
+
+
+def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    page.keyboard.press("ArrowLeft")  # there is nothing before A
+    page.keyboard.press("ArrowRight")
+    expect_view(page, home.but(letter="b"))
+    cell(page, "s").click()
+    expect_view(page, home.but(letter="s"))
+    # In the strip, which has the focus now, arrow keys walk too, and the focus goes along.
+    page.keyboard.press("ArrowLeft")
+    expect_view(page, home.but(letter="r"))
+    expect(cell(page, "r")).to_be_focused()
+    page.keyboard.press("ArrowRight")
+    expect_view(page, home.but(letter="s"))
+    page.keyboard.press("ArrowDown")  # a row is four letters
+    expect_view(page, home.but(letter="w"))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    expect_view(page, home.but(letter="s"))
+    cell(page, "z").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("ArrowRight")  # there is nothing after Z
+    expect_view(page, home.but(letter="z"))
+    page.keyboard.press("ArrowLeft")
+    expect_view(page, home.but(letter="y"))
+    page.keyboard.press("ArrowRight")
+    expect_view(page, home.but(letter="z"))
+    assert page.title().startswith("Z, layer 4")
+
+
+def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s", l0=13))
+    assert buttons(page, "l0").all_inner_texts() == ["7", "13", "26"]
+    choose(page, "layer", 8)  # its SAEs have other L0s: the first one stands in
+    expect_view(page, home.but(letter="s", layer=8, l0=7))
+    assert buttons(page, "l0").all_inner_texts() == ["7", "14", "27"]
+    choose(page, "width", 8192)
+    wide = home.but(letter="s", layer=8, width=8192, l0=7)
+    expect_view(page, wide)
+    assert figure(page, "cosine").x_range == pytest.approx((-0.04 * 8192, 1.04 * 8192))
+    page.locator("body").click(position={"x": 700, "y": 2})
+    page.keyboard.press("ArrowUp")  # there is no lower L0
+    page.keyboard.press("ArrowDown")
+    expect_view(page, wide.but(l0=14))
+    choose(page, "l0", 28)
+    page.keyboard.press("ArrowDown")  # there is no higher L0
+    page.keyboard.press("ArrowUp")
+    expect_view(page, wide.but(l0=14))
+
+
+def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    for name, view in (("l0", home.but(l0=13)), ("layer", home.but(layer=8))):
+        part(page, "headline").evaluate(_WATCH)
+        choose(page, name, getattr(view, name))
+        expect_view(page, view)
+        assert page.evaluate("window.seen") == sorted(view.split)
+
+
+#: Remembers which split latents the plot shows as soon as the headline has changed.
+_WATCH = """(headline) => {
+  const {renderers} = Bokeh.documents[0].get_model_by_name("cosine");
+  const points = renderers.filter(({type}) => type === "GlyphRenderer")[1];
+  const observer = new MutationObserver(() => {
+    window.seen = [...points.data_source.data.latent];
+    observer.disconnect();
+  });
+  observer.observe(headline, {childList: true, subtree: true});
+}"""
+
+
+def test_suites_are_picked_and_kept_apart(open_page: PageOpener, pair: Pair) -> None:
+    page = open_page(f"{pair.url}/dashboard?suite=bare&letter=t")
+    wait_ready(page)
+    expect(page.get_by_role("combobox", name="Suite")).to_have_value("bare")
+    page.get_by_role("combobox", name="Suite").select_option(label="Full")
+    expect_view(page, pair.full.but(letter="t"))
+    page.get_by_role("combobox", name="Suite").select_option(label="Bare")
+    wait_query(page, {"suite": "bare", "letter": "t"})
+    page.go_back()
+    expect_view(page, pair.full.but(letter="t"))
+    expect(page.get_by_role("combobox", name="Suite")).to_have_value("full")
+    page.get_by_role("button", name="About").click()
+    dialog = page.get_by_role("dialog", name="About this suite")
+    expect(dialog).to_contain_text("tiny-model")
+    expect(dialog).to_contain_text("tau 0.03, cosine 0.025, effect margin 1")
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+def test_haste_ends_where_the_reader_ends(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    for _ in range(4):
+        page.keyboard.press("ArrowLeft")
+    expect_view(page, home.but(letter="i"))
+    # All at once, faster than any answer.
+    part(page, "letter").evaluate(_CLICK_ALL, "bcdefghklmnopqrst")
+    expect_view(page, home.but(letter="t"))
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowUp")
+    cell(page, "s").dblclick()
+    view = home.but(letter="s", l0=13)
+    expect_view(page, view)
+    latent = view.split[0]
+    row(page, "split", latent).dblclick()
+    expect_view(page, view.but(latent=latent))
+    page.get_by_role("button", name="Dark mode").dblclick()
+    toggle = part(page, "disclosure").locator("[data-key=splitting]")
+    toggle.dblclick()
+    toggle.click()
+    wait_figure(page, "k-sparse")
+    expect_theme(page, LIGHT)
+    expect_view(page, view.but(latent=latent))
+
+
+_CLICK_ALL = """(strip, letters) => {
+  for (const letter of letters) strip.querySelector(`[data-letter=${letter}]`).click();
+}"""

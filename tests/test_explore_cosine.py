@@ -1,0 +1,177 @@
+"""The cosine plot: taps, zoom, its three forms and the brush."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser import drag, figure, glyphs, tap, wait_glyph, wait_model
+from tests.explore import ABSORBING, LINE, RING, SPLIT, choose, expect_marks, expect_view, open_view, part, wait_query
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+    from tests.browser import PageOpener
+    from tests.explore import View
+
+
+pytestmark = pytest.mark.browser
+
+
+def history(page: Page) -> int:
+    length: int = page.evaluate("window.history.length")
+    return length
+
+
+def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s", width=8192, l0=14)
+    page = open_view(open_page, view)
+    cosines = view.cosines
+    first, second = view.absorbing[:2] if len(view.absorbing) > 1 else (view.absorbing[0], view.split[0])
+    expect(part(page, "card")).to_have_count(0)
+    tap(page, "cosine", first, cosines[first])
+    expect_view(page, view.but(latent=first))
+    expect(part(page, "selection")).to_contain_text(f"absorbing latent of S · cosine {cosines[first]:.4f}")
+    visited = history(page)
+    tap(page, "cosine", first, cosines[first])
+    tap(page, "cosine", 4000, 0.65)  # nothing is there
+    tap(page, "cosine", second, cosines[second])
+    expect_view(page, view.but(latent=second))
+    assert history(page) == visited + 1, "a tap on nothing or on the selected latent is no step"
+    # Between the marks, any latent can be met where its line peaks.
+    lonely = max(
+        (latent for latent in cosines if latent not in {*view.split, *view.absorbing}), key=cosines.__getitem__
+    )
+    tap(page, "cosine", lonely, cosines[lonely])
+    expect_view(page, view.but(latent=lonely))
+    part(page, "selection").get_by_role("button", name="Clear").click()
+    expect_view(page, view)
+
+
+def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s", width=8192, l0=14)
+    page = open_view(open_page, view)
+    assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
+    assert len(_drawn(page)) < 2100
+    latent = view.absorbing[0]
+    low, high = latent - 150, latent + 150
+    drag(page, "cosine", "BoxZoomTool", (low, 0.6), (high, -0.2))
+    _wait_sampled(page, view, narrower_than=400)
+    expect_marks(page, view)
+    shown = _span(page)
+    # Another letter, and an SAE of as many latents, keep the window that was chosen, and the line stays exact in it.
+    page.keyboard.press("ArrowLeft")
+    expect_view(page, view.but(letter="r"))
+    _wait_sampled(page, view.but(letter="r"), narrower_than=400)
+    page.keyboard.press("ArrowDown")
+    expect_view(page, view.but(letter="r", l0=27))
+    _wait_sampled(page, view.but(letter="r", l0=27), narrower_than=400)
+    assert _span(page) == pytest.approx(shown)
+    # An SAE of fewer latents is shown whole, and so is one of more after it.
+    choose(page, "width", 2048)
+    expect_view(page, home.but(letter="r", l0=7))
+    wait_model(page, "cosine", "({x_range}) => x_range.end > 2000")
+    assert _span(page) == pytest.approx((-0.04 * 2048, 1.04 * 2048))
+    assert max(_drawn(page)) > 2000
+    choose(page, "width", 8192)
+    expect_view(page, view.but(letter="r", l0=7))
+    wait_model(page, "cosine", "({x_range}) => x_range.end > 8000")
+    assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
+    assert max(_drawn(page)) > 8000
+
+
+def test_wheel_ends_at_the_whole(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s")
+    page = open_view(open_page, view)
+    whole = _span(page)
+    latent = view.split[0]
+    tap(page, "cosine", latent, view.cosines[latent])  # before it is tapped, the wheel scrolls the page
+    page.mouse.wheel(0, -600)
+    wait_model(page, "cosine", "({x_range: {start, end}}, width) => end - start < width", (whole[1] - whole[0]) / 2)
+    for _ in range(5):
+        page.mouse.wheel(0, 500)
+    wait_model(page, "cosine", "({x_range: {start, end}}, whole) => start === whole[0] && end === whole[1]", whole)
+    page.mouse.wheel(0, 500)
+    assert _span(page) == whole
+    assert figure(page, "cosine").y_range == (-0.3, 0.7)
+
+
+_SAMPLED = """({renderers, x_range: {start, end}}, [cosines, narrower]) => {
+  const {x, cosine} = renderers[0].data_source.data;
+  const drawn = new Map([...x].map((place, nth) => [place, cosine[nth]]));
+  const wanted = cosines.filter(([latent]) => start <= latent && latent <= end);
+  return end - start < narrower && drawn.size < wanted.length + 10
+    && wanted.every(([latent, value]) => Math.abs(drawn.get(latent) - value) < 1e-6);
+}"""
+
+
+def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
+    """Wait until the line holds the exact cosine of every latent of a narrow window, and hardly any other's."""
+    wait_model(page, "cosine", _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
+
+
+#: Whether a band lies over a range of cosines, or over none.
+_BAND = """({renderers}, brushed) => {
+  const {visible, left, right, bottom, top} = renderers.find(({type}) => type === "BoxAnnotation");
+  const edges = [left, right, bottom, top].filter((edge) => typeof edge === "number");
+  const same = (edge, nth) => Math.abs(edge - brushed[nth]) < 0.02;
+  return brushed ? visible && edges.length === 2 && edges.every(same) : !visible;
+}"""
+
+
+def _span(page: Page) -> tuple[float, float]:
+    return figure(page, "cosine").x_range
+
+
+def _drawn(page: Page) -> list[int]:
+    drawn: list[int] = glyphs(page, "cosine")[LINE]["data"]["x"]
+    return drawn
+
+
+def test_rank_and_distribution_are_tapped_and_brushed(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s")
+    page = open_view(open_page, view)
+    cosines = view.cosines
+    ranked = sorted(cosines, key=cosines.__getitem__, reverse=True)
+    rank = {latent: place for place, latent in enumerate(ranked, start=1)}
+
+    page.get_by_role("radio", name="rank").click()
+    wait_query(page, {"cosine_view": "rank"})
+    for nth, latents in ((SPLIT, view.split), (ABSORBING, view.absorbing)):
+        placed = sorted(latents, key=rank.__getitem__)
+        wait_glyph(page, "cosine", nth, x=[rank[latent] for latent in placed], latent=placed)
+    drawn = glyphs(page, "cosine")[LINE]["data"]["cosine"]
+    assert drawn == sorted(drawn, reverse=True)
+    latent = view.absorbing[0]
+    tap(page, "cosine", rank[latent], cosines[latent])
+    wait_query(page, {"latent": str(latent)})
+    wait_glyph(page, "cosine", RING, x=[rank[latent]])
+
+    page.get_by_role("radio", name="distribution").click()
+    wait_query(page, {"cosine_view": "distribution", "latent": str(latent)})
+    wait_glyph(page, "cosine", RING, cosine=[cosines[latent]])
+    tap(page, "cosine", cosines[view.split[0]], 1)
+    wait_query(page, {"latent": str(view.split[0])})
+
+    # A brush from the middle of a gap upwards lists the latents above the gap, highest first.
+    gaps = {place: cosines[ranked[place - 1]] - cosines[ranked[place]] for place in range(3, 30)}
+    place = max(gaps, key=gaps.__getitem__)
+    low = (cosines[ranked[place - 1]] + cosines[ranked[place]]) / 2
+    brushed = part(page, "selection").locator("[data-action=latent]")
+    for start, end in (((low, 100), (0.69, 10)), ((500, 0.69), (900, low))):
+        drag(page, "cosine", "BoxSelectTool", start, end)
+        expect(brushed).to_have_text([str(latent) for latent in ranked[:place]])
+        expect(part(page, "selection")).to_contain_text(f"{place} latents with a cosine from")
+        wait_model(page, "cosine", _BAND, [low, 0.69])
+        brushed.nth(2).click()
+        wait_query(page, {"latent": str(ranked[2])})
+        expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {ranked[2]}")
+        expect(brushed.and_(page.locator("[aria-pressed=true]"))).to_have_text([str(ranked[2])])
+        page.get_by_role("button", name="Clear range").click()
+        expect(brushed).to_have_count(0)
+        wait_model(page, "cosine", _BAND)
+        expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {ranked[2]}")
+        page.get_by_role("radio", name="index").click()
+        expect_marks(page, view.but(latent=ranked[2]))

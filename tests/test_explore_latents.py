@@ -1,0 +1,193 @@
+"""A latent opened: its card, the word tester, embedded and imported pages, and text that is shown as text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.explore import buttons, choose, expect_view, open_view, part, results, row, task
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator
+
+    from tests.browser import PageOpener
+    from tests.explore import Pair, View
+
+
+pytestmark = pytest.mark.browser
+
+
+def test_rows_and_letters_of_a_card_lead_on(open_page: PageOpener, home: View) -> None:
+    """From the list to the card, from the card to another letter in which the same latent plays a part."""
+    home = home.but(width=8192)
+    view, other = next(
+        (start, start.but(letter=letter))
+        for start in (
+            home.but(letter=letter, latent=latent) for letter in "aist" for latent in home.but(letter=letter).absorbing
+        )
+        for letter in start.ask("latent_roles")["letter"]
+        if letter != start.letter
+    )
+    page = open_view(open_page, view.but(latent=None))
+    assert view.latent is not None
+    row(page, "absorbing", view.latent).focus()
+    page.keyboard.press("Enter")
+    expect_view(page, view)
+    expect(row(page, "absorbing", view.latent)).to_be_focused()
+    card = part(page, "card")
+    contexts = view.ask("latent_contexts")
+    expect(card.locator(".contexts li")).to_have_count(min(20, len(contexts)))
+    expect(card.locator(".contexts li").first.locator("b")).to_have_text(contexts["tokens"][0][contexts["position"][0]])
+    expect(card.locator(".logits td code")).to_have_count(2 * len(view.ask("latent_logits")["raised_tokens"][0]))
+    expect(card.locator("svg rect")).to_have_count(len(view.ask("latent_histogram")["counts"][0]))
+    for letter in view.ask("latent_roles")["letter"]:
+        expect(card.locator(f"[data-action=role-letter][data-value={letter}]")).to_be_visible()
+    card.locator(f"[data-action=role-letter][data-value={other.letter}]").click()
+    expect_view(page, other)
+    part(page, "selection").get_by_role("button", name="Show its card").click()
+    expect(card.locator("h2")).to_be_in_viewport()
+
+
+def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s", l0=7)
+    view = view.but(latent=view.absorbing[0])
+    main = view.split[0]
+    page = open_view(open_page, view)
+    tester = part(page, "tester")
+
+    tester.locator("[data-key=pack-absorbed-here]").click()
+    tokens = view.ask("absorbed_tokens").query(f"latent == {view.latent}")["token"].tolist()
+    expect(tester.locator("td code")).to_have_text([token.replace(" ", "␣") for token in tokens])
+    expect(tester.locator("th").nth(2)).to_have_text(f"Latent {view.latent}")
+    expect(tester.locator("th").nth(3)).to_have_text(f"Main latent {main}")
+    answers = view.ask("word_activations", words=tokens, main_latent=main)
+    shown = results(page)
+    assert [float(cells[2]) for cells in shown] == pytest.approx(answers["activation"].tolist(), abs=0.005)
+    assert [float(cells[3]) for cells in shown] == pytest.approx(answers["main_activation"].tolist(), abs=0.005)
+    assert all(cells[4] == "main latent silent" for cells in shown if cells[3] == "0.00")
+    expect(task(page, "identify_absorbing")).to_be_checked()
+
+    # Random words are drawn anew, and what is on show stays until it is asked for again.
+    pack = tester.locator("[data-key=pack-letter]")
+    pack.click()
+    words = view.ask("random_tokens", seed=0)["token"].tolist()
+    expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in words])
+    tester.get_by_role("button", name="Reshuffle").click()
+    others = view.ask("random_tokens", seed=1)["token"].tolist()
+    expect(pack).to_have_attribute(
+        "title", f"Test these words: {' '.join(word.replace(' ', '␣') for word in others[:8])}"
+    )
+    pack.click()
+    expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in others])
+
+    # Both forms of a word are tried where both are tokens.
+    typed = 'said,  zzzqqq "quoted" <img/src=x/onerror=window.hacked=1> {{7*7}} \'; --'
+    tester.locator("#words").fill(typed)
+    page.keyboard.press("Enter")
+    expect(tester.locator("td code")).to_have_text(["␣said", "said"])
+    unknown = ["zzzqqq", '"quoted"', "<img/src=x/onerror=window.hacked=1>", "{{7*7}}", "';", "--"]
+    expect(tester.locator("p code")).to_have_text(unknown)
+    expect(tester.locator("#words")).to_have_value(typed)
+    assert page.evaluate("window.hacked") is None
+    # Another latent starts with an empty tester.
+    row(page, "split", main).click()
+    expect_view(page, view.but(latent=main))
+    expect(tester.locator("table")).to_have_count(0)
+    expect(tester.locator("#words")).to_have_value("")
+
+
+def test_neuronpedia_is_embedded_with_the_words_to_test(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.full.but(letter="s")
+    page = open_view(open_page, f"{pair.url}{view.path}")
+    expect(part(page, "badge")).to_contain_text("canonical")
+    expect(buttons(page, "l0")).to_have_text(["10*", "40"])
+    latent = view.absorbing[0]
+    row(page, "absorbing", latent).click()
+    frame = part(page, "neuronpedia").locator("iframe")
+    address, query = _address(frame)
+    assert address == f"https://neuronpedia.org/tiny-model/0-tiny-res-1k/{latent}"
+    words = view.ask("absorbed_tokens").query(f"latent == {latent}")["token"]
+    assert query["defaulttesttext"] == "".join(words)
+    assert query["embed"] == query["embedplots"] == query["embedtest"] == "true"
+    assert query["embedsteer"] == "false"
+    page.get_by_label("Plots").uncheck()
+    page.get_by_label("Steering").check()
+    expect(frame).to_have_attribute("src", re.compile("embedplots=false.*embedsteer=true"))
+    row(page, "split", view.split[0]).click()
+    expect(frame).to_have_attribute("src", re.compile(f"/{view.split[0]}\\?embed=true.*embedplots=false"))
+    frame.scroll_into_view_if_needed()
+    assert all(url.startswith("https://neuronpedia.org/") for url in open_page.external)
+    choose(page, "l0", 40)
+    expect(part(page, "badge")).to_contain_text("not canonical")
+    row(page, "split", view.but(l0=40).split[0]).click()
+    expect(frame).to_have_count(0)
+
+
+def _address(frame: Locator) -> tuple[str, dict[str, str]]:
+    address, _, query = (frame.get_attribute("src") or "").partition("?")
+    return address, dict(parse_qsl(query))
+
+
+def test_imported_page_is_shown_in_a_sandbox(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.full.but(layer=3, width=4000, l0=40, letter="s")
+    page = open_view(open_page, f"{pair.url}{view.path}")
+    original = part(page, "original")
+    row(page, "absorbing", view.absorbing[0]).click()
+    expect(original).to_contain_text("It needs the network")
+    expect(original.locator("iframe")).to_have_count(0)
+    original.get_by_role("button", name="Show the original page").click()
+    frame = original.locator("iframe")
+    expect(frame).to_have_attribute("sandbox", "allow-scripts")
+    # Restyled to one column, without the column of other features; its own script runs, and reaches nothing outside.
+    inside = original.frame_locator("iframe")
+    expect(inside.locator("#column-2")).to_have_text("drawn by the page's own script")
+    expect(inside.locator("#column-0")).to_be_hidden()
+    expect(inside.locator(".grid-container")).to_have_css("display", "block")
+    assert (
+        inside.locator("body").evaluate(
+            "() => { try { return parent.document.title } catch (error) { return error.name } }"
+        )
+        == "SecurityError"
+    )
+    original.get_by_role("button", name="Hide").click()
+    expect(frame).to_have_count(0)
+    row(page, "absorbing", view.absorbing[-1]).click()
+    original.get_by_role("button", name="Show the original page").click()
+    expect(original).to_contain_text("cannot be shown")
+    expect(original).to_contain_text("restore it or import again")
+    row(page, "split", view.but(letter="s").split[0]).click()
+    expect(original).to_contain_text("Show the original page")
+    assert open_page.external == []
+
+
+def test_awkward_tokens_are_shown_as_text(open_page: PageOpener, pair: Pair) -> None:
+    view = pair.full.but(letter="s", layer=3)
+    page = open_view(open_page, f"{pair.url}{view.path}")
+    page.evaluate("() => { window.alert = () => { window.hacked = true } }")
+    shown = {
+        token.replace(" ", "␣").replace("\n", "⏎")
+        for tokens in view.ask("absorbing_latents")["tokens"]
+        for token in tokens
+    }
+    chips = page.get_by_role("region", name="Absorbing latents").locator("code.token")
+    assert set(chips.all_inner_texts()) == shown
+    row(page, "absorbing", view.absorbing[0]).click()
+    card = part(page, "card")
+    expect(card.locator(".logits td code").filter(has_text="<script>alert(1)</script>").first).to_be_visible()
+    expect(card.locator(".contexts")).to_contain_text("<script>alert(1)</script>")
+    expect(card.locator(".contexts")).to_contain_text("<b>strong</b>")
+    expect(card.locator(".contexts")).to_contain_text("s⏎newline")
+    expect(card.locator("script, strong, .contexts b b")).to_have_count(0)
+    page.locator("[data-key=pack-absorbed]").click()
+    tokens = view.ask("absorbed_tokens")["token"].tolist()
+    expect(part(page, "tester").locator("td code")).to_have_text(
+        [token.replace(" ", "␣").replace("\n", "⏎") for token in tokens]
+    )
+    page.locator("#words").fill('s"quoted"; s\\back <script>alert(1)</script>')
+    page.keyboard.press("Enter")
+    expect(part(page, "tester").locator("td code")).to_have_text(["s\\back", "<script>alert(1)</script>"])
+    assert page.evaluate("window.hacked") is None
