@@ -120,7 +120,4 @@ def pair(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory)
     )
     with open_store(full, bare) as store:
         start = View(store, suite="full", layer=0, width=1000, l0=10)
-        # One page that is listed is not there.
-        last = start.but(layer=3, width=4000, l0=40, letter="s")
-        (full / str(last.ask("latent_dashboard", latent=last.absorbing[-1])["path"][0])).unlink()
         yield Pair(serve(full, bare).url, start, start.but(suite="bare"))
