@@ -24,6 +24,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def l0_label(l0: int) -> str:
+    """Write an L0; SAEs whose L0 is unknown are numbered: unknown 1 for -1."""
+    return str(l0) if l0 >= 0 else f"unknown {-l0}"
+
+
 def width_label(width: int) -> str:
     """Write a nominal width the way the field does: 2k for 2,048, 65k for 65,536, 1M for 1,048,576."""
     for unit, letter in ((1_000_000, "M"), (1_000, "k")):

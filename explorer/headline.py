@@ -33,6 +33,10 @@ def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = Tru
 
 def _found(summary: dict[str, Any], upper: str) -> str:
     split = list(summary["split_latents"])
+    if not split and summary["num_split_latents"]:
+        number = int(summary["num_split_latents"])
+        known = f"{number} latents share" if number > 1 else "One latent stands for"
+        return f"{known} the letter {upper}; which {'ones were' if number > 1 else 'was'} not published."
     if not split:
         return f"No split latent is known for {upper}."
     several = len(split) > 1
@@ -48,6 +52,9 @@ def _found(summary: dict[str, Any], upper: str) -> str:
 def _silent(summary: dict[str, Any], upper: str) -> str:
     tested, absorbed = summary["num_tested"], summary["num_absorbed"]
     split, candidates = summary["split_latents"], summary["num_candidates"]
+    if absorbed is not None and tested is None:
+        probe = summary["num_probe_true_positives"]
+        return f"The probe finds {count(probe, 'word')}; {_absorbed(summary)}." if probe else ""
     if absorbed is None or not len(split):
         return ""
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
@@ -69,8 +76,9 @@ def _absorbed(summary: dict[str, Any]) -> str:
     if absorbed == 0:
         said = "none of these is absorbed by another latent"
     else:
-        latents = count(summary["num_absorbing_latents"], "other latent")
-        said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {latents}"
+        latents = summary["num_absorbing_latents"]
+        by = "other latents" if latents is None else count(latents, "other latent")
+        said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {by}"
     if rate is None:
         return said
     low, high = 100 * summary["rate_low"], 100 * summary["rate_high"]

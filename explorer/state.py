@@ -81,7 +81,13 @@ def suggest_other(saes: Sequence[SaeId], sae: SaeId | None) -> SaeId | None:
         return None
     others = [other for other in saes if other.layer == sae.layer and other.key != sae.key]
     widths = [other for other in others if other.width != sae.width]
-    return min(widths or others, key=lambda other: abs(math.log((other.l0 + 1) / (sae.l0 + 1))), default=None)
+    # An unknown L0, which is negative, is as far as can be from any known one.
+    place = {one: math.log(one.l0 + 1) if one.l0 >= 0 else math.inf for one in (*others, sae)}
+    return min(
+        widths or others,
+        key=lambda other: 0.0 if place[other] == place[sae] else abs(place[other] - place[sae]),
+        default=None,
+    )
 
 
 class ExplorerState(param.Parameterized):

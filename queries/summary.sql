@@ -3,10 +3,11 @@
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
 --          probe_precision DOUBLE, probe_recall DOUBLE, probe_f1 DOUBLE,
---          split_latents INTEGER[], stored_split BOOLEAN,
+--          split_latents INTEGER[], num_split_latents BIGINT, stored_split BOOLEAN,
 --          num_probe_true_positives INTEGER, num_true_positives INTEGER, num_split_silent INTEGER,
 --          num_candidates INTEGER, num_tested BIGINT, sample_portion DOUBLE, num_absorbed BIGINT,
---          num_absorbing_latents BIGINT, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE
+--          num_absorbing_latents BIGINT, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE,
+--          absorption_fraction DOUBLE, metric_version VARCHAR
 SELECT rates.split_latents[1] AS main_latent,
     main.precision AS main_precision,
     main.recall AS main_recall,
@@ -14,19 +15,23 @@ SELECT rates.split_latents[1] AS main_latent,
     rates.probe_precision,
     rates.probe_recall,
     rates.probe_f1,
-    rates.split_latents,
+    coalesce(rates.split_latents, []) AS split_latents,
+    CAST(rates.num_split_latents AS BIGINT) AS num_split_latents,
     rates.split_latents = letters.split_latents AS stored_split,
     rates.num_probe_true_positives,
     rates.num_true_positives,
     rates.num_split_silent,
     rates.num_candidates,
-    CAST(coalesce(rates.num_tested, rates.num_rows) AS BIGINT) AS num_tested,
+    CAST(coalesce(rates.num_tested, nullif(rates.num_rows, 0),
+        CASE WHEN rates.num_absorbed_published IS NULL THEN rates.num_rows END) AS BIGINT) AS num_tested,
     rates.sample_portion,
     rates.num_absorbed,
     rates.num_absorbing_latents,
     rates.absorption_rate,
     rates.absorption_interval.low AS rate_low,
-    rates.absorption_interval.high AS rate_high
+    rates.absorption_interval.high AS rate_high,
+    rates.absorption_fraction,
+    rates.metric_version
 FROM (
     SELECT *
     FROM rates($tau, $cosine_threshold, $effect_margin)

@@ -369,6 +369,7 @@ def test_every_parameter_says_what_it_is() -> None:
 SUMMARY: dict[str, Any] = {
     "main_latent": 65,
     "split_latents": [65],
+    "num_split_latents": 1,
     "stored_split": True,
     "num_probe_true_positives": 800,
     "num_true_positives": 600,
@@ -459,7 +460,7 @@ def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
 
 
 def test_headline_without_split_latents_speaks_of_none() -> None:
-    sentence = headline(SUMMARY | {"split_latents": [], "stored_split": True}, "l")
+    sentence = headline(SUMMARY | {"split_latents": [], "num_split_latents": 0, "stored_split": True}, "l")
     assert sentence.startswith("No split latent is known for L.")
     assert "It is silent" not in sentence
 

@@ -413,6 +413,14 @@ def test_wilson_interval(hand: Store, part: int, whole: int) -> None:
     assert part / whole - 1e-12 <= ends[1] <= 1
 
 
+def test_a_part_that_exceeds_the_whole_is_all_of_it(hand: Store) -> None:
+    with hand._connection.cursor() as cursor:
+        over, all_of_it = (
+            cursor.execute("SELECT unnest(wilson($part, 3))", {"part": part}).fetchall() for part in (5, 3)
+        )
+    assert over == all_of_it
+
+
 def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
     frame = hand.fetch("letter_counts", suite="hand", **SAE, **_thresholds(*PAPER)).set_index("letter")
     assert "".join(frame.index) == LETTERS

@@ -43,6 +43,7 @@ TERMS = (
     "tested",
     "absorbed",
     "absorption_rate",
+    "absorption_fraction",
     "wilson_interval",
     "num_probe_true_positives",
     "num_true_positives",

@@ -8,7 +8,7 @@ import holoviews as hv
 import pandas as pd
 from bokeh.models import NumeralTickFormatter
 
-from explorer.plots.sae_scores import MARKERS
+from explorer.plots.sae_scores import MARKERS, known_l0s
 from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, tooltip, width_colours
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def absorption_plot(
         Points (SAEs), Points (current).
     """
     x, y = PANELS[panel]
-    data = _points(means, brushed, theme)
+    # Dressed before any SAE is left out: a width looks the same in every panel.
+    data = drawn(_points(means, brushed, theme), panel)
     dimensions = [hv.Dimension(x, label=_LABELS[x]), hv.Dimension(y, label=_LABELS[y])]
     extra = [name for name in _COLUMNS if name not in (x, y)]
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
@@ -112,6 +113,11 @@ def absorption_plot(
             active_tools=[],
         )
     )
+
+
+def drawn(means: pd.DataFrame, panel: str) -> pd.DataFrame:
+    """Return the SAEs that have a place on the axes of a panel."""
+    return known_l0s(means) if PANELS[panel][0] == "l0" else means
 
 
 def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float], tuple[float, float]]:

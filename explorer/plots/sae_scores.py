@@ -55,7 +55,8 @@ def sae_scores_plot(
         Points (SAEs), Points (current).
     """
     x, y, colour = PANELS[panel]
-    data = _points(scores, theme)
+    # Dressed before any SAE is left out: a width looks the same everywhere.
+    data = known_l0s(_points(scores, theme))
     dimensions = ([hv.Dimension(x, label=_LABELS[x]), hv.Dimension(y, label=_LABELS[y])],)
     extra = [
         name
@@ -99,6 +100,11 @@ def sae_scores_plot(
     )
 
 
+def known_l0s(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of SAEs whose L0 is known; the others have no place on its axis."""
+    return frame[frame["l0"] >= 0]
+
+
 def _points(scores: pd.DataFrame | None, theme: Theme) -> pd.DataFrame:
     if scores is None or scores.empty:
         names = ("layer", "width", "l0", "precision", "recall", "root_l0", "colour", "marker")
@@ -108,7 +114,7 @@ def _points(scores: pd.DataFrame | None, theme: Theme) -> pd.DataFrame:
     widths = sorted(scores["width"].unique())
     colours = width_colours(widths, theme)
     return scores.assign(
-        root_l0=np.sqrt(scores["l0"].to_numpy(float)),
+        root_l0=np.sqrt(scores["l0"].clip(lower=0).to_numpy(float)),
         colour=[colours[width] for width in scores["width"]],
         marker=[MARKERS[widths.index(width) % len(MARKERS)] for width in scores["width"]],
     )

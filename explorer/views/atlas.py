@@ -8,8 +8,8 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 
-from explorer.format import number, percent, width_label
-from explorer.plots.absorption import PANELS, absorption_plot, extents, sae_keys
+from explorer.format import l0_label, number, percent, width_label
+from explorer.plots.absorption import PANELS, absorption_plot, drawn, extents, sae_keys
 from explorer.plots.heat_map import CELLS, HEIGHT, heat_map
 from explorer.plots.sae_scores import width_legend
 from explorer.state import LETTERS
@@ -134,6 +134,7 @@ class Atlas(pn.viewable.Viewer):
         means = self._model.sae_means
         if bounds is None or means is None:
             return
+        means = drawn(means, panel)
         (x, y), (left, bottom, right, top) = PANELS[panel], bounds
         self._model.state.brushed = sae_keys(means[means[x].between(left, right) & means[y].between(bottom, top)])
 
@@ -144,7 +145,7 @@ class Atlas(pn.viewable.Viewer):
 
     def _tap(self, panel: str, x: float, y: float) -> None:
         means = self._model.sae_means
-        if means is None or means.empty:
+        if means is None or (means := drawn(means, panel)).empty:
             return
         across, up = PANELS[panel]
         (left, right), (bottom, top) = extents(means, panel)
@@ -190,6 +191,7 @@ class Atlas(pn.viewable.Viewer):
             "atlas_head",
             num_saes=len(rows),
             num_shown=len(shown),
+            num_unknown=sum(row["l0"] < 0 for row in rows),
             metrics=metrics,
             several=len(model.store.suites) > 1,
             scope=state.scope,
@@ -221,7 +223,7 @@ class Atlas(pn.viewable.Viewer):
         visible = cells[[key in shown for key in sae_keys(cells)]]
         write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
         rows = [
-            [row["letter"].upper(), row["layer"], width_label(row["width"]), row["l0"], write(row[cell])]
+            [row["letter"].upper(), row["layer"], width_label(row["width"]), l0_label(row["l0"]), write(row[cell])]
             for row in visible.nlargest(_TABLED, cell).to_dict("records")
         ]
         columns = ["letter", "layer", "width", "L0", CELLS[cell]]

@@ -9,6 +9,8 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
+from explorer.format import l0_label
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -60,7 +62,7 @@ class Browser(JSComponent):
 
     def _follow(self, *_: param.parameterized.Event) -> None:
         state = self._state
-        where = f"{state.letter.upper()}, layer {state.layer}, L0 {state.l0} · " if state.sae else ""
+        where = f"{state.letter.upper()}, layer {state.layer}, L0 {l0_label(state.l0)} · " if state.sae else ""
         self.param.update(query=state.to_query(), dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
 
     def _answer(self, *_: param.parameterized.Event) -> None:

@@ -47,6 +47,7 @@ class Headline(pn.viewable.Viewer):
             "headline",
             letter=state.letter,
             sae=state.sae,
+            name=(self._model.sae_record or {}).get("sae"),
             sentence=headline(summary, state.letter, has_sae=state.sae is not None),
             changed=state.differs_from_paper,
         )

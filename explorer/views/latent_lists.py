@@ -53,6 +53,8 @@ class LatentLists(pn.viewable.Viewer):
             return "The letter was not measured on this SAE."
         if summary["num_absorbed"] is None:
             return "The suite stores no tested tokens, so absorption is unknown here."
+        if summary["num_tested"] is None:
+            return "Only how many words are absorbed was published, not the words and their latents."
         if not summary["num_tested"]:
             return "No word leaves all split latents silent, so there was nothing to test."
         leave = "leaves" if summary["num_tested"] == 1 else "leave"

@@ -13,7 +13,7 @@ from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
 
-from explorer.format import count, number, percent, width_label
+from explorer.format import count, l0_label, number, percent, width_label
 from explorer.text.glossary import definition
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {"chip": chip, "visible": visible}
-    environment.filters |= {"num": number, "percent": percent, "count": count, "width": width_label}
+    environment.filters |= {"num": number, "percent": percent, "count": count, "width": width_label, "l0": l0_label}
     environment.globals |= {"defined": defined}
     return environment
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.format import width_label
+from explorer.format import l0_label, width_label
 from explorer.state import suggest_other
 from explorer.views.markup import Markup, render
 
@@ -80,7 +80,7 @@ class PairView(pn.viewable.Viewer):
 
 
 def _name(sae: SaeId) -> str:
-    return f"layer {sae.layer}, {width_label(sae.width)}, L0 {sae.l0}"
+    return f"layer {sae.layer}, {width_label(sae.width)}, L0 {l0_label(sae.l0)}"
 
 
 def _missing(value: Any) -> bool:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import panel as pn
 
-from explorer.format import number, width_label
-from explorer.plots.sae_scores import PANELS, sae_scores_plot, width_legend
+from explorer.format import l0_label, number, width_label
+from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot, width_legend
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
@@ -64,7 +64,7 @@ class SaeScoresView(pn.viewable.Viewer):
 
     def _tap(self, name: str, x: float, y: float) -> None:
         scores = self._model.sae_scores
-        if scores is None or scores.empty:
+        if scores is None or (scores := known_l0s(scores)).empty:
             return
         across, up, _ = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())
@@ -87,6 +87,7 @@ class SaeScoresView(pn.viewable.Viewer):
             choices=_CHOICES,
             choice=state.main_latent_by,
             empty=empty,
+            num_unknown=0 if scores is None else int((scores["l0"] < 0).sum()),
             sae=state.sae,
             legend=width_legend(widths, theme(dark=state.dark)),
         )
@@ -94,7 +95,14 @@ class SaeScoresView(pn.viewable.Viewer):
             []
             if scores is None
             else [
-                [row.layer, width_label(row.width), row.l0, number(row.precision), number(row.recall), row.num_letters]
+                [
+                    row.layer,
+                    width_label(row.width),
+                    l0_label(row.l0),
+                    number(row.precision),
+                    number(row.recall),
+                    row.num_letters,
+                ]
                 for row in scores.itertuples()
             ]
         )

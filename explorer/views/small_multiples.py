@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from bokeh.models import Range1d
 
-from explorer.format import width_label
+from explorer.format import l0_label, width_label
 from explorer.plots.cosine import y_range
 from explorer.plots.small_cosine import HEIGHT, small_cosine_plot
 from explorer.theme import theme
@@ -168,7 +168,9 @@ def layer_multiples(model: ExplorerModel) -> SmallMultiples:
 
     def title(cell: Cell) -> str:
         values = dict(cell)
-        return f"{width_label(values['width'])}, L0 {values['l0']}, layer {state.layer}, {state.letter.upper()}"
+        return (
+            f"{width_label(values['width'])}, L0 {l0_label(values['l0'])}, layer {state.layer}, {state.letter.upper()}"
+        )
 
     return SmallMultiples(
         model,
@@ -191,7 +193,9 @@ def letter_multiples(model: ExplorerModel) -> SmallMultiples:
         return {"": cells[:half], " ": cells[half:]} if letters else {}
 
     def title(cell: Cell) -> str:
-        return f"{dict(cell)['letter'].upper()}, {width_label(state.width)}, L0 {state.l0}, layer {state.layer}"
+        return (
+            f"{dict(cell)['letter'].upper()}, {width_label(state.width)}, L0 {l0_label(state.l0)}, layer {state.layer}"
+        )
 
     return SmallMultiples(
         model,

@@ -1,0 +1,89 @@
+"""The explorer on an imported suite that lacks a lot: L0 unknown, numbers published without the words behind them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from explorer import Explorer
+from explorer.headline import headline
+from explorer.plots.absorption import absorption_plot
+from explorer.plots.sae_scores import sae_scores_plot
+from explorer.state import choose_sae, suggest_other
+from explorer.theme import LIGHT
+from ingest import import_results
+from queries import Store
+from tests.saebench_results import FULL, OLD, absorption, detail, results_file, write_json, write_results
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("saebench")
+    source = write_results(folder / "source")
+    another = (FULL[0], "layer_5/width_16k/average_l0_99")
+    write_json(
+        source / results_file(another), absorption(another, [detail("s", 10, 3, 2, 0.2), detail("t", 8, 0, 1, 0.0)])
+    )
+    import_results(source, folder / "demo")
+    with Store(folder / "demo") as opened:
+        yield opened
+
+
+def test_published_numbers_are_said_as_such(store: Store) -> None:
+    explorer = Explorer(store, layer=12, letter="s")
+    summary, state = explorer.model.summary, explorer.state
+    assert (state.width, state.l0) == (4096, -1)
+    assert summary is not None
+    assert headline(summary, "s") == (
+        "2 latents share the letter S; which ones were not published. The probe finds 10 words; 3 of these are absorbed"
+        " by other latents: absorption rate 30.0 % (10.8–60.3)."
+    )
+    assert (summary["num_tested"], summary["num_absorbing_latents"], summary["num_split_latents"]) == (None, None, 2)
+    assert summary["absorption_fraction"] == pytest.approx(0.2)
+    assert summary["metric_version"] is None
+    state.letter = "t"
+    assert "none of these is absorbed" in headline(explorer.model.summary, "t")
+    shown = str(explorer.model.sae_record)
+    assert "/".join(OLD) in shown
+    explorer.state.apply({"layer": 5, "l0": 34, "letter": "s"})
+    assert explorer.model.summary is not None
+    assert explorer.model.summary["metric_version"] == "sae_bench c0f5431"
+
+
+def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) -> None:
+    explorer = Explorer(store, page="atlas", layer=5)
+    assert explorer.state.param.l0.objects == [34, -1]
+    assert explorer.state.l0 == 34
+    sae, _ = choose_sae(explorer.state.saes, layer=5)
+    other = suggest_other(explorer.state.saes, sae)
+    assert other is not None
+    assert other.l0 == -1
+    assert suggest_other(explorer.state.saes, other) == sae
+    means = explorer.model.sae_means
+    assert means is not None
+    assert sorted(means["l0"]) == [-1, -1, 34]
+    for panel, drawn in (("absorption-vs-l0", 1), ("splits-vs-l0", 1), ("absorption-vs-layer", 3)):
+        plot = absorption_plot(means, panel, brushed=[], current=None, theme=LIGHT)
+        assert len(plot.get(0)) == drawn
+        # Who is left out does not change how a width looks.
+        whole = absorption_plot(means, "absorption-vs-layer", brushed=[], current=None, theme=LIGHT).get(0)
+        looks = dict(zip(whole.dimension_values("width"), whole.dimension_values("colour"), strict=True))
+        of_panel = zip(plot.get(0).dimension_values("width"), plot.get(0).dimension_values("colour"), strict=True)
+        assert all(looks[width] == colour for width, colour in of_panel)
+    scores = store.fetch("sae_scores", suite="demo", main_latent_by="k_sparse").assign(l0=[-1])
+    assert len(sae_scores_plot(scores, "precision-vs-l0", current=None, theme=LIGHT).get(0)) == 0
+
+
+@pytest.mark.parametrize("page", ["explore", "compare", "atlas"])
+def test_every_page_and_part_is_shown_without_an_error(store: Store, page: str) -> None:
+    explorer = Explorer(store, page=page)
+    for sae in explorer.state.saes:
+        explorer.state.apply({"layer": sae.layer, "width": sae.width, "l0": sae.l0, "letter": "s"})
+        for part in ("l0", "letter", "pair"):
+            explorer.state.compare_by = part
+            assert explorer.model.error == ""
+        assert explorer.layout is not None
