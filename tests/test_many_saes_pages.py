@@ -59,6 +59,18 @@ def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpene
     expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(18)
 
 
+def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=atlas&letter=s")
+    wait_ready(page)
+    means = open_store().fetch(
+        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **THRESHOLDS
+    )
+    highest = means.loc[means["absorption_rate"].idxmax()]
+    tap(page, "absorption-vs-layer", float(highest["layer"]), float(highest["absorption_rate"]))
+    sae = {name: str(highest[name]) for name in ("layer", "width", "l0")}
+    wait_query(page, {"page": "explore", "letter": "s"} | sae)
+
+
 def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
     wait_ready(page)

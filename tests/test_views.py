@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from bokeh.document import Document
 
 from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
-from explorer.state import ExplorerState
+from explorer.state import ExplorerState, SaeId, SuiteChoices
 from explorer.views.headline import Headline
 from explorer.views.markup import Markup
 from explorer.views.tasks import Progress
+from explorer.views.widgets import Choice
 from queries import Store
 from tests.tiny_suite import write_tiny_suite
 
@@ -32,6 +35,20 @@ def test_headline_follows_from_one_letter_without_data_to_the_next(tmp_path: Pat
         assert "No figures for D" in html_of(headline)
         model.state.letter = "s"
         assert "Nothing was measured" not in html_of(headline)
+
+
+def test_a_choice_tells_how_it_ended() -> None:
+    """A change of the session's that crossed the reader's on its way would else stay in the browser."""
+    state = ExplorerState({"one": SuiteChoices([SaeId(0, 1000, 10), SaeId(0, 1000, 40)])})
+    widget, document = Choice.of(state.param.l0, "L0"), Document()
+    told: list[Any] = []
+    model: Any = widget.get_root(document)
+    document.add_root(model)
+    model.active = 1
+    document.on_change(told.append)
+    widget._process_events({"active": 1})
+    assert state.l0 == 40
+    assert [(event.attr, event.new) for event in told] == [("active", 1)]
 
 
 def test_tasks_tick_themselves(tmp_path: Path) -> None:

@@ -150,7 +150,7 @@ class Atlas(pn.viewable.Viewer):
         across, up = PANELS[panel]
         (left, right), (bottom, top) = extents(means, panel)
         distance = np.hypot((means[across] - x) / (right - left), (means[up] - y) / (top - bottom)).to_numpy(float)
-        distance[np.isnan(distance)] = np.inf
+        distance = np.nan_to_num(distance, nan=np.inf)
         nearest = int(np.argmin(distance))
         if distance[nearest] <= _REACH:
             self._open(sae_keys(means)[nearest])

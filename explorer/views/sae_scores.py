@@ -69,6 +69,7 @@ class SaeScoresView(pn.viewable.Viewer):
         across, up, _ = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())
         distance = np.hypot((scores[across] - x) / extent, scores[up] - y).to_numpy(float)
+        distance = np.nan_to_num(distance, nan=np.inf)  # an SAE without scores is nowhere
         nearest = int(np.argmin(distance))
         if distance[nearest] <= _REACH:
             chosen = scores.iloc[nearest]

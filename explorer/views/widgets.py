@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 import param
+from bokeh.document.events import ModelChangedEvent
 
 from explorer.views.markup import Markup, render
 
@@ -58,7 +59,7 @@ class Choice(_Driving, pn.widgets.RadioBoxGroup):
     Panel writes plain options whenever the parameter's objects change; they are labelled anew each time.
     """
 
-    _title = ""
+    _title: str = ""
     _label: Callable[[Any], str] = str
 
     @classmethod
@@ -75,6 +76,15 @@ class Choice(_Driving, pn.widgets.RadioBoxGroup):
         labelled = {self._label(value): value for value in self.values}
         if dict(self.options) != labelled:
             self.options = labelled
+
+    def _process_events(self, events: dict[str, Any]) -> None:
+        with pn.io.hold():
+            super()._process_events(events)
+            # The reader's change and one of the session's (of the options, say) may have crossed on their way, and each
+            # end would be left with the other's: the browser is told how it ended.
+            for model, _ in self._models.values():
+                told = ModelChangedEvent(model.document, model, "active", model.active)
+                model.document.callbacks.trigger_on_change(told)
 
     def _get_properties(self, doc: Any) -> dict[str, Any]:
         group = {"role": "radiogroup", "aria-label": self._title}
