@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections import Counter
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -80,7 +80,9 @@ def import_results(
         findings = reader.read(source, only=only)
         jobs = _jobs(source, findings)
         remarks = Counter[str]()
-        for done, outcome in enumerate(run_jobs(folder, jobs), 1):
+        # Closed with this block, whatever ends it: no process may write to the folder any more.
+        outcomes = stack.enter_context(closing(run_jobs(folder, jobs)))
+        for done, outcome in enumerate(outcomes, 1):
             for file, reason in outcome.rejected:
                 source.reject(file, reason)
             remarks += Counter(outcome.remarks)

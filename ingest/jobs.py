@@ -14,7 +14,7 @@ from ingest.source import stamp
 from queries.suite import checksum
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping, Sequence
 
 #: Where a growing suite keeps what is known of finished jobs; gone when it is whole.
 DONE = ".done"
@@ -48,7 +48,7 @@ class Job:
     work: Callable[[Path], Outcome]
 
 
-def run_jobs(folder: Path, jobs: Sequence[Job]) -> Iterator[Outcome]:
+def run_jobs(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
     """Do `jobs` in the growing suite at `folder`, those first that were finished before an interruption.
 
     A finished job is kept if its sources are the same, by size and time, and what it wrote has the same checksum.
@@ -100,11 +100,11 @@ def _kept(folder: Path, job: Job) -> Outcome | None:
     """Return what a job did before, if all of it is still true."""
     try:
         record = json.loads((folder / DONE / f"{job.name}.json").read_text(encoding="utf-8"))
-        written = {folder / name: checksum for name, checksum in record["written"]}
+        written = {folder / name: known for name, known in record["written"]}
         same = record["sources"] == [[str(file), *stamp(file)] for file in job.sources]
-        if not same or any(checksum(file) != checksum for file, checksum in written.items()):
+        if not same or any(checksum(file) != known for file, known in written.items()):
             return None
         rejected = tuple((Path(file), reason) for file, reason in record["rejected"])
         return Outcome(tuple(written), rejected, record["remarks"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError):  # no note, or one that was cut off
         return None

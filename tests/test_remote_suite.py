@@ -20,6 +20,18 @@ if TYPE_CHECKING:
 SAE = (0, 1000, 10)
 
 
+def _httpfs() -> bool:
+    try:
+        with duckdb.connect() as connection:
+            location_module.reach(connection, ["https://"])
+    except SuiteError:
+        return False
+    return True
+
+
+pytestmark = pytest.mark.skipif(not _httpfs(), reason=f"no httpfs for DuckDB {duckdb.__version__} is installed")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("remote")

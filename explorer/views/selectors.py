@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
-from explorer.format import l0_label, width_label
+from explorer.format import width_label
 from explorer.state import PAGES
 from explorer.views.markup import Markup, render
 from explorer.views.widgets import Choice
@@ -55,9 +55,11 @@ class Selectors(pn.viewable.Viewer):
         self._show()
 
     def _l0_label(self, l0: int) -> str:
-        """Write an L0, the canonical SAE's with a mark."""
+        """Write an L0, shortly where it is unknown, the canonical SAE's with a mark."""
         here = (self._state.layer, self._state.width, l0)
-        return l0_label(l0) + "*" * any(sae.canonical and sae.key == here for sae in self._state.saes)
+        return (str(l0) if l0 >= 0 else f"?{-l0}") + "*" * any(
+            sae.canonical and sae.key == here for sae in self._state.saes
+        )
 
     def _go(self, page: str) -> None:
         self._state.apply({"page": page})

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _CHOICE_STYLE = """
-.bk-input-group { display: flex; flex-flow: row wrap; gap: 3px; }
+.bk-input-group { display: grid; grid-template-columns: repeat(auto-fit, minmax(44px, 1fr)); gap: 3px; }
 label {
-  position: relative; flex: 1 1 auto; min-width: 40px; padding: 3px 6px; text-align: center; cursor: pointer;
+  position: relative; padding: 3px 4px; text-align: center; cursor: pointer;
   border: 1px solid var(--ax-rule); border-radius: 6px; background: var(--ax-paper); color: var(--ax-ink);
   font: 13px/20px var(--ax-font); font-variant-numeric: tabular-nums;
 }
