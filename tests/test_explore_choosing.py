@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer.theme import LIGHT
-from tests.browser import figure, wait_figure
+from tests.browser import figure, wait_figure, wait_for
 from tests.explore import buttons, cell, choose, expect_theme, expect_view, open_view, part, row, wait_query, wait_ready
 
 if TYPE_CHECKING:
@@ -75,6 +75,15 @@ def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> Non
         choose(page, name, getattr(view, name))
         expect_view(page, view)
         assert page.evaluate("window.seen") == sorted(view.split)
+
+
+def test_busy_until_all_is_answered(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    for _ in range(8):
+        page.keyboard.press("ArrowRight")
+    wait_for(page, "() => document.documentElement.classList.contains('ax-is-busy')")
+    wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
+    assert part(page, "headline").locator(".where").inner_text().strip() == home.but(letter="i").where
 
 
 #: Remembers which split latents the plot shows as soon as the headline has changed.

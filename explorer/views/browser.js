@@ -75,23 +75,22 @@ export function render({ model }) {
   keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() })
   document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"))
 
-  // The busy line: after a change of the reader's, until the server has answered all that went before the ping.
+  // The busy line: from a message to the server, which a ping follows, until the last ping is answered.
   let timer = null
   const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
   model.on("pong", () => { if (model.pong === model.ping) settle() })
   const lost = document.querySelector(".ax-lost")
   const busy = () => {
-    if (timer !== null || !lost.hidden) return
-    timer = setTimeout(() => root.classList.add("ax-is-busy"), SHOW_BUSY_AFTER)
+    if (!lost.hidden) return
+    timer ??= setTimeout(() => root.classList.add("ax-is-busy"), SHOW_BUSY_AFTER)
     model.ping += 1
   }
-  window.addEventListener("ax:sent", busy)
   lost.querySelector("button").addEventListener("click", () => window.location.reload())
   for (const doc of window.Bokeh?.documents ?? []) {
     // Bokeh tells nobody of a connection that ends because the page is left.
     doc.on_event("connection_lost", () => { settle(); lost.hidden = false })
-    doc.on_change((event) => {
-      if (event.sync && event.model?.properties && ["value", "active"].includes(event.attr)) busy()
+    doc.on_change(({ kind, sync, attr }) => {
+      if (kind === "MessageSent" || (sync && ["value", "active"].includes(attr))) busy()
     })
   }
 

@@ -30,10 +30,7 @@ export function render({ model, el }) {
   const box = document.createElement("div")
   box.className = `ax ${model.css_name}`
 
-  const send = (action, value) => {
-    window.dispatchEvent(new Event("ax:sent"))
-    model.send_msg({ action, value })
-  }
+  const send = (action, value) => model.send_msg({ action, value })
 
   // In a strip that scrolls sideways the chosen element stays in sight.
   function reveal() {

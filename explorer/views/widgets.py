@@ -24,7 +24,7 @@ label:hover { border-color: var(--ax-muted); }
 label:has(:checked) { background: var(--ax-ink); color: var(--ax-paper); border-color: var(--ax-ink); }
 label:has(:focus-visible) { outline: 2px solid var(--ax-split); outline-offset: 2px; }
 label > span { position: static !important; margin: 0 !important; }
-input { position: absolute; inset: 0; margin: 0; opacity: 0; cursor: pointer; }
+input { position: absolute; inset: 0; margin: 0; opacity: 0; pointer-events: none; }
 @media (max-width: 720px) { label { padding: 6px; } }
 """
 _SLIDER_STYLE = """
