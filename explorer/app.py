@@ -11,6 +11,7 @@ import panel as pn
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages.atlas import atlas_page
 from explorer.pages.compare import compare_page
+from explorer.pages.evidence import evidence_page
 from explorer.pages.explore import explore_page
 from explorer.pages.switch import Switch
 from explorer.state import ExplorerState
@@ -23,6 +24,7 @@ from explorer.views.markup import STATIC, Markup, render, styles
 from explorer.views.notices import Notices
 from explorer.views.selectors import Selectors
 from explorer.views.tasks import Progress, Tasks
+from explorer.views.thresholds import Thresholds
 from queries import SuiteError
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ class Explorer(pn.viewable.Viewer):
             "choose": Selectors(self.state),
             # A template renames its roots; inside a column the strip keeps the name of its parameter.
             "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
+            "thresholds": pn.Column(Thresholds(self.model), sizing_mode="stretch_width"),
             "tasks": Tasks(self.model, self._progress, remember),
             "main": pn.Column(
                 self.notices,
@@ -77,6 +80,7 @@ class Explorer(pn.viewable.Viewer):
                         "explore": lambda: explore_page(self.model, opened=opened, remember=remember),
                         "compare": lambda: compare_page(self.model),
                         "atlas": lambda: atlas_page(self.model),
+                        "evidence": lambda: evidence_page(self.model),
                     },
                 ),
                 sizing_mode="stretch_width",
@@ -87,7 +91,9 @@ class Explorer(pn.viewable.Viewer):
     def layout(self) -> pn.viewable.Viewable:
         """The explorer without a page around it, as a notebook shows it."""
         parts = self._parts
-        side = pn.Column(parts["choose"], parts["letters"], parts["tasks"], width=232, margin=(0, 24, 0, 0))
+        side = pn.Column(
+            parts["choose"], parts["letters"], parts["thresholds"], parts["tasks"], width=232, margin=(0, 24, 0, 0)
+        )
         return pn.Column(
             parts["header"], pn.Row(side, parts["main"], sizing_mode="stretch_width"), sizing_mode="stretch_width"
         )

@@ -36,6 +36,9 @@ QUESTIONS: Mapping[str, Question] = {
     "split_latents": Question("split_latents", page="explore"),
     "absorbing_latents": Question("absorbing_latents", page="explore"),
     "k_sparse": Question("k_sparse", page="explore"),
+    "letter_evidence": Question("letter_evidence", page="explore"),
+    "suite_evidence": Question("suite_evidence", page="evidence"),
+    "suite_info": Question("suite_info", record=True, page="evidence"),
     "sae_scores": Question("sae_scores", page="explore"),
     "latent_facts": Question("latent_facts", record=True, of_latent=True, page="explore"),
     "latent_contexts": Question("latent_contexts", of_latent=True, page="explore"),
@@ -87,6 +90,9 @@ class ExplorerModel(param.Parameterized):
     cosines = param.DataFrame(doc="Cosine of every latent with the probe (cosines).")
     split_latents = param.DataFrame(doc="Split latents of this letter (split_latents).")
     absorbing_latents = param.DataFrame(doc="Absorbing latents of this letter (absorbing_latents).")
+    letter_evidence = param.DataFrame(doc="Tested tokens of this letter, one page of them (letter_evidence).")
+    suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (suite_evidence).")
+    suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
     k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this letter (k_sparse).")
     sae_scores = param.DataFrame(doc="Mean precision and recall of every SAE (sae_scores).")
 

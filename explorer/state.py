@@ -12,7 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
-PAGES = ("explore", "compare", "atlas")
+PAGES = ("explore", "compare", "atlas", "evidence")
+#: Characters of a search that are looked at; no token is as long.
+_SEARCH_CHARACTERS = 100
+#: Of an INTEGER.
+_LARGEST = 2**31 - 1
 _SHOWN_OPTIONS = 8
 _SHOWN_CHARACTERS = 40
 
@@ -143,6 +147,32 @@ class ExplorerState(param.Parameterized):
     )
     cell_order = param.Selector(default="layer", objects=["layer", "width", "l0"], doc="Order of the heat map's SAEs.")
 
+    evidence_token = param.String(default="", doc="Beginning of the tested tokens listed.")
+    evidence_verdict = param.Selector(
+        default="all",
+        objects=["all", "absorbed", "not absorbed", "differs"],
+        doc="Verdict of the tested tokens listed.",
+    )
+    evidence_sort = param.Selector(
+        default="top_effect",
+        objects=["token", "layer", "width", "l0", "top_latent", "top_effect", "margin", "top_cosine", "reason"],
+        doc="Column by which tested tokens are sorted.",
+    )
+    evidence_descending = param.Boolean(default=False, doc="Whether from the largest to the smallest.")
+    evidence_page = param.Integer(
+        default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
+    )
+    facet_layer = param.Integer(
+        default=None, allow_None=True, bounds=(0, _LARGEST), doc="Layer of the tested tokens listed, or None for all."
+    )
+    facet_width = param.Integer(
+        default=None, allow_None=True, bounds=(0, _LARGEST), doc="Nominal width of the tokens listed, or None."
+    )
+    facet_letter = param.Selector(default=None, objects=[None, *LETTERS], doc="Letter of the tokens listed, or None.")
+    facet_latent = param.Integer(
+        default=None, allow_None=True, bounds=(0, _LARGEST), doc="Top latent of the tokens listed, or None."
+    )
+
     brushed = param.List(default=[], item_type=tuple, doc="Suite, layer, width and L0 of the brushed SAEs.")
     cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
     seed = param.Integer(default=0, bounds=(0, None), doc="Seed of the random words.")
@@ -154,10 +184,13 @@ class ExplorerState(param.Parameterized):
         *("page", "suite", "layer", "width", "l0", "letter", "latent"),
         *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "main_latent_by"),
         *("compare_by", "other_layer", "other_width", "other_l0", "mean_policy", "scope", "cell", "cell_order"),
+        *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending", "evidence_page"),
+        *("facet_layer", "facet_width", "facet_letter", "facet_latent"),
     )
     _ALWAYS_IN_URL = frozenset(URL_KEYS[:7])
     _SAE = ("suite", "layer", "width", "l0")
     _OTHER = ("other_layer", "other_width", "other_l0")
+    _FACETS = ("facet_layer", "facet_width", "facet_letter", "facet_latent")
 
     def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
@@ -217,9 +250,9 @@ class ExplorerState(param.Parameterized):
         changes: dict[str, Any] = dict(zip(self._SAE, place, strict=False))
         if self._place[:1] != place[:1]:
             thresholds = self._choices[suite].thresholds if suite else Thresholds()
-            changes |= thresholds._asdict() | dict.fromkeys(self._OTHER) | {"brushed": []}
+            changes |= thresholds._asdict() | dict.fromkeys((*self._OTHER, *self._FACETS)) | {"brushed": []}
         if self._place != place:
-            changes |= {"latent": None, "cosine_range": None}
+            changes |= {"latent": None, "cosine_range": None, "evidence_page": 0}
         self._place = place
         with param.parameterized.batch_call_watchers(self):
             for name, objects in options.items():
@@ -279,6 +312,12 @@ class ExplorerState(param.Parameterized):
         parameter = self.param[name]
         if value is None and parameter.allow_None:
             return None
+        if isinstance(parameter, param.Boolean):
+            if str(value) not in ("True", "False"):
+                raise ValueError(_refusal(name, value, ("True", "False")))
+            return str(value) == "True"
+        if isinstance(parameter, param.String):
+            return str(value)[:_SEARCH_CHARACTERS]
         if name in self._SAE[1:] or isinstance(parameter, param.Integer):
             value = (
                 None if parameter.allow_None and value == "" and name not in self._SAE else _number(name, value, int)

@@ -8,6 +8,7 @@ import panel as pn
 
 from explorer.latents.panel import LatentPanel
 from explorer.views.cosine import CosineView
+from explorer.views.evidence_table import EvidenceTable
 from explorer.views.explanations import Explanations
 from explorer.views.headline import Headline
 from explorer.views.latent_lists import LatentLists
@@ -36,6 +37,7 @@ def explore_page(
         CosineView(model),
         LatentLists(model),
         LatentPanel(model),
+        EvidenceTable(model, "letter_evidence"),
         Explanations(model, opened, remember),
         sizing_mode="stretch_width",
     )

@@ -41,6 +41,7 @@ class KSparseView(pn.viewable.Viewer):
             end=0.2,
             step=0.005,
             format="0.000",
+            drives=None,  # the model called tau is the sidebar's: a name belongs to one
         )
         self._plot = live_plot(
             self._draw,

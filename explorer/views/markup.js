@@ -102,6 +102,7 @@ export function render({ model, el }) {
     if (form) send(form.dataset.action, Object.fromEntries(new FormData(form)))
   })
   box.addEventListener("change", (event) => {
+    if (event.target.matches("[data-submit]")) return event.target.form.requestSubmit()
     const element = event.target.closest("input[data-action], select[data-action]")
     if (element) send(element.dataset.action, element.type === "checkbox" ? [element.value, element.checked] : element.value)
   })

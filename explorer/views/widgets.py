@@ -95,11 +95,11 @@ class Slider(_Driving, pn.widgets.FloatSlider):
     """A slider below its label, which names its handle (markup.js), too: Bokeh leaves that without a name."""
 
     @classmethod
-    def of(cls, parameter: param.Parameter, label: str, **params: Any) -> pn.Column:
-        """Make the widget that drives `parameter`, and its label."""
+    def of(cls, parameter: param.Parameter, label: str, *, drives: str | None = "", **params: Any) -> pn.Column:
+        """Make the widget that drives `parameter`, and its label; its model is called by the parameter or `drives`."""
         widget = cls.from_param(
             parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_SLIDER_STYLE], **params
         )
-        widget._drives = parameter.name  # noqa: SLF001 - its own class
+        widget._drives = parameter.name if drives == "" else drives  # noqa: SLF001 - its own class
         words = Markup("label", html=render("slider_label", label=label))
         return pn.Column(words, widget, margin=(8, 0, 16, 0), max_width=420, sizing_mode="stretch_width")

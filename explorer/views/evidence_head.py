@@ -1,0 +1,44 @@
+"""What the page Evidence counts under the thresholds in force, beside the suite's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+
+class EvidenceHead(pn.viewable.Viewer):
+    """Title and live counts.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._head = Markup("page-head")
+        model.param.watch(self._show, "suite_info")
+        self._show()
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        model = self._model
+        own = model.ask("suite_info", **model.state.thresholds_of_suite._asdict()) if model.state.suite else None
+        self._head.html = render(
+            "evidence_head",
+            counts=model.suite_info,
+            published=None if own is None else int(own["n_absorbed_tokens"].iloc[0]),
+            differs=model.state.differs_from_paper,
+            metric=model.manifest.method.metric if model.state.suite else "",
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._head

@@ -1,0 +1,23 @@
+-- At most 12 rows: what a search finds in the suite. kind 'token': a tested token that begins with the text, any case,
+-- leading space or not, with the letter and the SAE where most is known of it; kind 'latent': a latent of this SAE.
+-- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, search VARCHAR, tau DOUBLE,
+--         cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: kind VARCHAR, token VARCHAR, letter VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
+WITH found AS (
+    SELECT token, letter, count(DISTINCT (layer, width, l0)) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
+    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
+    GROUP BY token, letter
+)
+SELECT 'latent' AS kind, NULL AS token, NULL AS letter, TRY_CAST(trim($search) AS INTEGER) AS latent,
+    NULL AS num_saes, NULL AS num_absorbed
+FROM saes
+WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+    AND regexp_full_match(trim($search), '[0-9]{1,9}') AND TRY_CAST(trim($search) AS INTEGER) < n_latents
+UNION ALL
+FROM (
+    SELECT 'token', token, letter, NULL, num_saes, num_absorbed
+    FROM found
+    ORDER BY len(ltrim(token)), num_absorbed DESC, token
+    LIMIT 11
+)

@@ -1,0 +1,7 @@
+-- One row a latent that was ablated on a tested token, most negative effect first.
+-- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, token VARCHAR
+-- columns: latent INTEGER, effect FLOAT, activation FLOAT, cosine FLOAT
+SELECT unnest(latents) AS latent, unnest(coalesce(effects, projections)) AS effect, unnest(activations) AS activation,
+    unnest(cosines) AS cosine
+FROM tested_tokens
+WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter AND token = $token
