@@ -92,7 +92,8 @@ def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser)
     for each in servers.values():
         output = each.output[seen.get(each.url, 0) :]
         # The libraries' own tracebacks tell of pages that were closed while an answer was on its way.
-        if f'File "{ROOT}' in output:
+        lines = [line for line in output.splitlines() if f'File "{ROOT}' in line and "site-packages" not in line]
+        if lines:
             problems.append(f"traceback of the server at {each.url}: {output}")
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)

@@ -34,6 +34,14 @@ def question_values(
         "of_letter": True,
         "seed": 0,
         "words": [" short", "short"],
+        "evidence_token": "",
+        "evidence_verdict": "all",
+        "evidence_sort": "top_effect",
+        "evidence_descending": False,
+        "evidence_page": 0,
+        **dict.fromkeys(("facet_layer", "facet_width", "facet_letter", "facet_latent")),
+        "token": _tested(store, place, letter),
+        "search": "sh",
         **others,
     }
 
@@ -41,3 +49,10 @@ def question_values(
 def ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
     """Ask the question `name` with those of `values` that it takes."""
     return store.fetch(name, **{param: values[param] for param in catalog()[name].params})
+
+
+def _tested(store: Store, place: dict[str, Any], letter: str) -> str | None:
+    """Return the first tested token of a letter, None where there is none."""
+    values = {"evidence_token": "", "evidence_verdict": "all", "evidence_sort": "token", "evidence_descending": False}
+    rows = store.fetch("letter_evidence", **place, **THRESHOLDS, **values, letter=letter, evidence_page=0)
+    return None if rows.empty else str(rows["token"].iloc[0])

@@ -328,7 +328,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         shown.look()
         state.apply({"letter": "s", "latent": 0})
         shown.look()
-        for page, choices in (("compare", ("l0", "letter", "pair")), ("atlas", ("l0",))):
+        for page, choices in (("compare", ("l0", "letter", "pair")), ("atlas", ("l0",)), ("evidence", ("l0",))):
             state.page = page
             for choice in choices:
                 state.compare_by = choice

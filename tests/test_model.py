@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SAES = ((0, 1000, 10), (0, 1000, 40), (3, 4000, 40))
 
-OF_LETTER = {"summary", "cosines", "split_latents", "absorbing_latents", "k_sparse"}
+OF_LETTER = {"summary", "cosines", "split_latents", "absorbing_latents", "k_sparse", "letter_evidence"}
 OF_SAE = OF_LETTER | {"letter_counts"}
 OF_LATENT = {
     *("latent_facts", "latent_contexts", "latent_logits", "latent_histogram", "latent_roles", "latent_cosines"),
@@ -102,8 +102,11 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "l0": ({"l0": 40}, OF_SAE),
     "layer": ({"layer": 3}, OF_SAE),
     "tau": ({"tau": 0.1}, OF_SAE - {"cosines"}),
-    "cosine_threshold": ({"cosine_threshold": 0.1}, {"letter_counts", "summary", "absorbing_latents"}),
-    "effect_margin": ({"effect_margin": 2.0}, {"letter_counts", "summary", "absorbing_latents"}),
+    "cosine_threshold": (
+        {"cosine_threshold": 0.1},
+        {"letter_counts", "summary", "absorbing_latents", "letter_evidence"},
+    ),
+    "effect_margin": ({"effect_margin": 2.0}, {"letter_counts", "summary", "absorbing_latents", "letter_evidence"}),
     "main_latent_by": ({"main_latent_by": "k_sparse"}, {"sae_scores"}),
     "several": ({"letter": "t", "main_latent_by": "k_sparse"}, OF_LETTER | {"sae_scores"}),
     "suite": ({"suite": "twin"}, OF_SAE | {"sae_scores"}),
@@ -203,6 +206,7 @@ def test_latent_kept_over_a_letter_is_not_asked_for_again(model: ExplorerModel, 
         {"page": "explore"},
         *({"page": "compare", "compare_by": by} for by in ("l0", "letter", "pair")),
         {"page": "atlas"},
+        {"page": "evidence"},
     ],
     ids=lambda page: "-".join(page.values()),
 )

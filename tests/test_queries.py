@@ -466,7 +466,7 @@ def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float
             for row in tables["tested_tokens"].get_group(place).itertuples():
                 tested += 1
                 second = 0.0 if math.isnan(row.second_effect) else row.second_effect
-                stands_out = row.top_effect <= 0 and -row.top_effect - abs(second) >= effect_margin
+                stands_out = row.top_effect < 0 and -row.top_effect - abs(second) >= effect_margin
                 silent = not set(split) & {*row.latents, row.top_latent}
                 if stands_out and silent and row.top_cosine >= cosine_threshold:
                     absorbing.append(row.top_latent)

@@ -294,13 +294,16 @@ def test_url_without_a_value_means_its_start() -> None:
 
 
 NUMBERS: dict[str, type] = {
-    **dict.fromkeys(("layer", "width", "l0", "latent", *OTHER), int),
+    **dict.fromkeys(("layer", "width", "l0", "latent", *OTHER, "evidence_page"), int),
+    **dict.fromkeys(("facet_layer", "facet_width", "facet_latent"), int),
     **dict.fromkeys(("tau", "cosine_threshold", "effect_margin"), float),
 }
 
 
 def meant(name: str, text: str) -> Any:
     """Return the value that a text of the URL stands for; something like nothing else where it stands for none."""
+    if name == "evidence_descending":
+        return {"True": True, "False": False}.get(text, text)
     if name not in NUMBERS:
         return text
     with suppress(ValueError):

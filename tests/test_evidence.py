@@ -1,0 +1,140 @@
+"""Every verdict can be questioned: what decided on it, and what another threshold would say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from explorer import open_store
+from explorer.evidence import why
+from explorer.model import ExplorerModel, choices_of
+from explorer.state import ExplorerState
+from explorer.views.evidence_table import EvidenceTable
+from explorer.views.markup import Markup
+from queries import Store
+from tests.questions import THRESHOLDS, ask, question_values
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import pandas as pd
+
+SAE = (0, 1000, 10)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny")) as store:
+        yield store
+
+
+def rows_of(store: Store, **values: Any) -> pd.DataFrame:
+    return ask(store, "suite_evidence", question_values(store, sae=SAE) | values)
+
+
+def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresholds() -> None:
+    """Every row stores its scores; not one verdict differs."""
+    with open_store() as store, store._connection.cursor() as cursor:
+        decided = cursor.execute(
+            "SELECT count(*), count(top_effect), count(*) FILTER (absorbed <> is_absorption)"
+            " FROM verdicts($tau, $cosine_threshold, $effect_margin)",
+            THRESHOLDS,
+        ).fetchall()
+    assert decided == [(11_666, 11_666, 0)]
+
+
+def test_reasons_say_which_condition_decided_and_by_how_much(tiny: Store) -> None:
+    seen = set()
+    for margin, cosine in ((1.0, 0.025), (0.0, 0.1), (3.0, -1.0)):
+        thresholds = {"effect_margin": margin, "cosine_threshold": cosine}
+        for row in rows_of(tiny, **thresholds).to_dict("records"):
+            said = why(row, **thresholds)
+            seen.add(row["reason"])
+            if row["reason"] == "absorbed":
+                assert row["absorbed"]
+                assert "≥" in said
+            elif row["reason"] == "effect margin":
+                assert row["margin"] < margin
+                assert f"{margin - row['margin']:.2f}" in said
+            elif row["reason"] == "cosine":
+                assert row["top_cosine"] < cosine
+                assert f"{cosine - row['top_cosine']:.3f}" in said
+    assert {"absorbed", "effect margin", "cosine"} <= seen
+
+
+@pytest.mark.parametrize(
+    "column", ["token", "layer", "width", "l0", "top_latent", "top_effect", "margin", "top_cosine"]
+)
+@pytest.mark.parametrize("descending", [False, True])
+def test_rows_are_sorted_and_cut_to_pages(tiny: Store, column: str, descending: bool) -> None:  # noqa: FBT001
+    pages = []
+    while not pages or len(pages[-1]):
+        order = {"evidence_sort": column, "evidence_descending": descending}
+        pages.append(rows_of(tiny, **order, evidence_page=len(pages)))
+    lengths = [len(page) for page in pages]
+    assert lengths[:-2] == [50] * (len(pages) - 2)
+    assert sum(lengths) == pages[0]["num_found"].iloc[0]
+    values = [value for page in pages for value in page[column].dropna()]
+    keys = [value.lstrip().lower() for value in values] if column == "token" else values
+    assert keys == sorted(keys, reverse=descending)
+
+
+@pytest.mark.parametrize("text", ["", "s", " S", "ST", "'", "%", "_", "\N{GRINNING FACE}", "x" * 10_000, "<script>"])
+def test_tokens_are_found_by_their_beginning(tiny: Store, text: str) -> None:
+    found = rows_of(tiny, evidence_token=text)
+    assert all(token.lstrip().lower().startswith(text.lstrip().lower()) for token in found["token"])
+    assert bool(len(found)) == (text.strip().lower() in ("", "s", "st", "<script>"))  # a token may be just that
+
+
+def test_filters_hold_together(tiny: Store) -> None:
+    whole = rows_of(tiny)["num_found"].iloc[0]
+    parts = [rows_of(tiny, evidence_verdict=verdict)["num_found"].iloc[0] for verdict in ("absorbed", "not absorbed")]
+    assert sum(parts) == whole
+    assert rows_of(tiny, evidence_verdict="differs").empty
+    assert len(rows_of(tiny, evidence_verdict="differs", effect_margin=50.0))
+    some = rows_of(tiny, facet_layer=3, facet_letter="s")
+    assert set(some["layer"]) == {3}
+    assert set(some["letter"]) == {"s"}
+    assert rows_of(tiny, facet_layer=99).empty
+
+
+def test_search_finds_tokens_and_latents(tiny: Store) -> None:
+    def found(text: str) -> pd.DataFrame:
+        return ask(tiny, "search", question_values(tiny, sae=SAE) | {"search": text})
+
+    assert found(" SH")["token"].str.lstrip().str.lower().str.startswith("sh").all()
+    assert len(found("sh"))
+    assert found("7")["latent"].tolist() == [7]
+    for nothing in ("", " ", "9999999999999", "1024", "%", "'; DROP TABLE saes", "\N{GRINNING FACE}", "z" * 10_000):
+        assert found(nothing).empty
+
+
+def test_table_follows_what_the_reader_does(tiny: Store) -> None:
+    state = ExplorerState(choices_of(tiny), letter="s")
+    model = ExplorerModel(tiny, state)
+    table = EvidenceTable(model, "letter_evidence").__panel__()
+    assert isinstance(table, Markup)
+    assert model.letter_evidence is not None
+    rows = model.letter_evidence
+    assert f"Tokens tested for S ({rows['num_found'].iloc[0]})" in table.html
+    table._handle_msg({"action": "open", "value": "0"})
+    assert "Latents that were ablated on" in table.html
+    table._handle_msg({"action": "open", "value": "0"})
+    assert "Latents that were ablated on" not in table.html
+    table._handle_msg({"action": "sort", "value": "top_effect"})
+    assert state.evidence_descending
+    table._handle_msg({"action": "sort", "value": "token"})
+    assert (state.evidence_sort, state.evidence_descending) == ("token", False)
+    table._handle_msg({"action": "filter", "value": {"evidence_token": "no such token"}})
+    assert "No tested token is like this" in table.html
+    table._handle_msg({"action": "filter", "value": {"evidence_token": ""}})
+    state.effect_margin = 50.0
+    assert "differs" in table.html
+    assert "short of 50.00 by" in table.html
+    link = state.to_query()
+    assert "effect_margin=50.0" in link
+    again = ExplorerState(choices_of(tiny))
+    assert again.from_query(link) == []
+    assert (again.evidence_sort, again.effect_margin) == ("token", 50.0)
