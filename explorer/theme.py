@@ -95,7 +95,7 @@ def tooltip(*rows: tuple[str, str]) -> str:
     Bokeh's own table of labels and values has one colour for its labels, which no style sheet of the page reaches.
     """
     cells = "".join(f'<span style="color: var(--ax-muted)">{label}</span><span>{value}</span>' for label, value in rows)
-    return f'<div style="display: grid; grid-template-columns: auto auto; gap: 0 8px">{cells}</div>'
+    return f'<div style="display: grid; grid-template-columns: auto auto; gap: 0 8px; padding: 2px">{cells}</div>'
 
 
 def brush_hook(*, active: bool) -> Callable[[Any, Any], None]:
