@@ -69,7 +69,7 @@ def test_reasons_say_which_condition_decided_and_by_how_much(tiny: Store) -> Non
 )
 @pytest.mark.parametrize("descending", [False, True])
 def test_rows_are_sorted_and_cut_to_pages(tiny: Store, column: str, descending: bool) -> None:  # noqa: FBT001
-    pages = []
+    pages: list[pd.DataFrame] = []
     while not pages or len(pages[-1]):
         order = {"evidence_sort": column, "evidence_descending": descending}
         pages.append(rows_of(tiny, **order, evidence_page=len(pages)))

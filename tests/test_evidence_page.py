@@ -1,0 +1,58 @@
+"""Evidence in the browser: filters, a token's ablation bars, and thresholds that every page follows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.explore import cell, open_view, part, set_widget, wait_query, wait_ready
+
+if TYPE_CHECKING:
+    from tests.browser import PageOpener
+    from tests.explore import View
+
+pytestmark = pytest.mark.browser
+
+
+def test_tokens_are_filtered_opened_and_led_to_explore(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=evidence")
+    wait_ready(page)
+    table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
+    expect(table.locator("h2")).to_have_text("Tested tokens of the suite (11,666)")
+    table.get_by_label("Letter").select_option("s")
+    wait_query(page, {"facet_letter": "s"})
+    table.get_by_label("Token").fill("semi")
+    table.get_by_role("button", name="Filter").click()
+    wait_query(page, {"evidence_token": "semi", "facet_letter": "s"})
+    first = table.locator("[data-key=token-0]")
+    expect(first).to_contain_text("emi")
+    first.click()
+    expect(table.locator(".bars tbody tr")).to_have_count(10)
+    table.get_by_label("Token").fill("100% 'no\" <b>\N{GRINNING FACE}")
+    table.get_by_label("Token").press("Enter")
+    expect(table).to_contain_text("No tested token is like this")
+    page.go_back()
+    wait_query(page, {"evidence_token": "semi"})
+    latent = table.locator("[data-key=top-0]").inner_text()
+    table.locator("[data-key=top-0]").click()
+    wait_query(page, {"page": "explore", "letter": "s", "latent": latent})
+
+
+def test_thresholds_decide_anew_on_every_page(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s")
+    page = open_view(open_page, view)
+    before = cell(page, "s").inner_text()
+    set_widget(page, "cosine_threshold", 0.3)
+    wait_query(page, {"cosine_threshold": "0.3"})
+    expect(part(page, "thresholds")).to_contain_text("differs from the paper (cosine threshold 0.025)")
+    expect(cell(page, "s")).not_to_have_text(before)
+    expect(part(page, "evidence").filter(has_text="Tokens tested for S")).to_contain_text("short of 0.300 by")
+    page.get_by_role("link", name="Evidence").click()
+    expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text(
+        "With the suite's own thresholds 2,689 are"
+    )
+    part(page, "thresholds").get_by_role("button", name="Reset").click()
+    wait_query(page, {"cosine_threshold": None})
+    expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text("2,689 of 11,666 tested tokens")
