@@ -135,3 +135,10 @@ def test_suite_that_cannot_be_opened_is_named(
     expect(page.locator(".ax-skeleton")).to_be_hidden()
     assert f"{file}: " in server.output
     assert "Traceback" not in server.output
+
+
+def test_header_with_a_suite_picker_fits_a_phone(open_page: PageOpener, pair: Pair) -> None:
+    page = open_view(open_page, f"{pair.url}{pair.full.path}", width=390, height=844)
+    for name in ("Dark mode", "About"):
+        expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+    expect(page.get_by_label("Suite", exact=True)).to_be_in_viewport(ratio=1)
