@@ -16,7 +16,7 @@ from ingest.archive import unpacked
 from ingest.conform import IngestError
 from ingest.cosine_arrays import write_arrays
 from ingest.jobs import DONE, Job, run_jobs
-from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, write_pages
+from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, pieces, write_pages
 from ingest.source import Source
 from ingest.staging import staged
 from ingest.writer import write_tables
@@ -126,7 +126,7 @@ def suite_name(text: str) -> str:
 
 
 def _jobs(source: Source, findings: Findings) -> list[Job]:
-    """List the bulk of the work: one job for the cosines of an SAE, one for its pages."""
+    """List the bulk of the work: one job for the cosines of an SAE, some for its pages."""
     saes = {sae.key: sae for sae in findings.manifest.saes}
     jobs = []
     for key, arrays in findings.arrays.items():
@@ -134,8 +134,10 @@ def _jobs(source: Source, findings: Findings) -> list[Job]:
             work = partial(write_arrays, sae=key, n_latents=saes[key].n_latents, files=arrays)
             jobs.append(Job("cosines-" + "-".join(map(str, key)), tuple(map(source.open, arrays.values())), work))
     for key, pages in findings.pages.items():
-        work = partial(write_pages, sae=key, root=source.root, files=pages)
-        jobs.append(Job("pages-" + "-".join(map(str, key)), tuple(map(source.open, pages.values())), work))
+        for number, piece in enumerate(pieces(pages)):
+            work = partial(write_pages, sae=key, piece=number, root=source.root, files=piece)
+            name = "pages-" + "-".join(map(str, (*key, number)))
+            jobs.append(Job(name, tuple(map(source.open, piece.values())), work))
     return jobs
 
 
@@ -143,8 +145,12 @@ def _write(folder: Path, findings: Findings, name: str) -> Manifest:
     """Write what the jobs did not, and the manifest."""
     tables: dict[str, pa.Table | Iterator[pa.Table]] = dict(findings.tables)
     for table in PAGE_TABLES:
-        files = [evidence_file(folder, sae, table) for sae in sorted(findings.pages)]
-        files = [file for file in files if file.exists()]
+        files = [
+            file
+            for sae, pages in sorted(findings.pages.items())
+            for number in range(len(pieces(pages)))
+            if (file := evidence_file(folder, sae, number, table)).exists()
+        ]
         if files and table not in tables:
             tables[table] = (pq.read_table(file, partitioning=None) for file in files)
     for path, file in findings.files.items():

@@ -17,15 +17,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: Where a growing suite keeps what was read of pages, a folder an SAE; gone when it is whole.
+#: Pages of one piece of work: a worker holds all of their contexts at once.
+PAGES = 250
+#: Where a growing suite keeps what was read of pages, a folder a piece of work; gone when it is whole.
 EVIDENCE = ".evidence"
 #: The tables that pages fill.
 PAGE_TABLES = ("latents", "contexts", "logits", "histograms", "dashboards")
 _LARGEST = 20 * 2**20
 
 
-def write_pages(folder: Path, sae: tuple[int, int, int], root: Path, files: Mapping[int, Path]) -> Outcome:
-    """Read the pages of one SAE into parquet files that the tables are put together from.
+def pieces(files: Mapping[int, Path]) -> list[dict[int, Path]]:
+    """Cut the pages of one SAE, in the order of their latents, into pieces of work."""
+    latents = sorted(files)
+    return [
+        {latent: files[latent] for latent in latents[start : start + PAGES]} for start in range(0, len(latents), PAGES)
+    ]
+
+
+def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path, files: Mapping[int, Path]) -> Outcome:
+    """Read some pages of one SAE into parquet files that the tables are put together from.
 
     Parameters
     ----------
@@ -33,6 +43,8 @@ def write_pages(folder: Path, sae: tuple[int, int, int], root: Path, files: Mapp
         The growing suite.
     sae : (int, int, int)
         Layer, nominal width and L0.
+    piece : int
+        Number of this piece of the SAE's pages.
     root : Path
         The source; pages are links to nowhere else.
     files : mapping of int to Path
@@ -60,13 +72,13 @@ def write_pages(folder: Path, sae: tuple[int, int, int], root: Path, files: Mapp
     for name, some in rows.items():
         if some:
             data = conform(pa.Table.from_pylist(some), TABLES[name])
-            written.append(write_file(evidence_file(folder, sae, name), TABLES[name], [data]))
+            written.append(write_file(evidence_file(folder, sae, piece, name), TABLES[name], [data]))
     return Outcome(tuple(written), tuple(rejected), remarks)
 
 
-def evidence_file(folder: Path, sae: tuple[int, int, int], table: str) -> Path:
-    """Return where the rows of `table` that the pages of one SAE gave are kept."""
-    return folder / EVIDENCE / "-".join(map(str, sae)) / f"{table}.parquet"
+def evidence_file(folder: Path, sae: tuple[int, int, int], piece: int, table: str) -> Path:
+    """Return where the rows of `table` that a piece of the pages of one SAE gave are kept."""
+    return folder / EVIDENCE / "-".join(map(str, (*sae, piece))) / f"{table}.parquet"
 
 
 def _text(file: Path, root: Path) -> str:

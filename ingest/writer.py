@@ -38,7 +38,8 @@ def write_suite(
     manifest : Manifest
         What the suite says of itself; `tables`, and which SAEs have cosines, are filled in here.
     tables : mapping of str to pyarrow.Table, or an iterable of them
-        Rows by table name. Where a table comes in pieces, each holds whole SAEs, in the order of the key.
+        Rows by table name. Where a table comes in pieces, they are in the order of the key; each piece of cosines
+        holds whole SAEs.
     files : iterable of (str, bytes)
         Anything else to lie in the suite: path within it, content.
     force : bool

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import IngestError, import_results
+from ingest import pages as pages_module
 from ingest import writer as writer_module
 from queries import Store, check_suite
 from queries.manifest import Neuronpedia
@@ -276,7 +277,8 @@ def test_prompts_in_full_become_templates(case: Import) -> None:
     ]
 
 
-def test_pages_become_evidence_and_are_kept(case: Import) -> None:
+def test_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages_module, "PAGES", 2)
     folder = case.source / "non_canonical_dashboards" / "layer_8" / "width_64"
     folder.mkdir(parents=True)
     for latent in (3, 5):
