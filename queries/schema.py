@@ -153,7 +153,7 @@ _LETTERS_TABLE = Table(
             "num_true_positives",
             "INTEGER",
             "Of these, found by the k-sparse probe on the split latents.",
-            _NOT_NEGATIVE,
+            _OF_PROBE,
         ),
         _optional(
             "num_split_silent",

@@ -37,7 +37,6 @@ BAD: dict[str, Any] = {
     "probe_precision": 2.0,
     "sample_portion": 0.0,
     "num_probe_true_positives": -1,
-    "num_true_positives": 2**30,
     "cosine": 1.5,
     "top_cosine": float("nan"),
     "top_effect": float("inf"),
@@ -99,7 +98,7 @@ class Copy:
 TABLE = st.sampled_from(sorted(TABLES))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(name=TABLE, data=st.data())
 def test_a_spoilt_value_is_found_where_it_is(suite: Path, name: str, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
@@ -118,7 +117,7 @@ def test_a_spoilt_value_is_found_where_it_is(suite: Path, name: str, data: st.Da
         assert {problem[3] for problem in found} <= {row, row + 1}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(name=TABLE, data=st.data())
 def test_repeated_and_misplaced_rows_are_found(suite: Path, name: str, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
@@ -138,7 +137,7 @@ def test_repeated_and_misplaced_rows_are_found(suite: Path, name: str, data: st.
         assert copy.problems() == [(copy.file.relative_to(copy.root).as_posix(), name, None, first + 1)]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(name=TABLE, data=st.data())
 def test_headers_and_damaged_files_are_found(suite: Path, name: str, data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
@@ -160,7 +159,7 @@ def test_headers_and_damaged_files_are_found(suite: Path, name: str, data: st.Da
         assert [(problem.file, problem.column, problem.row) for problem in found] == [(place, None, None)]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(
     saes=st.lists(st.tuples(st.integers(0, 40), st.integers(1, 70_000), st.integers(-3, 400)), unique=True, max_size=4),
     letters=st.sets(st.sampled_from("abcdefghijklmnopqrstuvwxyz")),
