@@ -37,6 +37,7 @@ BAD: dict[str, Any] = {
     "probe_precision": 2.0,
     "sample_portion": 0.0,
     "num_probe_true_positives": -1,
+    "num_true_positives": 2**30,
     "cosine": 1.5,
     "top_cosine": float("nan"),
     "top_effect": float("inf"),
