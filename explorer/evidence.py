@@ -17,7 +17,7 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
     Parameters
     ----------
     row : mapping
-        A row of the queries `letter_evidence` and `suite_evidence`.
+        A row of the query `evidence`.
     cosine_threshold, effect_margin : float
         The thresholds in force.
 

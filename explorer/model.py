@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 class Question(NamedTuple):
     """Which query answers a parameter of the model.
 
-    A query's parameters carry the names of the state's, so nothing else has to be said. A `record` is an answer of
-    at most one row, held as a dict; questions `of_latent` are asked only while a latent is selected, those of a `page`
-    only while it is shown, and those of a `part` only while Compare sets that side by side.
+    A query's parameters carry the names of the state's, so nothing else has to be said; `reads` names those that take
+    another one's value (None: NULL). A `record` is an answer of at most one row, held as a dict; questions `of_latent`
+    are asked only while a latent is selected, those of a `page` only while it is shown, and those of a `part` only
+    while Compare sets that side by side.
     """
 
     query: str
@@ -27,7 +29,12 @@ class Question(NamedTuple):
     of_latent: bool = False
     page: str = ""
     part: str = ""
+    reads: Mapping[str, str | None] = MappingProxyType({})
 
+
+_OF_LETTER: Mapping[str, str | None] = MappingProxyType(
+    {f"facet_{name}": name for name in ("layer", "width", "l0", "letter")} | {"facet_latent": None}
+)
 
 QUESTIONS: Mapping[str, Question] = {
     "letters": Question("letter_counts"),
@@ -36,8 +43,8 @@ QUESTIONS: Mapping[str, Question] = {
     "split_latents": Question("split_latents", page="explore"),
     "absorbing_latents": Question("absorbing_latents", page="explore"),
     "k_sparse": Question("k_sparse", page="explore"),
-    "letter_evidence": Question("letter_evidence", page="explore"),
-    "suite_evidence": Question("suite_evidence", page="evidence"),
+    "letter_evidence": Question("evidence", page="explore", reads=_OF_LETTER),
+    "suite_evidence": Question("evidence", page="evidence"),
     "suite_info": Question("suite_info", record=True, page="evidence"),
     "sae_scores": Question("sae_scores", page="explore"),
     "latent_facts": Question("latent_facts", record=True, of_latent=True, page="explore"),
@@ -90,8 +97,8 @@ class ExplorerModel(param.Parameterized):
     cosines = param.DataFrame(doc="Cosine of every latent with the probe (cosines).")
     split_latents = param.DataFrame(doc="Split latents of this letter (split_latents).")
     absorbing_latents = param.DataFrame(doc="Absorbing latents of this letter (absorbing_latents).")
-    letter_evidence = param.DataFrame(doc="Tested tokens of this letter, one page of them (letter_evidence).")
-    suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (suite_evidence).")
+    letter_evidence = param.DataFrame(doc="Tested tokens of this letter, one page of them (evidence).")
+    suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
     suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
     k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this letter (k_sparse).")
     sae_scores = param.DataFrame(doc="Mean precision and recall of every SAE (sae_scores).")
@@ -181,7 +188,8 @@ class ExplorerModel(param.Parameterized):
             return None
         # The SAE compared with is the suggested one as long as none was chosen.
         chosen = {"other_layer": other.layer, "other_width": other.width, "other_l0": other.l0} if other else {}
-        return {name: chosen.get(name, getattr(state, name)) for name in names}
+        read = {name: question.reads.get(name, name) for name in names}
+        return {name: chosen.get(name, source and getattr(state, source)) for name, source in read.items()}
 
     def _wanted(self, question: Question) -> bool:
         """Tell whether what is shown calls for the question; an answer that is not shown may grow old."""
@@ -204,7 +212,12 @@ class ExplorerModel(param.Parameterized):
 
 def _watched(state: ExplorerState) -> set[str]:
     """Name the parameters of the state that any question depends on."""
-    names = {name for question in QUESTIONS.values() for name in catalog()[question.query].params}
+    names = {
+        source
+        for question in QUESTIONS.values()
+        for name in catalog()[question.query].params
+        if (source := question.reads.get(name, name))
+    }
     return {name for name in names if name in state.param} | {"latent", "page", "compare_by"}
 
 

@@ -17,6 +17,8 @@ PAGES = ("explore", "compare", "atlas", "evidence")
 _SEARCH_CHARACTERS = 100
 #: Of an INTEGER.
 _LARGEST = 2**31 - 1
+#: Stands in a URL between the parts of a list.
+_BETWEEN = "."
 _SHOWN_OPTIONS = 8
 _SHOWN_CHARACTERS = 40
 
@@ -155,10 +157,21 @@ class ExplorerState(param.Parameterized):
     )
     evidence_sort = param.Selector(
         default="top_effect",
-        objects=["token", "layer", "width", "l0", "top_latent", "top_effect", "margin", "top_cosine", "reason"],
+        objects=[
+            *("token", "layer", "width", "l0", "top_latent", "top_effect", "top_cosine"),
+            *("second_latent", "second_effect", "margin", "reason"),
+        ],
         doc="Column by which tested tokens are sorted.",
     )
     evidence_descending = param.Boolean(default=False, doc="Whether from the largest to the smallest.")
+    evidence_columns = param.ListSelector(
+        default=["top_effect", "top_cosine", "second_latent", "second_effect", "margin"],
+        objects=[
+            *("split_activations", "top_effect", "top_cosine"),
+            *("second_latent", "second_effect", "second_cosine", "margin"),
+        ],
+        doc="Columns shown of the tested tokens, besides those that are always there.",
+    )
     evidence_page = param.Integer(
         default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
     )
@@ -167,6 +180,9 @@ class ExplorerState(param.Parameterized):
     )
     facet_width = param.Integer(
         default=None, allow_None=True, bounds=(0, _LARGEST), doc="Nominal width of the tokens listed, or None."
+    )
+    facet_l0 = param.Integer(
+        default=None, allow_None=True, bounds=(-_LARGEST, _LARGEST), doc="L0 of the tested tokens listed, or None."
     )
     facet_letter = param.Selector(default=None, objects=[None, *LETTERS], doc="Letter of the tokens listed, or None.")
     facet_latent = param.Integer(
@@ -184,13 +200,14 @@ class ExplorerState(param.Parameterized):
         *("page", "suite", "layer", "width", "l0", "letter", "latent"),
         *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "main_latent_by"),
         *("compare_by", "other_layer", "other_width", "other_l0", "mean_policy", "scope", "cell", "cell_order"),
-        *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending", "evidence_page"),
-        *("facet_layer", "facet_width", "facet_letter", "facet_latent"),
+        *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
+        *("evidence_columns", "evidence_page"),
+        *("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent"),
     )
     _ALWAYS_IN_URL = frozenset(URL_KEYS[:7])
     _SAE = ("suite", "layer", "width", "l0")
     _OTHER = ("other_layer", "other_width", "other_l0")
-    _FACETS = ("facet_layer", "facet_width", "facet_letter", "facet_latent")
+    _FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
 
     def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
@@ -316,6 +333,8 @@ class ExplorerState(param.Parameterized):
             if str(value) not in ("True", "False"):
                 raise ValueError(_refusal(name, value, ("True", "False")))
             return str(value) == "True"
+        if isinstance(parameter, param.ListSelector):
+            return _several(name, value, parameter.objects)
         if isinstance(parameter, param.String):
             return str(value)[:_SEARCH_CHARACTERS]
         if name in self._SAE[1:] or isinstance(parameter, param.Integer):
@@ -326,11 +345,7 @@ class ExplorerState(param.Parameterized):
             value = _number(name, value, float)
         elif isinstance(parameter, param.Selector) and value not in parameter.objects:
             raise ValueError(_refusal(name, value, parameter.objects))
-        low, high = getattr(parameter, "bounds", None) or (None, None)
-        if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
-            message = f"{name} = {_short(value)} is out of range ({low} to {high})"
-            raise ValueError(message)
-        return value
+        return _within(name, value, getattr(parameter, "bounds", None))
 
     def url_values(self) -> dict[str, Any]:
         """Return all values that a URL carries, by parameter."""
@@ -341,7 +356,7 @@ class ExplorerState(param.Parameterized):
         starting = {name: self.param[name].default for name in self.URL_KEYS} | self.thresholds_of_suite._asdict()
         return urlencode(
             {
-                name: value
+                name: _BETWEEN.join(value) if isinstance(value, list) else value
                 for name, value in self.url_values().items()
                 if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name])
             }
@@ -373,6 +388,24 @@ def _number(name: str, value: Any, kind: type[int | float]) -> int | float:
         message = f"{name} = {_short(value)} is not a{' whole' if kind is int else ''} number"
         raise ValueError(message)
     return number
+
+
+def _several(name: str, value: Any, options: Sequence[str]) -> list[str]:
+    """Return the options that `value` names, as a list or as a URL's text, in their order."""
+    given = [part for part in value.split(_BETWEEN) if part] if isinstance(value, str) else list(value)
+    for part in given:
+        if part not in options:
+            raise ValueError(_refusal(name, part, options))
+    return [option for option in options if option in given]
+
+
+def _within(name: str, value: Any, bounds: tuple[float | None, float | None] | None) -> Any:
+    """Return `value` if it lies within `bounds`."""
+    low, high = bounds or (None, None)
+    if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
+        message = f"{name} = {_short(value)} is out of range ({low} to {high})"
+        raise ValueError(message)
+    return value
 
 
 def _refusal(name: str, value: object, options: Sequence[object]) -> str:

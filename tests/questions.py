@@ -39,7 +39,7 @@ def question_values(
         "evidence_sort": "top_effect",
         "evidence_descending": False,
         "evidence_page": 0,
-        **dict.fromkeys(("facet_layer", "facet_width", "facet_letter", "facet_latent")),
+        **dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")),
         "token": _tested(store, place, letter),
         "search": "sh",
         **others,
@@ -53,6 +53,8 @@ def ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
 
 def _tested(store: Store, place: dict[str, Any], letter: str) -> str | None:
     """Return the first tested token of a letter, None where there is none."""
-    values = {"evidence_token": "", "evidence_verdict": "all", "evidence_sort": "token", "evidence_descending": False}
-    rows = store.fetch("letter_evidence", **place, **THRESHOLDS, **values, letter=letter, evidence_page=0)
+    order = {"evidence_sort": "token", "evidence_descending": False, "evidence_page": 0}
+    wanted = {"evidence_token": "", "evidence_verdict": "all", "facet_letter": letter, "facet_latent": None}
+    facets = {f"facet_{name}": value for name, value in place.items() if name != "suite"}
+    rows = store.fetch("evidence", suite=place["suite"], **THRESHOLDS, **order, **wanted, **facets)
     return None if rows.empty else str(rows["token"].iloc[0])

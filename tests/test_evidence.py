@@ -31,7 +31,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def rows_of(store: Store, **values: Any) -> pd.DataFrame:
-    return ask(store, "suite_evidence", question_values(store, sae=SAE) | values)
+    return ask(store, "evidence", question_values(store, sae=SAE) | values)
 
 
 def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresholds() -> None:

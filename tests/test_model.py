@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SAES = ((0, 1000, 10), (0, 1000, 40), (3, 4000, 40))
 
-OF_LETTER = {"summary", "cosines", "split_latents", "absorbing_latents", "k_sparse", "letter_evidence"}
+OF_LETTER = {"summary", "cosines", "split_latents", "absorbing_latents", "k_sparse", "evidence"}
 OF_SAE = OF_LETTER | {"letter_counts"}
 OF_LATENT = {
     *("latent_facts", "latent_contexts", "latent_logits", "latent_histogram", "latent_roles", "latent_cosines"),
@@ -104,9 +104,9 @@ CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "tau": ({"tau": 0.1}, OF_SAE - {"cosines"}),
     "cosine_threshold": (
         {"cosine_threshold": 0.1},
-        {"letter_counts", "summary", "absorbing_latents", "letter_evidence"},
+        {"letter_counts", "summary", "absorbing_latents", "evidence"},
     ),
-    "effect_margin": ({"effect_margin": 2.0}, {"letter_counts", "summary", "absorbing_latents", "letter_evidence"}),
+    "effect_margin": ({"effect_margin": 2.0}, {"letter_counts", "summary", "absorbing_latents", "evidence"}),
     "main_latent_by": ({"main_latent_by": "k_sparse"}, {"sae_scores"}),
     "several": ({"letter": "t", "main_latent_by": "k_sparse"}, OF_LETTER | {"sae_scores"}),
     "suite": ({"suite": "twin"}, OF_SAE | {"sae_scores"}),
@@ -224,7 +224,8 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
     for name, question in shown.items():
         if question.part not in ("", state.compare_by):
             continue
-        expected = ask(store, question.query, values)
+        reads = {name: source and values[source] for name, source in question.reads.items()}
+        expected = ask(store, question.query, values | reads)
         answer = getattr(model, name)
         if not question.record:
             pd.testing.assert_frame_equal(answer, expected)

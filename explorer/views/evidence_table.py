@@ -8,7 +8,7 @@ import pandas as pd
 import panel as pn
 
 from explorer.evidence import why
-from explorer.format import width_label
+from explorer.format import l0_label, width_label
 from explorer.state import LETTERS
 from explorer.views.markup import Markup, render
 
@@ -26,12 +26,18 @@ _COLUMNS = {
     "layer": "Layer",
     "width": "Width",
     "l0": "L0",
+    "split_activations": "Split activations",
     "top_latent": "Top latent",
     "top_effect": "Effect",
     "top_cosine": "Cosine",
+    "second_latent": "Second latent",
+    "second_effect": "Its effect",
+    "second_cosine": "Its cosine",
     "margin": "Leads by",
     "reason": "Verdict",
+    "why": "Why",
 }
+_FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
 _PLACE = ("layer", "width", "l0", "letter", "token")
 
 
@@ -58,10 +64,12 @@ class EvidenceTable(pn.viewable.Viewer):
                 "turn": lambda page: model.state.apply({"evidence_page": page}),
                 "open": self._open,
                 "go": self._go,
-                "latent": lambda latent: model.state.apply({"latent": latent}),
+                "column": self._choose,
+                "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(_FACETS, "")}),
             },
         )
         model.param.watch(self._show, answer)
+        model.state.param.watch(self._show, "evidence_columns")
         self._show()
 
     @property
@@ -73,8 +81,14 @@ class EvidenceTable(pn.viewable.Viewer):
         self._model.state.apply({**filters, "evidence_page": 0})
 
     def _filter(self, form: Mapping[str, str]) -> None:
-        facets = {name: value or None for name, value in form.items() if name.startswith("facet_")}
-        self._ask(evidence_token=form.get("evidence_token", ""), **facets)
+        facets = {name: value or None for name, value in form.items() if name in _FACETS}
+        verdict = {name: value for name, value in form.items() if name == "evidence_verdict"}
+        self._ask(evidence_token=form.get("evidence_token", ""), **facets, **verdict)
+
+    def _choose(self, column: tuple[str, bool]) -> None:
+        state, (name, is_shown) = self._model.state, column
+        others = [shown for shown in state.evidence_columns if shown != name]
+        state.apply({"evidence_columns": [*others, name] if is_shown else others})
 
     def _sort(self, column: str) -> None:
         state = self._model.state
@@ -91,11 +105,23 @@ class EvidenceTable(pn.viewable.Viewer):
         self._opened = None if key == self._opened else key
         self._show()
 
-    def _go(self, place: str) -> None:
+    def _go(self, value: str) -> None:
+        """Select a latent of a row's SAE, given as the row's place and the latent."""
+        place, latent = value.split()
         row = self._row(place)
         if row is not None:
             where = {name: row[name] for name in ("layer", "width", "l0", "letter")}
-            self._model.state.apply({**where, "page": "explore", "latent": int(row["top_latent"])})
+            self._model.state.apply({**where, "page": "explore", "latent": int(latent)})
+
+    def _facets(self) -> dict[str, tuple[str, dict[Any, str]]]:
+        """Collect, by facet, its title and its options."""
+        saes = self._model.state.saes
+        return {
+            "facet_layer": ("Layer", {layer: str(layer) for layer in sorted({sae.layer for sae in saes})}),
+            "facet_width": ("Width", {width: width_label(width) for width in sorted({sae.width for sae in saes})}),
+            "facet_l0": ("L0", {l0: l0_label(l0) for l0 in sorted({sae.l0 for sae in saes})}),
+            "facet_letter": ("Letter", {letter: letter.upper() for letter in LETTERS}),
+        }
 
     def _bars(self) -> list[dict[str, Any]]:
         """List the latents that were ablated on the opened token."""
@@ -118,23 +144,24 @@ class EvidenceTable(pn.viewable.Viewer):
                 "is_open": tuple(row[name] for name in _PLACE) == self._opened,
             }
         found = rows[0]["num_found"] if rows else 0
+        optional = {name: _COLUMNS[name] for name in state.param.evidence_columns.objects}
+        hidden = set(optional) - set(state.evidence_columns) | (set() if self._of_suite else {"layer", "width", "l0"})
+        columns = {name: title for name, title in _COLUMNS.items() if name not in hidden}
         self._table.visible = state.sae is not None
         self._table.html = render(
             "evidence",
             rows=rows,
             bars=self._bars() if any(row["is_open"] for row in rows) else [],
-            columns={
-                name: _COLUMNS[name] for name in _COLUMNS if self._of_suite or name not in ("layer", "width", "l0")
-            },
+            columns=columns,
+            optional=optional,
+            sortable={name: columns[name] for name in columns if name in state.param.evidence_sort.objects},
             state=state,
             of_suite=self._of_suite,
             verdicts=_VERDICTS,
             found=found,
             first=PAGE_ROWS * state.evidence_page + 1,
             filtered=bool(state.evidence_token) or state.evidence_verdict != "all",
-            layers=sorted({sae.layer for sae in state.saes}),
-            widths={width: width_label(width) for width in sorted({sae.width for sae in state.saes})},
-            letters=LETTERS,
+            facets=self._facets() if self._of_suite else {},
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -1,0 +1,36 @@
+-- One row a tested token with all that decides on its verdict, computed once, when the store opens: a change of a
+-- threshold then compares numbers and touches no list.
+-- `margin`: by how much the top latent's effect leads. `silent_from`: no split latent is among the token's active latents
+-- at this tau or above. `fires_published`: whether one of the suite's own split latents is. `letter_row` numbers the rows
+-- of `letters`, of which each tested token belongs to one.
+CREATE TABLE scores AS
+WITH tested AS (
+    SELECT *, rowid AS token_row, list_append(coalesce(latents, []), top_latent) AS active
+    FROM tested_tokens
+),
+fired AS (
+    SELECT token_row, max(rise) AS silent_from
+    FROM (SELECT *, unnest(active) AS latent FROM tested)
+    JOIN ranks USING (suite, layer, width, l0, letter, latent)
+    GROUP BY token_row
+),
+ranked AS (
+    SELECT DISTINCT suite, layer, width, l0, letter, true AS is_ranked
+    FROM ranks
+    WHERE latent IS NOT NULL
+)
+SELECT tested.suite, tested.layer, tested.width, tested.l0, tested.letter, tested.token,
+    tested.top_latent, tested.top_effect, tested.top_cosine,
+    tested.second_latent, tested.second_effect, tested.second_cosine,
+    abs(tested.top_effect) - abs(coalesce(tested.second_effect, 0)) AS margin,
+    coalesce(list_has_any(tested.active, letters.split_latents), false) AS fires_published,
+    CASE WHEN is_ranked THEN coalesce(fired.silent_from, '-inf')
+        WHEN fires_published THEN 'inf' ELSE '-inf' END AS silent_from,
+    suites.tau AS tau_published,
+    tested.is_absorption, tested.token_row, letters.rowid AS letter_row
+FROM tested
+JOIN letters USING (suite, layer, width, l0, letter)
+JOIN suites USING (suite)
+LEFT JOIN fired USING (token_row)
+LEFT JOIN ranked USING (suite, layer, width, l0, letter)
+ORDER BY tested.token_row;
