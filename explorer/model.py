@@ -128,6 +128,7 @@ class ExplorerModel(param.Parameterized):
         self.store = store
         self.state = state
         self._asked: dict[str, tuple[Any, ...] | None] = {}
+        self._asked_by_views: dict[str, dict[str, Any]] = {}
         self._generation = 0
         state.param.watch(self._refresh, list(_watched(state)))
         self._refresh()
@@ -200,14 +201,39 @@ class ExplorerModel(param.Parameterized):
 
         Parameters of the query that are not given are the state's. None, and `error` set, where it fails.
         """
-        wanted = catalog()[query].params
+        wanted = {name: params.get(name, getattr(self.state, name, None)) for name in catalog()[query].params}
+        self._asked_by_views[query] = wanted
         try:
-            return self.store.fetch(
-                query, **{name: params.get(name, getattr(self.state, name, None)) for name in wanted}
-            )
+            return self.store.fetch(query, **wanted)
         except QueryError as failure:
             self.error = str(failure)
             return None
+
+    def whole(self, answer: str) -> pd.DataFrame:
+        """Return all that is behind an answer: where a page of it is shown, every page; QueryError where that fails.
+
+        Parameters
+        ----------
+        answer : str
+            Name of a parameter of this model, or of a query that a view asked last.
+        """
+        query, params = self._behind(answer)
+        return self.store.fetch(query, **params)
+
+    def script(self, answer: str) -> str:
+        """Write the question behind an answer as SQL that runs by itself; takes what `whole` takes."""
+        query, params = self._behind(answer)
+        return self.store.script(query, **params)
+
+    def _behind(self, answer: str) -> tuple[str, dict[str, Any]]:
+        """Return query and parameters of an answer; KeyError where nothing was asked."""
+        question = QUESTIONS.get(answer)
+        if question is None:
+            return answer, self._asked_by_views[answer]
+        params = self._params(question)
+        if params is None:
+            raise KeyError(answer)
+        return question.query, params | ({"evidence_page": None} if "evidence_page" in params else {})
 
 
 def _watched(state: ExplorerState) -> set[str]:

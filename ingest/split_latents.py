@@ -43,7 +43,8 @@ def derive_split_latents(letters: pa.Table, k_sparse: pa.Table, method: Method) 
         connection.execute(f"CREATE TABLE letters AS SELECT {suite}, * FROM given")  # noqa: S608 - a constant
         connection.execute(f"CREATE TABLE k_sparse AS SELECT {suite}, * FROM steps")  # noqa: S608 - a constant
         connection.execute(f"CREATE TABLE suites AS SELECT {suite}, CAST(? AS DOUBLE) AS tau", [method.tau])
-        connection.execute(next(view for view in derived_views() if "MACRO splits(" in view))
+        for needed in ("ranks", "splits"):
+            connection.execute(derived_views()[needed])
         columns = ", ".join((*_KEY, "split_latents"))
         rows = connection.execute(f"SELECT {columns} FROM splits(?)", [method.tau]).fetchall()  # noqa: S608 - names
     found = {row[:-1]: row[-1] for row in rows}

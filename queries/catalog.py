@@ -77,8 +77,10 @@ def catalog() -> dict[str, Query]:
 
 
 @cache
-def derived_views() -> tuple[str, ...]:
-    """Return the statements of ``views/*.sql``, in the order of their numbered names."""
+def derived_views() -> dict[str, str]:
+    """Return the statements of ``views/*.sql`` by what they make, in the order of their numbered names."""
     folder = files(__package__) / "views"
     found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
-    return tuple(file.read_text(encoding="utf-8") for file in found)
+    return {
+        file.name.removesuffix(".sql").partition("_")[2]: file.read_text(encoding="utf-8").strip() for file in found
+    }

@@ -12,10 +12,11 @@ import numpy as np
 import pandas as pd
 from cachetools import LRUCache
 
-from queries.catalog import Query, catalog, derived_views
+from queries.catalog import Query, catalog
+from queries.definitions import Definition, definitions, literal
 from queries.location import is_url, reach
 from queries.manifest import SuiteError
-from queries.schema import SAE_KEY, TABLES, Table
+from queries.script import script
 from queries.suite import Suite, read_suite
 
 if TYPE_CHECKING:
@@ -91,15 +92,11 @@ class Store:
             roots = [suite.root for suite in self.suites.values()]
             reach(connection, roots)
             # A URL is allowed as a prefix: with the slash, lest /suite allow /suite-of-others.
-            folders = ", ".join(_quote(f"{root}/" if is_url(root) else str(root)) for root in roots)
-            connection.execute(f"SET allowed_directories = [{folders}]")
+            folders = [f"{root}/" if is_url(root) else str(root) for root in roots]
+            connection.execute(f"SET allowed_directories = {literal(folders)}")
             connection.execute("SET enable_external_access = false")
-            self._create_suites(connection)
-            self._create_saes(connection)
-            for table in TABLES.values():
-                self._create(connection, table)
-            for statement in derived_views():
-                connection.execute(statement)
+            for definition in definitions(self.suites.values()):
+                _define(connection, definition)
             connection.execute("SET lock_configuration = true")
         except duckdb.Error as error:
             connection.close()
@@ -109,56 +106,6 @@ class Store:
             connection.close()
             raise
         return connection
-
-    def _create(self, connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-        """Make `table` of all suites: a view, or a table in memory that is filled suite by suite."""
-        parts = {name: _select(table, suite) for name, suite in self.suites.items()}
-        if not table.resident:
-            connection.execute(f"CREATE VIEW {table.name} AS {' UNION ALL '.join(parts.values())}")
-            return
-        start = f"CREATE TABLE {table.name} AS"
-        for name, part in parts.items():
-            try:
-                connection.execute(f"{start} {part}")
-            except duckdb.Error as error:
-                file = ", ".join(map(str, self.suites[name].files(table)))
-                message = f"{file}: cannot be read ({_first_line(error)}); restore it or import the suite again"
-                raise SuiteError(message) from error
-            start = f"INSERT INTO {table.name}"
-
-    def _create_suites(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make the table of suites: what each measured, with which thresholds."""
-        connection.execute(
-            "CREATE TABLE suites (suite VARCHAR, title VARCHAR, model VARCHAR, metric VARCHAR, metric_version VARCHAR,"
-            " tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE)",
-        )
-        for suite in self.suites.values():
-            method = suite.manifest.method
-            row = (suite.name, suite.manifest.title, suite.manifest.model.name, method.metric, method.metric_version)
-            thresholds = (method.tau, method.cosine_threshold, method.effect_margin)
-            connection.execute("INSERT INTO suites VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*row, *thresholds))
-
-    def _create_saes(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """Make the table of all SAEs from the manifests."""
-        connection.execute(
-            "CREATE TABLE saes (suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, sae VARCHAR,"
-            " n_latents INTEGER, l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR, canonical BOOLEAN,"
-            " neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, cosines BOOLEAN, variance_explained DOUBLE,"
-            " loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT)",
-        )
-        rows = [
-            (
-                *(suite.name, sae.layer, sae.width, sae.l0, sae.name, sae.n_latents, sae.l0_measured, sae.hook),
-                *(sae.architecture, sae.neuronpedia is not None),
-                *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
-                *(sae.cosines, sae.variance_explained, sae.loss_recovered, sae.dead_fraction, sae.tokens_seen),
-            )
-            for suite in self.suites.values()
-            for sae in suite.manifest.saes
-        ]
-        if rows:
-            marks = ", ".join("?" * len(rows[0]))
-            connection.executemany(f"INSERT INTO saes VALUES ({marks})", rows)  # noqa: S608 - question marks only
 
     def fetch(self, name: str, /, **params: Any) -> pd.DataFrame:
         """Answer the question `name`.
@@ -180,10 +127,7 @@ class Store:
         QueryError
             Where the question takes too long, returns too much, or a file cannot be read any more.
         """
-        query = catalog()[name]
-        if params.keys() != query.params.keys():
-            message = f"{name} takes {', '.join(query.params) or 'no parameters'}, not {', '.join(params)}"
-            raise TypeError(message)
+        query = _checked(name, params)
         key = (name, *(_hashable(params[param]) for param in query.params))
         with self._cache_lock:
             cached = self._cache.get(key)
@@ -194,6 +138,10 @@ class Store:
                 with self._cache_lock:
                     self._cache[key] = cached
         return cached.frame.copy(deep=False)
+
+    def script(self, name: str, /, **params: Any) -> str:
+        """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes."""
+        return script(self.suites.values(), _checked(name, params), params)
 
     def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
         try:
@@ -238,29 +186,24 @@ class Store:
         self.close()
 
 
-def _quote(text: str) -> str:
-    """Write `text` as an SQL string: the one place where a value becomes part of a statement."""
-    return "'" + text.replace("'", "''") + "'"
+def _checked(name: str, params: dict[str, Any]) -> Query:
+    """Return the query called `name`, if `params` are its parameters."""
+    query = catalog()[name]
+    if params.keys() != query.params.keys():
+        message = f"{name} takes {', '.join(query.params) or 'no parameters'}, not {', '.join(params)}"
+        raise TypeError(message)
+    return query
 
 
-def _select(table: Table, suite: Suite) -> str:
-    """Write the SELECT that reads `table` of one suite with the contract's columns and types."""
-    files = [str(file) for file in suite.files(table)]
-    present = suite.columns.get(table.name, set())
-    columns = ", ".join(
-        f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
-        for column in table.columns
-    )
-    select = f"SELECT {_quote(suite.name)} AS suite, {columns}"
-    if not files:
-        return f"{select} WHERE false"
-    listed = ", ".join(_quote(file) for file in files)
-    partitions = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
-    # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
-    hive = (
-        f"hive_partitioning = true, hive_types = {{{partitions}}}" if table.partitioned else "hive_partitioning = false"
-    )
-    return f"{select} FROM read_parquet([{listed}], {hive})"
+def _define(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
+    """Run one of the statements that make tables, views and macros."""
+    try:
+        connection.execute(definition.sql)
+    except duckdb.Error as error:
+        if not definition.reads:
+            raise
+        message = f"{definition.reads}: cannot be read ({_first_line(error)}); restore it or import the suite again"
+        raise SuiteError(message) from error
 
 
 def _hashable(value: object) -> object:

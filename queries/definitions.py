@@ -1,0 +1,137 @@
+"""The statements that make of opened suites the tables, views and macros that questions are asked of."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING, NamedTuple
+
+from queries.catalog import derived_views
+from queries.schema import SAE_KEY, TABLES, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator
+
+    from queries.suite import Suite
+
+
+class Definition(NamedTuple):
+    """One statement.
+
+    Attributes
+    ----------
+    name : str
+        What it makes or fills.
+    sql : str
+    reads : str
+        The files it copies into memory, for messages; empty where it reads none now.
+    """
+
+    name: str
+    sql: str
+    reads: str = ""
+
+
+def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Write the statements in an order in which each stands on former ones only."""
+    yield from _suites(suites)
+    yield from _saes(suites)
+    for table in TABLES.values():
+        yield from _table(table, suites)
+    for name, sql in derived_views().items():
+        yield Definition(name, sql)
+
+
+def literal(value: object, kind: str = "") -> str:
+    """Write a value, of that DuckDB type if one is given: the one place where a value becomes part of a statement."""
+    match value:
+        case None:
+            text = "NULL"
+        case bool() | int():
+            text = str(value)
+        case float():
+            # Read from text, a number keeps all its digits.
+            text, kind = f"'{value}'", kind or "DOUBLE"
+        case list() | tuple():
+            text = f"[{', '.join(map(literal, value))}]"
+        case _:
+            text = "'" + str(value).replace("'", "''") + "'"
+    return f"{text}::{kind}" if kind else text
+
+
+def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make the table of suites: what each measured, with which thresholds."""
+    columns = (
+        "suite VARCHAR, title VARCHAR, model VARCHAR, metric VARCHAR, metric_version VARCHAR, tau DOUBLE,"
+        " cosine_threshold DOUBLE, effect_margin DOUBLE"
+    )
+    rows = []
+    for suite in suites:
+        manifest, method = suite.manifest, suite.manifest.method
+        rows.append(
+            (
+                *(suite.name, manifest.title, manifest.model.name, method.metric, method.metric_version),
+                *(method.tau, method.cosine_threshold, method.effect_margin),
+            )
+        )
+    yield from _filled("suites", columns, rows)
+
+
+def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make the table of all SAEs from the manifests."""
+    columns = (
+        "suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, sae VARCHAR, n_latents INTEGER, l0_measured DOUBLE,"
+        " hook VARCHAR, architecture VARCHAR, canonical BOOLEAN, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR,"
+        " cosines BOOLEAN, variance_explained DOUBLE, loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT"
+    )
+    rows = [
+        (
+            *(suite.name, sae.layer, sae.width, sae.l0, sae.name, sae.n_latents, sae.l0_measured, sae.hook),
+            *(sae.architecture, sae.neuronpedia is not None),
+            *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
+            *(sae.cosines, sae.variance_explained, sae.loss_recovered, sae.dead_fraction, sae.tokens_seen),
+        )
+        for suite in suites
+        for sae in suite.manifest.saes
+    ]
+    yield from _filled("saes", columns, rows)
+
+
+def _filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:
+    """Make a table of the given rows."""
+    yield Definition(name, f"CREATE TABLE {name} ({columns});")
+    values = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
+    if values:
+        yield Definition(name, f"INSERT INTO {name} VALUES\n    {values};")
+
+
+def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make `table` of all suites: a view, or a table in memory that is filled suite by suite."""
+    if not table.resident:
+        yield Definition(
+            table.name, f"CREATE VIEW {table.name} AS\n{' UNION ALL\n'.join(_select(table, s) for s in suites)};"
+        )
+        return
+    start = f"CREATE TABLE {table.name} AS\n"
+    for suite in suites:
+        yield Definition(table.name, f"{start}{_select(table, suite)};", ", ".join(map(str, suite.files(table))))
+        start = f"INSERT INTO {table.name}\n"
+
+
+def _select(table: Table, suite: Suite) -> str:
+    """Write the SELECT that reads `table` of one suite with the contract's columns and types."""
+    files = [str(file) for file in suite.files(table)]
+    present = suite.columns.get(table.name, set())
+    columns = ", ".join(
+        f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
+        for column in table.columns
+    )
+    listed = textwrap.fill(columns, 118, initial_indent="    ", subsequent_indent="    ")
+    select = f"SELECT {literal(suite.name)} AS suite,\n{listed}\n"
+    if not files:
+        return f"{select}WHERE false"
+    partitions = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
+    # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
+    hive = (
+        f"hive_partitioning = true, hive_types = {{{partitions}}}" if table.partitioned else "hive_partitioning = false"
+    )
+    return f"{select}FROM read_parquet({literal(files)}, {hive})"

@@ -1,0 +1,70 @@
+"""A question as one SQL text that runs by itself, in any DuckDB, against the suite's files."""
+
+from __future__ import annotations
+
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from queries.definitions import definitions, literal
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from queries.catalog import Query
+    from queries.suite import Suite
+
+#: What a statement of this program reads or calls: keywords are in capitals, names are not.
+_READS = re.compile(r"\b(?:FROM|JOIN) (\w+)|\b([a-z]\w*)\(")
+_MAKES = re.compile(r"^CREATE (?=TABLE|VIEW|MACRO)", re.MULTILINE)
+_WIDTH = 117
+_PARAM = re.compile(r"\$(\w+)")
+
+
+def script(suites: Collection[Suite], query: Query, params: dict[str, Any]) -> str:
+    """Write out a question with its parameters and all that it stands on.
+
+    Paths are those of the opened suites, relative where they lie in the working directory. Whatever is made is
+    temporary, so that the text can be run again and leaves nothing behind.
+
+    Parameters
+    ----------
+    suites : collection of Suite
+    query : Query
+    params : dict of str to object
+        A value for each of the query's parameters.
+
+    Returns
+    -------
+    str
+        Statements, of which the last is the question.
+    """
+    needed = _names(query.sql)
+    made: list[str] = []
+    for definition in reversed(list(definitions(suites))):
+        if definition.name in needed:
+            needed |= _names(definition.sql)
+            made.append(_MAKES.sub("CREATE OR REPLACE TEMP ", definition.sql.strip()))
+    values = [f"SET VARIABLE {name} = {literal(params[name], kind)};" for name, kind in query.params.items()]
+    question = _PARAM.sub(r"getvariable('\1')", query.sql) + ";"
+    text = "\n".join(
+        [
+            *(f"-- {line}" for line in textwrap.wrap(query.doc, _WIDTH)),
+            *("", "-- Its parameters.", *values),
+            *("", "-- The tables, views and macros it stands on.", *reversed(made)),
+            *("", "-- The question.", question, ""),
+        ]
+    )
+    for suite in suites:
+        root = str(suite.root)
+        if isinstance(suite.root, Path) and suite.root.is_relative_to(Path.cwd()):
+            text = text.replace(literal(root)[1:-1] + "/", os.path.relpath(root) + "/")
+    return text
+
+
+def _names(sql: str) -> set[str]:
+    """Return the names of all that a statement reads or calls; some more do no harm."""
+    code = "\n".join(line.partition("--")[0] for line in sql.splitlines())
+    return {name for pair in _READS.findall(code) for name in pair if name}

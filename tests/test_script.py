@@ -1,0 +1,89 @@
+"""Every question can be taken away as SQL: the text runs by itself in a bare DuckDB and gives the same answer."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pandas as pd
+import pytest
+
+from explorer import open_store
+from explorer.store import EMBEDDED
+from queries import Store, catalog
+from queries.definitions import literal
+from tests.questions import question_values
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SAE = (0, 1000, 10)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Two suites, in a folder whose name must be quoted."""
+    folder = tmp_path_factory.mktemp("it's") / "here's = some"
+    with Store(write_tiny_suite(folder / "tiny"), write_tiny_suite(folder / "twin", name="twin")) as store:
+        yield store
+
+
+@pytest.fixture(scope="module")
+def embedded() -> Iterator[Store]:
+    with open_store() as store:
+        yield store
+
+
+def runs(store: Store, name: str, params: dict[str, Any]) -> None:
+    """Compare what a script answers in a bare DuckDB, asked twice, with what the store answers."""
+    text = store.script(name, **params)
+    with duckdb.connect() as bare:
+        for _ in range(2):
+            answer = bare.execute(text).df()
+        made = bare.execute("SELECT count(*) FROM duckdb_tables() WHERE NOT temporary").fetchone()
+    shown = store.fetch(name, **params)
+    assert list(answer.columns) == list(catalog()[name].columns)
+    pd.testing.assert_frame_equal(answer, shown, check_dtype=False)
+    assert made == (0,)
+
+
+@pytest.mark.parametrize("name", sorted(catalog()))
+@pytest.mark.parametrize("changed", [{}, {"tau": 0.1, "cosine_threshold": -1.0, "effect_margin": 0.5, "letter": "t"}])
+def test_every_question_runs_by_itself(tiny: Store, name: str, changed: dict[str, Any]) -> None:
+    values = question_values(tiny, sae=SAE) | changed
+    runs(tiny, name, {param: values[param] for param in catalog()[name].params})
+
+
+@pytest.mark.parametrize("name", sorted(catalog()))
+def test_every_question_of_the_embedded_suite_runs_by_itself(embedded: Store, name: str) -> None:
+    sae = embedded.fetch("saes").iloc[0]
+    key = (int(sae["layer"]), int(sae["width"]), int(sae["l0"]))
+    values = question_values(embedded, suite=str(sae["suite"]), sae=key) | {"evidence_page": None}
+    runs(embedded, name, {param: values[param] for param in catalog()[name].params})
+
+
+@pytest.mark.parametrize(
+    "text", ["'", "''); DROP TABLE saes; --", '"', "$tau", "%", "\n", "\N{GRINNING FACE}", "getvariable('x')"]
+)
+def test_parameters_of_any_kind_are_quoted(tiny: Store, text: str) -> None:
+    values = question_values(tiny, sae=SAE) | {"evidence_token": text, "words": [text, " short"], "search": text}
+    for name in ("evidence", "word_activations", "search"):
+        runs(tiny, name, {param: values[param] for param in catalog()[name].params})
+
+
+@pytest.mark.parametrize("value", [None, True, 3, -0.1, 1e300, float("inf"), "it's", [1, 2], ["a'b", "c"]])
+def test_literals_read_back(value: object) -> None:
+    assert duckdb.sql(f"SELECT {literal(value)}").fetchone() == (value,)
+
+
+def test_scripts_hold_what_they_need_and_name_the_files_from_here(embedded: Store) -> None:
+    text = embedded.script("k_sparse", suite=EMBEDDED.name, layer=4, width=2000, l0=7, letter="s", tau=0.05)
+    assert "SET VARIABLE tau = '0.05'::DOUBLE;" in text
+    assert "TEMP MACRO splits" in text
+    for needless in ("contexts", "MACRO verdicts", "tested_tokens", "wilson"):
+        assert needless not in text
+    files = f"{os.path.relpath(EMBEDDED)}/k_sparse.parquet" if EMBEDDED.is_relative_to(Path.cwd()) else str(EMBEDDED)
+    assert files in text
