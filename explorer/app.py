@@ -18,6 +18,7 @@ from explorer.state import ExplorerState
 from explorer.store import shared_store
 from explorer.theme import DARK, FONT, LIGHT, css_variables
 from explorer.views.browser import Browser, remembered, requested_query
+from explorer.views.export import Export
 from explorer.views.header import Header
 from explorer.views.letters import Letters
 from explorer.views.markup import STATIC, Markup, render, styles
@@ -66,6 +67,7 @@ class Explorer(pn.viewable.Viewer):
         opened = ["absorption"] if remembered("open") is None else (remembered("open") or "").split(".")
         self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {
             "header": Header(self.model),
+            "export": pn.Column(Export(self.model)),
             "choose": Selectors(self.state),
             # A template renames its roots; inside a column the strip keeps the name of its parameter.
             "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
@@ -95,7 +97,10 @@ class Explorer(pn.viewable.Viewer):
             parts["choose"], parts["letters"], parts["thresholds"], parts["tasks"], width=232, margin=(0, 24, 0, 0)
         )
         return pn.Column(
-            parts["header"], pn.Row(side, parts["main"], sizing_mode="stretch_width"), sizing_mode="stretch_width"
+            parts["header"],
+            parts["export"],
+            pn.Row(side, parts["main"], sizing_mode="stretch_width"),
+            sizing_mode="stretch_width",
         )
 
     def template(self) -> pn.Template:

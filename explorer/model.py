@@ -210,23 +210,41 @@ class ExplorerModel(param.Parameterized):
             return None
 
     def whole(self, answer: str) -> pd.DataFrame:
-        """Return all that is behind an answer: where a page of it is shown, every page; QueryError where that fails.
+        """Return all that is behind an answer: where a page of it is shown, every page; integers may be NA.
 
         Parameters
         ----------
         answer : str
-            Name of a parameter of this model, or of a query that a view asked last.
+            Name of a parameter of this model, or of a query that a view asked.
+
+        Raises
+        ------
+        KeyError
+            Where nothing was asked under that name.
+        QueryError
+            Where the question fails.
         """
         query, params = self._behind(answer)
-        return self.store.fetch(query, **params)
+        whole = {name: "Int64" for name, kind in catalog()[query].columns.items() if kind in ("INTEGER", "BIGINT")}
+        return self.store.fetch(query, **params).astype(whole)
 
     def script(self, answer: str) -> str:
         """Write the question behind an answer as SQL that runs by itself; takes what `whole` takes."""
         query, params = self._behind(answer)
         return self.store.script(query, **params)
 
+    def query(self, answer: str) -> str:
+        """Name the query behind an answer; takes what `whole` takes."""
+        return self._behind(answer)[0]
+
+    def place(self, answer: str) -> dict[str, Any]:
+        """Return what of suite, SAE, letter and latent an answer is about; takes what `whole` takes."""
+        _, params = self._behind(answer)
+        names = ("suite", "layer", "width", "l0", "letter", "latent")
+        return {name: params[name] for name in names if params.get(name) is not None}
+
     def _behind(self, answer: str) -> tuple[str, dict[str, Any]]:
-        """Return query and parameters of an answer; KeyError where nothing was asked."""
+        """Return query and parameters of an answer."""
         question = QUESTIONS.get(answer)
         if question is None:
             return answer, self._asked_by_views[answer]

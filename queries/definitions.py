@@ -107,9 +107,8 @@ def _filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iter
 def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
     """Make `table` of all suites: a view, or a table in memory that is filled suite by suite."""
     if not table.resident:
-        yield Definition(
-            table.name, f"CREATE VIEW {table.name} AS\n{' UNION ALL\n'.join(_select(table, s) for s in suites)};"
-        )
+        union = " UNION ALL\n".join(_select(table, suite) for suite in suites)
+        yield Definition(table.name, f"CREATE VIEW {table.name} AS\n{union};")
         return
     start = f"CREATE TABLE {table.name} AS\n"
     for suite in suites:
@@ -125,8 +124,8 @@ def _select(table: Table, suite: Suite) -> str:
         f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
         for column in table.columns
     )
-    listed = textwrap.fill(columns, 118, initial_indent="    ", subsequent_indent="    ")
-    select = f"SELECT {literal(suite.name)} AS suite,\n{listed}\n"
+    wrapped = textwrap.fill(columns, 118, initial_indent="    ", subsequent_indent="    ")
+    select = f"SELECT {literal(suite.name)} AS suite,\n{wrapped}\n"
     if not files:
         return f"{select}WHERE false"
     partitions = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
@@ -134,4 +133,5 @@ def _select(table: Table, suite: Suite) -> str:
     hive = (
         f"hive_partitioning = true, hive_types = {{{partitions}}}" if table.partitioned else "hive_partitioning = false"
     )
-    return f"{select}FROM read_parquet({literal(files)}, {hive})"
+    listed = ",\n    ".join(map(literal, files))
+    return f"{select}FROM read_parquet([\n    {listed}\n], {hive})"

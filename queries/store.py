@@ -141,7 +141,10 @@ class Store:
 
     def script(self, name: str, /, **params: Any) -> str:
         """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes."""
-        return script(self.suites.values(), _checked(name, params), params)
+        needed = list(self.suites.values())
+        if "suite" in params and params.get("scope") != "all":
+            needed = [suite for suite in needed if suite.name == params["suite"]]
+        return script(needed, _checked(name, params), params)
 
     def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
         try:

@@ -18,6 +18,7 @@ import pytest
 from explorer.app import Explorer
 from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
+from explorer.model import QUESTIONS
 from explorer.views import markup
 from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
 from queries import Store
@@ -323,6 +324,8 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
                     shown.send("original", "original")
         state.cosine_range = (0.0, 1.0)
         shown.look()
+        wanted = " ".join([*QUESTIONS, "word_activations"])
+        shown.send("export", "show", {"answers": wanted, "figures": "cosine <script>alert(1)</script>"})
         # What is missing is said in words as well.
         state.apply({"letter": "x"})
         shown.look()

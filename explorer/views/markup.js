@@ -24,6 +24,37 @@ function find(root, wanted) {
   return wanted ? root.querySelector(`#${CSS.escape(wanted)}, [data-key="${CSS.escape(wanted)}"]`) : null
 }
 
+function save(file, blob) {
+  const link = document.createElement("a")
+  link.href = URL.createObjectURL(blob)
+  link.download = file
+  link.click()
+  URL.revokeObjectURL(link.href)
+}
+
+// A figure as it stands on the page, on the page's paper instead of on nothing.
+async function saveFigure(name, as, file) {
+  const shown = (view) => view.model.name === name && view.frame != null && view.el.getClientRects().length > 0
+  const view = [...window.Bokeh.index.query(shown)][0]
+  if (!view) return false
+  const paper = getComputedStyle(document.documentElement).getPropertyValue("--ax-paper").trim() || "#ffffff"
+  const { canvas, ctx } = view.export(as)
+  if (as === "svg") {
+    const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect")
+    for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: paper })) ground.setAttribute(key, value)
+    const svg = new DOMParser().parseFromString(ctx.get_serialized_svg(true), "image/svg+xml")
+    svg.documentElement.prepend(svg.importNode(ground))
+    save(file, new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" }))
+  } else {
+    ctx.setTransform(1, 0, 0, 1, 0, 0)
+    ctx.globalCompositeOperation = "destination-over"
+    ctx.fillStyle = paper
+    ctx.fillRect(0, 0, canvas.width, canvas.height)
+    save(file, await new Promise((done) => canvas.toBlob(done)))
+  }
+  return true
+}
+
 export function render({ model, el }) {
   const root = el.getRootNode()
   if (root instanceof ShadowRoot) adopt(root, model)
@@ -90,6 +121,18 @@ export function render({ model, el }) {
       window.dispatchEvent(new CustomEvent("ax:scroll-to", { detail: scroll.dataset.scrollTo }))
       return
     }
+    const offer = event.target.closest("[data-export]")
+    if (offer) {
+      const value = { answers: offer.dataset.export, figures: offer.dataset.figures }
+      window.dispatchEvent(new CustomEvent("ax:export", { detail: { of: model.document, value } }))
+      return
+    }
+    const figure = event.target.closest("[data-save-figure]")
+    if (figure) {
+      const { saveFigure: name, as, file } = figure.dataset
+      saveFigure(name, as, file).then((saved) => { if (saved) tell(figure); else figure.disabled = true })
+      return
+    }
     const element = event.target.closest("[data-action]")
     if (!element || element.matches("form, input, select, textarea")) return
     if (element.disabled || element.getAttribute("aria-disabled") === "true") return
@@ -125,6 +168,15 @@ export function render({ model, el }) {
 
   window.addEventListener("ax:scroll-to", (event) => {
     if (event.detail === model.css_name && box.isConnected) box.scrollIntoView({ behavior: "smooth", block: "start" })
+  })
+
+  // One dialog serves the buttons of all components of its page.
+  window.addEventListener("ax:export", ({ detail }) => {
+    if (model.css_name === "export" && detail.of === model.document) send("show", detail.value)
+  })
+  model.on("msg:custom", ({ save: file, kind, content }) => {
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))
+    save(file, new Blob([bytes], { type: kind }))
   })
 
   // What asks to be built when it comes into view says so once.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -92,6 +93,10 @@ class Markup(JSComponent):
     def _get_properties(self, doc: Any) -> dict[str, Any]:
         # The model is found in the browser, by tests and scripts, under the name of what it shows.
         return super()._get_properties(doc) | {"name": self.css_name}
+
+    def send_file(self, name: str, content: bytes, kind: str) -> None:
+        """Have the browser save a file of that name and media type."""
+        self._send_msg({"save": name, "kind": kind, "content": base64.b64encode(content).decode("ascii")})
 
     def _handle_msg(self, data: Mapping[str, Any]) -> None:
         handler = self._handlers.get(data.get("action", ""))

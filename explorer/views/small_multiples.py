@@ -118,8 +118,7 @@ class SmallMultiples(pn.viewable.Viewer):
         return pn.Column(head, body, sizing_mode="stretch_width", margin=(0, 0, 8, 0))
 
     def _plot(self, cell: Cell, x_range: Range1d) -> pn.pane.HoloViews:
-        values = dict(cell)
-        name = f"cosine-{values['width']}-{values['l0']}" if "l0" in values else f"cosine-{values['letter']}"
+        name = _figure(cell)
         state = self._model.state
 
         def draw() -> hv.Overlay:
@@ -145,12 +144,19 @@ class SmallMultiples(pn.viewable.Viewer):
                 "cell_head",
                 title=self._title(cell),
                 current=all(getattr(state, name) == value for name, value in cell),
+                answers=f"{self._lines} {self._marks}",
+                figure=_figure(cell),
                 num_split=parts.count("split"),
                 num_absorbing=parts.count("absorbing"),
             )
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def _figure(cell: Cell) -> str:
+    """Name the figure of a cell."""
+    return "-".join(["cosine", *(str(value) for _, value in cell)])
 
 
 def layer_multiples(model: ExplorerModel) -> SmallMultiples:

@@ -1,0 +1,142 @@
+"""What is shown can be taken away: files that hold it, figures, and SQL that gives it again."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import expect
+
+import explorer
+from explorer.files import as_csv, as_parquet
+from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.state import ExplorerState
+from explorer.store import EMBEDDED
+from queries import catalog
+from tests.explore import open_view, part, wait_query, wait_ready
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Download
+
+    from tests.browser import PageOpener
+    from tests.explore import View
+
+TEMPLATES = Path(explorer.__file__).parent / "templates"
+_BUTTON = re.compile(r"""export\("([a-z_ ]+)\"""")
+
+
+def test_files_give_the_frame_back() -> None:
+    frame = pd.DataFrame(
+        {
+            "token": [" a\"b'c", "d,e\nf", "\N{GRINNING FACE}<b>"],
+            "latent": pd.array([1, None, 3], "Int64"),
+            "effect": np.array([-1.25, np.nan, 0.1]),
+            "tokens": [np.array([" x", 'y"']), None, np.array([], object)],
+            "activations": [np.array([0.5, 2.0]), np.array([]), None],
+        }
+    )
+    read = pd.read_csv(io.BytesIO(as_csv(frame)), dtype={"latent": "Int64"})
+    pd.testing.assert_frame_equal(
+        read[["token", "latent", "effect"]], frame[["token", "latent", "effect"]], check_dtype=False
+    )
+    assert json.loads(read["tokens"][0]) == [" x", 'y"']
+    assert json.loads(read["activations"][0]) == [0.5, 2.0]
+    assert read["tokens"].isna().tolist() == [False, True, False]
+    back = pd.read_parquet(io.BytesIO(as_parquet(frame)))
+    assert back["token"].tolist() == frame["token"].tolist()
+    assert back["activations"][0].tolist() == [0.5, 2.0]
+
+
+def test_every_answer_is_offered_by_some_button() -> None:
+    templates = "".join(file.read_text(encoding="utf-8") for file in TEMPLATES.glob("*.html"))
+    offered = {name for names in _BUTTON.findall(templates) for name in names.split()} | {
+        "suite_evidence",
+        "letter_evidence",
+    }
+    assert offered <= QUESTIONS.keys() | catalog().keys()
+    # Those of Compare are named by the view, which shows two kinds of small plots; an imported page is no table.
+    of_view = {"layer_cosines", "layer_marks", "sae_cosines", "sae_marks"}
+    assert QUESTIONS.keys() - offered == of_view | {"latent_dashboard"}
+
+
+@pytest.fixture(scope="module")
+def model(home: View) -> ExplorerModel:
+    return ExplorerModel(home.store, ExplorerState(choices_of(home.store), letter="s"))
+
+
+def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
+    shown = model.letter_evidence
+    assert shown is not None
+    whole = model.whole("letter_evidence")
+    assert len(whole) == shown["num_found"].iloc[0] > len(shown)
+    assert whole["top_latent"].dtype == "Int64"
+    pd.testing.assert_frame_equal(whole.head(len(shown)), shown, check_dtype=False)
+    model.ask("token_latents", token=whole["token"].iloc[0])
+    assert len(model.whole("token_latents")) == 10
+    with pytest.raises(KeyError):
+        model.whole("random_tokens")
+
+
+@pytest.mark.browser
+def test_table_figure_and_sql_are_taken_from_the_dialog(
+    open_page: PageOpener, home: View, model: ExplorerModel, tmp_path: Path
+) -> None:
+    page = open_view(open_page, home.but(letter="s"))
+    dialog = part(page, "export")
+
+    def saved(button: str) -> bytes:
+        with page.expect_download() as download:
+            dialog.get_by_role("button", name=button, exact=True).first.click()
+        file: Download = download.value
+        file.save_as(tmp_path / file.suggested_filename)
+        names.append(file.suggested_filename)
+        return (tmp_path / file.suggested_filename).read_bytes()
+
+    names: list[str] = []
+    page.get_by_label("Export the cosines").click()
+    cosines = model.cosines
+    pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(saved("CSV"))), cosines, check_dtype=False)
+    pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(saved("Parquet"))), cosines, check_dtype=False)
+    assert saved("PNG").startswith(b"\x89PNG")
+    assert b"<svg" in saved("SVG")
+    state = model.state
+    about = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_s_cosines"
+    assert names == [f"{about}.csv", f"{about}.parquet", f"{state.suite}_cosine.png", f"{state.suite}_cosine.svg"]
+    dialog.get_by_role("button", name="Close").click()
+
+    page.get_by_label("Export the tested tokens").click()
+    with duckdb.connect() as bare:
+        answer = bare.execute(dialog.locator("pre").inner_text()).df()
+    pd.testing.assert_frame_equal(answer, model.whole("letter_evidence"), check_dtype=False)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "query", ["letter=s&latent=1954", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"]
+)
+def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, query: str) -> None:
+    page = open_page(f"/dashboard?suite={EMBEDDED.name}&{query}")
+    wait_ready(page)
+    wait_query(page, dict(pair.split("=") for pair in query.split("&")))
+    dialog = part(page, "export")
+    buttons = page.locator("button.export:visible")
+    count = buttons.count()
+    assert count
+    for place in range(count):
+        button = buttons.nth(place)
+        answers, figures = (button.get_attribute(f"data-{name}") or "" for name in ("export", "figures"))
+        button.click()
+        wanted = [f"Figure {name}" for name in figures.split()] + [f"Table {name}" for name in answers.split()]
+        expect(dialog.locator(".offer h3")).to_have_text(wanted)
+        for name in figures.split():
+            with page.expect_download() as download:
+                dialog.locator(f"[data-save-figure={name}][data-as=svg]").click()
+            assert download.value.suggested_filename == f"{EMBEDDED.name}_{name}.svg"
+        dialog.get_by_role("button", name="Close").click()
