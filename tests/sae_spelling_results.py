@@ -104,6 +104,7 @@ def ranked_rows() -> pd.DataFrame:
             {name: row[name] for name in per_token}
             | {
                 "feat_order": order,
+                "top_ablation_feat": row["top_ablation_feat"],
                 "ablation_feat": row["ablation_feats"][order],
                 "ablation_score": row["ablation_scores"][order],
                 "ablation_feat_act": row["ablation_feat_acts"][order],

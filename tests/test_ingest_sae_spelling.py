@@ -358,6 +358,8 @@ def test_missing_optional_columns_are_unknown(root: Path, imported: Callable[...
     # Without effects the published verdict stands; without a portion every candidate was tested.
     (row,) = suite.ask("summary", **FIRST_SAE, letter="s", **THRESHOLDS)
     assert (row["num_absorbed"], row["num_candidates"], row["num_tested"]) == (2, 4, 4)
+    # The top latent is all that is known of the latents with the largest effects.
+    assert suite.table("tested_tokens").set_index("token").loc[" ant", "latents"].tolist() == [5]
     assert "prompts" not in suite.findings.tables
     assert not suite.report.rejected
 
