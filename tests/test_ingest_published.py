@@ -30,6 +30,7 @@ from queries.schema import LETTERS, TABLES
 from queries.suite import read_suite
 from tests.dashboard_page import dashboard_page
 from tests.published_results import K_VALUES, N_LATENTS, SAES, SHOWN, ranked_rows, write_published_results
+from tests.result_files import edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,8 +112,7 @@ class Import:
         return self
 
     def rewrite(self, stem: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-        path = self.source / f"{stem}.parquet"
-        change(pd.read_parquet(path)).to_parquet(path, index=False)
+        edit(self.source / f"{stem}.parquet", change)
 
     def reasons(self, file: str) -> list[str]:
         return [reason for name, reason in self.report.rejected if name == file]
