@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from queries.schema import Table
+    from queries.schema import Column, Table
 
 _ARROW_TYPES = {
     "INTEGER": pa.int32(),
@@ -31,6 +31,27 @@ def arrow_type(duckdb_type: str) -> pa.DataType:
     if duckdb_type.endswith("[]"):
         return pa.list_(arrow_type(duckdb_type.removesuffix("[]")))
     return _ARROW_TYPES[duckdb_type]
+
+
+def arrow_schema(columns: Iterable[Column]) -> pa.Schema:
+    """Return names and Arrow types of `columns`."""
+    return pa.schema([(column.name, arrow_type(column.type)) for column in columns])
+
+
+def with_all_columns(table: Table, *pieces: pa.Table | None) -> pa.Table:
+    """Stack what was read of `table`, with NULL where a piece lacks a column."""
+    return pa.concat_tables(
+        [arrow_schema(table.columns).empty_table(), *filter(None, pieces)], promote_options="permissive"
+    )
+
+
+def with_constants(table: Table, rows: pa.Table, **values: object) -> pa.Table:
+    """Give all `rows` of `table` the same `values`, in place of those they have."""
+    columns = {name: rows[name] for name in rows.column_names}
+    for name, value in values.items():
+        scalar = pa.scalar(value, arrow_type(table.column(name).type))
+        columns[name] = pa.chunked_array([pa.repeat(scalar, rows.num_rows)])
+    return pa.table(columns)
 
 
 def conform(data: pa.Table, table: Table) -> pa.Table:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from queries.manifest import Manifest
 
-_SaeKey = tuple[int, int, int]
+#: Layer, nominal width and L0.
+SaeKey = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,6 @@ class Findings:
 
     manifest: Manifest
     tables: Mapping[str, pa.Table]
-    arrays: Mapping[_SaeKey, Mapping[str, Path]] = field(default_factory=dict)
-    pages: Mapping[_SaeKey, Mapping[int, Path]] = field(default_factory=dict)
+    arrays: Mapping[SaeKey, Mapping[str, Path]] = field(default_factory=dict)
+    pages: Mapping[SaeKey, Mapping[int, Path]] = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest.conform import arrow_type
+from ingest.conform import arrow_schema
+from ingest.source import same
 from queries.schema import TABLES, Column, Table
 
 if TYPE_CHECKING:
@@ -31,7 +32,9 @@ METADATA = Table(
     TABLES["k_sparse"].key,
     (*map(TABLES["k_sparse"].column, TABLES["k_sparse"].key), Column("feats", "INTEGER[]", "")),
 )
-METADATA_COLUMNS: Columns = {"letter": "letter", "k": "k", "feats": "feats"}
+METADATA_COLUMNS: Columns = same("letter", "k", "feats")
+#: The other file beside the scores, of whose thousand columns the test split's tokens are taken.
+RAW_COLUMNS: Columns = {"token": "token", "letter": "answer_letter"}
 
 #: By letter and k, the latents that the probe may use.
 Ranked = dict[tuple[str, int], list[int]]
@@ -45,12 +48,6 @@ def k_values(names: Iterable[str]) -> list[int]:
 def has_latents(names: Iterable[str]) -> bool:
     """Tell whether columns called `names` list the latents of any k."""
     return bool(set(names) & {_feats(k) for k in k_values(names)})
-
-
-def k_sparse_rows(source: Source, file: Path, keys: Columns, **constants: object) -> pa.Table | None:
-    """Read the k-sparse scores of `file`; see `read_wide` for the parameters, and `steps` for what is returned."""
-    wide = read_wide(source, file, keys, **constants)
-    return None if wide is None else steps(wide)
 
 
 def read_wide(source: Source, file: Path, keys: Columns, **constants: object) -> pa.Table | None:
@@ -89,7 +86,7 @@ def wide_contract(source: Source, file: Path, names: Iterable[str]) -> tuple[Tab
     ks = k_values(names)
     missing = [f"f1_sparse_sae_{k}" for k in ks or (1,) if f"f1_sparse_sae_{k}" not in names]
     if missing:
-        source.reject(file, f"column {missing[0]!r} is missing; fetch the complete file")
+        source.reject_without(file, missing[0])
         return None
     floats = [f"{score}_{of}" for of in ("probe", *(f"sparse_sae_{k}" for k in ks)) for score in SCORES]
     lists = ["split_feats", *map(_feats, ks)]
@@ -98,8 +95,7 @@ def wide_contract(source: Source, file: Path, names: Iterable[str]) -> tuple[Tab
         *(Column(name, "DOUBLE", "", required=False) for name in floats),
         *(Column(name, "INTEGER[]", "", required=False) for name in lists),
     )
-    own: Columns = {name: name for name in (*floats, *lists)}
-    return Table("k_sparse", "one SAE and one letter", _KEY, columns), own
+    return Table("k_sparse", "one SAE and one letter", _KEY, columns), same(*floats, *lists)
 
 
 def probes(wide: pa.Table) -> pa.Table:
@@ -136,7 +132,7 @@ def steps(wide: pa.Table, ranked: Ranked | None = None) -> pa.Table:
     fields = [
         column for column in TABLES["k_sparse"].columns if column.name in {*wide.column_names, "k", "latent", *SCORES}
     ]
-    return pa.Table.from_pylist(rows, pa.schema([(column.name, arrow_type(column.type)) for column in fields]))
+    return pa.Table.from_pylist(rows, arrow_schema(fields))
 
 
 def ranked_latents(metadata: pa.Table) -> Ranked:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ingest.conform import arrow_type, run_starts
+from ingest.conform import arrow_schema, run_starts
 from queries.schema import SAE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    import pyarrow as pa
 
     from queries.schema import Column, Table
 
@@ -39,7 +40,7 @@ def _open(path: Path, table: Table) -> pq.ParquetWriter:
     encodings = {_leaf(column): encoding for column in columns if (encoding := _encoding(column))}
     return pq.ParquetWriter(
         path,
-        pa.schema([(column.name, arrow_type(column.type)) for column in columns]),
+        arrow_schema(columns),
         compression="zstd",
         compression_level=_ZSTD_LEVEL,
         column_encoding=encodings,

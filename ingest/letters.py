@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest.conform import arrow_type
+from ingest.conform import arrow_schema, with_all_columns
 from ingest.sql import join
-from queries.schema import TABLES, Column, Table
+from queries.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,28 +17,12 @@ if TYPE_CHECKING:
     from ingest.source import Source
 
 
-def optional(*columns: Column) -> tuple[Column, ...]:
-    """Return `columns` as ones that a file may lack."""
-    return tuple(replace(column, required=False) for column in columns)
-
-
-#: A tested token's row as files have it: it also says what holds for the whole letter, and has its prompt in full.
-TESTED = replace(
-    TABLES["tested_tokens"],
-    columns=(
-        *TABLES["tested_tokens"].columns,
-        *optional(*map(TABLES["letters"].column, ("split_latents", "num_probe_true_positives", "sample_portion"))),
-        *optional(Column("prompt", "VARCHAR", "")),
-    ),
+#: A token's row as files have it, which need not number them.
+TOKENS = replace(
+    TABLES["tokens"],
+    key=("token",),
+    columns=tuple(replace(column, required=column.name in ("token", "letter")) for column in TABLES["tokens"].columns),
 )
-#: Tokens of a file that does not number them.
-TOKENS = replace(TABLES["tokens"], key=("token",))
-
-
-def with_all_columns(table: Table, *pieces: pa.Table | None) -> pa.Table:
-    """Stack what was read of `table`, with NULL where a piece lacks a column."""
-    empty = pa.schema([(column.name, arrow_type(column.type)) for column in table.columns]).empty_table()
-    return pa.concat_tables([empty, *filter(None, pieces)], promote_options="permissive")
 
 
 def first_known(key: Iterable[str], *tables: pa.Table) -> pa.Table:
@@ -48,9 +32,7 @@ def first_known(key: Iterable[str], *tables: pa.Table) -> pa.Table:
     for row in (row for table in tables for row in table.to_pylist()):
         known = rows.setdefault(tuple(row[name] for name in names), {})
         known |= {name: value for name, value in row.items() if known.get(name) is None}
-    letters = TABLES["letters"]
-    schema = pa.schema([(column.name, arrow_type(column.type)) for column in letters.columns])
-    return pa.Table.from_pylist(list(rows.values()), schema)
+    return pa.Table.from_pylist(list(rows.values()), arrow_schema(TABLES["letters"].columns))
 
 
 def numbered_tokens(*pieces: pa.Table | None) -> pa.Table:
@@ -88,15 +70,6 @@ def highest_latents(tables: Mapping[str, pa.Table]) -> dict[tuple[int, int, int]
     }
     rows = join("highest_latents", **complete).to_pylist()
     return {(row["layer"], row["width"], row["l0"]): row["latent"] for row in rows}
-
-
-def with_constants(table: Table, rows: pa.Table, **values: object) -> pa.Table:
-    """Give all `rows` of `table` the same `values`, in place of those they have."""
-    columns = {name: rows[name] for name in rows.column_names}
-    for name, value in values.items():
-        scalar = pa.scalar(value, arrow_type(table.column(name).type))
-        columns[name] = pa.chunked_array([pa.repeat(scalar, rows.num_rows)])
-    return pa.table(columns)
 
 
 def nothing_left(source: Source, mend: str) -> str:

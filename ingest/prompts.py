@@ -19,7 +19,7 @@ def with_prompts(tested: pa.Table) -> tuple[pa.Table, pa.Table]:
     Parameters
     ----------
     tested : pyarrow.Table
-        Rows of tested_tokens, with the prompt in full as `prompt` where that is known.
+        Rows of tested_tokens, and the prompt in full as `prompt`, NULL where it is not known.
 
     Returns
     -------
@@ -28,8 +28,6 @@ def with_prompts(tested: pa.Table) -> tuple[pa.Table, pa.Table]:
     prompts : pyarrow.Table
         Rows of the table prompts.
     """
-    if "prompt" not in tested.column_names:
-        tested = tested.append_column("prompt", pa.nulls(tested.num_rows, pa.string()))
     texts = templates(tested["prompt"].to_pylist(), tested["token"].to_pylist())
     numbers: dict[str, int] = {}
     ids = [None if text is None else numbers.setdefault(text, len(numbers)) for text in texts]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import replace
 from functools import reduce
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
@@ -13,23 +12,26 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import gemma_scope
-from ingest.conform import IngestError
+from ingest.conform import IngestError, with_all_columns
 from ingest.cosine_arrays import count_latents
 from ingest.findings import Findings
-from ingest.k_sparse_frames import k_sparse_rows
-from ingest.letters import TESTED, highest_latents, optional, with_all_columns
+from ingest.k_sparse_frames import SCORES, probes, read_wide, steps
+from ingest.letters import TOKENS, highest_latents
 from ingest.prompts import with_prompts
-from ingest.source import parse_width
+from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
+from ingest.tested_tokens import TESTED, read_tested
 from queries.manifest import FORMAT_VERSION, MANIFEST, Manifest, Method, Model, Provenance, Sae
-from queries.schema import TABLES, Column, Table
+from queries.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from ingest.findings import SaeKey
     from ingest.source import Columns, Source
+    from queries.schema import Table
 
 NAME = "published"
 _FILES = ("sae_split_feats", "feature_absorption_results", "k_sparse_results", "top_feat_precision_recall")
@@ -39,52 +41,14 @@ _PAGES = "non_canonical_dashboards/layer_*/width_*/*.html"
 _PAGE = re.compile(r"layer_(\d+)/width_(\w+)/average_l0_(\d+)_feature_(\d+)\.html$")
 _NUM_ENCODER_TOP = 3
 
-_SaeKey = tuple[int, int, int]
-
-
-def _same(*names: str) -> Columns:
-    return dict(zip(names, names, strict=True))
-
-
 _SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
-_SAE_LETTER = _SAE | _same("letter")
-_SAE_LATENT = _SAE | _same("latent")
+_SAE_LETTER = _SAE | same("letter")
+_SAE_LATENT = _SAE | same("latent")
 
 _SPLIT = _SAE_LETTER | {
     "split_latents": "split_feats",
     "num_candidates": "num_false_negatives",
-    **_same("num_probe_true_positives", "num_true_positives", "num_split_silent", "num_tested", "sample_portion"),
-}
-_PROBES = (
-    _SAE_LETTER
-    | {"split_latents": "split_feats"}
-    | {f"probe_{score}": f"{score}_probe" for score in ("f1", "precision", "recall", "auc")}
-)
-_TESTED = _SAE_LETTER | {
-    **_same("token", "token_id", "prompt_id", "prompt", "sample_portion", "num_probe_true_positives"),
-    "split_latents": "split_feats",
-    "split_activations": "split_feat_acts",
-    "split_cosines": "split_feat_probe_cos",
-    "top_effect": ("top_ablation_score", "ablation_score"),
-    "second_latent": "second_ablation_feat",
-    "second_effect": "second_ablation_score",
-    "second_cosine": "second_ablation_feat_probe_cos",
-    "effects": "ablation_scores",
-    "true_effect_top": "true_ablation_top",
-    "true_effect_second": "true_ablation_second",
-    **_same("spelling_metric", "model_letter", "model_correct", "probe_logit", "num_active_latents", "is_absorption"),
-}
-# Under one name, versions of the results hold the top latent's value or a list of the ten first: the type tells.
-_TOP_OR_LIST = {
-    "ablation_feat": ("top_latent", "latents"),
-    "ablation_feat_act": ("top_activation", "activations"),
-    "ablation_feat_probe_cos": ("top_cosine", "cosines"),
-}
-_TOP_OR_LIST_BY_NAME = {
-    "top_ablation_feat": "top_latent",
-    "top_ablation_feat_probe_cos": "top_cosine",
-    "ablation_feats": "latents",
-    "ablation_feat_acts": "activations",
+    **same("num_probe_true_positives", "num_true_positives", "num_split_silent", "num_tested", "sample_portion"),
 }
 _HISTOGRAMS = _SAE_LATENT | {"high": "max_act_text", "counts": "counts"}
 _SIMPLE: dict[str, tuple[str, Columns]] = {
@@ -98,7 +62,7 @@ _SIMPLE: dict[str, tuple[str, Columns]] = {
             "max_activation_vocab": "max_act_vocab",
             "encoder_decoder_cosine": "enc_dec_cos",
             "top_letter_cosine": "top_letter_cos",
-            **_same("num_vocab_tokens", "num_test_tokens", "top_letter"),
+            **same("num_vocab_tokens", "num_test_tokens", "top_letter"),
         },
     ),
     "contexts": (
@@ -108,36 +72,16 @@ _SIMPLE: dict[str, tuple[str, Columns]] = {
             "tokens": "window_tokens",
             "activations": "window_acts",
             "position": "window_pos",
-            **_same("rank", "activation", "source"),
+            **same("rank", "activation", "source"),
         },
     ),
     "logits": (
         "latent_logits",
-        _SAE_LATENT | _same("raised_tokens", "raised_logits", "lowered_tokens", "lowered_logits"),
+        _SAE_LATENT | same("raised_tokens", "raised_logits", "lowered_tokens", "lowered_logits"),
     ),
-    "token_activations": ("latent_token_activations", _SAE_LATENT | _same("token_ids", "activations")),
-    "prompts": ("prompts", _same("prompt_id", "template", "test_accuracy")),
+    "token_activations": ("latent_token_activations", _SAE_LATENT | same("token_ids", "activations")),
+    "prompts": ("prompts", same("prompt_id", "template", "test_accuracy")),
 }
-
-
-_TESTED_TABLE = replace(TESTED, columns=(*TESTED.columns, *optional(Column("top_activation", "FLOAT", ""))))
-_RANKED_TABLE = replace(
-    _TESTED_TABLE,
-    key=(*TESTED.key, "feat_order"),
-    columns=(
-        *(
-            # The verdict stands with the first rank only.
-            replace(column, required=column.required and column.name != "is_absorption")
-            for column in _TESTED_TABLE.columns
-        ),
-        Column("feat_order", "INTEGER", ""),
-    ),
-)
-_VOCABULARY = replace(
-    TABLES["tokens"],
-    key=("token",),
-    columns=tuple(replace(column, required=column.name in ("token", "letter")) for column in TABLES["tokens"].columns),
-)
 
 
 def detects(source: Source) -> bool:
@@ -156,16 +100,19 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     if only is not None:
         message = f"{source.root}: is one family of SAEs and is imported as a whole; leave out --only"
         raise IngestError(message)
-    k_sparse_file = source.root / "k_sparse_results.parquet"
+    manifest = _manifest(source)
+    wide = read_wide(source, source.root / "k_sparse_results.parquet", _SAE_LETTER)
+    k_sparse = with_all_columns(TABLES["k_sparse"], None if wide is None else steps(wide))
     tested = _tested(source)
+    letters = join(
+        "published_letters",
+        split=_read(source, "sae_split_feats", TABLES["letters"], _SPLIT),
+        probes=with_all_columns(TABLES["letters"], None if wide is None else probes(wide)),
+        tested=tested,
+    )
     tables = {
-        "letters": join(
-            "published_letters",
-            split=_read(source, "sae_split_feats", TABLES["letters"], _SPLIT),
-            probes=_read(source, "k_sparse_results", TABLES["letters"], _PROBES),
-            tested=tested,
-        ),
-        "k_sparse": with_all_columns(TABLES["k_sparse"], k_sparse_rows(source, k_sparse_file, _SAE_LETTER)),
+        "letters": derive_split_latents(letters, k_sparse, manifest.method),
+        "k_sparse": k_sparse,
         "encoder_top": _encoder_top(source),
         "tested_tokens": tested,
         "tokens": _vocabulary(source),
@@ -175,10 +122,6 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     if not tables["prompts"].num_rows:
         tables["tested_tokens"], tables["prompts"] = with_prompts(tested)
     tables = {name: rows for name, rows in tables.items() if rows.num_rows}
-    manifest = _manifest(source)
-    if "letters" in tables:
-        steps = tables.get("k_sparse", with_all_columns(TABLES["k_sparse"], None))
-        tables["letters"] = derive_split_latents(tables["letters"], steps, manifest.method)
     arrays = _located(source, _ARRAYS, _ARRAY, str.lower)
     pages = _located(source, _PAGES, _PAGE, int)
     saes = _saes(tables, arrays)
@@ -212,20 +155,10 @@ def _read(source: Source, stem: str, table: Table, columns: Columns, **constants
 
 
 def _tested(source: Source) -> pa.Table:
-    """Read the tested tokens, whichever version of the file it is."""
+    """Read the tested tokens; no rows where there is no file of them."""
     file = source.root / "feature_absorption_results.parquet"
-    if not file.exists():
-        return with_all_columns(_TESTED_TABLE, None)
-    types = source.columns(file)
-    columns = _TESTED | {meant: name for name, meant in _TOP_OR_LIST_BY_NAME.items() if name in types}
-    for name, (top, ranked) in _TOP_OR_LIST.items():
-        columns.setdefault(ranked if name in types and pa.types.is_list(types[name]) else top, name)
-    if "feat_order" not in types:
-        rows = with_all_columns(_TESTED_TABLE, source.read(file, _TESTED_TABLE, columns))
-        return join("top_latents", tested=rows)
-    source.report.note(f"{file.name} has a row for each ranked latent; the verdict is that of feat_order 0.")
-    rows = with_all_columns(_RANKED_TABLE, source.read(file, _RANKED_TABLE, columns | _same("feat_order")))
-    return join("runners_up", tested=join("ranked_latents", ranked=rows))
+    keys = _SAE_LETTER | same("token_id", "prompt_id")
+    return with_all_columns(TESTED, read_tested(source, file, keys) if file.exists() else None)
 
 
 def _encoder_top(source: Source) -> pa.Table:
@@ -240,7 +173,7 @@ def _encoder_top(source: Source) -> pa.Table:
             "latent": f"sae_top_{rank}_feat",
             "encoder_cosine": f"cos_sae_top_{rank}",
             "cosine": f"dec_cos_sae_top_{rank}",
-            **{score: f"{score}_sae_top_{rank}" for score in ("precision", "recall", "f1", "auc")},
+            **{score: f"{score}_sae_top_{rank}" for score in SCORES},
         }
         if types:
             pieces.append(with_all_columns(table, source.read(file, table, columns, rank=rank)))
@@ -250,8 +183,8 @@ def _encoder_top(source: Source) -> pa.Table:
 def _vocabulary(source: Source) -> pa.Table:
     """Read the tokens; where the file does not number them, their rows do."""
     stem = next((stem for stem in ("english_tokens", "alpha_tokens") if (source.root / f"{stem}.parquet").exists()), "")
-    names = _same("token_id", "token", "letter", "is_test", "model_letter", "model_metric")
-    rows = _read(source, stem, _VOCABULARY, names)
+    names = same("token_id", "token", "letter", "is_test", "model_letter", "model_metric")
+    rows = _read(source, stem, TOKENS, names)
     if rows["token_id"].null_count:
         numbers = pa.array(range(rows.num_rows), pa.int32())
         rows = rows.set_column(rows.column_names.index("token_id"), "token_id", numbers)
@@ -260,9 +193,9 @@ def _vocabulary(source: Source) -> pa.Table:
 
 def _located(
     source: Source, pattern: str, name: re.Pattern[str], item: Callable[[str], Any]
-) -> dict[_SaeKey, dict[Any, Path]]:
+) -> dict[SaeKey, dict[Any, Path]]:
     """Find the files of each SAE, by what they are of (a letter, a latent)."""
-    found: dict[_SaeKey, dict[Any, Path]] = {}
+    found: dict[SaeKey, dict[Any, Path]] = {}
     for file in source.find(pattern):
         parts = name.search(file.as_posix())
         try:
@@ -278,7 +211,7 @@ def _located(
     return found
 
 
-def _saes(tables: Mapping[str, pa.Table], arrays: Mapping[_SaeKey, Mapping[str, Path]]) -> dict[_SaeKey, int]:
+def _saes(tables: Mapping[str, pa.Table], arrays: Mapping[SaeKey, Mapping[str, Path]]) -> dict[SaeKey, int]:
     """List the SAEs that letters or cosines speak of, with their numbers of latents."""
     saes = {key: gemma_scope.count_latents(key[1], highest) for key, highest in highest_latents(tables).items()}
     return saes | {key: count for key, letters in arrays.items() if (count := count_latents(letters))}

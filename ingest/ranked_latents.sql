@@ -1,7 +1,12 @@
--- One row a tested token, of files with one row a token and ranked latent: the first rank has the verdict, and all
--- ranks together are the list of latents with the largest effects.
-SELECT ranked.* EXCLUDE (latents, effects, activations, cosines), listed.latents, listed.effects, listed.activations,
-    listed.cosines
+-- One row a tested token, of files with one row a token and ranked latent: the first rank has the verdict, and without
+-- one the token is left out. All ranks together are the list of latents with the largest effects; where the file does
+-- not name the runner-up, it is the second of them.
+SELECT ranked.* EXCLUDE (feat_order, top_activation, latents, effects, activations, cosines) REPLACE (
+        coalesce(second_latent, listed.latents[2]) AS second_latent,
+        coalesce(second_effect, listed.effects[2]) AS second_effect,
+        coalesce(second_cosine, listed.cosines[2]) AS second_cosine
+    ),
+    listed.latents, listed.effects, listed.activations, listed.cosines
 FROM ranked
 JOIN (
     SELECT layer, width, l0, letter, token,
@@ -12,4 +17,4 @@ JOIN (
     FROM ranked
     GROUP BY layer, width, l0, letter, token
 ) AS listed USING (layer, width, l0, letter, token)
-WHERE feat_order = 0
+WHERE feat_order = 0 AND is_absorption IS NOT NULL

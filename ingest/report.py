@@ -42,10 +42,11 @@ class Report:
         if (entry := (self.name(file), reason)) not in self.rejected:  # a file may be looked at twice
             self.rejected.append(entry)
 
-    def skip(self, file: Path) -> None:
-        """Note that `file` holds nothing that a suite has a place for."""
-        self.read.discard(self.name(file))
-        self.skipped.add(self.name(file))
+    def skip(self, *files: Path) -> None:
+        """Note that `files` hold nothing that the suite has a place for."""
+        names = {self.name(file) for file in files}
+        self.read -= names
+        self.skipped |= names
 
     def note(self, text: str) -> None:
         """Note something once."""

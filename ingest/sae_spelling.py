@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from ingest import gemma_scope
-from ingest.conform import IngestError, arrow_type
+from ingest.conform import IngestError, arrow_schema, with_all_columns
 from ingest.findings import Findings
 from ingest.k_sparse_frames import (
     METADATA,
     METADATA_COLUMNS,
+    RAW_COLUMNS,
     SCORES,
     Ranked,
     has_latents,
@@ -26,20 +26,12 @@ from ingest.k_sparse_frames import (
     read_wide,
     steps,
 )
-from ingest.letters import (
-    TESTED,
-    TOKENS,
-    first_known,
-    highest_latents,
-    nothing_left,
-    numbered_tokens,
-    optional,
-    with_all_columns,
-)
+from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens
 from ingest.prompts import with_prompts
-from ingest.source import parse_width
+from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
+from ingest.tested_tokens import TESTED, read_tested
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
 from queries.schema import SAE_KEY, TABLES, Column, Table
 
@@ -47,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
+    from ingest.findings import SaeKey
     from ingest.source import Columns, Source
 
 NAME = "sae-spelling"
@@ -57,54 +50,7 @@ _COSINE = re.compile(r"cos_probe_sae_(?:enc|dec)_[A-Za-z]_top_\d+")
 #: A folder that is called like a model; those of SAEs have no number after the family's name.
 _MODEL = re.compile(r"(?:gemma|pythia|llama|qwen|mistral|smollm|gpt)-?\d[\w.-]*", re.IGNORECASE)
 
-_SaeKey = tuple[int, int, int]
-
-
-def _same(*names: str) -> Columns:
-    return dict(zip(names, names, strict=True))
-
-
-# What the suite calls a column -> what the files call it.
 _SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
-_TESTED: Columns = {
-    **_same("letter", "token", "prompt", "num_probe_true_positives", "sample_portion", "is_absorption"),
-    "split_latents": "split_feats",
-    "split_activations": "split_feat_acts",
-    "split_cosines": "split_feat_probe_cos",
-    "top_latent": "top_ablation_feat",
-    "top_effect": "top_ablation_score",
-    "top_cosine": "top_ablation_feat_probe_cos",
-    "second_latent": "second_ablation_feat",
-    "second_effect": "second_ablation_score",
-    "second_cosine": "second_ablation_feat_probe_cos",
-}
-_LISTS: Columns = {
-    "latents": "ablation_feats",
-    "effects": "ablation_scores",
-    "activations": "ablation_feat_acts",
-    "cosines": "ablation_feat_probe_cos",
-}
-# Of files with a row for each ranked latent.
-_RANKED: Columns = _TESTED | {
-    "feat_order": "feat_order",
-    "top_latent": "ablation_feat",
-    "top_effect": "ablation_score",
-    "top_activation": "ablation_feat_act",
-    "top_cosine": "ablation_feat_probe_cos",
-}
-_LETTER: Columns = _same("letter")
-_VOCABULARY: Columns = {"token": "token", "letter": "answer_letter"}
-
-_RANKED_TABLE = replace(
-    TESTED,
-    key=(*TESTED.key, "feat_order"),
-    columns=(
-        # The verdict stands with the first rank only.
-        *(replace(column, required=column.required and column.name != "is_absorption") for column in TESTED.columns),
-        Column("feat_order", "INTEGER", ""),
-        *optional(Column("top_activation", "FLOAT", "")),
-    ),
-)
 
 
 @dataclass(frozen=True)
@@ -113,7 +59,7 @@ class _File:
 
     path: Path
     kind: str
-    sae: _SaeKey
+    sae: SaeKey
 
     @property
     def name(self) -> str:
@@ -201,8 +147,9 @@ def _located(source: Source) -> list[_File]:
 def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table]]:
     """Read `files`: rows by kind as the files have them, and those of k_sparse."""
     found: defaultdict[str, list[pa.Table]] = defaultdict(list)
-    taken: dict[tuple[str, _SaeKey], _File] = {}
+    taken: dict[tuple[str, SaeKey], _File] = {}
     metadata = {file.sae: file for file in reversed(files) if file.kind == "metadata"}
+    needed: list[_File | None] = []
     for file in files:
         kind = _experiment(source, file)
         if kind not in _READERS:
@@ -220,8 +167,8 @@ def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table
         if kind == "k_sparse_probing":
             beside = None if has_latents(rows.column_names) else metadata.get(file.sae)
             found["k_sparse"].append(steps(rows, _ranked(source, beside) if beside else {}))
-    names = {source.report.name(file.path) for file in files if file.kind == "metadata"}
-    source.report.skipped |= names - source.report.read - {name for name, _ in source.report.rejected}
+            needed.append(beside)
+    source.report.skip(*(file.path for file in files if file.kind == "metadata" and file not in needed))
     return found
 
 
@@ -239,15 +186,12 @@ def _experiment(source: Source, file: _File) -> str:
     return ""
 
 
-def _keys(source: Source, file: _File) -> tuple[Columns, dict[str, int]]:
-    """Return which columns of `file` name the SAE, and what the file's name says in place of the others."""
+def _of_its_sae(source: Source, file: _File, read: Callable[..., pa.Table | None]) -> pa.Table | None:
+    """Read rows of the SAE that the file's name tells; none where its columns tell another."""
     names = source.columns(file.path)
     own = {name: given for name, given in _SAE.items() if given in names}
-    return own | _LETTER, {name: value for name, value in zip(SAE_KEY, file.sae, strict=True) if name not in own}
-
-
-def _agreeing(source: Source, file: _File, rows: pa.Table | None) -> pa.Table | None:
-    """Return `rows` where they are of the SAE that the file's name tells."""
+    constants = {name: value for name, value in zip(SAE_KEY, file.sae, strict=True) if name not in own}
+    rows = read(source, file.path, own | same("letter"), **constants)
     if rows is None:
         return None
     told = set(zip(*(rows[name].to_pylist() for name in SAE_KEY), strict=True)) - {file.sae}
@@ -258,43 +202,30 @@ def _agreeing(source: Source, file: _File, rows: pa.Table | None) -> pa.Table | 
     return rows
 
 
-def _read(source: Source, file: _File, table: Table, columns: Columns) -> pa.Table | None:
-    keys, constants = _keys(source, file)
-    return _agreeing(source, file, source.read(file.path, table, keys | columns, **constants))
+def _rows(source: Source, file: _File, table: Table, columns: Columns) -> pa.Table | None:
+    def read(source: Source, path: Path, keys: Columns, **constants: int) -> pa.Table | None:
+        return source.read(path, table, keys | columns, **constants)
+
+    return _of_its_sae(source, file, read)
 
 
 def _k_sparse(source: Source, file: _File) -> pa.Table | None:
-    keys, constants = _keys(source, file)
-    return _agreeing(source, file, read_wide(source, file.path, keys, **constants))
+    return _of_its_sae(source, file, read_wide)
+
+
+def _tested(source: Source, file: _File) -> pa.Table | None:
+    return _of_its_sae(source, file, read_tested)
 
 
 def _ranked(source: Source, file: _File) -> Ranked:
     """Read the latents that the k-sparse probes use from the file beside their scores."""
-    rows = _read(source, file, METADATA, METADATA_COLUMNS)
+    rows = _rows(source, file, METADATA, METADATA_COLUMNS)
     return {} if rows is None else ranked_latents(rows)
-
-
-def _tested(source: Source, file: _File) -> pa.Table | None:
-    """Read the tested tokens, one row a token."""
-    if "feat_order" not in source.columns(file.path):
-        return _read(source, file, TESTED, _TESTED | _LISTS)
-    rows = _read(source, file, _RANKED_TABLE, _RANKED)
-    if rows is None:
-        return None
-    first = join("ranked_latents", ranked=with_all_columns(_RANKED_TABLE, rows))
-    judged = join("runners_up", tested=first.filter(pc.is_valid(first["is_absorption"])))
-    lost = rows.group_by(list(TABLES["tested_tokens"].key)).aggregate([]).num_rows - judged.num_rows
-    if lost:
-        source.report.reject(
-            file.path, f"{lost:,} tokens have no verdict where feat_order is 0; fetch the complete file"
-        )
-    source.report.note("Files with a row for each ranked latent: the verdict is that of feat_order 0.")
-    return judged.select([column.name for column in TESTED.columns])
 
 
 def _vocabulary(source: Source, file: _File) -> pa.Table | None:
     """Read the test split's tokens, and none of the thousand columns of scores."""
-    return source.read(file.path, TOKENS, _VOCABULARY)
+    return source.read(file.path, TOKENS, RAW_COLUMNS)
 
 
 def _rank_numbers(names: Iterable[str]) -> list[int]:
@@ -307,7 +238,7 @@ def _encoder_top(source: Source, file: _File) -> pa.Table | None:
     ranks = _rank_numbers(names)
     for missing in (f"{score}_sae_top_{rank}" for rank in ranks for score in ("precision", "recall")):
         if missing not in names:
-            source.reject(file.path, f"column {missing!r} is missing; fetch the complete file")
+            source.reject_without(file.path, missing)
             return None
     floats = [name for name in names if _RANK.fullmatch(name) or _COSINE.fullmatch(name) or name.endswith("_probe")]
     own = (
@@ -316,7 +247,7 @@ def _encoder_top(source: Source, file: _File) -> pa.Table | None:
     )
     key = TABLES["letters"].key
     table = Table("latent_evaluation", "one SAE and one letter", key, (*map(TABLES["letters"].column, key), *own))
-    return _read(source, file, table, _same(*(column.name for column in own)))
+    return _rows(source, file, table, same(*(column.name for column in own)))
 
 
 def _ranks(wide: pa.Table) -> pa.Table:
@@ -333,8 +264,7 @@ def _ranks(wide: pa.Table) -> pa.Table:
         for row in wide.to_pylist()
         for rank in _rank_numbers(wide.column_names)
     ]
-    table = TABLES["encoder_top"]
-    return pa.Table.from_pylist(rows, pa.schema([(column.name, arrow_type(column.type)) for column in table.columns]))
+    return pa.Table.from_pylist(rows, arrow_schema(TABLES["encoder_top"].columns))
 
 
 def _cosine(row: dict[str, Any], direction: str, rank: int) -> float | None:

@@ -10,11 +10,12 @@ import pyarrow as pa
 from pydantic import TypeAdapter
 
 from ingest import gemma_scope
-from ingest.conform import IngestError
+from ingest.conform import IngestError, with_all_columns, with_constants
 from ingest.findings import Findings
 from ingest.k_sparse_frames import (
     METADATA,
     METADATA_COLUMNS,
+    RAW_COLUMNS,
     Ranked,
     has_latents,
     probes,
@@ -23,20 +24,13 @@ from ingest.k_sparse_frames import (
     steps,
     wide_contract,
 )
-from ingest.letters import (
-    TESTED,
-    TOKENS,
-    first_known,
-    highest_latents,
-    nothing_left,
-    numbered_tokens,
-    with_all_columns,
-    with_constants,
-)
+from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens
 from ingest.prompts import with_prompts
-from ingest.saebench_files import ABSORPTION, SaeFiles, collect, holds_absorption, skip, why
+from ingest.saebench_files import ABSORPTION, SaeFiles, collect, holds_absorption, why
+from ingest.source import same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
+from ingest.tested_tokens import TESTED
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
 from queries.schema import SAE_KEY, TABLES
 
@@ -55,12 +49,8 @@ _SHOWN_NAMES = 3
 _RECORDS = TypeAdapter(list[dict[str, Any]])
 
 
-def _same(*names: str) -> Columns:
-    return dict(zip(names, names, strict=True))
-
-
 # What the suite calls a column -> what the files call it.
-_LETTER: Columns = _same("letter")
+_LETTER: Columns = same("letter")
 _DETAILS: Columns = {
     "letter": "first_letter",
     # Here all split latents are counted; in SAEBench's tables a column of this name has one less.
@@ -70,7 +60,7 @@ _DETAILS: Columns = {
     "absorption_fraction": "mean_absorption_fraction",
 }
 _TESTED: Columns = {
-    **_same("letter", "token", "prompt", "num_probe_true_positives", "absorption_fraction"),
+    **same("letter", "token", "prompt", "num_probe_true_positives", "absorption_fraction"),
     "split_latents": "split_feats",
     "split_activations": "split_feat_acts",
     "split_cosines": "split_feat_probe_cos",
@@ -86,7 +76,6 @@ _TESTED: Columns = {
     "cosines": "projection_feat_probe_cos",
     "is_absorption": "is_full_absorption",
 }
-_VOCABULARY: Columns = {"token": "token", "letter": "answer_letter"}
 _NAMING_LATENTS = ("letters", "tested_tokens", "k_sparse")
 _NOTES = (
     "Full absorption: every split latent is silent, the latent with the largest projection on the probe has a cosine of"
@@ -177,7 +166,7 @@ def _selected(source: Source, only: str | None) -> list[SaeFiles]:
         raise IngestError(message)
     for sae in saes:
         if sae not in chosen:
-            skip(source, *sae.files.values())
+            source.report.skip(*sae.files.values())
     return chosen
 
 
@@ -197,7 +186,6 @@ def _of_one_model(source: Source, saes: list[SaeFiles]) -> list[SaeFiles]:
 def _leave_out(source: Source, sae: SaeFiles, reason: str) -> None:
     for file in sae.files.values():
         source.reject(file, reason)
-        source.report.skipped.discard(source.report.name(file))
 
 
 def _alone(sae: SaeFiles) -> str:
@@ -276,7 +264,7 @@ def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
     if wide and not has_latents(wide[0].column_names):
         ranked = ranked_latents(read("metadata", METADATA, METADATA_COLUMNS))
     elif "metadata" in sae.files:
-        skip(source, sae.files["metadata"])
+        source.report.skip(sae.files["metadata"])
     told = [_details(source, sae), *map(probes, reversed(wide))]
     if tested.num_rows:
         told.insert(1, join("saebench_letters", tested=tested))
@@ -284,7 +272,7 @@ def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
         "letters": first_known(("letter",), *told),
         "k_sparse": with_all_columns(TABLES["k_sparse"], *(steps(rows, ranked) for rows in wide[:1])),
         "tested_tokens": tested,
-        "raw_results": read("raw_results", TOKENS, _VOCABULARY),
+        "raw_results": read("raw_results", TOKENS, RAW_COLUMNS),
     }
 
 

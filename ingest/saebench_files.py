@@ -159,13 +159,6 @@ class SaeFiles:
         return Neuronpedia(model=model, source=source) if model and source and "/" not in source else None
 
 
-def skip(source: Source, *files: Path) -> None:
-    """Note that `files` hold nothing that the suite takes."""
-    for file in files:
-        source.report.read.discard(source.report.name(file))
-        source.report.skipped.add(source.report.name(file))
-
-
 def why(error: Exception) -> str:
     """Say in one line why a file cannot be read."""
     if isinstance(error, ValidationError):
@@ -209,7 +202,7 @@ def collect(source: Source) -> list[SaeFiles]:
         of(file.name.removesuffix(_RECORDS), "records", file)
     for sae in saes.values():
         if sae.files.keys() == {_CORE}:
-            skip(source, *sae.files.values())
+            source.report.skip(*sae.files.values())
     return sorted((sae for sae in saes.values() if sae.files.keys() != {_CORE}), key=lambda sae: sae.name)
 
 
@@ -251,4 +244,4 @@ def _evals(source: Source) -> Iterator[tuple[Path, _Absorption | _Core]]:
         except (OSError, ValueError) as error:
             source.reject(file, f"{why(error)}; mend the file or fetch it again")
         else:
-            skip(source, file)
+            source.report.skip(file)

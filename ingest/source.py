@@ -17,7 +17,7 @@ from ingest.report import Report
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from queries.schema import Table
@@ -32,6 +32,11 @@ _SHOWN_ROWS = 3
 Columns = dict[str, str | tuple[str, ...]]
 
 _Stamp = tuple[int, int]
+
+
+def same(*names: str) -> Columns:
+    """Return columns that a file calls as the suite does."""
+    return dict(zip(names, names, strict=True))
 
 
 def stamp(file: Path) -> _Stamp:
@@ -82,7 +87,12 @@ class Source:
     def reject(self, file: Path, reason: str) -> None:
         """Note that the whole of `file` is left out."""
         self.report.read.discard(self.report.name(file))
+        self.report.skipped.discard(self.report.name(file))
         self.report.reject(file, reason)
+
+    def reject_without(self, file: Path, column: str) -> None:
+        """Note that the whole of `file` is left out, for it lacks a column that it must have."""
+        self.reject(file, f"column {column!r} is missing; fetch the complete file")
 
     def changed(self) -> list[Path]:
         """Return the files that are no longer what they were when they were opened."""
@@ -93,7 +103,7 @@ class Source:
         try:
             return {field.name: field.type for field in pq.read_schema(self.open(file))}
         except (OSError, pa.ArrowException) as error:
-            self.reject(file, f"not a readable parquet file ({_first_line(error)}); fetch it again")
+            self._reject_unreadable(file, error)
             return {}
 
     def read(self, file: Path, table: Table, columns: Columns, **constants: object) -> pa.Table | None:
@@ -123,12 +133,12 @@ class Source:
         found = {name: next((one for one in given if one in present), None) for name, given in names.items()}
         for name, given in names.items():
             if found[name] is None and table.column(name).required:
-                self.reject(file, f"column {given[0]!r} is missing; fetch the complete file")
+                self.reject_without(file, given[0])
                 return None
         try:
             data = pq.read_table(file, columns=[one for one in found.values() if one], partitioning=None)
         except (OSError, pa.ArrowException) as error:
-            self.reject(file, f"not a readable parquet file ({_first_line(error)}); fetch it again")
+            self._reject_unreadable(file, error)
             return None
         values = {name: data[one] for name, one in found.items() if one}
         values |= {name: pa.chunked_array([pa.repeat(value, data.num_rows)]) for name, value in constants.items()}
@@ -150,6 +160,10 @@ class Source:
             if infinite:
                 self.report.reject(file, f"{name}: {infinite:,} infinite values are left empty")
         return self._without_bad_rows(file, table, pa.table(typed))
+
+    def _reject_unreadable(self, file: Path, error: Exception) -> None:
+        """Note that the whole of `file` is left out, for it cannot be read as parquet."""
+        self.reject(file, f"not a readable parquet file ({_first_line(error)}); fetch it again")
 
     def _without_bad_rows(self, file: Path, table: Table, data: pa.Table) -> pa.Table:
         """Leave out rows that lack a required value, name no letter, or repeat a key."""
@@ -176,12 +190,6 @@ class Source:
             rows = ", ".join(str(row) for row in bad[:_SHOWN_ROWS]) + (", ..." if len(bad) > _SHOWN_ROWS else "")
             self.report.reject(file, f"{len(bad):,} {'row has' if len(bad) == 1 else 'rows have'} {what} (row {rows})")
         return pc.and_(good, fine)
-
-
-def joined(tables: Iterable[pa.Table | None]) -> pa.Table | None:
-    """Stack what was read of several files; None where nothing was."""
-    left = [table for table in tables if table is not None]
-    return pa.concat_tables(left, promote_options="default") if left else None
 
 
 def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedArray:

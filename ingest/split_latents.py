@@ -23,7 +23,7 @@ def derive_split_latents(letters: pa.Table, k_sparse: pa.Table, method: Method) 
     Parameters
     ----------
     letters : pyarrow.Table
-        Columns layer, width, l0, letter, and perhaps split_latents.
+        Columns layer, width, l0, letter, split_latents.
     k_sparse : pyarrow.Table
         Columns layer, width, l0, letter, k, latent, f1.
     method : Method
@@ -34,8 +34,6 @@ def derive_split_latents(letters: pa.Table, k_sparse: pa.Table, method: Method) 
     pyarrow.Table
         `letters` with split_latents; NULL where the ranked latents are unknown too.
     """
-    if "split_latents" not in letters.column_names:
-        letters = letters.append_column("split_latents", pa.nulls(letters.num_rows, pa.list_(pa.int32())))
     with duckdb.connect() as connection:
         suite = "'' AS suite"
         connection.register("given", letters.select([*_KEY, "split_latents"]))

@@ -26,6 +26,21 @@ def write_published_results(root: Path) -> Path:
     return root
 
 
+def ranked_rows(tested: pd.DataFrame) -> pd.DataFrame:
+    """Return tested tokens in the long form: one row a token and ranked latent, the first of which has the verdict."""
+    lists = ["ablation_feats", "ablation_scores", "ablation_feat_acts", "ablation_feat_probe_cos"]
+    rows = tested.explode(lists).reset_index(drop=True)
+    rows["feat_order"] = rows.groupby(["layer", "sae_width", "sae_l0", "letter", "token"]).cumcount()
+    first = rows["feat_order"] == 0
+    return rows.assign(
+        is_absorption=rows["is_absorption"] | ~first,  # would be counted, were ranks taken for tokens
+        ablation_feat=rows["top_ablation_feat"].where(first, rows["ablation_feats"]).astype(int),
+        top_ablation_score=rows["top_ablation_score"].where(first, rows["ablation_scores"]).astype(float),
+        ablation_feat_act=rows["ablation_feat_acts"].astype(float),
+        ablation_feat_probe_cos=rows["ablation_feat_probe_cos"].astype(float),
+    ).drop(columns=["top_ablation_feat", "top_ablation_feat_probe_cos", *lists[:3]])
+
+
 class _Results:
     """Draws results and writes them as published, rows in no order and with columns that a suite leaves out."""
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tests.result_files import save
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 TESTED = "experiments/feature_absorption/first_letter/layer_3_width_16000_l0_59.parquet"
@@ -37,15 +38,6 @@ def write_results(root: Path) -> Path:
     }.items():
         save(root / name, frame)
     return root
-
-
-def save(path: Path, frame: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(path, index=False)
-
-
-def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    save(path, change(pd.read_parquet(path)))
 
 
 def absorption() -> pd.DataFrame:
@@ -104,6 +96,7 @@ def ranked_rows() -> pd.DataFrame:
             {name: row[name] for name in per_token}
             | {
                 "feat_order": order,
+                "top_ablation_feat": row["top_ablation_feat"],
                 "ablation_feat": row["ablation_feats"][order],
                 "ablation_score": row["ablation_scores"][order],
                 "ablation_feat_act": row["ablation_feat_acts"][order],

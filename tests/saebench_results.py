@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from tests.result_files import save
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -64,15 +66,6 @@ def edit_json(path: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     content = json.loads(path.read_text(encoding="utf-8"))
     changed = change(content)
     write_json(path, content if changed is None else changed)
-
-
-def save(path: Path, frame: pd.DataFrame) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frame.to_parquet(path, index=False)
-
-
-def edit(path: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-    save(path, change(pd.read_parquet(path)))
 
 
 def detail(letter: str, true_positives: int, absorbed: int, split: int, fraction: float) -> dict[str, Any]:

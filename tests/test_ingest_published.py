@@ -29,7 +29,8 @@ from queries.manifest import Neuronpedia
 from queries.schema import LETTERS, TABLES
 from queries.suite import read_suite
 from tests.dashboard_page import dashboard_page
-from tests.published_results import K_VALUES, N_LATENTS, SAES, SHOWN, write_published_results
+from tests.published_results import K_VALUES, N_LATENTS, SAES, SHOWN, ranked_rows, write_published_results
+from tests.result_files import edit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,8 +112,7 @@ class Import:
         return self
 
     def rewrite(self, stem: str, change: Callable[[pd.DataFrame], pd.DataFrame]) -> None:
-        path = self.source / f"{stem}.parquet"
-        change(pd.read_parquet(path)).to_parquet(path, index=False)
+        edit(self.source / f"{stem}.parquet", change)
 
     def reasons(self, file: str) -> list[str]:
         return [reason for name, reason in self.report.rejected if name == file]
@@ -232,21 +232,30 @@ def test_versions_of_the_tested_tokens_give_the_same_verdicts(case: Import) -> N
     assert set(map(str, first)) == {"(True, True, [1.5, None])"}
 
     # A row for each ranked latent: only the first carries the verdict.
-    long = whole.explode(lists).reset_index(drop=True)
-    long["feat_order"] = long.groupby(["layer", "sae_width", "sae_l0", "letter", "token"]).cumcount()
-    first_rank = long["feat_order"] == 0
-    long = long.assign(
-        is_absorption=long["is_absorption"] | ~first_rank,  # would be counted, were ranks taken for tokens
-        ablation_feat=long["top_ablation_feat"].where(first_rank, long["ablation_feats"]).astype(int),
-        top_ablation_score=long["top_ablation_score"].where(first_rank, long["ablation_scores"]).astype(float),
-        ablation_feat_act=long["ablation_feat_acts"].astype(float),
-        ablation_feat_probe_cos=long["ablation_feat_probe_cos"].astype(float),
-    ).drop(columns=["top_ablation_feat", "top_ablation_feat_probe_cos", *lists[:3]])
-    case.rewrite("feature_absorption_results", lambda _: long.sample(frac=1, random_state=0))
+    case.rewrite("feature_absorption_results", lambda _: ranked_rows(whole).sample(frac=1, random_state=0))
     assert case.run(force=True).rows(question) == wanted
     assert "verdict is that of feat_order 0" in case.report.notes[0]
     lengths = [len(row[0]) for row in case.rows(ranked)]
     assert lengths == [len(row[0]) for row in wanted_lists]
+
+
+def test_verdict_stands_with_the_first_rank(case: Import) -> None:
+    def lose(tested: pd.DataFrame) -> pd.DataFrame:
+        rows = ranked_rows(tested)
+        first = rows["feat_order"] == 0
+        rows["is_absorption"] = rows["is_absorption"].astype(object).mask(first & rows["token"].eq('s"q'))
+        return rows[~(first & rows["token"].eq("s,c"))]
+
+    case.rewrite("feature_absorption_results", lose)
+    case.run()
+    assert case.rows("SELECT DISTINCT token FROM '{suite}/tested_tokens.parquet' ORDER BY 1") == [
+        (" short",),
+        ("s\nn",),
+    ]
+    assert case.reasons("feature_absorption_results.parquet") == [
+        "12 tokens have no verdict where feat_order is 0; fetch the complete file"
+    ]
+    assert check_suite(case.target) == []
 
 
 def test_split_latents_are_derived_where_they_are_not_stored(case: Import) -> None:
@@ -273,7 +282,7 @@ def test_prompts_in_full_become_templates(case: Import) -> None:
     )
     case.run()
     assert case.rows("SELECT template FROM '{suite}/prompts.parquet'") == [
-        ("dog has the first letter: D\n{{token}} has the first letter:".replace("{{", "{").replace("}}", "}"),)
+        ("dog has the first letter: D\n{token} has the first letter:",)
     ]
 
 
@@ -378,7 +387,7 @@ def test_bad_rows_are_left_out_and_the_rest_is_imported(case: Import) -> None:
         f"2 rows have a letter that is none of a-z (row {before + 1}, {before + 3})",
         f"1 row has the layer, width, l0, letter of a row before (row {before})",
     ]
-    assert case.reasons("k_sparse_results.parquet")[0] == "probe_f1: 1 infinite values are left empty"
+    assert case.reasons("k_sparse_results.parquet") == ["f1_probe: 1 infinite values are left empty"]
     assert case.rows("SELECT count(*), count(probe_f1) FROM '{suite}/letters.parquet'") == [(before, before - 2)]
     assert check_suite(case.target) == []
 
@@ -393,23 +402,23 @@ def test_tokens_are_kept_whatever_they_hold(case: Import) -> None:
     pq.write_table(table.set_column(table.column_names.index("token"), "token", spoilt), path)
     case.run()
     found = {row[0] for row in case.rows("SELECT token FROM '{suite}/tested_tokens.parquet'")}
-    assert {"<script>alert(1)</script>", "s��", " Short", "▁süß", " silk"} - found == {"▁süß"}
-    assert " süß" in found
+    assert {"<script>alert(1)</script>", "s��", " Short", " süß", " silk"} <= found
 
 
 @pytest.mark.parametrize(
-    ("stem", "column", "reason"),
+    ("stem", "column", "is_needed"),
     [
-        ("feature_absorption_results", "is_absorption", "column 'is_absorption' is missing; fetch the complete file"),
-        ("feature_absorption_results", "second_ablation_score", None),
-        ("sae_split_feats", "sae_l0", None),
-        ("latent_logits", "raised_tokens", "column 'raised_tokens' is missing; fetch the complete file"),
+        ("feature_absorption_results", "is_absorption", True),
+        ("feature_absorption_results", "second_ablation_score", False),
+        ("sae_split_feats", "sae_l0", True),
+        ("latent_logits", "raised_tokens", True),
     ],
 )
-def test_missing_columns(case: Import, stem: str, column: str, reason: str | None) -> None:
+def test_missing_columns(case: Import, stem: str, column: str, *, is_needed: bool) -> None:
     case.rewrite(stem, lambda frame: frame.drop(columns=column))
     case.run()
-    assert case.reasons(f"{stem}.parquet")[:1] == ([reason] if reason else case.reasons(f"{stem}.parquet")[:1])
+    reason = f"column {column!r} is missing; fetch the complete file"
+    assert case.reasons(f"{stem}.parquet") == ([reason] if is_needed else [])
     assert [sae.key for sae in case.manifest.saes] == list(SAES)
     assert check_suite(case.target) == []
 

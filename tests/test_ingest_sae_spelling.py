@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -15,9 +15,9 @@ import pytest
 from ingest import sae_spelling
 from ingest.conform import IngestError
 from ingest.source import Source
-from ingest.writer import write_suite
-from queries.store import Store
+from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
+from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated
 from tests.sae_spelling_results import (
     ENCODER,
     K_SPARSE,
@@ -25,10 +25,8 @@ from tests.sae_spelling_results import (
     RAW,
     SECOND,
     TESTED,
-    edit,
     k_sparse,
     ranked_rows,
-    save,
     token_row,
     write_results,
 )
@@ -38,37 +36,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST_SAE = {"layer": 3, "width": 16_000, "l0": 59}
-SECOND_SAE = {"layer": 4, "width": 65_000, "l0": 21}
-
-
-class Suite:
-    """What was made of a source."""
-
-    def __init__(self, source: Source, folder: Path, **options: Any) -> None:
-        self.findings = sae_spelling.read(source, **options)
-        self.folder = folder
-        write_suite(folder, self.findings.manifest, self.findings.tables)
-        self.store = Store(folder)
-        self.rejected = dict(source.report.rejected)
-        self.report = source.report
-
-    def ask(self, name: str, **values: Any) -> list[dict[str, Any]]:
-        suite = {"suite": self.findings.manifest.name}
-        return self.store.fetch(name, **(suite | values)).to_dict("records")
-
-    def table(self, name: str) -> pd.DataFrame:
-        return pq.read_table(self.folder / f"{name}.parquet").to_pandas()
-
-    def rates(self, **thresholds: float) -> dict[tuple[int, str], float | None]:
-        """Return the rate by layer and letter; None where it is unknown."""
-        rows = self.ask("letter_rates", scope="suite", **(THRESHOLDS | thresholds))
-        return {
-            (row["layer"], row["letter"]): None if math.isnan(row["absorption_rate"]) else row["absorption_rate"]
-            for row in rows
-        }
-
-    def splits(self, letter: str, tau: float = 0.03) -> list[int]:
-        return [row["latent"] for row in self.ask("split_latents", **FIRST_SAE, letter=letter, tau=tau)]
 
 
 @pytest.fixture
@@ -78,23 +45,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def imported(tmp_path: Path) -> Iterator[Callable[..., Suite]]:
-    """Import the folder ``results`` and open what was made of it."""
-    suites: list[Suite] = []
-
-    def do(**options: Any) -> Suite:
-        suites.append(Suite(Source(tmp_path / "results"), tmp_path / f"suite-{len(suites)}", **options))
-        return suites[-1]
-
-    yield do
-    for suite in suites:
-        suite.store.close()
-
-
-def keep(root: Path, *names: str) -> None:
-    """Leave nothing but the files called so."""
-    for file in list(root.rglob("*.parquet")):
-        if file.relative_to(root).as_posix() not in names:
-            file.unlink()
+    yield from importing(sae_spelling.read, tmp_path)
 
 
 @pytest.mark.usefixtures("root")
@@ -273,7 +224,7 @@ def test_verdict_stands_with_the_first_rank(root: Path, imported: Callable[..., 
     save(root / TESTED, rows[~(rows["token"].isin([" sea"]) & (rows["feat_order"] == 0))])
     suite = imported()
     assert sorted(suite.table("tested_tokens")["token"]) == [" ant", " saw", " short", " sun"]
-    assert "1 tokens have no verdict" in suite.rejected[TESTED]
+    assert "1 tokens have no verdict" in suite.reasons(TESTED)[0]
 
 
 @pytest.mark.parametrize("name", [TESTED, K_SPARSE, ENCODER])
@@ -281,7 +232,7 @@ def test_same_sae_twice_is_taken_once(root: Path, imported: Callable[..., Suite]
     again = name.replace("first_letter", "first_letter_again")
     save(root / again, pd.read_parquet(root / name))
     suite = imported()
-    assert name in suite.rejected[again]
+    assert name in suite.reasons(again)[0]
     assert suite.rates()[3, "s"] == pytest.approx(0.1)
 
 
@@ -289,7 +240,7 @@ def test_same_sae_twice_is_taken_once(root: Path, imported: Callable[..., Suite]
 def test_name_and_columns_must_agree(root: Path, imported: Callable[..., Suite], columns: dict[str, int]) -> None:
     edit(root / K_SPARSE, lambda frame: frame.assign(**columns))
     suite = imported()
-    assert "rename" in suite.rejected[K_SPARSE]
+    assert "rename" in suite.reasons(K_SPARSE)[0]
     assert "k_sparse" not in suite.findings.tables
     assert suite.rates()[3, "s"] == pytest.approx(0.1)
 
@@ -297,23 +248,6 @@ def test_name_and_columns_must_agree(root: Path, imported: Callable[..., Suite],
 def test_width_may_be_written_short(root: Path, imported: Callable[..., Suite]) -> None:
     edit(root / K_SPARSE, lambda frame: frame.assign(sae_width="16k"))
     assert not imported().report.rejected
-
-
-def truncated(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def rowless(path: Path) -> None:
-    edit(path, lambda frame: frame.head(0))
-
-
-def columnless(path: Path) -> None:
-    save(path, pd.DataFrame([]))
 
 
 @pytest.mark.parametrize("name", [TESTED, K_SPARSE, METADATA, RAW, ENCODER])
@@ -325,7 +259,7 @@ def test_damaged_file_costs_itself_only(
     suite = imported()
     assert suite.rates()[4, "s"] == 0.0
     if damage in (truncated, emptied) and name != METADATA:  # which is not needed beside the scores
-        (reason,) = [reason for file, reason in suite.report.rejected if file == name]
+        (reason,) = suite.reasons(name)
         assert "fetch it again" in reason
 
 
@@ -345,7 +279,7 @@ def test_damaged_file_costs_itself_only(
 def test_missing_column_is_named(root: Path, imported: Callable[..., Suite], name: str, column: str) -> None:
     edit(root / name, lambda frame: frame.drop(columns=column))
     suite = imported()
-    assert f"column {column!r} is missing" in suite.rejected[name]
+    assert f"column {column!r} is missing" in suite.reasons(name)[0]
     assert suite.rates()[4, "s"] == 0.0
 
 
@@ -358,6 +292,8 @@ def test_missing_optional_columns_are_unknown(root: Path, imported: Callable[...
     # Without effects the published verdict stands; without a portion every candidate was tested.
     (row,) = suite.ask("summary", **FIRST_SAE, letter="s", **THRESHOLDS)
     assert (row["num_absorbed"], row["num_candidates"], row["num_tested"]) == (2, 4, 4)
+    # The top latent is all that is known of the latents with the largest effects.
+    assert suite.table("tested_tokens").set_index("token").loc[" ant", "latents"].tolist() == [5]
     assert "prompts" not in suite.findings.tables
     assert not suite.report.rejected
 
@@ -369,7 +305,7 @@ def test_numbers_that_are_none(root: Path, imported: Callable[..., Suite]) -> No
     suite = imported()
     effects = suite.table("tested_tokens").set_index("token")["top_effect"]
     assert effects[[" sun", " sea"]].isna().all()
-    assert "1 infinite values are left empty" in suite.rejected[TESTED]
+    assert "1 infinite values are left empty" in suite.reasons(TESTED)[0]
     # An F1 that is unknown ends the list of split latents where it is derived.
     assert suite.splits("s", tau=0.029) == [6510]
     assert suite.splits("z", tau=0.029) == [5, 6, 7]
@@ -380,14 +316,13 @@ def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[...,
     edit(root / K_SPARSE, lambda frame: pd.concat([frame, frame.iloc[[1]], frame.iloc[[0]].assign(letter="é")]))
     edit(root / TESTED, lambda frame: pd.concat([frame.assign(letter=frame["letter"].str.upper()), frame.head(1)]))
     suite = imported()
-    reasons = [reason for file, reason in suite.report.rejected if file == K_SPARSE]
-    assert reasons == [
+    assert suite.reasons(K_SPARSE) == [
         "1 row has a letter that is none of a-z (row 4)",
         "1 row has the layer, width, l0, letter of a row before (row 3)",
     ]
     assert len(suite.table("k_sparse")) == 3 * 17
     assert suite.rates() == {(3, "a"): 0.05, (3, "s"): 0.1, (3, "z"): None}
-    assert "of a row before" in suite.rejected[TESTED]
+    assert "of a row before" in suite.reasons(TESTED)[0]
 
 
 def test_tokens_may_hold_anything(root: Path, imported: Callable[..., Suite]) -> None:

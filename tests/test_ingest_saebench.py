@@ -7,15 +7,14 @@ import math
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from ingest import saebench
 from ingest.conform import IngestError
 from ingest.source import Source
-from ingest.writer import write_suite
-from queries.store import Store
+from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
+from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated
 from tests.saebench_results import (
     FULL,
     METADATA,
@@ -27,11 +26,9 @@ from tests.saebench_results import (
     absorption,
     core,
     detail,
-    edit,
     edit_json,
     records,
     results_file,
-    save,
     token_row,
     write_json,
     write_results,
@@ -45,39 +42,6 @@ FULL_SAE = {"layer": 5, "width": 16_000, "l0": 34}
 FULL_RESULTS, FULL_CORE, OLD_RESULTS = results_file(FULL), results_file(FULL, "core"), results_file(OLD)
 
 
-class Suite:
-    """What was made of a source."""
-
-    def __init__(self, source: Source, folder: Path, **options: Any) -> None:
-        self.findings = saebench.read(source, **options)
-        self.folder = folder
-        write_suite(folder, self.findings.manifest, self.findings.tables)
-        self.store = Store(folder)
-        self.report = source.report
-
-    @property
-    def saes(self) -> dict[tuple[int, int, int], str | None]:
-        return {sae.key: sae.name for sae in self.findings.manifest.saes}
-
-    def reasons(self, name: str) -> list[str]:
-        return [reason for file, reason in self.report.rejected if file == name]
-
-    def ask(self, name: str, **values: Any) -> list[dict[str, Any]]:
-        suite = {"suite": self.findings.manifest.name}
-        return self.store.fetch(name, **(suite | values)).to_dict("records")
-
-    def table(self, name: str) -> pd.DataFrame:
-        return pq.read_table(self.folder / f"{name}.parquet").to_pandas()
-
-    def rates(self, **thresholds: float) -> dict[tuple[int, str], float]:
-        """Return the rate by layer and letter."""
-        rows = self.ask("letter_rates", scope="suite", **(THRESHOLDS | thresholds))
-        return {(row["layer"], row["letter"]): row["absorption_rate"] for row in rows}
-
-    def splits(self, letter: str, tau: float = 0.03) -> list[int]:
-        return [row["latent"] for row in self.ask("split_latents", **FULL_SAE, letter=letter, tau=tau)]
-
-
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     return write_results(tmp_path / "results")
@@ -85,23 +49,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def imported(tmp_path: Path) -> Iterator[Callable[..., Suite]]:
-    """Import the folder ``results`` and open what was made of it."""
-    suites: list[Suite] = []
-
-    def do(**options: Any) -> Suite:
-        suites.append(Suite(Source(tmp_path / "results"), tmp_path / f"suite-{len(suites)}", **options))
-        return suites[-1]
-
-    yield do
-    for suite in suites:
-        suite.store.close()
-
-
-def keep(root: Path, *names: str) -> None:
-    """Leave nothing but the files called so."""
-    for file in [file for file in root.rglob("*") if file.is_file()]:
-        if file.relative_to(root).as_posix() not in names:
-            file.unlink()
+    yield from importing(saebench.read, tmp_path)
 
 
 @pytest.mark.usefixtures("root")
@@ -363,26 +311,9 @@ def test_other_files_are_passed_over(root: Path, imported: Callable[..., Suite])
     assert not suite.report.rejected
 
 
-def truncated(path: Path) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
-
-
-def emptied(path: Path) -> None:
-    path.write_bytes(b"")
-
-
 def garbled(path: Path) -> None:
     before, quote, after = path.read_bytes().rpartition(b'"')
     path.write_bytes(before + b"\xff" + quote + after)
-
-
-def rowless(path: Path) -> None:
-    edit(path, lambda frame: frame.head(0))
-
-
-def columnless(path: Path) -> None:
-    save(path, pd.DataFrame([]))
 
 
 @pytest.mark.parametrize("name", [FULL_RESULTS, FULL_CORE, RECORDS])
@@ -493,7 +424,7 @@ def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[...,
     letters = suite.table("letters").query("layer == 12").set_index("letter")
     assert letters["num_absorbed"].to_dict() == {"s": 3, "t": 4, "u": 5, "v": 6, "w": 1}
     assert letters.loc[["t", "u", "w"], "absorption_fraction"].isna().all()
-    assert {place[1]: rate for place, rate in suite.rates().items() if place[0] == 12 and rate > 0} == pytest.approx(
+    assert {place[1]: rate for place, rate in suite.rates().items() if place[0] == 12 and rate} == pytest.approx(
         {"s": 0.3, "t": 0.4, "u": 0.5}
     )
 

@@ -1,0 +1,115 @@
+"""The table of tested tokens: sae-spelling writes one an SAE, the published explorer has those of all SAEs in one file.
+
+Its versions differ. Some have a row for each token, some a row for each token and ranked latent; and under one name
+they hold the top latent's value or a list of the ten first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from ingest.conform import with_all_columns
+from ingest.source import same
+from ingest.sql import join
+from queries.schema import TABLES, Column, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ingest.source import Columns, Source
+
+
+def _with(table: Table, *columns: Column) -> Table:
+    """Return the contract of a file that also has `columns`, or lacks them."""
+    return replace(table, columns=(*table.columns, *(replace(column, required=False) for column in columns)))
+
+
+#: A tested token's row as files have it: it also says what holds for the whole letter, and has its prompt in full.
+TESTED = _with(
+    TABLES["tested_tokens"],
+    *map(TABLES["letters"].column, ("split_latents", "num_probe_true_positives", "sample_portion")),
+    Column("prompt", "VARCHAR", ""),
+)
+_ONE_ROW = _with(TESTED, Column("top_activation", "FLOAT", ""))
+_RANKED = replace(
+    _ONE_ROW,
+    key=(*TESTED.key, "feat_order"),
+    columns=(
+        # The verdict stands with the first rank only.
+        *(replace(column, required=column.required and column.name != "is_absorption") for column in _ONE_ROW.columns),
+        Column("feat_order", "INTEGER", ""),
+    ),
+)
+
+# What the suite calls a column -> what the files call it.
+_COLUMNS: Columns = {
+    **same("token", "prompt", "sample_portion", "num_probe_true_positives", "is_absorption"),
+    **same("spelling_metric", "model_letter", "model_correct", "probe_logit", "num_active_latents"),
+    "split_latents": "split_feats",
+    "split_activations": "split_feat_acts",
+    "split_cosines": "split_feat_probe_cos",
+    "second_latent": "second_ablation_feat",
+    "second_effect": "second_ablation_score",
+    "second_cosine": "second_ablation_feat_probe_cos",
+    "true_effect_top": "true_ablation_top",
+    "true_effect_second": "true_ablation_second",
+}
+_TOP = {
+    "top_latent": ("top_ablation_feat", "ablation_feat"),
+    "top_effect": ("top_ablation_score", "ablation_score"),
+    "top_activation": ("ablation_feat_act",),
+    "top_cosine": ("top_ablation_feat_probe_cos", "ablation_feat_probe_cos"),
+}
+_LISTS = {
+    "latents": ("ablation_feats", "ablation_feat"),
+    "effects": ("ablation_scores",),
+    "activations": ("ablation_feat_acts", "ablation_feat_act"),
+    "cosines": ("ablation_feat_probe_cos",),
+}
+_TOP_OR_LIST = {"ablation_feat", "ablation_feat_act", "ablation_feat_probe_cos"}
+
+
+def read_tested(source: Source, file: Path, keys: Columns, **constants: object) -> pa.Table | None:
+    """Read a parquet file of tested tokens, whichever version it is.
+
+    Parameters
+    ----------
+    source : Source
+    file : Path
+    keys : dict of str to str or tuple of str
+        Where layer, width, l0 and letter are found, as far as the file has them, and what only this source tells.
+    **constants
+        Those that it does not have.
+
+    Returns
+    -------
+    pyarrow.Table or None
+        Rows of `TESTED`, one a token; None where the file was rejected.
+    """
+    types = source.columns(file)
+    if "feat_order" in types:
+        top = {name: names[::-1] for name, names in _TOP.items()}  # what is of each rank comes first
+        ranked = source.read(file, _RANKED, keys | _COLUMNS | top | same("feat_order"), **constants)
+        return None if ranked is None else _judged(source, file, with_all_columns(_RANKED, ranked))
+    lists = {name for name in _TOP_OR_LIST if name in types and pa.types.is_nested(types[name])}
+    columns = keys | _COLUMNS | _without(lists, _TOP) | _without(_TOP_OR_LIST - lists, _LISTS)
+    rows = source.read(file, _ONE_ROW, columns, **constants)
+    return None if rows is None else join("top_latents", tested=with_all_columns(_ONE_ROW, rows))
+
+
+def _without(names: set[str], columns: Mapping[str, tuple[str, ...]]) -> Columns:
+    return {name: tuple(one for one in given if one not in names) for name, given in columns.items()}
+
+
+def _judged(source: Source, file: Path, ranked: pa.Table) -> pa.Table:
+    """Make one row a token of its ranked latents, and report the tokens whose verdict is lost."""
+    source.report.note("Files with a row for each ranked latent: the verdict is that of feat_order 0.")
+    judged = join("ranked_latents", ranked=ranked)
+    lost = ranked.group_by(list(TESTED.key)).aggregate([]).num_rows - judged.num_rows
+    if lost:
+        source.report.reject(file, f"{lost:,} tokens have no verdict where feat_order is 0; fetch the complete file")
+    return judged

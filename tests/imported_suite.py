@@ -1,0 +1,74 @@
+"""What a reader of a foreign format made of results, asked as the dashboard asks it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+
+from ingest.source import Source
+from ingest.writer import write_suite
+from queries.store import Store
+from tests.questions import THRESHOLDS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+    from ingest.findings import Findings
+
+
+class Suite:
+    """What was made of a source."""
+
+    def __init__(self, source: Source, findings: Findings, folder: Path) -> None:
+        self.findings = findings
+        self.folder = folder
+        self.report = source.report
+        write_suite(folder, findings.manifest, findings.tables)
+        self.store = Store(folder)
+
+    @property
+    def saes(self) -> dict[tuple[int, int, int], str | None]:
+        return {sae.key: sae.name for sae in self.findings.manifest.saes}
+
+    def reasons(self, name: str) -> list[str]:
+        return [reason for file, reason in self.report.rejected if file == name]
+
+    def ask(self, name: str, **values: Any) -> list[dict[str, Any]]:
+        suite = {"suite": self.findings.manifest.name}
+        return self.store.fetch(name, **(suite | values)).to_dict("records")
+
+    def table(self, name: str) -> pd.DataFrame:
+        return pq.read_table(self.folder / f"{name}.parquet").to_pandas()
+
+    def rates(self, **thresholds: float) -> dict[tuple[int, str], float | None]:
+        """Return the rate by layer and letter; None where it is unknown."""
+        rows = self.ask("letter_rates", scope="suite", **(THRESHOLDS | thresholds))
+        return {
+            (row["layer"], row["letter"]): None if math.isnan(row["absorption_rate"]) else row["absorption_rate"]
+            for row in rows
+        }
+
+    def splits(self, letter: str, tau: float = 0.03) -> list[int]:
+        """Return the split latents of the first SAE."""
+        sae = self.findings.manifest.saes[0]
+        place = {"layer": sae.layer, "width": sae.width, "l0": sae.l0}
+        return [row["latent"] for row in self.ask("split_latents", **place, letter=letter, tau=tau)]
+
+
+def importing(read: Callable[..., Findings], folder: Path) -> Iterator[Callable[..., Suite]]:
+    """Give a function that imports the folder ``results`` of `folder` with `read`; close what it opened in the end."""
+    suites: list[Suite] = []
+
+    def do(**options: Any) -> Suite:
+        source = Source(folder / "results")
+        suites.append(Suite(source, read(source, **options), folder / f"suite-{len(suites)}"))
+        return suites[-1]
+
+    yield do
+    for suite in suites:
+        suite.store.close()
