@@ -11,7 +11,7 @@ def number(value: float | None, decimals: int = 3) -> str:
     """Write a number with a true minus sign; a dash where it is unknown."""
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.{decimals}f}".replace("-", _MINUS)
+    return f"{value:z,.{decimals}f}".replace("-", _MINUS)
 
 
 def percent(value: float | None, decimals: int = 1) -> str:

@@ -45,6 +45,8 @@ QUESTIONS: Mapping[str, Question] = {
     "k_sparse": Question("k_sparse", page="explore"),
     "letter_evidence": Question("evidence", page="explore", reads=_OF_LETTER),
     "suite_evidence": Question("evidence", page="evidence"),
+    "latent_parts": Question("latent_parts", page="evidence", reads={"latent": "facet_latent"}),
+    "threshold_sensitivity": Question("threshold_sensitivity", page="evidence"),
     "suite_info": Question("suite_info", record=True, page="evidence"),
     "sae_scores": Question("sae_scores", page="explore"),
     "latent_facts": Question("latent_facts", record=True, of_latent=True, page="explore"),
@@ -99,6 +101,8 @@ class ExplorerModel(param.Parameterized):
     absorbing_latents = param.DataFrame(doc="Absorbing latents of this letter (absorbing_latents).")
     letter_evidence = param.DataFrame(doc="Tested tokens of this letter, one page of them (evidence).")
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
+    latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
+    threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
     suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
     k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this letter (k_sparse).")
     sae_scores = param.DataFrame(doc="Mean precision and recall of every SAE (sae_scores).")
@@ -137,6 +141,15 @@ class ExplorerModel(param.Parameterized):
     def manifest(self) -> Any:
         """The manifest of the suite shown."""
         return self.store.suites[self.state.suite].manifest
+
+    @property
+    def movable(self) -> tuple[str, ...]:
+        """The thresholds by which verdicts can be decided anew.
+
+        SAEBench's full absorption depends on the total projection, which no table stores; only its splits follow tau.
+        """
+        fixed = self.state.suite is not None and self.manifest.method.metric == "full"
+        return ("tau",) if fixed else ("tau", "cosine_threshold", "effect_margin")
 
     @property
     def sae_record(self) -> dict[str, Any] | None:

@@ -122,9 +122,25 @@ class ExplorerState(param.Parameterized):
     letter = param.Selector(default="a", objects=list(LETTERS), doc="The letter: the concept looked for.")
     latent = param.Integer(default=None, allow_None=True, bounds=(0, None), doc="The selected latent, or None.")
 
-    tau = param.Number(default=0.03, bounds=(0, 1), doc="Rise of F1 that a further split latent must bring.")
-    cosine_threshold = param.Number(default=0.025, bounds=(-1, 1), doc="Least cosine of an absorbing latent.")
-    effect_margin = param.Number(default=1.0, bounds=(0, 100), doc="Least lead of the top effect, logits.")
+    # The soft bounds are those of sliders and of the sensitivity plot.
+    tau = param.Number(
+        default=0.03,
+        bounds=(0, 1),
+        softbounds=(0, 0.2),
+        step=0.005,
+        doc="Rise of F1 that a further split latent must bring.",
+    )
+    cosine_threshold = param.Number(
+        default=0.025, bounds=(-1, 1), softbounds=(-0.1, 0.4), step=0.005, doc="Least cosine of an absorbing latent."
+    )
+    effect_margin = param.Number(
+        default=1.0, bounds=(0, 100), softbounds=(0, 4), step=0.05, doc="Least lead of the top effect, logits."
+    )
+    sensitivity_of = param.Selector(
+        default="cosine_threshold",
+        objects=["tau", "cosine_threshold", "effect_margin"],
+        doc="Threshold against which the sensitivity plot draws the absorption rate.",
+    )
 
     cosine_view = param.Selector(default="index", objects=["index", "rank", "distribution"], doc="Form of the plot.")
     k_sparse_score = param.Selector(
@@ -201,7 +217,7 @@ class ExplorerState(param.Parameterized):
         *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "main_latent_by"),
         *("compare_by", "other_layer", "other_width", "other_l0", "mean_policy", "scope", "cell", "cell_order"),
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
-        *("evidence_columns", "evidence_page"),
+        *("evidence_columns", "evidence_page", "sensitivity_of"),
         *("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent"),
     )
     _ALWAYS_IN_URL = frozenset(URL_KEYS[:7])
@@ -231,6 +247,16 @@ class ExplorerState(param.Parameterized):
     def differs_from_paper(self) -> bool:
         """Whether a threshold was moved away from the suite's own."""
         return any(getattr(self, name) != value for name, value in self.thresholds_of_suite._asdict().items())
+
+    @property
+    def sensitivity_low(self) -> float:
+        """The lowest value that the sensitivity plot looks at."""
+        return float(self.param[self.sensitivity_of].softbounds[0])
+
+    @property
+    def sensitivity_high(self) -> float:
+        """The highest value that the sensitivity plot looks at."""
+        return float(self.param[self.sensitivity_of].softbounds[1])
 
     @property
     def saes(self) -> Sequence[SaeId]:

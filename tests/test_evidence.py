@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SAE = (0, 1000, 10)
+SAE_VALUES = dict(zip(("layer", "width", "l0"), SAE, strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +139,60 @@ def test_table_follows_what_the_reader_does(tiny: Store) -> None:
     again = ExplorerState(choices_of(tiny))
     assert again.from_query(link) == []
     assert (again.evidence_sort, again.effect_margin) == ("token", 50.0)
+
+
+@pytest.mark.parametrize("policy", ["with_candidates", "all_letters"])
+@pytest.mark.parametrize("of", ["tau", "cosine_threshold", "effect_margin"])
+def test_sensitivity_is_what_each_threshold_would_give(tiny: Store, of: str, policy: str) -> None:
+    """The curve, decided in one pass, is the mean rate that the same thresholds give one by one."""
+    low, high = ExplorerState.param[of].softbounds
+    others = {"tau": 0.01, "cosine_threshold": 0.05, "effect_margin": 0.5}
+    values = question_values(tiny, sae=SAE) | others | {"mean_policy": policy}
+    curve = ask(
+        tiny, "threshold_sensitivity", values | {"sensitivity_of": of, "sensitivity_low": low, "sensitivity_high": high}
+    )
+    assert curve["value"].is_monotonic_increasing
+    assert {low, high, others[of], THRESHOLDS[of]} <= set(curve["value"])
+    for row in curve.itertuples():
+        means = ask(tiny, "sae_means", values | {of: row.value})
+        this = means[(means["layer"] == 0) & (means["width"] == 1000) & (means["l0"] == 10)]
+        assert row.absorption_rate == pytest.approx(this["absorption_rate"].iloc[0])
+        assert row.suite_absorption_rate == pytest.approx(means["absorption_rate"].mean())
+        assert row.num_absorbed <= this["num_absorbed"].iloc[0]
+
+
+def test_parts_of_a_latent_are_those_of_every_sae(tiny: Store) -> None:
+    values = question_values(tiny, sae=SAE)
+    absorbing = ask(tiny, "absorbing_latents", values)
+    latent = int(absorbing["latent"].iloc[0])
+    parts = ask(tiny, "latent_parts", values | {"latent": latent})
+    here = parts[(parts["layer"] == 0) & (parts["l0"] == 10) & (parts["letter"] == "s")]
+    assert here["num_absorbed"].tolist() == [absorbing["num_tokens"].iloc[0]]
+    for row in parts.itertuples():
+        place = {"layer": row.layer, "width": row.width, "l0": row.l0, "letter": row.letter}
+        split = ask(tiny, "split_latents", values | place)["latent"].tolist()
+        assert row.split_rank == (split.index(latent) + 1 if latent in split else 0)
+        assert row.split_rank or row.num_absorbed
+    assert (ask(tiny, "latent_parts", values)["split_rank"] > 0).any()
+    assert ask(tiny, "latent_parts", values | {"latent": None}).empty
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [
+        {"tau": 1.0},
+        {"cosine_threshold": 1.0},
+        {"cosine_threshold": -1.0},
+        {"effect_margin": 100.0},
+        {"effect_margin": 0.0},
+        {"tau": 0.0, "cosine_threshold": -1.0, "effect_margin": 0.0},
+    ],
+)
+def test_absurd_thresholds_are_answered(tiny: Store, thresholds: dict[str, float]) -> None:
+    state = ExplorerState(choices_of(tiny), **SAE_VALUES, letter="s", **thresholds)
+    model = ExplorerModel(tiny, state)
+    for page in ("explore", "compare", "atlas", "evidence"):
+        state.page = page
+        assert model.error == ""
+    assert model.suite_info is not None
+    assert 0 <= model.suite_info["n_absorbed_tokens"] <= model.suite_info["n_tested_tokens"]

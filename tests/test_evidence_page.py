@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser import tap, wait_figure
 from tests.explore import cell, open_view, part, set_widget, wait_query, wait_ready
 
 if TYPE_CHECKING:
@@ -56,3 +57,16 @@ def test_thresholds_decide_anew_on_every_page(open_page: PageOpener, home: View)
     part(page, "thresholds").get_by_role("button", name="Reset").click()
     wait_query(page, {"cosine_threshold": None})
     expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text("2,689 of 11,666 tested tokens")
+
+
+def test_a_tap_on_the_sensitivity_plot_moves_the_threshold(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=evidence&letter=s&layer=4&width=2048&l0=7")
+    wait_figure(page, "threshold-sensitivity")
+    page.get_by_role("radiogroup", name="Threshold").get_by_text("effect margin").click()
+    wait_query(page, {"sensitivity_of": "effect_margin"})
+    head = part(page, "section").filter(has_text="Absorption rate by threshold")
+    expect(head).to_contain_text("the suite's own, 1.000")
+    tap(page, "threshold-sensitivity", 2.0, 0.005)
+    wait_query(page, {"effect_margin": "2.0"})
+    expect(head).to_contain_text("in force, 2.000")
+    expect(part(page, "thresholds")).to_contain_text("differs from the paper (effect margin 1.000)")

@@ -324,6 +324,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
                     shown.send("original", "original")
         state.cosine_range = (0.0, 1.0)
         shown.look()
+        state.facet_latent = int(model.split_latents["latent"].iloc[0]) if model.split_latents is not None else 0
         wanted = " ".join([*QUESTIONS, "word_activations"])
         shown.send("export", "show", {"answers": wanted, "figures": "cosine <script>alert(1)</script>"})
         # What is missing is said in words as well.

@@ -8,6 +8,8 @@ import panel as pn
 
 from explorer.views.evidence_head import EvidenceHead
 from explorer.views.evidence_table import EvidenceTable
+from explorer.views.latent_parts import LatentParts
+from explorer.views.sensitivity import SensitivityView
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -16,5 +18,10 @@ if TYPE_CHECKING:
 def evidence_page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Arrange the page."""
     return pn.Column(
-        EvidenceHead(model), EvidenceTable(model, "suite_evidence"), margin=(0, 0, 24, 0), sizing_mode="stretch_width"
+        EvidenceHead(model),
+        SensitivityView(model),
+        LatentParts(model),
+        EvidenceTable(model, "suite_evidence"),
+        margin=(0, 0, 24, 0),
+        sizing_mode="stretch_width",
     )

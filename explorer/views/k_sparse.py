@@ -37,9 +37,6 @@ class KSparseView(pn.viewable.Viewer):
         self._tau = Slider.of(
             state.param.tau,
             "tau, the rise of F1 that a further split latent must bring",
-            start=0.0,
-            end=0.2,
-            step=0.005,
             format="0.000",
             drives=None,  # the model called tau is the sidebar's: a name belongs to one
         )

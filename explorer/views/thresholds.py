@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-#: Words, lowest, highest, step, format of each slider.
+#: Words and format of each slider.
 SLIDERS = {
-    "tau": ("tau: rise of F1 by a split latent", 0.0, 0.2, 0.005, "0.000"),
-    "cosine_threshold": ("least cosine of an absorber", -0.1, 0.4, 0.005, "0.000"),
-    "effect_margin": ("least lead of its effect, logits", 0.0, 4.0, 0.05, "0.00"),
+    "tau": ("tau: rise of F1 by a split latent", "0.000"),
+    "cosine_threshold": ("least cosine of an absorber", "0.000"),
+    "effect_margin": ("least lead of its effect, logits", "0.00"),
 }
 
 
@@ -37,8 +37,7 @@ class Thresholds(pn.viewable.Viewer):
         state = model.state
         self._head = Markup("thresholds", on={"reset": lambda _: state.apply(state.thresholds_of_suite._asdict())})
         self._sliders = {
-            name: Slider.of(state.param[name], words, start=low, end=high, step=step, format=shown)
-            for name, (words, low, high, step, shown) in SLIDERS.items()
+            name: Slider.of(state.param[name], words, format=shown) for name, (words, shown) in SLIDERS.items()
         }
         self._layout = pn.Column(self._head, *self._sliders.values(), sizing_mode="stretch_width")
         state.param.watch(self._show, ["suite", *SLIDERS])
@@ -47,16 +46,18 @@ class Thresholds(pn.viewable.Viewer):
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state
         own = state.thresholds_of_suite._asdict()
-        # SAEBench's verdicts cannot be decided anew: the total projection is not stored.
-        fixed = self._model.store.suites[state.suite].manifest.method.metric == "full" if state.suite else False
-        for name in ("cosine_threshold", "effect_margin"):
-            self._sliders[name].visible = not fixed
+        movable = self._model.movable
+        for name, slider in self._sliders.items():
+            slider.visible = name in movable
+            low, high = state.param[name].softbounds
+            # Where the style sheet of sliders marks the suite's own value.
+            slider.styles = {"--own": str((own[name] - low) / (high - low))}
         moved = {name: value for name, value in own.items() if getattr(state, name) != value}
         self._head.html = render(
             "thresholds",
             differs=state.differs_from_paper,
             own=", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in moved.items()),
-            fixed=fixed,
+            fixed=len(movable) < len(SLIDERS),
         )
         self._layout.visible = state.sae is not None
 

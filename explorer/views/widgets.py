@@ -34,6 +34,11 @@ _SLIDER_STYLE = """
 .noUi-handle {
   background: var(--ax-paper) !important; border: 2px solid var(--ax-ink) !important; box-shadow: none !important;
 }
+/* The suite's own value, where the owner tells it. */
+.noUi-base::before {
+  content: ""; position: absolute; left: calc(var(--own, -99) * 100% - 1px); top: -5px; width: 2px; height: 14px;
+  background: var(--ax-muted);
+}
 .bk-slider-title { color: var(--ax-muted); font: 12px/20px var(--ax-font); margin-bottom: 8px; }
 """
 

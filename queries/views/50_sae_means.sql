@@ -1,6 +1,5 @@
 -- One row an SAE: its letters taken together, under the given thresholds and mean policy.
--- mean_policy 'with_candidates': the mean over the letters that have candidates, the paper's own aggregation;
--- 'all_letters': over all measured letters, those without candidates counted as 0.
+-- A letter that counts without candidates has rate 0.
 CREATE MACRO sae_means(tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
 SELECT suite, layer, width, l0,
     avg(rate) FILTER (counts) AS absorption_rate,
@@ -15,8 +14,7 @@ SELECT suite, layer, width, l0,
 FROM (
     SELECT *,
         coalesce(absorption_rate, 0) AS rate,
-        mean_policy = 'all_letters' OR coalesce(num_candidates, nullif(num_rows, 0),
-            CASE WHEN num_absorbed_published IS NOT NULL THEN num_probe_true_positives END) > 0 AS counts
+        counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS counts
     FROM rates(tau, cosine_threshold, effect_margin)
 )
 GROUP BY suite, layer, width, l0;

@@ -1,0 +1,48 @@
+"""What the latent of a number does on every SAE: the letters that it splits or absorbs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+
+
+class LatentParts(pn.viewable.Viewer):
+    """Lists every letter and part of the latent that the page Evidence is narrowed to; nothing without one.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._table = Markup("latent-parts", on={"go": self._go})
+        model.param.watch(self._show, "latent_parts")
+        self._show()
+
+    def _go(self, place: str) -> None:
+        rows, state = self._model.latent_parts, self._model.state
+        if rows is not None and int(place) < len(rows):
+            where = {name: rows[name].iloc[int(place)] for name in ("layer", "width", "l0", "letter")}
+            state.apply({**where, "page": "explore", "latent": state.facet_latent})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        state, rows = self._model.state, self._model.latent_parts
+        self._table.visible = state.facet_latent is not None
+        self._table.html = render(
+            "latent_parts",
+            latent=state.facet_latent,
+            rows=[] if rows is None or state.facet_latent is None else rows.to_dict("records"),
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._table

@@ -1,0 +1,103 @@
+"""The sensitivity plot: the absorption rate by one threshold; a tap moves the threshold there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.format import number, percent
+from explorer.plots.sensitivity import HEIGHT, LABELS, sensitivity_plot
+from explorer.theme import theme
+from explorer.views.live_plot import live_plot
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import param
+
+    from explorer.model import ExplorerModel
+
+_SHORT = {"tau": "tau", "cosine_threshold": "cosine threshold", "effect_margin": "effect margin"}
+
+
+class SensitivityView(pn.viewable.Viewer):
+    """Shows how the absorption rate of this SAE, and of all, depends on one of the thresholds.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._head = Markup("section", on={"sensitivity_of": lambda of: model.state.apply({"sensitivity_of": of})})
+        self._twin = Markup("twins")
+        self._plot = live_plot(
+            self._draw,
+            follows={model: ["threshold_sensitivity"], model.state: ["dark"]},
+            height=HEIGHT,
+            on_tap=self._tap,
+        )
+        self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
+        model.param.watch(self._show, "threshold_sensitivity")
+        self._show()
+
+    def _draw(self) -> hv.Overlay:
+        state = self._model.state
+        of = state.sensitivity_of
+        return sensitivity_plot(
+            self._model.threshold_sensitivity,
+            of=of,
+            span=(state.sensitivity_low, state.sensitivity_high),
+            current=getattr(state, of),
+            published=getattr(state.thresholds_of_suite, of),
+            theme=theme(dark=state.dark),
+        )
+
+    def _tap(self, x: float, _: float) -> None:
+        state = self._model.state
+        of = state.sensitivity_of
+        if of in self._model.movable:
+            step = state.param[of].step
+            state.apply({of: round(round(x / step) * step, 3)})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        model, state = self._model, self._model.state
+        rows = model.threshold_sensitivity
+        of = state.sensitivity_of
+        empty = rows is None or rows.empty
+        self._layout.visible = state.sae is not None
+        self._plot.visible = not empty
+        self._head.html = render(
+            "sensitivity_head",
+            empty=empty,
+            of=of,
+            options=_SHORT,
+            fixed=of not in model.movable,
+            own=number(getattr(state.thresholds_of_suite, of)),
+            current=number(getattr(state, of)),
+        )
+        self._twin.html = (
+            ""
+            if empty or rows is None
+            else render(
+                "twin",
+                name="threshold-sensitivity",
+                summary="The same as a table",
+                columns=[LABELS[of], "this SAE", "mean of all SAEs", "absorbed on this SAE"],
+                rows=[
+                    [
+                        number(row.value),
+                        percent(row.absorption_rate),
+                        percent(row.suite_absorption_rate),
+                        row.num_absorbed,
+                    ]
+                    for row in rows.itertuples()
+                ],
+            )
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout

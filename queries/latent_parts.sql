@@ -1,0 +1,22 @@
+-- One row a part that the latent of this number plays on an SAE of the suite: split_rank is its place among the split
+-- latents of the letter (0: not one), num_absorbed counts the letter's tokens that it absorbs. A number means another
+-- latent on every SAE. Of no latent (NULL), nothing.
+-- params: suite VARCHAR, latent INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, split_rank INTEGER, num_absorbed BIGINT,
+--          mean_effect DOUBLE
+SELECT layer, width, l0, letter,
+    coalesce(split_rank, 0) AS split_rank,
+    coalesce(num_absorbed, 0) AS num_absorbed,
+    mean_effect
+FROM (
+    SELECT layer, width, l0, letter, CAST(list_position(split_latents, $latent) AS INTEGER) AS split_rank
+    FROM splits($tau)
+    WHERE suite = $suite AND list_contains(split_latents, $latent)
+) AS split
+FULL JOIN (
+    SELECT layer, width, l0, letter, count(*) AS num_absorbed, avg(top_effect) AS mean_effect
+    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND top_latent = $latent AND absorbed
+    GROUP BY layer, width, l0, letter
+) AS absorbing USING (layer, width, l0, letter)
+ORDER BY layer, width, l0, num_absorbed DESC, letter

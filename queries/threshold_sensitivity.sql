@@ -1,0 +1,65 @@
+-- One row a value of one threshold, the other two as they are: the absorption rate of this SAE and the mean over all
+-- SAEs of the suite, each a mean over letters. sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values
+-- from sensitivity_low to sensitivity_high, and with them the one in force and the suite's own.
+-- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, tau DOUBLE, cosine_threshold DOUBLE,
+--         effect_margin DOUBLE, mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE,
+--         sensitivity_high DOUBLE
+-- columns: value DOUBLE, absorption_rate DOUBLE, suite_absorption_rate DOUBLE, num_absorbed BIGINT
+WITH grid AS (
+    SELECT round($sensitivity_low + ($sensitivity_high - $sensitivity_low) * step / 40, 9) AS value
+    FROM range(41) AS steps(step)
+    UNION
+    SELECT CASE $sensitivity_of WHEN 'tau' THEN $tau WHEN 'cosine_threshold' THEN $cosine_threshold
+        ELSE $effect_margin END
+    UNION
+    SELECT CASE $sensitivity_of WHEN 'tau' THEN tau WHEN 'cosine_threshold' THEN cosine_threshold
+        ELSE effect_margin END
+    FROM suites
+    WHERE suite = $suite
+),
+-- What one absorbed token adds to the mean rate of its SAE, and what is known without tokens.
+weights AS (
+    SELECT layer, width, l0, letter,
+        layer = $layer AND width = $width AND l0 = $l0 AS is_this,
+        coalesce(1 / sample_portion / nullif(num_probe_true_positives, 0), 0)
+            / count(*) OVER (PARTITION BY layer, width, l0) AS weight,
+        CASE WHEN num_rows = 0 THEN coalesce(num_absorbed, 0) ELSE 0 END AS num_without_rows
+    FROM rates($tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite
+        AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
+),
+whole AS (
+    SELECT count(DISTINCT (layer, width, l0)) AS num_saes, bool_or(is_this) AS has_this,
+        coalesce(sum(weight * num_without_rows) FILTER (is_this), 0) AS rate,
+        coalesce(sum(weight * num_without_rows), 0) AS suite_rate
+    FROM weights
+),
+-- The tokens on which only the threshold in question can still decide.
+open_tokens AS (
+    SELECT weights.is_this, weights.weight, top_effect IS NULL AS is_decided, tau_published, fires_published,
+        silent_from, top_cosine, margin
+    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    JOIN weights USING (layer, width, l0, letter)
+    WHERE suite = $suite
+        AND CASE WHEN top_effect IS NULL THEN is_absorption
+            ELSE lowers AND (silent OR $sensitivity_of = 'tau') AND (stands_out OR $sensitivity_of = 'effect_margin')
+                AND (aligned OR $sensitivity_of = 'cosine_threshold') END
+),
+summed AS (
+    SELECT value, sum(weight) FILTER (is_this) AS rate, sum(weight) AS suite_rate, count(*) FILTER (is_this) AS num_absorbed
+    FROM grid, open_tokens
+    WHERE is_decided OR CASE $sensitivity_of
+        WHEN 'tau' THEN CASE WHEN value = tau_published THEN NOT fires_published ELSE value >= silent_from END
+        WHEN 'cosine_threshold' THEN coalesce(top_cosine >= value, true)
+        ELSE margin >= value END
+    GROUP BY value
+)
+SELECT value,
+    CASE WHEN has_this THEN coalesce(summed.rate, 0) + whole.rate END AS absorption_rate,
+    (coalesce(summed.suite_rate, 0) + whole.suite_rate) / num_saes AS suite_absorption_rate,
+    coalesce(summed.num_absorbed, 0) AS num_absorbed
+FROM grid
+CROSS JOIN whole
+LEFT JOIN summed USING (value)
+WHERE num_saes > 0
+ORDER BY value
