@@ -78,12 +78,12 @@ def main() -> None:
     print(json.dumps(figures, indent=2))
 
 
-def summary(values: list[float]) -> dict[str, Any]:
+def summary(values: list[float], digits: int | None = None) -> dict[str, Any]:
     """Sum up repeated measurements."""
     return {
-        "median": round(statistics.median(values)),
-        "min": round(min(values)),
-        "max": round(max(values)),
+        "median": round(statistics.median(values), digits),
+        "min": round(min(values), digits),
+        "max": round(max(values), digits),
         "n": len(values),
     }
 

@@ -1,4 +1,4 @@
--- One row a tested token, with what a reader needs to question its verdict, sorted, and cut to a page of 50 (all, where
+-- One row a tested token, with what a reader needs to question its verdict, sorted, and cut to a page of 25 (all, where
 -- evidence_page is NULL); num_found counts all that match. A facet that is NULL takes any value.
 -- evidence_token: beginning of the token, any case, leading space or not; evidence_verdict: 'all', 'absorbed',
 -- 'not absorbed' or 'differs' (from the published verdict). `reason`: the first condition that fails, in the order of the
@@ -42,7 +42,7 @@ page AS (
                 WHEN 'layer' THEN layer WHEN 'width' THEN width WHEN 'l0' THEN l0 END
                 * CASE WHEN $evidence_descending THEN -1 ELSE 1 END NULLS LAST,
             layer, width, l0, letter, token
-        LIMIT CASE WHEN $evidence_page IS NOT NULL THEN 50 END OFFSET 50 * coalesce($evidence_page, 0)
+        LIMIT CASE WHEN $evidence_page IS NOT NULL THEN 25 END OFFSET 25 * coalesce($evidence_page, 0)
     )
 )
 SELECT page.layer, page.width, page.l0, page.letter, page.token,

@@ -75,7 +75,7 @@ def test_rows_are_sorted_and_cut_to_pages(tiny: Store, column: str, descending: 
         order = {"evidence_sort": column, "evidence_descending": descending}
         pages.append(rows_of(tiny, **order, evidence_page=len(pages)))
     lengths = [len(page) for page in pages]
-    assert lengths[:-2] == [50] * (len(pages) - 2)
+    assert lengths[:-2] == [25] * (len(pages) - 2)
     assert sum(lengths) == pages[0]["num_found"].iloc[0]
     values = [value for page in pages for value in page[column].dropna()]
     keys = [value.lstrip().lower() for value in values] if column == "token" else values

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-PAGE_ROWS = 50
+PAGE_ROWS = 25
 _VERDICTS = {"all": "all", "absorbed": "absorbed", "not absorbed": "not absorbed", "differs": "differs from published"}
 _COLUMNS = {
     "token": "Token",

@@ -1,0 +1,118 @@
+"""Times of live thresholds: ``python -m benchmarks.evidence [SUITE]``; the embedded suite without a name."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from playwright.sync_api import sync_playwright
+
+from benchmarks.pages import summary
+from explorer import open_store
+from explorer.model import ExplorerModel, choices_of
+from explorer.state import ExplorerState
+from explorer.store import EMBEDDED
+from queries import Store, catalog
+from tests.browser import CHROMIUM_ARGS, find_chromium, start_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: The columns of which a verdict is made, and those that place it.
+_SCAN = """SELECT count(suite), sum(layer), sum(width), sum(l0), count(letter), sum(top_latent), sum(top_effect),
+    sum(top_cosine), sum(margin), sum(silent_from), count(fires_published), count(is_absorption) FROM scores"""
+_QUESTIONS = ("letter_counts", "suite_info", "sae_means", "letter_rates", "threshold_sensitivity", "evidence")
+#: Moves a slider as a drag does, one value after another; each is done once the URL names it, which comes in one
+#: message with counts, plot and table, and two frames were drawn.
+_DRAG = """async ([name, values]) => {
+  const slider = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((model) => model)
+  const push = history.pushState
+  const times = []
+  for (const value of values) {
+    const start = performance.now()
+    const named = new Promise((done) => {
+      history.pushState = (...state) => { history.pushState = push; push.apply(history, state); done() }
+    })
+    slider.value = value
+    await named
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
+    times.push(performance.now() - start)
+  }
+  return times
+}"""
+
+
+def main() -> None:
+    """Measure, and print the figures as JSON: milliseconds, and ratios to references of the same run."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", nargs="?", default=str(EMBEDDED))
+    parser.add_argument("--runs", type=int, default=20)
+    arguments = parser.parse_args()
+    with open_store(arguments.suite) as store:
+        figures = {"suite": _size(store)} | _queries(store, arguments.runs)
+    print(json.dumps(figures | _drags(arguments.suite, arguments.runs), indent=2))
+
+
+def _size(store: Store) -> dict[str, Any]:
+    name = next(iter(store.suites))
+    info = store.fetch("suite_info", suite=name, tau=0.03, cosine_threshold=0.025, effect_margin=1.0).iloc[0]
+    return {key: int(info[key]) for key in ("n_saes", "n_tested_tokens", "n_absorbed_tokens")}
+
+
+def _queries(store: Store, runs: int) -> dict[str, Any]:
+    """Measure each question that thresholds move against a plain scan of what verdicts are made of, in turns."""
+    state = ExplorerState(choices_of(store), page="evidence")
+    model = ExplorerModel(store, state)
+
+    def ask(name: str) -> Callable[[float], object]:
+        return lambda margin: model.ask(
+            name, **{key: None for key in catalog()[name].params if key.startswith("facet_")}, effect_margin=margin
+        )
+
+    def scan(_: float) -> object:
+        with store._connection.cursor() as cursor:  # noqa: SLF001 - no question scans and does nothing else
+            return cursor.execute(_SCAN).fetchall()
+
+    tasks = {"plain scan": scan} | {name: ask(name) for name in _QUESTIONS}
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for run in range(runs):
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            # No answer may come from the cache: each run has a threshold of its own.
+            assert task(1.0 + run / 1000) is not None
+            times[name].append(1000 * (time.perf_counter() - start))
+    medians = {name: summary(values, 1) for name, values in times.items()}
+    ratios = {name: round(medians[name]["median"] / medians["plain scan"]["median"], 1) for name in _QUESTIONS}
+    return {"questions, ms": medians, "ratio to the plain scan": ratios}
+
+
+def _drags(suite: str, runs: int) -> dict[str, Any]:
+    """Measure, on the page Evidence, from a slider's new value to all counts, plot and table painted."""
+    figures = {}
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = start_server(Path(folder) / "log", suite)
+        browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
+        try:
+            page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+            page.goto(f"{server.url}/dashboard?page=evidence&letter=s")
+            page.wait_for_function("document.documentElement.classList.contains('ax-ready')")
+            page.wait_for_load_state("networkidle")
+            for name, first, step in (
+                ("cosine_threshold", 0.03, 0.005),
+                ("effect_margin", 0.5, 0.05),
+                ("tau", 0.035, 0.005),
+            ):
+                values = [round(first + step * place, 3) for place in range(runs)]
+                figures[name] = summary(page.evaluate(_DRAG, [name, values]), 1)
+        finally:
+            browser.close()
+            server.stop()
+    return {"step of a slider to painted, ms": figures}
+
+
+if __name__ == "__main__":
+    main()
