@@ -122,7 +122,7 @@ def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
     assert page.evaluate(same, [names[0], names[-1], "y_range"])
     assert page.evaluate(same, [names[0], names[1], "x_range"])
     assert not page.evaluate(same, [names[0], names[-1], "x_range"])
-    page.get_by_role("button", name="2k, L0 7, layer 8, S").click()
+    page.get_by_role("button", name="2k, L0 7, layer 8, S", exact=True).click()
     wait_query(page, {"page": "explore", "width": "2048", "l0": "7", "letter": "s"})
     wait_figure(page, "cosine")
 
