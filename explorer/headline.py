@@ -54,10 +54,11 @@ def why_none_absorbs(summary: dict[str, Any] | None) -> str:
     if not summary["stored_split"] or (not tested and summary["num_candidates"] != 0):
         were = "was" if tested == 1 else "were"
         return f"{count(tested, 'word')} {were} tested, and none is absorbed." if tested else "No word was tested."
+    them = "all split latents" if len(summary["split_latents"]) > 1 else "the split latent"
     if not tested:
-        return "No word that only the probe finds leaves all split latents silent, so there was nothing to test."
+        return f"No word that only the probe finds leaves {them} silent, so there was nothing to test."
     leave = "leaves" if tested == 1 else "leave"
-    return f"{count(tested, 'word')} {leave} the split latents silent, but no other latent takes over."
+    return f"{count(tested, 'word')} {leave} {them} silent, but no other latent takes over."
 
 
 def _found(summary: dict[str, Any], upper: str) -> str:
