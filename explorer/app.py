@@ -16,7 +16,7 @@ from explorer.pages.explore import explore_page
 from explorer.pages.switch import Switch
 from explorer.state import ExplorerState
 from explorer.store import shared_store
-from explorer.theme import DARK, FONT, LIGHT, css_variables
+from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.export import Export
 from explorer.views.header import Header
@@ -139,6 +139,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.
     variables = {
         "parts": list(parts),
         "font": FONT,
+        "mono": MONO,
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "styles": styles(),

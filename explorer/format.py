@@ -1,10 +1,12 @@
-"""How numbers are written, everywhere the same: true minus signs, a dash for the unknown, widths as 8k."""
+"""How numbers and tokens are written, everywhere the same: true minus signs, a dash for the unknown, visible spaces."""
 
 from __future__ import annotations
 
 import math
 
 _MINUS = "\N{MINUS SIGN}"
+#: How white space inside a token is made visible.
+_MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"})
 
 
 def number(value: float | None, decimals: int = 3) -> str:
@@ -35,3 +37,8 @@ def width_label(width: int) -> str:
         if width >= unit:
             return f"{width // unit}{letter}"
     return str(width)
+
+
+def visible(token: str) -> str:
+    """Return `token` with its white space made visible."""
+    return token.translate(_MARKS)

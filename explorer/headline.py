@@ -1,4 +1,4 @@
-"""The one sentence that says what the state shows; true for every state, in plain text for screen readers too."""
+"""Sentences that say what the state shows; true for every state, in plain text for screen readers too."""
 
 from __future__ import annotations
 
@@ -29,6 +29,36 @@ def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = Tru
     if summary is None:
         return f"Nothing was measured for {upper} on this SAE. Choose a letter with a count."
     return " ".join(sentence for sentence in (_found(summary, upper), _silent(summary, upper)) if sentence)
+
+
+def why_none_absorbs(summary: dict[str, Any] | None) -> str:
+    """Say why no absorbing latent is known, where none is.
+
+    Parameters
+    ----------
+    summary : dict or None
+        The record of the query `summary`; None where the letter was not measured.
+
+    Returns
+    -------
+    str
+    """
+    if summary is None:
+        return "The letter was not measured on this SAE."
+    if summary["num_absorbed"] is None:
+        return "The suite stores no tested tokens, so absorption is unknown here."
+    tested = summary["num_tested"]
+    if tested is None:
+        return "Only how many words are absorbed was published, not the words and their latents."
+    # Candidates were counted with the stored split latents, and say nothing of those of another tau.
+    if not summary["stored_split"] or (not tested and summary["num_candidates"] != 0):
+        were = "was" if tested == 1 else "were"
+        return f"{count(tested, 'word')} {were} tested, and none is absorbed." if tested else "No word was tested."
+    them = "all split latents" if len(summary["split_latents"]) > 1 else "the split latent"
+    if not tested:
+        return f"No word that only the probe finds leaves {them} silent, so there was nothing to test."
+    leave = "leaves" if tested == 1 else "leave"
+    return f"{count(tested, 'word')} {leave} {them} silent, but no other latent takes over."
 
 
 def _found(summary: dict[str, Any], upper: str) -> str:

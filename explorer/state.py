@@ -146,6 +146,9 @@ class ExplorerState(param.Parameterized):
     k_sparse_score = param.Selector(
         default="f1", objects=["f1", "precision", "recall", "auc"], doc="Score that the k-sparse plot shows."
     )
+    graph_edges = param.Selector(
+        default="count", objects=["count", "effect"], doc="What the width of an edge of the graph shows."
+    )
     main_latent_by = param.Selector(
         default="encoder", objects=["encoder", "k_sparse"], doc="Which main latent the plots over all SAEs mean."
     )
@@ -214,7 +217,8 @@ class ExplorerState(param.Parameterized):
     #: The parameters that a URL carries, in its order; those from `tau` on only where they were changed.
     URL_KEYS = (
         *("page", "suite", "layer", "width", "l0", "letter", "latent"),
-        *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "main_latent_by"),
+        *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "graph_edges"),
+        "main_latent_by",
         *("compare_by", "other_layer", "other_width", "other_l0", "mean_policy", "scope", "cell", "cell_order"),
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
         *("evidence_columns", "evidence_page", "sensitivity_of"),

@@ -16,6 +16,7 @@ _FOCUS = (
 #: How dense a brushed range is, in the colour of the text.
 BAND = 0.08
 FONT = "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+MONO = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ def theme(*, dark: bool) -> Theme:
 def css_variables(which: Theme) -> str:
     """Write the roles of a theme as CSS declarations."""
     return "".join(f"--ax-{role}:{value};" for role, value in asdict(which).items() if isinstance(value, str))
+
+
+def tint(colour: str, which: Theme, share: float) -> str:
+    """Mix a share of a colour with the paper; unlike what is translucent, it looks the same where it overlaps."""
+    channels = ((int(colour[at : at + 2], 16), int(which.paper[at : at + 2], 16)) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(share * own + (1 - share) * paper):02x}" for own, paper in channels)
 
 
 def width_colours(widths: list[int], which: Theme) -> dict[int, str]:

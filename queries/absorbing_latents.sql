@@ -1,13 +1,14 @@
 -- One row an absorbing latent of one letter on one SAE: most tokens first, then the strongest mean effect.
--- tokens are those it absorbs, strongest effect first.
+-- tokens are those it absorbs, strongest effect first, and effects theirs, NaN where none was published.
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, num_tokens BIGINT, mean_effect DOUBLE, cosine FLOAT, tokens VARCHAR[],
---          density FLOAT, num_vocab_tokens INTEGER
+--          effects FLOAT[], density FLOAT, num_vocab_tokens INTEGER
 SELECT absorbing.*, latents.density, latents.num_vocab_tokens
 FROM (
     SELECT top_latent AS latent, count(*) AS num_tokens, avg(top_effect) AS mean_effect,
-        any_value(top_cosine) AS cosine, list(token ORDER BY top_effect, token) AS tokens
+        any_value(top_cosine) AS cosine, list(token ORDER BY top_effect, token) AS tokens,
+        list(coalesce(top_effect, 'NaN'::FLOAT) ORDER BY top_effect, token) AS effects
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter AND absorbed
     GROUP BY top_latent

@@ -376,6 +376,9 @@ def test_absorbing_latents_come_by_tokens_then_effect(hand: Store) -> None:
         ["s7"],
         ["stau"],
     ]
+    # Each has its effect beside it; sold was published without one.
+    effects = [effect for effects in frame["effects"] for effect in np.asarray(effects, float)]
+    assert effects == pytest.approx([-3.0, -2.0, -2.5, math.nan, -5.0, -4.0], nan_ok=True)
     assert frame["cosine"].tolist() == pytest.approx([0.3, 0.025, 0.5, 0.4])
     assert frame["num_vocab_tokens"].tolist()[:2] == [20, 22]
     assert frame["density"].isna().tolist() == [False, False, True, True]

@@ -12,6 +12,7 @@ from explorer.views.evidence_table import EvidenceTable
 from explorer.views.explanations import Explanations
 from explorer.views.headline import Headline
 from explorer.views.latent_lists import LatentLists
+from explorer.views.letter_graph import LetterGraphView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -36,6 +37,7 @@ def explore_page(
         Headline(model),
         CosineView(model),
         LatentLists(model),
+        LetterGraphView(model),
         LatentPanel(model),
         EvidenceTable(model, "letter_evidence"),
         Explanations(model, opened, remember),

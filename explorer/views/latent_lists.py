@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
-from explorer.format import count
+from explorer.headline import why_none_absorbs
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -44,22 +44,7 @@ class LatentLists(pn.viewable.Viewer):
             absorbing=[] if absorbing is None else absorbing.to_dict("records"),
             selected=model.state.latent,
             letter=model.state.letter,
-            why_empty=self._why_empty(),
-        )
-
-    def _why_empty(self) -> str:
-        summary = self._model.summary
-        if summary is None:
-            return "The letter was not measured on this SAE."
-        if summary["num_absorbed"] is None:
-            return "The suite stores no tested tokens, so absorption is unknown here."
-        if summary["num_tested"] is None:
-            return "Only how many words are absorbed was published, not the words and their latents."
-        if not summary["num_tested"]:
-            return "No word leaves all split latents silent, so there was nothing to test."
-        leave = "leaves" if summary["num_tested"] == 1 else "leave"
-        return (
-            f"{count(summary['num_tested'], 'word')} {leave} the split latents silent, but no other latent takes over."
+            why_empty=why_none_absorbs(model.summary),
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

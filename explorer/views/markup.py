@@ -14,7 +14,7 @@ from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
 
-from explorer.format import count, l0_label, number, percent, width_label
+from explorer.format import count, l0_label, number, percent, visible, width_label
 from explorer.text.glossary import definition
 
 if TYPE_CHECKING:
@@ -22,13 +22,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 STATIC: Path = files("explorer") / "static"  # type: ignore[assignment]
-#: How white space inside a token is made visible.
-_MARKS = str.maketrans({" ": "␣", "\n": "⏎", "\r": "␍", "\t": "⇥"})
-
-
-def visible(token: str) -> str:
-    """Return `token` with its white space made visible."""
-    return token.translate(_MARKS)
 
 
 def chip(token: str) -> Safe:

@@ -1,0 +1,148 @@
+"""Where a letter, its split and absorbing latents and their tokens lie in a graph that runs from left to right."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from explorer.format import visible
+
+#: What is drawn at most.
+MOST_LATENTS, MOST_TOKENS = 12, 40
+#: Columns from the letter (0) to the tokens (1).
+LETTER, SPLIT, SILENT, ABSORBING, TOKEN = 0.0, 0.22, 0.44, 0.74, 1.0
+#: Pixels of a token's row, the unit of y.
+ROW = 18
+#: Rows above and below the nodes.
+HEAD, FOOT = 1.6, 0.4
+_GAP = 0.6
+_SPLIT_ROWS = (2.6, 5.0)  # least and most from one split latent to the next
+_LEAST_ROWS = 6.0
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes; y counts rows downwards from 0.
+
+    Attributes
+    ----------
+    split : DataFrame
+        Columns latent, y and f1, the F1 that the latent brings.
+    absorbing : DataFrame
+        Columns latent, y, num_tokens and effect, the mean one.
+    tokens : DataFrame
+        Columns latent (the absorbing one), y, token, name (the token with its white space visible), effect, and
+        num_tokens, 1. Where not all tokens of a latent are drawn, its last row stands for the others: no token, their
+        number, their mean effect.
+    rows : float
+        Height of the nodes.
+    """
+
+    split: pd.DataFrame
+    absorbing: pd.DataFrame
+    tokens: pd.DataFrame
+    rows: float
+
+    @property
+    def height(self) -> int:
+        """Pixels."""
+        return round((HEAD + self.rows + FOOT) * ROW)
+
+    @property
+    def middle(self) -> float:
+        """Where the letter lies."""
+        return -self.rows / 2
+
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens are drawn one by one."""
+        return int(self.tokens["token"].notna().sum())
+
+    @property
+    def latents(self) -> set[int]:
+        """All that are drawn."""
+        return {*self.split["latent"], *self.absorbing["latent"]}
+
+    def tapped(self, x: float, y: float) -> int | None:
+        """Find the latent that a tap means: a node's, or what absorbs a token; None where nothing is near."""
+        for nodes, low, high, reach in (
+            (self.split, SPLIT - 0.1, SPLIT + 0.1, _SPLIT_ROWS[0] / 2),
+            (self.absorbing, ABSORBING - 0.15, ABSORBING + 0.1, 1.0),
+            (self.tokens, TOKEN - 0.1, np.inf, 0.5 + _GAP / 2),
+        ):
+            distance = (nodes["y"] - y).abs().reset_index(drop=True)
+            if low <= x <= high and distance.min() <= reach:
+                return int(nodes["latent"].iloc[distance.idxmin()])
+        return None
+
+
+def arrange(split: pd.DataFrame | None, absorbing: pd.DataFrame | None) -> Graph:
+    """Give each latent and token its place.
+
+    Parameters
+    ----------
+    split : DataFrame or None
+        Answer of the query `split_latents`.
+    absorbing : DataFrame or None
+        Answer of the query `absorbing_latents`, of which the first `MOST_LATENTS` are taken.
+    """
+    split = _none("latent", "k", "f1", "f1_gain") if split is None else split
+    absorbing = (
+        _none("latent", "num_tokens", "mean_effect", "tokens", "effects") if absorbing is None else absorbing
+    ).head(MOST_LATENTS)
+    groups = _groups(absorbing)
+    needed = sum(map(len, groups)) + _GAP * max(len(groups) - 1, 0)
+    rows = max(needed, _SPLIT_ROWS[0] * len(split), _LEAST_ROWS)
+    y = (needed - rows) / 2
+    for group in groups:
+        group["y"] = y - 0.5 - np.arange(len(group))
+        y -= len(group) + _GAP
+    step = np.clip(rows / (len(split) + 1), *_SPLIT_ROWS)
+    return Graph(
+        split=pd.DataFrame(
+            {
+                "latent": split["latent"],
+                "y": step * ((len(split) - 1) / 2 - np.arange(len(split))) - rows / 2,
+                "f1": split["f1_gain"].where(split["k"] > 1, split["f1"]),
+            }
+        ),
+        absorbing=pd.DataFrame(
+            {
+                "latent": absorbing["latent"],
+                "y": np.array([group["y"].mean() for group in groups]),
+                "num_tokens": absorbing["num_tokens"],
+                "effect": absorbing["mean_effect"],
+            }
+        ),
+        tokens=pd.concat(groups, ignore_index=True)
+        if groups
+        else _none("latent", "y", "token", "name", "effect", "num_tokens"),
+        rows=rows,
+    )
+
+
+def _groups(absorbing: pd.DataFrame) -> list[pd.DataFrame]:
+    """List the tokens of each latent, cut so that all have their part of `MOST_TOKENS` rows."""
+    counts = absorbing["num_tokens"].to_numpy()
+    share = max(rows for rows in range(1, MOST_TOKENS + 1) if np.minimum(counts, rows).sum() <= MOST_TOKENS)
+    spare = MOST_TOKENS - np.minimum(counts, share).sum()
+    groups = []
+    for place, row in enumerate(absorbing.itertuples()):
+        most = share + (place < spare)
+        tokens = pd.DataFrame({"token": row.tokens, "effect": np.asarray(row.effects, float), "num_tokens": 1})
+        if len(tokens) > most:
+            rest = tokens.iloc[most - 1 :]
+            others = pd.DataFrame({"token": [None], "effect": rest["effect"].mean(), "num_tokens": len(rest)})
+            tokens = pd.concat([tokens.iloc[: most - 1], others], ignore_index=True)
+        names = [
+            f"+ {num_tokens} more" if token is None else visible(token)
+            for token, num_tokens in zip(tokens["token"], tokens["num_tokens"], strict=True)
+        ]
+        groups.append(tokens.assign(latent=row.latent, name=names))
+    return groups
+
+
+def _none(*columns: str) -> pd.DataFrame:
+    return pd.DataFrame(dict.fromkeys(columns, pd.Series(dtype="float64")))

@@ -1,0 +1,231 @@
+"""How a letter splits and what absorbs it: letter, split latents, absorbing latents and tokens, from left to right.
+
+An absorbing latent stands in for all split latents at once, for none of them fires on its tokens. So the split latents
+meet, dotted, in one bar, their silence; from there the tokens go to the latents that absorb them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from bokeh.core.properties import field, value
+from bokeh.models import CustomJS
+
+from explorer.plots.graph_edges import join, said
+from explorer.plots.graph_layout import ABSORBING, FOOT, HEAD, LETTER, SILENT, SPLIT, TOKEN, Graph
+from explorer.theme import FONT, MONO, Theme, figure_hook, tint, tooltip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+# Beside the columns, labels have as many pixels on every screen.
+_LEFT, _RIGHT = 32, 132
+_SPREAD = f"""
+const room = cb_obj.inner_width - {_LEFT + _RIGHT}
+if (room > 0) x_range.setv({{start: {LETTER} - {_LEFT} / room, end: {TOKEN} + {_RIGHT} / room}})
+"""
+_TITLE = HEAD - 0.6
+_LONGEST = 16  # characters of a token
+
+_THINNEST, _AROUND = 1.0, 8.0  # pixels of an edge, and around it where it can be pointed at
+_PLAIN, _STRONG, _FAINT = 0.5, 0.9, 0.15
+_PIECES, _TARGET_PIECES = 24, 8
+_NO_TOOLS: dict[str, Any] = {"default_tools": []}
+_CORNERS = ["x", "y", "x1", "y1"]
+_EDGE = ["start", "end", "said", "colour", "width", "alpha", "cap"]
+_EDGE_TOOLTIPS = tooltip(("from", "@start"), ("to", "@end"), ("", "@said"))
+_TOKEN_TOOLTIPS = tooltip(("token", "@name"), ("absorbed by", "@latent"), ("", "@said"))
+
+
+def letter_graph(graph: Graph, *, letter: str, edges: str, selected: int | None, theme: Theme) -> hv.Overlay:
+    """Draw the graph.
+
+    Parameters
+    ----------
+    graph : Graph
+    letter : str
+    edges : {"count", "effect"}
+        What the width of an edge on the right shows; on the left it is the F1 that a split latent brings.
+    selected : int or None
+        Latent drawn with a ring; its edges stay strong, all others fade.
+    theme : Theme
+
+    Returns
+    -------
+    Overlay
+        Contours (edges to silence), Segments (targets of edges, then the other edges), Segments (silence), Rectangles
+        (targets of tokens), Points (split), Points (absorbing), Points (selected), Labels (letter), Labels (split),
+        Labels (absorbing), Labels (tokens), Labels (title and numbers of tokens), Labels (other titles).
+    """
+    split, absorbing, tokens = graph.split, graph.absorbing, graph.tokens
+    joined = join(graph, letter, edges)
+    bar = joined.loc[joined["x"] == SILENT, "y"]
+    nodes = pd.concat([split.assign(x=SPLIT), absorbing.assign(x=ABSORBING)])
+    is_token = tokens["token"].notna()
+    titles = [(SPLIT, _TITLE, "split")] if len(split) else []
+    if len(absorbing):
+        titles += [(SILENT, _TITLE, "silent"), (ABSORBING, _TITLE, "absorbing")]
+    on_paper: dict[str, Any] = {"background_fill_color": theme.paper, "background_fill_alpha": 0.8}
+    return (
+        hv.Contours(_dotted(joined[joined["part"] == "silent"]), ["x", "y"]).opts(
+            color=theme.muted, line_dash="dotted", line_width=1.5, **_NO_TOOLS
+        )
+        * _curves(joined, selected if selected in graph.latents else None, theme)
+        * hv.Segments([(SILENT, bar.min() - 0.3, SILENT, bar.max() + 0.3)][: len(bar)], _CORNERS).opts(
+            color=theme.muted, line_width=2, **_NO_TOOLS
+        )
+        * _targets(tokens)
+        * _points(split.assign(x=SPLIT), marker="diamond", size=15, color=theme.split, line_color=theme.paper)
+        * _points(
+            absorbing.assign(x=ABSORBING), marker="circle", size=11, color=theme.absorbing, line_color=theme.paper
+        )
+        * _points(nodes[nodes["latent"] == selected], size=22, fill_color=None, line_color=theme.ink, line_width=2)
+        * _labels(
+            [(LETTER, graph.middle, letter.upper())][: len(nodes)],
+            (-8, 0),
+            text_color=theme.ink,
+            text_font_size="24px",
+            text_font_style="bold",
+            text_align="right",
+        )
+        * _labels(_beside(split, SPLIT, "latent"), (0, 12), text_color=theme.ink, text_baseline="top", **on_paper)
+        * _labels(
+            _beside(absorbing, ABSORBING, "latent"), (-14, 0), text_color=theme.ink, text_align="right", **on_paper
+        )
+        * _labels(_beside(tokens[is_token], TOKEN, "name"), (6, 0), MONO, text_color=theme.ink, text_align="left")
+        * _labels(
+            [*_beside(tokens[~is_token], TOKEN, "name"), *[(TOKEN, _TITLE, "tokens")][: len(tokens)]],
+            (6, 0),
+            text_color=theme.muted,
+            text_align="left",
+        )
+        * _labels(titles, (0, 0), text_color=theme.muted)
+    ).opts(
+        hv.opts.Overlay(
+            hooks=[figure_hook("split-absorb-graph", theme), _fit(graph)],
+            responsive=True,
+            height=graph.height,
+            xaxis=None,
+            yaxis=None,
+            xlim=(LETTER - 0.2, TOKEN + 0.7),  # as on a phone
+            ylim=(-graph.rows - FOOT, HEAD),
+            show_legend=False,
+            active_tools=[],
+        )
+    )
+
+
+def _eased(start: Any, end: Any, along: np.ndarray) -> Any:
+    return start + (end - start) * along**2 * (3 - 2 * along)
+
+
+def _pieces(edges: pd.DataFrame, number: int) -> pd.DataFrame:
+    """Cut edges into straight pieces that overlap, with round caps but near the ends, where these would stick out."""
+    cut = edges.loc[edges.index.repeat(number)]
+    starts = np.tile(np.arange(number) / number, len(edges))
+    ends = np.minimum(starts + 1.4 / number, 1)
+    return cut.assign(
+        x=cut["x"] + (cut["x1"] - cut["x"]) * starts,
+        y=_eased(cut["y"], cut["y1"], starts),
+        x1=cut["x"] + (cut["x1"] - cut["x"]) * ends,
+        y1=_eased(cut["y"], cut["y1"], ends),
+        cap=np.tile(np.where(np.abs(np.arange(number) - (number - 1) / 2) < number / 3, "round", "butt"), len(edges)),
+    )
+
+
+def _dotted(edges: pd.DataFrame) -> list[dict[str, np.ndarray]]:
+    along = np.linspace(0, 1, _PIECES)
+    return [
+        {"x": edge.x + (edge.x1 - edge.x) * along, "y": _eased(edge.y, edge.y1, along)} for edge in edges.itertuples()
+    ]
+
+
+def _curves(edges: pd.DataFrame, selected: int | None, theme: Theme) -> hv.Segments:
+    """Draw the edges, curved by straight pieces, for paths that differ take HoloViews half a second."""
+    colours = {"split": theme.split, "absorbing": theme.absorbing}
+
+    def style(plot: Any, _element: Any) -> None:
+        # As options, HoloViews would make them constants where all edges happen to be alike.
+        plot.handles["glyph"].update(
+            line_color=field("colour"), line_width=field("width"), line_alpha=field("alpha"), line_cap=field("cap")
+        )
+        plot.handles["hover"].limit = 1
+
+    targets = _pieces(edges, _TARGET_PIECES)
+    targets = targets.assign(colour=theme.paper, width=targets["width"] + _AROUND, alpha=0.0)
+    drawn = edges[edges["part"] != "silent"]
+    is_selected = drawn["latent"] == selected
+    shares = np.full(len(drawn), _PLAIN) if selected is None else np.where(is_selected, _STRONG, _FAINT)
+    drawn = drawn.assign(
+        colour=[tint(colours[part], theme, share) for part, share in zip(drawn["part"], shares, strict=True)],
+        width=drawn["width"].clip(_THINNEST),
+        alpha=1.0,
+        **dict.fromkeys(("start", "end", "said"), ""),
+    )
+    drawn = _pieces(pd.concat([drawn[~is_selected], drawn[is_selected]]), _PIECES)
+    return hv.Segments(pd.concat([targets, drawn]), _CORNERS, _EDGE).opts(
+        tools=["hover"], hover_tooltips=_EDGE_TOOLTIPS, hooks=[style], **_NO_TOOLS
+    )
+
+
+def _targets(tokens: pd.DataFrame) -> hv.Rectangles:
+    """Let the tokens be pointed at."""
+
+    def follow(plot: Any, _element: Any) -> None:
+        # The middle of a target, where Bokeh would put the tooltip, need not be in the frame.
+        plot.handles["hover"].point_policy = "follow_mouse"
+
+    return hv.Rectangles(
+        tokens.assign(x=TOKEN + 0.006, low=tokens["y"] - 0.5, right=2.0, high=tokens["y"] + 0.5, said=said(tokens)),
+        ["x", "low", "right", "high"],
+        ["name", "latent", "said"],
+    ).opts(alpha=0, tools=["hover"], hover_tooltips=_TOKEN_TOOLTIPS, hooks=[follow], **_NO_TOOLS)
+
+
+def _points(nodes: pd.DataFrame, **style: Any) -> hv.Points:
+    return hv.Points(nodes, ["x", "y"], "latent").opts(**style, **_NO_TOOLS)
+
+
+def _beside(nodes: pd.DataFrame, x: float, name: str) -> Iterator[tuple[float, float, str]]:
+    """List where to write the name of each node, cut where it is very long."""
+    for y, text in zip(nodes["y"], nodes[name].astype(str), strict=True):
+        yield x, y, text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
+def _labels(
+    texts: Iterable[tuple[float, float, str]], offset: tuple[int, int], font: str = FONT, **style: Any
+) -> hv.Labels:
+    """Write texts, moved to the right and down by pixels."""
+
+    def move(plot: Any, _element: Any) -> None:
+        # As an option, the name of a font would be taken for that of a column.
+        plot.handles["glyph"].update(x_offset=offset[0], y_offset=offset[1], text_font=value(font))
+
+    return hv.Labels(list(texts), ["x", "y"], "label").opts(
+        **{"text_font_size": "12px"} | style | _NO_TOOLS, hooks=[move]
+    )
+
+
+def _fit(graph: Graph) -> Callable[[Any, Any], None]:
+    """Make a hook that gives the figure its height, and what stands beside the columns its pixels."""
+
+    def fit(plot: Any, _element: Any) -> None:
+        figure = plot.state
+        figure.update(
+            height=graph.height,
+            min_border=0,
+            min_border_left=0,
+            min_border_right=0,
+            min_border_top=0,
+            min_border_bottom=0,
+            toolbar_location=None,
+        )
+        figure.ygrid.grid_line_color = None
+        figure.y_range.update(start=-graph.rows - FOOT, end=HEAD)
+        if "inner_width" not in " ".join(figure.js_property_callbacks):
+            figure.js_on_change("inner_width", CustomJS(args={"x_range": figure.x_range}, code=_SPREAD))
+
+    return fit

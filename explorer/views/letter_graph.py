@@ -1,0 +1,156 @@
+"""How the letter splits and what absorbs it, as a graph; a tap selects a latent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from explorer.format import number, visible
+from explorer.headline import why_none_absorbs
+from explorer.plots.graph_edges import EDGES
+from explorer.plots.graph_layout import Graph, arrange
+from explorer.plots.letter_graph import letter_graph
+from explorer.theme import theme
+from explorer.views.live_plot import live_plot
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import holoviews as hv
+    import param
+
+    from explorer.model import ExplorerModel
+
+_MODEL = ["split_latents", "absorbing_latents"]
+
+
+class LetterGraphView(pn.viewable.Viewer):
+    """Shows letter, split latents, absorbing latents and tokens; the plot is built when it comes into view.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._is_seen = False
+        self._arranged: tuple[Any, Any, Graph] | None = None
+        self._head = Markup("section", on={"seen": self._see, "graph_edges": self._switch}, margin=(16, 0, 0, 0))
+        self._plot = pn.Column(sizing_mode="stretch_width")
+        self._twin = Markup("twins")
+        self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
+        model.param.watch(self._show, [*_MODEL, "summary"])
+        model.state.param.watch(self._show_head, ["letter", "latent", "graph_edges"])
+        self._show()
+
+    @property
+    def _graph(self) -> Graph:
+        """The nodes in their places, arranged anew only where the answers are new."""
+        split, absorbing = self._model.split_latents, self._model.absorbing_latents
+        if self._arranged is None or self._arranged[0] is not split or self._arranged[1] is not absorbing:
+            self._arranged = (split, absorbing, arrange(split, absorbing))
+        return self._arranged[2]
+
+    @property
+    def _is_drawn(self) -> bool:
+        return len(self._graph.absorbing) > 0 or len(self._graph.split) > 1
+
+    def _see(self, _: object) -> None:
+        self._is_seen = True
+        self._show_plot()
+
+    def _show_plot(self) -> None:
+        """Give the plot its place; it is built when there is something to draw and to be seen."""
+        height = self._graph.height
+        self._plot.param.update(visible=self._is_drawn, min_height=height)
+        for plot in self._plot:
+            plot.height = height
+        if self._is_drawn and self._is_seen and not len(self._plot):
+            self._plot[:] = [
+                live_plot(
+                    self._draw,
+                    follows={self._model: _MODEL, self._model.state: ["latent", "graph_edges", "dark"]},
+                    height=height,
+                    on_tap=self._tap,
+                )
+            ]
+
+    def _draw(self) -> hv.Overlay:
+        state = self._model.state
+        return letter_graph(
+            self._graph,
+            letter=state.letter,
+            edges=state.graph_edges,
+            selected=state.latent,
+            theme=theme(dark=state.dark),
+        )
+
+    def _tap(self, x: float, y: float) -> None:
+        latent = self._graph.tapped(x, y)
+        if latent is not None:
+            self._model.state.latent = latent
+
+    def _switch(self, edges: str) -> None:
+        self._model.state.apply({"graph_edges": edges})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        self._layout.visible = self._model.state.sae is not None
+        self._show_plot()
+        self._twin.html = self._tabulate() if self._is_drawn else ""
+        self._show_head()
+
+    def _show_head(self, *_: param.parameterized.Event) -> None:
+        graph, state, absorbing = self._graph, self._model.state, self._model.absorbing_latents
+        summary = self._model.summary or {}
+        self._head.html = render(
+            "letter_graph_head",
+            letter=state.letter,
+            edges=EDGES,
+            chosen=state.graph_edges,
+            split=graph.split["latent"].tolist(),
+            has_f1=bool(graph.split["f1"].notna().any()),
+            num_split=summary.get("num_split_latents"),
+            num_drawn=len(graph.absorbing),
+            num_absorbing=0 if absorbing is None else len(absorbing),
+            num_drawn_tokens=graph.num_tokens,
+            num_tokens=0 if absorbing is None else int(absorbing["num_tokens"].sum()),
+            has_effects=bool(graph.absorbing["effect"].notna().any()),
+            selected=state.latent if state.latent in graph.latents else None,
+            is_measured=bool(summary),
+            why_none=why_none_absorbs(self._model.summary),
+        )
+
+    def _tabulate(self) -> str:
+        """List every edge, drawn or not."""
+        split, absorbing = self._model.split_latents, self._model.absorbing_latents
+        rows: list[list[object]] = []
+        if split is not None:
+            letter = self._model.state.letter.upper()
+            brought = split["f1_gain"].where(split["k"] > 1, split["f1"])
+            rows += [
+                [letter, f"split latent {latent}", number(f1), "–", "–"]
+                for latent, f1 in zip(split["latent"], brought, strict=True)
+            ]
+        if absorbing is not None:
+            silence = (
+                "silence" if split is None or split.empty else f"silence of {', '.join(map(str, split['latent']))}"
+            )
+            for row in absorbing.itertuples():
+                name = f"absorbing latent {row.latent}"
+                rows.append([silence, name, "–", row.num_tokens, number(row.mean_effect, 2)])
+                rows += [
+                    [name, visible(token), "–", 1, number(effect, 2)]
+                    for token, effect in zip(row.tokens, row.effects, strict=True)
+                ]
+        return render(
+            "twin",
+            name="split-absorb-graph",
+            summary="The same as a table, nothing left out",
+            columns=["from", "to", "F1 brought", "tokens", "effect"],
+            rows=rows,
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout

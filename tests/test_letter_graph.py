@@ -1,0 +1,465 @@
+"""The graph of a letter: where its nodes lie, what its edges say, how it is drawn, tapped and put into words."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import pytest
+from bokeh.models import HoverTool, Segment
+from playwright.sync_api import expect
+
+from explorer.model import ExplorerModel, choices_of
+from explorer.plots.graph_edges import join
+from explorer.plots.graph_layout import ABSORBING, MOST_LATENTS, MOST_TOKENS, SILENT, SPLIT, TOKEN, Graph, arrange
+from explorer.plots.letter_graph import letter_graph
+from explorer.state import ExplorerState
+from explorer.theme import DARK, LIGHT, Theme, tint
+from explorer.views.letter_graph import LetterGraphView
+from queries import Store
+from tests.browser import point, tap, wait_figure, wait_for
+from tests.explore import View, cell, open_view, part, wait_query
+from tests.test_latents import HOSTILE, write_hostile_suite
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import panel as pn
+    from playwright.sync_api import Locator, Page
+
+    from explorer.views.markup import Markup
+    from tests.browser import PageOpener, Server
+
+NAME = "split-absorb-graph"
+SPLITS = pd.DataFrame({"latent": [7, 40], "k": [1, 2], "f1": [0.5, 0.75], "f1_gain": [np.nan, 0.25]})
+
+
+def _absorbing(*counts: int, effect: float | None = -2.0) -> pd.DataFrame:
+    """Let latent 100 absorb the first number of tokens, 101 the second and so on, each more weakly than the last."""
+    effects = [[np.nan if effect is None else effect / (nth + 1) for nth in range(number)] for number in counts]
+    return pd.DataFrame(
+        {
+            "latent": range(100, 100 + len(counts)),
+            "num_tokens": counts,
+            "mean_effect": [float(np.mean(each)) for each in effects],
+            "tokens": [[f" s{place}-{nth}" for nth in range(number)] for place, number in enumerate(counts)],
+            "effects": effects,
+        }
+    )
+
+
+TAKEN = _absorbing(4, 2, 1)
+
+
+def _draw(graph: Graph, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
+    return letter_graph(graph, **{"letter": "s", "edges": "count", "selected": None, "theme": theme} | options)
+
+
+# --- Places --------------------------------------------------------------------------------------------------------
+
+
+def test_all_of_a_small_letter_is_placed() -> None:
+    graph = arrange(SPLITS, TAKEN)
+    assert graph.split["f1"].tolist() == [0.5, 0.25], "what each brings"
+    assert graph.absorbing["num_tokens"].tolist() == [4, 2, 1]
+    assert graph.tokens["name"].tolist() == ["␣s0-0", "␣s0-1", "␣s0-2", "␣s0-3", "␣s1-0", "␣s1-1", "␣s2-0"]
+    assert (graph.num_tokens, graph.latents) == (7, {7, 40, 100, 101, 102})
+    # A latent lies in the middle of its tokens, and the whole is about the middle.
+    middles = graph.tokens.groupby("latent")["y"].mean()
+    assert graph.absorbing["y"].tolist() == pytest.approx(middles.tolist())
+    assert graph.split["y"].mean() == pytest.approx(graph.middle)
+    assert (graph.tokens["y"].min() + graph.tokens["y"].max()) / 2 == pytest.approx(graph.middle)
+
+
+@pytest.mark.parametrize("counts", [(200,), (1,) * 70, (15, 11, *range(9, 0, -1), *(1,) * 60), (39,), (41,), (3,) * 14])
+def test_a_large_letter_is_cut_and_says_so(counts: tuple[int, ...]) -> None:
+    graph = arrange(SPLITS, _absorbing(*counts))
+    kept = counts[:MOST_LATENTS]
+    assert graph.absorbing["num_tokens"].tolist() == list(kept)
+    assert len(graph.tokens) == min(sum(kept), MOST_TOKENS), "no row is wasted"
+    # Each latent shows its strongest token, and its last row stands for all that are left out.
+    for latent, tokens in graph.tokens.groupby("latent"):
+        assert tokens["num_tokens"].sum() == counts[latent - 100]
+        assert tokens["name"].iloc[0] == f"␣s{latent - 100}-0"
+        left = tokens["num_tokens"].iloc[-1]
+        assert left == 1 or tokens["name"].iloc[-1] == f"+ {left} more"
+    assert graph.num_tokens == (graph.tokens["num_tokens"] == 1).sum()
+    # Nothing is written over something else, and the figure stays within bounds.
+    for nodes in (graph.split, graph.absorbing, graph.tokens):
+        assert all(upper - lower >= 0.999 for upper, lower in pairwise(nodes["y"]))
+        assert nodes["y"].between(-graph.rows, 0).all()
+    assert 100 < graph.height < 950
+
+
+def test_tap_finds_the_latent_that_was_meant() -> None:
+    graph = arrange(SPLITS, TAKEN)
+    for nodes, x in ((graph.split, SPLIT), (graph.absorbing, ABSORBING), (graph.tokens, TOKEN), (graph.tokens, 1.3)):
+        for latent, y in zip(nodes["latent"], nodes["y"], strict=True):
+            assert graph.tapped(x, y) == latent
+            assert graph.tapped(x + 0.02, y + 0.4) == latent
+    assert graph.tapped(SILENT, graph.middle) is None
+    assert graph.tapped(0, graph.middle) is None
+    assert graph.tapped(SPLIT, 1) is None
+    assert graph.tapped(TOKEN, -graph.rows - 2) is None
+    assert arrange(None, None).tapped(SPLIT, 0) is None
+
+
+# --- Edges ---------------------------------------------------------------------------------------------------------
+
+
+def _of(edges: pd.DataFrame, start: float, end: float) -> pd.DataFrame:
+    return edges[(edges["x"] == start) & (edges["x1"] == end)]
+
+
+@pytest.mark.parametrize("shown", ["count", "effect"])
+def test_widths_are_in_proportion(shown: str) -> None:
+    graph = arrange(SPLITS, _absorbing(30, 20, 10))
+    edges = join(graph, "s", shown)
+    for joined, nodes in (
+        (_of(edges, 0, SPLIT), graph.split),
+        (_of(edges, SILENT, ABSORBING), graph.absorbing),
+        (_of(edges, ABSORBING, TOKEN), graph.tokens),
+    ):
+        assert joined["y1"].tolist() == nodes["y"].tolist()
+        amounts = nodes["f1"] if "f1" in nodes else nodes["num_tokens"] if shown == "count" else nodes["effect"].abs()
+        ratios = joined["width"].to_numpy() / amounts.to_numpy()
+        np.testing.assert_allclose(ratios, ratios[0])
+        assert joined["width"].max() <= 14
+
+
+def test_tokens_add_up_from_silence_to_the_right() -> None:
+    graph = arrange(SPLITS, _absorbing(30, 20, 10))
+    edges = join(graph, "s", "count")
+    taken, shared = _of(edges, SILENT, ABSORBING), _of(edges, ABSORBING, TOKEN)
+    assert shared.groupby("latent")["width"].sum().tolist() == pytest.approx(taken["width"].tolist())
+    # Where they part, edges lie side by side: each begins where the one above it ends.
+    for arms in (taken, *(arms for _, arms in shared.groupby("latent"))):
+        edge = arms["width"] / 2 / 18
+        np.testing.assert_allclose((arms["y"] - edge)[:-1], (arms["y"] + edge)[1:])
+    assert taken["y"].mean() == pytest.approx(graph.middle, abs=0.2)
+
+
+def test_edges_say_what_they_join() -> None:
+    edges = join(arrange(SPLITS, _absorbing(3, 1)), "s", "count")
+    said = edges[["part", "latent", "start", "end", "said"]].to_numpy().tolist()
+    quiet = "fires on none of the tokens to the right"
+    first, second = "absorbing latent 100", "absorbing latent 101"
+    assert said == [
+        ["split", 7, "S", "split latent 7", "F1 0.500"],
+        ["split", 40, "S", "split latent 40", "F1 +0.250"],
+        ["silent", 7, "split latent 7", "silence", quiet],
+        ["silent", 40, "split latent 40", "silence", quiet],
+        ["absorbing", 100, "silence", first, "3 tokens, mean effect −1.22"],
+        ["absorbing", 100, first, "␣s0-0", "1 token, effect −2.00"],
+        ["absorbing", 100, first, "␣s0-1", "1 token, effect −1.00"],
+        ["absorbing", 100, first, "␣s0-2", "1 token, effect −0.67"],
+        ["absorbing", 101, "silence", second, "1 token, effect −2.00"],
+        ["absorbing", 101, second, "␣s1-0", "1 token, effect −2.00"],
+    ]
+
+
+def test_what_is_unknown_is_not_made_up() -> None:
+    graph = arrange(None, _absorbing(2, 1, effect=None))
+    for shown in ("count", "effect"):
+        edges = join(graph, "s", shown)
+        assert edges["start"].iloc[0] == "S"
+        assert edges["said"].tolist()[:3] == ["no split latent is known", "2 tokens", "1 token"]
+    assert (edges.query("part == 'absorbing'")["width"] == 0).all()
+    split = join(arrange(SPLITS.assign(f1=np.nan, f1_gain=np.nan), None), "s", "count")
+    assert split[["said", "width"]].to_numpy().tolist() == [["F1 –", 0.0]] * 2, "nothing is absorbed, so nothing silent"
+
+
+# --- Drawing -------------------------------------------------------------------------------------------------------
+
+
+def _drawn(overlay: hv.Overlay) -> pd.DataFrame:
+    """Return the pieces of the edges that are seen."""
+    return list(overlay)[1].dframe().query("alpha > 0").reset_index(drop=True)
+
+
+def test_empty_frames_give_the_same_elements() -> None:
+    full = _draw(arrange(SPLITS, TAKEN))
+    kinds = "Contours Segments Segments Rectangles Points Points Points Labels Labels Labels Labels Labels Labels"
+    assert " ".join(type(element).__name__ for element in full) == kinds
+    for graph in (arrange(None, None), arrange(SPLITS.iloc[:0], TAKEN.iloc[:0])):
+        overlay = _draw(graph, selected=7)
+        assert [(type(each), each.kdims, each.vdims) for each in overlay] == [
+            (type(each), each.kdims, each.vdims) for each in full
+        ]
+        assert all(len(each) == 0 for each in overlay)
+        assert hv.render(overlay).name == NAME
+
+
+def test_figure_has_its_name_theme_and_height() -> None:
+    graph = arrange(SPLITS, TAKEN)
+    colours = {}
+    for theme in (LIGHT, DARK):
+        figure = hv.render(_draw(graph, theme, selected=100))
+        assert (figure.name, figure.height) == (NAME, graph.height)
+        assert (figure.y_range.start, figure.y_range.end) == (pytest.approx(-graph.rows - 0.4), 1.6)
+        split, absorbing, ring = (each.glyph for each in figure.renderers if type(each.glyph).__name__ == "Scatter")
+        assert (split.marker, split.fill_color) == ("diamond", theme.split)
+        assert (absorbing.marker, absorbing.fill_color) == ("circle", theme.absorbing)
+        assert (ring.fill_color, ring.line_color) == (None, theme.ink)
+        colours[theme.name] = set(_drawn(_draw(graph, theme))["colour"])
+        assert {type(tool) for tool in figure.toolbar.tools} == {HoverTool}
+    assert not colours["light"] & colours["dark"]
+
+
+def test_everything_named_on_hovering_is_there() -> None:
+    figure = hv.render(_draw(arrange(SPLITS, TAKEN)))
+    tokens, edges = sorted(figure.select(HoverTool), key=lambda tool: "start" in tool.tooltips)
+    for tool in (edges, tokens):
+        named = set(re.findall(r"@{?(\w+)", tool.tooltips))
+        (renderer,) = tool.renderers
+        assert named <= set(renderer.data_source.data)
+    # Of edges that meet, one speaks; what is seen of them says nothing, so that the wider targets below do.
+    assert edges.limit == 1
+    (renderer,) = edges.renderers
+    assert isinstance(renderer.glyph, Segment)
+    pieces = pd.DataFrame({name: list(renderer.data_source.data[name]) for name in ("said", "alpha", "width")})
+    assert ((pieces["said"] == "") == (pieces["alpha"] == 1)).all()
+    assert pieces["alpha"].is_monotonic_increasing
+    assert pieces.query("alpha == 0")["width"].min() >= 8
+
+
+@pytest.mark.parametrize("edges", ["count", "effect"])
+def test_drawn_width_is_that_of_the_edge(edges: str) -> None:
+    graph = arrange(SPLITS, _absorbing(30, 20, 10))
+    wanted = join(graph, "s", edges).query("part != 'silent'")["width"].clip(1)
+    assert sorted(_drawn(_draw(graph, edges=edges))["width"].unique()) == pytest.approx(sorted(wanted.unique()))
+
+
+def test_selected_latent_is_ringed_and_the_others_fade() -> None:
+    graph = arrange(SPLITS, TAKEN)
+    plain = {tint(LIGHT.split, LIGHT, 0.5), tint(LIGHT.absorbing, LIGHT, 0.5)}
+    assert set(_drawn(_draw(graph))["colour"]) == plain
+    # Nothing fades for a latent that is not drawn.
+    assert set(_drawn(_draw(graph, selected=5))["colour"]) == plain
+    for selected, colour, x, y in ((101, LIGHT.absorbing, ABSORBING, 1), (40, LIGHT.split, SPLIT, 1)):
+        overlay = _draw(graph, selected=selected)
+        nodes = graph.absorbing if x == ABSORBING else graph.split
+        assert list(overlay)[6].dframe()[["x", "y"]].to_numpy().tolist() == [[x, nodes["y"].iloc[y]]]
+        pieces = _drawn(overlay)
+        strong = pieces[pieces["colour"] == tint(colour, LIGHT, 0.9)]
+        assert set(pieces["colour"]) - set(strong["colour"]) <= {
+            tint(LIGHT.split, LIGHT, 0.15),
+            tint(LIGHT.absorbing, LIGHT, 0.15),
+        }
+        assert len(strong) == len(pieces) * (3 if x == ABSORBING else 1) / 12
+        assert strong.index.min() > pieces.index[pieces["colour"] != strong["colour"].iloc[0]].max(), "drawn on top"
+
+
+def test_texts_are_written_beside_their_nodes() -> None:
+    long = _absorbing(1).assign(tokens=[[" s<b>\n" + "x" * 60]])
+    letter, split, absorbing, tokens, others, titles = (
+        element.dframe()["label"].tolist() for element in list(_draw(arrange(SPLITS, long)))[7:]
+    )
+    assert (letter, split, absorbing) == (["S"], ["7", "40"], ["100"])
+    assert tokens == ["␣s<b>⏎xxxxxxxxx…"]
+    assert (others, titles) == (["tokens"], ["split", "silent", "absorbing"])
+    figure = hv.render(_draw(arrange(SPLITS, long)))
+    (targets,) = (each for each in figure.renderers if type(each.glyph).__name__ == "Quad")
+    assert list(targets.data_source.data["name"]) == ["␣s<b>⏎" + "x" * 60], "the whole of it on hovering"
+
+
+# --- The view ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("graph")
+    full = write_tiny_suite(folder / "tiny", saes=[(0, 1000, 10)])
+    bare = write_tiny_suite(folder / "bare", name="bare", saes=[(0, 1000, 10)], without=("k_sparse", "tested_tokens"))
+    with Store(full, bare) as store:
+        yield store
+
+
+def _parts(view: LetterGraphView) -> tuple[Markup, pn.Column, Markup]:
+    """Return head, place of the plot, and table."""
+    layout: Any = view.__panel__()
+    head, plot, twin = layout
+    return head, plot, twin
+
+
+def _shown(view: LetterGraphView) -> tuple[str, list[list[str]], bool]:
+    """Return the words of the head, the rows of the table, and whether there is a plot."""
+    head, plot, twin = _parts(view)
+    rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", twin.html)]
+    return " ".join(re.sub(r"<[^>]+>", " ", head.html).split()), rows, bool(plot.visible)
+
+
+def test_words_and_table_hold_what_the_letter_has(tiny: Store) -> None:
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    head, rows, is_drawn = _shown(LetterGraphView(model))
+    assert is_drawn
+    assert head == (
+        "How S splits and what absorbs it tokens effect Export Left: the wider, the more F1 a split latent adds."
+        " Dotted: no split latent fires on the tokens to the right. Right: the wider, the more tokens are absorbed."
+    )
+    assert model.split_latents is not None
+    assert model.absorbing_latents is not None
+    main, other = model.split_latents["latent"]
+    # Tokens 0, 1, 6 and 7 are absorbed, by two latents in turn, 0 and 6 more strongly by 1/8 a row (tests/tiny_sae.py).
+    strong, exact = (f"absorbing latent {latent}" for latent in model.absorbing_latents["latent"])
+    f1, gain = model.split_latents["f1"].iloc[0], model.split_latents["f1_gain"].iloc[1]
+    assert rows == [
+        ["S", f"split latent {main}", f"{f1:.3f}", "–", "–"],
+        ["S", f"split latent {other}", f"{gain:.3f}", "–", "–"],
+        [f"silence of {main}, {other}", strong, "–", "2", "−2.88"],
+        [strong, "␣s😀", "–", "1", "−3.25"],
+        [strong, "s&#34;quoted&#34;", "–", "1", "−2.50"],
+        [f"silence of {main}, {other}", exact, "–", "2", "−1.50"],
+        [exact, "␣s&#39;apostrophe", "–", "1", "−1.50"],
+        [exact, "s%;--$", "–", "1", "−1.50"],
+    ]
+
+
+def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Store) -> None:
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"))
+    view = LetterGraphView(model)
+    head, plot, _ = _parts(view)
+    model.state.letter = "s"
+    assert len(plot) == 0
+    assert (plot.min_height or 0) > 100, "the place is kept"
+    model.state.letter = "b"
+    head._handle_msg({"action": "seen", "value": None})
+    assert len(plot) == 0
+    model.state.letter = "s"
+    (built,) = plot
+    model.state.letter = "l"
+    assert plot[0] is built
+    assert built.height == arrange(model.split_latents, model.absorbing_latents).height
+
+
+def test_nothing_to_draw_is_explained(tiny: Store) -> None:
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"))
+    view = LetterGraphView(model)
+    title = "How {} splits and what absorbs it"
+    assert model.split_latents is not None
+    only = model.split_latents["latent"].iloc[0]
+    head, rows, is_drawn = _shown(view)
+    assert head == (
+        f"{title.format('B')} Latent {only} is the only split latent. 4 words leave the split latent silent, but no"
+        " other latent takes over."
+    )
+    assert (rows, is_drawn) == ([], False)
+    model.state.letter = "x"
+    assert _shown(view) == (f"{title.format('X')} The letter was not measured on this SAE.", [], False)
+    # Where it splits, that is drawn.
+    model.state.letter = "q"
+    head, rows, is_drawn = _shown(view)
+    assert head == (
+        f"{title.format('Q')} Export Left: the wider, the more F1 a split latent adds. No word that only the probe"
+        " finds leaves all split latents silent, so there was nothing to test."
+    )
+    assert (len(rows), is_drawn) == (2, True)
+    # At a threshold that nothing reaches, the tested tokens are not all silent for certain.
+    model.state.apply({"letter": "s", "effect_margin": 50.0, "tau": 1.0})
+    assert _shown(view)[0].endswith("is the only split latent. 12 words were tested, and none is absorbed.")
+    model.state.apply({"suite": "bare", "letter": "s"})
+    assert _shown(view)[0] == (
+        f"{title.format('S')} Export The suite stores no tested tokens, so absorption is unknown here."
+    )
+
+
+def test_switch_and_selection_show_in_the_head(tiny: Store) -> None:
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    view = LetterGraphView(model)
+    head, *_ = _parts(view)
+    head._handle_msg({"action": "graph_edges", "value": "effect"})
+    assert model.state.graph_edges == "effect"
+    assert "the stronger the effect (of a latent: the mean over its tokens)" in head.html
+    assert "graph_edges=effect" in model.state.to_query()
+    assert "Show the card" not in head.html
+    assert model.absorbing_latents is not None
+    model.state.latent = int(model.absorbing_latents["latent"].iloc[0])
+    assert f"Show the card of {model.state.latent}" in head.html
+    model.state.latent = 0
+    assert "Show the card" not in head.html
+
+
+# --- In the browser ------------------------------------------------------------------------------------------------
+
+
+def _graph_of(view: View, **thresholds: float) -> Graph:
+    return arrange(view.ask("split_latents"), view.ask("absorbing_latents", **thresholds))
+
+
+def _head(page: Page) -> Locator:
+    return part(page, "section").filter(has_text="splits and what absorbs it")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1440, 390])
+def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> None:
+    view = home.but(letter="s", width=8192, l0=7)
+    page = open_view(open_page, view, width=width)
+    _head(page).scroll_into_view_if_needed()
+    graph = _graph_of(view)
+    figure = wait_figure(page, NAME)
+    assert figure.y_range == pytest.approx((-graph.rows - 0.4, 1.6))
+    # Labels have their pixels on every screen.
+    pixel = (figure.x_range[1] - figure.x_range[0]) / figure.width
+    assert (figure.x_range[1] - TOKEN) / pixel == pytest.approx(132, abs=1)
+    for nodes, x, nth in ((graph.absorbing, ABSORBING, 1), (graph.split, SPLIT, 0), (graph.tokens, TOKEN + 0.05, -1)):
+        latent = str(nodes["latent"].iloc[nth])
+        tap(page, NAME, x, float(nodes["y"].iloc[nth]))
+        wait_query(page, {"latent": latent})
+        expect(_head(page)).to_contain_text(f"Show the card of {latent}")
+        expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
+
+
+@pytest.mark.browser
+def test_width_of_the_edges_is_switched_and_letters_change_the_height(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s", width=8192, l0=7)
+    page = open_view(open_page, view)
+    _head(page).scroll_into_view_if_needed()
+    wait_figure(page, NAME)
+    widest = """([name, widest]) => {
+      const model = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((found) => found);
+      const {data} = model.renderers.find(({glyph}) => glyph.type === "Segment").data_source;
+      const widths = [...data.width].filter((_, place) => data.alpha[place] > 0);
+      return Math.abs(Math.max(...widths) - widest) < 0.01;
+    }"""
+    for edges, radio in (("effect", "effect"), ("count", "tokens")):
+        _head(page).get_by_role("radio", name=radio).click()
+        wait_query(page, {"graph_edges": None if edges == "count" else edges})
+        wait_for(page, widest, [NAME, float(join(_graph_of(view), "s", edges)["width"].max())])
+    cell(page, "t").click()
+    other = _graph_of(view.but(letter="t"))
+    expect(_head(page).locator("h2")).to_have_text("How T splits and what absorbs it")
+    wait_for(
+        page,
+        "([name, height]) => Bokeh.documents[0].get_model_by_name(name)?.inner_height === height",
+        [NAME, other.height],
+    )
+
+
+@pytest.mark.browser
+def test_hovering_tells_both_ends_and_no_token_becomes_markup(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    folder = write_hostile_suite(tmp_path / "hostile")
+    page = open_view(open_page, f"{serve(folder).url}/dashboard?letter=s&effect_margin=0.25")
+    _head(page).scroll_into_view_if_needed()
+    wait_figure(page, NAME)
+    with Store(folder) as store:
+        graph = _graph_of(View(store, suite="tiny", layer=0, width=1000, l0=10, letter="s"), effect_margin=0.25)
+    token = next(row for row in graph.tokens.itertuples() if row.token == HOSTILE["s,comma"])
+    page.mouse.move(*point(page, NAME, TOKEN + 0.03, token.y))
+    tooltip = page.locator(".bk-Tooltip").filter(has_text="absorbed by")
+    expect(tooltip).to_contain_text(token.name)
+    expect(tooltip).to_contain_text(str(token.latent))
+    expect(page.locator("ax-evil")).to_have_count(0)
+    node = graph.absorbing.iloc[0]
+    page.mouse.move(*point(page, NAME, ABSORBING, float(node["y"])))
+    tooltip = page.locator(".bk-Tooltip").filter(has_text="silence")
+    expect(tooltip).to_have_count(1)
+    expect(tooltip).to_contain_text(f"absorbing latent {node['latent']:.0f}")
