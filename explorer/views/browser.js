@@ -67,6 +67,10 @@ export function render({ model }) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || taken(event)) return
     if (root.querySelector("dialog[open]")) return
     if (event.key === "?") document.getElementById("ax-keys")?.showModal()
+    if (event.key === "/") {
+      event.preventDefault() // nor is it typed into the field
+      window.dispatchEvent(new CustomEvent("ax:search"))
+    }
     if (awaited && pages[event.key]) send("page", pages[event.key])
     awaited = event.key === "g"
     if (event.shiftKey || !steps[event.key]) return
