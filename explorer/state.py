@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 PAGES = ("explore", "compare", "atlas", "evidence")
+#: What narrows the tested tokens of a suite.
+FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
 #: Characters of a search that are looked at; no token is as long.
-_SEARCH_CHARACTERS = 100
+SEARCH_CHARACTERS = 100
 #: Of an INTEGER.
 _LARGEST = 2**31 - 1
 #: Stands in a URL between the parts of a list.
@@ -222,12 +224,11 @@ class ExplorerState(param.Parameterized):
         *("compare_by", "other_layer", "other_width", "other_l0", "mean_policy", "scope", "cell", "cell_order"),
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
         *("evidence_columns", "evidence_page", "sensitivity_of"),
-        *("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent"),
+        *FACETS,
     )
     _ALWAYS_IN_URL = frozenset(URL_KEYS[:7])
     _SAE = ("suite", "layer", "width", "l0")
     _OTHER = ("other_layer", "other_width", "other_l0")
-    _FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
 
     def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
@@ -297,7 +298,7 @@ class ExplorerState(param.Parameterized):
         changes: dict[str, Any] = dict(zip(self._SAE, place, strict=False))
         if self._place[:1] != place[:1]:
             thresholds = self._choices[suite].thresholds if suite else Thresholds()
-            changes |= thresholds._asdict() | dict.fromkeys((*self._OTHER, *self._FACETS)) | {"brushed": []}
+            changes |= thresholds._asdict() | dict.fromkeys((*self._OTHER, *FACETS)) | {"brushed": []}
         if self._place != place:
             changes |= {"latent": None, "cosine_range": None, "evidence_page": 0}
         self._place = place
@@ -366,7 +367,7 @@ class ExplorerState(param.Parameterized):
         if isinstance(parameter, param.ListSelector):
             return _several(name, value, parameter.objects)
         if isinstance(parameter, param.String):
-            return str(value)[:_SEARCH_CHARACTERS]
+            return str(value)[:SEARCH_CHARACTERS]
         if name in self._SAE[1:] or isinstance(parameter, param.Integer):
             value = (
                 None if parameter.allow_None and value == "" and name not in self._SAE else _number(name, value, int)

@@ -1,10 +1,11 @@
 -- At most 12 rows: what a search finds in the suite. kind 'token': a tested token that begins with the text, any case,
--- leading space or not, with the letter and the SAE where most is known of it; kind 'latent': a latent of this SAE.
+-- leading space or not, with its letter, the number of SAEs it was tested on, and on how many of these it is absorbed;
+-- kind 'latent': a latent of this SAE.
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, search VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: kind VARCHAR, token VARCHAR, letter VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
 WITH found AS (
-    SELECT token, letter, count(DISTINCT (layer, width, l0)) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
+    SELECT token, letter, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
     GROUP BY token, letter

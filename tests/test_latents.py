@@ -307,6 +307,8 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         for name in ("splitting", "decision", "scores"):
             shown.send("disclosure", "toggle", name)
         shown.send("header", "about")
+        for number, text in enumerate(("s", "7", *HOSTILE.values(), EVIL)):
+            shown.send("search", "search", {"number": number, "text": text})
         explorer.notices.refuse(explorer.state.from_query(f"?layer={EVIL}&letter={EVIL}&suite={EVIL}"))
         state.letter = "s"
         for sae in state.saes:

@@ -42,13 +42,20 @@ export function render({ model }) {
   retitle()
   model.on("title", retitle)
 
+  // Panel drops what changes on the server before Bokeh has said that the page is ready: whatever is told unasked waits.
+  const [page] = window.Bokeh.documents
+  const tell = (action, value) => {
+    if (page.is_idle) send(action, value)
+    else page.idle.connect(() => send(action, value))
+  }
+
   // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
-  if (dark !== model.dark) send("dark", dark)
+  if (dark !== model.dark) tell("dark", dark)
   model.on("dark", () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) })
   model.on("memory", () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) })
 
-  if (matchMedia("(pointer: coarse)").matches) send("touch", true)
+  if (matchMedia("(pointer: coarse)").matches) tell("touch", true)
 
   // Keys: the ones a reader can press anywhere outside a field.
   const steps = { ArrowLeft: ["letter", -1], ArrowRight: ["letter", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
@@ -60,6 +67,10 @@ export function render({ model }) {
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || taken(event)) return
     if (root.querySelector("dialog[open]")) return
     if (event.key === "?") document.getElementById("ax-keys")?.showModal()
+    if (event.key === "/") {
+      event.preventDefault() // nor is it typed into the field
+      window.dispatchEvent(new CustomEvent("ax:search"))
+    }
     if (awaited && pages[event.key]) send("page", pages[event.key])
     awaited = event.key === "g"
     if (event.shiftKey || !steps[event.key]) return

@@ -9,7 +9,7 @@ import panel as pn
 
 from explorer.evidence import why
 from explorer.format import l0_label, width_label
-from explorer.state import LETTERS
+from explorer.state import FACETS, LETTERS
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _COLUMNS = {
     "reason": "Verdict",
     "why": "Why",
 }
-_FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
 _PLACE = ("layer", "width", "l0", "letter", "token")
 
 
@@ -65,7 +64,7 @@ class EvidenceTable(pn.viewable.Viewer):
                 "open": self._open,
                 "go": self._go,
                 "column": self._choose,
-                "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(_FACETS, "")}),
+                "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(FACETS, "")}),
             },
         )
         model.param.watch(self._show, answer)
@@ -81,7 +80,7 @@ class EvidenceTable(pn.viewable.Viewer):
         self._model.state.apply({**filters, "evidence_page": 0})
 
     def _filter(self, form: Mapping[str, str]) -> None:
-        facets = {name: value or None for name, value in form.items() if name in _FACETS}
+        facets = {name: value or None for name, value in form.items() if name in FACETS}
         verdict = {name: value for name, value in form.items() if name == "evidence_verdict"}
         self._ask(evidence_token=form.get("evidence_token", ""), **facets, **verdict)
 

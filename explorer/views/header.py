@@ -1,4 +1,4 @@
-"""Title, suite picker, link, theme, and where the suite comes from."""
+"""Title, suite picker, search, link, theme, and where the suite comes from."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from explorer.views.markup import Markup, render
+from explorer.views.search import Search
 
 if TYPE_CHECKING:
     import param
@@ -15,6 +16,14 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 _NAMED = ("duckdb", "panel", "holoviews", "bokeh")
+#: The search keeps the middle, as far as what stands beside it leaves it there.
+_BAR_STYLE = """
+:host {
+  display: grid; gap: 16px;
+  grid-template-columns: minmax(max-content, 1fr) minmax(160px, 400px) minmax(max-content, 1fr);
+}
+@media (max-width: 720px) { :host { grid-template-columns: minmax(0, 1fr) auto auto; gap: 4px; } }
+"""
 
 
 class Header(pn.viewable.Viewer):
@@ -29,12 +38,13 @@ class Header(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        self._bar = Markup(
-            "header",
-            on={"suite": self._choose, "dark": self._turn, "about": lambda _: self._about(is_open=True)},
-        )
+        self._brand = Markup("brand", on={"suite": self._choose})
+        self._tools = Markup("header", on={"dark": self._turn, "about": lambda _: self._about(is_open=True)})
         self._dialog = Markup("about", on={"close": lambda _: self._about(is_open=False)})
-        self._layout = pn.Column(self._bar, self._dialog, sizing_mode="stretch_width")
+        bar = pn.Row(
+            self._brand, Search(model), self._tools, sizing_mode="stretch_width", margin=0, stylesheets=[_BAR_STYLE]
+        )
+        self._layout = pn.Column(bar, self._dialog, sizing_mode="stretch_width")
         state.param.watch(self._show, ["suite", "dark"])
         self._show()
 
@@ -53,7 +63,8 @@ class Header(pn.viewable.Viewer):
         suites: dict[str, Any] = {
             name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
         }
-        self._bar.html = render("header", suites=suites, suite=state.suite, dark=state.dark)
+        self._brand.html = render("brand", suites=suites, suite=state.suite)
+        self._tools.html = render("header", dark=state.dark)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -3,19 +3,6 @@
 // An element with data-action reports {action, value} when it is clicked (buttons, links), submitted (forms) or
 // changed (inputs). Elements keep focus and scroll position over a re-render by their id or data-key.
 
-const STYLE_ID = "ax-styles"
-
-// One style sheet for all components: parsed once, adopted by each shadow root, so nothing appears unstyled.
-let shared
-function adopt(root, model) {
-  if (!shared) {
-    const css = document.getElementById(STYLE_ID)?.textContent ?? model.styles_text ?? ""
-    shared = new CSSStyleSheet()
-    shared.replaceSync(css)
-  }
-  root.adoptedStyleSheets = [...root.adoptedStyleSheets, shared]
-}
-
 function key(element) {
   return element?.id || element?.dataset?.key || null
 }
@@ -57,7 +44,7 @@ async function saveFigure(name, as, file) {
 
 export function render({ model, el }) {
   const root = el.getRootNode()
-  if (root instanceof ShadowRoot) adopt(root, model)
+  if (root instanceof ShadowRoot && window.axStyles) root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
   const box = document.createElement("div")
   box.className = `ax ${model.css_name}`
 

@@ -1,0 +1,134 @@
+// The field of explorer/views/search.py: an ARIA combobox over the list that the server renders.
+//
+// The field is made once and never replaced, so that an answer disturbs nobody who types: of the HTML that comes later,
+// only the parts marked data-live are taken over.
+
+const PAUSE = 120 // ms without a key before the server is asked
+
+export function render({ model, el }) {
+  const root = el.getRootNode()
+  if (root instanceof ShadowRoot && window.axStyles) root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
+  const box = document.createElement("div")
+  box.className = `ax ${model.css_name}`
+  box.innerHTML = model.html
+  const input = box.querySelector("[role=combobox]")
+  const found = box.querySelector(".found")
+  const list = box.querySelector("[role=listbox]")
+
+  let wanted = false // whether an answer is to be shown when it comes
+  let entered = false // whether the reader pressed Enter before it came
+  let text = "" // what was asked last, by its number, and whether that is still to be answered
+  let number = 0
+  let waits = false
+  let timer = null
+
+  // One question at a time: what is typed meanwhile is asked once it is answered.
+  function ask() {
+    clearTimeout(timer)
+    if (!input.value.trim()) return close()
+    wanted = true
+    if (waits) return
+    waits = true
+    text = input.value
+    number += 1
+    model.send_msg({ action: "search", value: { number, text } })
+  }
+
+  const chosen = () => list.querySelector("[aria-selected]")
+
+  function choose(option) {
+    chosen()?.removeAttribute("aria-selected")
+    option?.setAttribute("aria-selected", "true")
+    option?.scrollIntoView({ block: "nearest" })
+    if (option) input.setAttribute("aria-activedescendant", option.id)
+    else input.removeAttribute("aria-activedescendant")
+  }
+
+  function close() {
+    clearTimeout(timer)
+    wanted = entered = false
+    choose(null)
+    found.hidden = true
+    input.ariaExpanded = "false"
+  }
+
+  function leave() {
+    input.value = ""
+    input.blur()
+  }
+
+  function go({ dataset: { action, value } }) {
+    model.send_msg({ action, value })
+    leave()
+  }
+
+  function show(fresh) {
+    const before = chosen()?.dataset
+    for (const part of found.querySelectorAll("[data-live]")) {
+      const { className, innerHTML } = fresh.querySelector(`[data-live=${part.dataset.live}]`)
+      Object.assign(part, { className, innerHTML })
+    }
+    const options = [...list.children]
+    choose(options.find(({ dataset }) => dataset.action === before?.action && dataset.value === before?.value))
+    found.hidden = false
+    input.ariaExpanded = String(options.length > 0)
+  }
+
+  model.on("html", () => {
+    const template = document.createElement("template")
+    template.innerHTML = model.html
+    const fresh = template.content.querySelector(".found")
+    if (fresh.dataset.answers === String(number)) waits = false
+    if (fresh.hidden) return close()
+    if (!wanted) return
+    show(fresh)
+    if (input.value !== text) return ask()
+    if (entered && list.firstElementChild) go(list.firstElementChild)
+    entered = false
+  })
+
+  input.addEventListener("input", () => {
+    choose(null)
+    entered = false
+    clearTimeout(timer)
+    timer = setTimeout(ask, input.value.trim() ? PAUSE : 0)
+  })
+
+  input.addEventListener("keydown", (event) => {
+    const { key, isComposing } = event
+    if (isComposing || !["Enter", "Escape", "ArrowDown", "ArrowUp"].includes(key)) return
+    event.preventDefault() // to Escape, a browser would empty the field
+    const options = [...list.children]
+    if (key === "Escape") {
+      if (wanted) close()
+      else input.blur()
+    } else if (key === "Enter") {
+      const isAnswered = wanted && !waits && input.value === text
+      const option = chosen() ?? (isAnswered ? options[0] : null)
+      if (option) go(option)
+      else if (!isAnswered) {
+        entered = true
+        ask()
+      }
+    } else if (found.hidden) {
+      ask()
+    } else {
+      choose(options[Math.min(options.indexOf(chosen()) + (key === "ArrowDown" ? 1 : -1), options.length - 1)])
+    }
+  })
+
+  // A click on the list leaves the focus where it is; one anywhere else closes it, also where it moves no focus.
+  box.addEventListener("mousedown", (event) => { if (!event.target.closest("input, label")) event.preventDefault() })
+  box.addEventListener("click", ({ target }) => {
+    const option = target.closest("[role=option]")
+    if (option) go(option)
+    else if (target.closest("[data-leave]")) leave()
+  })
+  input.addEventListener("focus", () => input.select())
+  input.addEventListener("blur", close)
+  window.addEventListener("pointerdown", (event) => { if (!event.composedPath().includes(box)) close() })
+
+  window.addEventListener("ax:search", () => input.focus())
+
+  return box
+}

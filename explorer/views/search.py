@@ -1,0 +1,90 @@
+"""The field in the header that finds tokens over all SAEs and latents of the one shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import panel as pn
+
+from explorer.state import FACETS, SEARCH_CHARACTERS
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import param
+
+    from explorer.model import ExplorerModel
+
+#: Tokens that the query lists.
+_MOST_TOKENS = 11
+#: A list of tested tokens that nothing else narrows, with those that begin alike in the order of the alphabet.
+_ALL_EVIDENCE: Mapping[str, object] = {
+    "page": "evidence",
+    "evidence_token": "",
+    "evidence_verdict": "all",
+    "evidence_sort": "token",
+    "evidence_descending": False,
+    "evidence_page": 0,
+    **dict.fromkeys(FACETS),
+}
+
+
+class Combobox(Markup):
+    """A field over a list of what was found; only the list is re-rendered, so that typing is not disturbed."""
+
+    _bundle: ClassVar[str] = "search.js"
+
+
+class Search(pn.viewable.Viewer):
+    """Finds what begins with a text, and goes there.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        self._number = 0
+        state = model.state
+        self._field = Combobox(
+            "search",
+            on={
+                "search": self._search,
+                "token": lambda token: state.apply({**_ALL_EVIDENCE, "evidence_token": token}),
+                "latent": lambda latent: state.apply({"page": "explore", "latent": latent}),
+                "latent_evidence": lambda latent: state.apply({**_ALL_EVIDENCE, "facet_latent": latent}),
+            },
+        )
+        state.param.watch(self._empty, "suite")
+        self._empty()
+
+    def _search(self, asked: Mapping[str, Any]) -> None:
+        # No browser is trusted to keep to the field's length, nor to send whole characters.
+        text = str(asked["text"])[:SEARCH_CHARACTERS].encode("utf-8", "replace").decode().strip()
+        self._number = int(asked["number"])
+        found = self._model.ask("search", search=text) if text else None
+        self._show(text, None if found is None else found.to_dict("records"))
+
+    def _empty(self, *_: param.parameterized.Event) -> None:
+        self._show("", None)
+
+    def _show(self, text: str, rows: list[dict[str, Any]] | None) -> None:
+        found = rows or []
+        tokens = [row for row in found if row["kind"] == "token"]
+        self._field.html = render(
+            "search",
+            number=self._number,
+            text=text,
+            has_failed=rows is None,
+            tokens=tokens,
+            latents=[int(row["latent"]) for row in found if row["kind"] == "latent"],
+            is_cut=len(tokens) == _MOST_TOKENS,
+            sae=self._model.state.sae,
+            longest=SEARCH_CHARACTERS,
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._field

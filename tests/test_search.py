@@ -1,0 +1,355 @@
+"""The search in the header: what it finds, where it leads, and what it makes of whatever is typed."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer.model import ExplorerModel, choices_of
+from explorer.state import SEARCH_CHARACTERS, ExplorerState
+from explorer.views.markup import Markup, visible
+from explorer.views.search import Search
+from queries import Store
+from tests.explore import open_view, part, query_of, wait_query, wait_ready
+from tests.questions import ask, question_values
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import pandas as pd
+    from playwright.sync_api import Browser, Locator, Page
+
+    from tests.browser import PageOpener
+    from tests.explore import Pair, View
+
+SAE = (0, 1000, 10)
+#: Each tries to break out of a string, a pattern, a tag or an encoding; none begins a token.
+HOSTILE = [
+    "'; DROP TABLE saes; --",
+    '"quoted"',
+    "100%",
+    "s_",
+    "\\s",
+    "<img src=x onerror=alert(1)>",
+    "</p><script>alert(1)</script>",
+    "{{ 7 * 191 }}",
+    "z\nzz",
+    "s\0",
+    "\N{GRINNING FACE}",
+    "\N{SUPERSCRIPT TWO}",
+    "99999999999999999999",
+    "-1",
+]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = tmp_path_factory.mktemp("suites")
+    with Store(write_tiny_suite(folder / "tiny"), write_tiny_suite(folder / "twin", name="twin", seed=1)) as store:
+        yield store
+
+
+class Asked:
+    """A search, and what its reader does with it."""
+
+    def __init__(self, store: Store, **state: Any) -> None:
+        self.model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s", **state))
+        self.state = self.model.state
+        field = Search(self.model).__panel__()
+        assert isinstance(field, Markup)
+        self.field = field
+        self.number = 0
+
+    def __call__(self, text: str) -> str:
+        """Type, and return the list that comes."""
+        self.number += 1
+        self.field._handle_msg({"action": "search", "value": {"number": self.number, "text": text}})
+        return self.shown
+
+    def go(self, action: str, value: object) -> None:
+        self.field._handle_msg({"action": action, "value": value})
+
+    @property
+    def shown(self) -> str:
+        return self.field.html[self.field.html.index('<div class="found"') :]
+
+    @property
+    def tokens(self) -> list[str]:
+        return [unescape(token) for token in re.findall(r'<code class="token">(.*?)</code>', self.shown)]
+
+
+def all_rows(store: Store) -> pd.DataFrame:
+    """Every tested token of the suite on every SAE."""
+    return ask(store, "evidence", question_values(store, sae=SAE, evidence_page=None))
+
+
+@pytest.mark.parametrize("text", ["s", " SH", "Short", "a", "<b", 's"', "zz"])
+def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str) -> None:
+    rows = all_rows(tiny)
+    plain = rows["token"].str.lstrip(" ")
+    begins = rows[plain.str.lower().str.startswith(text.lower().strip())].assign(length=plain.str.len())
+    counted = begins.groupby(["token", "letter", "length"])["absorbed"].agg(["size", "sum"]).reset_index()
+    wanted = counted.sort_values(["length", "sum", "token"], ascending=[True, False, True]).head(11)
+    found = ask(tiny, "search", question_values(tiny, sae=SAE, search=text))
+    columns = ["token", "letter", "num_saes", "num_absorbed"]
+    assert found[columns].to_numpy().tolist() == wanted[["token", "letter", "size", "sum"]].to_numpy().tolist()
+    assert set(found["kind"]) <= {"token"}
+
+
+def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
+    asked = Asked(tiny)
+    found = ask(tiny, "search", question_values(tiny, sae=SAE, search="s"))
+    asked("s")
+    assert asked.tokens == [visible(token) for token in found["token"]]
+    for row in found.itertuples():
+        said = f"absorbed on {row.num_absorbed} of {row.num_saes} SAE{'s' if row.num_saes > 1 else ''} tested"
+        assert said in asked.shown
+        asked.state.apply({"facet_layer": 3, "facet_letter": "t", "facet_latent": 5, "evidence_verdict": "absorbed"})
+        asked.state.apply({"evidence_page": 7, "evidence_descending": True, "facet_width": 4000, "facet_l0": 40})
+        asked.go("token", row.token)
+        assert (asked.state.page, asked.state.evidence_token) == ("evidence", row.token)
+        assert asked.model.suite_evidence is not None
+        rows = asked.model.suite_evidence.query("token == @row.token")
+        assert len(rows) == row.num_saes
+        assert rows["absorbed"].sum() == row.num_absorbed
+
+
+def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
+    asked = Asked(tiny, layer=3, width=1000, l0=40, page="compare")
+    latent = int(all_rows(tiny).query("layer == 3 and width == 1000 and l0 == 40")["top_latent"].iloc[0])
+    shown = asked(f" {latent} ")
+    assert f"<b>Latent {latent}</b>" in shown
+    assert "of this SAE (layer 3, 1k, L0 40)" in shown
+    assert "in the evidence of all SAEs" in shown
+    asked.go("latent", str(latent))
+    assert (asked.state.page, asked.state.latent, asked.state.l0) == ("explore", latent, 40)
+    asked.state.apply({"evidence_token": "sh", "evidence_verdict": "absorbed"})
+    asked.go("latent_evidence", str(latent))
+    assert (asked.state.page, asked.state.facet_latent, asked.state.evidence_token) == ("evidence", latent, "")
+    assert asked.model.suite_evidence is not None
+    assert set(asked.model.suite_evidence["top_latent"]) == {latent}
+    assert "Nothing begins with “1024”, and this SAE has 1,024 latents." in asked("1024")
+
+
+@pytest.mark.parametrize("text", [*HOSTILE, "\ud83d", "x" * 10_000, "9" * 10_000])
+def test_whatever_is_typed_is_text(tiny: Store, text: str) -> None:
+    asked = Asked(tiny)
+    shown = asked(text)
+    assert "Nothing begins with “" in shown
+    assert asked.tokens == []
+    assert asked.model.error == ""
+    assert {"<script", "<img", "1337"} & set(re.findall(r"<script|<img|1337", asked.field.html)) == set()
+    assert max(len(run) for run in re.findall(r"x+|9+", shown) or [""]) <= SEARCH_CHARACTERS
+    asked("sh")
+    assert asked.tokens
+
+
+def test_a_search_that_fails_is_not_called_empty(tmp_path: Path) -> None:
+    with Store(write_tiny_suite(tmp_path / "tiny", saes=[SAE])) as store:
+        asked = Asked(store)
+    shown = asked("sh")
+    assert "This could not be searched for" in shown
+    assert "Nothing begins" not in shown
+    assert "closed" in asked.model.error
+
+
+@pytest.mark.parametrize("text", ["", "  ", "\n\t"])
+def test_without_text_the_list_is_closed(tiny: Store, text: str) -> None:
+    asked = Asked(tiny)
+    assert " hidden>" in asked.shown
+    assert " hidden>" not in asked("sh")
+    assert " hidden>" in asked(text)
+    assert asked.tokens == []
+
+
+def test_another_suite_empties_the_list(tiny: Store) -> None:
+    asked = Asked(tiny)
+    asked("sh")
+    asked.state.apply({"suite": "twin"})
+    assert " hidden>" in asked.shown
+    assert asked.tokens == []
+    asked("sh")
+    assert asked.tokens
+
+
+# --- In the browser ------------------------------------------------------------------------------------------------
+
+
+def field(page: Page) -> Locator:
+    return page.get_by_role("combobox", name="Search a token or a latent")
+
+
+def options(page: Page) -> Locator:
+    return part(page, "search").get_by_role("option")
+
+
+def expect_closed(page: Page) -> None:
+    expect(options(page).and_(page.locator(":visible"))).to_have_count(0)
+    expect(field(page)).to_have_attribute("aria-expanded", "false")
+
+
+@pytest.mark.browser
+def test_keys_find_and_open_a_token(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s"))
+    hint = part(page, "search").locator("kbd")
+    expect(hint).to_be_visible()
+    expect_closed(page)
+    page.keyboard.press("/")
+    expect(field(page)).to_be_focused()
+    expect(field(page)).to_have_value("")
+    expect(hint).to_be_hidden()
+    found = ask(home.store, "search", question_values(home.store, suite=home.suite, sae=(4, 2048, 7), search="sh"))
+    page.keyboard.type("SH")
+    expect(options(page)).to_have_count(len(found))
+    expect(field(page)).to_have_attribute("aria-expanded", "true")
+    expect(options(page).and_(page.locator("[aria-selected]"))).to_have_count(0)
+    for press, chosen in (("ArrowDown", 0), ("ArrowDown", 1), ("ArrowUp", 0), ("ArrowUp", None), ("ArrowDown", 0)):
+        page.keyboard.press(press)
+        expect(options(page).and_(page.locator("[aria-selected=true]"))).to_have_count(int(chosen is not None))
+        if chosen is not None:
+            expect(options(page).nth(chosen)).to_have_attribute("aria-selected", "true")
+            name = options(page).nth(chosen).get_attribute("id")
+            assert field(page).get_attribute("aria-activedescendant") == name
+    page.keyboard.press("ArrowDown")
+    # Arrows are the list's here, not the page's.
+    assert query_of(page)["letter"] == "s"
+    page.keyboard.press("Enter")
+    token = found["token"].iloc[1]
+    wait_query(page, {"page": "evidence", "evidence_token": token})
+    expect_closed(page)
+    expect(field(page)).not_to_be_focused()
+    expect(field(page)).to_have_value("")
+    table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
+    shown = table.locator("[data-key^=token-]", has_text=re.compile(f"^{visible(token)}$"))
+    expect(shown).to_have_count(int(found["num_saes"].iloc[1]))
+
+
+@pytest.mark.browser
+def test_keys_find_and_open_a_latent(open_page: PageOpener, home: View) -> None:
+    view = home.but(letter="s")
+    latent = view.absorbing[0]
+    page = open_page(view.path.replace("explore", "evidence") + "&evidence_token=sh&facet_letter=s")
+    wait_ready(page)
+    page.keyboard.press("/")
+    # Who presses Enter before the answer is there goes to the first of it.
+    page.keyboard.type(str(latent))
+    page.keyboard.press("Enter")
+    wait_query(page, {"page": "explore", "latent": str(latent), "letter": "s"})
+    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
+    page.keyboard.press("/")
+    page.keyboard.type(str(latent))
+    everywhere = options(page).filter(has_text="in the evidence of all SAEs")
+    everywhere.click()
+    wanted = {"page": "evidence", "facet_latent": str(latent), "evidence_token": None, "facet_letter": None}
+    wait_query(page, wanted)
+    expect_closed(page)
+
+
+@pytest.mark.browser
+def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    field(page).click()
+    page.keyboard.type("sh")
+    expect(options(page).first).to_be_visible()
+    page.keyboard.press("Escape")
+    expect_closed(page)
+    expect(field(page)).to_be_focused()
+    expect(field(page)).to_have_value("sh")
+    page.keyboard.press("ArrowDown")
+    expect(options(page).first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("Escape")
+    expect(field(page)).not_to_be_focused()
+    # A click elsewhere and Tab leave it as well.
+    for leave in (lambda: part(page, "brand").locator(".name").click(), lambda: page.keyboard.press("Tab")):
+        page.keyboard.press("/")
+        page.keyboard.press("ArrowDown")
+        expect(options(page).first).to_be_visible()
+        leave()
+        expect_closed(page)
+        expect(field(page)).not_to_be_focused()
+    expect(page.get_by_role("button", name="Copy link")).to_be_focused()
+    # Emptied, it has nothing to list.
+    page.keyboard.press("/")
+    page.keyboard.press("ArrowDown")
+    expect(options(page).first).to_be_visible()
+    page.keyboard.press("Backspace")
+    expect_closed(page)
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("search for a token or a latent")
+    page.keyboard.press("Escape")
+    assert query_of(page) == home.query
+
+
+@pytest.mark.browser
+def test_bad_input_is_shown_as_it_is(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    said = part(page, "search").get_by_role("status")
+    for text in HOSTILE:
+        field(page).fill(text)
+        # The field takes no line breaks, and markup no null.
+        typed = text.replace("\n", " ").replace("\0", "")
+        expect(said).to_contain_text(f"Nothing begins with “{typed}”")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("(text) => navigator.clipboard.writeText(text)", "\N{GRINNING FACE}y" * 5_000 + "\nline")
+    field(page).fill("")
+    field(page).press("ControlOrMeta+v")
+    expect(said).to_contain_text("\N{GRINNING FACE}y\N{GRINNING FACE}y")
+    assert len(field(page).input_value()) <= SEARCH_CHARACTERS
+    assert part(page, "search").locator("img, script").count() == 0
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    field(page).fill("sh")
+    expect(options(page).first).to_be_visible()
+
+
+@pytest.mark.browser
+def test_another_suite_closes_the_list(open_page: PageOpener, pair: Pair) -> None:
+    page = open_view(open_page, f"{pair.url}{pair.full.but(letter='s').path}")
+    page.get_by_label("Suite", exact=True).select_option("bare")
+    wait_query(page, {"suite": "bare"})
+    page.keyboard.press("/")
+    page.keyboard.type("s")
+    expect(options(page).first).to_be_visible()
+    page.evaluate("history.back()")
+    wait_query(page, {"suite": "full"})
+    expect_closed(page)
+    expect(field(page)).to_be_focused()
+    # Tokens of any shape are found, shown and opened as what they are.
+    for token in ('s"quoted"', " <b>strong</b>", " s'apostrophe", "s\\back"):
+        field(page).fill(token)
+        expect(options(page).first.locator(".token")).to_have_text(visible(token))
+        options(page).first.click()
+        wait_query(page, {"page": "evidence", "evidence_token": token})
+
+
+@pytest.mark.browser
+def test_phone_opens_the_field_over_the_header(open_page: PageOpener, chromium: Browser, home: View) -> None:
+    context = chromium.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
+    page = open_view(open_page, home.but(letter="s"), width=390, height=844, context=context)
+    buttons = ("Open the menu", "Copy link", "Dark mode", "About")
+    for name in buttons:
+        expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
+    part(page, "search").locator("label").tap()
+    expect(field(page)).to_be_focused()
+    box = field(page).bounding_box()
+    assert box
+    assert box["width"] > 300
+    page.keyboard.type("sh")
+    expect(options(page).first).to_be_in_viewport(ratio=1)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    part(page, "search").get_by_role("button", name="Close the search").tap()
+    expect_closed(page)
+    for name in buttons:
+        page.get_by_role("button", name=name).click(trial=True)
+    part(page, "search").locator("label").tap()
+    page.keyboard.type("w")
+    options(page).first.tap()
+    wait_query(page, {"page": "evidence"})
+    expect(field(page)).not_to_be_focused()
