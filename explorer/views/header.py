@@ -45,8 +45,7 @@ class Header(pn.viewable.Viewer):
         self._model.state.dark = not self._model.state.dark
 
     def _about(self, *, is_open: bool) -> None:
-        versions = ", ".join(f"{name} {version(name)}" for name in _NAMED)
-        self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions)
+        self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions())
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state
@@ -57,3 +56,8 @@ class Header(pn.viewable.Viewer):
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def versions() -> str:
+    """Name the libraries that what is shown rests on."""
+    return ", ".join(f"{name} {version(name)}" for name in _NAMED)

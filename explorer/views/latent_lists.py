@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
@@ -35,32 +35,34 @@ class LatentLists(pn.viewable.Viewer):
         self._model.state.apply({"latent": latent})
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        model = self._model
-        self._lists.visible = model.state.sae is not None
-        split, absorbing = model.split_latents, model.absorbing_latents
-        self._lists.html = render(
-            "latents",
-            split=[] if split is None else split.to_dict("records"),
-            absorbing=[] if absorbing is None else absorbing.to_dict("records"),
-            selected=model.state.latent,
-            letter=model.state.letter,
-            why_empty=self._why_empty(),
-        )
-
-    def _why_empty(self) -> str:
-        summary = self._model.summary
-        if summary is None:
-            return "The letter was not measured on this SAE."
-        if summary["num_absorbed"] is None:
-            return "The suite stores no tested tokens, so absorption is unknown here."
-        if summary["num_tested"] is None:
-            return "Only how many words are absorbed was published, not the words and their latents."
-        if not summary["num_tested"]:
-            return "No word leaves all split latents silent, so there was nothing to test."
-        leave = "leaves" if summary["num_tested"] == 1 else "leave"
-        return (
-            f"{count(summary['num_tested'], 'word')} {leave} the split latents silent, but no other latent takes over."
-        )
+        self._lists.visible = self._model.state.sae is not None
+        self._lists.html = lists_html(self._model, selected=self._model.state.latent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._lists
+
+
+def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
+    """Write the two lists, with a word on why nothing absorbs where that is so."""
+    split, absorbing = model.split_latents, model.absorbing_latents
+    return render(
+        "latents",
+        split=[] if split is None else split.to_dict("records"),
+        absorbing=[] if absorbing is None else absorbing.to_dict("records"),
+        selected=selected,
+        letter=model.state.letter,
+        why_empty=_why_empty(model.summary),
+    )
+
+
+def _why_empty(summary: dict[str, Any] | None) -> str:
+    if summary is None:
+        return "The letter was not measured on this SAE."
+    if summary["num_absorbed"] is None:
+        return "The suite stores no tested tokens, so absorption is unknown here."
+    if summary["num_tested"] is None:
+        return "Only how many words are absorbed was published, not the words and their latents."
+    if not summary["num_tested"]:
+        return "No word leaves all split latents silent, so there was nothing to test."
+    leave = "leaves" if summary["num_tested"] == 1 else "leave"
+    return f"{count(summary['num_tested'], 'word')} {leave} the split latents silent, but no other latent takes over."
