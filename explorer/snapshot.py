@@ -209,17 +209,14 @@ class _Collector:
         tested = pd.concat(pages, ignore_index=True) if pages else None
         rows = judged(tested, state)
         latents = model.ask("token_latents", token=None)
-        by_token = {} if latents is None else dict(list(latents.groupby("token")))
+        by_token: dict[str, list[dict[str, Any]]] = {}
+        for row in [] if latents is None else records(latents):
+            by_token.setdefault(row["token"], []).append(row)
         columns = {name: title for name, title in COLUMNS.items() if name not in _ONE_SAE}
         return {
             "evidence": render("snapshot_evidence", letter=letter, rows=rows, columns=columns),
             "ablated": [
-                render(
-                    "snapshot_ablated",
-                    row=row,
-                    bars=ablated(by_token[row["token"]]) if row["token"] in by_token else [],
-                )
-                for row in rows
+                render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []))) for row in rows
             ],
             "order": {} if tested is None else {name: _order(tested[name]) for name in columns},
         }
@@ -229,7 +226,9 @@ class _Collector:
         ask, sae = self._model.ask, self._model.state.sae
         roles, cards, contexts = ask("sae_roles"), ask("sae_cards"), ask("sae_contexts")
         self._check()
-        contexts_of = {latent: records(rows) for latent, rows in contexts.groupby("latent")}
+        contexts_of: dict[int, list[dict[str, Any]]] = {}
+        for context in records(contexts):
+            contexts_of.setdefault(context["latent"], []).append(context)
         roles_of = dict(list(roles.groupby("latent")))
         self._has_examples = bool(contexts_of) or bool(cards[["raised_tokens", "counts"]].notna().to_numpy().any())
         found = {}

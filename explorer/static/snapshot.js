@@ -219,6 +219,9 @@
     view = views.get(figure);
     figure.on_event("tap", ({ x, y }) => tap(x, y));
     figure.x_range.change.connect(() => later(drawLine));
+    // On a touch screen a drag is left to scroll the page.
+    const zoom = figure.toolbar.tools.find(({ type }) => type === "BoxZoomTool");
+    if (matchMedia("(pointer: coarse)").matches) zoom.active = false;
     dress();
   }
 
@@ -317,6 +320,8 @@
     if (!view || !cosines) return;
     // A canvas keeps the width of the screen; a picture of it takes that of the paper.
     dress(false);
+    // Bokeh would take up the colours of glyphs after this event, which is too late.
+    for (const drawn of Bokeh.index.query((each) => each.model.type === "GlyphRenderer")) drawn.set_visuals();
     view.repaint();
     find("printed-plot").src = view.export("png", true).canvas.toDataURL();
   });
