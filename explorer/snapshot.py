@@ -200,25 +200,21 @@ class _Collector:
     def _evidence(self, letter: str) -> dict[str, Any]:
         """Collect all tested tokens of the letter, what each opens, and their order by each column."""
         model, state = self._model, self._model.state
-        pages = []
-        while model.letter_evidence is not None and len(model.letter_evidence):
-            pages.append(model.letter_evidence)
-            if sum(map(len, pages)) >= pages[0]["num_found"].iloc[0]:
-                break
-            state.apply({"evidence_page": state.evidence_page + 1})
-        tested = pd.concat(pages, ignore_index=True) if pages else None
-        rows = judged(tested, state)
+        tested = model.whole("letter_evidence")
+        rows = [row | {"is_open": False} for row in judged(tested, state)]
         latents = model.ask("token_latents", token=None)
         by_token: dict[str, list[dict[str, Any]]] = {}
         for row in [] if latents is None else records(latents):
             by_token.setdefault(row["token"], []).append(row)
-        columns = {name: title for name, title in COLUMNS.items() if name not in _ONE_SAE}
+        hidden = {*_ONE_SAE, *state.param.evidence_columns.objects} - set(state.evidence_columns)
+        columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
+        sortable = {name: title for name, title in columns.items() if name in state.param.evidence_sort.objects}
         return {
-            "evidence": render("snapshot_evidence", letter=letter, rows=rows, columns=columns),
+            "evidence": render("snapshot_evidence", letter=letter, rows=rows, columns=columns, sortable=sortable),
             "ablated": [
                 render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []))) for row in rows
             ],
-            "order": {} if tested is None else {name: _order(tested[name]) for name in columns},
+            "order": {name: _order(tested[name]) for name in sortable},
         }
 
     def _cards(self) -> dict[int, dict[str, Any]]:

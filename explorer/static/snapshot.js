@@ -106,7 +106,7 @@
     for (const [id, text] of Object.entries(html)) find(id).innerHTML = text;
     for (const [topic, text] of Object.entries(part.prose)) find(`prose-${topic}`).innerHTML = text;
     sorted = { column: null, descending: false };
-    if (part.order.top_effect) sort("top_effect");
+    if (find("evidence").querySelector("table")) sort("top_effect");
   }
 
   // --- The selected latent ------------------------------------------------------------------------------------------
@@ -183,12 +183,17 @@
       body.append(row);
       if (opened?.matches(".opened")) body.append(opened);
     }
+    const arrow = sorted.descending ? "↓" : "↑";
     for (const head of document.querySelectorAll("#evidence th[data-column]")) {
       const mine = head.dataset.column === column;
       head.ariaSort = mine ? (sorted.descending ? "descending" : "ascending") : "none";
-      const button = head.firstElementChild;
-      button.textContent = button.textContent.replace(/ [↑↓]$/, "") + (mine ? (sorted.descending ? " ↓" : " ↑") : "");
+      head.firstElementChild.textContent = head.dataset.title + (mine ? ` ${arrow}` : "");
     }
+    // On a phone the table has no heads.
+    document.querySelector("#evidence select").value = column;
+    const turn = document.querySelector("#evidence .turn");
+    turn.dataset.value = column;
+    turn.textContent = arrow;
   }
 
   const placeOf = (row) => Number(row.querySelector("[data-action=open]").dataset.value);
@@ -336,6 +341,7 @@
   const acts = {
     letter: (letter) => go({ letter }),
     latent: (latent) => go({ latent: Number(latent) }),
+    go: (value) => go({ latent: Number(value.split(" ")[1]) }), // a row's place, and the latent
     "role-letter": (letter) => go({ letter, latent: shown.latent }),
     clear: () => go({}),
     "to-card": () => {
@@ -351,8 +357,12 @@
     },
   };
 
+  document.addEventListener("change", ({ target }) => {
+    if (target.matches("select[data-action]")) acts[target.dataset.action](target.value, target);
+  });
+
   document.addEventListener("click", (event) => {
-    const element = event.target.closest?.("[data-action]");
+    const element = event.target.closest?.("button[data-action]");
     if (!element || element.getAttribute("aria-disabled") === "true") return;
     acts[element.dataset.action]?.(element.dataset.value, element);
   });
