@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import bokeh
 import numpy as np
 import pandas as pd
-from markupsafe import Markup as Safe
 
 from explorer.latents.card import card_html, describe_roles
 from explorer.model import ExplorerModel, choices_of, records
@@ -33,10 +33,12 @@ from explorer.views.k_sparse import scores_html
 from explorer.views.latent_lists import lists_html
 from explorer.views.letters import letter_cells
 from explorer.views.markup import STATIC, render, styles
+from queries import QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from explorer.state import SaeId
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
@@ -85,7 +87,7 @@ def save_snapshot(
     if path.is_dir():
         raise SnapshotError(f"{path}: is a folder; name a file in it")
     if path.exists() and not force:
-        raise SnapshotError(f"{path}: exists already; give another name, or force to replace it")
+        raise SnapshotError(f"{path}: exists already; give another name, or --force (force=True) to replace it")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # Opened before the work is done, so that a folder that cannot be written to is found at once.
@@ -95,7 +97,8 @@ def save_snapshot(
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be written ({error.strerror}); name a file elsewhere") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
     return path
 
 
@@ -104,19 +107,19 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
     try:
         choices = choices_of(store)
         wanted = ExplorerState(choices, **state)
-    except ValueError as error:
+        if wanted.sae is None:
+            raise SnapshotError(f"{wanted.suite}: this suite holds no SAE, so there is nothing to make a snapshot of")
+        model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}))
+        return _Collector(model, wanted.sae, progress or (lambda *_: None)).html(state)
+    except (ValueError, QueryError) as error:
         raise SnapshotError(str(error)) from error
-    if wanted.sae is None:
-        raise SnapshotError(f"{wanted.suite}: this suite holds no SAE, so there is nothing to make a snapshot of")
-    model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}))
-    return _Collector(model, progress or (lambda *_: None)).html(state)
 
 
 class _Collector:
     """Goes through the letters of one SAE as a reader of the page would, and keeps what the page shows."""
 
-    def __init__(self, model: ExplorerModel, progress: Progress) -> None:
-        self._model, self._progress = model, progress
+    def __init__(self, model: ExplorerModel, sae: SaeId, progress: Progress) -> None:
+        self._model, self._sae, self._progress = model, sae, progress
         self._start = {name: getattr(model.state, name) for name in _KEPT}
         self._query = model.state.to_query()
         cells = letter_cells(model.letters)
@@ -156,7 +159,8 @@ class _Collector:
         model = self._model
         model.state.apply({"letter": letter})
         split, absorbing = (
-            [] if frame is None else frame["latent"].tolist() for frame in (model.split_latents, model.absorbing_latents)
+            [] if frame is None else frame["latent"].tolist()
+            for frame in (model.split_latents, model.absorbing_latents)
         )
         cosines = model.cosines
         known = cosines is not None and not cosines.empty
@@ -191,7 +195,7 @@ class _Collector:
     def _keep(self, letter: str, cosines: pd.DataFrame) -> None:
         """Keep the cosines of a letter by latent."""
         latents = cosines["latent"].to_numpy()
-        dense = np.full(max(self._model.state.sae.n_latents, latents.max() + 1), np.nan, np.float32)
+        dense = np.full(max(self._sae.n_latents, latents.max() + 1), np.nan, np.float32)
         dense[latents] = cosines["cosine"].to_numpy()
         self._cosines[letter] = dense
         if self._plot is None:
@@ -202,9 +206,8 @@ class _Collector:
         model, state = self._model, self._model.state
         tested = model.whole("letter_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, state)]
-        latents = model.ask("token_latents", token=None)
         by_token: dict[str, list[dict[str, Any]]] = {}
-        for row in [] if latents is None else records(latents):
+        for row in records(self._ask("token_latents", token=None)):
             by_token.setdefault(row["token"], []).append(row)
         hidden = {*_ONE_SAE, *state.param.evidence_columns.objects} - set(state.evidence_columns)
         columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
@@ -219,9 +222,7 @@ class _Collector:
 
     def _cards(self) -> dict[int, dict[str, Any]]:
         """Write the cards of all latents that play a part for any letter."""
-        ask, sae = self._model.ask, self._model.state.sae
-        roles, cards, contexts = ask("sae_roles"), ask("sae_cards"), ask("sae_contexts")
-        self._check()
+        roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
         contexts_of: dict[int, list[dict[str, Any]]] = {}
         for context in records(contexts):
             contexts_of.setdefault(context["latent"], []).append(context)
@@ -238,7 +239,7 @@ class _Collector:
             found[latent] = {
                 "html": card_html(
                     latent,
-                    sae,
+                    self._sae,
                     said=[],
                     facts=card if has_facts else None,
                     contexts=contexts_of.get(latent, []),
@@ -283,26 +284,24 @@ class _Collector:
         return render(
             "snapshot",
             hashes=[_hash(script) for script in scripts],
-            scripts=[Safe(script) for script in scripts],
-            data=Safe(payload),
-            styles=Safe(styles() + (STATIC / "snapshot.css").read_text(encoding="utf-8")),
-            font=Safe(FONT),
-            light=Safe(css_variables(LIGHT)),
-            dark=Safe(css_variables(DARK)),
+            scripts=scripts,
+            data=payload,
+            styles=styles() + (STATIC / "snapshot.css").read_text(encoding="utf-8"),
+            font=FONT,
+            light=css_variables(LIGHT),
+            dark=css_variables(DARK),
             title=manifest.title or manifest.name,
             suite=manifest.name,
-            sae=state.sae,
+            sae=self._sae,
             state=state,
             own=state.thresholds_of_suite,
-            letters=Safe(render("letters", cells=list(self._cells.values()), letter=start)),
+            letters=render("letters", cells=list(self._cells.values()), letter=start),
             topics=TITLES,
-            provenance=Safe(
-                render(
-                    "provenance",
-                    manifest=manifest,
-                    versions=versions(),
-                    saes=[sae for sae in manifest.saes if sae.key == state.sae.key],
-                )
+            provenance=render(
+                "provenance",
+                manifest=manifest,
+                versions=versions(),
+                saes=[sae for sae in manifest.saes if sae.key == self._sae.key],
             ),
             absent=absent,
             version=version("absorption-explorer"),
@@ -314,6 +313,11 @@ class _Collector:
         """Give up where a question could not be answered: a snapshot tells all or is not made."""
         if self._model.error:
             raise SnapshotError(self._model.error)
+
+    def _ask(self, query: str, **params: Any) -> pd.DataFrame:
+        answer = self._model.ask(query, **params)
+        self._check()
+        return answer
 
 
 def _order(column: pd.Series) -> dict[str, Any]:

@@ -31,8 +31,8 @@ def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> di
     Returns
     -------
     dict
-        item: the light plot, as `Bokeh.embed.embed_item` takes it; sources: the id of each glyph's data source, by name;
-        themes: by theme, a list of (id of a model, its property, the value).
+        item: the light plot, as `Bokeh.embed.embed_item` takes it; sources: the id of each glyph's data source, by
+        name; themes: by theme, a list of (id of a model, its property, the value).
     """
     light, dark = (_figure(draw(theme)) for theme in (LIGHT, DARK))
     drawn = [renderer for renderer in light.renderers if isinstance(renderer, GlyphRenderer)]
@@ -59,7 +59,7 @@ def _figure(plot: hv.Overlay) -> Plot:
 
 
 def _differences(one: Any, other: Any) -> Iterator[tuple[str, str, Any, Any]]:
-    """Walk two documents of the same structure; yield id, property and both values wherever a model's property differs."""
+    """Walk two documents of the same structure; yield id, property and both values where a model's property differs."""
     if isinstance(one, list):
         for mine, theirs in zip(one, other, strict=True):
             yield from _differences(mine, theirs)
