@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from queries import Store
 
-SAE = {"layer": 3, "width": 4000, "l0": 10}
+SAE: dict[str, Any] = {"layer": 3, "width": 4000, "l0": 10}
+SAES = [(3, 4000, 10)]
 TITLE = "</script><script>alert(1)</script><!--"
 
 
@@ -116,7 +117,7 @@ def unpacked(packed: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=[tuple(SAE.values())])
+    root = write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES)
     manifest = json.loads((root / "manifest.json").read_text())
     (root / "manifest.json").write_text(json.dumps(manifest | {"title": TITLE}))
     return root
@@ -366,14 +367,14 @@ def open_snapshot(chromium: Browser, snapshot: Snapshot) -> Iterator[Callable[..
 @pytest.fixture
 def s(store: Store) -> dict[str, Any]:
     """What the letter s must show."""
-    cosines = fetch(store, "cosines", "s").set_index("latent")["cosine"]
+    cosines = fetch(store, "cosines", "s").set_index("latent")["cosine"].astype(float)
     absorbing = fetch(store, "absorbing_latents", "s")["latent"].tolist()
     split = fetch(store, "split_latents", "s")["latent"].tolist()
     return {"cosines": cosines, "split": split, "absorbing": absorbing}
 
 
-def marked(latents: list[int], cosines: pd.Series) -> dict[str, list[float]]:
-    return {"latent": latents, "x": latents, "cosine": [float(cosines[latent]) for latent in latents]}
+def marked(latents: list[int], cosines: pd.Series) -> dict[str, Any]:
+    return {"latent": latents, "x": latents, "cosine": [cosines[latent] for latent in latents]}
 
 
 @pytest.mark.browser
@@ -399,9 +400,12 @@ def test_letters_and_latents_are_chosen_as_on_the_page(
     page.keyboard.press("ArrowRight")
     page.wait_for_selector("#headline:has-text('Letter T')")
     split = fetch(store, "split_latents", "t")["latent"].tolist()
-    wait_glyph(page, "cosine", 1, **marked(split, fetch(store, "cosines", "t").set_index("latent")["cosine"]))
+    wait_glyph(
+        page, "cosine", 1, **marked(split, fetch(store, "cosines", "t").set_index("latent")["cosine"].astype(float))
+    )
     assert page.locator("#card").is_hidden()
-    page.locator("[data-letter=c]").click()
+    page.locator("[data-letter=c]").click(force=True)
+    assert "letter=t" in page.url
     assert page.locator("[data-letter=c]").get_attribute("title") == "C: not measured on this SAE, nothing to show"
     page.go_back()
     page.wait_for_selector(f"#card h2:has-text('Latent {other}')")
@@ -432,7 +436,8 @@ def test_every_peak_is_kept_at_every_zoom(open_snapshot: Callable[..., Page], s:
     x, y = point(page, "cosine", peaks[0], float(crowd[peaks[0]]))
     page.mouse.move(x, y)
     page.wait_for_function(
-        "(text) => [...document.querySelectorAll('.bk-Tooltip')].some((each) => each.shadowRoot.textContent.includes(text))",
+        "(text) => [...document.querySelectorAll('.bk-Tooltip')]"
+        ".some(({ shadowRoot }) => shadowRoot.textContent.includes(text))",
         arg=f"{crowd[peaks[0]]:.4f}",
     )
 
@@ -455,34 +460,38 @@ def test_tested_tokens_are_sorted_and_opened(open_snapshot: Callable[..., Page])
     assert "Latents that were ablated on" in page.locator("#evidence tr.opened").inner_text()
     page.locator("#evidence th button:has-text('Token')").click()
     assert "alert(1)" in page.locator("#evidence tr.opened").evaluate("(row) => row.previousElementSibling.textContent")
-    latent = page.locator("#evidence tr.opened .bars button").first
+    latent = page.locator("#evidence tr.opened .bars td button").first
     number = latent.inner_text()
     latent.click()
     page.wait_for_selector(f"#card h2:has-text('Latent {number}')")
+
+
+_COLOURS = """async (id) => {
+  const picture = document.getElementById(id);
+  await picture.decode();
+  const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight);
+  const context = canvas.getContext("2d");
+  context.drawImage(picture, 0, 0);
+  const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+  const found = new Set();
+  for (let at = 0; at < data.length; at += 4) {
+    const parts = [0, 1, 2].map((of) => data[at + of].toString(16).padStart(2, "0"));
+    if (data[at + 3] === 255) found.add("#" + parts.join(""));
+  }
+  return [...found];
+}"""
 
 
 @pytest.mark.browser
 def test_light_dark_and_paper(open_snapshot: Callable[..., Page]) -> None:
     page = open_snapshot(dark=True)
     wait_figure(page, "cosine")
-    assert [glyph["line"] for glyph in glyphs(page, "cosine")][0] == DARK.other
+    assert glyphs(page, "cosine")[0]["line"] == DARK.other
     # Paper is light, whatever the screen is; a canvas is no picture, so there is one in its place.
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    colours = page.evaluate(
-        """async () => {
-          const picture = document.getElementById("printed-plot");
-          await picture.decode();
-          const canvas = new OffscreenCanvas(picture.naturalWidth, picture.naturalHeight), ctx = canvas.getContext("2d");
-          ctx.drawImage(picture, 0, 0);
-          const { data } = ctx.getImageData(0, 0, canvas.width, canvas.height), found = new Set();
-          for (let at = 0; at < data.length; at += 4) {
-            if (data[at + 3] === 255) found.add("#" + [0, 1, 2].map((of) => data[at + of].toString(16).padStart(2, 0)).join(""));
-          }
-          return [...found];
-        }"""
-    )
-    assert {LIGHT.other, LIGHT.split, LIGHT.absorbing} <= set(colours)
-    assert not {DARK.other, DARK.split, DARK.absorbing} & set(colours)
+    colours = set(page.evaluate(_COLOURS, "printed-plot"))
+    assert {LIGHT.other, LIGHT.split, LIGHT.absorbing} <= colours
+    assert not {DARK.other, DARK.split, DARK.absorbing} & colours
     assert page.locator("details:not([open])").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details:not([open])").count() > 0
@@ -495,7 +504,7 @@ def test_light_dark_and_paper(open_snapshot: Callable[..., Page]) -> None:
 
 @pytest.mark.browser
 def test_a_snapshot_without_cosines_explains_itself(open_snapshot: Callable[..., Page], tmp_path: Path) -> None:
-    suite = write_tiny_suite(tmp_path / "bare", cosines=False, examples=False, saes=[tuple(SAE.values())])
+    suite = write_tiny_suite(tmp_path / "bare", cosines=False, examples=False, saes=SAES)
     with open_store(suite) as store:
         path = save_snapshot(store, tmp_path / "bare.html", letter="s")
         latent = fetch(store, "absorbing_latents", "s")["latent"].iloc[0]
