@@ -21,9 +21,11 @@ from explorer.cli import app
 from explorer.plots.cosine import cosine_plot
 from explorer.plots.standalone import standalone
 from explorer.theme import DARK, LIGHT
+from explorer.views.markup import visible
 from tests.browser import PageOpener, ask_model, drag, figure, glyphs, point, tap, wait_figure, wait_for, wait_glyph
+from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
 from tests.questions import THRESHOLDS
-from tests.tiny_sae import AWKWARD, LETTERS
+from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
 SAE: dict[str, Any] = {"layer": 3, "width": 4000, "l0": 10}
 SAES = [(3, 4000, 10)]
-TITLE = "</script><script>alert(1)</script><!--"
 
 
 class _Page(HTMLParser):
@@ -47,7 +48,6 @@ class _Page(HTMLParser):
         self.scripts: list[tuple[str | None, str]] = []
         self.reaches: list[str] = []
         self.handlers: list[str] = []
-        self.tags: list[str] = []
         self.policy = ""
         self._type: str | None = None
         self._is_script = False
@@ -56,7 +56,6 @@ class _Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        self.tags.append(tag)
         self._is_script = tag == "script"
         self._type = given.get("type")
         self.handlers += [name for name in given if name.startswith("on")]
@@ -117,10 +116,7 @@ def unpacked(packed: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES)
-    manifest = json.loads((root / "manifest.json").read_text())
-    (root / "manifest.json").write_text(json.dumps(manifest | {"title": TITLE}))
-    return root
+    return write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES)
 
 
 @pytest.fixture(scope="module")
@@ -182,18 +178,19 @@ def _rows(snapshot: Snapshot) -> str:
     return str(snapshot.letter("s")["evidence"])
 
 
-def test_no_text_of_the_suite_becomes_markup(snapshot: Snapshot) -> None:
-    for fragment in snapshot.fragments():
-        page = _Page(fragment)
-        assert "script" not in page.tags
-        assert not page.handlers
-        assert not page.reaches
-        assert "<b>strong" not in fragment
-    assert _Page(snapshot.text).tags.count("script") == 3
-    assert "<title>Absorption Explorer: &lt;/script&gt;&lt;script&gt;alert(1)" in snapshot.text
-    assert "␣&lt;b&gt;strong&lt;/b&gt;" in _rows(snapshot)
-    assert "s&#34;quoted&#34;" in _rows(snapshot)
-    assert _rows(snapshot).count('data-action="open"') == 12 >= len(AWKWARD)
+def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
+    with open_store(write_hostile_suite(tmp_path / "hostile")) as store:
+        snapshot = Snapshot(save_snapshot(store, tmp_path / "hostile.html", letter="s"))
+    fragments = [Reader(fragment) for fragment in snapshot.fragments()]
+    assert len(fragments) > 50
+    assert not {found for fragment in fragments for found in fragment.found}
+    assert Reader(snapshot.text).found == ["link href='data:,'", *["<script>"] * 3]
+    # It was not left out either: all of it stands there, as text.
+    texts = "\n".join(text for fragment in fragments for text in fragment.texts)
+    for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
+        assert hostile in texts or visible(hostile) in texts, hostile
+    assert EVIL in texts
+    assert EVIL in "\n".join(Reader(snapshot.text).texts)
 
 
 def test_the_file_reaches_nowhere_and_runs_only_its_own_scripts(snapshot: Snapshot) -> None:
