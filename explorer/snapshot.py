@@ -51,7 +51,7 @@ _UNKNOWN = -32_768
 _ONE_SAE = ("layer", "width", "l0")
 
 
-class SnapshotError(Exception):
+class SnapshotError(ValueError):
     """A snapshot cannot be made; the message is one line that says what to do."""
 
 
@@ -106,12 +106,15 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
     """Make a snapshot; see `save_snapshot`."""
     try:
         choices = choices_of(store)
-        wanted = ExplorerState(choices, **state)
+        try:
+            wanted = ExplorerState(choices, **state)
+        except ValueError as error:
+            raise SnapshotError(str(error)) from error
         if wanted.sae is None:
             raise SnapshotError(f"{wanted.suite}: this suite holds no SAE, so there is nothing to make a snapshot of")
         model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}))
         return _Collector(model, wanted.sae, progress or (lambda *_: None)).html(state)
-    except (ValueError, QueryError) as error:
+    except QueryError as error:
         raise SnapshotError(str(error)) from error
 
 

@@ -16,12 +16,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
-from explorer import SnapshotError, open_store, save_snapshot
+from explorer import Explorer, SnapshotError, open_store, save_snapshot
 from explorer.cli import app
 from explorer.plots.cosine import cosine_plot
 from explorer.plots.standalone import standalone
 from explorer.theme import DARK, LIGHT
-from explorer.views.markup import visible
+from explorer.views.markup import Markup, visible
+from queries import QueryError
 from tests.browser import PageOpener, ask_model, drag, figure, glyphs, point, tap, wait_figure, wait_for, wait_glyph
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
 from tests.questions import THRESHOLDS
@@ -342,6 +343,34 @@ def test_a_missing_suite_is_named(tmp_path: Path) -> None:
     assert result.stderr.startswith(f"absorption-explorer: {tmp_path / 'none'}: no such folder")
 
 
+def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[tuple[str, bytes, str]] = []
+    shown: set[str] = set()
+
+    def send(header: Markup, *file: Any) -> None:
+        shown.add(header.html)
+        sent.append(file)
+
+    monkeypatch.setattr(Markup, "send_file", send)
+    explorer = Explorer(store, letter="t", tau=0.1)
+    header: Any = next(part for part in explorer.layout.select(Markup) if part.css_name == "header")
+    header._handle_msg({"action": "snapshot"})
+    ((name, content, kind),) = sent
+    assert (name, kind) == ("tiny_layer-3_width-4000_l0-10_snapshot.html", "text/html")
+    assert b"tau 0.1," in content
+    assert "100 %" in shown.pop()
+    assert "%" not in header.html
+    with monkeypatch.context() as broken:
+        broken.setattr(store, "fetch", _fail)
+        header._handle_msg({"action": "snapshot"})
+    assert len(sent) == 1
+    assert explorer.model.error == "No snapshot was made: out of order"
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise QueryError("out of order")
+
+
 # --- Opened from disk, in a browser without a network --------------------------------------------------------------
 
 
@@ -512,3 +541,20 @@ def test_a_snapshot_without_cosines_explains_itself(open_snapshot: Callable[...,
     page.evaluate("location.hash = 'letter=%3Cb%3E&latent=x'")
     page.wait_for_selector("html[data-shown='#letter=%3Cb%3E&latent=x']")
     assert page.locator("#headline").inner_text().startswith("Letter S")
+
+
+@pytest.mark.browser
+def test_the_button_downloads_while_the_page_goes_on(open_page: PageOpener, tmp_path: Path) -> None:
+    page = open_page("/dashboard?layer=4&width=2048&letter=l")
+    wait_figure(page, "cosine")
+    with page.expect_download() as download:
+        page.locator("[data-action=snapshot]").click()
+        page.locator("[data-action=snapshot][aria-disabled=true]").wait_for()
+        page.locator("[data-letter=m]").click()
+        page.locator("h1", has_text="M").wait_for()
+        assert page.locator("[data-action=snapshot]").get_attribute("aria-disabled") == "true"
+    page.locator("[data-action=snapshot][aria-disabled=false]").wait_for()
+    assert download.value.suggested_filename.startswith("smollm2-135m_layer-4_width-2048_l0-")
+    download.value.save_as(tmp_path / "got.html")
+    got = Snapshot(tmp_path / "got.html").data
+    assert (got["letter"], len(got["letters"])) == ("l", 26)

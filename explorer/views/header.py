@@ -1,15 +1,19 @@
-"""Title, suite picker, link, theme, and where the suite comes from."""
+"""Title, suite picker, link, snapshot, theme, and where the suite comes from."""
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.views.background import in_background
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import param
 
     from explorer.model import ExplorerModel
@@ -23,15 +27,23 @@ class Header(pn.viewable.Viewer):
     Parameters
     ----------
     model : ExplorerModel
+    make_snapshot : callable
+        Takes the state by keyword, and `progress`; returns a snapshot, or says in a ValueError why it cannot.
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, make_snapshot: Callable[..., str]) -> None:
         super().__init__()
-        self._model = model
+        self._model, self._make_snapshot = model, make_snapshot
+        self._percent: int | None = None  # of the snapshot that is being made
         state = model.state
         self._bar = Markup(
             "header",
-            on={"suite": self._choose, "dark": self._turn, "about": lambda _: self._about(is_open=True)},
+            on={
+                "suite": self._choose,
+                "snapshot": self._take_snapshot,
+                "dark": self._turn,
+                "about": lambda _: self._about(is_open=True),
+            },
         )
         self._dialog = Markup("about", on={"close": lambda _: self._about(is_open=False)})
         self._layout = pn.Column(self._bar, self._dialog, sizing_mode="stretch_width")
@@ -44,6 +56,36 @@ class Header(pn.viewable.Viewer):
     def _turn(self, _: object) -> None:
         self._model.state.dark = not self._model.state.dark
 
+    def _take_snapshot(self, _: object) -> None:
+        """Make the snapshot aside, show how far it is, and send it to the browser."""
+        if self._percent is not None:
+            return
+        state = self._model.state
+        values = {name: value for name, value in state.url_values().items() if value is not None}
+        name = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_snapshot.html"
+
+        def work(tell: Callable[[Callable[[], None]], None]) -> None:
+            try:
+                page = self._make_snapshot(
+                    progress=lambda _, done, total: tell(partial(self._show_progress, 100 * done // total)), **values
+                )
+            except ValueError as error:
+                tell(partial(self._show_failure, str(error)))
+            else:
+                tell(partial(self._bar.send_file, name, page.encode(), "text/html"))
+            finally:
+                tell(partial(self._show_progress, None))
+
+        self._show_progress(0)
+        in_background(work)
+
+    def _show_failure(self, why: str) -> None:
+        self._model.error = f"No snapshot was made: {why}"
+
+    def _show_progress(self, percent: int | None) -> None:
+        self._percent = percent
+        self._show()
+
     def _about(self, *, is_open: bool) -> None:
         self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions())
 
@@ -52,7 +94,7 @@ class Header(pn.viewable.Viewer):
         suites: dict[str, Any] = {
             name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
         }
-        self._bar.html = render("header", suites=suites, suite=state.suite, dark=state.dark)
+        self._bar.html = render("header", suites=suites, suite=state.suite, dark=state.dark, percent=self._percent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
