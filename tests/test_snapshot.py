@@ -353,7 +353,8 @@ def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytes
 
     monkeypatch.setattr(Markup, "send_file", send)
     explorer = Explorer(store, letter="t", tau=0.1)
-    header: Any = next(part for part in explorer.layout.select(Markup) if part.css_name == "header")
+    parts: list[Any] = explorer.layout.select(Markup)
+    header = next(part for part in parts if part.css_name == "header")
     header._handle_msg({"action": "snapshot"})
     ((name, content, kind),) = sent
     assert (name, kind) == ("tiny_layer-3_width-4000_l0-10_snapshot.html", "text/html")
