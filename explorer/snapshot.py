@@ -21,6 +21,7 @@ import pandas as pd
 from explorer.latents.card import card_html, describe_roles
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.plots.cosine import cosine_plot, y_range
+from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.standalone import standalone
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, css_variables
@@ -129,7 +130,9 @@ class _Collector:
         self._cells = {cell["letter"]: cell for cell in cells}
         self._letters = [letter for letter, cell in self._cells.items() if cell["measured"]]
         self._cosines: dict[str, np.ndarray] = {}
+        # What the plots are drawn of; the snapshot's script puts the letter's data in its place.
         self._plot: pd.DataFrame | None = None
+        self._scores: pd.DataFrame | None = None
         self._has_examples = False
 
     def html(self, given: Mapping[str, Any]) -> str:
@@ -151,7 +154,8 @@ class _Collector:
             "letters": letters,
             "cosines": {letter: _packed_cosines(cosines) for letter, cosines in self._cosines.items()},
             "cards": _packed(cards),
-            "figure": self._figure(),
+            "n_latents": self._sae.n_latents,
+            "figures": self._figures(),
         }
         page = self._page(data, start)
         self._progress("Done", steps, steps)
@@ -186,6 +190,7 @@ class _Collector:
             "k_sparse": scores_html(model.k_sparse, f"The k-sparse probes for {letter.upper()} as a table"),
             "prose": {topic: prose_html(model, topic) for topic in TITLES},
             **self._evidence(letter),
+            "bars": self._bars(),
             "split": split,
             "absorbing": absorbing,
             "marks": marks,
@@ -254,21 +259,30 @@ class _Collector:
             }
         return found
 
-    def _figure(self) -> dict[str, Any] | None:
-        """Draw the plot whose data the snapshot's script exchanges; None in an SAE without cosines."""
-        if self._plot is None:
+    def _bars(self) -> dict[str, Any] | None:
+        """Say what the k-sparse plot shows of the letter; None where it has no scores."""
+        k_sparse = self._model.k_sparse
+        if k_sparse is None or k_sparse.empty:
             return None
-        return standalone(
-            lambda theme: cosine_plot(
-                self._plot,
-                split=(),
-                absorbing=(),
-                selected=None,
-                threshold=self._model.state.cosine_threshold,
-                theme=theme,
+        self._scores = k_sparse
+        bars = bars_of(k_sparse, "f1")
+        columns = {name: [None if pd.isna(value) else value for value in bars[name].tolist()] for name in bars}
+        return {"columns": columns, "labels": labels_of(bars), "probe": (self._model.summary or {}).get("probe_f1")}
+
+    def _figures(self) -> dict[str, Any]:
+        """Draw the plots whose data the snapshot's script exchanges."""
+        threshold = self._model.state.cosine_threshold
+        none: dict[str, Any] = {"split": (), "absorbing": (), "selected": None}
+        return {
+            "cosine": standalone(
+                lambda theme: cosine_plot(self._plot, **none, threshold=threshold, theme=theme),
+                ("line", "split", "absorbing", "selected"),
             ),
-            ("line", "split", "absorbing", "selected"),
-        )
+            "k-sparse": standalone(
+                lambda theme: k_sparse_plot(self._scores, score="f1", probe=None, selected=None, theme=theme),
+                ("bars", "selected"),
+            ),
+        }
 
     def _page(self, data: dict[str, Any], start: str) -> str:
         model, state = self._model, self._model.state

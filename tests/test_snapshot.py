@@ -133,7 +133,7 @@ def snapshot(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Snapshot
 
 def fetch(store: Store, query: str, letter: str, **params: Any) -> pd.DataFrame:
     thresholds = {} if query in ("cosines", "token_latents") else THRESHOLDS
-    thresholds = {"tau": THRESHOLDS["tau"]} if query == "split_latents" else thresholds
+    thresholds = {"tau": THRESHOLDS["tau"]} if query in ("split_latents", "k_sparse") else thresholds
     return store.fetch(query, suite="tiny", **SAE, letter=letter, **thresholds, **params)
 
 
@@ -229,7 +229,8 @@ def test_what_is_absent_is_said(tmp_path: Path) -> None:
         snapshot = Snapshot(save_snapshot(store, tmp_path / "bare.html", **SAE))
     said = "not in this snapshot: the cosines of this SAE; text, output tokens and histograms of its latents"
     assert said in snapshot.text
-    assert snapshot.data["figure"] is None
+    assert snapshot.data["cosines"] == {}
+    assert snapshot.letter("s")["bars"] is None
     assert "This suite stores no cosines for this SAE" in snapshot.letter("s")["no_plot"]
 
 
@@ -493,6 +494,24 @@ def test_tested_tokens_are_sorted_and_opened(open_snapshot: Callable[..., Page])
     page.wait_for_selector(f"#card h2:has-text('Latent {number}')")
 
 
+@pytest.mark.browser
+def test_k_sparse_bars_follow_the_letter(open_snapshot: Callable[..., Page], store: Store) -> None:
+    page = open_snapshot("#letter=t", dark=True)
+    page.locator("summary", has_text="How splitting is measured").click()
+    wait_figure(page, "k-sparse")
+    for letter in "ts":
+        scores = fetch(store, "k_sparse", letter)
+        colours = [DARK.split if is_split else DARK.other for is_split in scores["is_split"]]
+        wait_glyph(page, "k-sparse", 0, k=scores["k"].tolist(), top=scores["f1"].tolist(), color=colours)
+        page.locator("[data-letter=s]").click()
+    second = int(scores["latent"].iloc[1])
+    tap(page, "k-sparse", 2, float(scores["f1"].iloc[1]) / 2)
+    page.wait_for_selector(f"#card h2:has-text('Latent {second}')")
+    wait_glyph(page, "k-sparse", 1, k=[2], latent=[second])
+    page.locator("[data-action=dark]").click()
+    assert glyphs(page, "k-sparse")[0]["data"]["color"][0] == LIGHT.split
+
+
 _COLOURS = """async (id) => {
   const picture = document.getElementById(id);
   await picture.decode();
@@ -537,7 +556,7 @@ def test_a_snapshot_without_cosines_explains_itself(open_snapshot: Callable[...,
         latent = fetch(store, "absorbing_latents", "s")["latent"].iloc[0]
     page = open_snapshot(f"#letter=s&latent={latent}", path)
     assert "This suite stores no cosines for this SAE" in page.locator("#no-plot").inner_text()
-    assert page.locator("#plot").is_hidden()
+    assert page.locator("#cosine-plot").is_hidden()
     assert "The suite stores no text in which this latent fires" in page.locator("#card").inner_text()
     page.evaluate("location.hash = 'letter=%3Cb%3E&latent=x'")
     page.wait_for_selector("html[data-shown='#letter=%3Cb%3E&latent=x']")

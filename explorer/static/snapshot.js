@@ -56,7 +56,7 @@
     if (!hash.has("letter")) return { letter: data.letter, latent: data.latent };
     const letter = letters.includes(hash.get("letter")) ? hash.get("letter") : data.letter;
     const latent = /^\d{1,9}$/.test(hash.get("latent") ?? "") ? Number(hash.get("latent")) : null;
-    return { letter, latent };
+    return { letter, latent: data.n_latents && latent >= data.n_latents ? null : latent };
   }
 
   function go({ letter = shown.letter, latent = null }) {
@@ -80,12 +80,17 @@
     cosines = itsCosines;
     if (isNew) {
       showLetter();
-      fitPlot();
+      find("cosine-plot").hidden = !cosines;
+      fit(figures.cosine.model.y_range, ...part.y_range);
       drawLine();
       drawMarks();
     }
     await showLatent(cards);
     drawSelected();
+    const query = new URLSearchParams(find("query").textContent);
+    query.delete("latent");
+    for (const [name, value] of Object.entries(shown)) if (value !== null) query.set(name, value);
+    find("query").textContent = query;
     document.documentElement.dataset.shown = location.hash;
   }
 
@@ -214,20 +219,45 @@
 
   // --- The plot -----------------------------------------------------------------------------------------------------
 
-  let figure = null, view = null, model = null;
+  const figures = {};
 
-  async function embedPlot() {
-    if (!data.figure) return;
-    const views = await Bokeh.embed.embed_item(data.figure.item, find("plot"));
-    figure = Bokeh.documents.at(-1).roots()[0];
-    model = (id) => figure.document.get_model_by_id(id);
-    view = views.get(figure);
-    figure.on_event("tap", ({ x, y }) => tap(x, y));
-    figure.x_range.change.connect(() => later(drawLine));
+  // A figure was drawn when the snapshot was made; here its data is exchanged.
+  async function embed(name) {
+    const { item, sources, themes } = data.figures[name];
+    const views = await Bokeh.embed.embed_item(item, find(`${name}-plot`));
+    const model = Bokeh.documents.at(-1).roots()[0];
+    const known = (id) => model.document.get_model_by_id(id);
+    figures[name] = {
+      model,
+      view: views.get(model),
+      put: (source, columns) => { known(sources[source]).data = columns; },
+      dress: (theme) => {
+        for (const [id, property, value] of themes[theme]) known(id).setv({ [property]: value });
+      },
+    };
+    return model;
+  }
+
+  async function embedAll() {
+    const cosine = await embed("cosine");
+    cosine.on_event("tap", ({ x, y }) => tap(x, y));
+    cosine.x_range.change.connect(() => later(drawLine));
     // On a touch screen a drag is left to scroll the page.
-    const zoom = figure.toolbar.tools.find(({ type }) => type === "BoxZoomTool");
+    const zoom = cosine.toolbar.tools.find(({ type }) => type === "BoxZoomTool");
     if (matchMedia("(pointer: coarse)").matches) zoom.active = false;
+    const kSparse = await embed("k-sparse");
+    kSparse.on_event("tap", ({ x }) => {
+      const latent = part.bars?.columns.latent[Math.round(x) - 1];
+      if (latent != null) go({ latent });
+    });
     dress();
+  }
+
+  // What reaches further than what was there before is shown as a whole; otherwise the zoom is left alone.
+  function fit(range, start, end) {
+    if (range.bounds?.[0] === start && range.bounds[1] === end) return;
+    range.setv({ bounds: [start, end] }); // first: start and end are held to it
+    range.setv({ start, end, reset_start: start, reset_end: end });
   }
 
   let isDue = false;
@@ -237,25 +267,15 @@
     requestAnimationFrame(() => { isDue = false; draw(); });
   }
 
-  // A letter whose cosines reach further than those before shows its whole; otherwise the zoom is left alone.
-  function fitPlot() {
-    find("plot").hidden = !cosines;
-    if (!figure || !cosines) return;
-    const [start, end] = part.y_range;
-    const bounds = figure.y_range.bounds;
-    if (bounds?.[0] === start && bounds[1] === end) return;
-    figure.y_range.setv({ bounds: [start, end] });
-    figure.y_range.setv({ start, end, reset_start: start, reset_end: end });
-  }
-
   function put(name, latents, values) {
-    model(data.figure.sources[name]).data = { x: latents, latent: latents, cosine: values };
+    figures.cosine.put(name, { x: latents, latent: latents, cosine: values });
   }
 
   function drawLine() {
-    if (!figure || !cosines) return;
-    const first = Math.max(0, Math.ceil(figure.x_range.start) - 1);
-    const last = Math.min(cosines.length, Math.floor(figure.x_range.end) + 2);
+    if (!cosines) return;
+    const { start, end } = figures.cosine.model.x_range;
+    const first = Math.max(0, Math.ceil(start) - 1);
+    const last = Math.min(cosines.length, Math.floor(end) + 2);
     const stretch = Math.max(2, Math.ceil((last - first) / STRETCHES));
     const kept = [];
     for (let from = first; from < last; from += stretch) {
@@ -271,7 +291,7 @@
   }
 
   function drawMarks() {
-    if (!figure || !cosines) return;
+    if (!cosines) return;
     const isSplit = new Set(part.split);
     const marks = { split: part.split, absorbing: part.absorbing.filter((latent) => !isSplit.has(latent)) };
     for (const [name, latents] of Object.entries(marks)) {
@@ -281,15 +301,36 @@
   }
 
   function drawSelected() {
-    if (!figure || !cosines) return;
+    drawBars();
+    if (!cosines) return;
     const known = shown.latent !== null && Number.isFinite(cosineOf(shown.latent)) ? [shown.latent] : [];
     put("selected", known, known.map(cosineOf));
+  }
+
+  function drawBars() {
+    find("k-sparse-plot").hidden = find("k-sparse-head").hidden = !part?.bars;
+    if (!part?.bars) return;
+    const { columns, labels, probe } = part.bars;
+    const { model, put } = figures["k-sparse"];
+    const colours = getComputedStyle(document.documentElement);
+    const colour = (which) => colours.getPropertyValue(which === "split" ? "--ax-split" : "--ax-other");
+    const bars = { ...columns, color: columns.part.map(colour) };
+    put("bars", bars);
+    const isSelected = (_, place) => bars.latent[place] === shown.latent;
+    put("selected", Object.fromEntries(Object.entries(bars).map(([name, values]) => [name, values.filter(isSelected)])));
+    model.renderers.find(({ type }) => type === "Span").location = probe ?? NaN;
+    fit(model.x_range, 0.3, columns.k.length + 0.7);
+    const axis = model.below.find(({ type }) => type.endsWith("Axis"));
+    const places = Object.keys(labels).map(Number);
+    axis.ticker.ticks = places;
+    axis.major_label_overrides = new Map(places.map((place) => [place, labels[place]]));
   }
 
   // The nearest latent, a marked one before the crowd: explorer.plots.cosine.nearest_latent.
   function tap(x, y) {
     if (!cosines) return;
-    const xSpan = figure.x_range.end - figure.x_range.start, ySpan = figure.y_range.end - figure.y_range.start;
+    const { x_range, y_range } = figures.cosine.model;
+    const xSpan = x_range.end - x_range.start, ySpan = y_range.end - y_range.start;
     const marked = Object.keys(part.marks).map(Number);
     for (const crowd of [marked, cosines.keys()]) {
       let best = null, least = REACH;
@@ -310,8 +351,8 @@
     const button = document.querySelector("[data-action=dark]");
     button.textContent = dark ? "☀ Light" : "☾ Dark";
     button.setAttribute("aria-pressed", dark);
-    if (!figure) return;
-    for (const [id, property, value] of data.figure.themes[dark ? "dark" : "light"]) model(id).setv({ [property]: value });
+    for (const figure of Object.values(figures)) figure.dress(dark ? "dark" : "light");
+    drawBars();
   }
 
   prefersDark.addEventListener("change", () => dress());
@@ -322,13 +363,13 @@
       unfolded.set(details, details.open);
       details.open = true;
     }
-    if (!view || !cosines) return;
+    if (!cosines) return;
     // A canvas keeps the width of the screen; a picture of it takes that of the paper.
     dress(false);
     // Bokeh would take up the colours of glyphs after this event, which is too late.
     for (const drawn of Bokeh.index.query((each) => each.model.type === "GlyphRenderer")) drawn.set_visuals();
-    view.repaint();
-    find("printed-plot").src = view.export("png", true).canvas.toDataURL();
+    figures.cosine.view.repaint();
+    find("printed-plot").src = figures.cosine.view.export("png", true).canvas.toDataURL();
   });
   addEventListener("afterprint", () => {
     for (const [details, was] of unfolded) details.open = was;
@@ -382,5 +423,5 @@
     throw error;
   }
 
-  await embedPlot().then(show).catch(fail);
+  await embedAll().then(show).catch(fail);
 })();
