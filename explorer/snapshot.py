@@ -295,6 +295,8 @@ class _Collector:
             for what, there in (
                 ("the cosines of this SAE", bool(self._cosines)),
                 ("text, output tokens and histograms of its latents", self._has_examples),
+                ("tested tokens", "tested_tokens" in manifest.tables),
+                ("scores of k-sparse probes", "k_sparse" in manifest.tables),
             )
             if not there
         ]

@@ -227,8 +227,8 @@ def test_what_is_absent_is_said(tmp_path: Path) -> None:
     bare = write_tiny_suite(tmp_path / "bare", cosines=False, examples=False, activations=False, without=without)
     with open_store(bare) as store:
         snapshot = Snapshot(save_snapshot(store, tmp_path / "bare.html", **SAE))
-    said = "not in this snapshot: the cosines of this SAE; text, output tokens and histograms of its latents"
-    assert said in snapshot.text
+    said = "the cosines of this SAE; text, output tokens and histograms of its latents; scores of k-sparse probes"
+    assert f"not in this snapshot: {said}.</p>" in snapshot.text
     assert snapshot.data["cosines"] == {}
     assert snapshot.letter("s")["bars"] is None
     assert "This suite stores no cosines for this SAE" in snapshot.letter("s")["no_plot"]
