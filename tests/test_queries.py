@@ -421,6 +421,11 @@ def test_a_part_that_exceeds_the_whole_is_all_of_it(hand: Store) -> None:
     assert over == all_of_it
 
 
+def test_an_unknown_part_has_no_interval(hand: Store) -> None:
+    with hand._connection.cursor() as cursor:
+        assert cursor.execute("SELECT wilson(NULL::DOUBLE, 10), wilson(1, 0)").fetchall() == [(None, None)]
+
+
 def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
     frame = hand.fetch("letter_counts", suite="hand", **SAE, **_thresholds(*PAPER)).set_index("letter")
     assert "".join(frame.index) == LETTERS
