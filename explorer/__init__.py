@@ -1,6 +1,7 @@
 """Absorption Explorer: look at feature splitting and feature absorption in sparse autoencoders."""
 
 from explorer.app import Explorer, session
+from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import open_store
 
-__all__ = ["Explorer", "open_store", "session"]
+__all__ = ["Explorer", "SnapshotError", "open_store", "save_snapshot", "session"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -14,6 +14,7 @@ from explorer.pages.compare import compare_page
 from explorer.pages.evidence import evidence_page
 from explorer.pages.explore import explore_page
 from explorer.pages.switch import Switch
+from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
 from explorer.store import shared_store
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
@@ -66,7 +67,7 @@ class Explorer(pn.viewable.Viewer):
         remember = self._browser.remember
         opened = ["absorption"] if remembered("open") is None else (remembered("open") or "").split(".")
         self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {
-            "header": Header(self.model),
+            "header": Header(self.model, partial(snapshot_html, store)),
             "export": pn.Column(Export(self.model)),
             "choose": Selectors(self.state),
             # A template renames its roots; inside a column the strip keeps the name of its parameter.

@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from explorer.app import session
+from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
 from ingest import IngestError, import_results
 from queries import QueryError, Store, SuiteError, check_suite, locate
@@ -89,7 +90,7 @@ def import_(
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _progress() as report_progress:
+        with _progress("Looking at the source") as report_progress:
             manifest, report = import_results(
                 source, to, format=format_.value, only=only, force=force, progress=report_progress
             )
@@ -108,6 +109,34 @@ def import_(
         ("Notes:", report.notes),
     ):
         _list(heading, lines)
+
+
+@app.command()
+def snapshot(
+    suite: Annotated[str | None, _SUITE] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
+    layer: Annotated[int | None, typer.Option(help="Layer of the SAE.", show_default=False)] = None,
+    width: Annotated[int | None, typer.Option(help="Nominal width of the SAE.", show_default=False)] = None,
+    l0: Annotated[int | None, typer.Option(help="L0 of the SAE.", show_default=False)] = None,
+    letter: Annotated[str | None, typer.Option(help="Letter shown first.", show_default=False)] = None,
+    latent: Annotated[int | None, typer.Option(help="Latent shown first.", show_default=False)] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+) -> None:
+    """Write one SAE with all of its letters to an HTML file that opens without server and network."""
+    given = {"layer": layer, "width": width, "l0": l0, "letter": letter and letter.lower(), "latent": latent}
+    try:
+        with open_store(*([suite] if suite else [])) as store, _progress("Opening the suite") as report_progress:
+            save_snapshot(
+                store,
+                output,
+                force=force,
+                progress=report_progress,
+                **{name: value for name, value in given.items() if value is not None},
+            )
+    except (SuiteError, QueryError, SnapshotError) as error:
+        _fail(str(error), error)
+    typer.echo(f"{output}: {output.stat().st_size / 1e6:,.1f} MB")
 
 
 @app.command()
@@ -166,12 +195,12 @@ def _info(store: Store) -> dict[str, Any]:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
+def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar on stderr, where somebody sees it."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("Looking at the source", total=None)
+        task = progress.add_task(first, total=None)
         yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
 
 

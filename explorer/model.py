@@ -278,9 +278,14 @@ def _watched(state: ExplorerState) -> set[str]:
     return {name for name in names if name in state.param} | {"latent", "page", "compare_by"}
 
 
+def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Turn an answer into a dict a row, with None for NULL."""
+    return [
+        {name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for name, value in row.items()}
+        for row in frame.to_dict("records")
+    ]
+
+
 def _record(frame: pd.DataFrame | None) -> dict[str, Any] | None:
     """Turn an answer of at most one row into a dict with None for NULL."""
-    if frame is None or frame.empty:
-        return None
-    values = frame.iloc[0].to_dict()
-    return {name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for name, value in values.items()}
+    return None if frame is None or frame.empty else records(frame.head(1))[0]

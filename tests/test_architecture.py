@@ -17,7 +17,7 @@ FLOORS = (
     ("queries",),
     ("explorer.model",),
     ("explorer.views", "explorer.latents"),
-    ("explorer.pages",),
+    ("explorer.pages", "explorer.snapshot"),
     ("explorer.app",),
     ("dashboard",),
 )

@@ -23,7 +23,7 @@ from explorer.views.letter_graph import LetterGraphView
 from queries import Store
 from tests.browser import point, tap, wait_figure, wait_for
 from tests.explore import View, cell, open_view, part, wait_query
-from tests.test_latents import HOSTILE, write_hostile_suite
+from tests.hostile_suite import HOSTILE, write_hostile_suite
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

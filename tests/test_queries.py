@@ -424,6 +424,11 @@ def test_a_part_that_exceeds_the_whole_is_all_of_it(hand: Store) -> None:
     assert over == all_of_it
 
 
+def test_an_unknown_part_has_no_interval(hand: Store) -> None:
+    with hand._connection.cursor() as cursor:
+        assert cursor.execute("SELECT wilson(NULL::DOUBLE, 10), wilson(1, 0)").fetchall() == [(None, None)]
+
+
 def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
     frame = hand.fetch("letter_counts", suite="hand", **SAE, **_thresholds(*PAPER)).set_index("letter")
     assert "".join(frame.index) == LETTERS
@@ -519,6 +524,49 @@ def test_latent_roles_tell_every_part(tiny: Store) -> None:
     assert roles == [{"letter": "s", "split_rank": 2, "num_absorbed": 0, "is_encoder_top": True}]
     none = tiny.fetch("latent_roles", **sae, latent=0, **_thresholds(*PAPER))
     assert none.empty
+
+
+def test_parts_of_all_latents_are_those_of_each(tiny: Store, hand: Store) -> None:
+    layer, width, l0 = TINY_SAES[0]
+    tiny_sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
+    for store, sae in ((tiny, tiny_sae), (hand, {"suite": "hand", **SAE})):
+        for thresholds in (_thresholds(*PAPER), _thresholds(0.004, 0.25, 0.5)):
+            roles = store.fetch("sae_roles", **sae, **thresholds)
+            assert len(roles)
+            for latent, mine in roles.groupby("latent"):
+                own = store.fetch("latent_roles", **sae, latent=latent, **thresholds)
+                pd.testing.assert_frame_equal(mine.drop(columns="latent").reset_index(drop=True), own)
+            assert store.fetch("sae_cards", **sae, **thresholds)["latent"].tolist() == sorted(set(roles["latent"]))
+    # All that plays a part for s: 5 and 3 are split off, the others absorb.
+    hand_roles = hand.fetch("sae_roles", suite="hand", **SAE, **_thresholds(*PAPER))
+    of_s = hand_roles[hand_roles["letter"] == "s"].set_index("latent")
+    assert of_s["split_rank"].to_dict() == {3: 2, 5: 1} | dict.fromkeys((7, 10, 11, 12), 0)
+    assert of_s["num_absorbed"].to_dict() == {3: 0, 5: 0, 7: 1, 10: 2, 11: 2, 12: 1}
+
+
+def test_cards_of_all_latents_are_those_of_each(tiny: Store) -> None:
+    values = _params(tiny)
+    cards = ask(tiny, "sae_cards", values)
+    contexts = ask(tiny, "sae_contexts", values)
+    for _, card in cards.iterrows():
+        own = values | {"latent": int(card["latent"])}
+        mine = contexts[contexts["latent"] == card["latent"]].drop(columns="latent").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, ask(tiny, "latent_contexts", own))
+        for query in ("latent_facts", "latent_logits", "latent_histogram"):
+            for name, theirs in ask(tiny, query, own).items():
+                if name in card:
+                    assert np.array_equal(card[name], theirs.iloc[0]), (query, name)
+    assert len(contexts) > len(cards) > 1
+
+
+def test_ablated_latents_of_a_letter_are_those_of_its_tokens(tiny: Store) -> None:
+    values = _params(tiny)
+    of_letter = ask(tiny, "token_latents", values | {"token": None})
+    assert len(set(of_letter["token"])) > 1
+    for token, mine in of_letter.groupby("token"):
+        own = ask(tiny, "token_latents", values | {"token": token})
+        pd.testing.assert_frame_equal(mine.reset_index(drop=True), own)
+        assert own["effect"].is_monotonic_increasing
 
 
 def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:

@@ -11,10 +11,13 @@ from explorer.format import count
 from explorer.views.markup import Markup, render, visible
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import pandas as pd
     import param
 
     from explorer.model import ExplorerModel
+    from explorer.state import SaeId
 
 _FIRST_CONTEXTS = 20
 _BEFORE, _AFTER = 10, 8  # tokens shown around the peak
@@ -52,34 +55,71 @@ class LatentCard(pn.viewable.Viewer):
         model, state = self._model, self._model.state
         if state.latent is None or model.latent_roles is None:
             return
-        contexts = model.latent_contexts
-        known = 0 if contexts is None else len(contexts)
-        shown = known if self._all_contexts else min(known, _FIRST_CONTEXTS)
         roles = describe_roles(model.latent_roles, model.latent_cosines)
         mine = next((role["said"] for role in roles if role["letter"] == state.letter), None)
-        histogram = model.latent_histogram
-        logits = model.latent_logits
-        self._card.html = render(
-            "card",
-            latent=state.latent,
-            sae=state.sae,
-            roles_said=[f"{mine} of {state.letter.upper()}"] if mine else [],
+        self._card.html = card_html(
+            state.latent,
+            state.sae,
+            said=[f"{mine} of {state.letter.upper()}"] if mine else [],
             facts=model.latent_facts,
-            contexts=[] if contexts is None else [shade(row) for row in contexts.head(shown).to_dict("records")],
-            hidden=known - shown,
-            histogram=histogram,
-            bars=[] if histogram is None else histogram_bars(histogram),
-            logits=[]
-            if logits is None
-            else [
-                ("Raised", list(zip(logits["raised_tokens"], logits["raised_logits"], strict=True))),
-                ("Lowered", list(zip(logits["lowered_tokens"], logits["lowered_logits"], strict=True))),
-            ],
+            contexts=[] if model.latent_contexts is None else model.latent_contexts.to_dict("records"),
+            logits=model.latent_logits,
+            histogram=model.latent_histogram,
             roles=roles,
+            shown=None if self._all_contexts else _FIRST_CONTEXTS,
         )
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._card
+
+
+def card_html(
+    latent: int,
+    sae: SaeId | None,
+    *,
+    said: Sequence[str],
+    facts: dict[str, Any] | None,
+    contexts: Sequence[dict[str, Any]],
+    logits: dict[str, Any] | None,
+    histogram: dict[str, Any] | None,
+    roles: Sequence[dict[str, Any]],
+    shown: int | None = None,
+) -> str:
+    """Write the card of a latent.
+
+    Parameters
+    ----------
+    latent : int
+    sae : SaeId
+    said : sequence of str
+        Its part in the letter shown.
+    facts, logits, histogram : dict or None
+        Records of `latent_facts`, `latent_logits` and `latent_histogram`.
+    contexts : sequence of dict
+        Rows of `latent_contexts`.
+    roles : sequence of dict
+        What `describe_roles` returns.
+    shown : int, optional
+        Contexts shown before the rest is asked for; all by default.
+    """
+    return render(
+        "card",
+        latent=latent,
+        sae=sae,
+        roles_said=said,
+        facts=facts,
+        contexts=[shade(row) for row in contexts[:shown]],
+        hidden=0 if shown is None else max(len(contexts) - shown, 0),
+        histogram=histogram,
+        bars=[] if histogram is None else histogram_bars(histogram),
+        logits=[]
+        if logits is None
+        else [
+            (title, list(zip(logits[f"{which}_tokens"], logits[f"{which}_logits"], strict=True)))
+            for title, which in (("Raised", "raised"), ("Lowered", "lowered"))
+        ],
+        roles=roles,
+    )
 
 
 def shade(context: dict[str, Any]) -> dict[str, Any]:

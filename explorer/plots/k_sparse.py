@@ -39,7 +39,7 @@ def k_sparse_plot(
     Overlay
         Rectangles (bars), Rectangles (selected), HLine (probe).
     """
-    bars = _bars(k_sparse, score)
+    bars = bars_of(k_sparse, score)
     dimensions = (["left", "bottom", "right", "top"], ["k", "latent", "part", "colour"])
     bars["colour"] = [theme.split if part == "split" else theme.other for part in bars["part"]]
     x_span = (0.3, max(len(bars), 1) + 0.7)
@@ -71,7 +71,8 @@ def k_sparse_plot(
     )
 
 
-def _bars(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
+def bars_of(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
+    """Say where each bar stands and what it means."""
     if k_sparse is None or k_sparse.empty:
         return pd.DataFrame({name: pd.Series([], dtype="float64") for name in _COLUMNS})
     place = pd.RangeIndex(1, len(k_sparse) + 1).to_numpy()
@@ -88,8 +89,8 @@ def _bars(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
     )
 
 
-def _label_bars(bars: pd.DataFrame, theme: Theme) -> Callable[[Any, Any], None]:
-    """Make a hook that writes k, and below it the latent of each split, under the bars.
+def labels_of(bars: pd.DataFrame) -> dict[int, str]:
+    """Write k, and below it the latent of each split, for each bar.
 
     The latents stand on two lines in turn, for on a phone a bar is narrower than its latent's number.
     """
@@ -98,6 +99,12 @@ def _label_bars(bars: pd.DataFrame, theme: Theme) -> Callable[[Any, Any], None]:
         labels[place] = f"{bar.k:.0f}"
         if bar.part == "split" and pd.notna(bar.latent):
             labels[place] += ("\n" if place % 2 else "\n\n") + f"{bar.latent:.0f}"
+    return labels
+
+
+def _label_bars(bars: pd.DataFrame, theme: Theme) -> Callable[[Any, Any], None]:
+    """Make a hook that writes the labels under the bars."""
+    labels = labels_of(bars)
 
     def label(plot: Any, _element: Any) -> None:
         axis = plot.state.xaxis[0]

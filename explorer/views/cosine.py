@@ -16,6 +16,8 @@ from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import pandas as pd
     import param
 
@@ -79,7 +81,7 @@ class CosineView(pn.viewable.Viewer):
         """Put up the plot of the chosen form, or what explains its absence; the same form is left to redraw itself."""
         wanted = self._model.state.cosine_view if self._n_latents else "empty"
         if wanted == "empty":
-            self._message.html = self._explain()
+            self._message.html = no_cosines_html(self._model)
         if wanted == self._shown:
             return
         self._shown = wanted
@@ -87,16 +89,6 @@ class CosineView(pn.viewable.Viewer):
             self._plot.param.update(objects=[self._message], min_height=None)
         else:
             self._plot.param.update(objects=[self._live(wanted)], min_height=HEIGHT)
-
-    def _explain(self) -> str:
-        record = self._model.sae_record or {}
-        letter = self._model.state.letter.upper()
-        why = (
-            f"The cosines of this SAE are there, but none for {letter}."
-            if record.get("cosines")
-            else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
-        )
-        return render("empty", title="No cosine plot", why=why)
 
     def _live(self, view: str) -> pn.pane.HoloViews:
         """Make the plot of one form, with the ways that lead from it back to the state."""
@@ -217,23 +209,7 @@ class CosineView(pn.viewable.Viewer):
         )
 
     def _show_twin(self, *_: param.parameterized.Event) -> None:
-        """List the latents with the highest cosines, for those who cannot see the plot."""
-        cosines = self._model.cosines
-        if cosines is None or cosines.empty:
-            self._twin.html = ""
-            return
-        highest = cosines.nlargest(_TABLED, "cosine")
-        rows = [
-            [rank, latent, number(cosine, 4), self._role(latent) or "–"]
-            for rank, (latent, cosine) in enumerate(zip(highest["latent"], highest["cosine"], strict=True), start=1)
-        ]
-        self._twin.html = render(
-            "twin",
-            name="cosine",
-            summary=f"The {len(rows)} highest cosines as a table",
-            columns=["rank", "latent", "cosine", "part"],
-            rows=rows,
-        )
+        self._twin.html = highest_html(self._model.cosines, self._role)
 
     def _role(self, latent: int | None) -> str:
         letter = self._model.state.letter.upper()
@@ -243,6 +219,35 @@ class CosineView(pn.viewable.Viewer):
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def no_cosines_html(model: ExplorerModel) -> str:
+    """Say why there is no plot."""
+    letter = model.state.letter.upper()
+    why = (
+        f"The cosines of this SAE are there, but none for {letter}."
+        if (model.sae_record or {}).get("cosines")
+        else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
+    )
+    return render("empty", title="No cosine plot", why=why)
+
+
+def highest_html(cosines: pd.DataFrame | None, role: Callable[[int], str]) -> str:
+    """List the latents with the highest cosines, for those who cannot see the plot."""
+    if cosines is None or cosines.empty:
+        return ""
+    highest = cosines.nlargest(_TABLED, "cosine")
+    rows = [
+        [rank, latent, number(cosine, 4), role(latent) or "–"]
+        for rank, (latent, cosine) in enumerate(zip(highest["latent"], highest["cosine"], strict=True), start=1)
+    ]
+    return render(
+        "twin",
+        name="cosine",
+        summary=f"The {len(rows)} highest cosines as a table",
+        columns=["rank", "latent", "cosine", "part"],
+        rows=rows,
+    )
 
 
 def _brushed(cosines: pd.DataFrame | None, bounds: tuple[float, float] | None) -> dict[str, Any] | None:

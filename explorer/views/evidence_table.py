@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 import panel as pn
 
 from explorer.evidence import why
 from explorer.format import l0_label, width_label
+from explorer.model import records
 from explorer.state import FACETS, LETTERS
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    import pandas as pd
     import param
 
     from explorer.model import ExplorerModel
+    from explorer.state import ExplorerState
 
 PAGE_ROWS = 25
 _VERDICTS = {"all": "all", "absorbed": "absorbed", "not absorbed": "not absorbed", "differs": "differs from published"}
-_COLUMNS = {
+#: Title of each column.
+COLUMNS = {
     "token": "Token",
     "layer": "Layer",
     "width": "Width",
@@ -127,25 +130,17 @@ class EvidenceTable(pn.viewable.Viewer):
         if self._opened is None:
             return []
         frame = self._model.ask("token_latents", **dict(zip(_PLACE, self._opened, strict=True)))
-        if frame is None or frame.empty:
-            return []
-        longest = frame["effect"].abs().max() or 1.0
-        return [row | {"share": 100 * abs(row["effect"]) / longest} for row in _plain(frame)]
+        return [] if frame is None else ablated(records(frame))
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state, frame = self._model.state, getattr(self._model, self._answer)
-        rows = [] if frame is None else _plain(frame)
-        thresholds = {"cosine_threshold": state.cosine_threshold, "effect_margin": state.effect_margin}
-        for place, row in enumerate(rows):
-            row |= {
-                "place": place,
-                "why": why(row, **thresholds),
-                "is_open": tuple(row[name] for name in _PLACE) == self._opened,
-            }
+        rows = judged(frame, state)
+        for row in rows:
+            row["is_open"] = tuple(row[name] for name in _PLACE) == self._opened
         found = rows[0]["num_found"] if rows else 0
-        optional = {name: _COLUMNS[name] for name in state.param.evidence_columns.objects}
+        optional = {name: COLUMNS[name] for name in state.param.evidence_columns.objects}
         hidden = set(optional) - set(state.evidence_columns) | (set() if self._of_suite else {"layer", "width", "l0"})
-        columns = {name: title for name, title in _COLUMNS.items() if name not in hidden}
+        columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
         self._table.visible = state.sae is not None
         self._table.html = render(
             "evidence",
@@ -167,9 +162,14 @@ class EvidenceTable(pn.viewable.Viewer):
         return self._table
 
 
-def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows with None for what is unknown."""
-    return [
-        {name: None if pd.api.types.is_scalar(value) and pd.isna(value) else value for name, value in row.items()}
-        for row in frame.to_dict("records")
-    ]
+def judged(frame: pd.DataFrame | None, state: ExplorerState) -> list[dict[str, Any]]:
+    """Return the rows of tested tokens, each with its place and what decided on it under the thresholds of `state`."""
+    rows = [] if frame is None else records(frame)
+    thresholds = {"cosine_threshold": state.cosine_threshold, "effect_margin": state.effect_margin}
+    return [row | {"place": place, "why": why(row, **thresholds)} for place, row in enumerate(rows)]
+
+
+def ablated(latents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each latent that was ablated on a token its effect's share (percent) of the largest."""
+    longest = max((abs(row["effect"] or 0.0) for row in latents), default=0.0) or 1.0
+    return [row | {"share": 100 * abs(row["effect"] or 0.0) / longest} for row in latents]

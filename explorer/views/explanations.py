@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
+#: What each topic is called.
+TITLES = {
+    "absorption": "What is absorption?",
+    "splitting": "How splitting is measured (F1 over k)",
+    "decision": "How absorption is decided",
+}
+
+
 class Prose(pn.viewable.Viewer):
     """Shows one explanation with the values in force.
 
@@ -38,18 +46,23 @@ class Prose(pn.viewable.Viewer):
         self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        state = self._model.state
-        self._text.html = render_text(
-            self._topic,
-            tau=state.tau,
-            cosine_threshold=state.cosine_threshold,
-            effect_margin=state.effect_margin,
-            letter=state.letter.upper(),
-            metric=self._model.manifest.method.metric,
-        )
+        self._text.html = prose_html(self._model, self._topic)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._text
+
+
+def prose_html(model: ExplorerModel, topic: str) -> str:
+    """Write one explanation with the values in force."""
+    state = model.state
+    return render_text(
+        topic,
+        tau=state.tau,
+        cosine_threshold=state.cosine_threshold,
+        effect_margin=state.effect_margin,
+        letter=state.letter.upper(),
+        metric=model.manifest.method.metric,
+    )
 
 
 class Explanations(pn.viewable.Viewer):
@@ -69,12 +82,12 @@ class Explanations(pn.viewable.Viewer):
         self._model, self._remember = model, remember
         self._opened = set(opened)
         parts: dict[str, tuple[str, Callable[[], pn.viewable.Viewable]]] = {
-            "absorption": ("What is absorption?", lambda: self._prose("absorption")),
+            "absorption": (TITLES["absorption"], lambda: self._prose("absorption")),
             "splitting": (
-                "How splitting is measured (F1 over k)",
+                TITLES["splitting"],
                 lambda: pn.Column(self._prose("splitting"), KSparseView(model), sizing_mode="stretch_width"),
             ),
-            "decision": ("How absorption is decided", lambda: self._prose("decision")),
+            "decision": (TITLES["decision"], lambda: self._prose("decision")),
             "scores": ("Precision and recall over all SAEs", lambda: SaeScoresView(model).__panel__()),
         }
         self._layout = pn.Column(

@@ -1,16 +1,20 @@
-"""Title, suite picker, search, link, theme, and where the suite comes from."""
+"""Title, suite picker, search, link, snapshot, theme, and where the suite comes from."""
 
 from __future__ import annotations
 
+from functools import partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.views.background import in_background
 from explorer.views.markup import Markup, render
 from explorer.views.search import Search
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import param
 
     from explorer.model import ExplorerModel
@@ -32,14 +36,24 @@ class Header(pn.viewable.Viewer):
     Parameters
     ----------
     model : ExplorerModel
+    make_snapshot : callable
+        Takes the state by keyword, and `progress`; returns a snapshot, or says in a ValueError why it cannot.
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, make_snapshot: Callable[..., str]) -> None:
         super().__init__()
-        self._model = model
+        self._model, self._make_snapshot = model, make_snapshot
+        self._percent: int | None = None  # of the snapshot that is being made
         state = model.state
         self._brand = Markup("brand", on={"suite": self._choose})
-        self._tools = Markup("header", on={"dark": self._turn, "about": lambda _: self._about(is_open=True)})
+        self._tools = Markup(
+            "header",
+            on={
+                "snapshot": self._take_snapshot,
+                "dark": self._turn,
+                "about": lambda _: self._about(is_open=True),
+            },
+        )
         self._dialog = Markup("about", on={"close": lambda _: self._about(is_open=False)})
         bar = pn.Row(
             self._brand, Search(model), self._tools, sizing_mode="stretch_width", margin=0, stylesheets=[_BAR_STYLE]
@@ -54,9 +68,38 @@ class Header(pn.viewable.Viewer):
     def _turn(self, _: object) -> None:
         self._model.state.dark = not self._model.state.dark
 
+    def _take_snapshot(self, _: object) -> None:
+        """Make the snapshot aside, show how far it is, and send it to the browser."""
+        if self._percent is not None:
+            return
+        state = self._model.state
+        values = {name: value for name, value in state.url_values().items() if value is not None}
+        name = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_snapshot.html"
+
+        def work(tell: Callable[[Callable[[], None]], None]) -> None:
+            try:
+                page = self._make_snapshot(
+                    progress=lambda _, done, total: tell(partial(self._show_progress, 100 * done // total)), **values
+                )
+            except ValueError as error:
+                tell(partial(self._show_failure, str(error)))
+            else:
+                tell(partial(self._tools.send_file, name, page.encode(), "text/html"))
+            finally:
+                tell(partial(self._show_progress, None))
+
+        self._show_progress(0)
+        in_background(work)
+
+    def _show_failure(self, why: str) -> None:
+        self._model.error = f"No snapshot was made: {why}"
+
+    def _show_progress(self, percent: int | None) -> None:
+        self._percent = percent
+        self._show()
+
     def _about(self, *, is_open: bool) -> None:
-        versions = ", ".join(f"{name} {version(name)}" for name in _NAMED)
-        self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions)
+        self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions())
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state
@@ -64,7 +107,12 @@ class Header(pn.viewable.Viewer):
             name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
         }
         self._brand.html = render("brand", suites=suites, suite=state.suite)
-        self._tools.html = render("header", dark=state.dark)
+        self._tools.html = render("header", dark=state.dark, percent=self._percent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def versions() -> str:
+    """Name the libraries that what is shown rests on."""
+    return ", ".join(f"{name} {version(name)}" for name in _NAMED)

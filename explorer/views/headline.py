@@ -42,24 +42,35 @@ class Headline(pn.viewable.Viewer):
             self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        state, summary = self._model.state, self._model.summary
-        self._sentence.html = render(
-            "headline",
-            letter=state.letter,
-            sae=state.sae,
-            name=(self._model.sae_record or {}).get("sae"),
-            sentence=headline(summary, state.letter, has_sae=state.sae is not None),
-            changed=state.differs_from_paper,
-        )
-        scores = (
-            [
-                (title, term, summary[f"main_{term}"], summary[f"probe_{term}"])
-                for title, term in (("Precision", "precision"), ("Recall", "recall"), ("F1", "f1"))
-            ]
-            if summary
-            else []
-        )
-        self._figures.html = render("figures", summary=summary, scores=scores, letter=state.letter, sae=state.sae)
+        self._sentence.html = sentence_html(self._model, changed=self._model.state.differs_from_paper)
+        self._figures.html = figures_html(self._model)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
+    """Write the headline; `changed` offers to take the thresholds back."""
+    state, summary = model.state, model.summary
+    return render(
+        "headline",
+        letter=state.letter,
+        sae=state.sae,
+        name=(model.sae_record or {}).get("sae"),
+        sentence=headline(summary, state.letter, has_sae=state.sae is not None),
+        changed=changed,
+    )
+
+
+def figures_html(model: ExplorerModel) -> str:
+    """Write the figures of main latent and linear probe."""
+    state, summary = model.state, model.summary
+    scores = (
+        [
+            (title, term, summary[f"main_{term}"], summary[f"probe_{term}"])
+            for title, term in (("Precision", "precision"), ("Recall", "recall"), ("F1", "f1"))
+        ]
+        if summary
+        else []
+    )
+    return render("figures", summary=summary, scores=scores, letter=state.letter, sae=state.sae)

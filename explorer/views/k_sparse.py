@@ -15,6 +15,7 @@ from explorer.views.widgets import Slider
 
 if TYPE_CHECKING:
     import holoviews as hv
+    import pandas as pd
     import param
 
     from explorer.model import ExplorerModel
@@ -85,30 +86,24 @@ class KSparseView(pn.viewable.Viewer):
             suite_tau=state.thresholds_of_suite.tau,
             tau=state.tau,
         )
-        rows = (
-            []
-            if k_sparse is None
-            else [
-                [
-                    f"{row.k}",
-                    "–" if row.latent != row.latent else f"{row.latent:.0f}",
-                    "yes" if row.is_split else "no",
-                    *(number(getattr(row, score)) for score in SCORES),
-                ]
-                for row in k_sparse.itertuples()
-            ]
-        )
-        self._twin.html = (
-            ""
-            if empty
-            else render(
-                "twin",
-                name="k-sparse",
-                summary="The same as a table",
-                rows=rows,
-                columns=["k", "latent", "split", *SCORES.values()],
-            )
-        )
+        self._twin.html = scores_html(k_sparse, "The same as a table")
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def scores_html(k_sparse: pd.DataFrame | None, summary: str) -> str:
+    """Write all scores of the k-sparse probes as a table that unfolds."""
+    if k_sparse is None or k_sparse.empty:
+        return ""
+    rows = [
+        [
+            f"{row.k}",
+            "–" if row.latent != row.latent else f"{row.latent:.0f}",
+            "yes" if row.is_split else "no",
+            *(number(getattr(row, score)) for score in SCORES),
+        ]
+        for row in k_sparse.itertuples()
+    ]
+    columns = ["k", "latent", "split", *SCORES.values()]
+    return render("twin", name="k-sparse", summary=summary, rows=rows, columns=columns)

@@ -35,17 +35,21 @@ class LatentLists(pn.viewable.Viewer):
         self._model.state.apply({"latent": latent})
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        model = self._model
-        self._lists.visible = model.state.sae is not None
-        split, absorbing = model.split_latents, model.absorbing_latents
-        self._lists.html = render(
-            "latents",
-            split=[] if split is None else split.to_dict("records"),
-            absorbing=[] if absorbing is None else absorbing.to_dict("records"),
-            selected=model.state.latent,
-            letter=model.state.letter,
-            why_empty=why_none_absorbs(model.summary),
-        )
+        self._lists.visible = self._model.state.sae is not None
+        self._lists.html = lists_html(self._model, selected=self._model.state.latent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._lists
+
+
+def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
+    """Write the two lists, with a word on why nothing absorbs where that is so."""
+    split, absorbing = model.split_latents, model.absorbing_latents
+    return render(
+        "latents",
+        split=[] if split is None else split.to_dict("records"),
+        absorbing=[] if absorbing is None else absorbing.to_dict("records"),
+        selected=selected,
+        letter=model.state.letter,
+        why_empty=why_none_absorbs(model.summary),
+    )

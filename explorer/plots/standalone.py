@@ -1,0 +1,87 @@
+"""A plot as JSON that BokehJS draws without a server, in light and in dark colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+from bokeh.embed import json_item
+from bokeh.models import BoxSelectTool, BoxZoomTool, GlyphRenderer
+
+from explorer.theme import DARK, LIGHT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from bokeh.models import Plot
+
+    from explorer.theme import Theme
+
+
+def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> dict[str, Any]:
+    """Draw a plot once for each theme, and say how the two differ; their data is left to whoever shows them.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes a theme.
+    glyphs : sequence of str
+        Names to give to the plot's glyphs and to their data sources, in order.
+
+    Returns
+    -------
+    dict
+        item: the light plot, as `Bokeh.embed.embed_item` takes it; sources: the id of each glyph's data source, by
+        name; themes: by theme, a list of (id of a model, its property, the value).
+    """
+    light, dark = (_figure(draw(theme)) for theme in (LIGHT, DARK))
+    drawn = [renderer for renderer in light.renderers if isinstance(renderer, GlyphRenderer)]
+    item, other = json_item(light), json_item(dark)
+    differences = list(_differences(item["doc"], other["doc"]))
+    return {
+        "item": item,
+        "sources": {name: renderer.data_source.id for name, renderer in zip(glyphs, drawn, strict=True)},
+        "themes": {
+            name: [(model, attribute, values[place]) for model, attribute, *values in differences]
+            for place, name in enumerate((LIGHT.name, DARK.name))
+        },
+    }
+
+
+def _figure(plot: hv.Overlay) -> Plot:
+    """Render a plot; there is nothing that a brush could tell, so a drag zooms."""
+    figure: Plot = hv.render(plot, backend="bokeh")
+    tools = [tool for tool in figure.toolbar.tools if not isinstance(tool, BoxSelectTool)]
+    zoom = next((tool for tool in tools if isinstance(tool, BoxZoomTool)), None)
+    figure.toolbar.update(tools=tools, active_drag=zoom)
+    figure.subscribed_events = {"tap"}  # for a listener that is hung in later
+    return figure
+
+
+def _differences(one: Any, other: Any) -> Iterator[tuple[str, str, Any, Any]]:
+    """Walk two documents of the same structure; yield id, property and both values where a model's property differs."""
+    if isinstance(one, list):
+        for mine, theirs in zip(one, other, strict=True):
+            yield from _differences(mine, theirs)
+    elif isinstance(one, dict):
+        for name, mine in one.get("attributes", {}).items():
+            theirs = other["attributes"][name]
+            if _has_models(mine):
+                yield from _differences(mine, theirs)
+            elif name != "data" and mine != theirs:
+                yield one["id"], name, _plain(mine), _plain(theirs)
+        for name, mine in one.items():
+            if name not in ("id", "attributes"):
+                yield from _differences(mine, other[name])
+
+
+def _plain(value: Any) -> Any:
+    """Take a value out of the specification that a glyph's property wraps it in."""
+    return value["value"] if isinstance(value, dict) and value.get("type") == "value" else value
+
+
+def _has_models(value: Any) -> bool:
+    """Tell whether a property holds models, whose ids differ from plot to plot and mean nothing."""
+    if isinstance(value, dict):
+        return "id" in value or any(_has_models(part) for part in value.values())
+    return isinstance(value, list) and any(_has_models(part) for part in value)

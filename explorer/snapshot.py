@@ -1,0 +1,372 @@
+"""Snapshots: one SAE with all of its letters as one HTML file that needs no server and no network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import zlib
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import bokeh
+import numpy as np
+import pandas as pd
+
+from explorer.latents.card import card_html, describe_roles
+from explorer.model import ExplorerModel, choices_of, records
+from explorer.plots.cosine import cosine_plot, y_range
+from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
+from explorer.plots.standalone import standalone
+from explorer.state import ExplorerState
+from explorer.theme import DARK, FONT, LIGHT, css_variables
+from explorer.views.cosine import highest_html, no_cosines_html
+from explorer.views.evidence_table import COLUMNS, ablated, judged
+from explorer.views.explanations import TITLES, prose_html
+from explorer.views.header import versions
+from explorer.views.headline import figures_html, sentence_html
+from explorer.views.k_sparse import scores_html
+from explorer.views.latent_lists import lists_html
+from explorer.views.letters import letter_cells
+from explorer.views.markup import STATIC, render, styles
+from queries import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from explorer.state import SaeId
+    from queries import Store
+
+    Progress = Callable[[str, int, int], object]
+
+#: Of the state, what a snapshot depends on.
+_KEPT = ("suite", "layer", "width", "l0", "letter", "latent", "tau", "cosine_threshold", "effect_margin")
+#: Cosines are shown with four decimals, and kept with as many.
+_SCALE = 10_000
+_UNKNOWN = -32_768
+_ONE_SAE = ("layer", "width", "l0")
+
+
+class SnapshotError(ValueError):
+    """A snapshot cannot be made; the message is one line that says what to do."""
+
+
+def save_snapshot(
+    store: Store, path: Path | str, *, force: bool = False, progress: Progress | None = None, **state: Any
+) -> Path:
+    """Write one SAE, with all of its letters, to an HTML file that opens without server and network.
+
+    Parameters
+    ----------
+    store : Store
+        From `open_store`.
+    path : Path or str
+        The file to write.
+    force : bool
+        Whether to replace a file that is there.
+    progress : callable, optional
+        Takes what is being done, and how many steps of how many are.
+    **state
+        What to show, as for `Explorer`: suite, layer, width, l0, letter, latent and the thresholds.
+
+    Returns
+    -------
+    Path
+        The file written.
+
+    Raises
+    ------
+    SnapshotError
+        Where the state cannot be shown, a question fails, or the file cannot be written; nothing half-written is left.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise SnapshotError(f"{path}: is a folder; name a file in it")
+    if path.exists() and not force:
+        raise SnapshotError(f"{path}: exists already; give another name, or --force (force=True) to replace it")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        # Opened before the work is done, so that a folder that cannot be written to is found at once.
+        with partial.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(snapshot_html(store, progress=progress, **state))
+        partial.replace(path)
+    except OSError as error:
+        raise SnapshotError(f"{path}: cannot be written ({error.strerror}); name a file elsewhere") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink()
+    return path
+
+
+def snapshot_html(store: Store, *, progress: Progress | None = None, **state: Any) -> str:
+    """Make a snapshot; see `save_snapshot`."""
+    try:
+        choices = choices_of(store)
+        try:
+            wanted = ExplorerState(choices, **state)
+        except ValueError as error:
+            raise SnapshotError(str(error)) from error
+        if wanted.sae is None:
+            raise SnapshotError(f"{wanted.suite}: this suite holds no SAE, so there is nothing to make a snapshot of")
+        model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}))
+        return _Collector(model, wanted.sae, progress or (lambda *_: None)).html(state)
+    except QueryError as error:
+        raise SnapshotError(str(error)) from error
+
+
+class _Collector:
+    """Goes through the letters of one SAE as a reader of the page would, and keeps what the page shows."""
+
+    def __init__(self, model: ExplorerModel, sae: SaeId, progress: Progress) -> None:
+        self._model, self._sae, self._progress = model, sae, progress
+        self._start = {name: getattr(model.state, name) for name in _KEPT}
+        self._query = model.state.to_query()
+        cells = letter_cells(model.letters)
+        self._cells = {cell["letter"]: cell for cell in cells}
+        self._letters = [letter for letter, cell in self._cells.items() if cell["measured"]]
+        self._cosines: dict[str, np.ndarray] = {}
+        # What the plots are drawn of; the snapshot's script puts the letter's data in its place.
+        self._plot: pd.DataFrame | None = None
+        self._scores: pd.DataFrame | None = None
+        self._has_examples = False
+
+    def html(self, given: Mapping[str, Any]) -> str:
+        """Put the snapshot together; `given` are the values that the reader asked for."""
+        start = self._start["letter"]
+        if start not in self._letters and "letter" not in given and self._letters:
+            start = self._letters[0]
+        wanted = sorted({*self._letters, start})
+        steps = len(wanted) + 1
+        letters = {}
+        for place, letter in enumerate(wanted):
+            self._progress(f"Letter {letter.upper()}", place, steps)
+            letters[letter] = _packed(self._letter(letter))
+        self._progress("Cards", steps - 1, steps)
+        cards = self._cards()
+        data = {
+            "letter": start,
+            "latent": self._start["latent"],
+            "letters": letters,
+            "cosines": {letter: _packed_cosines(cosines) for letter, cosines in self._cosines.items()},
+            "cards": _packed(cards),
+            "n_latents": self._sae.n_latents,
+            "figures": self._figures(),
+        }
+        page = self._page(data, start)
+        self._progress("Done", steps, steps)
+        return page
+
+    def _letter(self, letter: str) -> dict[str, Any]:
+        """Collect what the page shows of one letter."""
+        model = self._model
+        model.state.apply({"letter": letter})
+        split, absorbing = (
+            [] if frame is None else frame["latent"].tolist()
+            for frame in (model.split_latents, model.absorbing_latents)
+        )
+        cosines = model.cosines
+        known = cosines is not None and not cosines.empty
+
+        def role(latent: int) -> str:
+            what = "split" if latent in split else "absorbing" if latent in absorbing else ""
+            return what and f"{what} latent of {letter.upper()}"
+
+        marks = {}
+        if known:
+            self._keep(letter, cosines)
+            marked = cosines[cosines["latent"].isin([*split, *absorbing])].dropna()
+            marks = dict(zip(marked["latent"].tolist(), marked["cosine"].tolist(), strict=True))
+        found = {
+            "headline": sentence_html(model, changed=False),
+            "figures": figures_html(model),
+            "no_plot": "" if known else no_cosines_html(model),
+            "highest": highest_html(cosines, role),
+            "lists": lists_html(model, selected=None),
+            "k_sparse": scores_html(model.k_sparse, f"The k-sparse probes for {letter.upper()} as a table"),
+            "prose": {topic: prose_html(model, topic) for topic in TITLES},
+            **self._evidence(letter),
+            "bars": self._bars(),
+            "split": split,
+            "absorbing": absorbing,
+            "marks": marks,
+            "roles": {latent: role(latent) for latent in (*absorbing, *split)},
+            "y_range": y_range(cosines),
+        }
+        self._check()
+        return found
+
+    def _keep(self, letter: str, cosines: pd.DataFrame) -> None:
+        """Keep the cosines of a letter by latent."""
+        latents = cosines["latent"].to_numpy()
+        dense = np.full(max(self._sae.n_latents, latents.max() + 1), np.nan, np.float32)
+        dense[latents] = cosines["cosine"].to_numpy()
+        self._cosines[letter] = dense
+        if self._plot is None:
+            self._plot = cosines
+
+    def _evidence(self, letter: str) -> dict[str, Any]:
+        """Collect all tested tokens of the letter, what each opens, and their order by each column."""
+        model, state = self._model, self._model.state
+        tested = model.whole("letter_evidence")
+        rows = [row | {"is_open": False} for row in judged(tested, state)]
+        by_token: dict[str, list[dict[str, Any]]] = {}
+        for row in records(self._ask("token_latents", token=None)):
+            by_token.setdefault(row["token"], []).append(row)
+        hidden = {*_ONE_SAE, *state.param.evidence_columns.objects} - set(state.evidence_columns)
+        columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
+        sortable = {name: title for name, title in columns.items() if name in state.param.evidence_sort.objects}
+        return {
+            "evidence": render("snapshot_evidence", letter=letter, rows=rows, columns=columns, sortable=sortable),
+            "ablated": [
+                render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []))) for row in rows
+            ],
+            "order": {name: _order(tested[name]) for name in sortable},
+        }
+
+    def _cards(self) -> dict[int, dict[str, Any]]:
+        """Write the cards of all latents that play a part for any letter."""
+        roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
+        contexts_of: dict[int, list[dict[str, Any]]] = {}
+        for context in records(contexts):
+            contexts_of.setdefault(context["latent"], []).append(context)
+        roles_of = dict(list(roles.groupby("latent")))
+        self._has_examples = bool(contexts_of) or bool(cards[["raised_tokens", "counts"]].notna().to_numpy().any())
+        found = {}
+        for card in records(cards):
+            latent = card["latent"]
+            own = pd.DataFrame(
+                {"letter": list(self._cosines), "cosine": [float(cos[latent]) for cos in self._cosines.values()]}
+            )
+            described = describe_roles(roles_of[latent], own)
+            has_facts = any(card[name] is not None for name in ("density", "max_activation", "num_vocab_tokens"))
+            found[latent] = {
+                "html": card_html(
+                    latent,
+                    self._sae,
+                    said=[],
+                    facts=card if has_facts else None,
+                    contexts=contexts_of.get(latent, []),
+                    logits=None if card["raised_tokens"] is None else card,
+                    histogram=None if card["counts"] is None else card,
+                    roles=described,
+                ),
+                "said": {role["letter"]: f"{role['said']} of {role['letter'].upper()}" for role in described},
+            }
+        return found
+
+    def _bars(self) -> dict[str, Any] | None:
+        """Say what the k-sparse plot shows of the letter; None where it has no scores."""
+        k_sparse = self._model.k_sparse
+        if k_sparse is None or k_sparse.empty:
+            return None
+        self._scores = k_sparse
+        bars = bars_of(k_sparse, "f1")
+        columns = {name: [None if pd.isna(value) else value for value in bars[name].tolist()] for name in bars}
+        return {"columns": columns, "labels": labels_of(bars), "probe": (self._model.summary or {}).get("probe_f1")}
+
+    def _figures(self) -> dict[str, Any]:
+        """Draw the plots whose data the snapshot's script exchanges."""
+        threshold = self._model.state.cosine_threshold
+        none: dict[str, Any] = {"split": (), "absorbing": (), "selected": None}
+        return {
+            "cosine": standalone(
+                lambda theme: cosine_plot(self._plot, **none, threshold=threshold, theme=theme),
+                ("line", "split", "absorbing", "selected"),
+            ),
+            "k-sparse": standalone(
+                lambda theme: k_sparse_plot(self._scores, score="f1", probe=None, selected=None, theme=theme),
+                ("bars", "selected"),
+            ),
+        }
+
+    def _page(self, data: dict[str, Any], start: str) -> str:
+        model, state = self._model, self._model.state
+        manifest = model.manifest
+        # In a script nothing is an entity, but "</script" ends it, and "<!--" may keep it from ending.
+        payload = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+        scripts = [_bokeh_js(), (STATIC / "snapshot.js").read_text(encoding="utf-8")]
+        absent = [
+            what
+            for what, there in (
+                ("the cosines of this SAE", bool(self._cosines)),
+                ("text, output tokens and histograms of its latents", self._has_examples),
+                ("tested tokens", "tested_tokens" in manifest.tables),
+                ("scores of k-sparse probes", "k_sparse" in manifest.tables),
+            )
+            if not there
+        ]
+        return render(
+            "snapshot",
+            hashes=[_hash(script) for script in scripts],
+            scripts=scripts,
+            data=payload,
+            styles=styles() + (STATIC / "snapshot.css").read_text(encoding="utf-8"),
+            font=FONT,
+            light=css_variables(LIGHT),
+            dark=css_variables(DARK),
+            title=manifest.title or manifest.name,
+            suite=manifest.name,
+            sae=self._sae,
+            state=state,
+            own=state.thresholds_of_suite,
+            letters=render("letters", cells=list(self._cells.values()), letter=start),
+            topics=TITLES,
+            provenance=render(
+                "provenance",
+                manifest=manifest,
+                versions=versions(),
+                saes=[sae for sae in manifest.saes if sae.key == self._sae.key],
+            ),
+            absent=absent,
+            version=version("absorption-explorer"),
+            date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
+            query=self._query,
+        )
+
+    def _check(self) -> None:
+        """Give up where a question could not be answered: a snapshot tells all or is not made."""
+        if self._model.error:
+            raise SnapshotError(self._model.error)
+
+    def _ask(self, query: str, **params: Any) -> pd.DataFrame:
+        answer = self._model.ask(query, **params)
+        self._check()
+        return answer
+
+
+def _order(column: pd.Series) -> dict[str, Any]:
+    """Say in which order of rows a column ascends, and how many of them, at the end, are unknown."""
+    if column.dtype == object or pd.api.types.is_string_dtype(column):
+        column = column.str.strip().str.lower()
+    rows = column.argsort(kind="stable")
+    return {"rows": rows.tolist(), "unknown": int(column.isna().sum())}
+
+
+def _packed(value: Any) -> str:
+    """Compress a value as JSON; numbers that are none stand for what is unknown."""
+    return _compressed(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
+
+
+def _packed_cosines(cosines: np.ndarray) -> str:
+    """Compress cosines as whole ten-thousandths in 16 bits: all low bytes, then all high bytes, which differ little."""
+    whole = np.where(np.isnan(cosines), _UNKNOWN, np.round(np.nan_to_num(cosines.astype(float)) * _SCALE))
+    return _compressed(whole.astype("<i2").view(np.uint8).reshape(-1, 2).T.tobytes())
+
+
+def _compressed(content: bytes) -> str:
+    return base64.b64encode(zlib.compress(content, 9)).decode()
+
+
+def _bokeh_js() -> str:
+    """Read BokehJS without its extensions, and without the address of a map that debuggers would ask for."""
+    code = (files(bokeh) / "server" / "static" / "js" / "bokeh.min.js").read_text(encoding="utf-8")
+    return code.partition("//# sourceMappingURL")[0]
+
+
+def _hash(script: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

@@ -1,0 +1,93 @@
+"""A suite whose every text tries to break out of the markup around it, and a reader that finds what did."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Each would leave its mark in the page if it were let through: as a tag, or as an attribute.
+HOSTILE = {
+    's"quoted"': 's" ax-evil="1" x="',
+    " s'apostrophe": "s' ax-evil='1' x='",
+    "s,comma": "s<ax-evil x=1></button></textarea></title><ax-evil>",
+    " <b>strong</b>": " s ax-evil=1 ",
+    "s%;--$": "s--><ax-evil>{{ 7 * 191 }}",
+}
+EVIL = "\"'><ax-evil></iframe></script><script>alert(1)</script>"
+SAES = ((0, 1000, 10), (3, 1000, 10), (3, 1000, 40))
+
+
+def _replace_texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    def replace(value: Any) -> Any:
+        return [replace(part) for part in value] if isinstance(value, list) else HOSTILE.get(value, value)
+
+    return pa.chunked_array([pa.array([replace(value) for value in values.to_pylist()], values.type)])
+
+
+def write_hostile_suite(folder: Path) -> Path:
+    """Spread `HOSTILE` and `EVIL` over every text of a tiny suite that is not an id."""
+    write_tiny_suite(folder, saes=SAES, neuronpedia=True, dashboards=True)
+    for name in ("tokens", "tested_tokens", "contexts", "logits", "dashboards"):
+        data = pq.read_table(folder / f"{name}.parquet")
+        for place, field in enumerate(data.schema):
+            if "string" in str(field.type):
+                data = data.set_column(place, field, _replace_texts(data.column(place)))
+            if field.name in ("source", "html"):
+                data = data.set_column(place, field, pa.array([EVIL] * len(data)))
+        pq.write_table(data, folder / f"{name}.parquet")
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    manifest["title"] = manifest["model"]["name"] = manifest["model"]["licence"] = manifest["method"]["metric"] = EVIL
+    manifest["method"]["notes"] = [EVIL]
+    manifest["provenance"] = {
+        **dict.fromkeys(("made_by", "date", "source", "summary"), EVIL),
+        "limits": [EVIL],
+        "checks": {EVIL: EVIL},
+        "corpus": [{EVIL: EVIL}],
+    }
+    for sae in manifest["saes"]:
+        sae["hook"] = sae["architecture"] = EVIL
+        if sae["neuronpedia"]:
+            sae["neuronpedia"] = {"model": EVIL, "source": EVIL}
+    (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    return folder
+
+
+class Reader(HTMLParser):
+    """Reads markup as a browser would, and keeps what must not be there."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.texts: list[str] = []
+        self.frames: list[dict[str, str | None]] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in ("script", "ax-evil"):
+            self.found.append(f"<{tag}>")
+        for name, value in attrs:
+            self.texts.append(value or "")
+            if name.startswith(("on", "ax-evil")) or (name in ("href", "src") and not _is_address(value or "")):
+                self.found.append(f"{tag} {name}={value!r}")
+        if tag == "iframe":
+            self.frames.append(dict(attrs))
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    def handle_comment(self, data: str) -> None:
+        self.found.append(f"<!--{data}-->")
+
+
+def _is_address(value: str) -> bool:
+    return value.startswith(("https://neuronpedia.org/", "https://arxiv.org/", "?page="))
