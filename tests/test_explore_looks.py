@@ -72,7 +72,7 @@ def test_figures_wear_the_page(open_page: PageOpener, home: View, theme: Theme) 
     expect(tooltip).to_have_css("color", rgb(theme.ink))
     expect(tooltip.get_by_text("latent")).to_have_css("color", rgb(theme.muted))
     # The figure has the focus either way, and is framed for those who come by keyboard.
-    plot = page.locator(".bk-events")
+    plot = page.locator(".bk-events").first
     tap(page, "cosine", latent, view.cosines[latent])
     expect(plot).to_be_focused()
     expect(plot).to_have_css("outline-width", "0px")

@@ -419,8 +419,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
 @pytest.mark.browser
 def test_width_of_the_edges_is_switched_and_letters_change_the_height(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=7)
-    page = open_view(open_page, view)
-    _head(page).scroll_into_view_if_needed()
+    page = open_view(open_page, view, height=2400)  # in view from the first
     wait_figure(page, NAME)
     widest = """([name, widest]) => {
       const model = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((found) => found);

@@ -166,7 +166,8 @@ export function render({ model, el }) {
     save(file, new Blob([bytes], { type: kind }))
   })
 
-  // What asks to be built when it comes into view says so once.
+  // What asks to be built when it comes into view says so once; not before the page is ready, for Panel drops what
+  // changes on the server earlier, and nothing lies yet where it will.
   const observer = new IntersectionObserver((entries) => {
     for (const { isIntersecting } of entries) {
       const marker = box.querySelector("[data-seen]")
@@ -176,7 +177,9 @@ export function render({ model, el }) {
       }
     }
   }, { rootMargin: "200px" })
-  model.on("after_layout", () => { if (box.querySelector("[data-seen]")) observer.observe(box) })
+  const watch = () => { if (box.querySelector("[data-seen]")) observer.observe(box) }
+  model.on("after_layout", () => { if (model.document.is_idle) watch() })
+  if (!model.document.is_idle) model.document.idle.connect(watch)
 
   // A label names the handle of the slider that follows it.
   model.on("after_layout", () => {
