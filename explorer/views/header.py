@@ -23,11 +23,13 @@ class Header(pn.viewable.Viewer):
     Parameters
     ----------
     model : ExplorerModel
+    on_page : bool
+        Whether there is a page of its own, with an address to copy and a drawer to open.
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, *, on_page: bool) -> None:
         super().__init__()
-        self._model = model
+        self._model, self._on_page = model, on_page
         state = model.state
         self._bar = Markup(
             "header",
@@ -53,7 +55,7 @@ class Header(pn.viewable.Viewer):
         suites: dict[str, Any] = {
             name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
         }
-        self._bar.html = render("header", suites=suites, suite=state.suite, dark=state.dark)
+        self._bar.html = render("header", suites=suites, suite=state.suite, dark=state.dark, on_page=self._on_page)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -1,0 +1,27 @@
+// The notebook's side of explorer/views/cell.py. It draws nothing.
+
+// JupyterLab and VS Code each tell on the body whether they are dark; null where nobody does.
+function isDark() {
+  const { jpThemeLight, vscodeThemeKind } = document.body.dataset
+  if (jpThemeLight) return jpThemeLight === "false"
+  return vscodeThemeKind ? !vscodeThemeKind.endsWith("light") : null
+}
+
+export function render({ model }) {
+  // The sheet that all components adopt (markup.js), here or already.
+  window.axSheet ??= new CSSStyleSheet()
+  window.axSheet.replaceSync(model.sheet)
+
+  let told = null
+  const tell = () => {
+    const dark = isDark()
+    if (dark === null || dark === told) return
+    told = dark
+    model.send_msg(dark)
+  }
+  const observer = new MutationObserver(tell)
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] })
+  model.on("remove", () => observer.disconnect())
+  tell()
+  return document.createElement("span")
+}
