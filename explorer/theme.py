@@ -77,9 +77,14 @@ def theme(*, dark: bool) -> Theme:
     return DARK if dark else LIGHT
 
 
+def css_roles(which: Theme) -> dict[str, str]:
+    """Name the roles of a theme as CSS variables."""
+    return {f"--ax-{role}": value for role, value in asdict(which).items() if isinstance(value, str)}
+
+
 def css_variables(which: Theme) -> str:
-    """Write the roles of a theme as CSS declarations."""
-    return "".join(f"--ax-{role}:{value};" for role, value in asdict(which).items() if isinstance(value, str))
+    """Write the roles of a theme as CSS."""
+    return "".join(f"{name}:{value};" for name, value in css_roles(which).items())
 
 
 def width_colours(widths: list[int], which: Theme) -> dict[int, str]:

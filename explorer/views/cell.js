@@ -7,7 +7,18 @@ function isDark() {
   return vscodeThemeKind ? !vscodeThemeKind.endsWith("light") : null
 }
 
+// jupyter_bokeh sends back every change that it is told of, marked by Bokeh as settled as it is. Two values set at once,
+// shown by two sliders, would chase each other for ever.
+function ignoreEchoes(doc) {
+  const trigger = doc._trigger_on_change
+  doc._trigger_on_change = (event) => {
+    for (const each of event.events ?? [event]) if (each.sync !== false) trigger.call(doc, each)
+  }
+}
+
 export function render({ model }) {
+  ignoreEchoes(model.document)
+
   // The sheet that all components adopt (markup.js), here or already.
   window.axSheet ??= new CSSStyleSheet()
   window.axSheet.replaceSync(model.sheet)

@@ -8,7 +8,8 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
-from explorer.theme import FONT, MONO, css_variables, theme
+from explorer.theme import FONT, MONO, css_roles, theme
+from explorer.views.act import one_act
 from explorer.views.export import Export
 from explorer.views.markup import styles
 
@@ -17,7 +18,14 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-_CELL = "--ax-figure-focus: 0; background: var(--ax-paper); color: var(--ax-ink); padding: 16px; border-radius: 4px;"
+_CELL = {
+    "--ax-font": FONT,
+    "--ax-mono": MONO,
+    "--ax-figure-focus": "0",
+    "background": "var(--ax-paper)",
+    "color": "var(--ax-ink)",
+    "padding": "16px",
+}
 
 
 class Cell(pn.viewable.Viewer):
@@ -47,9 +55,7 @@ class Cell(pn.viewable.Viewer):
     def _dress(self, *_: param.parameterized.Event) -> None:
         # What the column declares, all that it holds inherits.
         which = theme(dark=self._state.dark)
-        colours = f"{css_variables(which)} color-scheme: {which.name};"
-        fonts = f"--ax-font: {FONT}; --ax-mono: {MONO};"
-        self._layout.stylesheets = [f":host {{ {colours} {fonts} {_CELL} }}"]
+        self._layout.styles = css_roles(which) | _CELL | {"color-scheme": which.name}
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
@@ -67,5 +73,5 @@ class Notebook(JSComponent):
         super().__init__(sheet=styles(), width=0, height=0, margin=0)
 
     def _handle_msg(self, data: Any) -> None:
-        with pn.io.hold():
+        with one_act():
             self._on_dark(bool(data))
