@@ -80,7 +80,7 @@ class Explorer(pn.viewable.Viewer):
         self._dark_notebook: bool | None = None
 
     @cached_property
-    def layout(self) -> pn.viewable.Viewer:
+    def layout(self) -> pn.viewable.Viewable:
         """The whole explorer without a page around it, as a notebook shows it."""
         parts = self._parts(Browser(self.model, self.notices.refuse), on_page=False)
         # In a narrow cell the choices move from the side to the top, next to each other.
@@ -100,37 +100,37 @@ class Explorer(pn.viewable.Viewer):
         )
 
     @cached_property
-    def cosine(self) -> pn.viewable.Viewer:
+    def cosine(self) -> pn.viewable.Viewable:
         """The cosine plot: every latent against the letter's probe."""
         return self._cell(self.notices, CosineView(self._answering("explore")))
 
     @cached_property
-    def k_sparse(self) -> pn.viewable.Viewer:
+    def k_sparse(self) -> pn.viewable.Viewable:
         """The scores of the k-sparse probes, with tau."""
         return self._cell(self.notices, KSparseView(self._answering("explore")))
 
     @cached_property
-    def scores(self) -> pn.viewable.Viewer:
+    def scores(self) -> pn.viewable.Viewable:
         """Precision and recall over all SAEs of the suite."""
         return self._cell(self.notices, SaeScoresView(self._answering("explore")))
 
     @cached_property
-    def heat_map(self) -> pn.viewable.Viewer:
+    def heat_map(self) -> pn.viewable.Viewable:
         """Absorption rate, splits or F1 gap of every letter on every SAE."""
         return self._cell(self.notices, HeatMapView(self._answering("atlas")))
 
     @cached_property
-    def sensitivity(self) -> pn.viewable.Viewer:
+    def sensitivity(self) -> pn.viewable.Viewable:
         """The absorption rate by one of the thresholds."""
         return self._cell(self.notices, SensitivityView(self._answering("evidence")))
 
     @cached_property
-    def evidence(self) -> pn.viewable.Viewer:
+    def evidence(self) -> pn.viewable.Viewable:
         """The tested tokens of the letter, each with what decided on it."""
         return self._cell(self.notices, EvidenceTable(self._answering("explore"), "letter_evidence"))
 
     @cached_property
-    def card(self) -> pn.viewable.Viewer:
+    def card(self) -> pn.viewable.Viewable:
         """All that is known of the selected latent."""
         none = "Tap one in another view of this explorer, or set explorer.state.latent."
         return self._cell(self.notices, LatentPanel(self._answering("explore"), when_none=none))
@@ -242,15 +242,15 @@ class Explorer(pn.viewable.Viewer):
         self.model.follow(page)
         return self.model
 
-    def _cell(self, *content: pn.viewable.Viewable | pn.viewable.Viewer) -> Cell:
-        return Cell(self.model, *content, on_dark=self._follow_notebook)
+    def _cell(self, *content: pn.viewable.Viewable | pn.viewable.Viewer) -> pn.viewable.Viewable:
+        return Cell(self.model, *content, on_dark=self._follow_notebook).__panel__()
 
     def _follow_notebook(self, dark: bool) -> None:  # noqa: FBT001 - what the browser tells
         """Turn dark as the notebook does; what the reader turned since then stays until the notebook turns again."""
         if self._follows_notebook and dark != self._dark_notebook:
             self._dark_notebook = self.state.dark = dark
 
-    def __panel__(self) -> pn.viewable.Viewer:
+    def __panel__(self) -> pn.viewable.Viewable:
         return self.layout
 
 

@@ -39,7 +39,11 @@ _EXPORT = """async (as) => {
   const view = Bokeh.index.roots[0]
   await view.ready
   const { canvas, ctx } = view.export(as)
-  return as === "svg" ? ctx.get_serialized_svg(true) : canvas.toDataURL("image/png")
+  if (as === "png") return canvas.toDataURL("image/png")
+  const svg = new DOMParser().parseFromString(ctx.get_serialized_svg(true), "image/svg+xml")
+  // Each text is followed by its outline, which nobody sees and every search finds.
+  for (const outline of svg.querySelectorAll('text[fill="none"][stroke-opacity="0"]')) outline.remove()
+  return new XMLSerializer().serializeToString(svg)
 }"""
 _IDLE = "() => window.Bokeh?.documents?.[0]?.is_idle"
 
