@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.model import ExplorerModel, choices_of
+from explorer.figures import write_figure
+from explorer.latents.panel import LatentPanel
+from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages.atlas import atlas_page
 from explorer.pages.compare import compare_page
 from explorer.pages.evidence import evidence_page
@@ -19,12 +22,19 @@ from explorer.state import ExplorerState
 from explorer.store import shared_store
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.browser import Browser, remembered, requested_query
+from explorer.views.cell import Cell
+from explorer.views.cosine import CosineView
+from explorer.views.evidence_table import EvidenceTable
 from explorer.views.export import Export
 from explorer.views.header import Header
+from explorer.views.heat_map import HeatMapView
+from explorer.views.k_sparse import KSparseView
 from explorer.views.letters import Letters
 from explorer.views.markup import STATIC, Markup, render, styles
 from explorer.views.notices import Notices
+from explorer.views.sae_scores import SaeScoresView
 from explorer.views.selectors import Selectors
+from explorer.views.sensitivity import SensitivityView
 from explorer.views.tasks import Progress, Tasks
 from explorer.views.thresholds import Thresholds
 from queries import SuiteError
@@ -32,20 +42,25 @@ from queries import SuiteError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
+
     from queries import Store
 
 _LOG = logging.getLogger("explorer")
 
 
 class Explorer(pn.viewable.Viewer):
-    """The explorer over one store.
+    """The explorer over one store, and each of its views by itself, for notebooks.
+
+    All views of one explorer share its state: a tap in one moves the others.
 
     Parameters
     ----------
     store : Store
         From `open_store`; may be shared by any number of explorers.
     **state
-        Starting values: suite, layer, width, l0, letter, latent, thresholds.
+        Starting values: suite, layer, width, l0, letter, latent, thresholds; see `ExplorerState`. Without `dark`, the
+        theme of the notebook is followed.
 
     Attributes
     ----------
@@ -62,51 +77,179 @@ class Explorer(pn.viewable.Viewer):
         self.state = ExplorerState(choices_of(store), **state)
         self.model = ExplorerModel(store, self.state)
         self.notices = Notices(self.model)
-        self._browser = Browser(self.model, self.notices.refuse)
-        self._progress = Progress(self.model, (remembered("tasks") or "").split("."))
-        remember = self._browser.remember
-        opened = ["absorption"] if remembered("open") is None else (remembered("open") or "").split(".")
-        self._parts: dict[str, pn.viewable.Viewable | pn.viewable.Viewer] = {
-            "header": Header(self.model, partial(snapshot_html, store)),
-            "export": pn.Column(Export(self.model)),
-            "choose": Selectors(self.state),
-            # A template renames its roots; inside a column the strip keeps the name of its parameter.
-            "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
-            "thresholds": pn.Column(Thresholds(self.model), sizing_mode="stretch_width"),
-            "tasks": Tasks(self.model, self._progress, remember),
-            "main": pn.Column(
-                self.notices,
-                Switch(
-                    self.state,
-                    "page",
-                    {
-                        "explore": lambda: explore_page(self.model, opened=opened, remember=remember),
-                        "compare": lambda: compare_page(self.model),
-                        "atlas": lambda: atlas_page(self.model),
-                        "evidence": lambda: evidence_page(self.model),
-                    },
-                ),
-                sizing_mode="stretch_width",
-            ),
-        }
+        self._follows_notebook = "dark" not in state
+        self._dark_notebook: bool | None = None
 
     @cached_property
     def layout(self) -> pn.viewable.Viewable:
-        """The explorer without a page around it, as a notebook shows it."""
-        parts = self._parts
-        side = pn.Column(
-            parts["choose"], parts["letters"], parts["thresholds"], parts["tasks"], width=232, margin=(0, 24, 0, 0)
-        )
-        return pn.Column(
+        """The whole explorer without a page around it, as a notebook shows it."""
+        parts = self._parts(Browser(self.model, self.notices.refuse), on_page=False)
+        # In a narrow cell the choices move from the side to the top, next to each other.
+        flow = {"flex-wrap": "wrap", "align-content": "flex-start", "gap": "16px 32px"}
+        side = [
+            pn.Column(parts[name], sizing_mode="stretch_width", styles={"flex": "1 1 200px", "min-width": "200px"})
+            for name in ("choose", "letters", "thresholds", "tasks")
+        ]
+        return self._cell(
             parts["header"],
-            parts["export"],
-            pn.Row(side, parts["main"], sizing_mode="stretch_width"),
-            sizing_mode="stretch_width",
+            pn.Row(
+                pn.Row(*side, sizing_mode="stretch_width", styles=flow | {"flex": "1 1 232px", "min-width": "232px"}),
+                pn.Column(parts["main"], sizing_mode="stretch_width", styles={"flex": "999 1 800px", "min-width": "0"}),
+                sizing_mode="stretch_width",
+                styles=flow,
+            ),
+        )
+
+    @cached_property
+    def cosine(self) -> pn.viewable.Viewable:
+        """The cosine plot: every latent against the letter's probe."""
+        return self._cell(self.notices, CosineView(self._answering("explore")))
+
+    @cached_property
+    def k_sparse(self) -> pn.viewable.Viewable:
+        """The scores of the k-sparse probes, with tau."""
+        return self._cell(self.notices, KSparseView(self._answering("explore")))
+
+    @cached_property
+    def scores(self) -> pn.viewable.Viewable:
+        """Precision and recall over all SAEs of the suite."""
+        return self._cell(self.notices, SaeScoresView(self._answering("explore")))
+
+    @cached_property
+    def heat_map(self) -> pn.viewable.Viewable:
+        """Absorption rate, splits or F1 gap of every letter on every SAE."""
+        return self._cell(self.notices, HeatMapView(self._answering("atlas")))
+
+    @cached_property
+    def sensitivity(self) -> pn.viewable.Viewable:
+        """The absorption rate by one of the thresholds."""
+        return self._cell(self.notices, SensitivityView(self._answering("evidence")))
+
+    @cached_property
+    def evidence(self) -> pn.viewable.Viewable:
+        """The tested tokens of the letter, each with what decided on it."""
+        return self._cell(self.notices, EvidenceTable(self._answering("explore"), "letter_evidence"))
+
+    @cached_property
+    def card(self) -> pn.viewable.Viewable:
+        """All that is known of the selected latent."""
+        none = "Tap one in another view of this explorer, or set explorer.state.latent."
+        return self._cell(self.notices, LatentPanel(self._answering("explore"), when_none=none))
+
+    def to_dataframe(self, answer: str) -> pd.DataFrame:
+        """Return the table behind a view, whole; a copy that may be changed.
+
+        Parameters
+        ----------
+        answer : str
+            Name of a table of `ExplorerModel`, as in "cosines", "letter_evidence", "letter_rates".
+
+        Raises
+        ------
+        ValueError
+            Where there is no such table, or none in this state.
+        QueryError
+            Where the question fails.
+        """
+        if answer not in QUESTIONS:
+            raise ValueError(f"there is no table {answer!r}; there is {', '.join(QUESTIONS)}")
+        try:
+            return self.model.whole(answer)
+        except KeyError:
+            needed = "a selected latent: set state.latent" if QUESTIONS[answer].of_latent else "an SAE that is there"
+            raise ValueError(f"the table {answer!r} needs {needed}") from None
+
+    def save_figure(
+        self,
+        name: str,
+        path: Path | str,
+        *,
+        size: tuple[float, float] = (6, 3),
+        font: str | None = None,
+        font_size: float = 9,
+        dpi: float = 300,
+        dark: bool = False,
+        overwrite: bool = False,
+    ) -> None:
+        """Write a figure to a file, drawn from the state as it is now.
+
+        Parameters
+        ----------
+        name : str
+            Name of the figure, as in "cosine"; the keys of `explorer.figures.FIGURES`.
+        path : Path or str
+            The file; ends with .svg or .png.
+        size : tuple of float
+            Width and height, inches.
+        font : str, optional
+            Family, as CSS has it; the page's where none is given.
+        font_size : float
+            Of all text, points.
+        dpi : float
+            Pixels to an inch of a PNG.
+        dark : bool
+            Whether in the dark theme.
+        overwrite : bool
+            Whether to replace a file that is there.
+
+        Raises
+        ------
+        FigureError
+            Where it cannot be written; one line that names the mend.
+        """
+        write_figure(
+            self.model.store,
+            self.state,
+            name,
+            Path(path),
+            size=size,
+            font=font,
+            font_size=font_size,
+            dpi=dpi,
+            dark=dark,
+            overwrite=overwrite,
         )
 
     def template(self) -> pn.Template:
         """Make the explorer a page of its own."""
-        return _page({**self._parts, "browser": self._browser})
+        browser = Browser(self.model, self.notices.refuse)
+        return _page(
+            {**self._parts(browser, on_page=True), "export": pn.Column(Export(self.model)), "browser": browser}
+        )
+
+    def _parts(self, browser: Browser, *, on_page: bool) -> dict[str, pn.viewable.Viewable | pn.viewable.Viewer]:
+        """Make the parts of which the whole consists."""
+        progress = Progress(self.model, (remembered("tasks") or "").split("."))
+        remember = browser.remember
+        opened = ["absorption"] if remembered("open") is None else (remembered("open") or "").split(".")
+        pages = {
+            "explore": lambda: explore_page(self.model, opened=opened, remember=remember),
+            "compare": lambda: compare_page(self.model),
+            "atlas": lambda: atlas_page(self.model),
+            "evidence": lambda: evidence_page(self.model),
+        }
+        return {
+            "header": Header(self.model, partial(snapshot_html, self.model.store), on_page=on_page),
+            "choose": Selectors(self.state),
+            # A template renames its roots; inside a column the strip keeps the name of its parameter.
+            "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
+            "thresholds": pn.Column(Thresholds(self.model), sizing_mode="stretch_width"),
+            "tasks": Tasks(self.model, progress, remember),
+            "main": pn.Column(self.notices, Switch(self.state, "page", pages), sizing_mode="stretch_width"),
+        }
+
+    def _answering(self, page: str) -> ExplorerModel:
+        """Return the model, which from now on answers the questions of that page even while it is not shown."""
+        self.model.follow(page)
+        return self.model
+
+    def _cell(self, *content: pn.viewable.Viewable | pn.viewable.Viewer) -> pn.viewable.Viewable:
+        return Cell(self.model, *content, on_dark=self._follow_notebook).__panel__()
+
+    def _follow_notebook(self, dark: bool) -> None:  # noqa: FBT001 - what the browser tells
+        """Turn dark as the notebook does; what the reader turned since then stays until the notebook turns again."""
+        if self._follows_notebook and dark != self._dark_notebook:
+            self._dark_notebook = self.state.dark = dark
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self.layout

@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from explorer.app import session
+from explorer.app import Explorer, session
+from explorer.figures import FIGURES
 from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
 from ingest import IngestError, import_results
@@ -137,6 +138,37 @@ def snapshot(
     except (SuiteError, QueryError, SnapshotError) as error:
         _fail(str(error), error)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:,.1f} MB")
+
+
+@app.command()
+def figure(
+    name: Annotated[str, typer.Argument(help=f"Name of the figure: {', '.join(FIGURES)}.")],
+    suite: Annotated[str | None, _SUITE] = None,
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .svg or .png.")],
+    layer: Annotated[int | None, typer.Option(help="Layer of the SAE.", show_default=False)] = None,
+    width: Annotated[int | None, typer.Option(help="Nominal width of the SAE.", show_default=False)] = None,
+    l0: Annotated[int | None, typer.Option(help="L0 of the SAE.", show_default=False)] = None,
+    letter: Annotated[str | None, typer.Option(help="The letter.", show_default=False)] = None,
+    latent: Annotated[int | None, typer.Option(help="Latent that is ringed.", show_default=False)] = None,
+    size: Annotated[tuple[float, float], typer.Option(help="Width and height, inches.")] = (6, 3),
+    font: Annotated[str | None, typer.Option(help="Family of the font, as CSS has it.", show_default=False)] = None,
+    font_size: Annotated[float, typer.Option(help="Size of all text, points.")] = 9,
+    dpi: Annotated[float, typer.Option(help="Pixels to an inch of a PNG.")] = 300,
+    dark: Annotated[bool, typer.Option("--dark", help="Draw in the dark theme.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+) -> None:
+    """Write a figure for a paper."""
+    given = {"layer": layer, "width": width, "l0": l0, "letter": letter and letter.lower(), "latent": latent}
+    state = {key: value for key, value in given.items() if value is not None}
+    try:
+        with open_store(*([suite] if suite else [])) as store:
+            Explorer(store, **state).save_figure(
+                name, output, size=size, font=font, font_size=font_size, dpi=dpi, dark=dark, overwrite=force
+            )
+    except (SuiteError, QueryError, ValueError) as error:
+        _fail(str(error), error)
+    typer.echo(f"{output}: {output.stat().st_size / 1e3:,.0f} kB")
 
 
 @app.command()

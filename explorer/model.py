@@ -133,6 +133,7 @@ class ExplorerModel(param.Parameterized):
         self.state = state
         self._asked: dict[str, tuple[Any, ...] | None] = {}
         self._asked_by_views: dict[str, dict[str, Any]] = {}
+        self._followed: set[str] = set()
         self._generation = 0
         state.param.watch(self._refresh, list(_watched(state)))
         self._refresh()
@@ -163,6 +164,11 @@ class ExplorerModel(param.Parameterized):
             & (saes["l0"] == state.l0)
         ]
         return _record(chosen)
+
+    def follow(self, page: str) -> None:
+        """Answer the questions of a page also while it is not shown, as a view of it needs that stands by itself."""
+        self._followed.add(page)
+        self._refresh()
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
         """Ask what changed; answers to a state that has moved on meanwhile are dropped."""
@@ -207,7 +213,8 @@ class ExplorerModel(param.Parameterized):
 
     def _wanted(self, question: Question) -> bool:
         """Tell whether what is shown calls for the question; an answer that is not shown may grow old."""
-        return question.page in ("", self.state.page) and question.part in ("", self.state.compare_by)
+        shown = ("", self.state.page, *self._followed)
+        return question.page in shown and question.part in ("", self.state.compare_by)
 
     def ask(self, query: str, **params: Any) -> pd.DataFrame | None:
         """Answer a question that a view asks when it is used, such as a word tester's.

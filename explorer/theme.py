@@ -15,6 +15,7 @@ _FOCUS = (
 )
 #: How dense a brushed range is, in the colour of the text.
 BAND = 0.08
+MONO = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 FONT = "Inter, ui-sans-serif, system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 MONO = "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 
@@ -77,9 +78,14 @@ def theme(*, dark: bool) -> Theme:
     return DARK if dark else LIGHT
 
 
+def css_roles(which: Theme) -> dict[str, str]:
+    """Name the roles of a theme as CSS variables."""
+    return {f"--ax-{role}": value for role, value in asdict(which).items() if isinstance(value, str)}
+
+
 def css_variables(which: Theme) -> str:
-    """Write the roles of a theme as CSS declarations."""
-    return "".join(f"--ax-{role}:{value};" for role, value in asdict(which).items() if isinstance(value, str))
+    """Write the roles of a theme as CSS."""
+    return "".join(f"{name}:{value};" for name, value in css_roles(which).items())
 
 
 def tint(colour: str, which: Theme, share: float) -> str:

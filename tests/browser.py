@@ -6,6 +6,7 @@ and clicks there with a real mouse. Nothing sleeps; every wait names the state t
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -22,7 +23,7 @@ from urllib.parse import urljoin, urlsplit
 from playwright.sync_api import TimeoutError as NeverCame
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route
 
@@ -50,7 +51,7 @@ CHROMIUM_ARGS = (
 
 @dataclass
 class Server:
-    """A running `panel serve dashboard.py`.
+    """A running `panel serve dashboard.py`, or another server.
 
     Attributes
     ----------
@@ -99,17 +100,37 @@ def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py
     RuntimeError
         If the server ends or does not answer in time; the message holds its output.
     """
-    port = _free_port()
+    port = free_port()
     if own_command:
         command = [str(Path(sys.executable).with_name("absorption-explorer")), "serve", *map(str, suites)]
         command += ["--port", str(port)]
     else:
         command = [sys.executable, "-m", "panel", "serve", str(app), "--port", str(port)]
         command += ["--args", *map(str, suites)] if suites else []
+    return start_process(command, log, port, f"/{Path(app).stem}")
+
+
+def start_process(
+    command: Sequence[str], log: Path, port: int, path: str, *, environment: Mapping[str, str] | None = None
+) -> Server:
+    """Run a command that serves on `port`, and wait until it answers at `path`; `environment` adds to this one's.
+
+    Raises
+    ------
+    RuntimeError
+        If it ends or does not answer in time; the message holds its output.
+    """
     with log.open("wb") as sink:
-        process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | dict(environment or {}),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+        )
     server = Server(f"http://localhost:{port}", log, process)
-    page = f"{server.url}/{Path(app).stem}"
+    page = f"{server.url}{path}"
     deadline = monotonic() + START_SECONDS
     while monotonic() < deadline:
         if _answers(page):
@@ -125,7 +146,8 @@ def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py
     raise RuntimeError(message)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port: int = probe.getsockname()[1]

@@ -278,6 +278,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
 def test_frames_are_sandboxed(tmp_path: Path, shown: Shown) -> None:
     with Store(write_hostile_suite(tmp_path / "hostile")) as store:
         explorer = Explorer(store, letter="s")
+        assert explorer.layout
         for sae in explorer.state.saes:
             explorer.state.apply({"layer": sae.layer, "l0": sae.l0, "letter": "s"})
             assert explorer.model.split_latents is not None

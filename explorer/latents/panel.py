@@ -24,27 +24,31 @@ class LatentPanel(pn.viewable.Viewer):
     Parameters
     ----------
     model : ExplorerModel
+    when_none : str
+        Shown as long as no latent is selected; without it the panel is not there.
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, when_none: str = "") -> None:
         super().__init__()
         self._model = model
         self._missing = Markup("missing")
-        self._layout = pn.Column(sizing_mode="stretch_width", visible=False)
+        self._none = Markup("message", html=when_none and render("empty", title="No latent is selected", why=when_none))
+        self._known = pn.Column(sizing_mode="stretch_width", visible=False)
+        self._layout = pn.Column(self._none, self._known, sizing_mode="stretch_width") if when_none else self._known
         model.param.watch(self._show, ["latent_roles"])
         self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
         selected = self._model.state.latent is not None
-        if selected and not len(self._layout):
-            self._layout[:] = [
+        if selected and not len(self._known):
+            self._known[:] = [
                 LatentCard(self._model),
                 self._missing,
                 WordTester(self._model),
                 NeuronpediaEmbed(self._model),
                 OriginalPage(self._model),
             ]
-        self._layout.visible = selected
+        self._known.visible, self._none.visible = selected, not selected
         if selected:
             self._missing.html = self._say_what_is_missing()
 

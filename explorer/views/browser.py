@@ -10,6 +10,7 @@ import param
 from panel.custom import JSComponent
 
 from explorer.format import l0_label
+from explorer.views.act import one_act
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +75,7 @@ class Browser(JSComponent):
 
     def _handle_msg(self, data: Mapping[str, Any]) -> None:
         state = self._state
-        with pn.io.hold():
+        with one_act():
             match data.get("action"):
                 case "history":
                     self._on_refused(state.from_query(str(data.get("value", ""))))

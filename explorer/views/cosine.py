@@ -110,6 +110,11 @@ class CosineView(pn.viewable.Viewer):
             zoom=self._zoom,
         )
 
+    def draw(self) -> hv.Overlay:
+        """Draw all of the data in the form that the state names."""
+        view = self._model.state.cosine_view
+        return self._distribution() if view == "distribution" else self._line(view, None)
+
     def _line(self, view: str, x_range: tuple[float, float] | None) -> hv.Overlay:
         state = self._model.state
         if self._zoomed_in != self._n_latents:

@@ -38,11 +38,13 @@ class Header(pn.viewable.Viewer):
     model : ExplorerModel
     make_snapshot : callable
         Takes the state by keyword, and `progress`; returns a snapshot, or says in a ValueError why it cannot.
+    on_page : bool
+        Whether there is a page of its own, with an address to copy and a drawer to open.
     """
 
-    def __init__(self, model: ExplorerModel, make_snapshot: Callable[..., str]) -> None:
+    def __init__(self, model: ExplorerModel, make_snapshot: Callable[..., str], *, on_page: bool) -> None:
         super().__init__()
-        self._model, self._make_snapshot = model, make_snapshot
+        self._model, self._make_snapshot, self._on_page = model, make_snapshot, on_page
         self._percent: int | None = None  # of the snapshot that is being made
         state = model.state
         self._brand = Markup("brand", on={"suite": self._choose})
@@ -106,8 +108,8 @@ class Header(pn.viewable.Viewer):
         suites: dict[str, Any] = {
             name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
         }
-        self._brand.html = render("brand", suites=suites, suite=state.suite)
-        self._tools.html = render("header", dark=state.dark, percent=self._percent)
+        self._brand.html = render("brand", suites=suites, suite=state.suite, on_page=self._on_page)
+        self._tools.html = render("header", dark=state.dark, percent=self._percent, on_page=self._on_page)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

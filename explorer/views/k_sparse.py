@@ -42,7 +42,7 @@ class KSparseView(pn.viewable.Viewer):
             drives=None,  # the model called tau is the sidebar's: a name belongs to one
         )
         self._plot = live_plot(
-            self._draw,
+            self.draw,
             follows={model: ["k_sparse", "summary"], state: ["latent", "k_sparse_score", "dark"]},
             height=300,
             on_tap=self._tap,
@@ -52,7 +52,8 @@ class KSparseView(pn.viewable.Viewer):
         state.param.watch(self._show, "k_sparse_score")
         self._show()
 
-    def _draw(self) -> hv.Overlay:
+    def draw(self) -> hv.Overlay:
+        """Draw the state as it is now."""
         state, summary = self._model.state, self._model.summary or {}
         return k_sparse_plot(
             self._model.k_sparse,

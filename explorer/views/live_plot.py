@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import panel as pn
 
+from explorer.views.act import one_act
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -62,5 +64,5 @@ def live_plot(
 
 def _held(act: Callable[..., object], *values: Any) -> None:
     """Send everything that one act of the reader's changes to the browser in one message."""
-    with pn.io.hold():
+    with one_act():
         act(*values)

@@ -3,6 +3,13 @@
 // An element with data-action reports {action, value} when it is clicked (buttons, links), submitted (forms) or
 // changed (inputs). Elements keep focus and scroll position over a re-render by their id or data-key.
 
+// One style sheet for all components: parsed once by the page, or by cell.js where there is no page of the explorer's own,
+// and adopted by each shadow root, so nothing appears unstyled.
+function adopt(root) {
+  window.axStyles ??= new CSSStyleSheet()
+  root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
+}
+
 function key(element) {
   return element?.id || element?.dataset?.key || null
 }
@@ -19,12 +26,13 @@ function save(file, blob) {
   URL.revokeObjectURL(link.href)
 }
 
-// A figure as it stands on the page, on the page's paper instead of on nothing.
-async function saveFigure(name, as, file) {
-  const shown = (view) => view.model.name === name && view.frame != null && view.el.getClientRects().length > 0
+// A figure as it stands in a document (a notebook has one for each cell), on its paper instead of on nothing.
+async function saveFigure(name, as, file, of) {
+  const shown = ({ model, frame, el }) =>
+    model.name === name && model.document === of && frame != null && el.getClientRects().length > 0
   const view = [...window.Bokeh.index.query(shown)][0]
   if (!view) return false
-  const paper = getComputedStyle(document.documentElement).getPropertyValue("--ax-paper").trim() || "#ffffff"
+  const paper = getComputedStyle(view.el).getPropertyValue("--ax-paper").trim() || "#ffffff"
   const { canvas, ctx } = view.export(as)
   if (as === "svg") {
     const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect")
@@ -44,7 +52,7 @@ async function saveFigure(name, as, file) {
 
 export function render({ model, el }) {
   const root = el.getRootNode()
-  if (root instanceof ShadowRoot && window.axStyles) root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
+  if (root instanceof ShadowRoot) adopt(root)
   const box = document.createElement("div")
   box.className = `ax ${model.css_name}`
 
@@ -105,7 +113,7 @@ export function render({ model, el }) {
     }
     const scroll = event.target.closest("[data-scroll-to]")
     if (scroll) {
-      window.dispatchEvent(new CustomEvent("ax:scroll-to", { detail: scroll.dataset.scrollTo }))
+      window.dispatchEvent(new CustomEvent("ax:scroll-to", { detail: { of: model.document, to: scroll.dataset.scrollTo } }))
       return
     }
     const offer = event.target.closest("[data-export]")
@@ -117,7 +125,7 @@ export function render({ model, el }) {
     const figure = event.target.closest("[data-save-figure]")
     if (figure) {
       const { saveFigure: name, as, file } = figure.dataset
-      saveFigure(name, as, file).then((saved) => { if (saved) tell(figure); else figure.disabled = true })
+      saveFigure(name, as, file, model.document).then((saved) => { if (saved) tell(figure); else figure.disabled = true })
       return
     }
     const element = event.target.closest("[data-action]")
@@ -153,14 +161,19 @@ export function render({ model, el }) {
     all[place]?.click()
   })
 
-  window.addEventListener("ax:scroll-to", (event) => {
-    if (event.detail === model.css_name && box.isConnected) box.scrollIntoView({ behavior: "smooth", block: "start" })
-  })
+  // A notebook takes components away again: what listens beyond the box ends with it.
+  const life = new AbortController()
+  model.on("remove", () => life.abort())
+  window.addEventListener("ax:scroll-to", ({ detail }) => {
+    if (detail.of === model.document && detail.to === model.css_name && box.isConnected) {
+      box.scrollIntoView({ behavior: "smooth", block: "start" })
+    }
+  }, life)
 
   // One dialog serves the buttons of all components of its page.
   window.addEventListener("ax:export", ({ detail }) => {
     if (model.css_name === "export" && detail.of === model.document) send("show", detail.value)
-  })
+  }, life)
   model.on("msg:custom", ({ save: file, kind, content }) => {
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))
     save(file, new Blob([bytes], { type: kind }))

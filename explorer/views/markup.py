@@ -7,7 +7,6 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import panel as pn
 import param
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup as Safe
@@ -16,6 +15,7 @@ from panel.custom import JSComponent
 
 from explorer.format import count, l0_label, number, percent, visible, width_label
 from explorer.text.glossary import definition
+from explorer.views.act import one_act
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -94,7 +94,7 @@ class Markup(JSComponent):
     def _handle_msg(self, data: Mapping[str, Any]) -> None:
         handler = self._handlers.get(data.get("action", ""))
         if handler is not None:
-            with pn.io.hold():
+            with one_act():
                 handler(data.get("value"))
 
 

@@ -49,14 +49,15 @@ class SaeScoresView(pn.viewable.Viewer):
 
     def _panel(self, name: str) -> pn.pane.HoloViews:
         return live_plot(
-            lambda: self._draw(name),
+            lambda: self.draw(name),
             follows={self._model: ["sae_scores"], self._model.state: ["layer", "width", "l0", "dark"]},
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
-    def _draw(self, name: str) -> hv.Overlay:
+    def draw(self, name: str) -> hv.Overlay:
+        """Draw the panel of that name as the state is now."""
         state = self._model.state
         return sae_scores_plot(
             self._model.sae_scores, name, current=(state.layer, state.width, state.l0), theme=theme(dark=state.dark)

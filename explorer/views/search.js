@@ -7,7 +7,8 @@ const PAUSE = 120 // ms without a key before the server is asked
 
 export function render({ model, el }) {
   const root = el.getRootNode()
-  if (root instanceof ShadowRoot && window.axStyles) root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
+  window.axStyles ??= new CSSStyleSheet() // the page's, or one that cell.js fills
+  if (root instanceof ShadowRoot) root.adoptedStyleSheets = [...root.adoptedStyleSheets, window.axStyles]
   const box = document.createElement("div")
   box.className = `ax ${model.css_name}`
   box.innerHTML = model.html

@@ -35,7 +35,7 @@ class SensitivityView(pn.viewable.Viewer):
         self._head = Markup("section", on={"sensitivity_of": lambda of: model.state.apply({"sensitivity_of": of})})
         self._twin = Markup("twins")
         self._plot = live_plot(
-            self._draw,
+            self.draw,
             follows={model: ["threshold_sensitivity"], model.state: ["dark"]},
             height=HEIGHT,
             on_tap=self._tap,
@@ -44,7 +44,8 @@ class SensitivityView(pn.viewable.Viewer):
         model.param.watch(self._show, "threshold_sensitivity")
         self._show()
 
-    def _draw(self) -> hv.Overlay:
+    def draw(self) -> hv.Overlay:
+        """Draw the state as it is now."""
         state = self._model.state
         of = state.sensitivity_of
         return sensitivity_plot(

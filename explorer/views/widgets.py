@@ -8,6 +8,7 @@ import panel as pn
 import param
 from bokeh.document.events import ModelChangedEvent
 
+from explorer.views.act import one_act
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class _Driving(pn.widgets.Widget):
         return super()._get_properties(doc) | {"name": self._drives}
 
     def _process_events(self, events: dict[str, Any]) -> None:
-        with pn.io.hold():
+        with one_act():
             super()._process_events(events)
 
 
@@ -83,7 +84,7 @@ class Choice(_Driving, pn.widgets.RadioBoxGroup):
             self.options = labelled
 
     def _process_events(self, events: dict[str, Any]) -> None:
-        with pn.io.hold():
+        with one_act():
             super()._process_events(events)
             # The reader's change and one of the session's (of the options, say) may have crossed on their way, and each
             # end would be left with the other's: the browser is told how it ended.

@@ -1,0 +1,173 @@
+"""Figures for papers: the plots of the page as SVG or PNG files, at a given size and font."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import holoviews as hv
+from bokeh.embed import file_html
+from bokeh.resources import INLINE
+
+from explorer.model import ExplorerModel, choices_of
+from explorer.plots import absorption, sae_scores
+from explorer.state import ExplorerState
+from explorer.theme import FONT, Theme, theme
+from explorer.views.atlas import Atlas
+from explorer.views.cosine import CosineView
+from explorer.views.heat_map import HeatMapView
+from explorer.views.k_sparse import KSparseView
+from explorer.views.sae_scores import SaeScoresView
+from explorer.views.sensitivity import SensitivityView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from queries import Store
+
+#: To a CSS pixel, and to a point.
+_PIXELS_PER_INCH, _POINTS_PER_INCH = 96, 72
+_SECONDS = 60
+_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge", "microsoft-edge")
+
+# What is drawn once BokehJS is done: SVG as text, PNG as a data URL.
+_EXPORT = """async (as) => {
+  const view = Bokeh.index.roots[0]
+  await view.ready
+  const { canvas, ctx } = view.export(as)
+  if (as === "png") return canvas.toDataURL("image/png")
+  const svg = new DOMParser().parseFromString(ctx.get_serialized_svg(true), "image/svg+xml")
+  // Each text is followed by its outline, which nobody sees and every search finds.
+  for (const outline of svg.querySelectorAll('text[fill="none"][stroke-opacity="0"]')) outline.remove()
+  return new XMLSerializer().serializeToString(svg)
+}"""
+_IDLE = "() => window.Bokeh?.documents?.[0]?.is_idle"
+
+
+class FigureError(ValueError):
+    """Why a figure was not written, in one line."""
+
+
+class Source(NamedTuple):
+    """Where a figure comes from: the page that asks for its data, the answer without which it is empty, its plot."""
+
+    page: str
+    answer: str
+    draw: Callable[[ExplorerModel], hv.Overlay]
+
+
+#: The figures that can be written, by their names on the page.
+FIGURES: Mapping[str, Source] = {
+    "cosine": Source("explore", "cosines", lambda model: CosineView(model).draw()),
+    "k-sparse": Source("explore", "k_sparse", lambda model: KSparseView(model).draw()),
+    **{
+        name: Source("explore", "sae_scores", lambda model, name=name: SaeScoresView(model).draw(name))
+        for name in sae_scores.PANELS
+    },
+    **{
+        name: Source("atlas", "sae_means", lambda model, name=name: Atlas(model).draw(name))
+        for name in absorption.PANELS
+    },
+    "absorption-heatmap": Source("atlas", "letter_rates", lambda model: HeatMapView(model).draw()),
+    "threshold-sensitivity": Source("evidence", "threshold_sensitivity", lambda model: SensitivityView(model).draw()),
+}
+
+
+def write_figure(
+    store: Store,
+    state: ExplorerState,
+    name: str,
+    path: Path,
+    *,
+    size: tuple[float, float],
+    font: str | None,
+    font_size: float,
+    dpi: float,
+    dark: bool,
+    overwrite: bool,
+) -> None:
+    """Draw a figure and write it; parameters are those of `Explorer.save_figure`."""
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in ("svg", "png"):
+        raise FigureError(f"{path} is neither .svg nor .png: these are the formats of figures")
+    if path.exists() and not overwrite:
+        raise FigureError(f"{path} exists already; to replace it, say so (overwrite=True, --force)")
+    if not path.parent.is_dir():
+        raise FigureError(f"{path.parent} is no folder; make it first")
+    if not all(value > 0 for value in (*size, font_size, dpi)):
+        raise FigureError("size, font size and dpi must be above 0")
+    which = theme(dark=dark)
+    figure = _draw(store, state, name, dark=dark)
+    _dress(figure, size=size, font=font or FONT, font_size=font_size, which=which)
+    page = file_html(figure, INLINE, title=name)
+    scale = 1.0 if kind == "svg" else dpi / _PIXELS_PER_INCH
+    # A notebook runs an event loop in its thread, and there Playwright's plain interface would refuse to work.
+    with ThreadPoolExecutor(1) as aside:
+        content = aside.submit(partial(_render, page, kind, scale)).result()
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise FigureError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _draw(store: Store, state: ExplorerState, name: str, *, dark: bool) -> Any:
+    """Draw what `state` shows under that name, and leave the state itself and the pages it shows alone."""
+    source = FIGURES.get(name)
+    if source is None:
+        raise FigureError(f"there is no figure {name!r}; there is {', '.join(FIGURES)}")
+    values = {key: value for key, value in state.url_values().items() if value is not None}
+    own = ExplorerState(choices_of(store), **values | {"page": source.page, "dark": dark})
+    own.param.update(brushed=state.brushed, cosine_range=state.cosine_range)
+    model = ExplorerModel(store, own)
+    rows = getattr(model, source.answer)
+    if rows is None or rows.empty:
+        raise FigureError(f"the figure {name!r} is empty here: {model.error or 'the suite has no data for it'}")
+    return hv.render(source.draw(model), backend="bokeh")
+
+
+def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: float, which: Theme) -> None:
+    """Give a figure its size, its font and the theme's paper, and take away what only a screen needs."""
+    width, height = (round(side * _PIXELS_PER_INCH) for side in size)
+    figure.update(
+        sizing_mode=None,
+        width=width,
+        height=height,
+        toolbar_location=None,
+        background_fill_color=which.paper,
+        border_fill_color=which.paper,
+        min_border_left=0,
+    )
+    text_size = f"{font_size * _PIXELS_PER_INCH / _POINTS_PER_INCH:g}px"
+    for model in figure.references():
+        for name in model.properties():
+            if name.endswith("text_font"):
+                setattr(model, name, font)
+            elif name.endswith("text_font_size"):
+                setattr(model, name, text_size)
+
+
+def _render(page: str, kind: str, scale: float) -> bytes:
+    """Have a browser without a window draw a page that holds one figure."""
+    try:
+        from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415 - an extra, needed for figures only
+    except ImportError:
+        raise FigureError("figures need Playwright: pip install 'absorption-explorer[figures]'") from None
+    with sync_playwright() as playwright:
+        own = playwright.chromium.executable_path
+        found = own if Path(own).exists() else next(filter(None, map(shutil.which, _BROWSERS)), None)
+        if found is None:
+            raise FigureError("figures need Chromium or Chrome on PATH, or Playwright's: playwright install chromium")
+        try:
+            browser = playwright.chromium.launch(executable_path=found)
+            sheet = browser.new_page(device_scale_factor=scale)
+            sheet.set_default_timeout(1000 * _SECONDS)
+            sheet.set_content(page)
+            sheet.wait_for_function(_IDLE)
+            drawn: str = sheet.evaluate(_EXPORT, kind)
+        except Error as error:
+            raise FigureError(f"{found} could not draw the figure: {error.message.splitlines()[0]}") from error
+    return drawn.encode() if kind == "svg" else base64.b64decode(drawn.partition(",")[2])

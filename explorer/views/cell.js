@@ -1,0 +1,38 @@
+// The notebook's side of explorer/views/cell.py. It draws nothing.
+
+// JupyterLab and VS Code each tell on the body whether they are dark; null where nobody does.
+function isDark() {
+  const { jpThemeLight, vscodeThemeKind } = document.body.dataset
+  if (jpThemeLight) return jpThemeLight === "false"
+  return vscodeThemeKind ? !vscodeThemeKind.endsWith("light") : null
+}
+
+// jupyter_bokeh sends back every change that it is told of, marked by Bokeh as settled as it is. Two values set at once,
+// shown by two sliders, would chase each other for ever.
+function ignoreEchoes(doc) {
+  const trigger = doc._trigger_on_change
+  doc._trigger_on_change = (event) => {
+    for (const each of event.events ?? [event]) if (each.sync !== false) trigger.call(doc, each)
+  }
+}
+
+export function render({ model }) {
+  ignoreEchoes(model.document)
+
+  // The sheet that all components adopt (markup.js), here or already.
+  window.axStyles ??= new CSSStyleSheet()
+  window.axStyles.replaceSync(model.sheet)
+
+  let told = null
+  const tell = () => {
+    const dark = isDark()
+    if (dark === null || dark === told) return
+    told = dark
+    model.send_msg(dark)
+  }
+  const observer = new MutationObserver(tell)
+  observer.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] })
+  model.on("remove", () => observer.disconnect())
+  tell()
+  return document.createElement("span")
+}

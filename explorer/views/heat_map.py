@@ -1,0 +1,136 @@
+"""The heat map of letters by SAEs; a tap opens Explore at a cell, a brush picks SAEs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import panel as pn
+
+from explorer.format import l0_label, number, percent, width_label
+from explorer.plots.absorption import sae_keys
+from explorer.plots.heat_map import CELLS, HEIGHT, heat_map
+from explorer.state import LETTERS
+from explorer.theme import theme
+from explorer.views.live_plot import live_plot
+from explorer.views.markup import Markup, render
+
+if TYPE_CHECKING:
+    import param
+
+    from explorer.model import ExplorerModel
+    from explorer.state import ExplorerState
+
+_ORDERS = {"layer": "by layer", "width": "by width", "l0": "by L0"}
+_TABLED = 25
+_SWITCHES = ["brushed", "cell", "cell_order", "dark", "layer", "width", "l0", "letter"]
+
+
+class HeatMapView(pn.viewable.Viewer):
+    """Shows absorption rate, splits or F1 gap of every letter on every SAE.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__()
+        self._model = model
+        state = model.state
+        choose = {name: self._setter(name) for name in ("cell", "cell_order")}
+        self._head = Markup("section", on=choose)
+        self._twin = Markup("twins")
+        self._plot = live_plot(
+            self.draw,
+            follows={model: ["letter_rates", "sae_means"], state: [*_SWITCHES, "touch"]},
+            height=HEIGHT,
+            on_tap=self._tap,
+            on_brush=(hv.streams.BoundsX, self._brush),
+        )
+        self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
+        model.param.watch(self._show, ["sae_means", "letter_rates"])
+        state.param.watch(self._show, _SWITCHES)
+        self._show()
+
+    @property
+    def _ordered(self) -> list[tuple[Any, ...]]:
+        """The SAEs of the heat map, in the chosen order: all, or those that are brushed."""
+        state, means = self._model.state, self._model.sae_means
+        keys = [] if means is None else sae_keys(means)
+        shown = [key for key in keys if not state.brushed or key in state.brushed]
+        first = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[state.cell_order]
+        return sorted(shown, key=lambda key: (key[0], *(key[place] for place in first)))
+
+    def draw(self) -> hv.Overlay:
+        """Draw the state as it is now."""
+        state = self._model.state
+        return heat_map(
+            self._model.letter_rates,
+            saes=self._ordered,
+            cell=state.cell,
+            current=current_sae(state),
+            letter=state.letter,
+            theme=theme(dark=state.dark),
+            touch=state.touch,
+        )
+
+    def _brush(self, bounds: tuple[float, float] | None) -> None:
+        if bounds is not None:
+            low, high = bounds
+            self._model.state.brushed = [key for column, key in enumerate(self._ordered) if low <= column <= high]
+
+    def _tap(self, x: float, y: float) -> None:
+        column, row = round(x), round(y)
+        if 0 <= column < len(self._ordered) and 0 <= row < len(LETTERS):
+            open_sae(self._model.state, self._ordered[column], letter=LETTERS[len(LETTERS) - 1 - row])
+
+    def _setter(self, name: str) -> Any:
+        return lambda value: self._model.state.apply({name: value})
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        state, means, cells = self._model.state, self._model.sae_means, self._model.letter_rates
+        self._layout.visible = means is not None and not means.empty
+        dressed = theme(dark=state.dark)
+        self._head.html = render(
+            "heat_map_head",
+            cells=CELLS,
+            cell=state.cell,
+            orders=_ORDERS,
+            order=state.cell_order,
+            ramp=[dressed.paper, *dressed.rates],
+            highest=None if cells is None else cells[state.cell].max(),
+        )
+        self._twin.html = self._highest_cells()
+
+    def _highest_cells(self) -> str:
+        """List the highest cells of the heat map, for those who cannot see it."""
+        cells, cell = self._model.letter_rates, self._model.state.cell
+        if cells is None or cells.empty:
+            return ""
+        shown = set(self._ordered)
+        visible = cells[[key in shown for key in sae_keys(cells)]]
+        write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
+        rows = [
+            [row["letter"].upper(), row["layer"], width_label(row["width"]), l0_label(row["l0"]), write(row[cell])]
+            for row in visible.nlargest(_TABLED, cell).to_dict("records")
+        ]
+        columns = ["letter", "layer", "width", "L0", CELLS[cell]]
+        return render(
+            "twin", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._layout
+
+
+def current_sae(state: ExplorerState) -> tuple[Any, ...]:
+    """Name the SAE that Explore shows, as `sae_keys` does."""
+    return (state.suite, state.layer, state.width, state.l0)
+
+
+def open_sae(state: ExplorerState, sae: tuple[Any, ...], **more: str) -> None:
+    """Go to Explore at an SAE."""
+    suite, layer, width, l0 = sae
+    where = {"suite": suite, "layer": int(layer), "width": int(width), "l0": int(l0)}
+    state.apply({**where, "page": "explore", **more})

@@ -1,0 +1,146 @@
+"""Notebooks: the tour runs from beginning to end, and in JupyterLab a tap in a cell reaches Python."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nbformat
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+from explorer import Explorer, open_store
+from tests.browser import ROOT, Server, free_port, start_process, tap, wait_figure, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.browser import PageOpener
+
+TOUR = ROOT / "docs" / "notebook.ipynb"
+WIDGET = "application/vnd.jupyter.widget-view+json"
+VIEWS = ("explorer", "explorer.cosine", "explorer.card", "explorer.k_sparse", "explorer.heat_map")
+#: What Panel asks a network for in a notebook, and does without.
+OFFLINE = r"failed to load https://cdn\.holoviz\.org/.*es-module-shims"
+
+
+@pytest.fixture(autouse=True)
+def own_jupyter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, str]:
+    """Keep Jupyter away from what this account has set, and from its news."""
+    settings = tmp_path / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    settings.parent.mkdir(parents=True)
+    settings.write_text(json.dumps({"fetchNews": "false", "checkForUpdates": False}))
+    names = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "IPYTHONDIR": "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    }
+    own = {name: str(tmp_path / folder) for name, folder in names.items()} | {"JUPYTER_PLATFORM_DIRS": "1"}
+    for name, value in own.items():
+        monkeypatch.setenv(name, value)
+    return own
+
+
+@pytest.fixture
+def lab(tmp_path: Path, own_jupyter: dict[str, str]) -> Iterator[Server]:
+    """JupyterLab over a folder that holds a copy of the tour, without a token."""
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    shutil.copy(TOUR, folder)
+    port = free_port()
+    options = {
+        "ServerApp.port": port,
+        "ServerApp.root_dir": folder,
+        "ServerApp.allow_root": True,
+        "ServerApp.disable_check_xsrf": True,
+        "IdentityProvider.token": "",
+        "LabApp.open_browser": False,
+    }
+    command = [sys.executable, "-m", "jupyterlab", *(f"--{name}={value}" for name, value in options.items())]
+    server = start_process(command, tmp_path / "lab.log", port, "/api", environment=own_jupyter)
+    yield server
+    server.stop()
+
+
+def outputs_of(cell: Any) -> list[Any]:
+    return list(cell.get("outputs", []))
+
+
+def test_the_tour_runs_and_shows_each_view() -> None:
+    tour = nbformat.read(TOUR, as_version=4)
+    assert [cell.id for cell in tour.cells if outputs_of(cell)] == [], "the tour is committed without outputs"
+    NotebookClient(tour, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
+    outputs = {cell.source.splitlines()[-1]: outputs_of(cell) for cell in tour.cells if cell.cell_type == "code"}
+    shown = [line for line, (*_, last) in ((k, v) for k, v in outputs.items() if v) if WIDGET in last.get("data", {})]
+    assert shown == list(VIEWS)
+    # A warning, of comms that are missing, say, would stand among the errors.
+    complaints = [each for found in outputs.values() for each in found if each.get("name") == "stderr"]
+    assert complaints == []
+
+
+def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown() -> None:
+    with open_store() as store:
+        explorer, other = Explorer(store, letter="s"), Explorer(store, letter="c")
+        model = explorer.model
+        assert model.letter_rates is None
+        assert explorer.heat_map is explorer.heat_map
+        assert isinstance(model.letter_rates, pd.DataFrame)
+        explorer.state.page = "compare"
+        _ = explorer.cosine
+        explorer.state.letter = "t"
+        assert explorer.to_dataframe("cosines").equals(other.model.store.fetch("cosines", **_place(explorer)))
+        assert model.cosines is not None
+        assert model.cosines["cosine"].tolist() == explorer.to_dataframe("cosines")["cosine"].tolist()
+        assert other.state.letter == "c"
+
+
+def _place(explorer: Explorer) -> dict[str, Any]:
+    return {name: getattr(explorer.state, name) for name in ("suite", "layer", "width", "l0", "letter")}
+
+
+def test_tables_are_whole_and_may_be_changed() -> None:
+    with open_store() as store:
+        explorer = Explorer(store, letter="s")
+        tokens = explorer.to_dataframe("letter_evidence")
+        shown = explorer.model.letter_evidence
+        assert shown is not None
+        assert len(tokens) > len(shown)
+        tokens["token"] = "changed"
+        assert "changed" not in set(explorer.to_dataframe("letter_evidence")["token"])
+        with pytest.raises(ValueError, match="there is no table 'cosine'; there is letters, summary, cosines"):
+            explorer.to_dataframe("cosine")
+        with pytest.raises(ValueError, match=r"the table 'latent_roles' needs a selected latent: set state\.latent"):
+            explorer.to_dataframe("latent_roles")
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(180)
+def test_in_jupyterlab_a_tap_changes_the_state_in_python(lab: Server, open_page: PageOpener) -> None:
+    page = open_page(f"{lab.url}/doc/tree/{TOUR.name}", height=1600, allow=[OFFLINE, r"net::ERR_FAILED"])
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
+    # The last cell was run: its number stands beside it.
+    wait_for(
+        page,
+        """() => [...document.querySelectorAll(".jp-Notebook .jp-CodeCell .jp-InputPrompt")]
+          .every(({textContent}) => /^\\[\\d+\\]:$/.test(textContent))""",
+    )
+    with open_store() as store:
+        explorer = Explorer(store, layer=4, width=8192, l0=7, letter="l")
+        cosines = explorer.to_dataframe("cosines").set_index("latent")["cosine"]
+        main = int(explorer.to_dataframe("split_latents")["latent"].iloc[0])
+    wait_figure(page, "cosine")
+    tap(page, "cosine", main, cosines[main])
+    # What the tap changed comes back: the cell of the card shows another latent.
+    page.get_by_text(f"Latent {main}").first.wait_for()
+    page.get_by_text('print(f"letter').click()
+    page.keyboard.press("Shift+Enter")
+    page.get_by_text(f"letter l, latent {main}", exact=True).wait_for()
