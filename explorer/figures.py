@@ -60,18 +60,20 @@ class Source(NamedTuple):
     draw: Callable[[ExplorerModel], hv.Overlay]
 
 
+def _scores(name: str, model: ExplorerModel) -> hv.Overlay:
+    return SaeScoresView(model).draw(name)
+
+
+def _means(name: str, model: ExplorerModel) -> hv.Overlay:
+    return Atlas(model).draw(name)
+
+
 #: The figures that can be written, by their names on the page.
 FIGURES: Mapping[str, Source] = {
     "cosine": Source("explore", "cosines", lambda model: CosineView(model).draw()),
     "k-sparse": Source("explore", "k_sparse", lambda model: KSparseView(model).draw()),
-    **{
-        name: Source("explore", "sae_scores", lambda model, name=name: SaeScoresView(model).draw(name))
-        for name in sae_scores.PANELS
-    },
-    **{
-        name: Source("atlas", "sae_means", lambda model, name=name: Atlas(model).draw(name))
-        for name in absorption.PANELS
-    },
+    **{name: Source("explore", "sae_scores", partial(_scores, name)) for name in sae_scores.PANELS},
+    **{name: Source("atlas", "sae_means", partial(_means, name)) for name in absorption.PANELS},
     "absorption-heatmap": Source("atlas", "letter_rates", lambda model: HeatMapView(model).draw()),
     "threshold-sensitivity": Source("evidence", "threshold_sensitivity", lambda model: SensitivityView(model).draw()),
 }

@@ -23,7 +23,7 @@ def one_act() -> Iterator[None]:
         with pn.io.hold():
             yield
         return
-    pn.state.curdoc = None
+    pn.state.curdoc = None  # type: ignore[assignment]
     try:
         yield
     finally:
