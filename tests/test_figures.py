@@ -40,7 +40,7 @@ def test_svg_has_size_font_and_theme_and_leaves_the_explorer_alone(explorer: Exp
         assert texts
         assert all('font-family="serif"' in text and 'font-size="12px"' in text for text in texts)
         assert sum("cosine with the probe" in text for text in texts) == 1
-        assert {which.paper, which.split, which.absorbing} <= set(re.findall(r"#[0-9a-f]{6}", drawn))
+        assert {which.paper, which.muted, which.rule} <= set(re.findall(r"#[0-9a-f]{6}", drawn))
     assert explorer.state.to_query() == before
 
 
