@@ -119,7 +119,7 @@ export function render({ model, el }) {
   })
 
   // A click on the list leaves the focus where it is; one anywhere else closes it, also where it moves no focus.
-  box.addEventListener("mousedown", (event) => { if (!event.target.closest("input, label")) event.preventDefault() })
+  box.addEventListener("mousedown", (event) => { if (event.target.closest(".found, [data-leave]")) event.preventDefault() })
   box.addEventListener("click", ({ target }) => {
     const option = target.closest("[role=option]")
     if (option) go(option)
@@ -127,9 +127,12 @@ export function render({ model, el }) {
   })
   input.addEventListener("focus", () => input.select())
   input.addEventListener("blur", close)
-  window.addEventListener("pointerdown", (event) => { if (!event.composedPath().includes(box)) close() })
 
-  window.addEventListener("ax:search", () => input.focus())
+  // A notebook takes components away again: what listens beyond the box ends with it.
+  const life = new AbortController()
+  model.on("remove", () => life.abort())
+  window.addEventListener("pointerdown", (event) => { if (!event.composedPath().includes(box)) close() }, life)
+  window.addEventListener("ax:search", () => input.focus(), life)
 
   return box
 }
