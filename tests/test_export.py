@@ -20,6 +20,7 @@ from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from queries import catalog
+from tests.browser import wait_figure
 from tests.explore import open_view, part, wait_query, wait_ready
 
 if TYPE_CHECKING:
@@ -132,6 +133,9 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, query
     for place in range(count):
         button = buttons.nth(place)
         answers, figures = (button.get_attribute(f"data-{name}") or "" for name in ("export", "figures"))
+        button.scroll_into_view_if_needed()
+        for name in figures.split():
+            wait_figure(page, name)  # some are built when they come into view
         button.click()
         wanted = [f"Figure {name}" for name in figures.split()] + [f"Table {name}" for name in answers.split()]
         expect(dialog.locator(".offer h3")).to_have_text(wanted)
