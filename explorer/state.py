@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 PAGES = ("explore", "compare", "atlas", "evidence")
@@ -351,6 +351,14 @@ class ExplorerState(param.Parameterized):
             wanted["latent"] = None
         self._move(suite, sae, options, wanted)
         return refused
+
+    def setters(self, *names: str) -> dict[str, Callable[[Any], list[str]]]:
+        """Make, by parameter, what takes over a reader's choice."""
+
+        def setter(name: str) -> Callable[[Any], list[str]]:
+            return lambda value: self.apply({name: value})
+
+        return {name: setter(name) for name in names}
 
     def _read(self, name: str, value: Any) -> Any:
         """Turn `value` into what its parameter takes; ValueError with a sentence where that is impossible."""

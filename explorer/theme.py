@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import BoxSelectTool, BoxZoomTool, WheelZoomTool
+from bokeh.models import BoxSelectTool, BoxZoomTool, NumeralTickFormatter, WheelZoomTool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,6 +135,11 @@ def fit_hook(x: tuple[float, float], y: tuple[float, float]) -> Callable[[Any, A
                 axis.update(bounds=(low, high), start=low, end=high, reset_start=low, reset_end=high)
 
     return fit
+
+
+def in_percent(plot: Any, _element: Any) -> None:
+    """Write the y-axis in percent: a HoloViews hook."""
+    plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0.[0] %")
 
 
 def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:

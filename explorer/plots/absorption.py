@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import pandas as pd
-from bokeh.models import NumeralTickFormatter
 
 from explorer.plots.sae_scores import MARKERS, known_l0s
-from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, tooltip, width_colours
+from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, in_percent, tooltip, width_colours
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -103,7 +102,7 @@ def absorption_plot(
                 figure_hook(panel, theme),
                 brush_hook(active=not touch),
                 fit_hook(x_range, y_range),
-                *([_in_percent] if y == "absorption_rate" else []),
+                *([in_percent] if y == "absorption_rate" else []),
             ],
             responsive=True,
             height=280,
@@ -141,7 +140,3 @@ def _points(means: pd.DataFrame | None, brushed: Collection[tuple[Any, ...]], th
         marker=[MARKERS[widths.index(width) % len(MARKERS)] for width in means["width"]],
         shown=[1.0 if not brushed or key in brushed else _FADED for key in sae_keys(means)],
     )[_COLUMNS]
-
-
-def _in_percent(plot: Any, _element: Any) -> None:
-    plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0 %")

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import holoviews as hv
 import pandas as pd
-from bokeh.models import NumeralTickFormatter
 
-from explorer.theme import Theme, figure_hook, fit_hook, tooltip
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from explorer.theme import Theme, figure_hook, fit_hook, in_percent, tooltip
 
 HEIGHT = 240
 LABELS = {
@@ -72,7 +66,7 @@ def sensitivity_plot(
         * hv.VLine(current).opts(color=theme.ink, line_width=1.5)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("threshold-sensitivity", theme), fit_hook(span, (0.0, top)), _in_percent()],
+            hooks=[figure_hook("threshold-sensitivity", theme), fit_hook(span, (0.0, top)), in_percent],
             responsive=True,
             height=HEIGHT,
             xlim=span,
@@ -89,10 +83,3 @@ def _data(sensitivity: pd.DataFrame | None) -> pd.DataFrame:
     if sensitivity is None:
         return pd.DataFrame({name: pd.Series([], dtype="float64") for name in ["value", *_RATES, "num_absorbed"]})
     return sensitivity
-
-
-def _in_percent() -> Callable[[Any, Any], None]:
-    def write(plot: Any, _element: Any) -> None:
-        plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0.[0] %")
-
-    return write

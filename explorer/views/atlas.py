@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import holoviews as hv
 import numpy as np
@@ -39,8 +39,7 @@ class Atlas(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        choose = {name: self._setter(name) for name in ("mean_policy", "scope")}
-        self._head = Markup("page-head", on={**choose, "clear": self._clear})
+        self._head = Markup("page-head", on={**state.setters("mean_policy", "scope"), "clear": self._clear})
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear})
         self._panels = pn.Row(
             *(self._panel(name) for name in PANELS),
@@ -108,9 +107,6 @@ class Atlas(pn.viewable.Viewer):
         means = self._model.sae_means
         if means is not None:
             open_sae(self._model.state, sae_keys(means)[int(place)])
-
-    def _setter(self, name: str) -> Any:
-        return lambda value: self._model.state.apply({name: value})
 
     def _clear(self, _: object) -> None:
         self._model.state.brushed = []

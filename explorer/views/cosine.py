@@ -42,7 +42,7 @@ class CosineView(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        self._head = Markup("section", on={"cosine_view": self._switch})
+        self._head = Markup("section", on=state.setters("cosine_view"))
         self._selection = Markup(
             "selection",
             on={"latent": self._select, "clear": self._clear, "clear-range": self._clear_range},
@@ -179,9 +179,6 @@ class CosineView(pn.viewable.Viewer):
 
     def _brush(self, bounds: tuple[float, float] | None) -> None:
         self._model.state.cosine_range = bounds
-
-    def _switch(self, view: str) -> None:
-        self._model.state.apply({"cosine_view": view})
 
     def _select(self, latent: str) -> None:
         self._model.state.apply({"latent": latent})

@@ -31,12 +31,13 @@ class EvidenceHead(pn.viewable.Viewer):
 
     def _show(self, *_: param.parameterized.Event) -> None:
         model = self._model
-        own = model.ask("suite_info", **model.state.thresholds_of_suite._asdict()) if model.state.suite else None
+        differs = model.state.differs_from_paper
+        own = model.ask("suite_info", **model.state.thresholds_of_suite._asdict()) if differs else None
         self._head.html = render(
             "evidence_head",
             counts=model.suite_info,
             published=None if own is None else int(own["n_absorbed_tokens"].iloc[0]),
-            differs=model.state.differs_from_paper,
+            differs=differs,
             metric=model.manifest.method.metric if model.state.suite else "",
         )
 

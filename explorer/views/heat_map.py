@@ -38,8 +38,7 @@ class HeatMapView(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        choose = {name: self._setter(name) for name in ("cell", "cell_order")}
-        self._head = Markup("section", on=choose)
+        self._head = Markup("section", on=state.setters("cell", "cell_order"))
         self._twin = Markup("twins")
         self._plot = live_plot(
             self.draw,
@@ -84,9 +83,6 @@ class HeatMapView(pn.viewable.Viewer):
         column, row = round(x), round(y)
         if 0 <= column < len(self._ordered) and 0 <= row < len(LETTERS):
             open_sae(self._model.state, self._ordered[column], letter=LETTERS[len(LETTERS) - 1 - row])
-
-    def _setter(self, name: str) -> Any:
-        return lambda value: self._model.state.apply({name: value})
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state, means, cells = self._model.state, self._model.sae_means, self._model.letter_rates

@@ -33,7 +33,7 @@ class KSparseView(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        self._head = Markup("section", on={"k_sparse_score": self._switch})
+        self._head = Markup("section", on=state.setters("k_sparse_score"))
         self._twin = Markup("twins")
         self._tau = Slider.of(
             state.param.tau,
@@ -69,9 +69,6 @@ class KSparseView(pn.viewable.Viewer):
         if k_sparse is not None and 0 <= bar < len(k_sparse) and k_sparse["latent"].notna().iloc[bar]:
             self._model.state.latent = int(k_sparse["latent"].iloc[bar])
             self._model.act = "tap-k-sparse"
-
-    def _switch(self, score: str) -> None:
-        self._model.state.apply({"k_sparse_score": score})
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state, k_sparse = self._model.state, self._model.k_sparse

@@ -37,7 +37,9 @@ class LetterGraphView(pn.viewable.Viewer):
         self._model = model
         self._is_seen = False
         self._arranged: tuple[Any, Any, Graph] | None = None
-        self._head = Markup("section", on={"seen": self._see, "graph_edges": self._switch}, margin=(16, 0, 0, 0))
+        self._head = Markup(
+            "section", on={"seen": self._see, **model.state.setters("graph_edges")}, margin=(16, 0, 0, 0)
+        )
         self._plot = pn.Column(sizing_mode="stretch_width")
         self._twin = Markup("twins")
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
@@ -91,9 +93,6 @@ class LetterGraphView(pn.viewable.Viewer):
         latent = self._graph.tapped(x, y)
         if latent is not None:
             self._model.state.latent = latent
-
-    def _switch(self, edges: str) -> None:
-        self._model.state.apply({"graph_edges": edges})
 
     def _show(self, *_: param.parameterized.Event) -> None:
         self._layout.visible = self._model.state.sae is not None

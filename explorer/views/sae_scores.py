@@ -35,7 +35,7 @@ class SaeScoresView(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        self._head = Markup("section", on={"main_latent_by": self._switch})
+        self._head = Markup("section", on=state.setters("main_latent_by"))
         self._twin = Markup("twins")
         self._panels = pn.Row(
             *(self._panel(name) for name in PANELS),
@@ -75,9 +75,6 @@ class SaeScoresView(pn.viewable.Viewer):
         if distance[nearest] <= _REACH:
             chosen = scores.iloc[nearest]
             self._model.state.apply({key: int(chosen[key]) for key in ("layer", "width", "l0")})
-
-    def _switch(self, choice: str) -> None:
-        self._model.state.apply({"main_latent_by": choice})
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state, scores = self._model.state, self._model.sae_scores

@@ -32,7 +32,7 @@ class SensitivityView(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
-        self._head = Markup("section", on={"sensitivity_of": lambda of: model.state.apply({"sensitivity_of": of})})
+        self._head = Markup("section", on=model.state.setters("sensitivity_of"))
         self._twin = Markup("twins")
         self._plot = live_plot(
             self.draw,

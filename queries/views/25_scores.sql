@@ -1,8 +1,7 @@
 -- One row a tested token with all that decides on its verdict, computed once, when the store opens: a change of a
 -- threshold then compares numbers and touches no list.
 -- `margin`: by how much the top latent's effect leads. `silent_from`: no split latent is among the token's active latents
--- at this tau or above. `fires_published`: whether one of the suite's own split latents is. `letter_row` numbers the rows
--- of `letters`, of which each tested token belongs to one.
+-- at this tau or above. `fires_published`: whether one of the suite's own split latents is.
 CREATE TABLE scores AS
 WITH tested AS (
     SELECT *, rowid AS token_row, list_append(coalesce(latents, []), top_latent) AS active
@@ -27,7 +26,7 @@ SELECT tested.suite, tested.layer, tested.width, tested.l0, tested.letter, teste
     CASE WHEN is_ranked THEN coalesce(fired.silent_from, '-inf')
         WHEN fires_published THEN 'inf' ELSE '-inf' END AS silent_from,
     suites.tau AS tau_published,
-    tested.is_absorption, tested.token_row, letters.rowid AS letter_row
+    tested.is_absorption, tested.token_row
 FROM tested
 JOIN letters USING (suite, layer, width, l0, letter)
 JOIN suites USING (suite)
