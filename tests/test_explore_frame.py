@@ -27,6 +27,8 @@ from tests.explore import (
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from playwright.sync_api import Browser
+
     from tests.browser import PageOpener
     from tests.explore import View
 
@@ -56,6 +58,26 @@ def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> 
         assert page.evaluate("(name) => Bokeh.documents[0].get_model_by_name(name) != null", name), name
     assert shifted(page) < 0.1
     assert open_page.external == []
+
+
+def test_page_is_ready_when_the_server_has_heard_so(open_page: PageOpener, chromium: Browser) -> None:
+    """What a session changes before that is dropped by Panel; nothing may be chosen so early."""
+    context = chromium.new_context()
+    context.add_init_script(_NOTE_READY)
+    page = open_page("/dashboard", dark=True, context=context)
+    wait_ready(page)
+    assert page.evaluate("window.idleWhenReady") is True
+    # A first visitor's system is dark, which the server learns from the browser.
+    expect(page.get_by_role("button", name="Dark mode")).to_have_attribute("aria-pressed", "true")
+
+
+_NOTE_READY = """
+new MutationObserver((_, observer) => {
+  if (!document.documentElement?.classList.contains("ax-ready")) return
+  observer.disconnect()
+  window.idleWhenReady = Bokeh.documents.every((doc) => doc.is_idle)
+}).observe(document, {attributes: true, subtree: true, attributeFilter: ["class"]})
+"""
 
 
 def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpener, home: View) -> None:

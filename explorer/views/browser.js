@@ -25,7 +25,11 @@ function setTheme(dark) {
 
 export function render({ model }) {
   const root = document.documentElement
-  const send = (action, value) => model.send_msg({ action, value })
+  // Bokeh tells the server once all is painted. What a session changes before that, Panel drops: until then nothing is
+  // told, and nothing can be chosen.
+  const [page] = window.Bokeh.documents
+  const whenPainted = (act) => { if (page.is_idle) act(); else page.idle.connect(act) }
+  const send = (action, value) => whenPainted(() => model.send_msg({ action, value }))
   const cookie = (name, value) => { document.cookie = `ax_${name}=${encodeURIComponent(value)}; max-age=${YEAR}; path=/; SameSite=Lax` }
 
   // URL and history: the first state replaces what was typed, each later one is a step back and forward can return to.
@@ -42,20 +46,13 @@ export function render({ model }) {
   retitle()
   model.on("title", retitle)
 
-  // Panel drops what changes on the server before Bokeh has said that the page is ready: whatever is told unasked waits.
-  const [page] = window.Bokeh.documents
-  const tell = (action, value) => {
-    if (page.is_idle) send(action, value)
-    else page.idle.connect(() => send(action, value))
-  }
-
   // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
   const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
-  if (dark !== model.dark) tell("dark", dark)
+  if (dark !== model.dark) send("dark", dark)
   model.on("dark", () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) })
   model.on("memory", () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) })
 
-  if (matchMedia("(pointer: coarse)").matches) tell("touch", true)
+  if (matchMedia("(pointer: coarse)").matches) send("touch", true)
 
   // Keys: the ones a reader can press anywhere outside a field.
   const steps = { ArrowLeft: ["letter", -1], ArrowRight: ["letter", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
@@ -105,6 +102,6 @@ export function render({ model }) {
     })
   }
 
-  root.classList.add("ax-ready")
+  whenPainted(() => root.classList.add("ax-ready"))
   return document.createElement("span")
 }
