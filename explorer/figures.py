@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import holoviews as hv
 from bokeh.embed import file_html
+from bokeh.models import FixedTicker, Legend
 from bokeh.resources import INLINE
 
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots import absorption, sae_scores
+from explorer.plots.heat_map import CELLS
+from explorer.plots.legend import add_legend, add_ramp, cosine_keys, k_sparse_keys, sensitivity_keys, width_keys
 from explorer.state import ExplorerState
-from explorer.theme import FONT, Theme, theme
+from explorer.theme import DARK, FONT, Theme, theme
 from explorer.views.atlas import Atlas
 from explorer.views.cosine import CosineView
 from explorer.views.heat_map import HeatMapView
@@ -27,11 +31,18 @@ from explorer.views.sensitivity import SensitivityView
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    import pandas as pd
+
+    from explorer.plots.legend import Key
     from queries import Store
 
 #: To a CSS pixel, and to a point.
 _PIXELS_PER_INCH, _POINTS_PER_INCH = 96, 72
 _SECONDS = 60
+#: In heights of the text: a key of the legend with the gap behind it, the width of a letter, what is beside a plot.
+_KEY, _LETTER, _BESIDE = 3.0, 0.55, 11
+#: How much wider a column has to be than a row is high, for its label.
+_SLANT = 1.3
 _BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge", "microsoft-edge")
 
 # What is drawn once BokehJS is done: SVG as text, PNG as a data URL.
@@ -58,6 +69,8 @@ class Source(NamedTuple):
     page: str
     answer: str
     draw: Callable[[ExplorerModel], hv.Overlay]
+    #: Takes the drawn figure, the answer, the state and the theme, and adds what the page says beside the plot.
+    explain: Callable[[Any, pd.DataFrame, ExplorerState, Theme], None]
 
 
 def _scores(name: str, model: ExplorerModel) -> hv.Overlay:
@@ -68,14 +81,45 @@ def _means(name: str, model: ExplorerModel) -> hv.Overlay:
     return Atlas(model).draw(name)
 
 
+def _explain_marks(
+    keys: Callable[[Theme], list[Key]], figure: Any, _rows: pd.DataFrame, _state: ExplorerState, which: Theme
+) -> None:
+    add_legend(figure, keys(which), which)
+
+
+def _explain_widths(colour: str, figure: Any, rows: pd.DataFrame, _state: ExplorerState, which: Theme) -> None:
+    add_legend(figure, width_keys(rows, which, coloured=colour == "width"), which)
+
+
+def _explain_cells(figure: Any, rows: pd.DataFrame, state: ExplorerState, which: Theme) -> None:
+    highest = float(rows[state.cell].max())
+    if highest > 0:  # else all is paper
+        add_ramp(figure, CELLS[state.cell], highest, which, in_percent=state.cell == "absorption_rate")
+
+
 #: The figures that can be written, by their names on the page.
 FIGURES: Mapping[str, Source] = {
-    "cosine": Source("explore", "cosines", lambda model: CosineView(model).draw()),
-    "k-sparse": Source("explore", "k_sparse", lambda model: KSparseView(model).draw()),
-    **{name: Source("explore", "sae_scores", partial(_scores, name)) for name in sae_scores.PANELS},
-    **{name: Source("atlas", "sae_means", partial(_means, name)) for name in absorption.PANELS},
-    "absorption-heatmap": Source("atlas", "letter_rates", lambda model: HeatMapView(model).draw()),
-    "threshold-sensitivity": Source("evidence", "threshold_sensitivity", lambda model: SensitivityView(model).draw()),
+    "cosine": Source(
+        "explore", "cosines", lambda model: CosineView(model).draw(), partial(_explain_marks, cosine_keys)
+    ),
+    "k-sparse": Source(
+        "explore", "k_sparse", lambda model: KSparseView(model).draw(), partial(_explain_marks, k_sparse_keys)
+    ),
+    **{
+        name: Source("explore", "sae_scores", partial(_scores, name), partial(_explain_widths, colour))
+        for name, (_, _, colour) in sae_scores.PANELS.items()
+    },
+    **{
+        name: Source("atlas", "sae_means", partial(_means, name), partial(_explain_widths, "width"))
+        for name in absorption.PANELS
+    },
+    "absorption-heatmap": Source("atlas", "letter_rates", lambda model: HeatMapView(model).draw(), _explain_cells),
+    "threshold-sensitivity": Source(
+        "evidence",
+        "threshold_sensitivity",
+        lambda model: SensitivityView(model).draw(),
+        partial(_explain_marks, sensitivity_keys),
+    ),
 }
 
 
@@ -103,7 +147,7 @@ def write_figure(
     if not all(value > 0 for value in (*size, font_size, dpi)):
         raise FigureError("size, font size and dpi must be above 0")
     which = theme(dark=dark)
-    figure = _draw(store, state, name, dark=dark)
+    figure = _draw(store, state, name, which)
     _dress(figure, size=size, font=font or FONT, font_size=font_size, which=which)
     page = file_html(figure, INLINE, title=name)
     scale = 1.0 if kind == "svg" else dpi / _PIXELS_PER_INCH
@@ -116,19 +160,21 @@ def write_figure(
         raise FigureError(f"{path} cannot be written: {error.strerror}") from error
 
 
-def _draw(store: Store, state: ExplorerState, name: str, *, dark: bool) -> Any:
+def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
     """Draw what `state` shows under that name, and leave the state itself and the pages it shows alone."""
     source = FIGURES.get(name)
     if source is None:
         raise FigureError(f"there is no figure {name!r}; there is {', '.join(FIGURES)}")
     values = {key: value for key, value in state.url_values().items() if value is not None}
-    own = ExplorerState(choices_of(store), **values | {"page": source.page, "dark": dark})
+    own = ExplorerState(choices_of(store), **values | {"page": source.page, "dark": which is DARK})
     own.param.update(brushed=state.brushed, cosine_range=state.cosine_range)
     model = ExplorerModel(store, own)
     rows = getattr(model, source.answer)
     if rows is None or rows.empty:
         raise FigureError(f"the figure {name!r} is empty here: {model.error or 'the suite has no data for it'}")
-    return hv.render(source.draw(model), backend="bokeh")
+    figure = hv.render(source.draw(model), backend="bokeh")
+    source.explain(figure, rows, own, which)
+    return figure
 
 
 def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: float, which: Theme) -> None:
@@ -143,13 +189,21 @@ def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: floa
         border_fill_color=which.paper,
         min_border_left=0,
     )
-    text_size = f"{font_size * _PIXELS_PER_INCH / _POINTS_PER_INCH:g}px"
+    text = font_size * _PIXELS_PER_INCH / _POINTS_PER_INCH
     for model in figure.references():
         for name in model.properties():
             if name.endswith("text_font"):
                 setattr(model, name, font)
             elif name.endswith("text_font_size"):
-                setattr(model, name, text_size)
+                setattr(model, name, f"{text:g}px")
+    for legend in figure.select(Legend):
+        length = sum(_KEY * text + _LETTER * text * len(item.label.value) for item in legend.items)
+        legend.nrows = math.ceil(length / width)
+    # One label a row or a column: small enough to stand beside its own, at a slant below it.
+    for axis, place in ((figure.yaxis[0], height), (figure.xaxis[0], width / _SLANT)):
+        if isinstance(axis.ticker, FixedTicker):
+            least = (place - _BESIDE * text) / len(axis.ticker.ticks)
+            axis.major_label_text_font_size = f"{min(text, least):g}px"
 
 
 def _render(page: str, kind: str, scale: float) -> bytes:

@@ -39,7 +39,8 @@ def test_svg_has_size_font_and_theme_and_leaves_the_explorer_alone(explorer: Exp
         texts = re.findall(r"<text [^>]*>[^<]*</text>", drawn)
         assert texts
         assert all('font-family="serif"' in text and 'font-size="12px"' in text for text in texts)
-        assert sum("cosine with the probe" in text for text in texts) == 1
+        for said in ("cosine with the probe", "split latents", "absorbing latents", "cosine threshold"):
+            assert sum(f">{said}<" in text for text in texts) == 1, said
         assert {which.paper, which.muted, which.rule} <= set(re.findall(r"#[0-9a-f]{6}", drawn))
     assert explorer.state.to_query() == before
 
@@ -50,6 +51,22 @@ def test_png_of_every_figure_has_its_pixels(explorer: Explorer, tmp_path: Path) 
         path = tmp_path / f"{name}.png"
         explorer.save_figure(name, path, size=(4, 2), dpi=144)
         assert struct.unpack(">II", path.read_bytes()[16:24]) == (576, 288)
+
+
+@pytest.mark.browser
+def test_labels_of_rows_and_columns_fit_a_small_figure(explorer: Explorer, tmp_path: Path) -> None:
+    explorer.save_figure("absorption-heatmap", tmp_path / "map.svg", size=(3.3, 2.5), font_size=9)
+    drawn = (tmp_path / "map.svg").read_text(encoding="utf-8")
+    sizes = {
+        label: float(size)
+        for size, label in re.findall(r'<text [^>]*font-size="([\d.]+)px"[^>]*>([A-Z]|[^<]* · [^<]*)</text>', drawn)
+    }
+    rows, columns = ([sizes[label] for label in sizes if (len(label) == 1) is letter] for letter in (True, False))
+    assert len(rows) == 26
+    assert len(columns) == 18
+    assert sum(rows) < 240
+    assert sum(columns) < 317
+    assert "absorption rate" in drawn
 
 
 def test_what_cannot_be_written_is_said_in_one_line(

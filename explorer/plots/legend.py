@@ -1,0 +1,115 @@
+"""The legend of a figure that stands by itself; on a page, HTML beside the figure says it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from bokeh.models import ColorBar, Legend, LegendItem, LinearColorMapper, NumeralTickFormatter
+
+from explorer.format import width_label
+from explorer.plots.sae_scores import MARKERS
+from explorer.theme import width_colours
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import pandas as pd
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class with a small name
+
+    from explorer.theme import Theme
+
+_MARK = 8
+
+
+class Key(NamedTuple):
+    """One entry: what it is called, and the marker, or the dash of the line, that stands for it."""
+
+    label: str
+    colour: str
+    marker: str | None = None
+    dash: str = "solid"
+
+
+def cosine_keys(theme: Theme) -> list[Key]:
+    """Explain the cosine plot."""
+    return [
+        Key("all latents", theme.other),
+        Key("split latents", theme.split, "diamond"),
+        Key("absorbing latents", theme.absorbing, "circle"),
+        Key("cosine threshold", theme.muted, dash="dotted"),
+    ]
+
+
+def k_sparse_keys(theme: Theme) -> list[Key]:
+    """Explain the plot of the k-sparse probes."""
+    return [
+        Key("split latents", theme.split, "square"),
+        Key("further latents", theme.other, "square"),
+        Key("linear probe", theme.probe, dash="dashed"),
+    ]
+
+
+def width_keys(saes: pd.DataFrame, theme: Theme, *, coloured: bool = True) -> list[Key]:
+    """Explain how the widths of SAEs (column width) are drawn; without colours where these mean something else."""
+    widths = sorted(saes["width"].unique())
+    colours = width_colours(widths, theme)
+    return [
+        Key(f"width {width_label(width)}", colours[width] if coloured else theme.muted, MARKERS[place % len(MARKERS)])
+        for place, width in enumerate(widths)
+    ]
+
+
+def sensitivity_keys(theme: Theme) -> list[Key]:
+    """Explain the plot of the rate against a threshold."""
+    return [
+        Key("this SAE", theme.absorbing),
+        Key("mean of all SAEs", theme.muted),
+        Key("the suite's own", theme.muted, dash="dashed"),
+        Key("in force", theme.ink),
+    ]
+
+
+def add_legend(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
+    """Write a row of keys above a figure."""
+    items = []
+    for key in keys:
+        # A mark without a place is drawn in the legend only.
+        nowhere = [float("nan")]
+        drawn = (
+            figure.scatter(nowhere, nowhere, marker=key.marker, size=_MARK, color=key.colour, line_color=None)
+            if key.marker
+            else figure.line(nowhere, nowhere, line_color=key.colour, line_dash=key.dash, line_width=1.5)
+        )
+        items.append(LegendItem(label=key.label, renderers=[drawn]))
+    figure.add_layout(
+        Legend(
+            items=items,
+            orientation="horizontal",
+            border_line_color=None,
+            background_fill_color=None,
+            label_text_color=theme.muted,
+            glyph_width=16,
+            padding=0,
+            margin=4,
+            spacing=12,
+        ),
+        "above",
+    )
+
+
+def add_ramp(figure: Figure, title: str, highest: float, theme: Theme, *, in_percent: bool) -> None:
+    """Write the ramp of a heat map beside it, from 0 to the highest value."""
+    figure.add_layout(
+        ColorBar(
+            color_mapper=LinearColorMapper(palette=list(theme.rates), low=0, high=highest),
+            title=title,
+            formatter=NumeralTickFormatter(format="0 %" if in_percent else "0.0"),
+            width=8,
+            background_fill_color=None,
+            major_tick_line_color=None,
+            major_label_text_color=theme.muted,
+            title_text_color=theme.muted,
+            title_text_font_style="normal",
+        ),
+        "right",
+    )
