@@ -220,6 +220,21 @@ def test_marks_stand_at_exact_values(view: str) -> None:
     assert len({renderer.glyph.size for renderer in drawn}) == 3, "not told by colour alone"
 
 
+@pytest.mark.parametrize("draw", [_cosine, _distribution])
+def test_hovering_names_each_mark_by_its_role(draw: Callable[..., hv.Overlay]) -> None:
+    """HoloViews gives elements of one text one hover tool, which then knows the first of them only."""
+    figure = hv.render(draw(COSINES))
+    hovered = {
+        renderer.glyph.marker: tool.tooltips
+        for tool in figure.select(HoverTool)
+        for renderer in tool.renderers
+        if hasattr(renderer.glyph, "marker")
+    }
+    assert set(hovered) == {"diamond", "circle"}
+    assert "split latent" in hovered["diamond"]
+    assert "absorbing latent" in hovered["circle"]
+
+
 def test_rank_view_is_sorted() -> None:
     ranked = place(COSINES, "rank")
     assert ranked["x"].tolist() == list(range(1, NUM_LATENTS + 1))

@@ -161,15 +161,19 @@ def _marks(
         found = known.loc[known.index.intersection(pd.Index(list(latents), dtype=known.index.dtype))]
         return hv.Points(found.reset_index(), dimensions, "latent").opts(**style)
 
-    hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS, "line_color": theme.paper}
+    def hover(role: str) -> dict[str, Any]:
+        # HoloViews gives elements with the same text one hover tool, which knows the first of them only.
+        text = tooltip((role, "@latent"), ("cosine", "@cosine{0.0000}"))
+        return {"tools": ["hover"], "hover_tooltips": text, "line_color": theme.paper}
+
     return (
-        points(split, marker="diamond", size=13, color=theme.split, **hover)
+        points(split, marker="diamond", size=13, color=theme.split, **hover("split latent"))
         * points(
             [latent for latent in absorbing if latent not in set(split)],
             marker="circle",
             size=9,
             color=theme.absorbing,
-            **hover,
+            **hover("absorbing latent"),
         )
         * points(
             [] if selected is None else [selected],
