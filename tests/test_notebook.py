@@ -117,7 +117,7 @@ def test_tables_are_whole_and_may_be_changed() -> None:
 
 @pytest.mark.browser
 @pytest.mark.timeout(180)
-def test_in_jupyterlab_a_tap_changes_the_state_in_python(lab: Server, open_page: PageOpener) -> None:
+def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server, open_page: PageOpener) -> None:
     page = open_page(f"{lab.url}/doc/tree/{TOUR.name}", height=1600, allow=[OFFLINE, r"net::ERR_FAILED"])
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
@@ -129,6 +129,12 @@ def test_in_jupyterlab_a_tap_changes_the_state_in_python(lab: Server, open_page:
     tap(page, "cosine", main, float(cosines[main]))
     # What the tap changed comes back.
     page.locator("strong", has_text=f"Latent {main}").first.wait_for()
+    # What is shown can be taken away here, too.
+    page.get_by_role("button", name="Export the cosines").first.click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    assert download.value.suggested_filename == "smollm2-135m_layer-4_width-8192_l0-7_l_cosines.csv"
+    page.get_by_role("button", name="Close").click()
     page.get_by_text('print(f"letter').click()
     page.keyboard.press("Shift+Enter")
     page.get_by_text(f"letter l, latent {main}", exact=True).wait_for()

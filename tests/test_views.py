@@ -12,7 +12,7 @@ from explorer.state import ExplorerState, SaeId, SuiteChoices
 from explorer.views.headline import Headline
 from explorer.views.markup import Markup
 from explorer.views.tasks import Progress
-from explorer.views.widgets import Choice
+from explorer.views.widgets import Choice, Slider
 from queries import Store
 from tests.tiny_suite import write_tiny_suite
 
@@ -49,6 +49,15 @@ def test_a_choice_tells_how_it_ended() -> None:
     widget._process_events({"active": 1})
     assert state.l0 == 40
     assert [(event.attr, event.new) for event in told] == [("active", 1)]
+
+
+def test_a_slider_stays_on_its_steps() -> None:
+    """A browser adds up steps, and what it arrives at would stand in the URL."""
+    state = ExplorerState({"one": SuiteChoices([SaeId(0, 1000, 10)])})
+    slider: Any = Slider.of(state.param.cosine_threshold, "least cosine")[1]
+    slider._process_events({"value": 0.13999999999999999})
+    assert state.cosine_threshold == 0.14
+    assert "cosine_threshold=0.14" in state.to_query()
 
 
 def test_tasks_tick_themselves(tmp_path: Path) -> None:

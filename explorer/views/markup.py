@@ -91,6 +91,13 @@ class Markup(JSComponent):
         """Have the browser save a file of that name and media type."""
         self._send_msg({"save": name, "kind": kind, "content": base64.b64encode(content).decode("ascii")})
 
+    def _send_event(self, Event: Any, **values: Any) -> None:  # noqa: N803 - Panel's name for it
+        """Send to the browser; in a notebook, too, where the models are in a document that Panel does not know."""
+        super()._send_event(Event, **values)
+        for model, _ in self._models.values():
+            if model.document is not None and model.document.session_context is None:
+                model.document.callbacks.send_event(Event(model=model, **values))
+
     def _handle_msg(self, data: Mapping[str, Any]) -> None:
         handler = self._handlers.get(data.get("action", ""))
         if handler is not None:

@@ -43,6 +43,8 @@ _SLIDER_STYLE = """
 .bk-slider-title { color: var(--ax-muted); font: 12px/20px var(--ax-font); margin-bottom: 8px; }
 """
 
+_DIGITS = 6
+
 
 class _Driving(pn.widgets.Widget):
     """A widget whose Bokeh model has the name of the parameter it drives, and whose changes are sent as one message."""
@@ -109,3 +111,8 @@ class Slider(_Driving, pn.widgets.FloatSlider):
         widget._drives = parameter.name if drives == "" else drives  # noqa: SLF001 - its own class
         words = Markup("label", html=render("slider_label", label=label))
         return pn.Column(words, widget, margin=(8, 0, 16, 0), max_width=420, sizing_mode="stretch_width")
+
+    def _process_property_change(self, props: dict[str, Any]) -> dict[str, Any]:
+        # The browser adds up steps: 0.14 comes as 0.13999999999999999, and would stand so in the URL.
+        rounded = {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in props.items()}
+        return super()._process_property_change(rounded)
