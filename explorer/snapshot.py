@@ -24,7 +24,7 @@ from explorer.plots.cosine import cosine_plot, y_range
 from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.standalone import standalone
 from explorer.state import ExplorerState
-from explorer.theme import DARK, FONT, LIGHT, css_variables
+from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.cosine import highest_html, no_cosines_html
 from explorer.views.evidence_table import COLUMNS, ablated, judged
 from explorer.views.explanations import TITLES, prose_html
@@ -307,6 +307,7 @@ class _Collector:
             data=payload,
             styles=styles() + (STATIC / "snapshot.css").read_text(encoding="utf-8"),
             font=FONT,
+            mono=MONO,
             light=css_variables(LIGHT),
             dark=css_variables(DARK),
             title=manifest.title or manifest.name,
