@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import sync_playwright
 
-from benchmarks.pages import summary
+from benchmarks.measuring import summary
 from explorer import open_store
 from explorer.model import ExplorerModel, choices_of
 from explorer.state import ExplorerState

@@ -1,146 +1,232 @@
-"""Times of the pages in a real browser against the real server: ``python -m benchmarks.pages [--wide]``."""
+"""Times of the pages in a real browser against the real server: ``python -m benchmarks.pages [SUITE]``."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
+import os
 import tempfile
 import time
+from collections import Counter
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import holoviews as hv
+from bokeh.embed import file_html
+from bokeh.resources import INLINE
 from playwright.sync_api import sync_playwright
 
-from tests.browser import CHROMIUM_ARGS, Server, find_chromium, start_server
-from tests.tiny_suite import write_tiny_suite
+from benchmarks.measuring import Wire, summary, to_painted
+from explorer import open_store
+from explorer.model import ExplorerModel, choices_of
+from explorer.plots.cosine import cosine_plot
+from explorer.state import ExplorerState
+from explorer.store import EMBEDDED
+from explorer.theme import LIGHT
+from tests.browser import CHROMIUM_ARGS, find_chromium, free_port, start_server
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from collections.abc import Callable, Iterator
 
-_WIDE_L0S = (10, 20, 30, 40, 60, 80, 100, 150, 200, 400)
+    from playwright.sync_api import Browser, Page, Response
+
+    from explorer.state import SaeId
+    from queries import Store
+
 _TIMEOUT = 120_000
-_COMPARES = 5
-#: Counts the figures of a name's beginning that are painted.
-_PAINTED = """(start) => [...Bokeh.index.query((view) => view.frame != null)]
-  .filter((view) => (view.model.name ?? "").startsWith(start))
-  .filter((view) => view.has_finished()).length"""
-#: Clicks a letter and resolves once the line of the cosine plot has changed and two frames were drawn.
-_CLICK_LETTER = """async (letter) => {
-  const find = (root) => {
-    for (const element of root.querySelectorAll("*")) {
-      const found = element.dataset?.letter === letter ? element : element.shadowRoot && find(element.shadowRoot)
-      if (found) return found
-    }
-  }
-  const figure = Bokeh.documents.map((doc) => doc.get_model_by_name("cosine")).find((model) => model)
-  const line = figure.renderers.find((renderer) => renderer.glyph.type === "Line")
-  const start = performance.now()
-  const changed = new Promise((done) => {
-    const slot = () => { line.data_source.properties.data.change.disconnect(slot); done() }
-    line.data_source.properties.data.change.connect(slot)
-  })
-  find(document).click()
-  await changed
-  await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
-  return performance.now() - start
+_ACTS = ("letter", "l0", "width", "layer", "latent", "threshold", "compare", "atlas", "evidence")
+_PAINTED = """(name) => globalThis.Bokeh?.index && [...Bokeh.index.query((view) => view.frame != null)]
+  .some((view) => view.model.name === name && view.has_finished())"""
+#: Puts other data into the line of the floor, which is no more than Bokeh's own redraw.
+_REDRAW = """(which) => {
+  dispatchEvent(new CustomEvent("benchmark"))
+  const figure = Bokeh.documents[0].get_model_by_name("cosine")
+  const line = figure.renderers.find(({glyph}) => glyph.type === "Line")
+  line.data_source.data = window.lines[which % window.lines.length]
 }"""
+_SET = """([name, value]) => {
+  dispatchEvent(new CustomEvent("benchmark"))
+  Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((model) => model).value = value
+}"""
+_AT_REST = """() => document.documentElement.classList.contains("ax-ready") &&
+  [...Bokeh.index.query((view) => view.frame != null)].every((view) => view.has_finished())"""
 
 
 def main() -> None:
-    """Measure, and print the figures as JSON: milliseconds, bytes received over the websocket."""
+    """Measure, and print JSON: milliseconds, kilobytes on the wire."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--wide", action="store_true", help="on ten generated SAEs of 65,536 latents")
-    parser.add_argument("--opens", type=int, default=20)
+    parser.add_argument("suite", nargs="?", default=str(EMBEDDED))
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--only", nargs="*", default=_ACTS, choices=_ACTS, help="acts to measure")
     arguments = parser.parse_args()
-    wide = arguments.wide
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        saes = [(0, 65_000, l0) for l0 in _WIDE_L0S]
-        suites = [write_tiny_suite(Path(folder) / "wide", name="wide", saes=saes, examples=False)] if wide else []
-        query = "layer=0&letter=s" if wide else "layer=4&letter=s"
-        server = start_server(Path(folder) / "log", *suites)
+    with open_store(arguments.suite) as store:
+        sae = _richest(list(next(iter(choices_of(store).values())).saes))
+        lines = _lines(store, sae)
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
         try:
-            first = _open(browser, server, query)
-            opened = [_open(browser, server, query) for _ in range(arguments.opens)]
-            letters = _letters(browser, server, query, "ablqt" if wide else "abcdefghijklmnopqrtu")
-            compared = [_compare(browser, server, query, 10 if wide else 6) for _ in range(_COMPARES)]
+            floor = _floor(browser, lines, arguments.runs)
+            opened = _opens(browser, arguments.suite, sae, arguments.runs)
+            acts = {name: _act(name, browser, arguments.suite, sae, arguments.runs) for name in arguments.only}
         finally:
             browser.close()
+    for found in acts.values():
+        found["times the floor"] = round(found["ms"]["median"] / floor["median"], 1)
+    print(
+        json.dumps(
+            {
+                "sae": f"layer {sae.layer}, {sae.n_latents} latents, L0 {sae.l0}",
+                "floor: other data in a static Bokeh page of the cosine plot, ms": floor,
+                "open": opened,
+                "acts": acts,
+            },
+            indent=2,
+        )
+    )
+
+
+def _richest(saes: list[SaeId]) -> SaeId:
+    """Choose one of the widest SAEs; one whose layer has another width, if there is one."""
+    widths = Counter(layer for layer, _ in {(sae.layer, sae.width) for sae in saes})
+    return max(saes, key=lambda sae: (sae.n_latents, widths[sae.layer]))
+
+
+def _query(sae: SaeId, letter: str) -> str:
+    return f"layer={sae.layer}&width={sae.width}&l0={sae.l0}&letter={letter}"
+
+
+def _lines(store: Store, sae: SaeId) -> tuple[str, list[dict[str, list[float]]]]:
+    """Draw the cosine plot as a page of its own, and the lines of some letters to put into it."""
+    lines, page = [], ""
+    for letter in "abcdefgh":
+        layer, width, l0 = sae.key
+        state = ExplorerState(choices_of(store), layer=layer, width=width, l0=l0, letter=letter)
+        model = ExplorerModel(store, state)
+        split, absorbing = (
+            () if found is None else found["latent"].tolist()
+            for found in (model.split_latents, model.absorbing_latents)
+        )
+        figure: Any = hv.render(
+            cosine_plot(model.cosines, split=split, absorbing=absorbing, selected=None, threshold=0.025, theme=LIGHT)
+        )
+        line = next(renderer for renderer in figure.renderers if getattr(renderer.glyph, "line_width", None))
+        lines.append({name: list(map(float, values)) for name, values in line.data_source.data.items()})
+        page = file_html(figure, INLINE)
+    return page, lines
+
+
+def _floor(browser: Browser, drawn: tuple[str, list[dict[str, list[float]]]], runs: int) -> dict[str, Any]:
+    """Measure how long Bokeh takes to draw other data, without a server."""
+    html, lines = drawn
+    page = _page(browser)
+    page.set_content(html)
+    page.evaluate("(lines) => { window.lines = lines }", lines)
+    page.wait_for_function("() => window.Bokeh?.documents[0]?.is_idle")
+    times = [to_painted(page, partial(page.evaluate, _REDRAW, run)) for run in range(runs)]
+    page.context.close()
+    return summary(times)
+
+
+@contextmanager
+def _served(suite: str) -> Iterator[Wire]:
+    """Serve a suite by a wire that counts bytes."""
+    port = free_port()
+    os.environ["BOKEH_ALLOW_WS_ORIGIN"] = f"localhost:{port}"
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_server(Path(folder) / "log", suite)
+        try:
+            with Wire(server.url, port) as wire:
+                yield wire
+        finally:
             server.stop()
-    figures = {
-        "first open of a new server": summary([first]),
-        "open": summary(opened),
-        "letter change, first visit": summary(letters),
-        "compare": summary([elapsed for elapsed, _ in compared]),
-        "compare bytes": summary([received for _, received in compared]),
-    }
-    print(json.dumps(figures, indent=2))
 
 
-def summary(values: list[float], digits: int | None = None) -> dict[str, Any]:
-    """Sum up repeated measurements."""
-    return {
-        "median": round(statistics.median(values), digits),
-        "min": round(min(values), digits),
-        "max": round(max(values), digits),
-        "n": len(values),
-    }
-
-
-def _page(browser: Browser) -> Page:
-    page = browser.new_context(viewport={"width": 1440, "height": 900}).new_page()
+def _page(browser: Browser, height: int = 900) -> Page:
+    page = browser.new_context(viewport={"width": 1440, "height": height}, bypass_csp=True).new_page()
     page.set_default_timeout(_TIMEOUT)
     return page
 
 
-def _wait_painted(page: Page, start: str, number: int) -> None:
-    page.wait_for_function(
-        f"(args) => globalThis.Bokeh && ({_PAINTED})(args[0]) >= args[1]", arg=[start, number], polling="raf"
-    )
+def _opens(browser: Browser, suite: str, sae: SaeId, runs: int) -> dict[str, Any]:
+    """Measure from asking for the page to the painted cosine plot, with an empty cache and with a full one."""
+    cold, warm = [], []
+    with _served(suite) as wire:
+        url = f"{wire.url}/dashboard?{_query(sae, 's')}"
+        first = _open(_page(browser), url, wire)
+        for _ in range(runs):
+            page = _page(browser)
+            cold.append(_open(page, url, wire))
+            page.goto("about:blank")
+            warm.append(_open(page, url, wire))
+            page.context.close()
+    return {
+        "first of a new server, ms": round(first[0]),
+        **{
+            name: {
+                "ms": summary([each[0] for each in found]),
+                "kilobytes": summary([each[1] for each in found]),
+                "requests": summary([each[2] for each in found]),
+            }
+            for name, found in (("empty cache", cold), ("full cache", warm))
+        },
+    }
 
 
-def _open(browser: Browser, server: Server, query: str) -> float:
-    """Measure from asking for the page, with an empty cache, to the painted cosine plot."""
-    page = _page(browser)
-    start = time.perf_counter()
-    page.goto(f"{server.url}/dashboard?{query}")
-    _wait_painted(page, "cosine", 1)
-    elapsed = time.perf_counter() - start
-    page.context.close()
-    return 1000 * elapsed
+def _open(page: Page, url: str, wire: Wire) -> tuple[float, float, int]:
+    """Measure one opening: milliseconds, kilobytes, requests that reached the server."""
+    asked: list[str] = []
+
+    def count(response: Response) -> None:
+        if not response.from_service_worker and response.request.timing["responseStart"] >= 0:
+            asked.append(response.url)
+
+    page.on("response", count)
+    before, start = wire.received, time.perf_counter()
+    page.goto(url, wait_until="commit")
+    page.wait_for_function(_PAINTED, arg="cosine", polling="raf")
+    elapsed = 1000 * (time.perf_counter() - start)
+    page.wait_for_function(_AT_REST)
+    page.remove_listener("response", count)
+    return elapsed, (wire.received - before) / 1000, len(asked)
 
 
-def _letters(browser: Browser, server: Server, query: str, letters: str) -> list[float]:
-    """Measure from a click on a letter that nobody has looked at yet to the painted plot."""
-    page = _page(browser)
-    page.goto(f"{server.url}/dashboard?{query}")
-    _wait_painted(page, "cosine", 1)
-    page.wait_for_load_state("networkidle")
-    times = [page.evaluate(_CLICK_LETTER, letter) for letter in letters]
-    page.context.close()
-    return times
+def _act(name: str, browser: Browser, suite: str, sae: SaeId, runs: int) -> dict[str, Any]:
+    """Measure an act on letters that nobody has looked at yet, each time from a server that is new at first."""
+    times, received = [], []
+    with _served(suite) as wire:
+        page = _page(browser, height=3000 if name == "compare" else 900)
+        page.goto(f"{wire.url}/dashboard?{_query(sae, 'z')}")
+        page.wait_for_function(_AT_REST)
+        for run, letter in zip(range(runs), "abcdefghijklmnopqrstuvwxy", strict=False):
+            if name != "letter":
+                to_painted(page, page.locator(f"[data-letter={letter}]").click)
+            act = _doing(name, page, letter, run)
+            before = wire.received
+            times.append(to_painted(page, act))
+            received.append((wire.received - before) / 1000)
+            if name == "compare":
+                to_painted(page, page.get_by_role("link", name="Explore").click)
+        page.context.close()
+    return {"ms": summary(times), "kilobytes": summary(received, 1)}
 
 
-def _compare(browser: Browser, server: Server, query: str, plots: int) -> tuple[float, int]:
-    """Measure from choosing Compare to all its plots painted, in a window that shows all, and the bytes that came."""
-    page = _page(browser)
-    page.set_viewport_size({"width": 1440, "height": 3000})
-    received = [0]
-
-    def count(payload: str | bytes) -> None:
-        received[0] += len(payload)
-
-    page.on("websocket", lambda socket: socket.on("framereceived", count))
-    page.goto(f"{server.url}/dashboard?{query}")
-    _wait_painted(page, "cosine", 1)
-    page.wait_for_load_state("networkidle")
-    before, start = received[0], time.perf_counter()
-    page.get_by_role("link", name="Compare").click()
-    _wait_painted(page, "cosine-", plots)
-    elapsed = time.perf_counter() - start
-    page.context.close()
-    return 1000 * elapsed, received[0] - before
+def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]:
+    """Prepare an act of the reader's."""
+    match name:
+        case "letter":
+            return page.locator(f"[data-letter={letter}]").click
+        case "l0":
+            return partial(page.keyboard.press, "ArrowDown" if run % 2 else "ArrowUp")
+        case "layer" | "width":
+            group = page.get_by_role("radiogroup", name=name.title(), exact=True)
+            return group.locator("label:not(:has(:checked))").first.click
+        case "latent":
+            return page.locator("[data-action=latent]").first.click
+        case "threshold":
+            return partial(page.evaluate, _SET, ["cosine_threshold", round(0.03 + 0.005 * run, 3)])
+    return page.get_by_role("link", name=name.title()).click
 
 
 if __name__ == "__main__":

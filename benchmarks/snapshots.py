@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.pages import summary
+from benchmarks.measuring import summary
 from explorer import open_store, save_snapshot
 from explorer.store import EMBEDDED
 from ingest.writer import write_suite

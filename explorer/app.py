@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.compression import compress
 from explorer.figures import write_figure
 from explorer.latents.panel import LatentPanel
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
@@ -263,6 +264,7 @@ def session(*paths: str) -> pn.Template:
     *paths : str
         Folders of suites; without any, the embedded one. All sessions share one store.
     """
+    compress()
     try:
         store = shared_store(*paths)
     except SuiteError as error:

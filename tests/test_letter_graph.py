@@ -329,13 +329,39 @@ def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Stor
     assert len(plot) == 0
     assert (plot.min_height or 0) > 100, "the place is kept"
     model.state.letter = "b"
-    head._handle_msg({"action": "seen", "value": None})
+    head._handle_msg({"action": "seen", "value": True})
     assert len(plot) == 0
     model.state.letter = "s"
     (built,) = plot
     model.state.letter = "l"
     assert plot[0] is built
     assert built.height == arrange(model.split_latents, model.absorbing_latents).height
+
+
+def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, int | None]] = []
+
+    def draw(graph: Any, *, letter: str, selected: int | None, **options: Any) -> hv.Overlay:
+        drawn.append((letter, selected))
+        return letter_graph(graph, letter=letter, selected=selected, **options)
+
+    monkeypatch.setattr("explorer.views.letter_graph.letter_graph", draw)
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    view = LetterGraphView(model)
+    head, plot, _ = _parts(view)
+    head._handle_msg({"action": "seen", "value": True})
+    plot[0].get_root()
+    model.state.letter = "l"
+    assert drawn[-1] == ("l", None)
+    head._handle_msg({"action": "seen", "value": False})
+    so_far = len(drawn)
+    model.state.apply({"letter": "s"})
+    model.state.latent = 3
+    assert len(drawn) == so_far
+    head._handle_msg({"action": "seen", "value": True})
+    assert drawn[so_far:] == [("s", 3)]
+    head._handle_msg({"action": "seen", "value": True})
+    assert len(drawn) == so_far + 1
 
 
 def test_nothing_to_draw_is_explained(tiny: Store) -> None:

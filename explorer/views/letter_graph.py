@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
+import param
 
 from explorer.format import number, visible
 from explorer.headline import why_none_absorbs
@@ -17,7 +18,6 @@ from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     import holoviews as hv
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -25,17 +25,19 @@ _MODEL = ["split_latents", "absorbing_latents"]
 
 
 class LetterGraphView(pn.viewable.Viewer):
-    """Shows letter, split latents, absorbing latents and tokens; the plot is built when it comes into view.
+    """Shows letter, split latents, absorbing latents and tokens; the plot is built and redrawn while it is in view.
 
     Parameters
     ----------
     model : ExplorerModel
     """
 
+    drawn = param.Integer(doc="Raised to have the plot drawn anew.")
+
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
-        self._is_seen = False
+        self._is_seen, self._is_stale = False, False
         self._arranged: tuple[Any, Any, Graph] | None = None
         self._head = Markup(
             "section", on={"seen": self._see, **model.state.setters("graph_edges")}, margin=(16, 0, 0, 0)
@@ -45,6 +47,7 @@ class LetterGraphView(pn.viewable.Viewer):
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
         model.param.watch(self._show, [*_MODEL, "summary"])
         model.state.param.watch(self._show_head, ["letter", "latent", "graph_edges"])
+        model.state.param.watch(self._redraw, ["latent", "graph_edges", "dark"])
         self._show()
 
     @property
@@ -59,9 +62,17 @@ class LetterGraphView(pn.viewable.Viewer):
     def _is_drawn(self) -> bool:
         return len(self._graph.absorbing) > 0 or len(self._graph.split) > 1
 
-    def _see(self, _: object) -> None:
-        self._is_seen = True
+    def _see(self, is_seen: bool) -> None:  # noqa: FBT001 - what the browser reports
+        self._is_seen = is_seen
         self._show_plot()
+        if self._is_stale:
+            self._redraw()
+
+    def _redraw(self, *_: param.parameterized.Event) -> None:
+        """Draw anew, now or once it is in view: of all plots of the page it takes HoloViews longest."""
+        self._is_stale = not self._is_seen
+        if self._is_seen:
+            self.drawn += 1
 
     def _show_plot(self) -> None:
         """Give the plot its place; it is built when there is something to draw and to be seen."""
@@ -73,7 +84,7 @@ class LetterGraphView(pn.viewable.Viewer):
             self._plot[:] = [
                 live_plot(
                     self._draw,
-                    follows={self._model: _MODEL, self._model.state: ["latent", "graph_edges", "dark"]},
+                    follows={self: ["drawn"]},
                     height=height,
                     on_tap=self._tap,
                 )
@@ -97,6 +108,7 @@ class LetterGraphView(pn.viewable.Viewer):
     def _show(self, *_: param.parameterized.Event) -> None:
         self._layout.visible = self._model.state.sae is not None
         self._show_plot()
+        self._redraw()
         self._twin.html = self._tabulate() if self._is_drawn else ""
         self._show_head()
 

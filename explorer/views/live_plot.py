@@ -46,8 +46,10 @@ def live_plot(
     """
     # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
     streams = [hv.streams.Params(owner, names, linked=True) for owner, names in follows.items()]
+    # To remember what it drew, HoloViews would hash every table that it follows, at each change.
+    drawing = hv.Callable(lambda x_range=None, **_: draw() if zoom is None else draw(x_range), memoize=False)
     plot = hv.DynamicMap(
-        lambda x_range=None, **_: draw() if zoom is None else draw(x_range),
+        drawing,
         streams=[*streams, *([] if zoom is None else [zoom])],
     )
     if zoom is not None:

@@ -179,20 +179,25 @@ export function render({ model, el }) {
     save(file, new Blob([bytes], { type: kind }))
   })
 
-  // What asks to be built when it comes into view says so once; not before the page is ready, for Panel drops what
-  // changes on the server earlier, and nothing lies yet where it will.
+  // What is built, and drawn anew, only while it is in view is told when it comes and goes; a figure below it may be in
+  // sight when it is not. Not before the page is ready, for Panel drops what changes on the server earlier, and nothing
+  // lies yet where it will.
+  let inView = false
+  let told = false
+  const tellSeen = () => {
+    const marker = box.querySelector("[data-seen]")
+    if (!marker || inView === told) return
+    told = inView
+    send(marker.dataset.seen, told)
+  }
   const observer = new IntersectionObserver((entries) => {
-    for (const { isIntersecting } of entries) {
-      const marker = box.querySelector("[data-seen]")
-      if (isIntersecting && marker) {
-        observer.disconnect()
-        send(marker.dataset.seen, null)
-      }
-    }
-  }, { rootMargin: "200px" })
+    inView = entries[entries.length - 1].isIntersecting
+    tellSeen()
+  }, { rootMargin: "1200px 0px 200px" })
   const watch = () => { if (box.querySelector("[data-seen]")) observer.observe(box) }
   model.on("after_layout", () => { if (model.document.is_idle) watch() })
   if (!model.document.is_idle) model.document.idle.connect(watch)
+  model.on("remove", () => observer.disconnect())
 
   // A label names the handle of the slider that follows it.
   model.on("after_layout", () => {
@@ -201,7 +206,7 @@ export function render({ model, el }) {
     if (handle) handle.ariaLabel = label.textContent
   })
 
-  model.on("html", show)
+  model.on("html", () => { show(); tellSeen() })
   model.on("after_layout", reveal)
   show()
   return box

@@ -1,0 +1,111 @@
+"""What the benchmarks share: medians, bytes on the wire, and when a page is painted."""
+
+from __future__ import annotations
+
+import socket
+import statistics
+import threading
+from contextlib import suppress
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from playwright.sync_api import Page
+
+#: Notes when something is done, and when all is painted that follows from it: every message to the server is answered
+#: (explorer/views/browser.js), every figure in sight is drawn, and so they are one frame later.
+_WATCH = """() => {
+  const models = () => Bokeh.documents.flatMap((doc) => [...doc._all_models.values()])
+  const session = models().find((model) => model.ping !== undefined)
+  const figures = () => [...Bokeh.index.query((view) => view.frame != null && view.el.getClientRects().length > 0)]
+  const before = session?.ping
+  let start = null
+  const note = () => { start ??= performance.now() }
+  for (const kind of ["pointerdown", "keydown", "benchmark"]) addEventListener(kind, note, {capture: true, once: true})
+  window.painted = new Promise((done, fail) => {
+    let calm = 0
+    const look = () => {
+      const answered = !session || (session.ping > before && session.ping === session.pong)
+      calm = start !== null && answered && figures().every((view) => view.has_finished()) ? calm + 1 : 0
+      if (calm === 2) done(performance.now() - start)
+      else if (start !== null && performance.now() - start > 60000) fail(new Error("not painted within 60 s"))
+      else requestAnimationFrame(look)
+    }
+    look()
+  })
+}"""
+
+
+def summary(values: list[float], digits: int | None = None) -> dict[str, Any]:
+    """Sum up repeated measurements."""
+    ordered = sorted(values)
+    return {
+        "median": round(statistics.median(ordered), digits),
+        "p95": round(ordered[-1 - len(ordered) // 20], digits),
+        "min": round(ordered[0], digits),
+        "max": round(ordered[-1], digits),
+        "n": len(ordered),
+    }
+
+
+def to_painted(page: Page, act: Callable[[], object]) -> float:
+    """Measure from what `act` does in a page until all that follows is painted, milliseconds."""
+    page.evaluate(_WATCH)
+    act()
+    elapsed: float = page.evaluate("painted")
+    return elapsed
+
+
+class Wire:
+    """A way to a server that counts the bytes it brings; a context manager.
+
+    Parameters
+    ----------
+    url : str
+        The server's root.
+    port : int
+        Where the wire begins, on this machine.
+
+    Attributes
+    ----------
+    url : str
+        The same server, by this way.
+    received : int
+        Bytes that came from it, headers included.
+    """
+
+    def __init__(self, url: str, port: int) -> None:
+        self.url = f"http://localhost:{port}"
+        self.received = 0
+        wire, to = self, urlsplit(url)
+
+        class Way(BaseRequestHandler):
+            def handle(self) -> None:
+                with socket.create_connection((to.hostname, to.port)) as server:
+                    threading.Thread(target=_pump, args=(self.request, server, lambda _: None), daemon=True).start()
+                    _pump(server, self.request, wire._count)
+
+        self._server = ThreadingTCPServer(("localhost", port), Way)
+        self._server.daemon_threads = True
+
+    def _count(self, number: int) -> None:
+        self.received += number
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _pump(source: socket.socket, drain: socket.socket, count: Callable[[int], None]) -> None:
+    with suppress(OSError):
+        while data := source.recv(65_536):
+            count(len(data))
+            drain.sendall(data)
+        drain.shutdown(socket.SHUT_WR)

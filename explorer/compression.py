@@ -1,0 +1,83 @@
+"""What goes to a browser goes compressed: pages, scripts and style sheets, and messages of the websocket."""
+
+from __future__ import annotations
+
+import gzip
+from functools import cache, lru_cache, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bokeh.server.views.multi_root_static_handler import MultiRootStaticHandler
+from bokeh.server.views.static_handler import StaticHandler
+from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
+from tornado.web import GZipContentEncoding, StaticFileHandler
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+#: Of files that are worth it, and that Bokeh and Panel serve.
+_KINDS = (".js", ".css", ".svg", ".json")
+#: Messages are packed while a session waits, and each keeps its own state: quick, and small (some 40 kB).
+_WEBSOCKET = {"compression_level": 3, "mem_level": 5}
+_KEPT = 100
+
+
+@cache
+def compress() -> None:
+    """Compress what this process serves, under both commands: the classes that serve are the one place they share."""
+    _replace(WSHandler, "get_compression_options", lambda _: lambda _: dict(_WEBSOCKET))
+    for kind in (StaticHandler, MultiRootStaticHandler, ComponentResourceHandler):
+        _replace(kind, "get", _packing)
+    _replace(DocHandler, "flush", _packing_page)
+
+
+def _replace(kind: type[Any], method: str, make: Callable[[Any], Any]) -> None:
+    setattr(kind, method, make(getattr(kind, method)))
+
+
+def _packing_page(flush: Any) -> Any:
+    """Make a handler of pages pack what it writes, which Tornado offers to whole applications only."""
+
+    @wraps(flush)
+    def packed_flush(handler: Any, *args: Any, **kwargs: Any) -> Any:
+        if not handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
+            handler._transforms.append(GZipContentEncoding(handler.request))  # noqa: SLF001
+        return flush(handler, *args, **kwargs)
+
+    return packed_flush
+
+
+def _packing(get: Any) -> Any:
+    """Make a handler of static files send what it packed once."""
+
+    @wraps(get)
+    async def packed_get(handler: StaticFileHandler, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002
+        wanted = handler.request.headers
+        if "gzip" not in wanted.get("Accept-Encoding", "") or "Range" in wanted or not path.endswith(_KINDS):
+            await get(handler, path, include_body)
+            return
+        # What the handler does itself, as far as its content.
+        handler.path = handler.parse_url_path(path)
+        file = handler.validate_absolute_path(handler.root, handler.get_absolute_path(handler.root, handler.path))
+        if file is None:
+            return
+        handler.absolute_path = file
+        handler.modified = handler.get_modified_time()
+        handler.set_headers()
+        handler.set_header("Content-Encoding", "gzip")
+        handler.set_header("Vary", "Accept-Encoding")
+        if handler.should_return_304():
+            handler.set_status(304)
+            return
+        content = _packed(file, handler.modified)
+        handler.set_header("Content-Length", len(content))
+        if include_body:
+            handler.write(content)
+
+    return packed_get
+
+
+@lru_cache(_KEPT)
+def _packed(file: str, _modified: datetime) -> bytes:
+    return gzip.compress(Path(file).read_bytes())
