@@ -1,0 +1,207 @@
+"""Many readers at once, and what each leaves behind: ``python -m benchmarks.sessions [SUITE]``."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from tornado.httpclient import AsyncHTTPClient, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from benchmarks.measuring import summary
+from explorer.store import EMBEDDED
+from tests.browser import Server, free_port, start_process
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LETTERS = "abcdefghijklmnopqrstuvw"
+#: Between two acts of a reader, seconds, on average.
+_THINKS = 5.0
+_TIMEOUT = 120
+#: Sessions that are open at once, that come and go, in how many rounds, and when they are gone for certain, seconds.
+_OPEN, _VISITS, _ROUNDS, _GONE_AFTER = 20, 200, 4, 15
+
+
+class Visitor:
+    """A browser's end of a session, without the browser: opens the page, changes letters, and drops what comes."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._socket: WebSocketClientConnection
+        self._pings = 0
+
+    async def open(self, query: str) -> Self:
+        """Ask for the page and its document, and report it painted."""
+        address = f"{self._url}/dashboard?{query}"
+        page = await AsyncHTTPClient().fetch(address, request_timeout=_TIMEOUT)
+        token = re.search(r'"token":"([^"]+)"', page.body.decode())
+        assert token, "the page has no session"
+        self._socket = await websocket_connect(
+            HTTPRequest(f"ws{self._url.removeprefix('http')}/dashboard/ws?{query}", headers={"Origin": self._url}),
+            subprotocols=["bokeh", token.group(1)],
+            compression_options={},
+            max_message_size=2**27,
+        )
+        await self._send("PULL-DOC-REQ", {})
+        models = (await self._until(lambda content: content.get("doc")))["roots"]
+        ids = dict(_named(models))
+        self._letters, self._browser = ids["letter"], ids["ping"]
+        await self._tell("document_ready", [])
+        await self.settle()
+        return self
+
+    async def change(self, letter: str) -> float:
+        """Choose a letter, and wait until all is answered, milliseconds."""
+        start = time.perf_counter()
+        data = {"type": "map", "entries": [["action", "letter"], ["value", letter]]}
+        await self._tell("data_event", [["model", {"id": self._letters}], ["data", data]])
+        await self.settle()
+        return 1000 * (time.perf_counter() - start)
+
+    async def settle(self) -> None:
+        """Wait until everything sent before is answered."""
+        self._pings += 1
+        change = {"kind": "ModelChanged", "model": {"id": self._browser}, "attr": "ping", "new": self._pings}
+        await self._send("PATCH-DOC", {"events": [change]})
+        await self._until(
+            lambda content: any(
+                event.get("attr") == "pong" and event["new"] == self._pings for event in content.get("events", [])
+            )
+        )
+
+    def close(self) -> None:
+        """Leave."""
+        self._socket.close()
+
+    async def _tell(self, name: str, values: list[Any]) -> None:
+        event = {"type": "event", "name": name, "values": {"type": "map", "entries": values}}
+        await self._send(
+            "PATCH-DOC", {"events": [{"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": event}]}
+        )
+
+    async def _send(self, kind: str, content: dict[str, Any]) -> None:
+        header = {"msgid": f"{random.getrandbits(64):x}", "msgtype": kind}
+        for part in (header, {}, content):
+            await self._socket.write_message(json.dumps(part))
+
+    async def _until(self, wanted: Any) -> Any:
+        while True:
+            message = await asyncio.wait_for(self._socket.read_message(), _TIMEOUT)
+            assert message is not None, "the server closed the session"
+            if isinstance(message, str):
+                found = wanted(json.loads(message))
+                if found:
+                    return found
+
+
+def _named(part: Any) -> Iterator[tuple[str, str]]:
+    """Find, in a document, the model of the letter strip, and the one that answers pings."""
+    if isinstance(part, dict):
+        attributes = part.get("attributes") or {}
+        if attributes.get("name") == "letter" and "class_name" in attributes:
+            yield "letter", part["id"]
+        if attributes.get("class_name") == "Browser":
+            yield "ping", attributes["data"]["id"]
+    for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from _named(each)
+
+
+def main() -> None:
+    """Measure, and print JSON."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("suite", nargs="?", default=str(EMBEDDED))
+    parser.add_argument("--query", default="", help="what the sessions look at, as in layer=4&width=8192")
+    parser.add_argument("--readers", type=int, default=50)
+    parser.add_argument("--acts", type=int, default=10, help="of each reader")
+    arguments = parser.parse_args()
+    suite, query = arguments.suite, arguments.query
+    found: dict[str, Any] = {"memory": asyncio.run(_memory(suite, query))}
+    for num_procs in (1, 2):
+        with _served(suite, num_procs) as server:
+            found[f"{num_procs} process{'es' if num_procs > 1 else ''}"] = {
+                "one reader, ms": summary(asyncio.run(_load(server.url, query, 1, 2 * len(_LETTERS)))),
+                f"{arguments.readers} readers, ms": summary(
+                    asyncio.run(_load(server.url, query, arguments.readers, arguments.acts))
+                ),
+            }
+    print(json.dumps(found, indent=2))
+
+
+@contextmanager
+def _served(suite: str, num_procs: int = 1, *more: str) -> Iterator[Server]:
+    port = free_port()
+    command = [sys.executable, "-m", "explorer.cli", "serve", suite, "--port", str(port), *more]
+    command += ["--num-procs", str(num_procs)] if num_procs > 1 else []
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_process(command, Path(folder) / "log", port, "/dashboard")
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+async def _load(url: str, query: str, readers: int, acts: int) -> list[float]:
+    """Have readers change letters, each after a while of thinking, and measure every change."""
+    visitors = [await Visitor(url).open(query) for _ in range(readers)]
+
+    async def read(visitor: Visitor, nth: int) -> list[float]:
+        chance = random.Random(nth)  # noqa: S311 - the same at each run
+        times = []
+        for act in range(acts):
+            if readers > 1:
+                await asyncio.sleep(chance.uniform(0, 2 * _THINKS))
+            times.append(await visitor.change(_LETTERS[(nth + act) % len(_LETTERS)]))
+        return times
+
+    measured = await asyncio.gather(*(read(visitor, nth) for nth, visitor in enumerate(visitors)))
+    for visitor in visitors:
+        visitor.close()
+    return [each for times in measured for each in times]
+
+
+async def _memory(suite: str, query: str) -> dict[str, Any]:
+    """Measure the server's memory with sessions open, and after sessions have come and gone, megabytes."""
+    with _served(suite, 1, "--session-seconds", "1") as server:
+        start = _megabytes(server.process.pid)
+        visitors = [await Visitor(server.url).open(query) for _ in range(_OPEN)]
+        for visitor in visitors:
+            await visitor.change("c")
+        opened = _megabytes(server.process.pid)
+        for visitor in visitors:
+            visitor.close()
+        after = []
+        for _ in range(_ROUNDS):
+            for _ in range(_VISITS // _ROUNDS):
+                visitor = await Visitor(server.url).open(query)
+                await visitor.change("c")
+                visitor.close()
+            await asyncio.sleep(_GONE_AFTER)
+            after.append(_megabytes(server.process.pid))
+        return {
+            "with one session": start,
+            f"with {_OPEN} more": opened,
+            "a session": round((opened - start) / _OPEN, 2),
+            f"after each {_VISITS // _ROUNDS} that came and went": after,
+        }
+
+
+def _megabytes(pid: int) -> float:
+    """Read the resident memory of a process, and of those it started."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    own = int(status.partition("VmRSS:")[2].split()[0]) / 1000
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return round(own + sum(map(_megabytes, map(int, children))), 1)
+
+
+if __name__ == "__main__":
+    main()
