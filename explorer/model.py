@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import RLock
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,7 +10,7 @@ import pandas as pd
 import param
 
 from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds
-from queries import QueryError, Store, catalog
+from queries import Asking, QueryError, Store, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +135,8 @@ class ExplorerModel(param.Parameterized):
         self._asked: dict[str, tuple[Any, ...] | None] = {}
         self._asked_by_views: dict[str, dict[str, Any]] = {}
         self._followed: set[str] = set()
-        self._generation = 0
+        self._asking = Asking()
+        self._turn = RLock()
         state.param.watch(self._refresh, list(_watched(state)))
         self._refresh()
 
@@ -172,30 +174,39 @@ class ExplorerModel(param.Parameterized):
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
         """Ask what changed; answers to a state that has moved on meanwhile are dropped."""
-        self._generation += 1
-        generation = self._generation
-        answers: dict[str, Any] = {}
-        asked = dict(self._asked)
-        error = ""
-        for name, question in QUESTIONS.items():
-            if not self._wanted(question):
-                continue
-            params = self._params(question)
-            key = None if params is None else tuple(params.items())
-            if name in self._asked and self._asked[name] == key:
-                continue
-            try:
-                frame = None if params is None else self.store.fetch(question.query, **params)
-                asked[name] = key
-            except QueryError as failure:
-                frame, error = None, str(failure)
-                # The former answer goes too, so that a way back to its question asks it again.
-                asked.pop(name, None)
-            if generation != self._generation:
-                return
-            answers[name] = _record(frame) if question.record else frame
-        self._asked = asked
-        self.param.update(**answers, error=error)
+        with self.store.asking() as asking:
+            with self._turn:
+                # Acts may be done in several threads: the newer one ends what the former is still asking.
+                self._asking.given_up = True
+                self._asking = asking
+                asked = dict(self._asked)
+            answers: dict[str, Any] = {}
+            error = ""
+            for name, question in QUESTIONS.items():
+                if not self._wanted(question):
+                    continue
+                params = self._params(question)
+                key = None if params is None else tuple(params.items())
+                if name in asked and asked[name] == key:
+                    continue
+                try:
+                    frame = None if params is None else self.store.fetch(question.query, **params)
+                    asked[name] = key
+                except QueryError as failure:
+                    frame, error = None, str(failure)
+                    # The former answer goes too, so that a way back to its question asks it again.
+                    asked.pop(name, None)
+                if asking.given_up:
+                    return
+                answers[name] = _record(frame) if question.record else frame
+        with self._turn:
+            if not asking.given_up:
+                self._asked = asked
+                self.param.update(**answers, error=error)
+
+    def retry(self) -> None:
+        """Ask again what failed."""
+        self._refresh()
 
     def _params(self, question: Question) -> dict[str, Any] | None:
         """Collect the question's parameters from the state; None where the state has nothing to ask."""
