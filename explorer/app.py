@@ -22,6 +22,7 @@ from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
 from explorer.store import shared_store
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
+from explorer.views.background import patiently
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
 from explorer.views.cosine import CosineView
@@ -214,6 +215,7 @@ class Explorer(pn.viewable.Viewer):
     def template(self) -> pn.Template:
         """Make the explorer a page of its own."""
         browser = Browser(self.model, self.notices.refuse)
+        self.model.aside = patiently
         return _page(
             {**self._parts(browser, on_page=True), "export": pn.Column(Export(self.model)), "browser": browser}
         )

@@ -61,9 +61,6 @@ def serve(
         bool, typer.Option("--use-xheaders", help="Believe a proxy's X-Forwarded headers.")
     ] = False,
     num_procs: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
-    num_threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads of a process for what readers do.", show_default="none")
-    ] = None,
     session_seconds: Annotated[int, typer.Option(min=1, help="How long a session is kept without a browser.")] = 15,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
@@ -77,7 +74,6 @@ def serve(
         server.serve(
             paths,
             num_procs=num_procs,
-            num_threads=num_threads,
             session_seconds=session_seconds,
             port=port,
             address=address,

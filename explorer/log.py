@@ -41,7 +41,7 @@ def log_to_stderr() -> None:
     handler.setFormatter(Line())
     basicConfig(handlers=[handler], level=logging.WARNING)
     logging.captureWarnings(True)  # noqa: FBT003 - logging's own signature
-    threading.excepthook = lambda error: _LOG.error("A thread failed", exc_info=error[:3])
+    threading.excepthook = lambda error: _LOG.error("A thread failed", exc_info=error.exc_value)
     logging.getLogger("explorer").setLevel(logging.INFO)
     panel = logging.getLogger("panel")  # has a handler and a level of its own
     panel.handlers.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import RLock
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +13,11 @@ from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds
 from queries import Asking, QueryError, Store, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+_Params = dict[str, Any] | None
+#: What no question has been asked with.
+_NEVER: _Params = {"": None}
 
 
 class Question(NamedTuple):
@@ -126,17 +130,19 @@ class ExplorerModel(param.Parameterized):
     letter_rates = param.DataFrame(doc="Absorption of every letter on every SAE (letter_rates).")
 
     act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
+    waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
 
     def __init__(self, store: Store, state: ExplorerState) -> None:
         super().__init__()
         self.store = store
         self.state = state
-        self._asked: dict[str, tuple[Any, ...] | None] = {}
+        #: How what changed is asked: takes what asks, what takes the answers over, and what says that they take long.
+        self.aside: Callable[[Callable[[], Any], Callable[[Any], None], Callable[[], None]], None] = _at_once
+        self._asked: dict[str, _Params] = {}
         self._asked_by_views: dict[str, dict[str, Any]] = {}
         self._followed: set[str] = set()
         self._asking = Asking()
-        self._turn = RLock()
         state.param.watch(self._refresh, list(_watched(state)))
         self._refresh()
 
@@ -173,36 +179,45 @@ class ExplorerModel(param.Parameterized):
         self._refresh()
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
-        """Ask what changed; answers to a state that has moved on meanwhile are dropped."""
-        with self.store.asking() as asking:
-            with self._turn:
-                # Acts may be done in several threads: the newer one ends what the former is still asking.
-                self._asking.given_up = True
-                self._asking = asking
-                asked = dict(self._asked)
-            answers: dict[str, Any] = {}
-            error = ""
-            for name, question in QUESTIONS.items():
-                if not self._wanted(question):
-                    continue
-                params = self._params(question)
-                key = None if params is None else tuple(params.items())
-                if name in asked and asked[name] == key:
-                    continue
+        """Ask what changed; what a former change asked is not waited for any more."""
+        asking = Asking()
+        self._asking.given_up = True
+        self._asking = asking
+        wanted = {name: self._params(question) for name, question in QUESTIONS.items() if self._wanted(question)}
+        changed = {name: params for name, params in wanted.items() if self._asked.get(name, _NEVER) != params}
+        self.aside(partial(self._ask, changed, asking), partial(self._take, changed, asking), self._wait)
+
+    def _ask(self, changed: Mapping[str, _Params], asking: Asking) -> dict[str, Any]:
+        """Ask, in whatever thread; in place of an answer stands why there is none."""
+        answers: dict[str, Any] = {}
+        with self.store.asking(asking):
+            for name, params in changed.items():
                 try:
-                    frame = None if params is None else self.store.fetch(question.query, **params)
-                    asked[name] = key
+                    answers[name] = None if params is None else self.store.fetch(QUESTIONS[name].query, **params)
                 except QueryError as failure:
-                    frame, error = None, str(failure)
-                    # The former answer goes too, so that a way back to its question asks it again.
-                    asked.pop(name, None)
+                    answers[name] = failure
                 if asking.given_up:
-                    return
-                answers[name] = _record(frame) if question.record else frame
-        with self._turn:
-            if not asking.given_up:
-                self._asked = asked
-                self.param.update(**answers, error=error)
+                    break
+        return answers
+
+    def _take(self, changed: Mapping[str, _Params], asking: Asking, answers: Mapping[str, Any]) -> None:
+        """Take over the answers as one change; those to a state that has moved on meanwhile are dropped."""
+        if asking.given_up:
+            return
+        error = ""
+        values: dict[str, Any] = {}
+        for name, answer in answers.items():
+            if isinstance(answer, QueryError):
+                # The former answer goes too, so that a way back to its question asks it again.
+                self._asked.pop(name, None)
+                values[name], error = None, str(answer)
+            else:
+                self._asked[name] = changed[name]
+                values[name] = _record(answer) if QUESTIONS[name].record else answer
+        self.param.update(**values, error=error, waiting=False)
+
+    def _wait(self) -> None:
+        self.waiting = True
 
     def retry(self) -> None:
         """Ask again what failed."""
@@ -283,6 +298,10 @@ class ExplorerModel(param.Parameterized):
         if params is None:
             raise KeyError(answer)
         return question.query, params | ({"evidence_page": None} if "evidence_page" in params else {})
+
+
+def _at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[], None]) -> None:
+    take(ask())
 
 
 def _watched(state: ExplorerState) -> set[str]:

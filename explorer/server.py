@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 _CHECK_SESSIONS_SECONDS = 5
 
 
-def serve(
-    paths: Sequence[str], *, num_procs: int, num_threads: int | None, session_seconds: int, **options: Any
-) -> None:
+def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **options: Any) -> None:
     """Serve the dashboard until SIGTERM or SIGINT, then exit with 0.
 
     Parameters
@@ -34,8 +32,6 @@ def serve(
         Suites; without any, the embedded one.
     num_procs : int
         Processes. A worker that dies is replaced; all end with the process that started them, however that ends.
-    num_threads : int or None
-        Threads in which each process does what readers ask for; None for none beside the event loop.
     session_seconds : int
         How long a session is kept that no browser is connected to.
     **options
@@ -47,7 +43,6 @@ def serve(
         Where the port cannot be had.
     """
     log_to_stderr()
-    pn.extension(nthreads=num_threads)
     first = os.getpid()
     # Workers hear the end of this pipe when the first process is gone, be it killed.
     heard, held = os.pipe()

@@ -166,12 +166,12 @@ class Store:
         return script(needed, _checked(name, params), params)
 
     @contextmanager
-    def asking(self) -> Iterator[Asking]:
+    def asking(self, asking: Asking) -> Iterator[None]:
         """Let what this thread asks within be given up by another."""
         outer = self._asking
-        self._thread.asking = asking = Asking()
+        self._thread.asking = asking
         try:
-            yield asking
+            yield
         finally:
             self._thread.asking = outer
 

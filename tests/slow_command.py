@@ -29,6 +29,6 @@ def slowed() -> dict[str, Query]:
     return found
 
 
-queries.store.catalog = slowed  # type: ignore[assignment]
+vars(queries.store)["catalog"] = slowed
 (Store.__init__.__kwdefaults__ or {})["timeout"] = SECONDS
 main()

@@ -145,7 +145,8 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
         status, answer = get(health)
         assert status == 503
         assert json.loads(answer)["reason"].startswith(f"{letters}: not a readable parquet file")
-        assert "No suite is open" in pull_session(url=page).document.select_one({"name": "message"}).data.html
+        message: Any = pull_session(url=page).document.select_one({"name": "message"})
+        assert "No suite is open" in message.data.html
         letters.write_bytes(whole)
         assert get(health)[0] == 200
         shutil.rmtree(suite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 from contextlib import contextmanager
@@ -35,10 +36,12 @@ ASKED = {
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator[Server]:
-    """Run the command on the suite `folder`/tiny; `folder`/slow names a question that takes for ever."""
+def running(folder: Path, port: int, seconds: float = 2) -> Iterator[Server]:
+    """Run the command on the suite `folder`/tiny; `folder`/slow names a question that is given up after `seconds`."""
     command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve", str(folder / "tiny")]
-    server = start_process([*command, "--port", str(port)], folder / "log", port, "/healthz")
+    command += ["--port", str(port)]
+    environment = {"QUESTION_SECONDS": str(seconds)}
+    server = start_process(command, folder / "log", port, "/healthz", environment=environment)
     try:
         yield server
     finally:
@@ -75,6 +78,31 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
         slow.write_text("")
         notice.get_by_role("button", name="Try again").click()
         expect_view(page, view.but(letter="t"))
+
+
+def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+    """Neither waits for the five minutes after which the question would be given up."""
+    slow = tmp_path / "slow"
+    with running(tmp_path, free_port(), seconds=300) as server:
+        page, other = (open_view(open_page, f"{server.url}{view.path}") for _ in range(2))
+        slow.write_text("cosines")
+        cell(page, "t").click()
+        root = page.locator("html")
+        expect(root).to_have_class(re.compile("ax-is-waiting"))
+        expect(root).to_have_class(re.compile("ax-is-busy"))
+        # What is shown is from before, until all of the new is there.
+        expect(part(page, "headline").locator("h1")).to_contain_text("S-words")
+        slow.write_text("")
+        cell(other, "l").click()
+        expect_view(other, view.but(letter="l"))
+        expect(root).to_have_class(re.compile("ax-is-waiting"))
+        cell(page, "t").click()
+        cell(page, "l").click()
+        expect_view(page, view.but(letter="l"))
+        expect(root).not_to_have_class(re.compile("ax-is-(waiting|busy)"))
+        cell(page, "t").click()
+        expect_view(page, view.but(letter="t"))
+        expect(part(page, "notices").locator(".notice")).to_have_count(0)
 
 
 def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: Path) -> None:

@@ -239,10 +239,9 @@ def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: p
         begun: Queue[Asking] = Queue()
 
         def ask(name: str) -> str:
-            with store.asking() as asking:
-                begun.put(asking)
-                with pytest.raises(QueryError) as failure:
-                    store.fetch(name)
+            begun.put(asking := Asking())
+            with store.asking(asking), pytest.raises(QueryError) as failure:
+                store.fetch(name)
             return str(failure.value)
 
         other = pool.submit(ask, "also_slow")
@@ -253,10 +252,10 @@ def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: p
         assert not other.done()
         assert "took longer than 3 s" in other.result()
         assert len(store.fetch("saes")) == len(SAES)
-        with store.asking() as asking:
-            asking.given_up = True
-            with pytest.raises(QueryError, match="was given up"):
-                store.fetch("suite_info", suite="tiny", **THRESHOLDS)
+        asking = Asking()
+        asking.given_up = True
+        with store.asking(asking), pytest.raises(QueryError, match="was given up"):
+            store.fetch("suite_info", suite="tiny", **THRESHOLDS)
         assert len(store.fetch("suite_info", suite="tiny", **THRESHOLDS)) == 1
 
 
