@@ -139,6 +139,7 @@ class ExplorerModel(param.Parameterized):
         self.state = state
         #: How what changed is asked: takes what asks, what takes the answers over, and what says that they take long.
         self.aside: Callable[[Callable[[], Any], Callable[[Any], None], Callable[[], None]], None] = _at_once
+        self._failed: set[str] = set()
         self._asked: dict[str, _Params] = {}
         self._asked_by_views: dict[str, dict[str, Any]] = {}
         self._followed: set[str] = set()
@@ -204,10 +205,11 @@ class ExplorerModel(param.Parameterized):
         """Take over the answers as one change; those to a state that has moved on meanwhile are dropped."""
         if asking.given_up:
             return
+        self._failed = {name for name, answer in answers.items() if isinstance(answer, QueryError)}
         error = ""
         values: dict[str, Any] = {}
         for name, answer in answers.items():
-            if isinstance(answer, QueryError):
+            if name in self._failed:
                 # The former answer goes too, so that a way back to its question asks it again.
                 self._asked.pop(name, None)
                 values[name], error = None, str(answer)
@@ -218,6 +220,10 @@ class ExplorerModel(param.Parameterized):
 
     def _wait(self) -> None:
         self.waiting = True
+
+    def unanswered(self, name: str) -> str:
+        """Say that an answer is missing because its question failed; empty where the suite just has none."""
+        return "The question for this was not answered; the notice at the top says why." if name in self._failed else ""
 
     def retry(self) -> None:
         """Ask again what failed."""

@@ -213,7 +213,7 @@ class Store:
             capped = f"SELECT * FROM ({query.sql}) LIMIT {ROW_CAP + 1}"  # noqa: S608 - the catalogue's own statements
             frame = cursor.execute(capped, params).df()
         except duckdb.InterruptException as error:
-            late = f"took longer than {self._timeout:g} s and was given up; try again"
+            late = f"took longer than {self._timeout:g} s and was given up"
             message = f"The question {query.name!r} {late if monotonic() > deadline else 'was given up'}."
             raise QueryError(message) from error
         except duckdb.Error as error:
