@@ -14,7 +14,7 @@ RUN /app/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[remot
 FROM python:3.11-slim-bookworm
 COPY --from=build /app /app
 COPY data/smollm2-135m /suites/smollm2-135m
-ENV PATH=/app/bin:$PATH PYTHONDONTWRITEBYTECODE=1
+ENV PATH=/app/bin:$PATH HOME=/ PYTHONDONTWRITEBYTECODE=1
 # Nobody in particular: nothing is written, so no user has to exist.
 USER 10001:10001
 EXPOSE 5006
