@@ -31,12 +31,16 @@ class BrokenStore(Store):
         return super().fetch(name, **params)
 
 
+def said_by(explorer: Explorer) -> list[str]:
+    return [part.html for part in explorer.layout.select(Markup) if isinstance(part, Markup)]
+
+
 @pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence"])
 def test_what_was_not_answered_is_not_called_missing(tmp_path: Path, page: str) -> None:
     with BrokenStore(write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),))) as store:
         store.broken = True
         explorer = Explorer(store, page=page, letter="s", facet_latent=5)
-        said = [markup.html for markup in explorer.layout.select(Markup)]
+        said = said_by(explorer)
         assert any("It failed." in html for html in said)
         empty = [box for html in said for box in _EMPTY.findall(html)]
         assert empty
@@ -44,5 +48,5 @@ def test_what_was_not_answered_is_not_called_missing(tmp_path: Path, page: str) 
         store.broken = False
         explorer.model.retry()
         assert explorer.model.error == ""
-        assert not any("was not answered" in markup.html for markup in explorer.layout.select(Markup))
+        assert not any("was not answered" in html for html in said_by(explorer))
         assert not any(explorer.model.unanswered(name) for name in QUESTIONS)
