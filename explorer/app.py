@@ -22,6 +22,7 @@ from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
 from explorer.store import shared_store
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
+from explorer.views.background import patiently
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
 from explorer.views.cosine import CosineView
@@ -38,7 +39,7 @@ from explorer.views.selectors import Selectors
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.tasks import Progress, Tasks
 from explorer.views.thresholds import Thresholds
-from queries import SuiteError
+from queries import QueryError, SuiteError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -214,6 +215,7 @@ class Explorer(pn.viewable.Viewer):
     def template(self) -> pn.Template:
         """Make the explorer a page of its own."""
         browser = Browser(self.model, self.notices.refuse)
+        self.model.aside = patiently
         return _page(
             {**self._parts(browser, on_page=True), "export": pn.Column(Export(self.model)), "browser": browser}
         )
@@ -265,12 +267,17 @@ def session(*paths: str) -> pn.Template:
         Folders of suites; without any, the embedded one. All sessions share one store.
     """
     compress()
+    if pn.state.curdoc is not None:
+        # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead
+        # the page says that the connection is lost; its own address has the view.
+        pn.state.curdoc.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
         store = shared_store(*paths)
-    except SuiteError as error:
+        choices = choices_of(store)
+    except (SuiteError, QueryError) as error:
         _LOG.error("%s", error)
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=str(error)))})
-    wanted = ExplorerState(choices_of(store))
+    wanted = ExplorerState(choices)
     refused = wanted.from_query(requested_query())
     explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
     explorer.notices.refuse(refused)

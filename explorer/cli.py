@@ -10,13 +10,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-import panel as pn
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from explorer.app import Explorer, session
+from explorer import server
+from explorer.app import Explorer
 from explorer.figures import FIGURES
 from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
@@ -51,8 +51,17 @@ def _describe() -> None:
 @app.command()
 def serve(
     suites: Annotated[list[str] | None, _SUITES] = None,
+    *,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = 5006,
+    address: Annotated[str | None, typer.Option(help="Address to listen at.", show_default="all")] = None,
+    prefix: Annotated[
+        str, typer.Option(help="Path in front of all addresses, as in /explorer.", show_default="none")
+    ] = "",
+    use_xheaders: Annotated[
+        bool, typer.Option("--use-xheaders", help="Believe a proxy's X-Forwarded headers.")
+    ] = False,
     num_procs: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
+    session_seconds: Annotated[int, typer.Option(min=1, help="How long a session is kept without a browser.")] = 15,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     paths = [str(locate(suite)) for suite in suites or []]
@@ -62,14 +71,14 @@ def serve(
     except SuiteError as error:
         _fail(str(error), error)
     try:
-        pn.serve(
-            # A function proper: Panel shows any other callable as a value.
-            {"/dashboard": lambda: session(*paths)},
-            port=port,
+        server.serve(
+            paths,
             num_procs=num_procs,
-            title="Absorption Explorer",
-            location=False,
-            show=False,
+            session_seconds=session_seconds,
+            port=port,
+            address=address,
+            prefix=prefix,
+            use_xheaders=use_xheaders,
         )
     except OSError as error:
         _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)

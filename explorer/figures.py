@@ -27,6 +27,7 @@ from explorer.views.heat_map import HeatMapView
 from explorer.views.k_sparse import KSparseView
 from explorer.views.sae_scores import SaeScoresView
 from explorer.views.sensitivity import SensitivityView
+from explorer.whole_file import whole_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -155,7 +156,8 @@ def write_figure(
     with ThreadPoolExecutor(1) as aside:
         content = aside.submit(partial(_render, page, kind, scale)).result()
     try:
-        path.write_bytes(content)
+        with whole_file(path) as file:
+            file.write(content)
     except OSError as error:
         raise FigureError(f"{path} cannot be written: {error.strerror}") from error
 

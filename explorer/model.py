@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -9,10 +10,14 @@ import pandas as pd
 import param
 
 from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds
-from queries import QueryError, Store, catalog
+from queries import Asking, QueryError, Store, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+_Params = dict[str, Any] | None
+#: What no question has been asked with.
+_NEVER: _Params = {"": None}
 
 
 class Question(NamedTuple):
@@ -125,16 +130,20 @@ class ExplorerModel(param.Parameterized):
     letter_rates = param.DataFrame(doc="Absorption of every letter on every SAE (letter_rates).")
 
     act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
+    waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
 
     def __init__(self, store: Store, state: ExplorerState) -> None:
         super().__init__()
         self.store = store
         self.state = state
-        self._asked: dict[str, tuple[Any, ...] | None] = {}
+        #: How what changed is asked: takes what asks, what takes the answers over, and what says that they take long.
+        self.aside: Callable[[Callable[[], Any], Callable[[Any], None], Callable[[], None]], None] = _at_once
+        self._failed: set[str] = set()
+        self._asked: dict[str, _Params] = {}
         self._asked_by_views: dict[str, dict[str, Any]] = {}
         self._followed: set[str] = set()
-        self._generation = 0
+        self._asking = Asking()
         state.param.watch(self._refresh, list(_watched(state)))
         self._refresh()
 
@@ -171,31 +180,54 @@ class ExplorerModel(param.Parameterized):
         self._refresh()
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
-        """Ask what changed; answers to a state that has moved on meanwhile are dropped."""
-        self._generation += 1
-        generation = self._generation
+        """Ask what changed; what a former change asked is not waited for any more."""
+        asking = Asking()
+        self._asking.given_up = True
+        self._asking = asking
+        wanted = {name: self._params(question) for name, question in QUESTIONS.items() if self._wanted(question)}
+        changed = {name: params for name, params in wanted.items() if self._asked.get(name, _NEVER) != params}
+        self.aside(partial(self._ask, changed, asking), partial(self._take, changed, asking), self._wait)
+
+    def _ask(self, changed: Mapping[str, _Params], asking: Asking) -> dict[str, Any]:
+        """Ask, in whatever thread; in place of an answer stands why there is none."""
         answers: dict[str, Any] = {}
-        asked = dict(self._asked)
+        with self.store.asking(asking):
+            for name, params in changed.items():
+                try:
+                    answers[name] = None if params is None else self.store.fetch(QUESTIONS[name].query, **params)
+                except QueryError as failure:
+                    answers[name] = failure
+                if asking.given_up:
+                    break
+        return answers
+
+    def _take(self, changed: Mapping[str, _Params], asking: Asking, answers: Mapping[str, Any]) -> None:
+        """Take over the answers as one change; those to a state that has moved on meanwhile are dropped."""
+        if asking.given_up:
+            return
+        self._failed = {name for name, answer in answers.items() if isinstance(answer, QueryError)}
         error = ""
-        for name, question in QUESTIONS.items():
-            if not self._wanted(question):
-                continue
-            params = self._params(question)
-            key = None if params is None else tuple(params.items())
-            if name in self._asked and self._asked[name] == key:
-                continue
-            try:
-                frame = None if params is None else self.store.fetch(question.query, **params)
-                asked[name] = key
-            except QueryError as failure:
-                frame, error = None, str(failure)
+        values: dict[str, Any] = {}
+        for name, answer in answers.items():
+            if name in self._failed:
                 # The former answer goes too, so that a way back to its question asks it again.
-                asked.pop(name, None)
-            if generation != self._generation:
-                return
-            answers[name] = _record(frame) if question.record else frame
-        self._asked = asked
-        self.param.update(**answers, error=error)
+                self._asked.pop(name, None)
+                values[name], error = None, str(answer)
+            else:
+                self._asked[name] = changed[name]
+                values[name] = _record(answer) if QUESTIONS[name].record else answer
+        self.param.update(**values, error=error, waiting=False)
+
+    def _wait(self) -> None:
+        self.waiting = True
+
+    def unanswered(self, name: str) -> str:
+        """Say that an answer is missing because its question failed; empty where the suite just has none."""
+        return "The question for this was not answered; the notice at the top says why." if name in self._failed else ""
+
+    def retry(self) -> None:
+        """Ask again what failed."""
+        self._refresh()
 
     def _params(self, question: Question) -> dict[str, Any] | None:
         """Collect the question's parameters from the state; None where the state has nothing to ask."""
@@ -272,6 +304,10 @@ class ExplorerModel(param.Parameterized):
         if params is None:
             raise KeyError(answer)
         return question.query, params | ({"evidence_page": None} if "evidence_page" in params else {})
+
+
+def _at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[], None]) -> None:
+    take(ask())
 
 
 def _watched(state: ExplorerState) -> set[str]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import zlib
-from contextlib import suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
 from importlib.resources import files
@@ -34,6 +32,7 @@ from explorer.views.k_sparse import scores_html
 from explorer.views.latent_lists import lists_html
 from explorer.views.letters import letter_cells
 from explorer.views.markup import STATIC, render, styles
+from explorer.whole_file import whole_file
 from queries import QueryError
 
 if TYPE_CHECKING:
@@ -89,17 +88,12 @@ def save_snapshot(
         raise SnapshotError(f"{path}: is a folder; name a file in it")
     if path.exists() and not force:
         raise SnapshotError(f"{path}: exists already; give another name, or --force (force=True) to replace it")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # Opened before the work is done, so that a folder that cannot be written to is found at once.
-        with partial.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(snapshot_html(store, progress=progress, **state))
-        partial.replace(path)
+        with whole_file(path) as file:
+            file.write(snapshot_html(store, progress=progress, **state).encode())
     except OSError as error:
         raise SnapshotError(f"{path}: cannot be written ({error.strerror}); name a file elsewhere") from error
-    finally:
-        with suppress(OSError):
-            partial.unlink()
     return path
 
 

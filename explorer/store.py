@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
+from threading import Lock
 
 from queries import Store, SuiteError
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "data" / "smollm2-135m"
+_SHARED: dict[tuple[str, ...], Store] = {}
+_OPENING = Lock()
 
 
 def open_store(*paths: Path | str) -> Store:
@@ -34,7 +36,26 @@ def open_store(*paths: Path | str) -> Store:
     return Store(*(paths or (EMBEDDED,)))
 
 
-@cache
 def shared_store(*paths: str) -> Store:
-    """Open suites once for all sessions of a process; a suite that failed is tried anew."""
-    return open_store(*paths)
+    """Open suites once for all sessions of a process; anew where their files were changed, or opening them failed.
+
+    Sessions that have the former store keep it, and are told as soon as they ask what it cannot answer any more.
+    """
+    with _OPENING:
+        store = _SHARED.get(paths)
+        if store is None or store.changed():
+            _SHARED.pop(paths, None)
+            store = _SHARED[paths] = open_store(*paths)
+        return store
+
+
+def give_up_questions() -> None:
+    """End what the shared stores are being asked, for good."""
+    for store in tuple(_SHARED.values()):
+        store.give_up()
+
+
+def close_stores() -> None:
+    """Close the shared stores."""
+    while _SHARED:
+        _SHARED.popitem()[1].close()

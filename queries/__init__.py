@@ -4,6 +4,17 @@ from queries.catalog import Query, catalog
 from queries.check import Problem, check_suite
 from queries.location import locate
 from queries.manifest import Manifest, SuiteError
-from queries.store import QueryError, Store
+from queries.store import Asking, QueryError, Store
 
-__all__ = ["Manifest", "Problem", "Query", "QueryError", "Store", "SuiteError", "catalog", "check_suite", "locate"]
+__all__ = [
+    "Asking",
+    "Manifest",
+    "Problem",
+    "Query",
+    "QueryError",
+    "Store",
+    "SuiteError",
+    "catalog",
+    "check_suite",
+    "locate",
+]

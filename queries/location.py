@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _SCHEMES = ("https://", "http://", "s3://", "gs://", "r2://", "hf://")
+#: How long a server may take to answer.
+HTTP_SECONDS = 15
 #: A package that carries DuckDB's own httpfs, for machines that cannot fetch extensions.
 _PACKAGE = "duckdb_extension_httpfs"
 
@@ -60,6 +62,10 @@ def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> N
             connection.execute(f"LOAD {extension}")
         except duckdb.Error:
             continue
+        # No question can be interrupted while it waits for a server: one that does not answer is given up at the second
+        # try, within the time that a question has.
+        connection.execute(f"SET http_timeout = {HTTP_SECONDS}")
+        connection.execute("SET http_retries = 1")
         return
     message = (
         f"{remote[0]}: needs DuckDB's httpfs extension; install it with"

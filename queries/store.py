@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Self
 
 import duckdb
@@ -20,6 +22,7 @@ from queries.script import script
 from queries.suite import Suite, read_suite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -28,11 +31,25 @@ CACHE_BYTES = 256 * 2**20
 #: Rows that one question may return: one SAE's latents many times over.
 ROW_CAP = 2_000_000
 _TIMEOUT_SECONDS = 30.0
+#: Between two looks whether a question is still waited for.
+_TICK_SECONDS = 0.05
 _MEMORY_LIMIT = "2GB"
 
 
 class QueryError(Exception):
     """A question could not be answered; the message is fit for the page."""
+
+
+class Asking:
+    """What one thread asks of a store for a while.
+
+    Attributes
+    ----------
+    given_up : bool
+        Whether nobody waits for the answers any more; may be set by any thread.
+    """
+
+    given_up = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +93,8 @@ class Store:
         self._timeout = timeout
         self._cache: LRUCache[tuple[Any, ...], _Result] = LRUCache(CACHE_BYTES, getsizeof=lambda r: r.size)
         self._cache_lock = threading.Lock()
+        self._given_up = False
+        self._thread = threading.local()
         self._connection = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
@@ -146,30 +165,75 @@ class Store:
             needed = [suite for suite in needed if suite.name == params["suite"]]
         return script(needed, _checked(name, params), params)
 
+    @contextmanager
+    def asking(self, asking: Asking) -> Iterator[None]:
+        """Let what this thread asks within be given up by another."""
+        outer = self._asking
+        self._thread.asking = asking
+        try:
+            yield
+        finally:
+            self._thread.asking = outer
+
+    @property
+    def _asking(self) -> Asking:
+        found: Asking = getattr(self._thread, "asking", None) or Asking()
+        return found
+
+    def give_up(self) -> None:
+        """End all questions that run, and refuse those that follow; may be called by a signal's handler."""
+        self._given_up = True
+
+    def changed(self) -> str | None:
+        """Name a file that was changed since it was opened, None where there is none."""
+        found = ((suite.name, suite.changed()) for suite in self.suites.values())
+        return next((f"{file} of the suite {name}" for name, file in found if file), None)
+
     def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
+        if self._given_up or self._asking.given_up:
+            raise QueryError(f"The question {query.name!r} was given up.")
+        if any(suite.replaced() for suite in self.suites.values()):
+            raise QueryError(self._failure(query, "the suite was replaced"))
         try:
             cursor = self._connection.cursor()
         except duckdb.ConnectionException as error:
             message = f"The question {query.name!r} comes too late: the store is closed."
             raise QueryError(message) from error
-        timer = threading.Timer(self._timeout, cursor.interrupt)
-        timer.start()
+        asking, done, deadline = self._asking, threading.Event(), monotonic() + self._timeout
+
+        def watch() -> None:
+            # Again and again: a question that only just begins does not hear it.
+            while not done.wait(_TICK_SECONDS):
+                if self._given_up or asking.given_up or monotonic() > deadline:
+                    with suppress(duckdb.ConnectionException):  # closed meanwhile
+                        cursor.interrupt()
+
+        threading.Thread(target=watch, name=f"question {query.name}", daemon=True).start()
         try:
             capped = f"SELECT * FROM ({query.sql}) LIMIT {ROW_CAP + 1}"  # noqa: S608 - the catalogue's own statements
             frame = cursor.execute(capped, params).df()
         except duckdb.InterruptException as error:
-            message = f"The question {query.name!r} took longer than {self._timeout:g} s and was given up."
+            late = f"took longer than {self._timeout:g} s and was given up"
+            message = f"The question {query.name!r} {late if monotonic() > deadline else 'was given up'}."
             raise QueryError(message) from error
         except duckdb.Error as error:
-            message = f"The question {query.name!r} failed: {_first_line(error)}"
-            raise QueryError(message) from error
+            raise QueryError(self._failure(query, _first_line(error))) from error
         finally:
-            timer.cancel()
+            done.set()
             cursor.close()
         if len(frame) > ROW_CAP:
             message = f"The question {query.name!r} returns more than {ROW_CAP:,} rows; narrow it."
             raise QueryError(message)
         return _read_only(frame)
+
+    def _failure(self, query: Query, reason: str) -> str:
+        """Say why a question failed; where a file is no longer the one that was opened, that is why."""
+        changed = self.changed()
+        if changed:
+            reason = (
+                f"{changed} was changed or removed after it was opened. Reload the page to see the suite as it is now."
+            )
+        return f"The question {query.name!r} failed: {reason}"
 
     def close(self) -> None:
         """Release the database; the store cannot be asked any more."""

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from queries.location import Location, locate, place, reach, read_text
+from queries.location import Location, is_url, locate, place, reach, read_text
 from queries.manifest import MANIFEST, Manifest, SuiteError, parse_manifest
 from queries.schema import SAE_KEY, TABLES, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+#: Of a file: inode, bytes and time of its last change, which no replacement, damage or import leaves as they were.
+Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,40 @@ class Suite:
     manifest : Manifest
     columns : dict of str to set of str
         By table, the columns that its files really have.
+    stamps : dict of str to Stamp
+        By file, how it was found; empty for a suite at a URL, where each look would take a request.
     """
 
     root: Location
     manifest: Manifest
     columns: dict[str, set[str]]
+    stamps: dict[str, Stamp | None]
 
     @property
     def name(self) -> str:
         """The suite's name, the value of the column `suite`."""
         return self.manifest.name
 
+    def replaced(self) -> bool:
+        """Tell whether the suite was replaced as a whole, which shows in its manifest."""
+        return bool(self.stamps) and _stamp(self.root, MANIFEST) != self.stamps[MANIFEST]
+
+    def changed(self) -> str | None:
+        """Name a file that is not as it was found, None where all are."""
+        return next((name for name, stamp in self.stamps.items() if _stamp(self.root, name) != stamp), None)
+
     def files(self, table: Table) -> list[Location]:
         """Return the parquet files of `table`; none where the suite lacks it."""
         return [place(self.root, name) for name in table_files(self.manifest, table)]
+
+
+def _stamp(root: Location, name: str) -> Stamp | None:
+    """Describe a file of the suite at `root` by what a look into its folder tells; None where it is missing."""
+    try:
+        found = Path(root, name).stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def cosines_file(sae: tuple[int, int, int]) -> str:
@@ -84,7 +107,11 @@ def read_suite(path: Path | str) -> Suite:
         At the first file that is missing, damaged, or not what the manifest says.
     """
     root = locate(path)
+    stamps = {} if is_url(root) else {MANIFEST: _stamp(root, MANIFEST)}  # before it is read
     manifest = read_manifest(root)
+    if stamps:
+        names = (name for table in TABLES.values() for name in table_files(manifest, table))
+        stamps |= {name: _stamp(root, name) for name in names}
     unknown = sorted(set(manifest.tables) - set(TABLES))
     if unknown:
         message = f"{place(root, MANIFEST)}: tables: {unknown[0]!r} is no table of a suite; take it out of the manifest"
@@ -106,7 +133,7 @@ def read_suite(path: Path | str) -> Suite:
                     message = f"{file}: {problem}"
                     raise SuiteError(message)
                 columns[table.name] = set(_header(connection, file, table))
-    return Suite(root, manifest, columns)
+    return Suite(root, manifest, columns, stamps)
 
 
 def file_problems(

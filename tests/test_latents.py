@@ -298,6 +298,6 @@ def test_frames_are_sandboxed(tmp_path: Path, shown: Shown) -> None:
 
 
 def test_notices_quote_what_was_refused() -> None:
-    html = render("notices", notices=[f"tau = {EVIL!r} is not a number"])
+    html = render("notices", refused=[f"tau = {EVIL!r} is not a number"], error=EVIL)
     assert Reader(html).found == []
     assert EVIL in "".join(Reader(html).texts).replace("\\'", "'")

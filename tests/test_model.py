@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -319,6 +320,40 @@ def test_late_failure_is_dropped(model: ExplorerModel, store: RecordingStore) ->
     model.state.letter = "t"
     assert model.error == ""
     assert model.summary is not None
+
+
+def test_newer_change_gives_up_what_an_older_one_asks(model: ExplorerModel, store: RecordingStore) -> None:
+    """Acts may be done in several threads."""
+    moved = Event()
+
+    def wait_for_the_newer(_: str, params: dict[str, Any]) -> None:
+        if params.get("letter") == "t" and not moved.is_set():
+            newer.start()
+            newer.join(60)
+            moved.set()
+
+    store.on_fetch = wait_for_the_newer
+    newer = Thread(target=setattr, args=[model.state, "letter", "a"])
+    store.asked.clear()
+    model.state.letter = "t"
+    assert moved.is_set()
+    assert Counter(store.asked) == Counter(OF_LETTER) + Counter([store.asked[0]]), "the older asks nothing more"
+    assert model.state.letter == "a"
+    assert model.summary is not None
+    assert model.error == ""
+
+
+def test_what_failed_can_be_asked_again(model: ExplorerModel, store: RecordingStore) -> None:
+    store.broken = frozenset({"cosines"})
+    model.state.letter = "t"
+    assert "broken for a test" in model.error
+    assert model.cosines is None
+    store.broken = frozenset()
+    store.asked.clear()
+    model.retry()
+    assert store.asked == ["cosines"]
+    assert model.error == ""
+    assert model.cosines is not None
 
 
 def test_watcher_that_moves_the_state_has_the_last_word(model: ExplorerModel) -> None:

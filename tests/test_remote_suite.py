@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -70,6 +71,15 @@ def test_nothing_else_can_be_read(folder: Path) -> None:
             with pytest.raises(duckdb.Error):
                 connection.execute(statement)
         assert connection.execute("SELECT count(*) FROM read_parquet($path)", {"path": f"{url}/tiny/letters.parquet"})
+
+
+@pytest.mark.timeout(60)
+def test_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(location_module, "HTTP_SECONDS", 1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/tiny"
+        with pytest.raises(SuiteError, match=rf"^{url}/manifest\.json: cannot be read \(.*Timeout"):
+            Store(url)
 
 
 def test_what_is_not_there_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import re
+import shutil
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -19,7 +22,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import queries.store
-from queries import Query, QueryError, Store, SuiteError, catalog
+from explorer.store import close_stores, shared_store
+from queries import Asking, Query, QueryError, Store, SuiteError, catalog
 from queries.schema import TABLES
 from tests.questions import THRESHOLDS, ask, question_values
 from tests.tiny_sae import LETTERS
@@ -216,12 +220,41 @@ def test_slow_question_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch
         assert ("slow",) not in store._cache
 
 
-def test_timers_of_answered_questions_are_stopped(folder: Path) -> None:
+def test_answered_questions_are_watched_no_more(folder: Path) -> None:
     with Store(folder, timeout=3600) as store:
         store.fetch("saes")
-        timers = [thread for thread in threading.enumerate() if isinstance(thread, threading.Timer)]
-        # Its thread may take a moment to end, but will interrupt nothing any more.
-        assert all(timer.finished.is_set() for timer in timers if timer.interval == 3600)
+        for thread in threading.enumerate():
+            if thread.name.startswith("question"):
+                thread.join(10)
+                assert not thread.is_alive()
+
+
+@pytest.mark.timeout(60)
+def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two that run side by side, only the one whose asker moved on."""
+    _inject(monkeypatch, slow=SLOW, also_slow=SLOW)
+    with Store(folder, timeout=3) as store, ThreadPoolExecutor(2) as pool:
+        begun: Queue[Asking] = Queue()
+
+        def ask(name: str) -> str:
+            begun.put(asking := Asking())
+            with store.asking(asking), pytest.raises(QueryError) as failure:
+                store.fetch(name)
+            return str(failure.value)
+
+        other = pool.submit(ask, "also_slow")
+        begun.get()
+        mine = pool.submit(ask, "slow")
+        begun.get().given_up = True
+        assert mine.result() == "The question 'slow' was given up."
+        assert not other.done()
+        assert "took longer than 3 s" in other.result()
+        assert len(store.fetch("saes")) == len(SAES)
+        asking = Asking()
+        asking.given_up = True
+        with store.asking(asking), pytest.raises(QueryError, match="was given up"):
+            store.fetch("suite_info", suite="tiny", **THRESHOLDS)
+        assert len(store.fetch("suite_info", suite="tiny", **THRESHOLDS)) == 1
 
 
 @pytest.mark.parametrize(("rows", "allowed"), [(50, True), (51, False)])
@@ -242,12 +275,45 @@ def test_failing_question_says_so_in_one_line(store: Store, monkeypatch: pytest.
         store.fetch("broken")
 
 
-def test_file_that_is_gone_fails_the_question_only(own: Path) -> None:
+@pytest.mark.parametrize("way", ["cut short", "removed"])
+def test_changed_file_fails_its_questions_only(own: Path, way: str) -> None:
     with Store(own) as store:
-        (own / "latents.parquet").unlink()
-        with pytest.raises(QueryError, match="latent_facts"):
+        assert store.changed() is None
+        file = own / "latents.parquet"
+        if way == "removed":
+            file.unlink()
+        else:
+            os.truncate(file, file.stat().st_size // 2)
+        assert store.changed() == "latents.parquet of the suite tiny"
+        with pytest.raises(
+            QueryError, match=r"'latent_facts' failed: latents\.parquet of the suite tiny was changed or"
+        ):
             store.fetch("latent_facts", **SAE, latent=1)
         assert len(store.fetch("cosines", **SAE, letter="s")) == 1024
+
+
+def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> None:
+    with Store(own) as store:
+        before = store.fetch("cosines", **SAE, letter="s")
+        shutil.rmtree(own)
+        write_tiny_suite(own, seed=1, saes=SAES[:1])
+        with pytest.raises(QueryError, match=r"manifest\.json of the suite tiny was changed .* Reload the page"):
+            store.fetch("cosines", **SAE, letter="t")
+        # What was answered before stands.
+        assert store.fetch("cosines", **SAE, letter="s").equals(before)
+
+
+def test_shared_store_is_opened_anew_for_a_changed_suite(own: Path) -> None:
+    first = shared_store(str(own))
+    assert shared_store(str(own)) is first
+    (own / "letters.parquet").unlink()
+    with pytest.raises(SuiteError, match=r"letters\.parquet: missing"):
+        shared_store(str(own))
+    shutil.rmtree(own)
+    write_tiny_suite(own, saes=SAES)
+    second = shared_store(str(own))
+    assert len(second.fetch("saes")) == len(SAES)
+    close_stores()
 
 
 # --- The lock ------------------------------------------------------------------------------------------------------

@@ -134,7 +134,12 @@ class Atlas(pn.viewable.Viewer):
             legend=width_legend(widths, theme(dark=state.dark)),
         )
         self._table.html = render(
-            "atlas_table", rows=shown, brushed=bool(brushed), current=current_sae(state), several=state.scope == "all"
+            "atlas_table",
+            rows=shown,
+            unanswered=model.unanswered("sae_means"),
+            brushed=bool(brushed),
+            current=current_sae(state),
+            several=state.scope == "all",
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -86,6 +86,7 @@ export function render({ model }) {
   // The busy line: from a message to the server, which a ping follows, until the last ping is answered.
   let timer = null
   const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
+  model.on("waiting", () => root.classList.toggle("ax-is-waiting", model.waiting))
   model.on("pong", () => { if (model.pong === model.ping) settle() })
   const lost = document.querySelector(".ax-lost")
   const busy = () => {

@@ -48,6 +48,7 @@ class Browser(JSComponent):
     title = param.String(doc="Title of the tab.")
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
     ping = param.Integer(doc="Raised by the browser when the reader changed something.")
+    waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
     pong = param.Integer(doc="The last ping answered: everything before it is done.")
 
     _bundle: ClassVar[str] = "browser.js"
@@ -58,6 +59,7 @@ class Browser(JSComponent):
         self._state = state = model.state
         self._on_refused = on_refused
         self.param.watch(self._answer, "ping")
+        model.param.watch(self._answer, "waiting")
         state.param.watch(self._follow, [*state.URL_KEYS, "dark"])
         self._follow()
 
@@ -67,7 +69,9 @@ class Browser(JSComponent):
         self.param.update(query=state.to_query(), dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
 
     def _answer(self, *_: param.parameterized.Event) -> None:
-        self.pong = self.ping
+        self.waiting = self._model.waiting
+        if not self.waiting:
+            self.pong = self.ping
 
     def remember(self, name: str, value: str) -> None:
         """Have the browser keep `value` under `name` for later visits."""

@@ -226,7 +226,7 @@ class CosineView(pn.viewable.Viewer):
 def no_cosines_html(model: ExplorerModel) -> str:
     """Say why there is no plot."""
     letter = model.state.letter.upper()
-    why = (
+    why = model.unanswered("cosines") or (
         f"The cosines of this SAE are there, but none for {letter}."
         if (model.sae_record or {}).get("cosines")
         else "This suite stores no cosines for this SAE. The lists and figures below do not need them."

@@ -149,6 +149,7 @@ class EvidenceTable(pn.viewable.Viewer):
             columns=columns,
             optional=optional,
             sortable={name: columns[name] for name in columns if name in state.param.evidence_sort.objects},
+            unanswered=self._model.unanswered(self._answer),
             state=state,
             of_suite=self._of_suite,
             verdicts=_VERDICTS,

@@ -57,7 +57,7 @@ def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
         letter=state.letter,
         sae=state.sae,
         name=(model.sae_record or {}).get("sae"),
-        sentence=headline(summary, state.letter, has_sae=state.sae is not None),
+        sentence=model.unanswered("summary") or headline(summary, state.letter, has_sae=state.sae is not None),
         changed=changed,
     )
 
@@ -73,4 +73,11 @@ def figures_html(model: ExplorerModel) -> str:
         if summary
         else []
     )
-    return render("figures", summary=summary, scores=scores, letter=state.letter, sae=state.sae)
+    return render(
+        "figures",
+        summary=summary,
+        scores=scores,
+        letter=state.letter,
+        sae=state.sae,
+        unanswered=model.unanswered("summary"),
+    )

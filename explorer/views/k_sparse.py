@@ -80,6 +80,7 @@ class KSparseView(pn.viewable.Viewer):
             scores=SCORES,
             score=state.k_sparse_score,
             empty=empty,
+            unanswered=self._model.unanswered("k_sparse"),
             sae=state.sae,
             suite_tau=state.thresholds_of_suite.tau,
             tau=state.tau,

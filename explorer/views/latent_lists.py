@@ -51,5 +51,6 @@ def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
         absorbing=[] if absorbing is None else absorbing.to_dict("records"),
         selected=selected,
         letter=model.state.letter,
-        why_empty=why_none_absorbs(model.summary),
+        why_no_split=model.unanswered("split_latents"),
+        why_none_absorbs=model.unanswered("absorbing_latents") or why_none_absorbs(model.summary),
     )

@@ -41,6 +41,7 @@ class LatentParts(pn.viewable.Viewer):
         self._table.html = render(
             "latent_parts",
             latent=state.facet_latent,
+            unanswered=self._model.unanswered("latent_parts"),
             rows=[] if rows is None or state.facet_latent is None else rows.to_dict("records"),
         )
 

@@ -26,7 +26,7 @@ class Notices(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._refused: list[str] = []
-        self._list = Markup("notices", on={"dismiss": self._dismiss})
+        self._list = Markup("notices", on={"dismiss": self._dismiss, "retry": lambda _: model.retry()})
         model.param.watch(self._show, "error")
         self._show()
 
@@ -44,8 +44,7 @@ class Notices(pn.viewable.Viewer):
             self._model.error = ""
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        errors = [self._model.error] if self._model.error else []
-        self._list.html = render("notices", notices=[*self._refused, *errors])
+        self._list.html = render("notices", refused=self._refused, error=self._model.error)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._list

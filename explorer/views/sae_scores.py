@@ -86,6 +86,7 @@ class SaeScoresView(pn.viewable.Viewer):
             choices=_CHOICES,
             choice=state.main_latent_by,
             empty=empty,
+            unanswered=self._model.unanswered("sae_scores"),
             num_unknown=0 if scores is None else int((scores["l0"] < 0).sum()),
             sae=state.sae,
             legend=width_legend(widths, theme(dark=state.dark)),

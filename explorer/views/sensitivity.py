@@ -74,6 +74,7 @@ class SensitivityView(pn.viewable.Viewer):
         self._head.html = render(
             "sensitivity_head",
             empty=empty,
+            unanswered=model.unanswered("threshold_sensitivity"),
             of=of,
             options=_SHORT,
             fixed=of not in model.movable,

@@ -89,7 +89,8 @@ class SmallMultiples(pn.viewable.Viewer):
         self._show_heads()
 
     def _explain(self) -> Markup:
-        why = "No SAE of this layer stores cosines of this letter. Choose another letter or layer, or see the Atlas."
+        none = "No SAE of this layer stores cosines of this letter. Choose another letter or layer, or see the Atlas."
+        why = self._model.unanswered(self._lines) or none
         return Markup("message", html=render("empty", title="No cosine plots", why=why))
 
     def _column(self, name: str, cells: list[Cell]) -> pn.Column:

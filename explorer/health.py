@@ -1,0 +1,45 @@
+"""``/healthz``: whether new sessions find the suites open. ``panel serve --plugins explorer.health`` has it, too."""
+
+from __future__ import annotations
+
+import sys
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from tornado.web import RequestHandler
+
+from explorer.store import shared_store
+from queries import SuiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Health(RequestHandler):
+    """Answers 200 where the suites are open, else 503 with the line that says why not."""
+
+    def initialize(self, paths: Sequence[str]) -> None:
+        """Take the suites that are served."""
+        self._paths = paths
+
+    def get(self) -> None:
+        """Open the suites, if they are not open already as they are now."""
+        self.set_header("Cache-Control", "no-store")
+        try:
+            shared_store(*self._paths)
+        except SuiteError as error:
+            self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
+            self.write({"status": "no suite is open", "reason": str(error)})
+        else:
+            self.write({"status": "ok"})
+
+    head = get
+
+
+def routes(paths: Sequence[str]) -> list[tuple[str, type[RequestHandler], dict[str, Sequence[str]]]]:
+    """Return what Bokeh's server takes as further addresses."""
+    return [("/healthz", Health, {"paths": paths})]
+
+
+#: For `panel serve`, which hands what follows `--args` to the dashboard.
+ROUTES = routes(sys.argv[sys.argv.index("--args") + 1 :] if "--args" in sys.argv else [])

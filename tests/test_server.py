@@ -1,0 +1,219 @@
+"""The server behind the command: its log, its health, its processes, and how it ends."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import shutil
+import signal
+import socket
+import sys
+import threading
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bokeh.client import pull_session
+
+from explorer.log import Line
+from explorer.state import ExplorerState
+from tests.browser import Server, free_port, start_process
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SECONDS = 30
+#: What an end may take, in the middle of a question too.
+SECONDS_TO_END = 10
+SAES = ((0, 1000, 10),)
+
+
+@pytest.fixture
+def suite(tmp_path: Path) -> Path:
+    return write_tiny_suite(tmp_path / "tiny", saes=SAES)
+
+
+@contextmanager
+def running(folder: Path, *arguments: object) -> Iterator[Server]:
+    """Run ``absorption-explorer serve`` with these arguments; `folder`/slow names a question that takes for ever."""
+    port = free_port()
+    command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve"]
+    command += [*map(str, arguments), "--port", str(port)]
+    server = start_process(
+        command, folder / "log", port, "/healthz", environment={"QUESTION_SECONDS": str(10 * SECONDS)}
+    )
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=SECONDS) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def lines(server: Server) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in server.output.splitlines()]
+
+
+def wait_until(met: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    deadline = monotonic() + SECONDS
+    while not met():
+        assert monotonic() < deadline
+        pause.wait(0.05)
+
+
+def port_of(server: Server) -> int:
+    return int(server.url.rpartition(":")[2])
+
+
+def is_listening(server: Server) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port_of(server))) == 0
+
+
+def workers(server: Server) -> set[int]:
+    """The processes that serve, of those that are still there."""
+    started = [line["pid"] for line in lines(server) if line["event"] == "start"]
+    return {pid for pid in started if Path(f"/proc/{pid}/stat").exists()}
+
+
+def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
+    with running(tmp_path, suite) as server:
+        assert get(f"{server.url}/dashboard?evidence_token=private&letter=%0A%22")[0] == 200
+        assert get(f"{server.url}/nowhere?private")[0] == 404
+        joined = pull_session(url=f"{server.url}/dashboard", arguments={"evidence_token": "private"})
+        session = joined.id
+        joined.close()
+        wait_until(lambda: lines(server)[-1]["event"] == "closed")
+        written = lines(server)
+    assert "private" not in server.output
+    assert session not in server.output
+    assert written[0].items() >= {"level": "info", "event": "start", "url": f"{server.url}/dashboard"}.items()
+    requests = {line["path"]: line for line in written if line["event"] == "request"}
+    assert requests["/dashboard"].items() >= {"method": "GET", "status": 200}.items()
+    assert requests["/dashboard"]["bytes"] > 10_000
+    assert requests["/nowhere"]["status"] == 404
+    assert requests["/dashboard/ws"]["status"] == 101
+    # The page, and the session that was joined without one: each has a mark, which its socket shares.
+    assert len({line["session"] for line in written if "session" in line}) == 2
+    assert written[-1].items() >= {"path": "/dashboard/ws", "session": requests["/dashboard/ws"]["session"]}.items()
+
+
+def test_error_is_one_line_without_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
+    logger = logging.getLogger("bokeh.server.protocol_handler.test")
+    logger.propagate = False
+    handler = logging.StreamHandler()
+    handler.setFormatter(Line())
+    logger.addHandler(handler)
+    try:
+        ExplorerState({}, letter="private")
+    except ValueError:
+        logger.exception("error handling message\n message: %r", "private")
+    (line,) = capsys.readouterr().err.splitlines()
+    said = json.loads(line)
+    assert re.fullmatch(r"explorer/state\.py:\d+", said.pop("at"))
+    del said["time"]
+    assert said == {
+        "level": "error",
+        "event": "error handling message",
+        "error": "ValueError",
+        "logger": logger.name,
+    }
+
+
+def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
+    with running(tmp_path, suite) as server:
+        health, page = f"{server.url}/healthz", f"{server.url}/dashboard"
+        assert get(health) == (200, '{"status": "ok"}')
+        letters = suite / "letters.parquet"
+        whole = letters.read_bytes()
+        letters.write_bytes(whole[:-20])
+        status, answer = get(health)
+        assert status == 503
+        assert json.loads(answer)["reason"].startswith(f"{letters}: not a readable parquet file")
+        message: Any = pull_session(url=page).document.select_one({"name": "message"})
+        assert "No suite is open" in message.data.html
+        letters.write_bytes(whole)
+        assert get(health)[0] == 200
+        shutil.rmtree(suite)
+        assert get(health)[0] == 503
+        write_tiny_suite(suite, name="another", saes=SAES)
+        assert get(health)[0] == 200
+        assert pull_session(url=page).document.select_one({"name": "browser"})
+    assert "Traceback" not in server.output
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["one process", "two processes"])
+@pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a question"])
+def test_sigterm_ends_all(suite: Path, tmp_path: Path, number: int, busy: bool) -> None:  # noqa: FBT001
+    with running(tmp_path, suite, "--num-procs", number) as server:
+        wait_until(lambda: len(workers(server)) == number)
+        if busy:
+            (tmp_path / "slow").write_text("cosines")
+            with socket.create_connection(("localhost", port_of(server))) as visitor:
+                visitor.sendall(b"GET /dashboard HTTP/1.0\r\n\r\n")
+                wait_until((tmp_path / "slow.asked").exists)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(SECONDS_TO_END) == 0
+        wait_until(lambda: not workers(server))
+        assert not is_listening(server)
+        assert [line["event"] for line in lines(server)].count("stop") == number
+        assert not [line for line in lines(server) if line["level"] == "error"]
+
+
+def test_killed_worker_is_replaced(suite: Path, tmp_path: Path) -> None:
+    with running(tmp_path, suite, "--num-procs", 2) as server:
+        wait_until(lambda: len(workers(server)) == 2)
+        first = workers(server)
+        os.kill(next(iter(first)), signal.SIGKILL)
+        wait_until(lambda: len(workers(server)) == 2 and workers(server) != first)
+        assert get(f"{server.url}/dashboard")[0] == 200
+        assert any("killed by signal 9, restarting" in line["event"] for line in lines(server))
+
+
+def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path) -> None:
+    with running(tmp_path, suite, "--num-procs", 2) as server:
+        wait_until(lambda: len(workers(server)) == 2)
+        server.process.kill()
+        wait_until(lambda: not workers(server))
+        assert not is_listening(server)
+
+
+def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "explorer.cli", "serve", str(suite), "--port", str(port)]
+    command += ["--prefix", "/a/b", "--address", "127.0.0.1"]
+    server = start_process(command, tmp_path / "log", port, "/a/b/healthz")
+    try:
+        assert get(f"{server.url}/a/b/healthz")[0] == 200
+        assert get(f"{server.url}/a/b/dashboard")[0] == 200
+        assert get(f"{server.url}/healthz")[0] == 404
+    finally:
+        server.stop()
+
+
+def test_panel_serve_has_health_as_a_plugin(suite: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "panel", "serve", "dashboard.py", "--port", str(port)]
+    command += ["--plugins", "explorer.health", "--args", str(suite)]
+    server = start_process(command, tmp_path / "log", port, "/healthz")
+    try:
+        assert get(f"{server.url}/healthz") == (200, '{"status": "ok"}')
+        (suite / "letters.parquet").unlink()
+        assert get(f"{server.url}/healthz")[0] == 503
+    finally:
+        server.stop()

@@ -1,0 +1,156 @@
+"""What a page does when something fails behind it: a question, a suite's files, the server itself."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer import open_store
+from tests.browser import ROOT, free_port, start_process, wait_figure
+from tests.explore import View, cell, expect_view, open_view, part, query_of, row, wait_ready
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.browser import PageOpener, Server
+
+pytestmark = pytest.mark.browser
+
+SAES = ((0, 1000, 10), (0, 1000, 40))
+#: By page, a question that it asks and the figure that the answer is drawn in.
+ASKED = {
+    "explore": ("cosines", "cosine"),
+    "compare": ("layer_cosines", "cosine-1000-10"),
+    "atlas": ("letter_rates", "absorption-heatmap"),
+    "evidence": ("threshold_sensitivity", "threshold-sensitivity"),
+}
+
+
+@contextmanager
+def running(folder: Path, port: int, seconds: float = 2) -> Iterator[Server]:
+    """Run the command on the suite `folder`/tiny; `folder`/slow names a question that is given up after `seconds`."""
+    command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve", str(folder / "tiny")]
+    command += ["--port", str(port)]
+    environment = {"QUESTION_SECONDS": str(seconds)}
+    server = start_process(command, folder / "log", port, "/healthz", environment=environment)
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def view(tmp_path: Path) -> Iterator[View]:
+    with open_store(write_tiny_suite(tmp_path / "tiny", saes=SAES)) as store:
+        yield View(store, suite="tiny", layer=0, width=1000, l0=10, letter="s")
+
+
+def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    with running(tmp_path, free_port()) as server:
+        for name, (question, figure) in ASKED.items():
+            slow.write_text(question)
+            page = open_page(f"{server.url}{view.path}&page={name}")
+            wait_ready(page)
+            notice = part(page, "notices").locator(".notice")
+            expect(notice).to_contain_text(f"The question '{question}' took longer than 2 s and was given up")
+            if name in ("explore", "compare"):
+                expect(part(page, "message")).to_contain_text("The question for this was not answered")
+            slow.write_text("")
+            notice.get_by_role("button", name="Try again").click()
+            expect(notice).to_have_count(0)
+            wait_figure(page, figure)
+        # The same in a session that runs already; other questions are answered meanwhile.
+        slow.write_text("absorbing_latents")
+        page = open_view(open_page, f"{server.url}{view.path}")
+        slow.write_text("cosines")
+        cell(page, "t").click()
+        notice = part(page, "notices").locator(".notice")
+        expect(notice).to_contain_text("'cosines' took longer")
+        expect(part(page, "headline")).to_contain_text("T-words")
+        slow.write_text("")
+        notice.get_by_role("button", name="Try again").click()
+        expect_view(page, view.but(letter="t"))
+
+
+def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+    """Neither waits for the five minutes after which the question would be given up."""
+    slow = tmp_path / "slow"
+    with running(tmp_path, free_port(), seconds=300) as server:
+        page, other = (open_view(open_page, f"{server.url}{view.path}") for _ in range(2))
+        slow.write_text("cosines")
+        cell(page, "t").click()
+        root = page.locator("html")
+        expect(root).to_have_class(re.compile("ax-is-waiting"))
+        expect(root).to_have_class(re.compile("ax-is-busy"))
+        # What is shown is from before, until all of the new is there.
+        expect(part(page, "headline").locator("h1")).to_contain_text("S-words")
+        slow.write_text("")
+        cell(other, "l").click()
+        expect_view(other, view.but(letter="l"))
+        expect(root).to_have_class(re.compile("ax-is-waiting"))
+        cell(page, "t").click()
+        cell(page, "l").click()
+        expect_view(page, view.but(letter="l"))
+        expect(root).not_to_have_class(re.compile("ax-is-(waiting|busy)"))
+        cell(page, "t").click()
+        expect_view(page, view.but(letter="t"))
+        expect(part(page, "notices").locator(".notice")).to_have_count(0)
+
+
+def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+    port = free_port()
+    with running(tmp_path, port) as server:
+        page = open_view(open_page, f"{server.url}{view.path}", allow=["not connected", "ERR_CONNECTION_REFUSED"])
+        cell(page, "t").click()
+        seen = view.but(letter="t")
+        seen = seen.but(latent=seen.split[0])
+        row(page, "split", seen.split[0]).click()
+        expect_view(page, seen)
+        server.process.kill()
+        lost = page.get_by_role("alert").filter(has_text="Connection to the server lost")
+        expect(lost).to_be_visible()
+    with running(tmp_path, port):
+        # The page does not join the new server by itself, where nothing of its session is left.
+        expect(lost).to_be_visible()
+        assert query_of(page) == seen.query
+        lost.get_by_role("button", name="Reload").click()
+        wait_ready(page)
+        expect_view(page, seen)
+        expect(lost).to_have_count(0)
+        cell(page, "s").click()
+        expect_view(page, view)
+
+
+def test_replaced_suite_is_told_and_shown_after_a_reload(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+    suite = tmp_path / "tiny"
+    with running(tmp_path, free_port()) as server:
+        page = open_view(open_page, f"{server.url}{view.path}")
+        write_tiny_suite(tmp_path / "next", name="tiny", seed=1, saes=SAES)
+        shutil.rmtree(suite)
+        (tmp_path / "next").rename(suite)
+        cell(page, "t").click()
+        notice = part(page, "notices").locator(".notice")
+        expect(notice).to_contain_text("of the suite tiny was changed or removed after it was opened. Reload the page")
+        with open_store(suite) as store:
+            new = View(store, suite="tiny", layer=0, width=1000, l0=10, letter="t")
+            page.reload()
+            wait_ready(page)
+            expect_view(page, new)
+        # Cut short, it cannot be opened: whoever comes next reads which file, and what to do.
+        os.truncate(suite / "letters.parquet", 100)
+        page.reload()
+        expect(page.locator(".empty")).to_contain_text("letters.parquet: not a readable parquet file")
+        shutil.copy(ROOT / "LICENSE", suite / "letters.parquet")
+        page.reload()
+        expect(page.locator(".empty")).to_contain_text("letters.parquet: not a readable parquet file")
+    assert "Traceback" not in server.output

@@ -1,0 +1,52 @@
+"""Where questions fail, no part of a page says that the suite has no answer."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from explorer import Explorer
+from explorer.model import QUESTIONS
+from explorer.views.markup import Markup
+from queries import QueryError, Store
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+
+_EMPTY = re.compile(r'<div class="empty".*?</div>', re.DOTALL)
+
+
+class BrokenStore(Store):
+    broken = False
+
+    def fetch(self, name: str, /, **params: Any) -> pd.DataFrame:
+        if self.broken and name != "saes":
+            message = "It failed."
+            raise QueryError(message)
+        return super().fetch(name, **params)
+
+
+def said_by(explorer: Explorer) -> list[str]:
+    return [part.html for part in explorer.layout.select(Markup) if isinstance(part, Markup)]
+
+
+@pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence"])
+def test_what_was_not_answered_is_not_called_missing(tmp_path: Path, page: str) -> None:
+    with BrokenStore(write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),))) as store:
+        store.broken = True
+        explorer = Explorer(store, page=page, letter="s", facet_latent=5)
+        said = said_by(explorer)
+        assert any("It failed." in html for html in said)
+        empty = [box for html in said for box in _EMPTY.findall(html)]
+        assert empty
+        assert [box for box in empty if "was not answered" not in box] == []
+        store.broken = False
+        explorer.model.retry()
+        assert explorer.model.error == ""
+        assert not any("was not answered" in html for html in said_by(explorer))
+        assert not any(explorer.model.unanswered(name) for name in QUESTIONS)
