@@ -350,7 +350,8 @@ def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: p
     view = LetterGraphView(model)
     head, plot, _ = _parts(view)
     head._handle_msg({"action": "seen", "value": True})
-    plot[0].get_root()
+    built: Any = plot[0]
+    built.get_root()
     model.state.letter = "l"
     assert drawn[-1] == ("l", None)
     head._handle_msg({"action": "seen", "value": False})
