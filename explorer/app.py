@@ -11,6 +11,7 @@ import panel as pn
 
 from explorer.compression import compress
 from explorer.figures import write_figure
+from explorer.guard import guard, make_nonce
 from explorer.latents.panel import LatentPanel
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages.atlas import atlas_page
@@ -265,6 +266,7 @@ def session(*paths: str) -> pn.Template:
         Folders of suites; without any, the embedded one. All sessions share one store.
     """
     compress()
+    guard()
     try:
         store = shared_store(*paths)
     except SuiteError as error:
@@ -284,6 +286,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.
         page.add_panel(name, part)
     variables = {
         "parts": list(parts),
+        "nonce": make_nonce(),
         "font": FONT,
         "mono": MONO,
         "light": css_variables(LIGHT),

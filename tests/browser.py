@@ -20,6 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import TimeoutError as NeverCame
 
 if TYPE_CHECKING:
@@ -266,7 +267,7 @@ class PageOpener:
 
 
 def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
-    """Wait until a JavaScript function answers true.
+    """Wait until a JavaScript function answers true, also over a reload.
 
     Parameters
     ----------
@@ -275,8 +276,34 @@ def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
         A function's source, as in ``"letter => document.title.includes(letter)"``.
     arg : object
         Its argument.
+
+    Raises
+    ------
+    NeverCame
+        If it does not come to that in time.
     """
-    page.wait_for_function(predicate, arg=arg)
+    # Playwright's own wait evaluates the source anew at each look, which the page's security policy does not allow.
+    deadline = monotonic() + WAIT_SECONDS
+    while monotonic() < deadline:
+        try:
+            if page.evaluate(_WAIT % predicate, [arg, deadline - monotonic()]):
+                return
+        except BrowserError as error:
+            if "context was destroyed" not in error.message:
+                raise
+    message = f"{predicate} did not become true of {arg!r}"
+    raise NeverCame(message)
+
+
+_WAIT = """async ([arg, seconds]) => {
+  const predicate = %s
+  const end = performance.now() + 1000 * seconds
+  while (!(await predicate(arg))) {
+    if (performance.now() > end) return false
+    await new Promise(requestAnimationFrame)
+  }
+  return true
+}"""
 
 
 # -- Figures -----------------------------------------------------------------------------------------------------

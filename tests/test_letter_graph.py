@@ -332,7 +332,7 @@ def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Stor
     head._handle_msg({"action": "seen", "value": True})
     assert len(plot) == 0
     model.state.letter = "s"
-    (built,) = plot
+    built, _ = plot
     model.state.letter = "l"
     assert plot[0] is built
     assert built.height == arrange(model.split_latents, model.absorbing_latents).height

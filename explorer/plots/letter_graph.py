@@ -12,7 +12,6 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 from bokeh.core.properties import field, value
-from bokeh.models import CustomJS
 
 from explorer.plots.graph_edges import join, said
 from explorer.plots.graph_layout import ABSORBING, FOOT, HEAD, LETTER, SILENT, SPLIT, TOKEN, Graph
@@ -21,12 +20,9 @@ from explorer.theme import FONT, MONO, Theme, figure_hook, tint, tooltip
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-# Beside the columns, labels have as many pixels on every screen.
-_LEFT, _RIGHT = 32, 132
-_SPREAD = f"""
-const room = cb_obj.inner_width - {_LEFT + _RIGHT}
-if (room > 0) x_range.setv({{start: {LETTER} - {_LEFT} / room, end: {TOKEN} + {_RIGHT} / room}})
-"""
+NAME = "split-absorb-graph"
+#: The columns, and the pixels that labels need beside them (views/room.py).
+DATA, BESIDE = (LETTER, TOKEN), (32, 132)
 _TITLE = HEAD - 0.6
 _LONGEST = 16  # characters of a token
 
@@ -105,7 +101,7 @@ def letter_graph(graph: Graph, *, letter: str, edges: str, selected: int | None,
         * _labels(titles, (0, 0), text_color=theme.muted)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("split-absorb-graph", theme), _fit(graph)],
+            hooks=[figure_hook(NAME, theme), _fit(graph)],
             responsive=True,
             height=graph.height,
             xaxis=None,
@@ -210,7 +206,7 @@ def _labels(
 
 
 def _fit(graph: Graph) -> Callable[[Any, Any], None]:
-    """Make a hook that gives the figure its height, and what stands beside the columns its pixels."""
+    """Make a hook that gives the figure its height."""
 
     def fit(plot: Any, _element: Any) -> None:
         figure = plot.state
@@ -225,7 +221,5 @@ def _fit(graph: Graph) -> Callable[[Any, Any], None]:
         )
         figure.ygrid.grid_line_color = None
         figure.y_range.update(start=-graph.rows - FOOT, end=HEAD)
-        if "inner_width" not in " ".join(figure.js_property_callbacks):
-            figure.js_on_change("inner_width", CustomJS(args={"x_range": figure.x_range}, code=_SPREAD))
 
     return fit
