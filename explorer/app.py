@@ -39,10 +39,10 @@ from explorer.views.selectors import Selectors
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.tasks import Progress, Tasks
 from explorer.views.thresholds import Thresholds
-from queries import SuiteError
+from queries import SuiteError, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -216,7 +216,11 @@ class Explorer(pn.viewable.Viewer):
         """Make the explorer a page of its own."""
         browser = Browser(self.model, self.notices.refuse)
         return _page(
-            {**self._parts(browser, on_page=True), "export": pn.Column(Export(self.model)), "browser": browser}
+            {
+                **self._parts(browser, on_page=True),
+                "export": pn.Column(Export(self.model, shared=True)),
+                "browser": browser,
+            }
         )
 
     def _parts(self, browser: Browser, *, on_page: bool) -> dict[str, pn.viewable.Viewable | pn.viewable.Viewer]:
@@ -271,12 +275,20 @@ def session(*paths: str) -> pn.Template:
         store = shared_store(*paths)
     except SuiteError as error:
         _LOG.error("%s", error)
-        return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=str(error)))})
+        why = _without_folders(str(error), paths)
+        return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
     wanted = ExplorerState(choices_of(store))
     refused = wanted.from_query(requested_query())
     explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
     explorer.notices.refuse(refused)
     return explorer.template()
+
+
+def _without_folders(message: str, paths: Sequence[str]) -> str:
+    """Leave out of a message where suites lie: the log tells the owner, a visitor need not know."""
+    for path in paths:
+        message = message.replace(f"{locate(path)}".rpartition("/")[0] + "/", "")
+    return message
 
 
 def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:

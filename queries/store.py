@@ -139,12 +139,15 @@ class Store:
                     self._cache[key] = cached
         return cached.frame.copy(deep=False)
 
-    def script(self, name: str, /, **params: Any) -> str:
-        """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes."""
+    def script(self, name: str, /, *, shared: bool = False, **params: Any) -> str:
+        """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes.
+
+        Where it is `shared` with others, its paths start with the suite's name: no folder of this machine is named.
+        """
         needed = list(self.suites.values())
         if "suite" in params and params.get("scope") != "all":
             needed = [suite for suite in needed if suite.name == params["suite"]]
-        return script(needed, _checked(name, params), params)
+        return script(needed, _checked(name, params), params, shared=shared)
 
     def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
         try:
@@ -161,7 +164,7 @@ class Store:
             message = f"The question {query.name!r} took longer than {self._timeout:g} s and was given up."
             raise QueryError(message) from error
         except duckdb.Error as error:
-            message = f"The question {query.name!r} failed: {_first_line(error)}"
+            message = f"The question {query.name!r} failed: {self._without_folders(_first_line(error))}"
             raise QueryError(message) from error
         finally:
             timer.cancel()
@@ -170,6 +173,12 @@ class Store:
             message = f"The question {query.name!r} returns more than {ROW_CAP:,} rows; narrow it."
             raise QueryError(message)
         return _read_only(frame)
+
+    def _without_folders(self, message: str) -> str:
+        """Name files by their suite: readers of the page need not know where it lies."""
+        for suite in self.suites.values():
+            message = message.replace(f"{suite.root}/", f"{suite.name}/")
+        return message
 
     def close(self) -> None:
         """Release the database; the store cannot be asked any more."""
