@@ -18,6 +18,7 @@ from rich.table import Table
 
 from explorer.app import Explorer, session
 from explorer.figures import FIGURES
+from explorer.guard import MESSAGE_BYTES, guard
 from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
 from ingest import IngestError, import_results
@@ -31,6 +32,11 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 _SUITES = typer.Argument(help="Folders or URLs of suites; the embedded one where none is given.", show_default=False)
 _FOLDER = typer.Argument(help="Folder of a suite; the embedded one where none is given.", show_default=False)
 _SUITE = typer.Argument(help="Folder or URL of a suite; the embedded one where none is given.", show_default=False)
+_ORIGINS = typer.Option(
+    metavar="HOST[:PORT]",
+    help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
+    show_default=False,
+)
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
 
 
@@ -53,6 +59,7 @@ def serve(
     suites: Annotated[list[str] | None, _SUITES] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server.")] = 5006,
     num_procs: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
+    allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     paths = [str(locate(suite)) for suite in suites or []]
@@ -61,6 +68,7 @@ def serve(
         open_store(*paths).close()
     except SuiteError as error:
         _fail(str(error), error)
+    guard()
     try:
         pn.serve(
             # A function proper: Panel shows any other callable as a value.
@@ -70,6 +78,8 @@ def serve(
             title="Absorption Explorer",
             location=False,
             show=False,
+            websocket_origin=allow_websocket_origin or [f"localhost:{port}", f"127.0.0.1:{port}"],
+            http_server_kwargs={"max_body_size": MESSAGE_BYTES},
         )
     except OSError as error:
         _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
