@@ -11,6 +11,7 @@ import panel as pn
 
 from explorer.compression import compress
 from explorer.figures import write_figure
+from explorer.format import printable
 from explorer.guard import guard, make_nonce
 from explorer.latents.panel import LatentPanel
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
@@ -274,7 +275,7 @@ def session(*paths: str) -> pn.Template:
     try:
         store = shared_store(*paths)
     except SuiteError as error:
-        _LOG.error("%s", error)
+        _LOG.error("%s", printable(str(error)))
         why = _without_folders(str(error), paths)
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
     wanted = ExplorerState(choices_of(store))

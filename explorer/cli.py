@@ -15,9 +15,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from explorer.app import Explorer, session
 from explorer.figures import FIGURES
+from explorer.format import printable
 from explorer.guard import MESSAGE_BYTES, guard
 from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
@@ -216,7 +218,8 @@ def info(
     table = Table(show_header=False, box=None)
     for name, value in found.items():
         shown = ", ".join(part for part, is_there in value.items() if is_there) if isinstance(value, dict) else value
-        table.add_row(name, f"{shown:,}" if isinstance(shown, int) else str(shown))
+        # Plain text: what a suite says of itself could be read as Rich's own markup.
+        table.add_row(name, Text(f"{shown:,}" if isinstance(shown, int) else printable(str(shown))))
     Console().print(table)
 
 
@@ -239,23 +242,23 @@ def _info(store: Store) -> dict[str, Any]:
 @contextmanager
 def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar on stderr, where somebody sees it."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(first, total=None)
-        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+        yield lambda what, done, total: progress.update(task, description=printable(what), completed=done, total=total)
 
 
 def _list(heading: str, lines: list[str]) -> None:
     if lines:
         typer.echo(heading)
     for line in lines:
-        typer.echo(f"  {line}")
+        typer.echo(f"  {printable(line)}")
 
 
 def _fail(line: str, cause: BaseException) -> NoReturn:
     """End with one line on stderr."""
-    typer.echo(f"absorption-explorer: {line}", err=True)
+    typer.echo(f"absorption-explorer: {printable(line)}", err=True)
     raise typer.Exit(2) from cause
 
 

@@ -211,6 +211,7 @@ class PageOpener:
         dark: bool = False,
         context: BrowserContext | None = None,
         allow: Sequence[str] = (),
+        bypass_csp: bool = False,
     ) -> Page:
         """Open a page.
 
@@ -226,9 +227,11 @@ class PageOpener:
             The context of another page, to share its cookies and storage; else the page gets its own.
         allow : sequence of str
             Patterns of errors that the test expects.
+        bypass_csp : bool
+            Leave the page's content security policy aside, to see what holds without it.
         """
         url = urljoin(self.base_url, path)
-        page = (context or self._new_context(urlsplit(url).netloc)).new_page()
+        page = (context or self._new_context(urlsplit(url).netloc, bypass_csp=bypass_csp)).new_page()
         page.set_default_timeout(WAIT_SECONDS * 1000)
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme="dark" if dark else "light")
@@ -242,8 +245,8 @@ class PageOpener:
         for context in self._contexts:
             context.close()
 
-    def _new_context(self, netloc: str) -> BrowserContext:
-        context = self.browser.new_context()
+    def _new_context(self, netloc: str, *, bypass_csp: bool) -> BrowserContext:
+        context = self.browser.new_context(bypass_csp=bypass_csp)
         self._contexts.append(context)
 
         def guard(route: Route) -> None:

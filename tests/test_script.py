@@ -66,7 +66,7 @@ def test_every_question_of_the_embedded_suite_runs_by_itself(embedded: Store, na
 
 
 @pytest.mark.parametrize(
-    "text", ["'", "''); DROP TABLE saes; --", '"', "$tau", "%", "\n", "\N{GRINNING FACE}", "getvariable('x')"]
+    "text", ["'", "''); DROP TABLE saes; --", "a\0b'", '"', "$tau", "%", "\n", "\N{GRINNING FACE}", "getvariable('x')"]
 )
 def test_parameters_of_any_kind_are_quoted(tiny: Store, text: str) -> None:
     values = question_values(tiny, sae=SAE) | {"evidence_token": text, "words": [text, " short"], "search": text}
@@ -74,7 +74,7 @@ def test_parameters_of_any_kind_are_quoted(tiny: Store, text: str) -> None:
         runs(tiny, name, {param: values[param] for param in catalog()[name].params})
 
 
-@pytest.mark.parametrize("value", [None, True, 3, -0.1, 1e300, float("inf"), "it's", [1, 2], ["a'b", "c"]])
+@pytest.mark.parametrize("value", [None, True, 3, -0.1, 1e300, float("inf"), "it's", "a\0b'\0", [1, 2], ["a'b", "c"]])
 def test_literals_read_back(value: object) -> None:
     assert duckdb.sql(f"SELECT {literal(value)}").fetchone() == (value,)
 

@@ -14,8 +14,10 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 # It may draw with the libraries that such pages load, and reach nothing else.
-_POLICY = """<meta http-equiv="Content-Security-Policy" content="default-src 'none'; base-uri 'none'; form-action 'none';
-script-src 'unsafe-inline' https://d3js.org https://cdn.plot.ly; style-src 'unsafe-inline'; img-src data:">"""
+_POLICY = """<meta http-equiv="Content-Security-Policy" content="
+  default-src 'none'; script-src 'unsafe-inline' https://d3js.org https://cdn.plot.ly; style-src 'unsafe-inline';
+  img-src data:; base-uri 'none'; form-action 'none'
+">"""
 # One column, without the table of neighbouring features, which are not part of the suite.
 _RESTYLE = """<style>
 .grid-container { display: block !important; }
