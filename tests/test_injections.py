@@ -87,6 +87,10 @@ def store(suite: tuple[Path, list[str]]) -> Iterator[Store]:
 # --- Pages -----------------------------------------------------------------------------------------------------------
 
 
+#: What the browser says of an imported page that tries everything.
+_FROM_FRAMES = ["Content Security Policy", "cross-origin subframe", 'with origin "null"']
+
+
 @pytest.fixture
 def visit(
     open_page: PageOpener, serve: Callable[..., Server], suite: tuple[Path, list[str]]
@@ -94,7 +98,7 @@ def visit(
     """Open a page of the suite of injections and wait until it is ready."""
 
     def open_query(query: dict[str, str]) -> Page:
-        page = open_page(f"{serve(suite[0]).url}/dashboard?{urlencode(query)}", bypass_csp=True)
+        page = open_page(f"{serve(suite[0]).url}/dashboard?{urlencode(query)}", bypass_csp=True, allow=_FROM_FRAMES)
         wait_ready(page)
         return page
 

@@ -6,6 +6,7 @@ meet, dotted, in one bar, their silence; from there the tokens go to the latents
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -20,9 +21,10 @@ from explorer.theme import FONT, MONO, Theme, figure_hook, tint, tooltip
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-NAME = "split-absorb-graph"
-#: The columns, and the pixels that labels need beside them (views/room.py).
-DATA, BESIDE = (LETTER, TOKEN), (32, 132)
+    from bokeh.models import Range1d
+
+# Beside the columns, labels have as many pixels on every screen.
+_LEFT, _RIGHT = 32, 132
 _TITLE = HEAD - 0.6
 _LONGEST = 16  # characters of a token
 
@@ -101,7 +103,7 @@ def letter_graph(graph: Graph, *, letter: str, edges: str, selected: int | None,
         * _labels(titles, (0, 0), text_color=theme.muted)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook(NAME, theme), _fit(graph)],
+            hooks=[figure_hook("split-absorb-graph", theme), _fit(graph)],
             responsive=True,
             height=graph.height,
             xaxis=None,
@@ -206,7 +208,7 @@ def _labels(
 
 
 def _fit(graph: Graph) -> Callable[[Any, Any], None]:
-    """Make a hook that gives the figure its height."""
+    """Make a hook that gives the figure its height, and what stands beside the columns its pixels."""
 
     def fit(plot: Any, _element: Any) -> None:
         figure = plot.state
@@ -221,5 +223,15 @@ def _fit(graph: Graph) -> Callable[[Any, Any], None]:
         )
         figure.ygrid.grid_line_color = None
         figure.y_range.update(start=-graph.rows - FOOT, end=HEAD)
+        if "spreads" not in figure.tags:
+            # Here rather than in the browser, where Bokeh would evaluate code, which the page's policy forbids.
+            figure.tags = [*figure.tags, "spreads"]
+            figure.on_change("inner_width", partial(_spread, figure.x_range))
 
     return fit
+
+
+def _spread(x_range: Range1d, _name: str, _before: int | None, width: int | None) -> None:
+    room = (width or 0) - _LEFT - _RIGHT
+    if room > 0:
+        x_range.update(start=LETTER - _LEFT / room, end=TOKEN + _RIGHT / room)

@@ -11,11 +11,10 @@ from explorer.format import number, visible
 from explorer.headline import why_none_absorbs
 from explorer.plots.graph_edges import EDGES
 from explorer.plots.graph_layout import Graph, arrange
-from explorer.plots.letter_graph import BESIDE, DATA, NAME, letter_graph
+from explorer.plots.letter_graph import letter_graph
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
-from explorer.views.room import Room
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -79,7 +78,7 @@ class LetterGraphView(pn.viewable.Viewer):
         """Give the plot its place; it is built when there is something to draw and to be seen."""
         height = self._graph.height
         self._plot.param.update(visible=self._is_drawn, min_height=height)
-        for plot in self._plot[:1]:
+        for plot in self._plot:
             plot.height = height
         if self._is_drawn and self._is_seen and not len(self._plot):
             self._plot[:] = [
@@ -88,8 +87,7 @@ class LetterGraphView(pn.viewable.Viewer):
                     follows={self: ["drawn"]},
                     height=height,
                     on_tap=self._tap,
-                ),
-                Room(NAME, data=DATA, beside=BESIDE),
+                )
             ]
 
     def _draw(self) -> hv.Overlay:
