@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
-from panel.io.server import DocHandler, WSHandler
+from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 from tornado.web import HTTPError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
-    from tornado.concurrent import Future
+    from tornado.web import RequestHandler
 
 #: What may be asked for and sent: the longest address of the explorer has some 2,000 characters, the longest message,
 #: a brush over many points, some 50 kB.
@@ -67,28 +68,40 @@ def guard() -> None:
     Under ``panel serve`` nothing of the explorer runs before the first page is asked for, when the server stands
     already: its classes of handlers are the one place that serves both ways of starting it.
     """
-    flush, prepare = DocHandler.flush, AuthRequestHandler.prepare
+    _before(DocHandler, "flush", _set_headers)
+    _before(AuthRequestHandler, "prepare", _refuse_too_much)
+    _before(ComponentResourceHandler, "prepare", _refuse_imports)
+    setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
 
-    def flush_guarded(handler: DocHandler, include_footers: bool = False) -> Future[None]:  # noqa: FBT001, FBT002 - Tornado's
-        nonce = _NONCE.get(None)
-        if nonce and not handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
-            for name, value in headers(nonce).items():
-                handler.set_header(name, value)
-        return flush(handler, include_footers)
 
-    async def prepare_guarded(handler: AuthRequestHandler) -> None:
-        request = handler.request
-        if len(request.uri or "") > URL_CHARACTERS:
-            raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
-        if sum(map(len, request.arguments.values())) > URL_VALUES:
-            raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
-        await prepare(handler)
+def _before(kind: type[Any], method: str, act: Callable[[Any], None]) -> None:
+    """Have `act` done with a handler of that kind before its method runs."""
+    own = getattr(kind, method)
 
-    changes: Mapping[type, Mapping[str, Any]] = {
-        DocHandler: {"flush": flush_guarded},
-        AuthRequestHandler: {"prepare": prepare_guarded},
-        WSHandler: {"max_message_size": MESSAGE_BYTES},
-    }
-    for handler, change in changes.items():
-        for name, value in change.items():
-            setattr(handler, name, value)
+    @wraps(own)
+    def acted(handler: Any, *args: Any, **kwargs: Any) -> Any:
+        act(handler)
+        return own(handler, *args, **kwargs)
+
+    setattr(kind, method, acted)
+
+
+def _set_headers(handler: RequestHandler) -> None:
+    nonce = _NONCE.get(None)
+    if nonce and not handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
+        for name, value in headers(nonce).items():
+            handler.set_header(name, value)
+
+
+def _refuse_too_much(handler: RequestHandler) -> None:
+    request = handler.request
+    if len(request.uri or "") > URL_CHARACTERS:
+        raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
+    if sum(map(len, request.arguments.values())) > URL_VALUES:
+        raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
+
+
+def _refuse_imports(handler: RequestHandler) -> None:
+    """Refuse components of modules that are not loaded: to find their files, Panel would import what a path names."""
+    if handler.path_args[0].partition("/")[0] not in sys.modules:
+        raise HTTPError(404)
