@@ -96,7 +96,7 @@ def _address(random: Random) -> str:
 
 
 def test_any_address_gives_a_view_that_has_an_address(store: Store) -> None:
-    random, choices = Random(0), choices_of(store)
+    random, choices = Random(0), choices_of(store)  # noqa: S311 - the same each time
     state, other = ExplorerState(choices), ExplorerState(choices)
     for number in range(ADDRESSES):
         refused = state.from_query(query := _address(random))
@@ -109,7 +109,7 @@ def test_any_address_gives_a_view_that_has_an_address(store: Store) -> None:
 
 
 def test_any_address_is_answered_without_a_traceback(server: Server) -> None:
-    random, before = Random(1), len(server.output)
+    random, before = Random(1), len(server.output)  # noqa: S311 - the same each time
     with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=60)) as connection:
         for _ in range(SENT):
             query = "".join(each for each in _address(random).lstrip("?") if " " < each < "\x7f")
@@ -120,7 +120,7 @@ def test_any_address_is_answered_without_a_traceback(server: Server) -> None:
     assert "Traceback" not in server.output[before:]
 
 
-# --- Messages ----------------------------------------------------------------------------------------------------------
+# --- Messages --------------------------------------------------------------------------------------------------------
 
 _HUGE = 10**400
 _VALUES: tuple[Any, ...] = (
