@@ -46,8 +46,9 @@ def _open_all(page: Page) -> None:
     expect(part(page, "tester").locator("table")).to_be_visible()
     part(page, "evidence").locator("tbody button").first.click()
     expect(part(page, "evidence").locator("tr.opened")).to_be_visible()
-    for summary in page.locator("details:not([open]) > summary:visible").all():
-        summary.click()
+    folded = page.locator("details:not([open]) > summary:visible")
+    while folded.count():
+        folded.first.click()
 
 
 def _search(page: Page) -> None:

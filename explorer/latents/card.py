@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FIRST_CONTEXTS = 20
 _BEFORE, _AFTER = 10, 8  # tokens shown around the peak
+_DEEPEST = 56  # percent of the full colour: tokens stay readable on it
 
 
 class LatentCard(pn.viewable.Viewer):
@@ -144,7 +145,7 @@ def shade(context: dict[str, Any]) -> dict[str, Any]:
         {
             "text": printable(token.replace("\n", visible("\n"))),
             "activation": act,
-            "shade": round(70 * act / highest) if act > 0 else 0,
+            "shade": round(_DEEPEST * act / highest) if act > 0 else 0,
         }
         for token, act in zip(context["tokens"][start:end], acts, strict=True)
     ]
