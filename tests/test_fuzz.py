@@ -148,6 +148,7 @@ _VALUES: tuple[Any, ...] = (
     ),
     *({"evidence_token": "s", "facet_latent": "x", "facet_layer": "9" * 50, "facet_letter": "\0"}, {"": {"": {}}}),
 )
+_MESSAGES: tuple[Any, ...] = (None, 7, "x", [], {}, {"action": []}, {"action": {}, "value": 1})
 
 
 @pytest.fixture
@@ -181,7 +182,7 @@ def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -
                         if action == "snapshot":
                             continue  # takes seconds each time; it looks at no value
                         part._handle_msg({"action": action, "value": value})
-                    for message in (None, 7, "x", [], {}, {"action": []}, {"action": {}, "value": 1}):
+                    for message in _MESSAGES:
                         part._handle_msg(message)
                 state.apply({"page": page, "letter": "s", "latent": int(model.absorbing_latents["latent"].iloc[0])})
         assert len(parts) > 30

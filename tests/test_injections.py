@@ -216,7 +216,7 @@ def test_snapshot_keeps_texts_as_text(open_page: PageOpener, store: Store, tmp_p
 
 def test_cells_of_a_notebook_keep_texts_as_text(store: Store) -> None:
     explorer = Explorer(store, letter="s")
-    explorer.state.latent = int(explorer.model.absorbing_latents["latent"].iloc[0])  # type: ignore[index]
+    explorer.state.latent = int(explorer.model.absorbing_latents["latent"].iloc[0])
     for view in (explorer.layout, explorer.evidence, explorer.card):
         written = "".join(getattr(each, "html", "") for each in view.select())
         assert "pwned" in written

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explorer.model import ExplorerModel
+    from explorer.views.act import Handlers
 
 
 def remembered(name: str) -> str | None:
@@ -57,7 +58,11 @@ class Browser(JSComponent):
         self._model = model
         self._state = state = model.state
         self._on_refused = on_refused
-        self._handlers = {**state.setters("page", "dark", "touch"), "history": self._travel, "step": self._step}
+        self._handlers: Handlers = {
+            **state.setters("page", "dark", "touch"),
+            "history": self._travel,
+            "step": self._step,
+        }
         self.param.watch(self._answer, "ping")
         state.param.watch(self._follow, [*state.URL_KEYS, "dark"])
         self._follow()

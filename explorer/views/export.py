@@ -23,6 +23,8 @@ class _Format(NamedTuple):
     kind: str
 
 
+#: Rows that a page writes to a file: what is made of them passes through the session as a whole.
+MOST_ROWS = 500_000
 FORMATS = {"csv": _Format(as_csv, "text/csv"), "parquet": _Format(as_parquet, "application/vnd.apache.parquet")}
 
 
@@ -78,6 +80,9 @@ class Export(pn.viewable.Viewer):
                 frame, place = self._model.whole(name), self._model.place(name)
             except (KeyError, QueryError) as error:
                 self._model.error = f"{name} cannot be written: {error}"
+                return
+            if len(frame) > MOST_ROWS:
+                self._model.error = f"{name} has more than {MOST_ROWS:,} rows: ask for it with its SQL"
                 return
             about = [str(value) if key in ("suite", "letter") else f"{key}-{value}" for key, value in place.items()]
             self._dialog.send_file(f"{'_'.join([*about, name])}.{kind}", FORMATS[kind].write(frame), FORMATS[kind].kind)
