@@ -11,6 +11,8 @@ import panel as pn
 
 from explorer.compression import compress
 from explorer.figures import write_figure
+from explorer.format import printable
+from explorer.guard import guard, make_nonce
 from explorer.latents.panel import LatentPanel
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages.atlas import atlas_page
@@ -39,10 +41,10 @@ from explorer.views.selectors import Selectors
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.tasks import Progress, Tasks
 from explorer.views.thresholds import Thresholds
-from queries import QueryError, SuiteError
+from queries import QueryError, SuiteError, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -217,7 +219,11 @@ class Explorer(pn.viewable.Viewer):
         browser = Browser(self.model, self.notices.refuse)
         self.model.aside = patiently
         return _page(
-            {**self._parts(browser, on_page=True), "export": pn.Column(Export(self.model)), "browser": browser}
+            {
+                **self._parts(browser, on_page=True),
+                "export": pn.Column(Export(self.model, shared=True)),
+                "browser": browser,
+            }
         )
 
     def _parts(self, browser: Browser, *, on_page: bool) -> dict[str, pn.viewable.Viewable | pn.viewable.Viewer]:
@@ -267,6 +273,7 @@ def session(*paths: str) -> pn.Template:
         Folders of suites; without any, the embedded one. All sessions share one store.
     """
     compress()
+    guard()
     if pn.state.curdoc is not None:
         # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead
         # the page says that the connection is lost; its own address has the view.
@@ -275,13 +282,21 @@ def session(*paths: str) -> pn.Template:
         store = shared_store(*paths)
         choices = choices_of(store)
     except (SuiteError, QueryError) as error:
-        _LOG.error("%s", error)
-        return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=str(error)))})
+        _LOG.error("%s", printable(str(error)))
+        why = _without_folders(str(error), paths)
+        return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
     wanted = ExplorerState(choices)
     refused = wanted.from_query(requested_query())
     explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
     explorer.notices.refuse(refused)
     return explorer.template()
+
+
+def _without_folders(message: str, paths: Sequence[str]) -> str:
+    """Leave out of a message where suites lie: the log tells the owner, a visitor need not know."""
+    for path in paths:
+        message = message.replace(f"{locate(path)}".rpartition("/")[0] + "/", "")
+    return message
 
 
 def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:
@@ -291,6 +306,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.
         page.add_panel(name, part)
     variables = {
         "parts": list(parts),
+        "nonce": make_nonce(),
         "font": FONT,
         "mono": MONO,
         "light": css_variables(LIGHT),

@@ -14,10 +14,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
 from explorer import server
 from explorer.app import Explorer
 from explorer.figures import FIGURES
+from explorer.format import printable
+from explorer.guard import MESSAGE_BYTES, guard
 from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
 from ingest import IngestError, import_results
@@ -31,6 +34,11 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 _SUITES = typer.Argument(help="Folders or URLs of suites; the embedded one where none is given.", show_default=False)
 _FOLDER = typer.Argument(help="Folder of a suite; the embedded one where none is given.", show_default=False)
 _SUITE = typer.Argument(help="Folder or URL of a suite; the embedded one where none is given.", show_default=False)
+_ORIGINS = typer.Option(
+    metavar="HOST[:PORT]",
+    help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
+    show_default=False,
+)
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
 
 
@@ -62,6 +70,7 @@ def serve(
     ] = False,
     num_procs: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
     session_seconds: Annotated[int, typer.Option(min=1, help="How long a session is kept without a browser.")] = 15,
+    allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     paths = [str(locate(suite)) for suite in suites or []]
@@ -70,6 +79,7 @@ def serve(
         open_store(*paths).close()
     except SuiteError as error:
         _fail(str(error), error)
+    guard()
     try:
         server.serve(
             paths,
@@ -79,6 +89,8 @@ def serve(
             address=address,
             prefix=prefix,
             use_xheaders=use_xheaders,
+            websocket_origin=allow_websocket_origin or [f"localhost:{port}", f"127.0.0.1:{port}"],
+            http_server_kwargs={"max_body_size": MESSAGE_BYTES},
         )
     except OSError as error:
         _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
@@ -215,7 +227,8 @@ def info(
     table = Table(show_header=False, box=None)
     for name, value in found.items():
         shown = ", ".join(part for part, is_there in value.items() if is_there) if isinstance(value, dict) else value
-        table.add_row(name, f"{shown:,}" if isinstance(shown, int) else str(shown))
+        # Plain text: what a suite says of itself could be read as Rich's own markup.
+        table.add_row(name, Text(f"{shown:,}" if isinstance(shown, int) else printable(str(shown))))
     Console().print(table)
 
 
@@ -238,23 +251,23 @@ def _info(store: Store) -> dict[str, Any]:
 @contextmanager
 def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
     """Show a progress bar on stderr, where somebody sees it."""
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(first, total=None)
-        yield lambda what, done, total: progress.update(task, description=what, completed=done, total=total)
+        yield lambda what, done, total: progress.update(task, description=printable(what), completed=done, total=total)
 
 
 def _list(heading: str, lines: list[str]) -> None:
     if lines:
         typer.echo(heading)
     for line in lines:
-        typer.echo(f"  {line}")
+        typer.echo(f"  {printable(line)}")
 
 
 def _fail(line: str, cause: BaseException) -> NoReturn:
     """End with one line on stderr."""
-    typer.echo(f"absorption-explorer: {line}", err=True)
+    typer.echo(f"absorption-explorer: {printable(line)}", err=True)
     raise typer.Exit(2) from cause
 
 

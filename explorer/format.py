@@ -40,5 +40,10 @@ def width_label(width: int) -> str:
 
 
 def visible(token: str) -> str:
-    """Return `token` with its white space made visible."""
-    return token.translate(_MARKS)
+    """Return `token` with its white space made visible, and whatever else would not be seen."""
+    return printable(token.translate(_MARKS))
+
+
+def printable(text: str) -> str:
+    r"""Write what is not printed as its code, as in ``\x1b``: it breaks no line and commands no terminal."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)

@@ -375,7 +375,8 @@ class ExplorerState(param.Parameterized):
         if isinstance(parameter, param.ListSelector):
             return _several(name, value, parameter.objects)
         if isinstance(parameter, param.String):
-            return str(value)[:SEARCH_CHARACTERS]
+            # Half a character is none that a query could take.
+            return str(value)[:SEARCH_CHARACTERS].encode("utf-8", "replace").decode()
         if name in self._SAE[1:] or isinstance(parameter, param.Integer):
             value = (
                 None if parameter.allow_None and value == "" and name not in self._SAE else _number(name, value, int)

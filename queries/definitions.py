@@ -54,7 +54,9 @@ def literal(value: object, kind: str = "") -> str:
         case list() | tuple():
             text = f"[{', '.join(map(literal, value))}]"
         case _:
-            text = "'" + str(value).replace("'", "''") + "'"
+            # A null character would end the statement.
+            parts = ["'" + part.replace("'", "''") + "'" for part in str(value).split("\0")]
+            text = f"({' || chr(0) || '.join(parts)})" if len(parts) > 1 else parts[0]
     return f"{text}::{kind}" if kind else text
 
 

@@ -20,14 +20,17 @@ if TYPE_CHECKING:
 _READS = re.compile(r"\b(?:FROM|JOIN) (\w+)|\b([a-z]\w*)\(")
 _MAKES = re.compile(r"^CREATE (?=TABLE|VIEW|MACRO)", re.MULTILINE)
 _WIDTH = 117
+_WHERE = (
+    "To be run in the folder in which the suite lies under its name; or say first which one that is:"
+    " SET file_search_path = '...';"
+)
 _PARAM = re.compile(r"\$(\w+)")
 
 
-def script(suites: Collection[Suite], query: Query, params: dict[str, Any]) -> str:
+def script(suites: Collection[Suite], query: Query, params: dict[str, Any], *, shared: bool = False) -> str:
     """Write out a question with its parameters and all that it stands on.
 
-    Paths are those of the opened suites, relative where they lie in the working directory. Whatever is made is
-    temporary, so that the text can be run again and leaves nothing behind.
+    Whatever is made is temporary, so that the text can be run again and leaves nothing behind.
 
     Parameters
     ----------
@@ -35,6 +38,9 @@ def script(suites: Collection[Suite], query: Query, params: dict[str, Any]) -> s
     query : Query
     params : dict of str to object
         A value for each of the query's parameters.
+    shared : bool
+        Whether the text is for others, who need not know where the suites lie: paths then start with the suite's name.
+        Otherwise they are those of the opened suites, relative where they lie in the working directory.
 
     Returns
     -------
@@ -52,6 +58,7 @@ def script(suites: Collection[Suite], query: Query, params: dict[str, Any]) -> s
     text = "\n".join(
         [
             *(f"-- {line}" for line in textwrap.wrap(query.doc, _WIDTH)),
+            *(f"-- {line}" for line in textwrap.wrap(_WHERE, _WIDTH) if shared),
             *("", "-- Its parameters.", *values),
             *("", "-- The tables, views and macros it stands on.", *reversed(made)),
             *("", "-- The question.", question, ""),
@@ -59,7 +66,9 @@ def script(suites: Collection[Suite], query: Query, params: dict[str, Any]) -> s
     )
     for suite in suites:
         root = str(suite.root)
-        if isinstance(suite.root, Path) and suite.root.is_relative_to(Path.cwd()):
+        if shared:
+            text = text.replace(literal(root)[1:-1] + "/", f"{suite.name}/")
+        elif isinstance(suite.root, Path) and suite.root.is_relative_to(Path.cwd()):
             text = text.replace(literal(root)[1:-1] + "/", os.path.relpath(root) + "/")
     return text
 

@@ -158,12 +158,15 @@ class Store:
                     self._cache[key] = cached
         return cached.frame.copy(deep=False)
 
-    def script(self, name: str, /, **params: Any) -> str:
-        """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes."""
+    def script(self, name: str, /, *, shared: bool = False, **params: Any) -> str:
+        """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes.
+
+        Where it is `shared` with others, its paths start with the suite's name: no folder of this machine is named.
+        """
         needed = list(self.suites.values())
         if "suite" in params and params.get("scope") != "all":
             needed = [suite for suite in needed if suite.name == params["suite"]]
-        return script(needed, _checked(name, params), params)
+        return script(needed, _checked(name, params), params, shared=shared)
 
     @contextmanager
     def asking(self, asking: Asking) -> Iterator[None]:
@@ -217,7 +220,7 @@ class Store:
             message = f"The question {query.name!r} {late if monotonic() > deadline else 'was given up'}."
             raise QueryError(message) from error
         except duckdb.Error as error:
-            raise QueryError(self._failure(query, _first_line(error))) from error
+            raise QueryError(self._failure(query, self._without_folders(_first_line(error)))) from error
         finally:
             done.set()
             cursor.close()
@@ -234,6 +237,12 @@ class Store:
                 f"{changed} was changed or removed after it was opened. Reload the page to see the suite as it is now."
             )
         return f"The question {query.name!r} failed: {reason}"
+
+    def _without_folders(self, message: str) -> str:
+        """Name files by their suite: readers of the page need not know where it lies."""
+        for suite in self.suites.values():
+            message = message.replace(f"{suite.root}/", f"{suite.name}/")
+        return message
 
     def close(self) -> None:
         """Release the database; the store cannot be asked any more."""

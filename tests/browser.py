@@ -20,6 +20,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
+from playwright.sync_api import Error as BrowserError
 from playwright.sync_api import TimeoutError as NeverCame
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ class PageOpener:
         dark: bool = False,
         context: BrowserContext | None = None,
         allow: Sequence[str] = (),
+        bypass_csp: bool = False,
     ) -> Page:
         """Open a page.
 
@@ -225,9 +227,11 @@ class PageOpener:
             The context of another page, to share its cookies and storage; else the page gets its own.
         allow : sequence of str
             Patterns of errors that the test expects.
+        bypass_csp : bool
+            Leave the page's content security policy aside, to see what holds without it.
         """
         url = urljoin(self.base_url, path)
-        page = (context or self._new_context(urlsplit(url).netloc)).new_page()
+        page = (context or self._new_context(urlsplit(url).netloc, bypass_csp=bypass_csp)).new_page()
         page.set_default_timeout(WAIT_SECONDS * 1000)
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme="dark" if dark else "light")
@@ -241,8 +245,8 @@ class PageOpener:
         for context in self._contexts:
             context.close()
 
-    def _new_context(self, netloc: str) -> BrowserContext:
-        context = self.browser.new_context()
+    def _new_context(self, netloc: str, *, bypass_csp: bool) -> BrowserContext:
+        context = self.browser.new_context(bypass_csp=bypass_csp)
         self._contexts.append(context)
 
         def guard(route: Route) -> None:
@@ -266,7 +270,7 @@ class PageOpener:
 
 
 def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
-    """Wait until a JavaScript function answers true.
+    """Wait until a JavaScript function answers true, also over a reload.
 
     Parameters
     ----------
@@ -275,8 +279,34 @@ def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
         A function's source, as in ``"letter => document.title.includes(letter)"``.
     arg : object
         Its argument.
+
+    Raises
+    ------
+    NeverCame
+        If it does not come to that in time.
     """
-    page.wait_for_function(predicate, arg=arg)
+    # Playwright's own wait evaluates the source anew at each look, which the page's security policy does not allow.
+    deadline = monotonic() + WAIT_SECONDS
+    while monotonic() < deadline:
+        try:
+            if page.evaluate(_WAIT % predicate, [arg, deadline - monotonic()]):
+                return
+        except BrowserError as error:
+            if "context was destroyed" not in error.message:
+                raise
+    message = f"{predicate} did not become true of {arg!r}"
+    raise NeverCame(message)
+
+
+_WAIT = """async ([arg, seconds]) => {
+  const predicate = %s
+  const end = performance.now() + 1000 * seconds
+  while (!(await predicate(arg))) {
+    if (performance.now() > end) return false
+    await new Promise(requestAnimationFrame)
+  }
+  return true
+}"""
 
 
 # -- Figures -----------------------------------------------------------------------------------------------------

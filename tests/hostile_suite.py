@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 #: Each would leave its mark in the page if it were let through: as a tag, or as an attribute.
@@ -26,37 +27,37 @@ EVIL = "\"'><ax-evil></iframe></script><script>alert(1)</script>"
 SAES = ((0, 1000, 10), (3, 1000, 10), (3, 1000, 40))
 
 
-def _replace_texts(values: pa.ChunkedArray) -> pa.ChunkedArray:
+def _replace_texts(values: pa.ChunkedArray, texts: Mapping[str, str]) -> pa.ChunkedArray:
     def replace(value: Any) -> Any:
-        return [replace(part) for part in value] if isinstance(value, list) else HOSTILE.get(value, value)
+        return [replace(part) for part in value] if isinstance(value, list) else texts.get(value, value)
 
     return pa.chunked_array([pa.array([replace(value) for value in values.to_pylist()], values.type)])
 
 
-def write_hostile_suite(folder: Path) -> Path:
-    """Spread `HOSTILE` and `EVIL` over every text of a tiny suite that is not an id."""
+def write_hostile_suite(folder: Path, texts: Mapping[str, str] = HOSTILE, evil: str = EVIL) -> Path:
+    """Spread hostile texts over every text of a tiny suite that is not an id: `texts` over tokens, `evil` elsewhere."""
     write_tiny_suite(folder, saes=SAES, neuronpedia=True, dashboards=True)
     for name in ("tokens", "tested_tokens", "contexts", "logits", "dashboards"):
         data = pq.read_table(folder / f"{name}.parquet")
         for place, field in enumerate(data.schema):
             if "string" in str(field.type):
-                data = data.set_column(place, field, _replace_texts(data.column(place)))
+                data = data.set_column(place, field, _replace_texts(data.column(place), texts))
             if field.name in ("source", "html"):
-                data = data.set_column(place, field, pa.array([EVIL] * len(data)))
+                data = data.set_column(place, field, pa.array([evil] * len(data)))
         pq.write_table(data, folder / f"{name}.parquet")
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    manifest["title"] = manifest["model"]["name"] = manifest["model"]["licence"] = manifest["method"]["metric"] = EVIL
-    manifest["method"]["notes"] = [EVIL]
+    manifest["title"] = manifest["model"]["name"] = manifest["model"]["licence"] = manifest["method"]["metric"] = evil
+    manifest["method"]["notes"] = [evil]
     manifest["provenance"] = {
-        **dict.fromkeys(("made_by", "date", "source", "summary"), EVIL),
-        "limits": [EVIL],
-        "checks": {EVIL: EVIL},
-        "corpus": [{EVIL: EVIL}],
+        **dict.fromkeys(("made_by", "date", "source", "summary"), evil),
+        "limits": [evil],
+        "checks": {evil: evil},
+        "corpus": [{evil: evil}],
     }
     for sae in manifest["saes"]:
-        sae["hook"] = sae["architecture"] = EVIL
+        sae["hook"] = sae["architecture"] = evil
         if sae["neuronpedia"]:
-            sae["neuronpedia"] = {"model": EVIL, "source": EVIL}
+            sae["neuronpedia"] = {"model": evil, "source": evil}
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     return folder
 

@@ -157,7 +157,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
             {"layer": 8},
         ),
         (
-            f"letter=s&latent={'9' * 10_000}&layer={'a' * 10_000}",
+            f"letter=s&latent={'9' * 5_000}&layer={'a' * 3_000}",
             {"latent": "9999999", "layer": "aaaaaaa"},
             {"letter": "s"},
         ),

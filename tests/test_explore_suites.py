@@ -130,7 +130,7 @@ def test_suite_that_cannot_be_opened_is_named(
         file.write_bytes(file.read_bytes()[:-20])
     server = serve(suite)
     page = open_page(f"{server.url}/dashboard")
-    expect(page.locator(".empty")).to_contain_text(f"No suite is open{file}: ")
+    expect(page.locator(".empty")).to_contain_text(f"No suite is open{file.relative_to(tmp_path)}: ")
     expect(page.locator(".empty")).to_contain_text("restore it or import the suite again")
     expect(page.locator(".ax-skeleton")).to_be_hidden()
     assert f"{file}: " in server.output

@@ -20,6 +20,7 @@ from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from queries import catalog
+from queries.definitions import literal
 from tests.browser import wait_figure
 from tests.explore import open_view, part, wait_query, wait_ready
 
@@ -114,7 +115,10 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 
     page.get_by_label("Export the tested tokens").click()
     with duckdb.connect() as bare:
-        answer = bare.execute(dialog.locator("pre").inner_text()).df()
+        bare.execute(f"SET file_search_path = {literal(str(EMBEDDED.parent))}")
+        sql = dialog.locator("pre").inner_text()
+        assert str(EMBEDDED.parent) not in sql
+        answer = bare.execute(sql).df()
     pd.testing.assert_frame_equal(answer, model.whole("letter_evidence"), check_dtype=False)
 
 

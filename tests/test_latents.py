@@ -287,13 +287,13 @@ def test_frames_are_sandboxed(tmp_path: Path, shown: Shown) -> None:
         shown.send("original", "original")
     frames = [frame for html in shown.pages for frame in Reader(html).frames]
     remote = [frame for frame in frames if "src" in frame]
-    imported = [frame for frame in frames if "srcdoc" in frame]
+    imported = [frame for frame in frames if "data-document" in frame]
     assert remote
     assert imported
     assert all(frame["referrerpolicy"] == "no-referrer" and frame["title"] for frame in frames)
     # An imported page runs its scripts as nobody: it shares no origin with the explorer.
     assert {frame["sandbox"] for frame in imported} == {"allow-scripts"}
-    assert all((frame["srcdoc"] or "").endswith(EVIL) for frame in imported)
+    assert all((frame["data-document"] or "").endswith(EVIL) for frame in imported)
     assert all("allow-top-navigation" not in (frame["sandbox"] or "") for frame in remote)
 
 

@@ -21,7 +21,7 @@ from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT, Theme, tint
 from explorer.views.letter_graph import LetterGraphView
 from queries import Store
-from tests.browser import point, tap, wait_figure, wait_for
+from tests.browser import point, tap, wait_figure, wait_for, wait_model
 from tests.explore import View, cell, open_view, part, wait_query
 from tests.hostile_suite import HOSTILE, write_hostile_suite
 from tests.tiny_suite import write_tiny_suite
@@ -430,11 +430,11 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
     page = open_view(open_page, view, width=width)
     _head(page).scroll_into_view_if_needed()
     graph = _graph_of(view)
-    figure = wait_figure(page, NAME)
-    assert figure.y_range == pytest.approx((-graph.rows - 0.4, 1.6))
     # Labels have their pixels on every screen.
-    pixel = (figure.x_range[1] - figure.x_range[0]) / figure.width
-    assert (figure.x_range[1] - TOKEN) / pixel == pytest.approx(132, abs=1)
+    right = "({inner_width, x_range: {start, end}}, x) => Math.abs(inner_width * (end - x) / (end - start) - 132) < 1"
+    figure = wait_figure(page, NAME)
+    wait_model(page, NAME, right, TOKEN)
+    assert figure.y_range == pytest.approx((-graph.rows - 0.4, 1.6))
     for nodes, x, nth in ((graph.absorbing, ABSORBING, 1), (graph.split, SPLIT, 0), (graph.tokens, TOKEN + 0.05, -1)):
         latent = str(nodes["latent"].iloc[nth])
         tap(page, NAME, x, float(nodes["y"].iloc[nth]))

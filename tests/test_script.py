@@ -66,7 +66,7 @@ def test_every_question_of_the_embedded_suite_runs_by_itself(embedded: Store, na
 
 
 @pytest.mark.parametrize(
-    "text", ["'", "''); DROP TABLE saes; --", '"', "$tau", "%", "\n", "\N{GRINNING FACE}", "getvariable('x')"]
+    "text", ["'", "''); DROP TABLE saes; --", "a\0b'", '"', "$tau", "%", "\n", "\N{GRINNING FACE}", "getvariable('x')"]
 )
 def test_parameters_of_any_kind_are_quoted(tiny: Store, text: str) -> None:
     values = question_values(tiny, sae=SAE) | {"evidence_token": text, "words": [text, " short"], "search": text}
@@ -74,7 +74,7 @@ def test_parameters_of_any_kind_are_quoted(tiny: Store, text: str) -> None:
         runs(tiny, name, {param: values[param] for param in catalog()[name].params})
 
 
-@pytest.mark.parametrize("value", [None, True, 3, -0.1, 1e300, float("inf"), "it's", [1, 2], ["a'b", "c"]])
+@pytest.mark.parametrize("value", [None, True, 3, -0.1, 1e300, float("inf"), "it's", "a\0b'\0", [1, 2], ["a'b", "c"]])
 def test_literals_read_back(value: object) -> None:
     assert duckdb.sql(f"SELECT {literal(value)}").fetchone() == (value,)
 
@@ -87,3 +87,17 @@ def test_scripts_hold_what_they_need_and_name_the_files_from_here(embedded: Stor
         assert needless not in text
     files = f"{os.path.relpath(EMBEDDED)}/k_sparse.parquet" if EMBEDDED.is_relative_to(Path.cwd()) else str(EMBEDDED)
     assert files in text
+
+
+def test_shared_scripts_name_no_folder_of_this_machine(tmp_path: Path) -> None:
+    folder = tmp_path / "it's here"
+    with Store(write_tiny_suite(folder / "tiny", saes=[SAE])) as store:
+        values = question_values(store, sae=SAE)
+        for name in catalog():
+            params = {param: values[param] for param in catalog()[name].params}
+            text = store.script(name, shared=True, **params)
+            assert "s here" not in text
+            with duckdb.connect() as bare:
+                bare.execute(f"SET file_search_path = {literal(str(folder))}")
+                answer = bare.execute(text).df()
+            pd.testing.assert_frame_equal(answer, store.fetch(name, **params), check_dtype=False)

@@ -365,6 +365,29 @@ def test_nothing_outside_the_suite_can_be_reached(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "COPY (SELECT 1) TO '{root}/x.csv'",
+        "ATTACH '{root}/x.db'",
+        "DROP TABLE saes",
+        "INSERT INTO saes SELECT * FROM saes",
+        "CREATE TABLE x (a INTEGER)",
+        "SET VARIABLE x = 1",
+        "PRAGMA database_list",
+    ],
+)
+def test_a_question_can_only_read(
+    neighbours: tuple[Path, Path], locked: Store, monkeypatch: pytest.MonkeyPatch, statement: str
+) -> None:
+    before = sorted(neighbours[0].iterdir())
+    _inject(monkeypatch, writes=statement.format(root=neighbours[0]))
+    with pytest.raises(QueryError, match="'writes' failed"):
+        locked.fetch("writes")
+    assert sorted(neighbours[0].iterdir()) == before
+    assert len(locked.fetch("saes")) == 1
+
+
 # --- Opening and closing -------------------------------------------------------------------------------------------
 
 

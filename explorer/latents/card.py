@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.format import count
-from explorer.views.markup import Markup, render, visible
+from explorer.format import count, printable, visible
+from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _FIRST_CONTEXTS = 20
 _BEFORE, _AFTER = 10, 8  # tokens shown around the peak
+_DEEPEST = 56  # percent of the full colour: tokens stay readable on it
 
 
 class LatentCard(pn.viewable.Viewer):
@@ -142,9 +143,9 @@ def shade(context: dict[str, Any]) -> dict[str, Any]:
     parts = [
         # Running text keeps its spaces as they are; line breaks are shown, for each context is one line.
         {
-            "text": token.replace("\n", visible("\n")),
+            "text": printable(token.replace("\n", visible("\n"))),
             "activation": act,
-            "shade": round(70 * act / highest) if act > 0 else 0,
+            "shade": round(_DEEPEST * act / highest) if act > 0 else 0,
         }
         for token, act in zip(context["tokens"][start:end], acts, strict=True)
     ]

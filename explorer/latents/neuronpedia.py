@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 import panel as pn
@@ -57,9 +57,9 @@ class NeuronpediaEmbed(pn.viewable.Viewer):
         model.param.watch(self._show, ["latent_roles"])
         self._show()
 
-    def _switch(self, change: Sequence[Any]) -> None:
+    def _switch(self, change: tuple[str, bool]) -> None:
         part, on = change
-        self._shown = (self._shown | {part}) if on else (self._shown - {part})
+        self._shown = (self._shown | {part} & set(PARTS)) if on else (self._shown - {part})
         self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:

@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
+# It may draw with the libraries that such pages load, and reach nothing else.
+_POLICY = """<meta http-equiv="Content-Security-Policy" content="
+  default-src 'none'; script-src 'unsafe-inline' https://d3js.org https://cdn.plot.ly; style-src 'unsafe-inline';
+  img-src data:; base-uri 'none'; form-action 'none'
+">"""
 # One column, without the table of neighbouring features, which are not part of the suite.
 _RESTYLE = """<style>
 .grid-container { display: block !important; }
@@ -52,7 +57,7 @@ class OriginalPage(pn.viewable.Viewer):
         is_open = self._opened == model.state.latent
         if is_open:
             page = model.ask("latent_page")
-            document = "" if page is None else _RESTYLE + page["html"].iloc[0]
+            document = "" if page is None else _POLICY + _RESTYLE + page["html"].iloc[0]
         self._page.html = render("original", open=is_open, document=document, latent=model.state.latent)
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _PREVIEW = 8
 _MAX_WORDS = 400
+#: Characters that the field takes.
+MOST_TYPED = 2000
 
 
 class WordTester(pn.viewable.Viewer):
@@ -87,7 +89,7 @@ class WordTester(pn.viewable.Viewer):
 
     def _test_typed(self, form: dict[str, str]) -> None:
         """Test what was typed: each word as it stands and with a leading space, as the tokenizer knows it."""
-        self._typed = form.get("words", "")
+        self._typed = form.get("words", "")[:MOST_TYPED]
         typed = [word for word in re.split(r"[,\s]+", self._typed) if word][:_MAX_WORDS]
         forms = [variant for word in typed for variant in (f" {word}", word)]
         known = self._model.ask("word_activations", words=forms, main_latent=self._main) if forms else None
@@ -117,6 +119,7 @@ class WordTester(pn.viewable.Viewer):
             packs=self._packs(),
             seed=state.seed,
             typed=self._typed,
+            most_typed=MOST_TYPED,
             missing=self._missing,
             results=results,
             said=self._say(results),

@@ -6,13 +6,13 @@ meet, dotted, in one bar, their silence; from there the tokens go to the latents
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
 from bokeh.core.properties import field, value
-from bokeh.models import CustomJS
 
 from explorer.plots.graph_edges import join, said
 from explorer.plots.graph_layout import ABSORBING, FOOT, HEAD, LETTER, SILENT, SPLIT, TOKEN, Graph
@@ -21,12 +21,10 @@ from explorer.theme import FONT, MONO, Theme, figure_hook, tint, tooltip
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from bokeh.models import Range1d
+
 # Beside the columns, labels have as many pixels on every screen.
 _LEFT, _RIGHT = 32, 132
-_SPREAD = f"""
-const room = cb_obj.inner_width - {_LEFT + _RIGHT}
-if (room > 0) x_range.setv({{start: {LETTER} - {_LEFT} / room, end: {TOKEN} + {_RIGHT} / room}})
-"""
 _TITLE = HEAD - 0.6
 _LONGEST = 16  # characters of a token
 
@@ -225,7 +223,15 @@ def _fit(graph: Graph) -> Callable[[Any, Any], None]:
         )
         figure.ygrid.grid_line_color = None
         figure.y_range.update(start=-graph.rows - FOOT, end=HEAD)
-        if "inner_width" not in " ".join(figure.js_property_callbacks):
-            figure.js_on_change("inner_width", CustomJS(args={"x_range": figure.x_range}, code=_SPREAD))
+        if "spreads" not in figure.tags:
+            # Here rather than in the browser, where Bokeh would evaluate code, which the page's policy forbids.
+            figure.tags = [*figure.tags, "spreads"]
+            figure.on_change("inner_width", partial(_spread, figure.x_range))
 
     return fit
+
+
+def _spread(x_range: Range1d, _name: str, _before: int | None, width: int | None) -> None:
+    room = (width or 0) - _LEFT - _RIGHT
+    if room > 0:
+        x_range.update(start=LETTER - _LEFT / room, end=TOKEN + _RIGHT / room)

@@ -1,14 +1,69 @@
-"""What the reader does: one act, one message."""
+"""What the reader does: taken only in the form that its handler takes; one act, one message."""
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from functools import cache
+from inspect import get_annotations
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
+from pydantic import TypeAdapter, ValidationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+
+    Handlers = Mapping[str, Callable[[Any], object]]
+
+_LOG = logging.getLogger("explorer")
+
+
+def take(handlers: Handlers, message: object) -> None:
+    """Hand a message {action, value} of a browser's to the handler of that action.
+
+    A message may be anybody's work: one that is of no such form, or whose value is not what the handler's parameter is
+    annotated with, is passed over.
+
+    Parameters
+    ----------
+    handlers : mapping of str to callable
+        By action; each takes the value.
+    message : object
+        What was sent.
+    """
+    action = message.get("action") if isinstance(message, dict) else None
+    handler = handlers.get(action) if isinstance(action, str) else None
+    if handler is None or not isinstance(message, dict):
+        return
+    try:
+        value = _form(handler).validate_python(_whole(message.get("value")))
+    except ValidationError:
+        _LOG.warning("a browser sent a value that %r does not take", action)
+        return
+    with one_act():
+        handler(value)
+
+
+def _form(handler: Callable[[Any], object]) -> TypeAdapter[Any]:
+    """Return what the one parameter of a handler takes."""
+    named = {name: kind for name, kind in get_annotations(handler, eval_str=True).items() if name != "return"}
+    return _adapter(next(iter(named.values()), Any))
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def _whole(value: Any) -> Any:
+    """Put a mark in the place of half a character, as a field of limited length leaves it."""
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode("utf-8")
+        case dict():
+            return {name: _whole(part) if isinstance(part, str) else part for name, part in value.items()}
+    return value
 
 
 @contextmanager

@@ -103,10 +103,10 @@ class Atlas(pn.viewable.Viewer):
         if distance[nearest] <= _REACH:
             open_sae(self._model.state, sae_keys(means)[nearest])
 
-    def _go(self, place: str) -> None:
+    def _go(self, place: int) -> None:
         means = self._model.sae_means
-        if means is not None:
-            open_sae(self._model.state, sae_keys(means)[int(place)])
+        if means is not None and 0 <= place < len(means):
+            open_sae(self._model.state, sae_keys(means)[place])
 
     def _clear(self, _: object) -> None:
         self._model.state.brushed = []

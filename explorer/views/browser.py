@@ -10,12 +10,13 @@ import param
 from panel.custom import JSComponent
 
 from explorer.format import l0_label
-from explorer.views.act import one_act
+from explorer.views.act import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from explorer.model import ExplorerModel
+    from explorer.views.act import Handlers
 
 
 def remembered(name: str) -> str | None:
@@ -58,6 +59,11 @@ class Browser(JSComponent):
         self._model = model
         self._state = state = model.state
         self._on_refused = on_refused
+        self._handlers: Handlers = {
+            **state.setters("page", "dark", "touch"),
+            "history": self._travel,
+            "step": self._step,
+        }
         self.param.watch(self._answer, "ping")
         model.param.watch(self._answer, "waiting")
         state.param.watch(self._follow, [*state.URL_KEYS, "dark"])
@@ -77,24 +83,16 @@ class Browser(JSComponent):
         """Have the browser keep `value` under `name` for later visits."""
         self.memory = self.memory | {name: value}
 
-    def _handle_msg(self, data: Mapping[str, Any]) -> None:
-        state = self._state
-        with one_act():
-            match data.get("action"):
-                case "history":
-                    self._on_refused(state.from_query(str(data.get("value", ""))))
-                case "dark":
-                    state.dark = bool(data.get("value"))
-                case "page":
-                    state.apply({"page": data.get("value")})
-                case "touch":
-                    state.touch = True
-                case "step":
-                    self._step(*data.get("value", ("", 0)))
+    def _handle_msg(self, data: Any) -> None:
+        take(self._handlers, data)
 
-    def _step(self, name: str, by: int) -> None:
+    def _travel(self, query: str) -> None:
+        self._on_refused(self._state.from_query(query))
+
+    def _step(self, step: tuple[str, int]) -> None:
         """Move letter or L0 to a neighbour, as the arrow keys ask; letters without data are passed over, ends hold."""
-        if name not in ("letter", "l0"):
+        name, by = step
+        if name not in ("letter", "l0") or self._state.sae is None:
             return
         options = list(self._state.param[name].objects)
         letters = self._model.letters

@@ -48,7 +48,7 @@ class Cell(pn.viewable.Viewer):
         super().__init__()
         self._state = model.state
         # The sheet goes first, so that nothing is seen without it.
-        self._layout = pn.Column(Notebook(on_dark), Export(model), *content, sizing_mode="stretch_width")
+        self._layout = pn.Column(Notebook(on_dark), Export(model, shared=False), *content, sizing_mode="stretch_width")
         self._state.param.watch(self._dress, "dark")
         self._dress()
 

@@ -13,7 +13,7 @@ from explorer.state import FACETS, LETTERS
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     import pandas as pd
     import param
@@ -82,7 +82,7 @@ class EvidenceTable(pn.viewable.Viewer):
         """Change what is listed, from its first page."""
         self._model.state.apply({**filters, "evidence_page": 0})
 
-    def _filter(self, form: Mapping[str, str]) -> None:
+    def _filter(self, form: dict[str, str]) -> None:
         facets = {name: value or None for name, value in form.items() if name in FACETS}
         verdict = {name: value for name, value in form.items() if name == "evidence_verdict"}
         self._ask(evidence_token=form.get("evidence_token", ""), **facets, **verdict)
@@ -99,7 +99,7 @@ class EvidenceTable(pn.viewable.Viewer):
 
     def _row(self, place: str) -> dict[str, Any] | None:
         rows = getattr(self._model, self._answer)
-        return None if rows is None or int(place) >= len(rows) else rows.iloc[int(place)].to_dict()
+        return None if rows is None or place not in map(str, range(len(rows))) else rows.iloc[int(place)].to_dict()
 
     def _open(self, place: str) -> None:
         row = self._row(place)
@@ -109,11 +109,11 @@ class EvidenceTable(pn.viewable.Viewer):
 
     def _go(self, value: str) -> None:
         """Select a latent of a row's SAE, given as the row's place and the latent."""
-        place, latent = value.split()
+        place, _, latent = value.partition(" ")
         row = self._row(place)
         if row is not None:
             where = {name: row[name] for name in ("layer", "width", "l0", "letter")}
-            self._model.state.apply({**where, "page": "explore", "latent": int(latent)})
+            self._model.state.apply({**where, "page": "explore", "latent": latent})
 
     def _facets(self) -> dict[str, tuple[str, dict[Any, str]]]:
         """Collect, by facet, its title and its options."""

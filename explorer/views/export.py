@@ -11,7 +11,7 @@ from explorer.views.markup import Markup, render
 from queries import QueryError, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     import pandas as pd
 
@@ -23,6 +23,8 @@ class _Format(NamedTuple):
     kind: str
 
 
+#: Rows that a page writes to a file: what is made of them passes through the session as a whole.
+MOST_ROWS = 500_000
 FORMATS = {"csv": _Format(as_csv, "text/csv"), "parquet": _Format(as_parquet, "application/vnd.apache.parquet")}
 
 
@@ -34,25 +36,29 @@ class Export(pn.viewable.Viewer):
     Parameters
     ----------
     model : ExplorerModel
+    shared : bool
+        Whether others than the owner of this machine may be reading: they are not told where the suites lie.
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, *, shared: bool) -> None:
         super().__init__()
-        self._model = model
+        self._model, self._shared = model, shared
         self._dialog = Markup(
             "export",
             on={"show": self._show, "close": self._close, **{name: self._saver(name) for name in FORMATS}},
         )
 
-    def _show(self, wanted: Mapping[str, Any]) -> None:
+    def _show(self, wanted: dict[str, str]) -> None:
         """Offer the answers and the figures of a button; names that mean nothing are passed over."""
-        answers = [offer for name in str(wanted.get("answers", "")).split() if (offer := self._offer(name))]
+        names = dict.fromkeys(wanted.get("answers", "").split())
+        answers = [offer for name in names if (offer := self._offer(name))]
         state = self._model.state
         self._dialog.html = render(
             "export",
             answers=answers,
-            figures={name: f"{state.suite}_{name}" for name in str(wanted.get("figures", "")).split()},
+            figures={name: f"{state.suite}_{name}" for name in wanted.get("figures", "").split()},
             formats=FORMATS,
+            shared=self._shared,
         )
 
     def _close(self, _: object) -> None:
@@ -61,7 +67,7 @@ class Export(pn.viewable.Viewer):
     def _offer(self, name: str) -> dict[str, Any] | None:
         """Describe an answer: its name, what a row is, its SQL."""
         try:
-            query, sql = self._model.query(name), self._model.script(name)
+            query, sql = self._model.query(name), self._model.script(name, shared=self._shared)
         except KeyError:
             return None
         return {"name": name, "doc": catalog()[query].doc, "sql": sql}
@@ -74,6 +80,9 @@ class Export(pn.viewable.Viewer):
                 frame, place = self._model.whole(name), self._model.place(name)
             except (KeyError, QueryError) as error:
                 self._model.error = f"{name} cannot be written: {error}"
+                return
+            if len(frame) > MOST_ROWS:
+                self._model.error = f"{name} has more than {MOST_ROWS:,} rows: ask for it with its SQL"
                 return
             about = [str(value) if key in ("suite", "letter") else f"{key}-{value}" for key, value in place.items()]
             self._dialog.send_file(f"{'_'.join([*about, name])}.{kind}", FORMATS[kind].write(frame), FORMATS[kind].kind)

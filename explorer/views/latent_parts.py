@@ -29,10 +29,10 @@ class LatentParts(pn.viewable.Viewer):
         model.param.watch(self._show, "latent_parts")
         self._show()
 
-    def _go(self, place: str) -> None:
+    def _go(self, place: int) -> None:
         rows, state = self._model.latent_parts, self._model.state
-        if rows is not None and int(place) < len(rows):
-            where = {name: rows[name].iloc[int(place)] for name in ("layer", "width", "l0", "letter")}
+        if rows is not None and 0 <= place < len(rows):
+            where = {name: rows[name].iloc[place] for name in ("layer", "width", "l0", "letter")}
             state.apply({**where, "page": "explore", "latent": state.facet_latent})
 
     def _show(self, *_: param.parameterized.Event) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-_DARKEST = 60  # percent of the full colour: letter and count stay readable on it
+_DARKEST = 54  # percent of the full colour: letter and count stay readable on it
 
 
 class Letters(pn.viewable.Viewer):

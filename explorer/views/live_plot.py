@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -47,7 +48,10 @@ def live_plot(
     # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
     streams = [hv.streams.Params(owner, names, linked=True) for owner, names in follows.items()]
     # To remember what it drew, HoloViews would hash every table that it follows, at each change.
-    drawing = hv.Callable(lambda x_range=None, **_: draw() if zoom is None else draw(x_range), memoize=False)
+    drawing = hv.Callable(
+        lambda x_range=None, **_: draw() if zoom is None else draw(x_range if _are_numbers(x_range) else None),
+        memoize=False,
+    )
     plot = hv.DynamicMap(
         drawing,
         streams=[*streams, *([] if zoom is None else [zoom])],
@@ -56,12 +60,22 @@ def live_plot(
         zoom.source = plot
     if on_tap is not None:
         tap = hv.streams.Tap(source=plot, x=None, y=None)
-        tap.add_subscriber(lambda x, y: None if x is None or y is None else _held(on_tap, x, y))
+        tap.add_subscriber(lambda x, y: _held(on_tap, x, y) if _are_numbers((x, y)) else None)
     if on_brush is not None:
         kind, take = on_brush
         brush = kind(source=plot)
-        brush.add_subscriber(lambda **bounds: _held(take, next(iter(bounds.values()))))
+        brush.add_subscriber(lambda **told: _brushed(take, next(iter(told.values()))))
     return pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=height, margin=0, linked_axes=False, **layout)
+
+
+def _are_numbers(values: object) -> bool:
+    """Tell whether what a browser sent are finite numbers; anything may come."""
+    return isinstance(values, tuple) and all(isinstance(each, int | float) and math.isfinite(each) for each in values)
+
+
+def _brushed(take: Callable[[Any], object], bounds: object) -> None:
+    if bounds is None or _are_numbers(bounds):
+        _held(take, bounds)
 
 
 def _held(act: Callable[..., object], *values: Any) -> None:

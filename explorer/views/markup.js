@@ -50,6 +50,14 @@ async function saveFigure(name, as, file, of) {
   return true
 }
 
+// A page in a frame is held to the policy of the page around it: its scripts run only where they carry that one's nonce.
+function allowScripts(html) {
+  const allowed = document.querySelector("script[nonce]")?.nonce
+  const page = new DOMParser().parseFromString(html, "text/html")
+  if (allowed) for (const script of page.scripts) script.setAttribute("nonce", allowed)
+  return page.documentElement.outerHTML
+}
+
 export function render({ model, el }) {
   const root = el.getRootNode()
   if (root instanceof ShadowRoot) adopt(root)
@@ -72,6 +80,7 @@ export function render({ model, el }) {
     const scrolled = [...box.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, e.scrollTop])
     const opened = new Map([...box.querySelectorAll("details[data-key]")].map((e) => [e.dataset.key, e.open]))
     box.innerHTML = model.html
+    for (const frame of box.querySelectorAll("iframe[data-document]")) frame.srcdoc = allowScripts(frame.dataset.document)
     reveal()
     for (const [name, top] of scrolled) {
       const element = box.querySelector(`[data-scroll="${CSS.escape(name)}"]`)

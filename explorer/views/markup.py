@@ -15,7 +15,7 @@ from panel.custom import JSComponent
 
 from explorer.format import count, l0_label, number, percent, visible, width_label
 from explorer.text.glossary import definition
-from explorer.views.act import one_act
+from explorer.views.act import take
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ class Markup(JSComponent):
         CSS class of the content, and the name of the Bokeh model.
     html : str or a reference to one
     on : mapping of str to callable
-        Handlers by action; each takes the reported value.
+        Handlers by action; each takes the reported value, in the form that its annotation names.
     """
 
     html = param.String(doc="The HTML shown; text in it must be escaped already.")
@@ -98,11 +98,8 @@ class Markup(JSComponent):
             if model.document is not None and model.document.session_context is None:
                 model.document.callbacks.send_event(Event(model=model, **values))
 
-    def _handle_msg(self, data: Mapping[str, Any]) -> None:
-        handler = self._handlers.get(data.get("action", ""))
-        if handler is not None:
-            with one_act():
-                handler(data.get("value"))
+    def _handle_msg(self, data: Any) -> None:
+        take(self._handlers, data)
 
 
 __all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "styles", "visible", "width_label"]

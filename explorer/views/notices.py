@@ -35,10 +35,9 @@ class Notices(pn.viewable.Viewer):
         self._refused = [f"From the link: {sentence}. It is left aside, the rest is kept." for sentence in sentences]
         self._show()
 
-    def _dismiss(self, place: str) -> None:
-        index = int(place)
-        if index < len(self._refused):
-            del self._refused[index]
+    def _dismiss(self, place: int) -> None:
+        if 0 <= place < len(self._refused):
+            del self._refused[place]
             self._show()
         else:
             self._model.error = ""

@@ -35,8 +35,8 @@ class PairView(pn.viewable.Viewer):
         self._show()
 
     def _choose(self, key: str) -> None:
-        layer, width, l0 = key.split("-")
-        self._model.state.apply({"other_layer": layer, "other_width": width, "other_l0": l0})
+        # An unknown L0 is negative: what follows the second line is one number.
+        self._model.state.apply(dict(zip(("other_layer", "other_width", "other_l0"), key.split("-", 2), strict=False)))
 
     def _suggest(self, _: object) -> None:
         self._model.state.apply({"other_layer": "", "other_width": "", "other_l0": ""})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import panel as pn
 
@@ -28,6 +28,13 @@ _ALL_EVIDENCE: Mapping[str, object] = {
     "evidence_page": 0,
     **dict.fromkeys(FACETS),
 }
+
+
+class Asked(NamedTuple):
+    """What is looked for, and the number under which the browser awaits the answer."""
+
+    number: int
+    text: str
 
 
 class Combobox(Markup):
@@ -61,10 +68,10 @@ class Search(pn.viewable.Viewer):
         state.param.watch(self._empty, "suite")
         self._empty()
 
-    def _search(self, asked: Mapping[str, Any]) -> None:
-        # No browser is trusted to keep to the field's length, nor to send whole characters.
-        text = str(asked["text"])[:SEARCH_CHARACTERS].encode("utf-8", "replace").decode().strip()
-        self._number = int(asked["number"])
+    def _search(self, asked: Asked) -> None:
+        # No browser is trusted to keep to the field's length.
+        text = asked.text[:SEARCH_CHARACTERS].strip()
+        self._number = asked.number
         found = self._model.ask("search", search=text) if text else None
         self._show(text, None if found is None else found.to_dict("records"))
 

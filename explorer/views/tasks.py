@@ -102,7 +102,7 @@ class Tasks(pn.viewable.Viewer):
         self._list = Markup(
             "tasks",
             on={
-                "task": lambda change: progress.tick(change[0], done=bool(change[1])),
+                "task": self._tick,
                 "undo": lambda _: progress.undo(),
                 "reset": lambda _: progress.reset(),
             },
@@ -110,6 +110,10 @@ class Tasks(pn.viewable.Viewer):
         progress.param.watch(self._on_done, "done")
         model.state.param.watch(self._show, "suite")
         self._show()
+
+    def _tick(self, change: tuple[str, bool]) -> None:
+        name, done = change
+        self._progress.tick(name, done=done)
 
     def _on_done(self, *_: param.parameterized.Event) -> None:
         self._remember("tasks", ".".join(self._progress.done))

@@ -58,7 +58,11 @@ class _Driving(pn.widgets.Widget):
 
     def _process_events(self, events: dict[str, Any]) -> None:
         with one_act():
-            super()._process_events(events)
+            super()._process_events({name: value for name, value in events.items() if self._takes(name, value)})
+
+    def _takes(self, name: str, value: object) -> bool:
+        """Tell whether a reader can have chosen that value: a browser may send any, of any property."""
+        raise NotImplementedError
 
 
 class Choice(_Driving, pn.widgets.RadioBoxGroup):
@@ -85,6 +89,9 @@ class Choice(_Driving, pn.widgets.RadioBoxGroup):
         if dict(self.options) != labelled:
             self.options = labelled
 
+    def _takes(self, name: str, value: object) -> bool:
+        return name == "active" and value in range(len(self.values))
+
     def _process_events(self, events: dict[str, Any]) -> None:
         with one_act():
             super()._process_events(events)
@@ -101,6 +108,11 @@ class Choice(_Driving, pn.widgets.RadioBoxGroup):
 
 class Slider(_Driving, pn.widgets.FloatSlider):
     """A slider below its label, which names its handle (markup.js), too: Bokeh leaves that without a name."""
+
+    def _takes(self, name: str, value: object) -> bool:
+        return (
+            name in ("value", "value_throttled") and isinstance(value, int | float) and self.start <= value <= self.end
+        )
 
     @classmethod
     def of(cls, parameter: param.Parameter, label: str, *, drives: str | None = "", **params: Any) -> pn.Column:

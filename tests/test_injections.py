@@ -1,0 +1,251 @@
+"""Texts that try to be more than text, sent along every way from a suite or a visitor to a page, a file or a terminal.
+
+In the browser the page's content security policy is left aside, so that what holds is the escaping alone.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import pandas as pd
+import pytest
+from playwright.sync_api import expect
+from typer.testing import CliRunner
+
+from explorer import Explorer, save_snapshot
+from explorer.cli import app
+from explorer.files import as_csv, as_parquet
+from explorer.format import printable, visible
+from explorer.state import ExplorerState
+from explorer.views.act import take
+from explorer.views.search import Search
+from queries import Store
+from tests.browser import glyphs, point, wait_figure, wait_for
+from tests.explore import part, wait_ready
+from tests.injections import FLAG, TEXTS, write_injected_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from tests.browser import PageOpener, Server
+
+#: The last SAE, which has imported pages.
+SAE = {"layer": "3", "width": "1000", "l0": "40"}
+
+# All that a page holds, through its shadow roots: its texts, and what injected markup would leave behind.
+_READ = """() => {
+  const texts = [], found = []
+  const walk = (root) => {
+    for (const element of root.querySelectorAll("*")) {
+      for (const { name, value } of element.attributes) {
+        texts.push(value)
+        const is_address = /^(href|src|action)$/.test(name)
+        if (/^on/.test(name) || (is_address && /^\\s*javascript:/i.test(value))) found.push(element.outerHTML)
+      }
+      const is_foreign = element.matches("script, object, embed, base, meta, form[action]")
+      if (root instanceof ShadowRoot && is_foreign) found.push(element.outerHTML)
+      for (const node of element.childNodes) if (node.nodeType === Node.TEXT_NODE) texts.push(node.data)
+      if (element.shadowRoot) walk(element.shadowRoot)
+    }
+  }
+  walk(document)
+  return [texts.join("\\n"), found]
+}"""
+
+
+class Walk:
+    """A walk through pages that are full of injections; keeps what it read."""
+
+    def __init__(self) -> None:
+        self.read = ""
+
+    def look(self, page: Page) -> None:
+        """Read all of the page; nothing in it may have become markup or have run."""
+        text, found = page.evaluate(_READ)
+        assert found == []
+        assert [frame.url for frame in page.frames if frame.evaluate(f"window.{FLAG}")] == []
+        self.read += text
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    return write_injected_suite(tmp_path_factory.mktemp("suites"))
+
+
+@pytest.fixture(scope="module")
+def store(suite: tuple[Path, list[str]]) -> Iterator[Store]:
+    with Store(suite[0]) as store:
+        yield store
+
+
+# --- Pages -----------------------------------------------------------------------------------------------------------
+
+
+#: What the browser says of an imported page that tries everything.
+_FROM_FRAMES = ["Content Security Policy", "cross-origin subframe", 'with origin "null"']
+
+
+@pytest.fixture
+def visit(
+    open_page: PageOpener, serve: Callable[..., Server], suite: tuple[Path, list[str]]
+) -> Callable[[dict[str, str]], Page]:
+    """Open a page of the suite of injections and wait until it is ready."""
+
+    def open_query(query: dict[str, str]) -> Page:
+        page = open_page(f"{serve(suite[0]).url}/dashboard?{urlencode(query)}", bypass_csp=True, allow=_FROM_FRAMES)
+        wait_ready(page)
+        return page
+
+    return open_query
+
+
+@pytest.mark.browser
+def test_tokens_stay_text_on_every_page(
+    visit: Callable[[dict[str, str]], Page], open_page: PageOpener, store: Store, suite: tuple[Path, list[str]]
+) -> None:
+    walk = Walk()
+    for number in range(4):
+        page = visit({"page": "evidence", "evidence_page": str(number)})
+        expect(part(page, "evidence").locator("tbody tr").first).to_be_visible()
+        part(page, "evidence").locator("tbody button").first.click()
+        expect(part(page, "evidence").locator("tr.opened")).to_be_visible()
+        walk.look(page)
+    for text in suite[1]:
+        assert visible(text) in walk.read, text
+    for query in ({"page": "compare"}, {"page": "compare", "compare_by": "pair"}, {"page": "atlas"}):
+        page = visit(SAE | query)
+        walk.look(page)
+        page.get_by_role("button", name="About").click()
+        expect(part(page, "about").locator("dialog")).to_be_visible()
+        walk.look(page)
+    # What a manifest says of its suite stands there as it is, but for what no browser keeps.
+    assert re.sub(r"[\r\0]", "", " ".join(TEXTS))[:500] in walk.read
+    latent = store.fetch("absorbing_latents", suite="tiny", layer=3, width=1000, l0=40, letter="s", **_THRESHOLDS)
+    page = visit(SAE | {"letter": "s", "latent": str(latent["latent"].iloc[0])})
+    part(page, "tester").locator("[data-key=pack-absorbed]").click()
+    expect(part(page, "tester").locator("table")).to_be_visible()
+    page.get_by_role("button", name="Show the original page").click()
+    expect(part(page, "original").locator("iframe")).to_be_visible()
+    part(page, "evidence").locator("tbody button").first.click()
+    # What runs in an imported page's frame is its own affair, tested for what it can reach; here is the page around it.
+    text, found = page.evaluate(_READ)
+    assert found == []
+    assert not page.evaluate(f"window.{FLAG}")
+    assert all(url.startswith("https://neuronpedia.org/") or "evil.example" in url for url in open_page.external)
+
+
+_THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
+
+
+@pytest.mark.browser
+def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
+    visit: Callable[[dict[str, str]], Page], tmp_path: Path
+) -> None:
+    name = "split-absorb-graph"
+    walk = Walk()
+    for letter in ("a", "s", "t"):
+        page = visit({"letter": letter, "effect_margin": "0.25"})
+        part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+        wait_figure(page, name)
+        boxes = next(drawn["data"] for drawn in glyphs(page, name) if "name" in drawn["data"])
+        for token, x, low, high in zip(boxes["name"], boxes["x"], boxes["low"], boxes["high"], strict=True):
+            page.mouse.move(*point(page, name, x + 0.02, (low + high) / 2))
+            expect(page.locator(".bk-Tooltip").filter(has_text="absorbed by")).to_contain_text(token.strip()[:12])
+            walk.look(page)
+            assert token in walk.read
+        page.get_by_label("Export the graph").click()
+        with page.expect_download() as download:
+            part(page, "export").get_by_role("button", name="SVG", exact=True).click()
+        download.value.save_as(tmp_path / "graph.svg")
+        tags = set(re.findall(r"<(\w+)", (tmp_path / "graph.svg").read_text("utf-8")))
+        assert tags <= {"svg", "defs", "g", "rect", "path", "text", "clipPath", "style"}
+        walk.look(page)
+
+
+@pytest.mark.browser
+def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page]) -> None:
+    walk = Walk()
+    for text in TEXTS[::8]:
+        page = visit(dict.fromkeys(ExplorerState.URL_KEYS, text) | {text: text})
+        expect(part(page, "notices").locator(".notice").first).to_be_visible()
+        walk.look(page)
+    field = page.get_by_role("combobox")
+    for text in TEXTS:
+        typed = re.sub(r"[\r\n\0]", " ", text).strip()
+        field.fill(typed)
+        wait_for(page, "() => document.querySelector('.ax-is-busy') === null")
+        walk.look(page)
+    page = visit({"page": "evidence", "evidence_token": "<img src=x onerror=pwned=1>"})
+    expect(part(page, "evidence").locator("[name=evidence_token]")).to_have_value("<img src=x onerror=pwned=1>")
+    walk.look(page)
+
+
+# --- Files, notebooks, terminals -------------------------------------------------------------------------------------
+
+
+def test_files_hold_the_texts_as_they_are() -> None:
+    frame = pd.DataFrame({"token": [text for text in TEXTS if "\0" not in text and "\r" not in text]})
+    assert pd.read_csv(io.BytesIO(as_csv(frame)), keep_default_na=False)["token"].tolist() == frame["token"].tolist()
+    assert pd.read_parquet(io.BytesIO(as_parquet(frame)))["token"].tolist() == frame["token"].tolist()
+
+
+@pytest.mark.browser
+def test_snapshot_keeps_texts_as_text(open_page: PageOpener, store: Store, tmp_path: Path) -> None:
+    path = save_snapshot(store, tmp_path / "injected.html", letter="s")
+    page = open_page(path.as_uri(), bypass_csp=True)
+    walk = Walk()
+    for letter in ("s", "a", "t"):
+        page.locator(f"[data-letter={letter}]").click()
+        expect(page.locator("#headline .where")).to_contain_text(f"Letter {letter.upper()}")
+        page.locator("#lists [data-action=latent]").last.click()
+        expect(page.locator("#card h2")).to_be_visible()
+        page.locator("#evidence tbody button").first.click()
+        text, found = page.evaluate(_READ)
+        walk.read += text
+        assert found == []
+        assert not page.evaluate(f"window.{FLAG}")
+    assert walk.read.count("pwned") > 20
+    assert open_page.external == []
+
+
+def test_cells_of_a_notebook_keep_texts_as_text(store: Store) -> None:
+    explorer = Explorer(store, letter="s")
+    explorer.state.latent = int(explorer.model.absorbing_latents["latent"].iloc[0])
+    for view in (explorer.layout, explorer.evidence, explorer.card):
+        written = "".join(getattr(each, "html", "") for each in view.select())
+        assert "pwned" in written
+        assert not re.search(r"<(script|img|svg on|object|base|style)", written)
+
+
+def test_messages_of_any_text_are_answered(store: Store) -> None:
+    explorer = Explorer(store)
+    search: Any = Search(explorer.model)
+    for text in (*TEXTS, "\ud800", "x" * 100_000):
+        take(search._field._handlers, {"action": "search", "value": {"number": 1, "text": text}})
+        assert explorer.model.error == ""
+        assert explorer.state.apply({"evidence_token": text}) == []
+        assert explorer.model.whole("suite_evidence") is not None
+
+
+def test_lines_for_terminals_and_logs_stay_lines(tmp_path: Path) -> None:
+    for text in TEXTS:
+        assert len(printable(text).splitlines()) <= 1
+        assert "\x1b" not in printable(text)
+    missing = tmp_path / "a\nb\x1b[31m[red]"
+    shown = CliRunner().invoke(app, ["info", str(missing)])
+    assert shown.exit_code == 2
+    assert shown.stderr.count("\n") == 1
+    assert "\x1b" not in shown.stderr
+
+
+def test_what_a_suite_says_of_itself_is_no_markup_of_the_terminal(suite: tuple[Path, list[str]]) -> None:
+    shown = CliRunner().invoke(app, ["info", str(suite[0])])
+    assert shown.exit_code == 0
+    assert "\x1b" not in shown.stdout
+    assert "[[ 7*191 ]]" in " ".join(shown.stdout.split())
