@@ -22,7 +22,7 @@ from explorer.pages.explore import explore_page
 from explorer.pages.switch import Switch
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
-from explorer.store import shared_store
+from explorer.store import shared_store, without_folders
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.background import patiently
 from explorer.views.browser import Browser, remembered, requested_query
@@ -41,10 +41,10 @@ from explorer.views.selectors import Selectors
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.tasks import Progress, Tasks
 from explorer.views.thresholds import Thresholds
-from queries import QueryError, SuiteError, locate
+from queries import QueryError, SuiteError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pandas as pd
 
@@ -283,20 +283,13 @@ def session(*paths: str) -> pn.Template:
         choices = choices_of(store)
     except (SuiteError, QueryError) as error:
         _LOG.error("%s", printable(str(error)))
-        why = _without_folders(str(error), paths)
+        why = without_folders(str(error), paths)
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
     wanted = ExplorerState(choices)
     refused = wanted.from_query(requested_query())
     explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
     explorer.notices.refuse(refused)
     return explorer.template()
-
-
-def _without_folders(message: str, paths: Sequence[str]) -> str:
-    """Leave out of a message where suites lie: the log tells the owner, a visitor need not know."""
-    for path in paths:
-        message = message.replace(f"{locate(path)}".rpartition("/")[0] + "/", "")
-    return message
 
 
 def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:

@@ -20,7 +20,7 @@ from explorer import server
 from explorer.app import Explorer
 from explorer.figures import FIGURES
 from explorer.format import printable
-from explorer.guard import MESSAGE_BYTES, guard
+from explorer.guard import MESSAGE_BYTES
 from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
 from ingest import IngestError, import_results
@@ -79,7 +79,6 @@ def serve(
         open_store(*paths).close()
     except SuiteError as error:
         _fail(str(error), error)
-    guard()
     try:
         server.serve(
             paths,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from tornado.web import RequestHandler
 
-from explorer.store import shared_store
+from explorer.guard import guard
+from explorer.store import shared_store, without_folders
 from queries import SuiteError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Health(RequestHandler):
             shared_store(*self._paths)
         except SuiteError as error:
             self.set_status(HTTPStatus.SERVICE_UNAVAILABLE)
-            self.write({"status": "no suite is open", "reason": str(error)})
+            self.write({"status": "no suite is open", "reason": without_folders(str(error), self._paths)})
         else:
             self.write({"status": "ok"})
 
@@ -37,7 +38,8 @@ class Health(RequestHandler):
 
 
 def routes(paths: Sequence[str]) -> list[tuple[str, type[RequestHandler], dict[str, Sequence[str]]]]:
-    """Return what Bokeh's server takes as further addresses."""
+    """Return what Bokeh's server takes as further addresses; from here on, what is served is guarded."""
+    guard()
     return [("/healthz", Health, {"paths": paths})]
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
-from queries import Store, SuiteError
+from queries import Store, SuiteError, locate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "data" / "smollm2-135m"
 _SHARED: dict[tuple[str, ...], Store] = {}
@@ -47,6 +51,13 @@ def shared_store(*paths: str) -> Store:
             _SHARED.pop(paths, None)
             store = _SHARED[paths] = open_store(*paths)
         return store
+
+
+def without_folders(message: str, paths: Sequence[str]) -> str:
+    """Leave out of a message where suites lie: the log tells the owner, a visitor need not know."""
+    for path in paths:
+        message = message.replace(f"{locate(path)}".rpartition("/")[0] + "/", "")
+    return message
 
 
 def give_up_questions() -> None:

@@ -144,7 +144,7 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
         letters.write_bytes(whole[:-20])
         status, answer = get(health)
         assert status == 503
-        assert json.loads(answer)["reason"].startswith(f"{letters}: not a readable parquet file")
+        assert json.loads(answer)["reason"].startswith(f"{suite.name}/letters.parquet: not a readable parquet file")
         message: Any = pull_session(url=page).document.select_one({"name": "message"})
         assert "No suite is open" in message.data.html
         letters.write_bytes(whole)
