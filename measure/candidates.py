@@ -1,0 +1,67 @@
+"""Stage: the test words of a letter on which its split latents are silent although they should speak."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+#: Activations below it count as silence.
+SILENT = 1e-8
+
+
+class Candidates(NamedTuple):
+    """Of one letter on one SAE; `tested` are places among the rows given.
+
+    `num_probe_true_positives` words are right by the probe, `num_true_positives` of these by the k-sparse probe too,
+    and on `num_split_silent` of them every split latent is silent.
+    """
+
+    num_probe_true_positives: int
+    num_true_positives: int
+    num_split_silent: int
+    num_candidates: int
+    tested: np.ndarray
+
+    @property
+    def sample_portion(self) -> float:
+        """Share of the candidates that is tested; 1 where there is none."""
+        return len(self.tested) / self.num_candidates if self.num_candidates else 1.0
+
+
+def find_candidates(
+    truth: np.ndarray,
+    probe_logits: np.ndarray,
+    k_sparse_logits: np.ndarray,
+    split_activations: np.ndarray,
+    *,
+    limit: int | None,
+    seed: int,
+) -> Candidates:
+    """Find the candidates of one letter.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray of bool
+        Which words start with the letter.
+    probe_logits, k_sparse_logits : numpy.ndarray
+        Scores of both probes; above 0 they predict the letter.
+    split_activations : numpy.ndarray
+        Activations of the split latents, (words, split latents).
+    limit : int, optional
+        Most candidates that are tested; which ones is drawn by `seed`.
+    seed : int
+    """
+    probed = truth & (probe_logits > 0)
+    silent = probed & (split_activations < SILENT).all(axis=1)
+    found = np.flatnonzero(silent & (k_sparse_logits <= 0))
+    tested = found
+    if limit is not None and len(found) > limit:
+        tested = np.sort(np.random.RandomState(seed).choice(found, limit, replace=False))
+    return Candidates(
+        int(probed.sum()),
+        int((probed & (k_sparse_logits > 0)).sum()),
+        int(silent.sum()),
+        len(found),
+        tested,
+    )
