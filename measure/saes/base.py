@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from measure.sparse import Sparse
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
 _ROWS = 2048
@@ -55,23 +55,14 @@ class Sae(ABC):
         pieces = []
         with torch.no_grad():
             for part in torch.from_numpy(stream).split(_ROWS):
-                active = self.encode(part.float().to(self.directions.device))
-                rows, latents = active.nonzero(as_tuple=True)
-                pieces.append(sparse_rows(rows, latents, active[rows, latents], len(part), self.num_latents))
+                active = self.encode(part.float().to(self.directions.device)).cpu().numpy()
+                places = np.flatnonzero(active)
+                starts = np.searchsorted(places, np.arange(len(active) + 1) * active.shape[1])
+                latents = (places % active.shape[1]).astype(np.int32)
+                pieces.append(Sparse(starts, latents, active.ravel()[places], active.shape[1]))
         return Sparse.stack(pieces)
 
     def reconstruct(self, stream: Tensor) -> Tensor:
         """Return the stream as the SAE gives it back."""
         return self.decode(self.encode(stream))
 
-
-def sparse_rows(rows: Tensor, latents: Tensor, values: Tensor, num_rows: int, num_latents: int) -> Sparse:
-    """Make a sparse matrix of its active places, which are in order."""
-    starts = torch.zeros(num_rows + 1, dtype=torch.int64)
-    starts[1:] = torch.bincount(rows.cpu(), minlength=num_rows).cumsum(0)
-    return Sparse(
-        starts.numpy(),
-        latents.to(torch.int32).cpu().numpy(),
-        values.float().cpu().numpy(),
-        num_latents,
-    )

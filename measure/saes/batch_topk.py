@@ -9,18 +9,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from measure.errors import MeasureError
-from measure.saes.base import Sae, sparse_rows
-from measure.sparse import Sparse
+from measure.saes.base import Sae
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     from torch import Tensor
-
-_ROWS = 4096
-#: By how much a pre-activation in bfloat16 may fall short of the threshold and still be looked at in float32.
-_SLACK = 0.15
 
 
 @dataclass
@@ -62,28 +56,6 @@ class BatchTopK(Sae):
 
     def decode(self, activations: Tensor) -> Tensor:
         return (activations @ self.W_dec + self.b_dec) / self.scale + self.mean
-
-    def encode_sparse(self, stream: np.ndarray) -> Sparse:
-        """Encode many rows: all products in bfloat16 first, then in float32 those that may exceed the threshold."""
-        pieces = []
-        encoder = self.W_enc.bfloat16()
-        columns = self.W_enc.T.contiguous()
-        with torch.no_grad():
-            for part in torch.from_numpy(stream).split(_ROWS):
-                x = self.normalised(part.float().to(self.W_enc.device))
-                near = (x.bfloat16() @ encoder + self.b_enc.bfloat16()) > self.threshold - _SLACK
-                rows, latents = near.nonzero(as_tuple=True)
-                exact = torch.cat(
-                    [
-                        (x[r] * columns[c]).sum(1)
-                        for r, c in zip(rows.split(65536), latents.split(65536), strict=True)
-                    ]
-                    or [x.new_zeros(0)]
-                )
-                exact = exact + self.b_enc[latents]
-                active = exact > self.threshold
-                pieces.append(sparse_rows(rows[active], latents[active], exact[active], len(part), self.num_latents))
-        return Sparse.stack(pieces)
 
     def save(self, file: Path) -> None:
         """Write the weights to a file."""

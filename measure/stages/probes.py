@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from measure.device import best_device
 from measure.scores import Scores, best_threshold, score
+from measure.stages.vocabulary import load_vocabulary
+from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 _STEPS = 200
 
@@ -90,3 +97,26 @@ def score_probes(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> list
     """Score the probe of every letter on words that it has not seen."""
     logits = probes.logits(stream)
     return [score(logits[:, letter], labels == letter) for letter in range(len(probes.weights))]
+
+
+def load_probes(folder: Path) -> tuple[Probes, list[Scores]]:
+    """Read what the stage wrote: the probes, and their scores on test words."""
+    with np.load(folder / "probes.npz") as arrays:
+        return Probes(arrays["weights"], arrays["biases"]), [Scores(*map(float, row)) for row in arrays["scores"]]
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: fit the probes of a layer."""
+    vocabulary = load_vocabulary(needs["vocabulary"])
+    stream = np.load(needs["activations"] / f"words-{settings['layer']}.npy", mmap_mode="r")
+    train, test = vocabulary.train, vocabulary.test
+    probes = fit_probes(
+        stream[train],
+        vocabulary.letters[train],
+        len(LETTERS),
+        l2=settings["l2"],
+        device=best_device(),
+    )
+    scores = score_probes(probes, stream[test], vocabulary.letters[test])
+    np.savez(out / "probes.npz", scores=np.array(scores), **probes._asdict())
+    progress(1)

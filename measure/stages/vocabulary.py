@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from measure.errors import MeasureError
+from measure.models.known import model_of
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
     from measure.tokenizer import Tokenizer
 
 
@@ -68,4 +72,17 @@ def read_vocabulary(
     is_test = np.zeros(len(words), bool)
     is_test[order[int(len(words) * (1 - test_share)) :]] = True
     first = np.array([LETTERS.index(text.strip()[0].lower()) for text in texts])
-    return Vocabulary(np.array(ids), np.array(texts, dtype=object), first, is_test)
+    return Vocabulary(np.array(ids), np.array(texts), first, is_test)
+
+
+def load_vocabulary(folder: Path) -> Vocabulary:
+    """Read what the stage wrote."""
+    with np.load(folder / "vocabulary.npz") as arrays:
+        return Vocabulary(**arrays)
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    found = read_vocabulary(model_of(settings, needs).tokenizer, **settings["vocabulary"])
+    np.savez(out / "vocabulary.npz", **found._asdict())
+    progress(1)

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
+from measure.models.known import model_of
+from measure.saes.known import open_sae
+from measure.sparse import Sparse
+from measure.spelling import spelling_metric
+from measure.stages.candidates import load_candidates
+from measure.stages.latents import WORDS
+from measure.stages.prompts import answer_tokens, load_prompts, to_prompt
+from measure.stages.vocabulary import load_vocabulary
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -47,12 +57,6 @@ class Effects(NamedTuple):
     effects: np.ndarray
     true_top: float
     true_second: float
-
-
-def spelling_metric(logits: Tensor, letters: Tensor) -> Tensor:
-    """Return the logit of the right letter less the mean logit of the others, row by row."""
-    right = logits.gather(1, letters[:, None])[:, 0]
-    return right - (logits.sum(1) - right) / (logits.shape[1] - 1)
 
 
 def ablate(
@@ -148,4 +152,54 @@ def is_absorption(
         and top_effect <= 0
         and abs(top_effect) - abs(second_effect) >= effect_margin
         and top_cosine >= cosine_threshold
+    )
+
+
+class Tested(NamedTuple):
+    """The tested words of one SAE: each word's place in the vocabulary, its letter, and its effects."""
+
+    words: np.ndarray
+    letters: np.ndarray
+    effects: list[Effects]
+
+
+def load_tested(folder: Path) -> Tested:
+    """Read what the stage wrote."""
+    with np.load(folder / "tested.npz") as arrays:
+        by_word = np.split(arrays["effects"], arrays["ends"][:-1])
+        rows = zip(arrays["metric"], arrays["answer"], by_word, arrays["true_top"], arrays["true_second"], strict=False)
+        effects = [Effects(float(m), int(a), e, float(top), float(second)) for m, a, e, top, second in rows]
+        return Tested(arrays["words"], arrays["letters"], effects)
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: test every candidate, prompt by prompt."""
+    model, vocabulary, chosen = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), load_prompts(needs["prompts"])
+    activations = Sparse.load(needs["latents"] / f"{WORDS}.npz")
+    sae = open_sae(needs["sae"], model.device)
+    answers = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
+    candidates = load_candidates(needs["candidates"])
+    pairs = [(word, letter) for letter, of_letter in candidates.items() for word in of_letter.tested]
+    pairs.sort(key=lambda pair: (chosen.assigned[pair[0]], pair))
+    found: list[Effects] = []
+    for number, text in enumerate(chosen.templates):
+        prompt = to_prompt(text, model.tokenizer)
+        words = [
+            Word(int(vocabulary.ids[word]), letter, *activations.row(word))
+            for word, letter in pairs
+            if chosen.assigned[word] == number
+        ]
+        for effects in ablate(
+            model, prompt, answers, words, sae.directions, layer=settings["layer"], steps=settings["steps"]
+        ):
+            found.append(effects)
+            progress(len(found) / len(pairs))
+    words, letters = (np.array([pair[place] for pair in pairs], int) for place in (0, 1))
+    np.savez(
+        out / "tested.npz",
+        words=words,
+        letters=letters,
+        effects=np.concatenate([one.effects for one in found] or [np.zeros(0, np.float32)]),
+        ends=np.cumsum([len(one.effects) for one in found], dtype=int),
+        **{name: np.array([getattr(one, name) for one in found]) for name in ("metric", "answer", "true_top", "true_second")},
     )

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+
+from measure.sparse import Sparse
+from measure.stages.k_sparse import load_k_sparse
+from measure.stages.latents import WORDS
+from measure.stages.probes import load_probes
+from measure.stages.splits import load_splits
+from measure.stages.vocabulary import load_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
 #: Activations below it count as silence.
 SILENT = 1e-8
@@ -65,3 +77,36 @@ def find_candidates(
         len(found),
         tested,
     )
+
+
+def load_candidates(folder: Path) -> dict[int, Candidates]:
+    """Read what the stage wrote, by letter; tested words are given by their place in the vocabulary."""
+    known = json.loads((folder / "candidates.json").read_text("utf-8"))
+    return {
+        int(letter): Candidates(**{**record, "tested": np.array(record["tested"], int)})
+        for letter, record in known.items()
+    }
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    vocabulary = load_vocabulary(needs["vocabulary"])
+    test = vocabulary.test
+    words = Sparse.load(needs["latents"] / f"{WORDS}.npz").take(test)
+    probes, _ = load_probes(needs["probes"])
+    logits = probes.logits(np.load(needs["activations"] / f"words-{settings['layer']}.npy", mmap_mode="r")[test])
+    k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
+    found = {}
+    for letter, number in splits.items():
+        probe = k_sparse[letter][number]
+        of_letter = find_candidates(
+            vocabulary.letters[test] == letter,
+            logits[:, letter],
+            probe.logits(words),
+            words.dense(probe.latents),
+            limit=settings["limit"],
+            seed=settings["seed"] + letter,
+        )
+        found[letter] = of_letter._asdict() | {"tested": test[of_letter.tested].tolist()}
+    (out / "candidates.json").write_text(json.dumps(found), "utf-8")
+    progress(1)

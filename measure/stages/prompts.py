@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
-from measure.ablation import spelling_metric
+from measure.spelling import spelling_metric
 from measure.errors import MeasureError
 from measure.models.base import Prompt
+from measure.models.known import model_of
+from measure.stages.vocabulary import load_vocabulary
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from torch import Tensor
 
     from measure.models.base import LanguageModel
     from measure.tokenizer import Tokenizer
-    from measure.vocabulary import Vocabulary
+    from measure.stages.vocabulary import Vocabulary
 
 _QUESTION = " has the first letter:"
 _BATCH = 512
@@ -127,7 +131,14 @@ def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
 
 
 def choose_templates(
-    model: LanguageModel, vocabulary: Vocabulary, templates: Sequence[str], *, kept: int, num_words: int, seed: int
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    templates: Sequence[str],
+    *,
+    kept: int,
+    num_words: int,
+    seed: int,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[list[str], list[float]]:
     """Keep the prompts in which the model spells most of a sample of training words rightly; return them with that share."""
     sample = np.random.RandomState(seed).permutation(vocabulary.train)[:num_words]
@@ -138,5 +149,59 @@ def choose_templates(
             model, [prompt], vocabulary.ids[sample], vocabulary.letters[sample], np.zeros(len(sample), int)
         )
         shares.append(float((spelled.answers == vocabulary.letters[sample]).mean()))
+        progress(len(shares) / len(templates))
     best = sorted(range(len(templates)), key=lambda place: -shares[place])[:kept]
     return [templates[place] for place in best], [shares[place] for place in best]
+
+
+class Chosen(NamedTuple):
+    """The prompts, and how the model does in them.
+
+    Attributes
+    ----------
+    templates : list of str
+    shares : list of float or None
+        Share of the sample of training words spelled rightly; None where the templates were given.
+    assigned : numpy.ndarray
+        The prompt of each word of the vocabulary.
+    spelled : Spelled
+        Of the test words.
+    """
+
+    templates: list[str]
+    shares: list[float | None]
+    assigned: np.ndarray
+    spelled: Spelled
+
+
+def load_prompts(folder: Path) -> Chosen:
+    """Read what the stage wrote."""
+    known = json.loads((folder / "prompts.json").read_text("utf-8"))
+    with np.load(folder / "spelled.npz") as arrays:
+        return Chosen(
+            known["templates"], known["shares"], arrays["assigned"], Spelled(arrays["answers"], arrays["metrics"])
+        )
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    model, vocabulary, how = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), settings["prompts"]
+    templates, shares = how["templates"], [None] * len(how["templates"])
+    if not templates:
+        drawn = draw_templates(vocabulary, number=how["drawn"], num_examples=how["num_examples"], seed=how["seed"])
+        templates, shares = choose_templates(
+            model,
+            vocabulary,
+            drawn,
+            kept=how["kept"],
+            num_words=how["sample"],
+            seed=how["seed"],
+            progress=lambda done: progress(done / 2),
+        )
+    assigned = assign_prompts(len(vocabulary.ids), len(templates), how["assignment_seed"])
+    test = vocabulary.test
+    prompts = [to_prompt(text, model.tokenizer) for text in templates]
+    spelled = spell_words(model, prompts, vocabulary.ids[test], vocabulary.letters[test], assigned[test])
+    (out / "prompts.json").write_text(json.dumps({"templates": templates, "shares": shares}), "utf-8")
+    np.savez(out / "spelled.npz", assigned=assigned, **spelled._asdict())
+    progress(1)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from measure.device import best_device
 from measure.scores import Scores, best_threshold, score
+from measure.sparse import Sparse
+from measure.stages.latents import WORDS
+from measure.stages.vocabulary import load_vocabulary
+from queries.schema import LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from measure.sparse import Sparse
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
 #: Numbers of latents that a probe may use.
 K_VALUES = (*range(1, 16), 20, 50)
-_BATCH = 4096
-_RATE, _LAST_RATE = 1e-2, 1e-5
+_BATCH = 8192
+_RATE = 1e-2
 _RIDGE = 1.0
 _NEWTON_STEPS = 50
 
@@ -44,16 +48,12 @@ def rank_latents(
     weigh as much as all others; latents are ranked by their weight.
     """
     torch.manual_seed(seed)
-    bound = activations.num_latents**-0.5
-    weights = torch.empty(activations.num_latents, num_letters, device=device).uniform_(-bound, bound)
-    biases = torch.empty(num_letters, device=device).uniform_(-bound, bound)
-    weights.requires_grad_()
-    biases.requires_grad_()
+    weights = torch.zeros(activations.num_latents, num_letters, device=device, requires_grad=True)
+    biases = torch.zeros(num_letters, device=device, requires_grad=True)
     targets = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float()
     positives = targets.sum(0)
     balance = ((len(labels) - positives) / positives.clamp_min(1)).to(device)
     optimizer = torch.optim.Adam([weights, biases], lr=_RATE, weight_decay=1e-6)
-    schedule = torch.optim.lr_scheduler.ExponentialLR(optimizer, (_LAST_RATE / _RATE) ** (1 / epochs))
     for _ in range(epochs):
         for rows in torch.randperm(activations.num_rows).split(_BATCH):
             logits = _product(activations.take(rows.numpy()), weights) + biases
@@ -62,7 +62,6 @@ def rank_latents(
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-        schedule.step()
     kept = min(max(K_VALUES), activations.num_latents)
     return weights.detach().T.topk(kept, dim=1).indices.cpu().numpy()
 
@@ -120,3 +119,53 @@ def score_k_sparse(probes: dict[int, KSparseProbe], test: Sparse, truth: np.ndar
     return {
         k: score(columns[:, :k].astype(np.float64) @ probe.weights + probe.bias, truth) for k, probe in probes.items()
     }
+
+
+class Found(NamedTuple):
+    """The probes and scores of each letter that has words, by its place in the alphabet and k."""
+
+    probes: dict[int, dict[int, KSparseProbe]]
+    scores: dict[int, dict[int, Scores]]
+
+
+def load_k_sparse(folder: Path) -> Found:
+    """Read what the stage wrote."""
+    with np.load(folder / "k_sparse.npz") as arrays:
+        found = Found({}, {})
+        for letter, k, ranked, weights, bias, scores in zip(
+            *(arrays[name] for name in ("letter", "k", "ranked", "weights", "bias", "scores")), strict=True
+        ):
+            probe = KSparseProbe(ranked[:k], weights[:k], float(bias))
+            found.probes.setdefault(int(letter), {})[int(k)] = probe
+            found.scores.setdefault(int(letter), {})[int(k)] = Scores(*map(float, scores))
+        return found
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    vocabulary, words = load_vocabulary(needs["vocabulary"]), Sparse.load(needs["latents"] / f"{WORDS}.npz")
+    train, test = words.take(vocabulary.train), words.take(vocabulary.test)
+    train_letters, test_letters = vocabulary.letters[vocabulary.train], vocabulary.letters[vocabulary.test]
+    ranked = rank_latents(
+        train,
+        train_letters,
+        len(LETTERS),
+        l1=settings["l1"],
+        epochs=settings["l1_epochs"],
+        seed=settings["seed"],
+        device=best_device(),
+    )
+    progress(0.2)
+    rows: dict[str, list[Any]] = {name: [] for name in ("letter", "k", "ranked", "weights", "bias", "scores")}
+    present = np.unique(train_letters)
+    for done, letter in enumerate(present, start=1):
+        probes = fit_k_sparse(train, train_letters == letter, ranked[letter])
+        scores = score_k_sparse(probes, test, test_letters == letter)
+        for k, probe in probes.items():
+            weights = np.zeros(ranked.shape[1])
+            weights[:k] = probe.weights
+            values = (letter, k, ranked[letter], weights, probe.bias, scores[k])
+            for name, value in zip(rows, values, strict=True):
+                rows[name].append(value)
+        progress(0.2 + 0.8 * done / len(present))
+    np.savez(out / "k_sparse.npz", **{name: np.array(values) for name, values in rows.items()})

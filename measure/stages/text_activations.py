@@ -1,37 +1,22 @@
-"""Stage: the residual stream at words in their prompts, and in running text."""
+"""Stage: the residual stream in running text."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
-from measure.prompts import batches
+from measure.models.known import model_of
+from measure.stages.text import load_windows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
-    from measure.models.base import LanguageModel, Prompt
+    from measure.models.base import LanguageModel
 
 _WINDOWS = 32
-
-
-def word_streams(
-    model: LanguageModel,
-    prompts: Sequence[Prompt],
-    words: Sequence[int],
-    assigned: np.ndarray,
-    layers: Sequence[int],
-    progress: Callable[[int], None] = lambda _: None,
-) -> dict[int, np.ndarray]:
-    """Return the stream of each layer at words in their prompts, in float16."""
-    found = {layer: np.empty((len(words), model.d_model), np.float16) for layer in layers}
-    for places, tokens, prompt in batches(prompts, words, assigned, model.device):
-        for layer, stream in model.word_streams(prompt, tokens, layers).items():
-            found[layer][places] = stream.half().cpu().numpy()
-        progress(len(places))
-    return found
 
 
 def text_streams(
@@ -39,7 +24,7 @@ def text_streams(
     windows: np.ndarray,
     layers: Sequence[int],
     out: dict[int, np.ndarray],
-    progress: Callable[[int], None] = lambda _: None,
+    progress: Callable[[float], None] = lambda _: None,
 ) -> None:
     """Write the stream of each layer at every token of the windows but the first to `out`, (windows * tokens, d_model)."""
     tokens = windows.shape[1] - 1
@@ -49,10 +34,21 @@ def text_streams(
         for layer, stream in model.streams(ids, layers).items():
             place = slice(start * tokens, (start + len(part)) * tokens)
             out[layer][place] = stream[:, 1:].flatten(0, 1).clamp(-65504, 65504).half().cpu().numpy()
-        progress(len(part))
+        progress((start + len(part)) / len(windows))
 
 
 def ordinary(stream: np.ndarray) -> np.ndarray:
     """Tell which rows are not massive: their norm is at most ten times the median."""
     norms = np.linalg.norm(stream.astype(np.float32), axis=1)
     return norms <= 10 * np.median(norms)
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: the windows in their order, those held out first."""
+    model, windows = model_of(settings, needs), load_windows(needs["text"])
+    rows = windows.ids.shape[0] * (windows.ids.shape[1] - 1)
+    streams = {
+        layer: np.lib.format.open_memmap(out / f"{layer}.npy", "w+", np.float16, (rows, model.d_model))
+        for layer in settings["layers"]
+    }
+    text_streams(model, windows.ids, settings["layers"], streams, progress)
