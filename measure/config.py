@@ -21,6 +21,7 @@ class ModelPart(_Part):
 
     path: str | None = None
     wheel: str | None = None
+    name: str | None = None
     licence: str | None = None
     precision: Literal["bfloat16", "float32"] = "float32"
 

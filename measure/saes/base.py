@@ -54,8 +54,9 @@ class Sae(ABC):
         """Encode many rows, and keep what is active."""
         pieces = []
         with torch.no_grad():
-            for part in torch.from_numpy(stream).split(_ROWS):
-                active = self.encode(part.float().to(self.directions.device)).cpu().numpy()
+            for start in range(0, len(stream), _ROWS):
+                part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
+                active = self.encode(part.to(self.directions.device)).cpu().numpy()
                 places = np.flatnonzero(active)
                 starts = np.searchsorted(places, np.arange(len(active) + 1) * active.shape[1])
                 latents = (places % active.shape[1]).astype(np.int32)

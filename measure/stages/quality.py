@@ -32,7 +32,7 @@ def variance_explained(sae: Sae, stream: np.ndarray) -> float:
     wrong = total = 0.0
     with torch.no_grad():
         for start in range(0, len(stream), _ROWS):
-            part = torch.from_numpy(stream[start : start + _ROWS]).float()
+            part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
             back = sae.reconstruct(part.to(sae.directions.device)).cpu()
             wrong += float((part - back).double().square().sum())
             total += float((part.double() - torch.from_numpy(mean)).square().sum())

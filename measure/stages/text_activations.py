@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from measure.models.base import LanguageModel
 
 _WINDOWS = 32
+_ROWS = 65536
 
 
 def text_streams(
@@ -39,7 +40,8 @@ def text_streams(
 
 def ordinary(stream: np.ndarray) -> np.ndarray:
     """Tell which rows are not massive: their norm is at most ten times the median."""
-    norms = np.linalg.norm(stream.astype(np.float32), axis=1)
+    parts = range(0, len(stream), _ROWS)
+    norms = np.concatenate([np.linalg.norm(stream[row : row + _ROWS].astype(np.float32), axis=1) for row in parts])
     return norms <= 10 * np.median(norms)
 
 
