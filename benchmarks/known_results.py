@@ -83,7 +83,10 @@ def compare_words(
     """Compare vocabulary, prompts and spelling; return the stream at the words."""
     tokens, listed = known.table("english_tokens"), known.table("prompts")
     assigned = assign_prompts(len(vocabulary.ids), len(prompts), seed=1)
-    print("same words:", bool((vocabulary.ids == tokens["token_id"]).all() and (vocabulary.texts == tokens["token"]).all()))
+    print(
+        "same words:",
+        bool((vocabulary.ids == tokens["token_id"]).all() and (vocabulary.texts == tokens["token"]).all()),
+    )
     print("same split:", bool((vocabulary.is_test == tokens["is_test"]).all()))
     print("same prompt of each word:", bool((assigned == tokens["prompt_id"]).all()))
     same = [list(prompt.prefix) == list(ids) for prompt, ids in zip(prompts, listed["prefix_token_ids"], strict=True)]
@@ -108,7 +111,10 @@ def compare_probes(given: Probes, f1: np.ndarray, stream: np.ndarray, vocabulary
     print(f"{np.abs(np.array(scores) - f1).max():.4f} apart at most")
     own = fit_probes(stream[train], vocabulary.letters[train], len(LETTERS), l2=30, device=_CPU)
     scores = [one.f1 for one in score_probes(own, stream[test], vocabulary.letters[test])]
-    print(f"F1 of own probes: mean {np.mean(scores):.4f}; {np.abs(np.array(scores) - f1).max():.4f} apart at most", end="; ")
+    print(
+        f"F1 of own probes: mean {np.mean(scores):.4f}; {np.abs(np.array(scores) - f1).max():.4f} apart at most",
+        end="; ",
+    )
     print(f"least cosine with the given ones {np.diag(own.cosines(given.weights)).min():.4f}")
 
 
@@ -160,7 +166,9 @@ def compare_sae(
     for name, what in (("f1", "own ranking"), ("f1_given", "the given ranking")):
         apart = np.array(rows[name])
         print(f"  k-sparse F1, {what}: {apart.mean():.4f} apart on average, {apart.max():.4f} at most")
-    compare_effects(model, sae, vocabulary, prompts, words, cosines, pairs, known.table("feature_absorption_results", l0))
+    compare_effects(
+        model, sae, vocabulary, prompts, words, cosines, pairs, known.table("feature_absorption_results", l0)
+    )
 
 
 def compare_effects(
@@ -174,7 +182,10 @@ def compare_effects(
     published: pd.DataFrame,
 ) -> None:
     """Ablate the candidates that were published too, and compare effects and verdicts."""
-    by_token = {(token, letter): row for row, (token, letter) in enumerate(zip(published["token_id"], published["letter"], strict=True))}
+    by_token = {
+        (token, letter): row
+        for row, (token, letter) in enumerate(zip(published["token_id"], published["letter"], strict=True))
+    }
     both = [pair for pair in pairs if (int(vocabulary.ids[pair[0]]), LETTERS[pair[1]]) in by_token]
     print(f"  tested words: {len(pairs)}, published {len(published)}, in both {len(both)}")
     assigned = assign_prompts(len(vocabulary.ids), len(prompts), seed=1)
@@ -205,12 +216,16 @@ def compare_effects(
                     abs(float(found.effects[top]) - row["top_ablation_score"]) if same else np.nan,
                     abs(found.true_top - row["true_ablation_top"]) if same else np.nan,
                     abs(found.metric - row["spelling_metric"]),
-                    abs(float(cosines[letter, one.latents[top]]) - row["top_ablation_feat_probe_cos"]) if same else np.nan,
+                    abs(float(cosines[letter, one.latents[top]]) - row["top_ablation_feat_probe_cos"])
+                    if same
+                    else np.nan,
                 )
             )
             if verdict != bool(row["is_absorption"]):
                 margin = abs(float(found.effects[top])) - abs(low)
-                print(f"  {row['token']!r} ({LETTERS[letter]}): margin {margin:.3f}, published {row['ablation_delta']:.3f}")
+                print(
+                    f"  {row['token']!r}, {LETTERS[letter]}: margin {margin:.3f}, published {row['ablation_delta']:.3f}"
+                )
     table = np.array(apart)
     own, theirs = np.array(verdicts).T
     print(f"  same top latent: {table[:, 0].mean():.1%}; same verdict: {(own == theirs).mean():.2%}", end="; ")

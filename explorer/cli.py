@@ -142,7 +142,7 @@ def measure(
         Path | None, typer.Option(help="Folder of intermediate results; beside the suite where none is given.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
-    address: Annotated[str | None, typer.Option(help="Scheduler of a Dask cluster to join.", show_default=False)] = None,
+    address: Annotated[str | None, typer.Option(help="Dask cluster to join.", show_default=False)] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace the suite that is there.")] = False,
 ) -> None:

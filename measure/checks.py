@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from measure.stages.candidates import SILENT
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pyarrow as pa
 
     from measure.config import Config
-    from measure.suite import Measured
 
 #: A probe with a lower F1 has failed: its letter is kept and named here.
 _FAILED = 0.5
 
 
-def make_checks(
-    config: Config, loss: Mapping[str, Any], measured: list[Measured], tables: Mapping[str, pa.Table]
-) -> dict[str, Any]:
+def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> dict[str, Any]:
     """Compute the checks, by what they are called in the page "About this suite"."""
     tested, letters, k_sparse = (tables[name].to_pydict() for name in ("tested_tokens", "letters", "k_sparse"))
     f1 = np.array(letters["probe_f1"], float)
@@ -28,7 +27,9 @@ def make_checks(
     failed = sorted(set(names[f1 < _FAILED].tolist()))
     checks = {
         "Perplexity of the model on held-out text": loss["perplexity"],
-        "Perplexity by source": ", ".join(f"{name} {value:.0f}" for name, value in loss["perplexity_by_source"].items()),
+        "Perplexity by source": ", ".join(
+            f"{name} {value:.0f}" for name, value in loss["perplexity_by_source"].items()
+        ),
         "Mean F1 of the linear probes": float(f1.mean()),
         "Lowest F1 of a linear probe": f"{f1.min():.3f} ({names[f1.argmin()]})",
         "Letters whose probe fails (F1 below 0.5)": ", ".join(failed) or "none",
@@ -43,7 +44,9 @@ def make_checks(
         attributed, true = (np.array(tested[column], float) for column in (f"{name}_effect", f"true_effect_{name}"))
         both = np.isfinite(attributed) & np.isfinite(true)
         if both.sum() > 1:
-            checks[f"Correlation of attributed and true effect, {what}"] = float(np.corrcoef(attributed[both], true[both])[0, 1])
+            checks[f"Correlation of attributed and true effect, {what}"] = float(
+                np.corrcoef(attributed[both], true[both])[0, 1]
+            )
     true = np.array(tested["true_effect_top"], float)[np.array(tested["is_absorption"], bool)]
     if len(true):
         checks["Mean true effect of absorbing latents, logits"] = float(true.mean())
@@ -59,7 +62,7 @@ def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:
         np.nan_to_num(np.array(tested[name], float)).astype(np.float32)
         for name in ("top_effect", "second_effect", "top_cosine")
     )
-    silent = np.array([max(values) < 1e-8 for values in tested["split_activations"]])
+    silent = np.array([max(values) < SILENT for values in tested["split_activations"]])
     method = config.method
     verdict = (
         silent

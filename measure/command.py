@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from measure.config import Config
     from measure.cost import Cost
+    from measure.models.base import LanguageModel
     from measure.tasks import Task
 
 __all__ = ["MeasureError", "measure"]
@@ -80,10 +82,11 @@ def measure(
         message = f"{target}: exists already; give another folder, or --force to replace it"
         raise MeasureError(message)
     plan = make_plan(config, file.parent)
-    _check_layers(plan.shared["vocabulary"], config, work)
+    model = _open(plan.shared["vocabulary"], work)
+    _check_layers(config, model.num_layers)
     tasks = in_order(*plan.tasks)
     ahead = [task for task in tasks if not task.is_done(work)]
-    facts = facts_of(_model(plan.shared["vocabulary"], work), config)
+    facts = facts_of(model, config)
     cost = estimate(plan, ahead, facts, config, workers)
     lines = _announce(tasks, ahead, cost, work)
     if dry_run:
@@ -105,26 +108,24 @@ def measure(
     manifest = write_measured(config, plan, work, target, base=file.parent, force=force, progress=progress)
     read_suite(target)
     rows = sum(table.rows for table in manifest.tables.values())
-    return [f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows", f"{work}: holds what lies between the stages; remove it when you are done"]
+    return [
+        f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows",
+        f"{work}: holds what lies between the stages; remove it when you are done",
+    ]
 
 
-def _model(vocabulary: Task, work: Path):  # type: ignore[no-untyped-def]
+def _open(vocabulary: Task, work: Path) -> LanguageModel:
     """Open the model, fetched first where it has to be."""
     perform_all(list(vocabulary.needs.values()), work)
     return model_of(vocabulary.settings, {name: need.folder(work) for name, need in vocabulary.needs.items()})
 
 
-def _check_layers(vocabulary: Task, config, work: Path) -> None:  # type: ignore[no-untyped-def]
+def _check_layers(config: Config, num_layers: int) -> None:
     """Refuse layers that the model does not have."""
-    model = _model(vocabulary, work)
-    for part in config.saes:
-        for layer in part.layers:
-            if not 0 <= layer < model.num_layers:
-                message = (
-                    f"saes: layer {layer} does not exist, the model has {model.num_layers} (0 to {model.num_layers - 1});"
-                    " mend layers"
-                )
-                raise MeasureError(message)
+    for layer in sorted({layer for part in config.saes for layer in part.layers}):
+        if not 0 <= layer < num_layers:
+            message = f"saes: layer {layer} does not exist, the model has 0 to {num_layers - 1}; mend layers"
+            raise MeasureError(message)
 
 
 def _announce(tasks: list[Task], ahead: list[Task], cost: Cost, work: Path) -> list[str]:

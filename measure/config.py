@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from measure.errors import MeasureError
 from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class _Part(BaseModel):
@@ -37,7 +39,7 @@ class VocabularyPart(_Part):
     """Which words are looked at."""
 
     seed: int = 42
-    letters: str = Field(LETTERS, pattern="^[a-z]+$")
+    letters: str = Field(default=LETTERS, pattern="^[a-z]+$")
     limit: int | None = None
 
 
@@ -65,17 +67,17 @@ class TextPart(_Part):
     files: str
     reader: str = "plain"
     notice: str | None = None
-    tokens: int = Field(200_000, gt=0)
+    tokens: int = Field(default=200_000, gt=0)
 
 
 class WindowsPart(_Part):
     """How text is cut, and what of it is for what."""
 
-    length: int = Field(127, ge=8)
+    length: int = Field(default=127, ge=8)
     seed: int = 0
-    held_out: int = Field(400, ge=1)
-    for_loss: int = Field(56, ge=1)
-    evidence: int = Field(2000, ge=1)
+    held_out: int = Field(default=400, ge=1)
+    for_loss: int = Field(default=56, ge=1)
+    evidence: int = Field(default=2000, ge=1)
 
 
 class SaePart(_Part):

@@ -73,7 +73,10 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
     seen = f.words + (windows.evidence + windows.held_out) * windows.length
     width = task.needs["sae"].settings.get("width", 16384) if "sae" in task.needs else 0
     work: dict[str, float] = {
-        "prompts": (config.prompts.drawn * config.prompts.sample + 0.2 * f.words) * (1 + _SUFFIX) * f.num_layers * f.block,
+        "prompts": (config.prompts.drawn * config.prompts.sample + 0.2 * f.words)
+        * (1 + _SUFFIX)
+        * f.num_layers
+        * f.block,
         "text": f.text * 2e5,
         "text_activations": f.text * up_to,
         "activations": f.words * (1 + 0.8 * prompts) * up_to,
@@ -82,11 +85,7 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "train": 5 * settings.get("tokens", 0) * settings.get("width", 0) * f.d_model,
         "latents": seen * width * f.d_model,
         "k_sparse": f.words * 5e6,
-        "ablation": _CANDIDATES
-        * (3 * config.method.steps + 2)
-        * (1 + _SUFFIX)
-        * (f.num_layers - layer)
-        * f.block,
+        "ablation": _CANDIDATES * (3 * config.method.steps + 2) * (1 + _SUFFIX) * (f.num_layers - layer) * f.block,
         "evidence": seen * 1e6,
         "quality": windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model)
         + windows.held_out * windows.length * width * f.d_model * 2,
@@ -114,7 +113,11 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
     training = 4 * 8 * width * facts.d_model + 3 * 1024 * width * 4
     ahead = {task.stage for task in tasks}
     disk = streams * rows * facts.d_model * _STREAM_BYTES if ahead & {"activations", "text_activations"} else 0
-    disk += sum(0.3e9 if task.stage == "package" else 12.0 * 40 * (facts.words + facts.text / 3) for task in tasks if task.stage in ("package", "latents"))
+    disk += sum(
+        0.3e9 if task.stage == "package" else 12.0 * 40 * (facts.words + facts.text / 3)
+        for task in tasks
+        if task.stage in ("package", "latents")
+    )
     seconds = sum(effort(task, facts, config) for task in tasks) / (speed() * _USED)
     return Cost(seconds, workers * (model + training + 1.5e9), disk)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from measure.tasks import Task, in_order, perform
+from measure.tasks import in_order, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-#: Told of a task, and what share of it is done.
-Progress = "Callable[[Task, float], None]"
+    from measure.tasks import Task
 
 
 def perform_all(
@@ -46,35 +46,39 @@ def perform_all(
     ahead = [task for task in in_order(*tasks) if not task.is_done(work)]
     if address is None and workers == 1:
         for task in ahead:
-            perform(task, work, lambda share, task=task: progress(task, share))
+            perform(task, work, partial(progress, task))
             progress(task, 1)
         return
-    from distributed import Client, LocalCluster, as_completed
+    from distributed import Client, LocalCluster
 
-    if address is None:
-        threads = max((os.cpu_count() or 1) // workers, 1)
-        cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR"
-        )
-        with cluster, Client(cluster) as client:
-            _submit(client, as_completed, ahead, work, threads, progress)
-    else:
+    if address is not None:
         with Client(address) as client:
-            _submit(client, as_completed, ahead, work, 0, progress)
+            _submit(client, ahead, work, 0, progress)
+        return
+    threads = max((os.cpu_count() or 1) // workers, 1)
+    with (
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR") as cluster,
+        Client(cluster) as client,
+    ):
+        _submit(client, ahead, work, threads, progress)
 
 
-def _submit(client, as_completed, ahead, work, threads, progress) -> None:  # type: ignore[no-untyped-def]
+def _submit(
+    client: Any, ahead: Sequence[Task], work: Path, threads: int, progress: Callable[[Task, float], None]
+) -> None:
     """Hand tasks to a cluster, each after what it needs; what a lost worker was at is done by another."""
-    futures: dict[str, object] = {}
-    by_key = {}
+    from distributed import as_completed
+
+    futures: dict[str, Any] = {}
+    tasks = {}
     for task in ahead:
         needed = [futures[need.digest] for need in task.needs.values() if need.digest in futures]
         future = client.submit(_perform, task, work, threads, needed, key=f"{task.stage}-{task.digest}", pure=False)
         futures[task.digest] = future
-        by_key[future.key] = task
+        tasks[future.key] = task
     for future in as_completed(list(futures.values())):
         future.result()
-        progress(by_key[future.key], 1)
+        progress(tasks[future.key], 1)
 
 
 def _perform(task: Task, work: Path, threads: int, needed: list[str]) -> str:  # noqa: ARG001 - they come first

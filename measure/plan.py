@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from measure.errors import MeasureError
 from measure.tasks import Task
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from measure.config import Config, SaePart
 
 #: Seed of the L1-penalised fit and of the order of its batches.
@@ -54,7 +55,11 @@ class Plan:
     @property
     def tasks(self) -> list[Task]:
         """The tasks that the suite is written from."""
-        return [*self.shared.values(), *self.probes.values(), *(task for sae in self.saes for task in sae.tasks.values())]
+        return [
+            *self.shared.values(),
+            *self.probes.values(),
+            *(task for sae in self.saes for task in sae.tasks.values()),
+        ]
 
 
 def make_plan(config: Config, base: Path) -> Plan:
@@ -66,14 +71,16 @@ def make_plan(config: Config, base: Path) -> Plan:
         Where a file that it names is missing.
     """
     layers = sorted({layer for part in config.saes for layer in part.layers})
-    model_settings = {"model": {"precision": config.model.precision}}
+    model_settings: dict[str, Any] = {"model": {"precision": config.model.precision}}
     needs: dict[str, Task] = {}
     if config.model.wheel:
         needs["model"] = Task("model", {"wheel": config.model.wheel}, label="model")
     else:
         path = _existing(base / str(config.model.path))
         model_settings["model"] |= {"path": str(path), "checksum": _checksum(path)}
-    vocabulary = Task("vocabulary", model_settings | {"vocabulary": config.vocabulary.model_dump()}, needs, "vocabulary")
+    vocabulary = Task(
+        "vocabulary", model_settings | {"vocabulary": config.vocabulary.model_dump()}, needs, "vocabulary"
+    )
     with_words = {**needs, "vocabulary": vocabulary}
     prompts = Task("prompts", model_settings | {"prompts": config.prompts.model_dump()}, with_words, "prompts")
     sources = [part.source for part in config.text]
@@ -90,9 +97,7 @@ def make_plan(config: Config, base: Path) -> Plan:
     windows = config.windows.model_dump(exclude={"for_loss"})
     text = Task("text", model_settings | {"text": texts, "windows": windows}, {**needs, **packages}, "text")
     with_text = {**needs, "text": text}
-    text_activations = Task(
-        "text_activations", model_settings | {"layers": layers}, with_text, "activations on text"
-    )
+    text_activations = Task("text_activations", model_settings | {"layers": layers}, with_text, "activations on text")
     activations = Task(
         "activations",
         model_settings | {"layers": layers},

@@ -84,7 +84,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _r_records(data: bytes) -> Iterator[bytes]:
-    """Decompress the records of an .rdb file: each is its length, a mark of the compression unless zlib, and the data."""
+    """Decompress the records of an .rdb file: each has its length, a mark unless it is zlib's, and data."""
     while len(data) > 5:  # noqa: PLR2004 - see above
         kind = data[4:5]
         decompressor = {b"2": bz2.BZ2Decompressor, b"Z": lzma.LZMADecompressor}.get(kind, zlib.decompressobj)()

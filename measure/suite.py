@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import json
 from collections import Counter
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -118,7 +119,7 @@ def write_measured(
         ),
         saes=[_record(one, work) for one in own],
         tables={},
-        provenance=_provenance(config, plan, work, measured, tables),
+        provenance=_provenance(config, plan, work, tables),
     )
     progress("Writing tables", 0, 1)
     present = {name: table for name, table in tables.items() if not isinstance(table, pa.Table) or table.num_rows}
@@ -158,7 +159,9 @@ def _with_key(table: pa.Table, key: dict[str, int]) -> pa.Table:
     return table
 
 
-def _measure(config: Config, sae: SaePlan, key: dict[str, int], work: Path, vocabulary: Vocabulary, chosen: Any) -> Measured:
+def _measure(
+    config: Config, sae: SaePlan, key: dict[str, int], work: Path, vocabulary: Vocabulary, chosen: Any
+) -> Measured:
     """Make the small tables of one SAE."""
     folders = {name: task.folder(work) for name, task in sae.tasks.items()}
     probes, probe_scores = load_probes(folders["probes"])
@@ -188,9 +191,22 @@ def _measure(config: Config, sae: SaePlan, key: dict[str, int], work: Path, voca
         "letters": pa.Table.from_pylist(letters),
         "k_sparse": pa.Table.from_pylist(ranked),
         "encoder_top": _encoder_top(probes.cosines(opened.encoder.numpy()), cosines, words, vocabulary, sorted(splits)),
-        "tested_tokens": _tested(config, tested, words, vocabulary, chosen, split, cosines, probes, sae.tasks["candidates"].needs["activations"].folder(work), sae.layer),
+        "tested_tokens": _tested(
+            config,
+            tested,
+            words,
+            vocabulary,
+            chosen,
+            split,
+            cosines,
+            probes,
+            sae.tasks["candidates"].needs["activations"].folder(work),
+            sae.layer,
+        ),
     }
-    return Measured(sae, key, _read(sae, "quality", work), {name: _with_key(table, key) for name, table in tables.items()})
+    return Measured(
+        sae, key, _read(sae, "quality", work), {name: _with_key(table, key) for name, table in tables.items()}
+    )
 
 
 def _encoder_top(
@@ -363,7 +379,9 @@ def _prompts(vocabulary: Vocabulary, chosen: Any) -> pa.Table:
         {
             "prompt_id": list(numbers),
             "template": chosen.templates,
-            "test_accuracy": [float(right[of_test == number].mean()) if (of_test == number).any() else None for number in numbers],
+            "test_accuracy": [
+                float(right[of_test == number].mean()) if (of_test == number).any() else None for number in numbers
+            ],
         }
     )
 
@@ -372,7 +390,9 @@ def _record(one: Measured, work: Path) -> SaeRecord:
     trained = json.loads((one.plan.tasks["sae"].folder(work) / RECORD).read_text("utf-8"))
     quality = one.quality
     return SaeRecord(
-        **one.key,
+        layer=one.key["layer"],
+        width=one.key["width"],
+        l0=one.key["l0"],
         name=one.plan.name,
         n_latents=quality["n_latents"],
         l0_measured=quality["l0"],
@@ -390,42 +410,30 @@ def _model(config: Config, plan: Plan, work: Path) -> Model:
     model = model_of(task.settings, {name: need.folder(work) for name, need in task.needs.items()})
     weights = f"{config.model.wheel or config.model.path}; matrix products in {config.model.precision}"
     return Model(
-        name=config.model.name or model.name, licence=config.model.licence, weights=weights, d_model=model.d_model, num_layers=model.num_layers
+        name=config.model.name or model.name,
+        licence=config.model.licence,
+        weights=weights,
+        d_model=model.d_model,
+        num_layers=model.num_layers,
     )
 
 
 def _notes(config: Config, vocabulary: Vocabulary, chosen: Any) -> list[str]:
-    """Say in sentences how it was measured."""
-    right = (chosen.spelled.answers == vocabulary.letters[vocabulary.test]).mean()
-    windows, method = config.windows, config.method
-    return [
-        f"The vocabulary has {len(vocabulary.ids):,} alphabetic tokens; a random fifth of them ({len(vocabulary.test):,}) is the"
-        " test split, and every figure is measured on it. Probes, their thresholds and the worked examples in prompts used"
-        " training tokens only.",
-        f"Each token stands in one of {len(chosen.templates)} spelling prompts with worked examples; the residual stream is read"
-        f" at the token itself. The model answers {right:.0%} of the test tokens rightly.",
-        "Linear probes are logistic regressions on standardised activations, with the threshold that is best on the training"
-        " tokens; for cosines their directions are mapped back to raw activations.",
-        "k-sparse probes: an L1-penalised logistic regression ranks the latents of each letter, an unweighted one is then"
-        " fitted to the first k, k = 1-15, 20, 50.",
-        f"L0, explained variance and recovered loss are measured on held-out text ({windows.held_out * windows.length:,} tokens;"
-        f" {windows.for_loss * (windows.length - 1):,} for the loss, against mean ablation), without tokens whose norm exceeds ten"
-        " times the median in the first two. Dead latents fire neither on the text for evidence nor on any token of the"
-        " vocabulary.",
-        f"Effects are integrated gradients in {method.steps} steps at the token's position; the SAE's error stays in the stream."
-        " True effects come from a run of the model with only that latent's contribution taken away.",
-        "Contexts, logits, histograms and activations on the vocabulary are stored for all split latents, the top latent and"
-        " the runner-up of every tested token, and for each letter the five latents with the highest decoder cosine and the"
-        " one with the highest encoder cosine.",
-        "Logits are the decoder row, weighted by the final norm, through the unembedding, less the vocabulary's mean: a hint,"
-        " for many blocks lie between.",
-        "Activations on the vocabulary are rounded to 8 significant bits, those in contexts to 12.",
-    ]
+    """Say in sentences how it was measured: the paragraphs of notes.txt, with the numbers of this measurement."""
+    windows = config.windows
+    text = (files("measure") / "notes.txt").read_text("utf-8")
+    return text.format(
+        num_words=len(vocabulary.ids),
+        num_test=len(vocabulary.test),
+        num_prompts=len(chosen.templates),
+        right=(chosen.spelled.answers == vocabulary.letters[vocabulary.test]).mean(),
+        held_out=windows.held_out * windows.length,
+        for_loss=windows.for_loss * (windows.length - 1),
+        steps=config.method.steps,
+    ).splitlines()
 
 
-def _provenance(
-    config: Config, plan: Plan, work: Path, measured: list[Measured], tables: dict[str, Any]
-) -> Provenance:
+def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) -> Provenance:
     windows = load_windows(plan.shared["text"].folder(work))
     length = windows.ids.shape[1] - 1
     corpus = []
@@ -447,11 +455,11 @@ def _provenance(
     loss = json.loads((plan.shared["loss"].folder(work) / "loss.json").read_text("utf-8"))
     return Provenance(
         made_by=f"absorption-explorer measure, configuration {config.name}",
-        date=datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
+        date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
         source=f"torch {torch.__version__.split('+')[0]}, numpy {np.__version__}",
         summary=config.summary,
         corpus=corpus,
-        checks=make_checks(config, loss, measured, tables),
+        checks=make_checks(config, loss, tables),
         limits=config.limits,
     )
 

@@ -75,8 +75,8 @@ def in_order(*tasks: Task) -> list[Task]:
 def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _: None) -> Path:
     """Do a task whose needs are done, all of it or nothing; return its folder.
 
-    Output is written beside its place and moved there as a whole, so what was interrupted is done anew, and of two
-    processes that do the same one comes first and the other's is dropped.
+    Output is written beside its place and moved there as a whole, so what was interrupted is done anew. A task is given
+    to one process at a time; what lies beside its place is left of one that was lost.
 
     Raises
     ------
@@ -88,17 +88,14 @@ def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _
         return folder
     growing = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
-        shutil.rmtree(growing, ignore_errors=True)
+        for left in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
         growing.mkdir(parents=True)
         stage = importlib.import_module(f"measure.stages.{task.stage}")
         stage.run(task.settings, {name: need.folder(work) for name, need in task.needs.items()}, growing, progress)
-        try:
-            growing.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
+        growing.rename(folder)
     except OSError as error:
-        message = f"{error.filename or growing}: {error.strerror or error}; make room there, or give another folder with --work"
+        message = f"{error.filename or growing}: {error.strerror or error}; make room there, or give another --work"
         raise MeasureError(message) from error
     finally:
         shutil.rmtree(growing, ignore_errors=True)

@@ -66,4 +66,3 @@ class Sae(ABC):
     def reconstruct(self, stream: Tensor) -> Tensor:
         """Return the stream as the SAE gives it back."""
         return self.decode(self.encode(stream))
-

@@ -67,6 +67,8 @@ def load_batch_topk(file: Path, device: torch.device) -> BatchTopK:
     weights = {name: value.to(device) for name, value in load_file(file).items()}
     missing = sorted(set(BatchTopK.__dataclass_fields__) - set(weights))
     if missing:
-        message = f"{file}: holds no {missing[0]!r}; give the weights of a BatchTopK SAE, or a SAELens checkpoint's folder"
+        message = (
+            f"{file}: holds no {missing[0]!r}; give the weights of a BatchTopK SAE, or a SAELens checkpoint's folder"
+        )
         raise MeasureError(message)
     return BatchTopK(**{name: weights[name] for name in BatchTopK.__dataclass_fields__})

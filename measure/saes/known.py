@@ -50,10 +50,14 @@ def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: i
         Where it reads another width, or a layer that the model does not have.
     """
     if not 0 <= layer < num_layers:
-        message = f"{path}: layer {layer} does not exist, the model has {num_layers} (0 to {num_layers - 1}); mend layers"
+        message = (
+            f"{path}: layer {layer} does not exist, the model has {num_layers} (0 to {num_layers - 1}); mend layers"
+        )
         raise MeasureError(message)
     if sae.d_model != d_model:
-        message = f"{path}: reads a stream of width {sae.d_model}, the model's is {d_model}; it is an SAE of another model"
+        message = (
+            f"{path}: reads a stream of width {sae.d_model}, the model's is {d_model}; it is an SAE of another model"
+        )
         raise MeasureError(message)
     if sae.encoder.shape != sae.directions.shape:
         message = f"{path}: encoder {tuple(sae.encoder.shape)} and decoder {tuple(sae.directions.shape)} do not fit"

@@ -47,7 +47,7 @@ def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
     try:
         from sae_lens import SAE
     except ImportError as error:
-        message = f"{folder}: is a SAELens checkpoint, and sae-lens is not installed; pip install 'absorption-explorer[measure]'"
+        message = f"{folder}: needs sae-lens to be read; pip install 'absorption-explorer[measure]'"
         raise MeasureError(message) from error
     try:
         sae = SAE.load_from_disk(folder, device=str(device), dtype="float32")

@@ -49,7 +49,7 @@ class Effects(NamedTuple):
     effects : numpy.ndarray
         Attributed effect of each active latent on the metric; negative where taking it away would hurt.
     true_top, true_second : float
-        Measured change when only the latent with the lowest effect, or the next, is taken away; NaN where there is none.
+        Measured change when only the latent with the lowest effect, or the next, is taken away; NaN without one.
     """
 
     metric: float
@@ -84,8 +84,8 @@ def ablate(
     layer : int
         Of the SAE.
     steps : int
-        Of the integrated gradients: latents are scaled by 1, (steps - 1) / steps, ..., 1 / steps; what the SAE leaves out
-        and its biases stay.
+        Of the integrated gradients: latents are scaled by 1, (steps - 1) / steps, ..., 1 / steps; error and biases
+        of the SAE stay.
     batch : int
         Words at a time.
     """
@@ -115,9 +115,7 @@ def _ablate(
     metrics = spelling_metric(logits, letters.repeat(steps))
     (gradients,) = torch.autograd.grad(metrics.sum(), inputs)
     slopes = gradients.unflatten(0, (steps, -1)).mean(0)
-    effects = [
-        -z * (directions[latents] @ slope) for latents, z, slope in zip(active, strength, slopes, strict=True)
-    ]
+    effects = [-z * (directions[latents] @ slope) for latents, z, slope in zip(active, strength, slopes, strict=True)]
     # The latents with the lowest effect and the next, taken away one at a time.
     taken = torch.zeros(2, *spelling.stream.shape, device=device)
     for place, (latents, z, effect) in enumerate(zip(active, strength, effects, strict=True)):
@@ -174,7 +172,11 @@ def load_tested(folder: Path) -> Tested:
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage: test every candidate, prompt by prompt."""
-    model, vocabulary, chosen = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), load_prompts(needs["prompts"])
+    model, vocabulary, chosen = (
+        model_of(settings, needs),
+        load_vocabulary(needs["vocabulary"]),
+        load_prompts(needs["prompts"]),
+    )
     activations = Sparse.load(needs["latents"] / f"{WORDS}.npz")
     sae = open_sae(needs["sae"], model.device)
     answers = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
@@ -194,12 +196,12 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         ):
             found.append(effects)
             progress(len(found) / len(pairs))
-    words, letters = (np.array([pair[place] for pair in pairs], int) for place in (0, 1))
-    np.savez(
-        out / "tested.npz",
-        words=words,
-        letters=letters,
-        effects=np.concatenate([one.effects for one in found] or [np.zeros(0, np.float32)]),
-        ends=np.cumsum([len(one.effects) for one in found], dtype=int),
-        **{name: np.array([getattr(one, name) for one in found]) for name in ("metric", "answer", "true_top", "true_second")},
-    )
+    columns = ("metric", "answer", "true_top", "true_second")
+    arrays: dict[str, Any] = {
+        "words": np.array([word for word, _ in pairs], int),
+        "letters": np.array([letter for _, letter in pairs], int),
+        "effects": np.concatenate([one.effects for one in found] or [np.zeros(0, np.float32)]),
+        "ends": np.cumsum([len(one.effects) for one in found], dtype=int),
+        **{name: np.array([getattr(one, name) for one in found]) for name in columns},
+    }
+    np.savez(out / "tested.npz", **arrays)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def word_streams(
     model: LanguageModel,
     prompts: Sequence[Prompt],
-    words: Sequence[int],
+    words: np.ndarray,
     assigned: np.ndarray,
     layers: Sequence[int],
     progress: Callable[[int], None] = lambda _: None,
@@ -36,7 +36,11 @@ def word_streams(
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage: every word in its own prompt, and each training word in every prompt, for SAEs to train on."""
-    model, vocabulary, chosen = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), load_prompts(needs["prompts"])
+    model, vocabulary, chosen = (
+        model_of(settings, needs),
+        load_vocabulary(needs["vocabulary"]),
+        load_prompts(needs["prompts"]),
+    )
     prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
     train = vocabulary.ids[vocabulary.train]
     everywhere = np.repeat(np.arange(len(prompts)), len(train))

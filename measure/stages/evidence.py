@@ -44,7 +44,11 @@ _BY_DECODER, _BY_ENCODER = 5, 1
 
 
 def evident_latents(
-    split: Mapping[int, np.ndarray], tested: Tested, tested_latents: Iterable[np.ndarray], cosines: np.ndarray, encoder: np.ndarray
+    split: Mapping[int, np.ndarray],
+    tested: Tested,
+    tested_latents: Iterable[np.ndarray],
+    cosines: np.ndarray,
+    encoder: np.ndarray,
 ) -> np.ndarray:
     """Choose the latents of which all is shown.
 
@@ -74,7 +78,9 @@ def describe_latents(
     directions, encoder = sae.directions.cpu().numpy(), sae.encoder.cpu().numpy()
     known = sorted(letters)
     cosines = probes.cosines(directions)[known]
-    both = (directions * encoder).sum(1) / (np.linalg.norm(directions, axis=1) * np.linalg.norm(encoder, axis=1) + 1e-12)
+    both = (directions * encoder).sum(1) / (
+        np.linalg.norm(directions, axis=1) * np.linalg.norm(encoder, axis=1) + 1e-12
+    )
     fires = text.counts()
     totals = np.bincount(text.latents, weights=text.values, minlength=text.num_latents)
     return pa.table(
@@ -190,7 +196,11 @@ def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapp
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage."""
-    model, vocabulary, windows = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), load_windows(needs["text"])
+    model, vocabulary, windows = (
+        model_of(settings, needs),
+        load_vocabulary(needs["vocabulary"]),
+        load_windows(needs["text"]),
+    )
     sae = open_sae(needs["sae"], model.device)
     words, text = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE))
     probes, _ = load_probes(needs["probes"])

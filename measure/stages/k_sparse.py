@@ -24,7 +24,7 @@ K_VALUES = (*range(1, 16), 20, 50)
 _BATCH = 8192
 _RATE = 1e-2
 _RIDGE = 1.0
-_NEWTON_STEPS = 50
+_NEWTON_STEPS, _CLOSE = 50, 1e-8
 
 
 class KSparseProbe(NamedTuple):
@@ -40,7 +40,14 @@ class KSparseProbe(NamedTuple):
 
 
 def rank_latents(
-    activations: Sparse, labels: np.ndarray, num_letters: int, *, l1: float, epochs: int, seed: int, device: torch.device
+    activations: Sparse,
+    labels: np.ndarray,
+    num_letters: int,
+    *,
+    l1: float,
+    epochs: int,
+    seed: int,
+    device: torch.device,
 ) -> np.ndarray:
     """Rank the latents that predict each letter, (letters, 50 or all of them), best first.
 
@@ -108,7 +115,7 @@ def fit_logistic(x: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
         step = np.linalg.solve(curvature + np.diag(penalty), slope)
         # A step that would overshoot, as where a latent parts the words perfectly, is shortened.
         found -= step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
-        if np.abs(step).max() < 1e-8:
+        if np.abs(step).max() < _CLOSE:
             break
     return found[:-1], float(found[-1])
 
@@ -168,4 +175,5 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
             for name, value in zip(rows, values, strict=True):
                 rows[name].append(value)
         progress(0.2 + 0.8 * done / len(present))
-    np.savez(out / "k_sparse.npz", **{name: np.array(values) for name, values in rows.items()})
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in rows.items()}
+    np.savez(out / "k_sparse.npz", **arrays)

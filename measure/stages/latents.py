@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
 from measure.device import best_device
 from measure.saes.known import open_sae
 from measure.stages.text import load_windows

@@ -34,6 +34,6 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     for done, layer in enumerate(settings["layers"], start=1):
         stream = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")[: windows.num_held_out * length]
         mean = torch.from_numpy(stream[ordinary(stream)].astype(np.float64).mean(0)).float().to(model.device)
-        found["ablated"][layer] = mean_loss(model, held_out, {layer: lambda x, mean=mean: mean.expand_as(x)})
+        found["ablated"][layer] = mean_loss(model, held_out, {layer: mean.expand_as})
         progress(done / len(settings["layers"]))
     (out / "loss.json").write_text(json.dumps(found), "utf-8")

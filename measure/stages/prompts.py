@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from measure.spelling import spelling_metric
 from measure.errors import MeasureError
 from measure.models.base import Prompt
 from measure.models.known import model_of
+from measure.spelling import spelling_metric
 from measure.stages.vocabulary import load_vocabulary
 from queries.schema import LETTERS
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from measure.models.base import LanguageModel
-    from measure.tokenizer import Tokenizer
     from measure.stages.vocabulary import Vocabulary
+    from measure.tokenizer import Tokenizer
 
 _QUESTION = " has the first letter:"
 _BATCH = 512
@@ -60,7 +60,9 @@ def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     for letter in LETTERS.upper():
         ids = tokenizer.encode(f" {letter}")
         if len(ids) != 1:
-            message = f"the tokenizer has no token for ' {letter}', so the model cannot be asked for it; use another model"
+            message = (
+                f"the tokenizer has no token for ' {letter}', so the model cannot be asked for it; use another model"
+            )
             raise MeasureError(message)
         tokens.append(ids[0])
     return tokens
@@ -88,7 +90,7 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
 
 
 def spell_words(
-    model: LanguageModel, prompts: Sequence[Prompt], words: Sequence[int], letters: Sequence[int], assigned: np.ndarray
+    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, letters: np.ndarray, assigned: np.ndarray
 ) -> Spelled:
     """Let the model spell words, each in its prompt.
 
@@ -96,7 +98,7 @@ def spell_words(
     ----------
     model : LanguageModel
     prompts : sequence of Prompt
-    words, letters : sequence of int
+    words, letters : numpy.ndarray
         Tokens, and their letters.
     assigned : numpy.ndarray
         The prompt of each word.
@@ -108,21 +110,20 @@ def spell_words(
             spelling = model.spell(prompt, tokens, 0, choices)
             logits = spelling.answer(spelling.stream)
         answers[places] = logits.argmax(1).cpu().numpy()
-        right = torch.tensor(np.asarray(letters)[places], device=model.device)
+        right = torch.tensor(letters[places], device=model.device)
         metrics[places] = spelling_metric(logits, right).cpu().numpy()
     return Spelled(answers, metrics)
 
 
 def batches(
-    prompts: Sequence[Prompt], words: Sequence[int], assigned: np.ndarray, device: torch.device, size: int = _BATCH
+    prompts: Sequence[Prompt], words: np.ndarray, assigned: np.ndarray, device: torch.device, size: int = _BATCH
 ) -> Iterator[tuple[np.ndarray, Tensor, Prompt]]:
     """Go through words prompt by prompt: places, tokens and prompt of each batch."""
-    tokens = np.asarray(words)
     for number, prompt in enumerate(prompts):
         of_prompt = np.flatnonzero(assigned == number)
         for start in range(0, len(of_prompt), size):
             places = of_prompt[start : start + size]
-            yield places, torch.from_numpy(tokens[places].astype(np.int64)).to(device), prompt
+            yield places, torch.from_numpy(words[places].astype(np.int64)).to(device), prompt
 
 
 def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
@@ -140,7 +141,7 @@ def choose_templates(
     seed: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[list[str], list[float]]:
-    """Keep the prompts in which the model spells most of a sample of training words rightly; return them with that share."""
+    """Keep the prompts in which the model spells most of a sample of training words rightly, with that share."""
     sample = np.random.RandomState(seed).permutation(vocabulary.train)[:num_words]
     shares = []
     for text in templates:
@@ -186,7 +187,8 @@ def load_prompts(folder: Path) -> Chosen:
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage."""
     model, vocabulary, how = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), settings["prompts"]
-    templates, shares = how["templates"], [None] * len(how["templates"])
+    templates: list[str] = how["templates"]
+    shares: list[Any] = [None] * len(templates)
     if not templates:
         drawn = draw_templates(vocabulary, number=how["drawn"], num_examples=how["num_examples"], seed=how["seed"])
         templates, shares = choose_templates(

@@ -50,7 +50,7 @@ def mean_loss(model: LanguageModel, windows: np.ndarray, replaced: Mapping[int, 
 
 def dead_fraction(*activations: Sparse) -> float:
     """Return the share of latents that are active nowhere."""
-    return float((sum(one.counts() for one in activations) == 0).mean())
+    return float((np.sum([one.counts() for one in activations], axis=0) == 0).mean())
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
@@ -60,9 +60,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     length = windows.ids.shape[1] - 1
     held_out = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")[: windows.num_held_out * length]
     usual = ordinary(held_out)
-    words, evidence, active = (
-        Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE, HELD_OUT)
-    )
+    words, evidence, active = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE, HELD_OUT))
     explained = variance_explained(sae, held_out[usual])
     progress(0.3)
     known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))

@@ -67,7 +67,7 @@ def paragraphs(folder: Path, pattern: str, reader: str) -> Iterator[str]:
 
 
 def cut(texts: Iterable[str], tokenizer: Tokenizer, *, length: int, limit: int, seed: int) -> np.ndarray:
-    """Cut texts into windows of `length` tokens, one running on into the next; draw some where they exceed `limit` tokens."""
+    """Cut texts into windows of `length` tokens, one running on into the next; draw from them up to `limit` tokens."""
     ids = [token for text in texts for token in (*tokenizer.encode(text), *tokenizer.encode("\n\n"))]
     number = len(ids) // length
     windows = np.array(ids[: number * length], np.int32).reshape(number, length)

@@ -27,7 +27,7 @@ def text_streams(
     out: dict[int, np.ndarray],
     progress: Callable[[float], None] = lambda _: None,
 ) -> None:
-    """Write the stream of each layer at every token of the windows but the first to `out`, (windows * tokens, d_model)."""
+    """Write the stream of each layer at all tokens of windows but the first to `out`, (windows * tokens, d_model)."""
     tokens = windows.shape[1] - 1
     for start in range(0, len(windows), _WINDOWS):
         part = windows[start : start + _WINDOWS]
@@ -49,7 +49,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     """Do the stage: the windows in their order, those held out first."""
     model, windows = model_of(settings, needs), load_windows(needs["text"])
     rows = windows.ids.shape[0] * (windows.ids.shape[1] - 1)
-    streams = {
+    streams: dict[int, np.ndarray] = {
         layer: np.lib.format.open_memmap(out / f"{layer}.npy", "w+", np.float16, (rows, model.d_model))
         for layer in settings["layers"]
     }
