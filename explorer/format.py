@@ -21,6 +21,19 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
 
 
+def checked(value: object) -> str:
+    """Write the outcome of a check, whatever it is."""
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return number(value, 0)
+        case float():
+            return number(value)
+        case _:
+            return str(value)
+
+
 def count(number: int, noun: str) -> str:
     """Write how many: 1 latent, 2 latents."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

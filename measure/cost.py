@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 #: Share of the speed of a large matrix product that the whole of a stage reaches, as timed on two cores.
 _USED = 0.35
-#: Candidates of an SAE, as far as can be guessed before they are counted; tokens after the word in a prompt.
-_CANDIDATES, _SUFFIX = 600, 5
+#: Candidates of an SAE for each word, as far as can be guessed before they are counted; tokens after a prompt's word.
+_CANDIDATES, _SUFFIX = 0.013, 5
 _PROBE_STEPS = 200
 _STREAM_BYTES = 2
 _SIDE = 1024
@@ -85,7 +85,12 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "train": 5 * settings.get("tokens", 0) * settings.get("width", 0) * f.d_model,
         "latents": seen * width * f.d_model,
         "k_sparse": f.words * 5e6,
-        "ablation": _CANDIDATES * (3 * config.method.steps + 2) * (1 + _SUFFIX) * (f.num_layers - layer) * f.block,
+        "ablation": _CANDIDATES
+        * f.words
+        * (3 * config.method.steps + 2)
+        * (1 + _SUFFIX)
+        * (f.num_layers - layer)
+        * f.block,
         "evidence": seen * 1e6,
         "quality": windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model)
         + windows.held_out * windows.length * width * f.d_model * 2,
