@@ -21,9 +21,11 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
 
 
-def checked(value: object) -> str:
-    """Write the outcome of a check, whatever it is."""
+def plain(value: object) -> str:
+    """Write what a manifest says in a field of its own, whatever it is."""
     match value:
+        case None:
+            return "–"
         case bool():
             return "yes" if value else "no"
         case int():

@@ -23,6 +23,8 @@ _USED = 0.35
 #: Candidates of an SAE for each word, as far as can be guessed before they are counted; tokens after a prompt's word.
 _CANDIDATES, _SUFFIX = 0.013, 5
 _PROBE_STEPS = 200
+#: What a training step takes beside its one large product, in latents.
+_STEP = 2000
 _STREAM_BYTES = 2
 _SIDE = 1024
 
@@ -72,6 +74,7 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
     layer = settings.get("layer", 0)
     seen = f.words + (windows.evidence + windows.held_out) * windows.length
     width = task.needs["sae"].settings.get("width", 16384) if "sae" in task.needs else 0
+    runs = 3 * config.method.steps + 2  # a way back is twice as long as one forth
     work: dict[str, float] = {
         "prompts": (config.prompts.drawn * config.prompts.sample + 0.2 * f.words)
         * (1 + _SUFFIX)
@@ -82,15 +85,10 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "activations": f.words * (1 + 0.8 * prompts) * up_to,
         "loss": 4 * windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model),
         "probes": f.words * 26 * f.d_model * _PROBE_STEPS,
-        "train": 5 * settings.get("tokens", 0) * settings.get("width", 0) * f.d_model,
+        "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model,
         "latents": seen * width * f.d_model,
         "k_sparse": f.words * 5e6,
-        "ablation": _CANDIDATES
-        * f.words
-        * (3 * config.method.steps + 2)
-        * (1 + _SUFFIX)
-        * (f.num_layers - layer)
-        * f.block,
+        "ablation": _CANDIDATES * f.words * runs * (1 + _SUFFIX) * (f.num_layers - layer) * f.block,
         "evidence": seen * 1e6,
         "quality": windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model)
         + windows.held_out * windows.length * width * f.d_model * 2,
