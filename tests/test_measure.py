@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import threading
+import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
 from explorer.store import open_store
+from measure.checks import make_checks
+from measure.config import Config
 from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.known import unpack_wheel
@@ -159,6 +164,24 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_the_same_weights_given_give_the_same_rows(suite: Path, folder: Path) -> None:
+    (weights, *_) = sorted((folder / "work" / "train").glob("*/weights.safetensors"))
+    trained = "widths = [256]\nk = [8]\nseeds = [0, 1]\ntokens = 40960\n"
+    text = (folder / "small.toml").read_text("utf-8")
+    assert trained in text
+    (folder / "given.toml").write_text(text.replace(trained, f'path = "{weights}"\nname = "mine"\n'), "utf-8")
+    result = run(folder / "given.toml", "--to", folder / "given", "--work", folder / "work")
+    assert result.exit_code == 0, result.output
+    assert check_suite(folder / "given") == []
+    (sae,) = read_manifest(folder / "given").saes
+    assert (sae.name, sae.n_latents, sae.tokens_seen) == ("mine", 256, None)
+    given, repeats = _frames(folder / "given")["letters"], _frames(suite)["repeats"]
+    of_seeds = [rows.sort_values("letter") for _, rows in repeats.groupby("seed")]
+    columns = ["num_probe_true_positives", "num_candidates"]
+    assert any(given[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
+
+
+@pytest.mark.timeout(600)
 def test_repeats_stand_beside_the_sae_that_they_repeat(suite: Path) -> None:
     repeats = _frames(suite)["repeats"]
     assert sorted(repeats["seed"].unique()) == [0, 1]
@@ -258,11 +281,46 @@ def test_a_task_is_named_by_all_that_decides_on_it() -> None:
     assert in_order(others[2], first) == [first, others[2]]
 
 
-def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
-    task = Task("splits", {"tau": 0.03}, {"k_sparse": Task("k_sparse")})
-    with pytest.raises(MeasureError, match=r"k_sparse\.npz: No such file"):
+@pytest.mark.parametrize(
+    ("failure", "raised", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "half.npz"),
+            MeasureError,
+            "half.npz: No space left on device",
+        ),
+        (KeyboardInterrupt("Ctrl-C"), KeyboardInterrupt, "Ctrl-C"),
+    ],
+    ids=["disk full", "interrupted"],
+)
+def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
+    failure: BaseException, raised: type[BaseException], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_settings: object, _needs: object, out: Path, _progress: object) -> None:
+        (out / "half.npz").write_bytes(b"half")
+        raise failure
+
+    task = Task("splits", {"tau": 0.03})
+    monkeypatch.setattr(splits, "run", fail)
+    with pytest.raises(raised, match=words):
         perform(task, tmp_path)
     assert list((tmp_path / "splits").iterdir()) == []
+    monkeypatch.setattr(splits, "run", lambda *_: None)
+    assert perform(task, tmp_path) == task.folder(tmp_path)
+
+
+def test_a_probe_that_fails_is_named() -> None:
+    letters = {"letter": ["a", "x", "z"], "probe_f1": [0.9, 0.2, 0.5]}
+    k_sparse = {"k": [1, 1, 2, 2], "f1": [0.5, 0.7, 0.6, 0.5]}
+    tested: dict[str, list[Any]] = {"token": [], "is_absorption": []}
+    tables = {
+        name: pa.table(rows) for name, rows in (("letters", letters), ("k_sparse", k_sparse), ("tested_tokens", tested))
+    }
+    loss = {"perplexity": 40.0, "perplexity_by_source": {"docs": 40.0}}
+    checks = make_checks(Config.model_validate(tomllib.loads(CONFIG)), loss, tables)
+    assert checks["Letters whose probe fails (F1 below 0.5)"] == "x"
+    assert checks["Lowest F1 of a linear probe"] == "0.200 (x)"
+    assert checks["Largest fall of mean F1 from one k to the next"] == pytest.approx(0.05)
 
 
 @pytest.mark.parametrize(

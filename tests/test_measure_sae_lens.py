@@ -68,6 +68,11 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     ):
         with pytest.raises(MeasureError, match=why):
             check_fit(sae, "sae", **how)
+    sae.hook = "blocks.1.hook_resid_pre"
+    check_fit(sae, "sae", d_model=6, num_layers=3, layer=0)
+    with pytest.raises(MeasureError, match="and what is measured is blocks"):
+        check_fit(sae, "sae", d_model=6, num_layers=3, layer=1)
+    sae.hook = None
     normed = StandardSAE(StandardSAEConfig(d_in=6, d_sae=20, normalize_activations="layer_norm"))
     with pytest.raises(MeasureError, match="normalises each token by itself"):
         open_sae(_saved(tmp_path / "normed", normed), CPU)

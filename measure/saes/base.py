@@ -22,6 +22,8 @@ class Sae(ABC):
     Attributes
     ----------
     architecture : str
+    hook : str or None
+        What it says that it reads, in TransformerLens's terms.
     directions : Tensor
         What one unit of each latent adds to the stream, (latents, d_model).
     encoder : Tensor
@@ -29,6 +31,7 @@ class Sae(ABC):
     """
 
     architecture: str
+    hook: str | None = None
     directions: Tensor
     encoder: Tensor
 
