@@ -354,6 +354,17 @@ def test_bad_input_gets_one_clear_line(
     assert not (tmp_path / "suite").exists()
 
 
+def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name, name="torch")
+
+    monkeypatch.setattr("explorer.cli.import_module", missing)
+    result = run("some.toml", "--to", "suite")
+    assert result.exit_code == 2
+    expected = "absorption-explorer: torch is not installed; pip install 'absorption-explorer[measure]'\n"
+    assert result.stderr == expected
+
+
 def test_no_configuration_no_measurement(tmp_path: Path) -> None:
     result = run(tmp_path / "none.toml", "--to", tmp_path / "suite")
     assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
