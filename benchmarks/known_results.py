@@ -159,7 +159,13 @@ def compare_sae(
         fitted = fit_k_sparse(train, truth, np.array(published["sparse_sae_50_feats"][letter]))
         probe = fitted[len(theirs)]
         found = find_candidates(
-            test_truth, logits[:, letter], probe.logits(test), test.dense(theirs), limit=None, seed=0
+            test_truth,
+            logits[:, letter],
+            probe.logits(test),
+            test.dense(theirs),
+            np.diff(test.starts),
+            limit=None,
+            seed=0,
         )
         pairs += [(int(vocabulary.test[place]), letter) for place in found.tested]
     print(f"  same main latent: {np.sum(rows['top'])} of 26, same split latents: {np.sum(rows['split'])} of 26")

@@ -10,6 +10,7 @@ from measure.errors import MeasureError
 from measure.tasks import Task
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from measure.config import Config, SaePart
@@ -138,8 +139,8 @@ def _saes(
     needs: dict[str, Task],
     shared: dict[str, Task],
     probes: dict[int, Task],
-) -> Any:
-    """Plan each SAE."""
+) -> Iterator[SaePlan]:
+    """Plan each SAE, those that repeat another after it."""
     known: set[tuple[int, int, int]] = set()
     sources = [part.source for part in config.text]
     for part in config.saes:

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from measure.config import Config
     from measure.plan import Plan, SaePlan
     from measure.stages.ablation import Tested
+    from measure.stages.probes import Probes
+    from measure.stages.prompts import Chosen, Spelled
     from measure.stages.vocabulary import Vocabulary
 
 _ENCODER_TOP = 3
@@ -160,7 +162,7 @@ def _with_key(table: pa.Table, key: dict[str, int]) -> pa.Table:
 
 
 def _measure(
-    config: Config, sae: SaePlan, key: dict[str, int], work: Path, vocabulary: Vocabulary, chosen: Any
+    config: Config, sae: SaePlan, key: dict[str, int], work: Path, vocabulary: Vocabulary, chosen: Chosen
 ) -> Measured:
     """Make the small tables of one SAE."""
     folders = {name: task.folder(work) for name, task in sae.tasks.items()}
@@ -241,10 +243,10 @@ def _tested(
     tested: Tested,
     words: Sparse,
     vocabulary: Vocabulary,
-    chosen: Any,
+    chosen: Chosen,
     split: dict[int, np.ndarray],
     cosines: np.ndarray,
-    probes: Any,
+    probes: Probes,
     activations: Path,
     layer: int,
 ) -> pa.Table:
@@ -253,8 +255,6 @@ def _tested(
     rows = []
     for word, letter, found in zip(tested.words.tolist(), tested.letters.tolist(), tested.effects, strict=True):
         latents, values = words.row(word)
-        if not len(latents):
-            continue  # where nothing is active, nothing can absorb
         order = np.argsort(found.effects, kind="stable")
         top = order[0]
         second = order[1] if len(order) > 1 and found.effects[order[1]] < 0 else None
@@ -355,7 +355,7 @@ def _cosines(one: Measured, work: Path) -> pa.Table:
     return _with_key(table, one.key)
 
 
-def _tokens(vocabulary: Vocabulary, spelled: Any) -> pa.Table:
+def _tokens(vocabulary: Vocabulary, spelled: Spelled) -> pa.Table:
     answers, metrics = np.full(len(vocabulary.ids), None, object), np.full(len(vocabulary.ids), np.nan, np.float32)
     answers[vocabulary.test] = [LETTERS[answer] for answer in spelled.answers]
     metrics[vocabulary.test] = spelled.metrics
@@ -371,7 +371,7 @@ def _tokens(vocabulary: Vocabulary, spelled: Any) -> pa.Table:
     )
 
 
-def _prompts(vocabulary: Vocabulary, chosen: Any) -> pa.Table:
+def _prompts(vocabulary: Vocabulary, chosen: Chosen) -> pa.Table:
     right = chosen.spelled.answers == vocabulary.letters[vocabulary.test]
     of_test = chosen.assigned[vocabulary.test]
     numbers = range(len(chosen.templates))
@@ -418,7 +418,7 @@ def _model(config: Config, plan: Plan, work: Path) -> Model:
     )
 
 
-def _notes(config: Config, vocabulary: Vocabulary, chosen: Any) -> list[str]:
+def _notes(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
     """Say in sentences how it was measured: the paragraphs of notes.txt, with the numbers of this measurement."""
     windows = config.windows
     text = (files("measure") / "notes.txt").read_text("utf-8")

@@ -37,19 +37,21 @@ def test_split_latents_are_counted(curve: list[float], tau: float, number: int) 
 
 
 def test_candidates_are_the_silent_words_that_both_speak_for() -> None:
-    #                 ok    other letter  probe wrong  split speaks  k-sparse right  ok     speaks below 1e-8
-    truth = np.array([True, False, True, True, True, True, True])
-    probe = np.array([1.0, 1.0, -1.0, 2.0, 0.5, 0.1, 3.0])
-    k_sparse = np.array([-1.0, -1.0, -1.0, -1.0, 0.5, 0.0, -2.0])
-    split = np.array([[0.0, 0.0], [0, 0], [0, 0], [0, 0.7], [0, 0], [0, 0], [1e-9, 0]])
-    found = find_candidates(truth, probe, k_sparse, split, limit=None, seed=0)
+    # A candidate; another letter; the probe is wrong; a split latent speaks; the k-sparse probe is right; a candidate;
+    # one that speaks below 1e-8 only; one on which no latent is active at all.
+    truth = np.array([True, False, True, True, True, True, True, True])
+    probe = np.array([1.0, 1.0, -1.0, 2.0, 0.5, 0.1, 3.0, 1.0])
+    k_sparse = np.array([-1.0, -1.0, -1.0, -1.0, 0.5, 0.0, -2.0, -1.0])
+    split = np.array([[0.0, 0.0], [0, 0], [0, 0], [0, 0.7], [0, 0], [0, 0], [1e-9, 0], [0, 0]])
+    active = np.array([3, 3, 3, 3, 3, 1, 3, 0])
+    found = find_candidates(truth, probe, k_sparse, split, active, limit=None, seed=0)
     assert found.tested.tolist() == [0, 5, 6]
-    assert found[:4] == (5, 1, 4, 3)
+    assert found[:4] == (6, 1, 5, 3)
     assert found.sample_portion == 1
-    sampled = find_candidates(truth, probe, k_sparse, split, limit=2, seed=0)
+    sampled = find_candidates(truth, probe, k_sparse, split, active, limit=2, seed=0)
     assert (sampled.num_candidates, len(sampled.tested), sampled.sample_portion) == (3, 2, 2 / 3)
     assert set(sampled.tested) < {0, 5, 6}
-    nothing = find_candidates(np.zeros(7, bool), probe, k_sparse, split, limit=2, seed=0)
+    nothing = find_candidates(np.zeros(8, bool), probe, k_sparse, split, active, limit=2, seed=0)
     assert (nothing.num_candidates, nothing.sample_portion) == (0, 1)
 
 

@@ -46,6 +46,7 @@ def find_candidates(
     probe_logits: np.ndarray,
     k_sparse_logits: np.ndarray,
     split_activations: np.ndarray,
+    num_active: np.ndarray,
     *,
     limit: int | None,
     seed: int,
@@ -60,13 +61,15 @@ def find_candidates(
         Scores of both probes; above 0 they predict the letter.
     split_activations : numpy.ndarray
         Activations of the split latents, (words, split latents).
+    num_active : numpy.ndarray
+        Number of active latents; where there is none, nothing can absorb, and the word is no candidate.
     limit : int, optional
         Most candidates that are tested; which ones is drawn by `seed`.
     seed : int
     """
     probed = truth & (probe_logits > 0)
     silent = probed & (split_activations < SILENT).all(axis=1)
-    found = np.flatnonzero(silent & (k_sparse_logits <= 0))
+    found = np.flatnonzero(silent & (k_sparse_logits <= 0) & (num_active > 0))
     tested = found
     if limit is not None and len(found) > limit:
         tested = np.sort(np.random.RandomState(seed).choice(found, limit, replace=False))
@@ -104,6 +107,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
             logits[:, letter],
             probe.logits(words),
             words.dense(probe.latents),
+            np.diff(words.starts),
             limit=settings["limit"],
             seed=settings["seed"] + letter,
         )
