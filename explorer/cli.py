@@ -7,6 +7,7 @@ import signal
 import sys
 from contextlib import contextmanager
 from enum import StrEnum
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -130,6 +131,48 @@ def import_(
         ("Notes:", report.notes),
     ):
         _list(heading, lines)
+
+
+@app.command()
+def measure(
+    config: Annotated[Path, typer.Argument(help="TOML file that says what is measured; measure/smollm2.toml is one.")],
+    *,
+    to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
+    work: Annotated[
+        Path | None, typer.Option(help="Folder of intermediate results; beside the suite where none is given.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
+    address: Annotated[str | None, typer.Option(help="Dask cluster to join.", show_default=False)] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace the suite that is there.")] = False,
+) -> None:
+    """Measure SAEs: from a model to a suite; a measurement that was interrupted goes on where it stopped."""
+    try:
+        # Its libraries are an extra, and nothing that serves loads them.
+        command = import_module("measure.command")
+    except ImportError as error:
+        _fail(f"{error.name} is not installed; pip install 'absorption-explorer[measure]'", error)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    work = work or to.with_name(f".{to.name}.work")
+    try:
+        with _progress("Reading the model") as report_progress:
+            lines = command.measure(
+                config,
+                to,
+                work=work,
+                workers=workers,
+                address=address,
+                dry_run=dry_run,
+                force=force,
+                say=lambda line: typer.echo(line, err=True),
+                progress=report_progress,
+            )
+    except (IngestError, command.MeasureError) as error:
+        _fail(str(error), error)
+    except KeyboardInterrupt as error:
+        _fail("interrupted; run the same command again to go on where it stopped", error)
+    for line in lines:
+        typer.echo(line)
 
 
 @app.command()

@@ -21,6 +21,21 @@ def percent(value: float | None, decimals: int = 1) -> str:
     return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
 
 
+def plain(value: object) -> str:
+    """Write what a manifest says in a field of its own, whatever it is."""
+    match value:
+        case None:
+            return "–"
+        case bool():
+            return "yes" if value else "no"
+        case int():
+            return number(value, 0)
+        case float():
+            return number(value)
+        case _:
+            return str(value)
+
+
 def count(number: int, noun: str) -> str:
     """Write how many: 1 latent, 2 latents."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

@@ -1,11 +1,13 @@
 -- One row an SAE of the suite, or of all suites where scope is 'all': absorption and splitting, means over letters.
 -- absorption_sd, _q1 and _q3 are the spread over the letters that count under the mean policy.
+-- seed_low and _high are the least and the largest rate over the seeds an SAE was trained with (macro seed_spread).
 -- params: suite VARCHAR, scope VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
 -- columns: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, absorption_rate DOUBLE, absorption_sd DOUBLE,
 --          absorption_q1 DOUBLE, absorption_q3 DOUBLE, num_letters BIGINT, num_split_latents DOUBLE,
 --          num_letters_split BIGINT, num_absorbed BIGINT, num_tested BIGINT, num_absorbing_latents BIGINT,
---          canonical BOOLEAN
-SELECT means.*, coalesce(absorbing.num_absorbing_latents, 0) AS num_absorbing_latents, saes.canonical
+--          canonical BOOLEAN, num_seeds BIGINT, seed_low DOUBLE, seed_high DOUBLE
+SELECT means.*, coalesce(absorbing.num_absorbing_latents, 0) AS num_absorbing_latents, saes.canonical,
+    spread.num_seeds, spread.rate_low AS seed_low, spread.rate_high AS seed_high
 FROM sae_means($tau, $cosine_threshold, $effect_margin, $mean_policy) AS means
 JOIN saes USING (suite, layer, width, l0)
 LEFT JOIN (
@@ -14,5 +16,6 @@ LEFT JOIN (
     WHERE absorbed
     GROUP BY suite, layer, width, l0
 ) AS absorbing USING (suite, layer, width, l0)
+LEFT JOIN seed_spread($tau, $cosine_threshold, $effect_margin, $mean_policy) AS spread USING (suite, layer, width, l0)
 WHERE $scope = 'all' OR means.suite = $suite
 ORDER BY means.suite, means.layer, means.width, means.l0

@@ -405,6 +405,29 @@ _PROMPTS = Table(
     ),
 )
 
+_REPEATS = Table(
+    "repeats",
+    "one SAE that was trained several times, one of its seeds and one letter",
+    (*SAE_KEY, "seed", "letter"),
+    (
+        *_SAE,
+        Column("seed", "INTEGER", "Seed of its first weights and of the order of its data."),
+        _LETTER,
+        _optional("l0_measured", "DOUBLE", "L0 of this training before rounding.", _NOT_NEGATIVE),
+        _optional("num_split_latents", "INTEGER", "Number of split latents.", _NOT_NEGATIVE),
+        Column(
+            "num_probe_true_positives",
+            "INTEGER",
+            "Test tokens of the letter that the linear probe gets right.",
+            rule=_NOT_NEGATIVE,
+        ),
+        Column("num_candidates", "INTEGER", "Words that could be absorbed.", rule=_NOT_NEGATIVE),
+        Column("sample_portion", "DOUBLE", "Share of the candidates that was tested.", rule=_PORTION),
+        Column("num_absorbed", "INTEGER", "Absorbed tokens at the suite's own thresholds.", rule=_NOT_NEGATIVE),
+    ),
+    resident=True,
+)
+
 _COSINES = Table(
     "cosines",
     "one SAE, one letter and one latent",
@@ -433,6 +456,7 @@ TABLES: dict[str, Table] = {
         _TOKEN_ACTIVATIONS,
         _DASHBOARDS,
         _PROMPTS,
+        _REPEATS,
         _COSINES,
     )
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -25,12 +27,16 @@ FLOORS = (
 #: The rooms that use the state and the plots, and are not known to them.
 ABOVE_STATE = tuple(room for floor in FLOORS[1:] for room in floor)
 
+#: What the extra `measure` brings; nothing that serves needs it.
+MEASURING = ("torch", "tokenizers", "gguf", "safetensors", "transformers", "sae_lens", "distributed")
+
 #: What a room must not import, itself.
 BANNED = {
-    "queries": ("explorer", "ingest", "panel", "holoviews", "bokeh"),
-    "ingest": ("explorer", "panel", "holoviews", "bokeh"),
-    "explorer": ("duckdb",),
-    "dashboard": ("duckdb",),
+    "queries": ("explorer", "ingest", "measure", "panel", "holoviews", "bokeh"),
+    "ingest": ("explorer", "measure", "panel", "holoviews", "bokeh"),
+    "measure": ("explorer", "duckdb", "panel", "holoviews", "bokeh"),
+    "explorer": ("duckdb", "measure", *MEASURING),
+    "dashboard": ("duckdb", "measure", *MEASURING),
     "explorer.state": ("panel", "holoviews", "bokeh", "explorer.plots", *ABOVE_STATE),
     "explorer.plots": ("panel", *ABOVE_STATE),
 }
@@ -104,6 +110,12 @@ def test_no_import_goes_upwards() -> None:
         if (here := _floor(module)) is not None and (there := _floor(name)) is not None and there > here
     ]
     assert not offences
+
+
+def test_what_serves_loads_nothing_that_measures() -> None:
+    script = "import sys, dashboard, explorer.cli; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT).stdout
+    assert not {name.split(".")[0] for name in loaded.split()} & {"measure", *MEASURING}
 
 
 def test_sql_is_written_in_queries_only() -> None:

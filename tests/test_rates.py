@@ -72,6 +72,26 @@ def test_a_mean_policy_matters(store: Store) -> None:
     assert (means["with_candidates"] > means["all_letters"]).any()
 
 
+def test_seeds_spread_a_rate_at_the_suites_own_thresholds_only(store: Store) -> None:
+    (suite,) = store.suites
+    if "repeats" not in store.suites[suite].columns:
+        answer = store.fetch("sae_means", suite=suite, scope="suite", mean_policy="all_letters", **THRESHOLDS)
+        assert answer["num_seeds"].isna().all()
+        return
+    repeats = raw(store, "repeats")
+    repeats["rate"] = repeats["num_absorbed"] / repeats["sample_portion"] / repeats["num_probe_true_positives"]
+    for policy, counted in (("all_letters", repeats), ("with_candidates", repeats[repeats["num_candidates"] > 0])):
+        by_seed = counted.groupby([*SAE, "seed"])["rate"].mean().groupby(SAE)
+        answer = store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS).set_index(SAE)
+        for name, by_hand in (("seed_low", by_seed.min()), ("seed_high", by_seed.max()), ("num_seeds", by_seed.size())):
+            found = answer[name].dropna().astype(float)
+            np.testing.assert_allclose(found, by_hand.reindex(found.index), rtol=1e-12)
+            assert len(found) == len(by_hand)
+        assert (answer["seed_high"].dropna() <= 1).all()
+    moved = store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS | {"tau": 0.05})
+    assert moved["seed_low"].isna().all()
+
+
 def test_cells_agree_with_pandas_and_with_wilson(store: Store) -> None:
     (suite,) = store.suites
     by_hand = rates_by_hand(store).set_index([*SAE, "letter"])

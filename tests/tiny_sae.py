@@ -244,6 +244,17 @@ class TinySae:
             )
         return rows
 
+    def repeats(self) -> list[dict[str, Any]]:
+        """Let a second seed absorb one word less of each letter that has absorbed ones."""
+        rows = []
+        for seed in (0, 1):
+            for row in self.letters():
+                absorbed = sum(tested["is_absorption"] for tested in self.tested[row["letter"]])
+                kept = {name: row[name] for name in (*self.key, "letter", "num_probe_true_positives")}
+                counts = {name: row[name] for name in ("num_candidates", "sample_portion")}
+                rows.append(kept | counts | {"seed": seed, "num_absorbed": max(absorbed - seed, 0)})
+        return rows
+
     def k_sparse(self) -> list[dict[str, Any]]:
         """Let F1 rise steeply up to the last split latent, and once more at k = 6, which must not count."""
         rows = []

@@ -84,6 +84,7 @@ def write_tiny_suite(
     rows_of: dict[str, Callable[[TinySae], Any]] = {
         "letters": TinySae.letters,
         "k_sparse": TinySae.k_sparse,
+        "repeats": TinySae.repeats,
         "encoder_top": TinySae.encoder_top,
         "tested_tokens": TinySae.tested_tokens,
         "latents": TinySae.latents,

@@ -27,8 +27,11 @@ _LABELS = {
     "absorption_rate": "absorption rate",
     "num_split_latents": "split latents a letter",
 }
-_COLUMNS = [*SAE, "absorption_rate", "absorption_sd", "num_split_latents", "colour", "marker", "shown"]
-_TEXT = {"suite", "colour", "marker"}
+_COLUMNS = [
+    *(*SAE, "absorption_rate", "absorption_sd", "num_split_latents", "seed_low", "seed_high"),
+    *("seeds", "colour", "marker", "shown"),
+]
+_TEXT = {"suite", "seeds", "colour", "marker"}
 _FADED = 0.12
 _TOOLTIPS = tooltip(
     ("layer", "@layer"),
@@ -37,6 +40,7 @@ _TOOLTIPS = tooltip(
     ("absorption rate, mean over letters", "@absorption_rate{0.0 %}"),
     ("standard deviation over letters", "@absorption_sd{0.0 %}"),
     ("split latents a letter", "@num_split_latents{0.00}"),
+    ("rates with other seeds", "@seeds"),
 )
 
 
@@ -73,7 +77,7 @@ def absorption_plot(
     Returns
     -------
     Overlay
-        Points (SAEs), Points (current).
+        Segments (spread over seeds), Points (SAEs), Points (current).
     """
     x, y = PANELS[panel]
     # Dressed before any SAE is left out: a width looks the same in every panel.
@@ -83,7 +87,8 @@ def absorption_plot(
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     x_range, y_range = extents(means, panel)
     return (
-        hv.Points(data, dimensions, extra).opts(
+        _spread(data, x, dimensions, is_rate=y == "absorption_rate")
+        * hv.Points(data, dimensions, extra).opts(
             size=9,
             marker="marker",
             color="colour",
@@ -114,6 +119,16 @@ def absorption_plot(
     )
 
 
+def _spread(data: pd.DataFrame, x: str, dimensions: list[hv.Dimension], *, is_rate: bool) -> hv.Segments:
+    """Draw a line from the lowest to the highest rate of the SAEs that were trained with several seeds."""
+    known = data.dropna(subset=["seed_low", "seed_high"]) if is_rate else data.iloc[:0]
+    across, up = dimensions
+    ends = pd.DataFrame({"x": known[x], "low": known["seed_low"], "x1": known[x], "high": known["seed_high"]})
+    ends = ends.astype(float).assign(colour=known["colour"], shown=known["shown"].astype(float))
+    places = [hv.Dimension("x", label=across.label), hv.Dimension("low", label=up.label), "x1", "high"]
+    return hv.Segments(ends, places, ["colour", "shown"]).opts(color="colour", alpha="shown", line_width=3)
+
+
 def drawn(means: pd.DataFrame, panel: str) -> pd.DataFrame:
     """Return the SAEs that have a place on the axes of a panel."""
     return known_l0s(means) if PANELS[panel][0] == "l0" else means
@@ -138,5 +153,9 @@ def _points(means: pd.DataFrame | None, brushed: Collection[tuple[Any, ...]], th
     return means.assign(
         colour=[colours[width] for width in means["width"]],
         marker=[MARKERS[widths.index(width) % len(MARKERS)] for width in means["width"]],
+        seeds=[
+            "–" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
+            for low, high in zip(means["seed_low"], means["seed_high"], strict=True)
+        ],
         shown=[1.0 if not brushed or key in brushed else _FADED for key in sae_keys(means)],
     )[_COLUMNS]

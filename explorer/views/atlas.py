@@ -137,6 +137,7 @@ class Atlas(pn.viewable.Viewer):
             "atlas_table",
             rows=shown,
             unanswered=model.unanswered("sae_means"),
+            seeds=any(row["num_seeds"] > 1 for row in shown),
             brushed=bool(brushed),
             current=current_sae(state),
             several=state.scope == "all",

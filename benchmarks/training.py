@@ -1,0 +1,79 @@
+"""Tokens a second that the project's own trainer and the one of sae-lens get through, on one thread of this CPU.
+
+    python benchmarks/training.py [--steps 10]
+
+Both train a BatchTopK SAE of the same size on the same batches of noise, with Adam; processor time counts, so other
+programs on the machine disturb little.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens.saes.sae import TrainStepInput
+
+from measure.stages.train import train
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_D_MODEL, _BATCH = 576, 1024
+
+
+def batches(seed: int) -> Iterator[np.ndarray]:
+    """Draw batches without end."""
+    rng = np.random.RandomState(seed)
+    stock = rng.randn(8, _BATCH, _D_MODEL).astype(np.float16)
+    while True:
+        yield from stock
+
+
+def own(width: int, k: int, steps: int) -> float:
+    """Time the project's trainer, from its second step on."""
+    ends: list[float] = []
+    train(
+        batches,
+        width=width,
+        k=k,
+        tokens=(steps + 1) * _BATCH,
+        seed=0,
+        device=torch.device("cpu"),
+        progress=lambda _: ends.append(time.process_time()),
+    )
+    return steps * _BATCH / (ends[-1] - ends[0])
+
+
+def theirs(width: int, k: int, steps: int) -> float:
+    """Time the trainer of sae-lens, from its second step on."""
+    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=_D_MODEL, d_sae=width, k=k, device="cpu"))
+    optimizer = torch.optim.Adam(sae.parameters(), lr=3e-3)
+    dead = torch.zeros(width, dtype=torch.bool)
+    ends = []
+    for step, batch in zip(range(steps + 1), batches(0), strict=False):
+        given = TrainStepInput(torch.from_numpy(batch).float(), {}, dead, step, is_logging_step=False)
+        optimizer.zero_grad()
+        sae.training_forward_pass(given).loss.backward()
+        optimizer.step()
+        ends.append(time.process_time())
+    return steps * _BATCH / (ends[-1] - ends[0])
+
+
+def main() -> None:
+    """Time both."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--steps", type=int, default=10)
+    steps = parser.parse_args().steps
+    torch.set_num_threads(1)
+    for width in (2048, 8192):
+        for k in (8, 32):
+            speeds = own(width, k, steps), theirs(width, k, steps)
+            print("width {}, k {}: own {:,.0f}, sae-lens {:,.0f} tokens/s".format(width, k, *speeds))
+
+
+if __name__ == "__main__":
+    main()

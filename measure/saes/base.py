@@ -1,0 +1,71 @@
+"""What measuring asks of an SAE, whoever trained it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from measure.sparse import Sparse
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+_ROWS = 2048
+
+
+class Sae(ABC):
+    """A sparse autoencoder on the residual stream after one block.
+
+    Attributes
+    ----------
+    architecture : str
+    hook : str or None
+        What it says that it reads, in TransformerLens's terms.
+    directions : Tensor
+        What one unit of each latent adds to the stream, (latents, d_model).
+    encoder : Tensor
+        Direction of the stream that each latent looks for, (latents, d_model).
+    """
+
+    architecture: str
+    hook: str | None = None
+    directions: Tensor
+    encoder: Tensor
+
+    @property
+    def num_latents(self) -> int:
+        """Number of latents."""
+        return self.directions.shape[0]
+
+    @property
+    def d_model(self) -> int:
+        """Width of the stream."""
+        return self.directions.shape[1]
+
+    @abstractmethod
+    def encode(self, stream: Tensor) -> Tensor:
+        """Return the activations of all latents, (rows, latents)."""
+
+    @abstractmethod
+    def decode(self, activations: Tensor) -> Tensor:
+        """Return the stream that activations stand for."""
+
+    def encode_sparse(self, stream: np.ndarray) -> Sparse:
+        """Encode many rows, and keep what is active."""
+        pieces = []
+        with torch.no_grad():
+            for start in range(0, len(stream), _ROWS):
+                part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
+                active = self.encode(part.to(self.directions.device)).cpu().numpy()
+                places = np.flatnonzero(active)
+                starts = np.searchsorted(places, np.arange(len(active) + 1) * active.shape[1])
+                latents = (places % active.shape[1]).astype(np.int32)
+                pieces.append(Sparse(starts, latents, active.ravel()[places], active.shape[1]))
+        return Sparse.stack(pieces)
+
+    def reconstruct(self, stream: Tensor) -> Tensor:
+        """Return the stream as the SAE gives it back."""
+        return self.decode(self.encode(stream))

@@ -1,0 +1,207 @@
+"""Stage: what the active latents of a word do to its spelling, by integrated gradients and by taking one away."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from measure.models.known import model_of
+from measure.saes.known import open_sae
+from measure.sparse import Sparse
+from measure.spelling import spelling_metric
+from measure.stages.candidates import load_candidates
+from measure.stages.latents import WORDS
+from measure.stages.prompts import answer_tokens, load_prompts, to_prompt
+from measure.stages.vocabulary import load_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from measure.models.base import LanguageModel, Prompt
+
+#: Latents of a word whose effects are kept.
+KEPT = 10
+
+
+class Word(NamedTuple):
+    """One tested word: its token, its letter's place among the answers, its active latents and how strongly."""
+
+    token: int
+    letter: int
+    latents: np.ndarray
+    activations: np.ndarray
+
+
+class Effects(NamedTuple):
+    """What became of one word.
+
+    Attributes
+    ----------
+    metric : float
+        Logit of the right letter less the mean of the others.
+    answer : int
+        The letter that the model itself gives.
+    effects : numpy.ndarray
+        Attributed effect of each active latent on the metric; negative where taking it away would hurt.
+    true_top, true_second : float
+        Measured change when only the latent with the lowest effect, or the next, is taken away; NaN without one.
+    """
+
+    metric: float
+    answer: int
+    effects: np.ndarray
+    true_top: float
+    true_second: float
+
+
+def ablate(
+    model: LanguageModel,
+    prompt: Prompt,
+    answers: Tensor,
+    words: Iterable[Word],
+    directions: Tensor,
+    *,
+    layer: int,
+    steps: int = 6,
+    batch: int = 32,
+) -> Iterator[Effects]:
+    """Attribute the spelling of words that share a prompt to their active latents.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    prompt : Prompt
+    answers : Tensor
+        Tokens of the letters.
+    words : iterable of Word
+    directions : Tensor
+        What one unit of each latent adds to the stream.
+    layer : int
+        Of the SAE.
+    steps : int
+        Of the integrated gradients: latents are scaled by 1, (steps - 1) / steps, ..., 1 / steps; error and biases
+        of the SAE stay.
+    batch : int
+        Words at a time.
+    """
+    listed = list(words)
+    for start in range(0, len(listed), batch):
+        yield from _ablate(model, prompt, answers, listed[start : start + batch], directions, layer, steps)
+
+
+def _ablate(
+    model: LanguageModel,
+    prompt: Prompt,
+    answers: Tensor,
+    words: list[Word],
+    directions: Tensor,
+    layer: int,
+    steps: int,
+) -> Iterator[Effects]:
+    device = model.device
+    letters = torch.tensor([word.letter for word in words], device=device)
+    spelling = model.spell(prompt, torch.tensor([word.token for word in words], device=device), layer, answers)
+    active = [torch.from_numpy(word.latents.astype(np.int64)).to(device) for word in words]
+    strength = [torch.from_numpy(word.activations).to(device) for word in words]
+    written = torch.stack([z @ directions[latents] for latents, z in zip(active, strength, strict=True)])
+    scales = torch.arange(steps, 0, -1, device=device) / steps
+    inputs = (spelling.stream - (1 - scales)[:, None, None] * written).flatten(0, 1).requires_grad_()
+    logits = spelling.answer(inputs)
+    metrics = spelling_metric(logits, letters.repeat(steps))
+    (gradients,) = torch.autograd.grad(metrics.sum(), inputs)
+    slopes = gradients.unflatten(0, (steps, -1)).mean(0)
+    effects = [-z * (directions[latents] @ slope) for latents, z, slope in zip(active, strength, slopes, strict=True)]
+    # The latents with the lowest effect and the next, taken away one at a time.
+    taken = torch.zeros(2, *spelling.stream.shape, device=device)
+    for place, (latents, z, effect) in enumerate(zip(active, strength, effects, strict=True)):
+        for rank, latent in enumerate(effect.argsort()[:2]):
+            taken[rank, place] = z[latent] * directions[latents[latent]]
+    with torch.no_grad():
+        left = spelling_metric(spelling.answer((spelling.stream - taken).flatten(0, 1)), letters.repeat(2))
+    metric = metrics[: len(words)].detach()
+    changes = (left.view(2, -1) - metric).cpu()
+    for place, effect in enumerate(effects):
+        yield Effects(
+            float(metric[place]),
+            int(logits[place].argmax()),
+            effect.cpu().numpy(),
+            *(float(changes[rank, place]) if len(effect) > rank else float("nan") for rank in range(2)),
+        )
+
+
+def is_absorption(
+    *,
+    split_activations: np.ndarray,
+    top_effect: float,
+    second_effect: float,
+    top_cosine: float,
+    effect_margin: float,
+    cosine_threshold: float,
+    silent: float = 1e-8,
+) -> bool:
+    """Decide whether a word's top latent absorbs its letter (docs/method.md)."""
+    return bool(
+        (split_activations < silent).all()
+        and top_effect <= 0
+        and abs(top_effect) - abs(second_effect) >= effect_margin
+        and top_cosine >= cosine_threshold
+    )
+
+
+class Tested(NamedTuple):
+    """The tested words of one SAE: each word's place in the vocabulary, its letter, and its effects."""
+
+    words: np.ndarray
+    letters: np.ndarray
+    effects: list[Effects]
+
+
+def load_tested(folder: Path) -> Tested:
+    """Read what the stage wrote."""
+    with np.load(folder / "tested.npz") as arrays:
+        by_word = np.split(arrays["effects"], arrays["ends"][:-1])
+        rows = zip(arrays["metric"], arrays["answer"], by_word, arrays["true_top"], arrays["true_second"], strict=False)
+        effects = [Effects(float(m), int(a), e, float(top), float(second)) for m, a, e, top, second in rows]
+        return Tested(arrays["words"], arrays["letters"], effects)
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: test every candidate, prompt by prompt."""
+    model, vocabulary, chosen = (
+        model_of(settings, needs),
+        load_vocabulary(needs["vocabulary"]),
+        load_prompts(needs["prompts"]),
+    )
+    activations = Sparse.load(needs["latents"] / f"{WORDS}.npz")
+    sae = open_sae(needs["sae"], model.device)
+    answers = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
+    candidates = load_candidates(needs["candidates"])
+    pairs = [(word, letter) for letter, of_letter in candidates.items() for word in of_letter.tested]
+    pairs.sort(key=lambda pair: (chosen.assigned[pair[0]], pair))
+    found: list[Effects] = []
+    for number, text in enumerate(chosen.templates):
+        prompt = to_prompt(text, model.tokenizer)
+        words = [
+            Word(int(vocabulary.ids[word]), letter, *activations.row(word))
+            for word, letter in pairs
+            if chosen.assigned[word] == number
+        ]
+        for effects in ablate(
+            model, prompt, answers, words, sae.directions, layer=settings["layer"], steps=settings["steps"]
+        ):
+            found.append(effects)
+            progress(len(found) / len(pairs))
+    columns = ("metric", "answer", "true_top", "true_second")
+    arrays: dict[str, Any] = {
+        "words": np.array([word for word, _ in pairs], int),
+        "letters": np.array([letter for _, letter in pairs], int),
+        "effects": np.concatenate([one.effects for one in found] or [np.zeros(0, np.float32)]),
+        "ends": np.cumsum([len(one.effects) for one in found], dtype=int),
+        **{name: np.array([getattr(one, name) for one in found]) for name in columns},
+    }
+    np.savez(out / "tested.npz", **arrays)

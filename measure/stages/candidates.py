@@ -1,0 +1,116 @@
+"""Stage: the test words of a letter on which its split latents are silent although they should speak."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from measure.sparse import Sparse
+from measure.stages.k_sparse import load_k_sparse
+from measure.stages.latents import WORDS
+from measure.stages.probes import load_probes
+from measure.stages.splits import load_splits
+from measure.stages.vocabulary import load_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+#: Activations below it count as silence.
+SILENT = 1e-8
+
+
+class Candidates(NamedTuple):
+    """Of one letter on one SAE; `tested` are places among the rows given.
+
+    `num_probe_true_positives` words are right by the probe, `num_true_positives` of these by the k-sparse probe too,
+    and on `num_split_silent` of them every split latent is silent.
+    """
+
+    num_probe_true_positives: int
+    num_true_positives: int
+    num_split_silent: int
+    num_candidates: int
+    tested: np.ndarray
+
+    @property
+    def sample_portion(self) -> float:
+        """Share of the candidates that is tested; 1 where there is none."""
+        return len(self.tested) / self.num_candidates if self.num_candidates else 1.0
+
+
+def find_candidates(
+    truth: np.ndarray,
+    probe_logits: np.ndarray,
+    k_sparse_logits: np.ndarray,
+    split_activations: np.ndarray,
+    num_active: np.ndarray,
+    *,
+    limit: int | None,
+    seed: int,
+) -> Candidates:
+    """Find the candidates of one letter.
+
+    Parameters
+    ----------
+    truth : numpy.ndarray of bool
+        Which words start with the letter.
+    probe_logits, k_sparse_logits : numpy.ndarray
+        Scores of both probes; above 0 they predict the letter.
+    split_activations : numpy.ndarray
+        Activations of the split latents, (words, split latents).
+    num_active : numpy.ndarray
+        Number of active latents; where there is none, nothing can absorb, and the word is no candidate.
+    limit : int, optional
+        Most candidates that are tested; which ones is drawn by `seed`.
+    seed : int
+    """
+    probed = truth & (probe_logits > 0)
+    silent = probed & (split_activations < SILENT).all(axis=1)
+    found = np.flatnonzero(silent & (k_sparse_logits <= 0) & (num_active > 0))
+    tested = found
+    if limit is not None and len(found) > limit:
+        tested = np.sort(np.random.RandomState(seed).choice(found, limit, replace=False))
+    return Candidates(
+        int(probed.sum()),
+        int((probed & (k_sparse_logits > 0)).sum()),
+        int(silent.sum()),
+        len(found),
+        tested,
+    )
+
+
+def load_candidates(folder: Path) -> dict[int, Candidates]:
+    """Read what the stage wrote, by letter; tested words are given by their place in the vocabulary."""
+    known = json.loads((folder / "candidates.json").read_text("utf-8"))
+    return {
+        int(letter): Candidates(**{**record, "tested": np.array(record["tested"], int)})
+        for letter, record in known.items()
+    }
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    vocabulary = load_vocabulary(needs["vocabulary"])
+    test = vocabulary.test
+    words = Sparse.load(needs["latents"] / f"{WORDS}.npz").take(test)
+    probes, _ = load_probes(needs["probes"])
+    logits = probes.logits(np.load(needs["activations"] / f"words-{settings['layer']}.npy", mmap_mode="r")[test])
+    k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
+    found = {}
+    for letter, number in splits.items():
+        probe = k_sparse[letter][number]
+        of_letter = find_candidates(
+            vocabulary.letters[test] == letter,
+            logits[:, letter],
+            probe.logits(words),
+            words.dense(probe.latents),
+            np.diff(words.starts),
+            limit=settings["limit"],
+            seed=settings["seed"] + letter,
+        )
+        found[letter] = of_letter._asdict() | {"tested": test[of_letter.tested].tolist()}
+    (out / "candidates.json").write_text(json.dumps(found), "utf-8")
+    progress(1)

@@ -1,0 +1,227 @@
+"""Stage: what each latent that plays a part fires on, and what it raises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from measure.models.known import model_of
+from measure.saes.known import open_sae
+from measure.sparse import Sparse
+from measure.stages.ablation import load_tested
+from measure.stages.k_sparse import load_k_sparse
+from measure.stages.latents import EVIDENCE, WORDS
+from measure.stages.probes import load_probes
+from measure.stages.splits import load_splits
+from measure.stages.text import load_windows
+from measure.stages.vocabulary import load_vocabulary
+from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from measure.models.base import LanguageModel
+    from measure.saes.base import Sae
+    from measure.stages.ablation import Tested
+    from measure.stages.probes import Probes
+    from measure.stages.text import Windows
+    from measure.stages.vocabulary import Vocabulary
+
+#: The tables that this stage writes.
+TABLES = ("latents", "contexts", "logits", "histograms", "token_activations")
+_CONTEXTS, _LEFT, _RIGHT = 20, 12, 8
+#: Contexts with the same tokens around theirs are shown once: so many before, so many after.
+_SAME_LEFT, _SAME_RIGHT = 5, 2
+_BINS = 20
+_LOGITS = 10
+#: For each letter, latents shown besides those with a part: with the highest cosines of decoder and of encoder.
+_BY_DECODER, _BY_ENCODER = 5, 1
+
+
+def evident_latents(
+    split: Mapping[int, np.ndarray],
+    tested: Tested,
+    tested_latents: Iterable[np.ndarray],
+    cosines: np.ndarray,
+    encoder: np.ndarray,
+) -> np.ndarray:
+    """Choose the latents of which all is shown.
+
+    Parameters
+    ----------
+    split : mapping of int to numpy.ndarray
+        Split latents by letter.
+    tested : Tested
+    tested_latents : iterable of numpy.ndarray
+        The active latents of each tested word.
+    cosines, encoder : numpy.ndarray
+        Cosines of decoder and encoder with the probes, (letters, latents).
+    """
+    chosen = {int(latent) for latents in split.values() for latent in latents}
+    for latents, word in zip(tested_latents, tested.effects, strict=True):
+        chosen |= {int(latents[place]) for place in np.argsort(word.effects)[:2]}
+    for letter in split:
+        chosen |= set(np.argsort(-cosines[letter])[:_BY_DECODER].tolist())
+        chosen |= set(np.argsort(-encoder[letter])[:_BY_ENCODER].tolist())
+    return np.array(sorted(chosen), int)
+
+
+def describe_latents(
+    sae: Sae, probes: Probes, words: Sparse, text: Sparse, vocabulary: Vocabulary, letters: Iterable[int]
+) -> pa.Table:
+    """Write the facts of every latent: rows of the table `latents`."""
+    directions, encoder = sae.directions.cpu().numpy(), sae.encoder.cpu().numpy()
+    known = sorted(letters)
+    cosines = probes.cosines(directions)[known]
+    both = (directions * encoder).sum(1) / (
+        np.linalg.norm(directions, axis=1) * np.linalg.norm(encoder, axis=1) + 1e-12
+    )
+    fires = text.counts()
+    totals = np.bincount(text.latents, weights=text.values, minlength=text.num_latents)
+    return pa.table(
+        {
+            "latent": np.arange(sae.num_latents, dtype=np.int32),
+            "density": (fires / max(text.num_rows, 1)).astype(np.float32),
+            "max_activation": _largest(text),
+            "mean_activation": (totals / np.maximum(fires, 1)).astype(np.float32),
+            "num_vocab_tokens": words.counts().astype(np.int32),
+            "num_test_tokens": words.take(vocabulary.test).counts().astype(np.int32),
+            "max_activation_vocab": _largest(words),
+            "encoder_decoder_cosine": both.astype(np.float32),
+            "top_letter": [LETTERS[known[place]] for place in cosines.argmax(0)],
+            "top_letter_cosine": cosines.max(0).astype(np.float32),
+        }
+    )
+
+
+def _largest(activations: Sparse) -> np.ndarray:
+    found = np.zeros(activations.num_latents, np.float32)
+    np.maximum.at(found, activations.latents, activations.values)
+    return found
+
+
+def find_contexts(
+    text: Sparse, windows: Windows, latents: Iterable[int], texts: Mapping[int, str], sources: list[str]
+) -> pa.Table:
+    """Find the windows of text in which latents fire most: rows of the table `contexts`.
+
+    Parameters
+    ----------
+    text : Sparse
+        Activations on the tokens of the windows for evidence.
+    windows : Windows
+    latents : iterable of int
+    texts : mapping of int to str
+        Text of every token.
+    sources : list of str
+    """
+    length = windows.ids.shape[1] - 1
+    ids = windows.ids[windows.evidence, 1:]
+    rows: list[dict[str, Any]] = []
+    for latent in latents:
+        places, values = text.column(latent)
+        along = dict(zip(places.tolist(), values.tolist(), strict=True))
+        seen: set[tuple[int, ...]] = set()
+        for place in places[np.argsort(-values, kind="stable")].tolist():
+            window, position = divmod(place, length)
+            around = tuple(ids[window, max(position - _SAME_LEFT, 0) : position + _SAME_RIGHT + 1].tolist())
+            if around in seen:
+                continue
+            seen.add(around)
+            start, end = max(position - _LEFT, 0), min(position + _RIGHT + 1, length)
+            shown = range(window * length + start, window * length + end)
+            rows.append(
+                {
+                    "latent": latent,
+                    "rank": len(seen) - 1,
+                    "activation": rounded(along[place], 12),
+                    "tokens": [texts[number] for number in ids[window, start:end].tolist()],
+                    "activations": [round(rounded(along.get(one, 0.0), 12), 3) for one in shown],
+                    "position": position - start,
+                    "source": sources[windows.sources[windows.evidence[window]]],
+                }
+            )
+            if len(seen) == _CONTEXTS:
+                break
+    names = ("latent", "rank", "activation", "tokens", "activations", "position", "source")
+    return pa.table({name: [row[name] for row in rows] for name in names})
+
+
+def rounded(values: Any, bits: int) -> Any:
+    """Round to so many significant bits, for files that compress."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent)
+
+
+def bin_activations(text: Sparse, latents: Iterable[int]) -> pa.Table:
+    """Count how often latents fire how strongly: rows of the table `histograms`."""
+    rows = []
+    for latent in latents:
+        _, values = text.column(latent)
+        high = float(values.max()) if len(values) else 0.0
+        counts = np.histogram(values, _BINS, (0, high))[0] if high else np.zeros(_BINS, int)
+        rows.append({"latent": latent, "low": 0.0, "high": high, "counts": counts.tolist()})
+    return pa.table({name: [row[name] for row in rows] for name in ("latent", "low", "high", "counts")})
+
+
+def list_words(words: Sparse, vocabulary: Vocabulary, latents: Iterable[int]) -> pa.Table:
+    """List the words on which latents fire, strongest first: rows of the table `token_activations`."""
+    rows = []
+    for latent in latents:
+        places, values = words.column(latent)
+        order = np.argsort(-values, kind="stable")
+        rows.append((latent, vocabulary.ids[places[order]].tolist(), rounded(values[order], 8).tolist()))
+    return pa.table(dict(zip(("latent", "token_ids", "activations"), map(list, zip(*rows, strict=True)), strict=True)))
+
+
+def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapping[int, str]) -> pa.Table:
+    """List the output tokens that latents raise and lower most: rows of the table `logits`."""
+    rows: dict[str, list[Any]] = {
+        name: [] for name in ("latent", "raised_tokens", "raised_logits", "lowered_tokens", "lowered_logits")
+    }
+    for part in np.array_split(latents, max(len(latents) // 64, 1)):
+        logits = model.raised(sae.directions[torch.from_numpy(part).to(sae.directions.device)])
+        rows["latent"] += part.tolist()
+        for name, sign in (("raised", 1), ("lowered", -1)):
+            values, tokens = (sign * logits).topk(_LOGITS, dim=1)
+            rows[f"{name}_tokens"] += [[texts[number] for number in row] for row in tokens.tolist()]
+            rows[f"{name}_logits"] += (sign * values).tolist()
+    return pa.table(rows)
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    model, vocabulary, windows = (
+        model_of(settings, needs),
+        load_vocabulary(needs["vocabulary"]),
+        load_windows(needs["text"]),
+    )
+    sae = open_sae(needs["sae"], model.device)
+    words, text = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE))
+    probes, _ = load_probes(needs["probes"])
+    k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
+    tested = load_tested(needs["ablation"])
+    latents = evident_latents(
+        {letter: k_sparse[letter][number].latents for letter, number in splits.items()},
+        tested,
+        [words.row(word)[0] for word in tested.words],
+        probes.cosines(sae.directions.cpu().numpy()),
+        probes.cosines(sae.encoder.cpu().numpy()),
+    )
+    texts = dict(enumerate(model.tokenizer.texts(range(len(model.tokenizer)))))
+    progress(0.2)
+    tables = (
+        describe_latents(sae, probes, words, text, vocabulary, splits),
+        find_contexts(text, windows, latents.tolist(), texts, settings["sources"]),
+        list_logits(model, sae, latents, texts),
+        bin_activations(text, latents.tolist()),
+        list_words(words, vocabulary, latents.tolist()),
+    )
+    for name, table in zip(TABLES, tables, strict=True):
+        pq.write_table(table, out / f"{name}.parquet")
+    progress(1)

@@ -1,0 +1,122 @@
+"""Stage: linear probes, one a letter, on the residual stream at the words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from measure.device import best_device
+from measure.scores import Scores, best_threshold, score
+from measure.stages.vocabulary import load_vocabulary
+from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+_STEPS = 200
+
+
+class Probes(NamedTuple):
+    """Directions and thresholds: a letter is predicted where weights @ x + biases > 0."""
+
+    weights: np.ndarray
+    biases: np.ndarray
+
+    def logits(self, stream: np.ndarray) -> np.ndarray:
+        """Return the score of every letter, (rows, letters)."""
+        return stream.astype(np.float32) @ self.weights.T + self.biases
+
+    def cosines(self, directions: np.ndarray) -> np.ndarray:
+        """Return the cosine of every direction with every probe, (letters, directions)."""
+        return _unit(self.weights) @ _unit(directions).T
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: float, device: torch.device) -> Probes:
+    """Fit a logistic regression to each letter, each with the threshold that has the best F1 on the same words.
+
+    The stream is standardised for the fit, and the probes are mapped back. A letter without words gets a probe of zeros
+    that predicts nothing.
+
+    Parameters
+    ----------
+    stream : numpy.ndarray
+        Residual stream at the training words.
+    labels : numpy.ndarray
+        Their letters.
+    num_letters : int
+    l2 : float
+        Weight of half the squared norm, beside the sum of the losses.
+    device : torch.device
+    """
+    x = torch.from_numpy(stream.astype(np.float32)).to(device)
+    mean, deviation = x.mean(0), x.std(0).clamp_min(1e-6)
+    x = (x - mean) / deviation
+    y = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float().to(device)
+    weights = torch.zeros(num_letters, x.shape[1], device=device, requires_grad=True)
+    biases = torch.zeros(num_letters, device=device, requires_grad=True)
+    optimizer = torch.optim.LBFGS(
+        [weights, biases],
+        max_iter=_STEPS,
+        history_size=20,
+        tolerance_grad=1e-4,
+        tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = functional.binary_cross_entropy_with_logits(x @ weights.T + biases, y, reduction="sum")
+        value = value + l2 / 2 * weights.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(loss)
+    with torch.no_grad():
+        logits = (x @ weights.T + biases).cpu().numpy()
+        raw = weights / deviation
+        shift = biases - raw @ mean
+    found = Probes(raw.cpu().numpy(), shift.cpu().numpy())
+    for letter in range(num_letters):
+        known = labels == letter
+        if known.any():
+            found.biases[letter] -= best_threshold(logits[:, letter], known)
+        else:
+            found.weights[letter], found.biases[letter] = 0, -1
+    return found
+
+
+def score_probes(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> list[Scores]:
+    """Score the probe of every letter on words that it has not seen."""
+    logits = probes.logits(stream)
+    return [score(logits[:, letter], labels == letter) for letter in range(len(probes.weights))]
+
+
+def load_probes(folder: Path) -> tuple[Probes, list[Scores]]:
+    """Read what the stage wrote: the probes, and their scores on test words."""
+    with np.load(folder / "probes.npz") as arrays:
+        return Probes(arrays["weights"], arrays["biases"]), [Scores(*map(float, row)) for row in arrays["scores"]]
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: fit the probes of a layer."""
+    vocabulary = load_vocabulary(needs["vocabulary"])
+    stream = np.load(needs["activations"] / f"words-{settings['layer']}.npy", mmap_mode="r")
+    train, test = vocabulary.train, vocabulary.test
+    probes = fit_probes(
+        stream[train],
+        vocabulary.letters[train],
+        len(LETTERS),
+        l2=settings["l2"],
+        device=best_device(),
+    )
+    scores = score_probes(probes, stream[test], vocabulary.letters[test])
+    np.savez(out / "probes.npz", scores=np.array(scores), **probes._asdict())
+    progress(1)

@@ -1,0 +1,209 @@
+"""Stage: the prompts in which words are spelled, and which word stands in which."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from measure.errors import MeasureError
+from measure.models.base import Prompt
+from measure.models.known import model_of
+from measure.spelling import spelling_metric
+from measure.stages.vocabulary import load_vocabulary
+from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from measure.models.base import LanguageModel
+    from measure.stages.vocabulary import Vocabulary
+    from measure.tokenizer import Tokenizer
+
+_QUESTION = " has the first letter:"
+_BATCH = 512
+
+
+class Spelled(NamedTuple):
+    """How the model spells words: the letter it answers (a is 0), and the metric (ablation.py)."""
+
+    answers: np.ndarray
+    metrics: np.ndarray
+
+
+def template(examples: Iterable[str]) -> str:
+    """Write a prompt with worked examples, in which {token} stands for the word."""
+    lines = [f"{word}{_QUESTION} {word.strip()[0].upper()}\n" for word in examples]
+    return "".join([*lines, "{token}", _QUESTION])
+
+
+def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
+    """Turn a template into tokens."""
+    before, after = text.split("{token}")
+    return Prompt((tokenizer.start, *tokenizer.encode(before)), tuple(tokenizer.encode(after)))
+
+
+def answer_tokens(tokenizer: Tokenizer) -> list[int]:
+    """Return the tokens that answer with the letters A to Z.
+
+    Raises
+    ------
+    MeasureError
+        Where a letter after a space is not one token.
+    """
+    tokens = []
+    for letter in LETTERS.upper():
+        ids = tokenizer.encode(f" {letter}")
+        if len(ids) != 1:
+            message = (
+                f"the tokenizer has no token for ' {letter}', so the model cannot be asked for it; use another model"
+            )
+            raise MeasureError(message)
+        tokens.append(ids[0])
+    return tokens
+
+
+def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequence[int], seed: int) -> list[str]:
+    """Draw prompts at random: training words of distinct letters, nine in ten with a space before them."""
+    rng = np.random.RandomState(seed)
+    words: dict[bool, dict[int, list[str]]] = {True: {}, False: {}}
+    for place in vocabulary.train:
+        text = vocabulary.texts[place]
+        if len(text.strip()) > 1:
+            words[text.startswith(" ")].setdefault(int(vocabulary.letters[place]), []).append(text)
+    known = sorted({*words[True], *words[False]})
+    templates = []
+    for place in range(number):
+        count = min(num_examples[place % len(num_examples)], len(known))
+        examples = []
+        for letter in rng.permutation(known)[:count]:
+            spaced = rng.random_sample() < 0.9  # noqa: PLR2004 - see above
+            among = words[spaced].get(letter) or words[not spaced][letter]
+            examples.append(among[rng.randint(len(among))])
+        templates.append(template(examples))
+    return templates
+
+
+def spell_words(
+    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, letters: np.ndarray, assigned: np.ndarray
+) -> Spelled:
+    """Let the model spell words, each in its prompt.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    prompts : sequence of Prompt
+    words, letters : numpy.ndarray
+        Tokens, and their letters.
+    assigned : numpy.ndarray
+        The prompt of each word.
+    """
+    choices = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
+    answers, metrics = np.zeros(len(words), int), np.zeros(len(words), np.float32)
+    for places, tokens, prompt in batches(prompts, words, assigned, model.device):
+        with torch.no_grad():
+            spelling = model.spell(prompt, tokens, 0, choices)
+            logits = spelling.answer(spelling.stream)
+        answers[places] = logits.argmax(1).cpu().numpy()
+        right = torch.tensor(letters[places], device=model.device)
+        metrics[places] = spelling_metric(logits, right).cpu().numpy()
+    return Spelled(answers, metrics)
+
+
+def batches(
+    prompts: Sequence[Prompt], words: np.ndarray, assigned: np.ndarray, device: torch.device, size: int = _BATCH
+) -> Iterator[tuple[np.ndarray, Tensor, Prompt]]:
+    """Go through words prompt by prompt: places, tokens and prompt of each batch."""
+    for number, prompt in enumerate(prompts):
+        of_prompt = np.flatnonzero(assigned == number)
+        for start in range(0, len(of_prompt), size):
+            places = of_prompt[start : start + size]
+            yield places, torch.from_numpy(words[places].astype(np.int64)).to(device), prompt
+
+
+def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
+    """Draw the prompt of each word."""
+    return np.random.RandomState(seed).randint(0, num_prompts, num_words)
+
+
+def choose_templates(
+    model: LanguageModel,
+    vocabulary: Vocabulary,
+    templates: Sequence[str],
+    *,
+    kept: int,
+    num_words: int,
+    seed: int,
+    progress: Callable[[float], None] = lambda _: None,
+) -> tuple[list[str], list[float]]:
+    """Keep the prompts in which the model spells most of a sample of training words rightly, with that share."""
+    sample = np.random.RandomState(seed).permutation(vocabulary.train)[:num_words]
+    shares = []
+    for text in templates:
+        prompt = to_prompt(text, model.tokenizer)
+        spelled = spell_words(
+            model, [prompt], vocabulary.ids[sample], vocabulary.letters[sample], np.zeros(len(sample), int)
+        )
+        shares.append(float((spelled.answers == vocabulary.letters[sample]).mean()))
+        progress(len(shares) / len(templates))
+    best = sorted(range(len(templates)), key=lambda place: -shares[place])[:kept]
+    return [templates[place] for place in best], [shares[place] for place in best]
+
+
+class Chosen(NamedTuple):
+    """The prompts, and how the model does in them.
+
+    Attributes
+    ----------
+    templates : list of str
+    shares : list of float or None
+        Share of the sample of training words spelled rightly; None where the templates were given.
+    assigned : numpy.ndarray
+        The prompt of each word of the vocabulary.
+    spelled : Spelled
+        Of the test words.
+    """
+
+    templates: list[str]
+    shares: list[float | None]
+    assigned: np.ndarray
+    spelled: Spelled
+
+
+def load_prompts(folder: Path) -> Chosen:
+    """Read what the stage wrote."""
+    known = json.loads((folder / "prompts.json").read_text("utf-8"))
+    with np.load(folder / "spelled.npz") as arrays:
+        return Chosen(
+            known["templates"], known["shares"], arrays["assigned"], Spelled(arrays["answers"], arrays["metrics"])
+        )
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    model, vocabulary, how = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), settings["prompts"]
+    templates: list[str] = how["templates"]
+    shares: list[Any] = [None] * len(templates)
+    if not templates:
+        drawn = draw_templates(vocabulary, number=how["drawn"], num_examples=how["num_examples"], seed=how["seed"])
+        templates, shares = choose_templates(
+            model,
+            vocabulary,
+            drawn,
+            kept=how["kept"],
+            num_words=how["sample"],
+            seed=how["seed"],
+            progress=lambda done: progress(done / 2),
+        )
+    assigned = assign_prompts(len(vocabulary.ids), len(templates), how["assignment_seed"])
+    test = vocabulary.test
+    prompts = [to_prompt(text, model.tokenizer) for text in templates]
+    spelled = spell_words(model, prompts, vocabulary.ids[test], vocabulary.letters[test], assigned[test])
+    (out / "prompts.json").write_text(json.dumps({"templates": templates, "shares": shares}), "utf-8")
+    np.savez(out / "spelled.npz", assigned=assigned, **spelled._asdict())
+    progress(1)

@@ -1,0 +1,80 @@
+"""Stage: how well an SAE gives back the stream of text that it has not seen."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from measure.models.known import model_of
+from measure.saes.known import open_sae
+from measure.sparse import Sparse
+from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
+from measure.stages.text import load_windows
+from measure.stages.text_activations import ordinary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from measure.models.base import LanguageModel
+    from measure.saes.base import Sae
+
+_ROWS = 2048
+_WINDOWS = 4
+
+
+def variance_explained(sae: Sae, stream: np.ndarray) -> float:
+    """Return 1 less the squared error of the reconstruction, over that of the mean."""
+    mean = stream.astype(np.float64).mean(0)
+    wrong = total = 0.0
+    with torch.no_grad():
+        for start in range(0, len(stream), _ROWS):
+            part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
+            back = sae.reconstruct(part.to(sae.directions.device)).cpu()
+            wrong += float((part - back).double().square().sum())
+            total += float((part.double() - torch.from_numpy(mean)).square().sum())
+    return 1 - wrong / total
+
+
+def mean_loss(model: LanguageModel, windows: np.ndarray, replaced: Mapping[int, Callable[[Any], Any]]) -> float:
+    """Return the mean cross entropy of the next token, that after a window's first left out."""
+    losses = []
+    for start in range(0, len(windows), _WINDOWS):
+        ids = torch.from_numpy(windows[start : start + _WINDOWS].astype(np.int64)).to(model.device)
+        losses.append(model.losses(ids, dict(replaced))[:, 1:].double().cpu())
+    return float(torch.cat(losses).mean())
+
+
+def dead_fraction(*activations: Sparse) -> float:
+    """Return the share of latents that are active nowhere."""
+    return float((np.sum([one.counts() for one in activations], axis=0) == 0).mean())
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage; of the loss, those parts that do not depend on the SAE come from the stage `loss`."""
+    model, windows, layer = model_of(settings, needs), load_windows(needs["text"]), settings["layer"]
+    sae = open_sae(needs["sae"], model.device)
+    length = windows.ids.shape[1] - 1
+    held_out = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")[: windows.num_held_out * length]
+    usual = ordinary(held_out)
+    words, evidence, active = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE, HELD_OUT))
+    explained = variance_explained(sae, held_out[usual])
+    progress(0.3)
+    known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))
+    clean, ablated = known["clean"], known["ablated"][str(layer)]
+    loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct})
+    found = {
+        "l0": float(np.diff(active.starts)[usual].mean()),
+        "l0_words": len(words.values) / words.num_rows,
+        "variance_explained": explained,
+        "dead_fraction": dead_fraction(words, evidence),
+        "loss": loss,
+        "loss_recovered": (ablated - loss) / (ablated - clean),
+        "architecture": sae.architecture,
+        "n_latents": sae.num_latents,
+    }
+    (out / "quality.json").write_text(json.dumps(found), "utf-8")
+    progress(1)

@@ -1,0 +1,124 @@
+"""Stage: running text, cut into windows, and what of it is for training, for holding out and for evidence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from measure.errors import MeasureError
+from measure.models.known import model_of
+from measure.readers import READERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from measure.tokenizer import Tokenizer
+
+
+class Windows(NamedTuple):
+    """Windows of text, the model's first token before each.
+
+    Attributes
+    ----------
+    ids : numpy.ndarray
+        Tokens, (windows, length + 1), in random order; the first `num_held_out` are kept from training.
+    sources : numpy.ndarray
+        The source of each, by its place in the list of sources.
+    num_held_out : int
+    evidence : numpy.ndarray
+        Training windows in which contexts are looked for: of sources that may be passed on.
+    """
+
+    ids: np.ndarray
+    sources: np.ndarray
+    num_held_out: int
+    evidence: np.ndarray
+
+    @property
+    def held_out(self) -> np.ndarray:
+        """The windows kept from training."""
+        return self.ids[: self.num_held_out]
+
+    @property
+    def train(self) -> np.ndarray:
+        """The windows for training."""
+        return self.ids[self.num_held_out :]
+
+
+def paragraphs(folder: Path, pattern: str, reader: str) -> Iterator[str]:
+    """Read the paragraphs of all files below `folder` that match a pattern.
+
+    Raises
+    ------
+    MeasureError
+        Where none does.
+    """
+    if reader not in READERS:
+        message = f"text: there is no reader {reader!r}; choose one of {', '.join(READERS)}"
+        raise MeasureError(message)
+    files = sorted(file for file in folder.glob(pattern) if file.is_file())
+    if not files:
+        message = f"{folder}: no file matches {pattern!r}; mend the text's files in the configuration"
+        raise MeasureError(message)
+    for file in files:
+        yield from READERS[reader](file)
+
+
+def cut(texts: Iterable[str], tokenizer: Tokenizer, *, length: int, limit: int, seed: int) -> np.ndarray:
+    """Cut texts into windows of `length` tokens, one running on into the next; draw from them up to `limit` tokens."""
+    ids = [token for text in texts for token in (*tokenizer.encode(text), *tokenizer.encode("\n\n"))]
+    number = len(ids) // length
+    windows = np.array(ids[: number * length], np.int32).reshape(number, length)
+    drawn = np.sort(np.random.RandomState(seed).permutation(number)[: limit // length])
+    return np.column_stack([np.full(len(drawn), tokenizer.start, np.int32), windows[drawn]])
+
+
+def mix(
+    by_source: Mapping[str, np.ndarray], ships: Sequence[bool], *, held_out: int, evidence: int, seed: int
+) -> Windows:
+    """Shuffle the windows of all sources, hold some out, and choose those for evidence.
+
+    Raises
+    ------
+    MeasureError
+        Where there are too few to train on.
+    """
+    ids = np.concatenate(list(by_source.values()))
+    sources = np.repeat(np.arange(len(by_source)), [len(part) for part in by_source.values()])
+    if len(ids) < 2 * held_out:
+        message = f"the text has {len(ids):,} windows, of which {held_out:,} shall be held out; give more text"
+        raise MeasureError(message)
+    order = np.random.RandomState(seed).permutation(len(ids))
+    ids, sources = ids[order], sources[order]
+    may = np.flatnonzero(np.asarray(ships)[sources])
+    return Windows(ids, sources, held_out, may[may >= held_out][:evidence])
+
+
+def load_windows(folder: Path) -> Windows:
+    """Read what the stage wrote."""
+    with np.load(folder / "windows.npz") as arrays:
+        return Windows(arrays["ids"], arrays["sources"], int(arrays["num_held_out"]), arrays["evidence"])
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    tokenizer = model_of(settings, needs).tokenizer
+    how, sources = settings["windows"], settings["text"]
+    by_source = {}
+    for source in sources:
+        folder = needs[source["source"]] if source["debian"] else Path(source["folder"])
+        texts = paragraphs(folder, source["files"], source["reader"])
+        by_source[source["source"]] = cut(
+            texts, tokenizer, length=how["length"], limit=source["tokens"], seed=how["seed"]
+        )
+        progress(len(by_source) / len(sources))
+    found = mix(
+        by_source,
+        [source["ship"] for source in sources],
+        held_out=how["held_out"],
+        evidence=how["evidence"],
+        seed=how["seed"],
+    )
+    np.savez(out / "windows.npz", **found._asdict())

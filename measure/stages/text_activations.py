@@ -1,0 +1,56 @@
+"""Stage: the residual stream in running text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from measure.models.known import model_of
+from measure.stages.text import load_windows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from measure.models.base import LanguageModel
+
+_WINDOWS = 32
+_ROWS = 65536
+
+
+def text_streams(
+    model: LanguageModel,
+    windows: np.ndarray,
+    layers: Sequence[int],
+    out: dict[int, np.ndarray],
+    progress: Callable[[float], None] = lambda _: None,
+) -> None:
+    """Write the stream of each layer at all tokens of windows but the first to `out`, (windows * tokens, d_model)."""
+    tokens = windows.shape[1] - 1
+    for start in range(0, len(windows), _WINDOWS):
+        part = windows[start : start + _WINDOWS]
+        ids = torch.from_numpy(part.astype(np.int64)).to(model.device)
+        for layer, stream in model.streams(ids, layers).items():
+            place = slice(start * tokens, (start + len(part)) * tokens)
+            out[layer][place] = stream[:, 1:].flatten(0, 1).clamp(-65504, 65504).half().cpu().numpy()
+        progress((start + len(part)) / len(windows))
+
+
+def ordinary(stream: np.ndarray) -> np.ndarray:
+    """Tell which rows are not massive: their norm is at most ten times the median."""
+    parts = range(0, len(stream), _ROWS)
+    norms = np.concatenate([np.linalg.norm(stream[row : row + _ROWS].astype(np.float32), axis=1) for row in parts])
+    return norms <= 10 * np.median(norms)
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: the windows in their order, those held out first."""
+    model, windows = model_of(settings, needs), load_windows(needs["text"])
+    rows = windows.ids.shape[0] * (windows.ids.shape[1] - 1)
+    streams: dict[int, np.ndarray] = {
+        layer: np.lib.format.open_memmap(out / f"{layer}.npy", "w+", np.float16, (rows, model.d_model))
+        for layer in settings["layers"]
+    }
+    text_streams(model, windows.ids, settings["layers"], streams, progress)

