@@ -280,7 +280,7 @@ class ExplorerModel(param.Parameterized):
         whole = {name: "Int64" for name, kind in catalog()[query].columns.items() if kind in ("INTEGER", "BIGINT")}
         return self.store.fetch(query, **params).astype(whole)
 
-    def script(self, answer: str, *, shared: bool) -> str:
+    def script(self, answer: str, *, shared: bool = False) -> str:
         """Write the question behind an answer as SQL that runs by itself; `shared` as `Store.script` has it."""
         query, params = self._behind(answer)
         return self.store.script(query, shared=shared, **params)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: Seconds for which a session, and with it all others of the process, waits for answers.
 _SOON = 0.25
-_QUESTIONS = ThreadPoolExecutor(32, "questions")
+_QUESTIONS = ThreadPoolExecutor(32, "asking")
 #: One piece of work at a time: side by side they would only take turns, and slow every session down.
 _TURN = Lock()
 
