@@ -217,9 +217,7 @@ def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]
     match name:
         case "letter":
             return page.locator(f"[data-letter={letter}]").click
-        case "l0":
-            return partial(page.keyboard.press, "ArrowDown" if run % 2 else "ArrowUp")
-        case "layer" | "width":
+        case "layer" | "width" | "l0":
             group = page.get_by_role("radiogroup", name=name.title(), exact=True)
             return group.locator("label:not(:has(:checked))").first.click
         case "latent":
