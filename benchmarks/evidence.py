@@ -6,12 +6,13 @@ import argparse
 import json
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from playwright.sync_api import sync_playwright
 
-from benchmarks.measuring import summary
+from benchmarks.measuring import set_widget, summary, to_painted
 from explorer import open_store
 from explorer.model import ExplorerModel, choices_of
 from explorer.state import ExplorerState
@@ -26,24 +27,6 @@ if TYPE_CHECKING:
 _SCAN = """SELECT count(suite), sum(layer), sum(width), sum(l0), count(letter), sum(top_latent), sum(top_effect),
     sum(top_cosine), sum(margin), sum(silent_from), count(fires_published), count(is_absorption) FROM scores"""
 _QUESTIONS = ("letter_counts", "suite_info", "sae_means", "letter_rates", "threshold_sensitivity", "evidence")
-#: Moves a slider as a drag does, one value after another; each is done once the URL names it, which comes in one
-#: message with counts, plot and table, and two frames were drawn.
-_DRAG = """async ([name, values]) => {
-  const slider = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((model) => model)
-  const push = history.pushState
-  const times = []
-  for (const value of values) {
-    const start = performance.now()
-    const named = new Promise((done) => {
-      history.pushState = (...state) => { history.pushState = push; push.apply(history, state); done() }
-    })
-    slider.value = value
-    await named
-    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))
-    times.push(performance.now() - start)
-  }
-  return times
-}"""
 
 
 def main() -> None:
@@ -108,7 +91,9 @@ def _drags(suite: str, runs: int) -> dict[str, Any]:
                 ("tau", 0.035, 0.005),
             ):
                 values = [round(first + step * place, 3) for place in range(runs)]
-                figures[name] = summary(page.evaluate(_DRAG, [name, values]), 1)
+                figures[name] = summary(
+                    [to_painted(page, partial(set_widget, page, name, value)) for value in values], 1
+                )
         finally:
             browser.close()
             server.stop()

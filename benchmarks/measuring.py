@@ -39,6 +39,12 @@ _WATCH = """() => {
 }"""
 
 
+_SET = """([name, value]) => {
+  dispatchEvent(new CustomEvent("benchmark"))
+  Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((model) => model).value = value
+}"""
+
+
 def summary(values: list[float], digits: int | None = None) -> dict[str, Any]:
     """Sum up repeated measurements."""
     ordered = sorted(values)
@@ -57,6 +63,11 @@ def to_painted(page: Page, act: Callable[[], object]) -> float:
     act()
     elapsed: float = page.evaluate("painted")
     return elapsed
+
+
+def set_widget(page: Page, name: str, value: float) -> None:
+    """Give the widget that drives a parameter a value, as a drag does."""
+    page.evaluate(_SET, [name, value])
 
 
 class Wire:

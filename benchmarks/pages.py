@@ -18,7 +18,7 @@ from bokeh.embed import file_html
 from bokeh.resources import INLINE
 from playwright.sync_api import sync_playwright
 
-from benchmarks.measuring import Wire, summary, to_painted
+from benchmarks.measuring import Wire, set_widget, summary, to_painted
 from explorer import open_store
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots.cosine import cosine_plot
@@ -45,10 +45,6 @@ _REDRAW = """(which) => {
   const figure = Bokeh.documents[0].get_model_by_name("cosine")
   const line = figure.renderers.find(({glyph}) => glyph.type === "Line")
   line.data_source.data = window.lines[which % window.lines.length]
-}"""
-_SET = """([name, value]) => {
-  dispatchEvent(new CustomEvent("benchmark"))
-  Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((model) => model).value = value
 }"""
 _AT_REST = """() => document.documentElement.classList.contains("ax-ready") &&
   [...Bokeh.index.query((view) => view.frame != null)].every((view) => view.has_finished())"""
@@ -223,7 +219,7 @@ def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]
         case "latent":
             return page.locator("[data-action=latent]").first.click
         case "threshold":
-            return partial(page.evaluate, _SET, ["cosine_threshold", round(0.03 + 0.005 * run, 3)])
+            return partial(set_widget, page, "cosine_threshold", round(0.03 + 0.005 * run, 3))
     return page.get_by_role("link", name=name.title()).click
 
 

@@ -12,8 +12,9 @@ from bokeh.server.views.static_handler import StaticHandler
 from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 from tornado.web import GZipContentEncoding, StaticFileHandler
 
+from explorer.guard import before
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
 #: Of files that are worth it, and that Bokeh and Panel serve.
@@ -26,26 +27,17 @@ _KEPT = 100
 @cache
 def compress() -> None:
     """Compress what this process serves, under both commands: the classes that serve are the one place they share."""
-    _replace(WSHandler, "get_compression_options", lambda _: lambda _: dict(_WEBSOCKET))
+    setattr(WSHandler, "get_compression_options", lambda _: dict(_WEBSOCKET))  # noqa: B010 - typed as what it replaces
+    kind: Any
     for kind in (StaticHandler, MultiRootStaticHandler, ComponentResourceHandler):
-        _replace(kind, "get", _packing)
-    _replace(DocHandler, "flush", _packing_page)
+        kind.get = _packing(kind.get)
+    before(DocHandler, "flush", _pack_page)
 
 
-def _replace(kind: type[Any], method: str, make: Callable[[Any], Any]) -> None:
-    setattr(kind, method, make(getattr(kind, method)))
-
-
-def _packing_page(flush: Any) -> Any:
-    """Make a handler of pages pack what it writes, which Tornado offers to whole applications only."""
-
-    @wraps(flush)
-    def packed_flush(handler: Any, *args: Any, **kwargs: Any) -> Any:
-        if not handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
-            handler._transforms.append(GZipContentEncoding(handler.request))  # noqa: SLF001
-        return flush(handler, *args, **kwargs)
-
-    return packed_flush
+def _pack_page(handler: Any) -> None:
+    """Have a page packed as it is written, which Tornado offers to whole applications only."""
+    if not handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
+        handler._transforms.append(GZipContentEncoding(handler.request))  # noqa: SLF001
 
 
 def _packing(get: Any) -> Any:

@@ -68,13 +68,13 @@ def guard() -> None:
     Under ``panel serve`` nothing of the explorer runs before the first page is asked for, when the server stands
     already: its classes of handlers are the one place that serves both ways of starting it.
     """
-    _before(DocHandler, "flush", _set_headers)
-    _before(AuthRequestHandler, "prepare", _refuse_too_much)
-    _before(ComponentResourceHandler, "prepare", _refuse_imports)
+    before(DocHandler, "flush", _set_headers)
+    before(AuthRequestHandler, "prepare", _refuse_too_much)
+    before(ComponentResourceHandler, "prepare", _refuse_imports)
     setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
 
 
-def _before(kind: type[Any], method: str, act: Callable[[Any], None]) -> None:
+def before(kind: type[Any], method: str, act: Callable[[Any], None]) -> None:
     """Have `act` done with a handler of that kind before its method runs."""
     own = getattr(kind, method)
 

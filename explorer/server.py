@@ -13,6 +13,8 @@ import panel as pn
 
 from explorer import health
 from explorer.app import session
+from explorer.compression import compress
+from explorer.guard import guard
 from explorer.log import log_event, log_request, log_to_stderr
 from explorer.store import close_stores, give_up_questions, shared_store
 from queries import SuiteError
@@ -43,6 +45,9 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
         Where the port cannot be had.
     """
     log_to_stderr()
+    # From the first request on; a session does the same for `panel serve`.
+    compress()
+    guard()
     first = os.getpid()
     # Workers hear the end of this pipe when the first process is gone, be it killed.
     heard, held = os.pipe()

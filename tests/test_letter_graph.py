@@ -348,10 +348,10 @@ def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: p
     monkeypatch.setattr("explorer.views.letter_graph.letter_graph", draw)
     model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
     view = LetterGraphView(model)
-    head, plot, _ = _parts(view)
+    head, *_ = _parts(view)
+    view.__panel__().get_root()
     head._handle_msg({"action": "seen", "value": True})
-    built: Any = plot[0]
-    built.get_root()
+    assert drawn == [("s", None)]
     model.state.letter = "l"
     assert drawn[-1] == ("l", None)
     head._handle_msg({"action": "seen", "value": False})

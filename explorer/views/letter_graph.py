@@ -37,7 +37,7 @@ class LetterGraphView(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
-        self._is_seen, self._is_stale = False, False
+        self._is_seen, self._is_stale = False, True
         self._arranged: tuple[Any, Any, Graph] | None = None
         self._head = Markup(
             "section", on={"seen": self._see, **model.state.setters("graph_edges")}, margin=(16, 0, 0, 0)
@@ -64,31 +64,30 @@ class LetterGraphView(pn.viewable.Viewer):
 
     def _see(self, is_seen: bool) -> None:  # noqa: FBT001 - what the browser reports
         self._is_seen = is_seen
-        self._show_plot()
-        if self._is_stale:
-            self._redraw()
+        self._catch_up()
 
     def _redraw(self, *_: param.parameterized.Event) -> None:
-        """Draw anew, now or once it is in view: of all plots of the page it takes HoloViews longest."""
-        self._is_stale = not self._is_seen
-        if self._is_seen:
+        self._is_stale = True
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Build or redraw what is out of date once it is in view: of all plots it takes HoloViews longest."""
+        if not (self._is_stale and self._is_seen and self._is_drawn):
+            return
+        self._is_stale = False
+        if len(self._plot):
             self.drawn += 1
+        else:
+            height = self._graph.height
+            self._plot[:] = [live_plot(self._draw, follows={self: ["drawn"]}, height=height, on_tap=self._tap)]
 
     def _show_plot(self) -> None:
-        """Give the plot its place; it is built when there is something to draw and to be seen."""
+        """Give the plot its place."""
         height = self._graph.height
         self._plot.param.update(visible=self._is_drawn, min_height=height)
         for plot in self._plot:
             plot.height = height
-        if self._is_drawn and self._is_seen and not len(self._plot):
-            self._plot[:] = [
-                live_plot(
-                    self._draw,
-                    follows={self: ["drawn"]},
-                    height=height,
-                    on_tap=self._tap,
-                )
-            ]
+        self._redraw()
 
     def _draw(self) -> hv.Overlay:
         state = self._model.state
@@ -108,7 +107,6 @@ class LetterGraphView(pn.viewable.Viewer):
     def _show(self, *_: param.parameterized.Event) -> None:
         self._layout.visible = self._model.state.sae is not None
         self._show_plot()
-        self._redraw()
         self._twin.html = self._tabulate() if self._is_drawn else ""
         self._show_head()
 
