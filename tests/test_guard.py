@@ -226,7 +226,7 @@ def test_a_script_that_gets_into_the_page_does_not_run(open_page: PageOpener) ->
     wait_ready(page)
     page.evaluate("""() => {
       const box = document.querySelector(".ax-main").appendChild(document.createElement("div"))
-      box.innerHTML = `<img src="x" onerror="window.ran = 1"><svg onload="window.ran = 1"></svg>
+      box.innerHTML = `<img src="data:," onerror="window.ran = 1"><svg onload="window.ran = 1"></svg>
         <a id="press" href="javascript:window.ran = 1">press</a>
         <iframe srcdoc="<script>parent.ran = 1</script>"></iframe>
         <iframe src="data:text/html,<script>1</script>"></iframe><form action="https://evil.example"></form>`

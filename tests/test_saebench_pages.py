@@ -68,11 +68,11 @@ def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) ->
     assert sorted(means["l0"]) == [-1, -1, 34]
     for panel, drawn in (("absorption-vs-l0", 1), ("splits-vs-l0", 1), ("absorption-vs-layer", 3)):
         plot = absorption_plot(means, panel, brushed=[], current=None, theme=LIGHT)
-        assert len(plot.get(0)) == drawn
+        assert len(plot.Points.I) == drawn
         # Who is left out does not change how a width looks.
-        whole = absorption_plot(means, "absorption-vs-layer", brushed=[], current=None, theme=LIGHT).get(0)
+        whole = absorption_plot(means, "absorption-vs-layer", brushed=[], current=None, theme=LIGHT).Points.I
         looks = dict(zip(whole.dimension_values("width"), whole.dimension_values("colour"), strict=True))
-        of_panel = zip(plot.get(0).dimension_values("width"), plot.get(0).dimension_values("colour"), strict=True)
+        of_panel = zip(plot.Points.I.dimension_values("width"), plot.Points.I.dimension_values("colour"), strict=True)
         assert all(looks[width] == colour for width, colour in of_panel)
     scores = store.fetch("sae_scores", suite="demo", main_latent_by="k_sparse").assign(l0=[-1])
     assert len(sae_scores_plot(scores, "precision-vs-l0", current=None, theme=LIGHT).get(0)) == 0
