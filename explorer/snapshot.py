@@ -166,10 +166,11 @@ class _Collector:
         cosines = model.cosines
         known = cosines is not None and not cosines.empty
 
-        def role(latent: int) -> str:
-            what = "split" if latent in split else "absorbing" if latent in absorbing else ""
-            return what and f"{what} latent of {letter.upper()}"
-
+        roles = {
+            latent: f"{what} latent of {letter.upper()}"
+            for what, latents in (("absorbing", absorbing), ("split", split))
+            for latent in latents
+        }
         marks = {}
         if known:
             self._keep(letter, cosines)
@@ -179,7 +180,7 @@ class _Collector:
             "headline": sentence_html(model, changed=False),
             "figures": figures_html(model),
             "no_plot": "" if known else no_cosines_html(model),
-            "highest": highest_html(cosines, role),
+            "highest": highest_html(cosines, roles),
             "lists": lists_html(model, selected=None),
             "k_sparse": scores_html(model.k_sparse, f"The k-sparse probes for {letter.upper()} as a table"),
             "prose": {topic: prose_html(model, topic) for topic in TITLES},
@@ -188,7 +189,7 @@ class _Collector:
             "split": split,
             "absorbing": absorbing,
             "marks": marks,
-            "roles": {latent: role(latent) for latent in (*absorbing, *split)},
+            "roles": roles,
             "y_range": y_range(cosines),
         }
         self._check()
@@ -270,7 +271,7 @@ class _Collector:
         return {
             "cosine": standalone(
                 lambda theme: cosine_plot(self._plot, **none, threshold=threshold, theme=theme),
-                ("line", "split", "absorbing", "selected"),
+                ("line", "band", "split", "absorbing", "selected"),
             ),
             "k-sparse": standalone(
                 lambda theme: k_sparse_plot(self._scores, score="f1", probe=None, selected=None, theme=theme),

@@ -110,15 +110,9 @@ def tooltip(*rows: tuple[str, str]) -> str:
     return f'<div style="display: grid; grid-template-columns: auto auto; gap: 0 8px; padding: 2px">{cells}</div>'
 
 
-def brush_hook(*, active: bool) -> Callable[[Any, Any], None]:
-    """Make a hook that makes brushing what a drag does; on a touch screen a drag is left to scroll the page."""
-
-    def activate(plot: Any, _element: Any) -> None:
-        toolbar = plot.state.toolbar
-        brushes = [tool for tool in toolbar.tools if isinstance(tool, BoxSelectTool)]
-        toolbar.active_drag = brushes[0] if active and brushes else None
-
-    return activate
+def brush(*, active: bool) -> list[str]:
+    """Name the tool that a drag is for: the brush; on a touch screen none, where a drag is left to scroll the page."""
+    return ["box_select"] if active else []
 
 
 def fit_hook(x: tuple[float, float], y: tuple[float, float]) -> Callable[[Any, Any], None]:

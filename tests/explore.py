@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 expect.set_options(timeout=WAIT_SECONDS * 1000)
 
 #: The glyphs of the cosine plot, in its order.
-LINE, SPLIT, ABSORBING, RING = range(4)
+LINE, BAND, SPLIT, ABSORBING, RING = range(5)
 SAE_GROUPS = {"layer": "Layer", "width": "Width", "l0": "L0"}
 
 
@@ -226,7 +226,7 @@ def expect_theme(page: Page, theme: Theme) -> None:
     ink = "(model, colour) => model?.below[0].major_label_text_color === colour"
     wait_model(page, "cosine", ink, theme.muted)
     wait_figure(page, "cosine")
-    line, split, absorbing, _ = glyphs(page, "cosine")
+    line, _, split, absorbing, _ = glyphs(page, "cosine")
     assert (line["line"], split["fill"], absorbing["fill"]) == (theme.other, theme.split, theme.absorbing)
 
 

@@ -8,7 +8,19 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import drag, figure, glyphs, tap, wait_glyph, wait_model
-from tests.explore import ABSORBING, LINE, RING, SPLIT, choose, expect_marks, expect_view, open_view, part, wait_query
+from tests.explore import (
+    ABSORBING,
+    BAND,
+    LINE,
+    RING,
+    SPLIT,
+    choose,
+    expect_marks,
+    expect_view,
+    open_view,
+    part,
+    wait_query,
+)
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -113,11 +125,10 @@ def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
 
 
 #: Whether a band lies over a range of cosines, or over none.
-_BAND = """({renderers}, brushed) => {
-  const {visible, left, right, bottom, top} = renderers.find(({type}) => type === "BoxAnnotation");
-  const edges = [left, right, bottom, top].filter((edge) => typeof edge === "number");
-  const same = (edge, nth) => Math.abs(edge - brushed[nth]) < 0.02;
-  return brushed ? visible && edges.length === 2 && edges.every(same) : !visible;
+_BAND = """({renderers}, [nth, brushed]) => {
+  const {left, right, bottom, top} = renderers.filter(({type}) => type === "GlyphRenderer")[nth].data_source.data;
+  const same = ([edge], nth) => Math.abs(edge - brushed[nth]) < 0.02;
+  return brushed ? top.length === 1 && [[left, right], [bottom, top]].some((edges) => edges.every(same)) : !top.length;
 }"""
 
 
@@ -164,14 +175,14 @@ def test_rank_and_distribution_are_tapped_and_brushed(open_page: PageOpener, hom
         drag(page, "cosine", "BoxSelectTool", start, end)
         expect(brushed).to_have_text([str(latent) for latent in ranked[:place]])
         expect(part(page, "selection")).to_contain_text(f"{place} latents with a cosine from")
-        wait_model(page, "cosine", _BAND, [low, 0.69])
+        wait_model(page, "cosine", _BAND, [BAND, [low, 0.69]])
         brushed.nth(2).click()
         wait_query(page, {"latent": str(ranked[2])})
         expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {ranked[2]}")
         expect(brushed.and_(page.locator("[aria-pressed=true]"))).to_have_text([str(ranked[2])])
         page.get_by_role("button", name="Clear range").click()
         expect(brushed).to_have_count(0)
-        wait_model(page, "cosine", _BAND)
+        wait_model(page, "cosine", _BAND, [BAND, None])
         expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {ranked[2]}")
         page.get_by_role("radio", name="index").click()
         expect_marks(page, view.but(latent=ranked[2]))

@@ -11,7 +11,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 import pytest
-from bokeh.models import BoxAnnotation, BoxSelectTool, ColorBar, HoverTool
+from bokeh.models import BoxSelectTool, ColorBar, HoverTool
 
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
@@ -76,14 +76,14 @@ def _panel(name: str) -> Callable[..., hv.Overlay]:
 
 #: By plot: how it is drawn from a frame, that frame, the name of its figure, and the types of its elements.
 PLOTS: dict[str, tuple[Callable[..., hv.Overlay], pd.DataFrame, str, str]] = {
-    "index": (_cosine, COSINES, "cosine", "Curve HLine HSpan Points Points Points"),
+    "index": (_cosine, COSINES, "cosine", "Curve HLine Rectangles Points Points Points"),
     "rank": (
         lambda frame, theme=LIGHT: _cosine(frame, theme, view="rank"),
         COSINES,
         "cosine",
-        "Curve HLine HSpan Points Points Points",
+        "Curve HLine Rectangles Points Points Points",
     ),
-    "distribution": (_distribution, COSINES, "cosine", "Rectangles VLine VSpan Points Points Points"),
+    "distribution": (_distribution, COSINES, "cosine", "Rectangles VLine Rectangles Points Points Points"),
     "k-sparse": (_k_sparse, K_SPARSE, "k-sparse", "Rectangles Rectangles HLine"),
     **{name: (_panel(name), SAE_SCORES, name, "Points Points") for name in PANELS},
 }
@@ -117,8 +117,7 @@ def test_empty_frames_give_the_same_elements(plot: str) -> None:
     for empty in (None, frame.iloc[:0]):
         overlay = draw(empty)
         assert _structure(overlay) == _structure(full)
-        lines = hv.HLine | hv.VLine | hv.HSpan | hv.VSpan
-        assert all(len(element) == 0 for element in overlay if not isinstance(element, lines))
+        assert all(len(element) == 0 for element in overlay if not isinstance(element, hv.HLine | hv.VLine))
         assert hv.render(overlay).name == name
 
 
@@ -264,19 +263,20 @@ def test_threshold_is_a_line() -> None:
 
 
 def test_brushed_range_is_a_band() -> None:
-    for draw, edges in ((_cosine, ("bottom", "top")), (_distribution, ("left", "right"))):
+    for draw, edges in ((_cosine, ("y0", "y1")), (_distribution, ("x0", "x1"))):
         for brushed in ((0.1, 0.2), None):
-            (band,) = (
-                each for each in hv.render(draw(COSINES, brushed=brushed)).renderers if isinstance(each, BoxAnnotation)
-            )
-            assert band.visible == (brushed is not None)
+            overlay = draw(COSINES, brushed=brushed)
+            band = [each for each in overlay if isinstance(each, hv.Rectangles)][-1].dframe()
+            assert band[list(edges)].to_numpy().tolist() == ([list(brushed)] if brushed else [])
             if brushed:
-                assert tuple(getattr(band, edge) for edge in edges) == brushed
+                across = [name for name in ("x0", "x1", "y0", "y1") if name not in edges]
+                axis = overlay.opts.get("plot").kwargs["xlim" if across[0] == "x0" else "ylim"]
+                assert tuple(band.loc[0, across]) == axis
 
 
 def test_distribution_counts_every_latent() -> None:
-    bars, split, absorbing, ring = (
-        element.dframe() for element in _distribution(COSINES) if not isinstance(element, hv.VLine | hv.VSpan)
+    bars, _, split, absorbing, ring = (
+        element.dframe() for element in _distribution(COSINES) if not isinstance(element, hv.VLine)
     )
     assert bars["latents"].sum() == NUM_LATENTS - 1
     assert (bars["latents"] > 0).all(), "a logarithmic axis has no place for 0"

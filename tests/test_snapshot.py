@@ -24,6 +24,7 @@ from explorer.theme import DARK, LIGHT
 from explorer.views.markup import Markup, visible
 from queries import QueryError
 from tests.browser import PageOpener, ask_model, drag, figure, glyphs, point, tap, wait_figure, wait_for, wait_glyph
+from tests.explore import ABSORBING, LINE, RING, SPLIT
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
 from tests.questions import THRESHOLDS
 from tests.tiny_sae import LETTERS
@@ -249,7 +250,7 @@ def test_a_plot_knows_its_colours_in_both_themes() -> None:
     frame = pd.DataFrame({"latent": [0, 1, 2], "cosine": [0.1, 0.2, 0.3]})
     made = standalone(
         lambda theme: cosine_plot(frame, split=[0], absorbing=[1], selected=2, threshold=0.025, theme=theme),
-        ("line", "split", "absorbing", "selected"),
+        ("line", "band", "split", "absorbing", "selected"),
     )
     light, dark = made["themes"]["light"], made["themes"]["dark"]
     assert [change[:2] for change in light] == [change[:2] for change in dark]
@@ -411,14 +412,14 @@ def test_letters_and_latents_are_chosen_as_on_the_page(
 ) -> None:
     page = open_snapshot()
     wait_figure(page, "cosine")
-    wait_glyph(page, "cosine", 1, **marked(s["split"], s["cosines"]))
-    wait_glyph(page, "cosine", 2, **marked(s["absorbing"], s["cosines"]))
+    wait_glyph(page, "cosine", SPLIT, **marked(s["split"], s["cosines"]))
+    wait_glyph(page, "cosine", ABSORBING, **marked(s["absorbing"], s["cosines"]))
     latent = s["absorbing"][-1]
     tap(page, "cosine", latent, s["cosines"][latent])
     page.wait_for_selector(f"#card h2:has-text('Latent {latent}')")
     assert page.locator("#selection").inner_text().startswith(f"Latent {latent} · absorbing latent of S · cosine 0.")
     assert f"#letter=s&latent={latent}" in page.url
-    wait_glyph(page, "cosine", 3, **marked([latent], s["cosines"]))
+    wait_glyph(page, "cosine", RING, **marked([latent], s["cosines"]))
     # A latent of no letter: what its card can say stands in the file, too.
     other = int(s["cosines"].drop([*s["split"], *s["absorbing"]]).idxmax())
     page.evaluate("(hash) => { location.hash = hash }", f"letter=s&latent={other}")
@@ -429,7 +430,7 @@ def test_letters_and_latents_are_chosen_as_on_the_page(
     page.wait_for_selector("#headline:has-text('Letter T')")
     split = fetch(store, "split_latents", "t")["latent"].tolist()
     wait_glyph(
-        page, "cosine", 1, **marked(split, fetch(store, "cosines", "t").set_index("latent")["cosine"].astype(float))
+        page, "cosine", SPLIT, **marked(split, fetch(store, "cosines", "t").set_index("latent")["cosine"].astype(float))
     )
     assert page.locator("#card").is_hidden()
     page.locator("[data-letter=c]").click(force=True)
@@ -448,7 +449,7 @@ def test_every_peak_is_kept_at_every_zoom(open_snapshot: Callable[..., Page], s:
     seen = wait_figure(page, "cosine")
     crowd = s["cosines"].drop([*s["split"], *s["absorbing"]])
     peaks = [int(crowd.idxmax()), int(crowd.idxmin())]
-    line = glyphs(page, "cosine")[0]["data"]
+    line = glyphs(page, "cosine")[LINE]["data"]
     assert len(line["x"]) < len(crowd) / 2
     drawn = dict(zip(line["latent"], line["cosine"], strict=True))
     assert [drawn.get(peak) for peak in peaks] == [round(float(crowd[peak]), 4) for peak in peaks]
@@ -532,7 +533,7 @@ _COLOURS = """async (id) => {
 def test_light_dark_and_paper(open_snapshot: Callable[..., Page]) -> None:
     page = open_snapshot(dark=True)
     wait_figure(page, "cosine")
-    assert glyphs(page, "cosine")[0]["line"] == DARK.other
+    assert glyphs(page, "cosine")[LINE]["line"] == DARK.other
     # Paper is light, whatever the screen is; a canvas is no picture, so there is one in its place.
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     colours = set(page.evaluate(_COLOURS, "printed-plot"))
@@ -541,9 +542,9 @@ def test_light_dark_and_paper(open_snapshot: Callable[..., Page]) -> None:
     assert page.locator("details:not([open])").count() == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.locator("details:not([open])").count() > 0
-    assert glyphs(page, "cosine")[0]["line"] == DARK.other
+    assert glyphs(page, "cosine")[LINE]["line"] == DARK.other
     page.locator("[data-action=dark]").click()
-    assert glyphs(page, "cosine")[0]["line"] == LIGHT.other
+    assert glyphs(page, "cosine")[LINE]["line"] == LIGHT.other
     assert page.locator("html").get_attribute("data-theme") == "light"
     assert ask_model(page, "cosine", "({x_range}) => x_range.bounds[0] < 0")
 

@@ -8,7 +8,7 @@ import holoviews as hv
 import pandas as pd
 
 from explorer.plots.sae_scores import MARKERS, known_l0s
-from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, in_percent, tooltip, width_colours
+from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip, width_colours
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -105,7 +105,6 @@ def absorption_plot(
         hv.opts.Overlay(
             hooks=[
                 figure_hook(panel, theme),
-                brush_hook(active=not touch),
                 fit_hook(x_range, y_range),
                 *([in_percent] if y == "absorption_rate" else []),
             ],
@@ -114,7 +113,7 @@ def absorption_plot(
             xlim=x_range,
             ylim=y_range,
             show_legend=False,
-            active_tools=[],
+            active_tools=brush(active=not touch),
         )
     )
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import numpy as np
 import pandas as pd
-from holoviews.operation.downsample import downsample1d
+from tsdownsample import MinMaxLTTBDownsampler
 
-from explorer.theme import BAND, Theme, brush_hook, figure_hook, fit_hook, tooltip
+from explorer.theme import BAND, Theme, brush, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,7 +93,7 @@ def cosine_plot(
     Returns
     -------
     Overlay
-        Curve, HLine (threshold), HSpan (brushed), Points (split), Points (absorbing), Points (selected).
+        Curve, HLine (threshold), Rectangles (brushed), Points (split), Points (absorbing), Points (selected).
     """
     data = place(cosines, view)
     label = {"index": "latent", "rank": "rank by cosine (log)"}[view]
@@ -102,9 +102,9 @@ def cosine_plot(
     last = max(len(data), 1)
     # On the logarithmic axis of ranks, air is a share of the decades.
     span = (0.9 * last**-_AIR, 1.1 * last ** (1 + _AIR)) if view == "rank" else (-_AIR * last, (1 + _AIR) * last)
-    line = _reduced(hv.Curve(data[["x", "cosine", "latent"]], x, [y, "latent"]), view, x_range or span)
+    line = _reduced(data[["x", "cosine", "latent"]], view, x_range or span)
     return (
-        line.opts(
+        hv.Curve(line, x, [y, "latent"]).opts(
             color=theme.other,
             line_width=1 if view == "index" else 1.5,
             tools=["hover", "ybox_select"],
@@ -112,37 +112,45 @@ def cosine_plot(
             hover_tooltips=_TOOLTIPS,
         )
         * hv.HLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
-        * _band(hv.HSpan, brushed, theme)
+        * _band(brushed and (span[0], brushed[0], span[1], brushed[1]), theme)
         * _marks(data, [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme), brush_hook(active=not touch), fit_hook(span, y_range(cosines))],
+            hooks=[figure_hook("cosine", theme), fit_hook(span, y_range(cosines))],
             responsive=True,
             height=HEIGHT,
             logx=view == "rank",
             xlim=span,
             ylim=y_range(cosines),
             show_legend=False,
-            active_tools=[],
+            active_tools=brush(active=not touch),
         )
     )
 
 
-def _reduced(curve: hv.Curve, view: str, x_range: tuple[float, float]) -> hv.Curve:
+def _reduced(line: pd.DataFrame, view: str, x_range: tuple[float, float]) -> pd.DataFrame:
     """Reduce the line to about `LINE_POINTS` within `x_range`, its peaks kept."""
+    first, last = np.searchsorted(line["x"], x_range)
+    within = line.iloc[first:last]
+    if len(within) <= LINE_POINTS:
+        return within
     if view == "index":
-        return downsample1d(curve, dynamic=False, algorithm="minmax-lttb", width=LINE_POINTS, x_range=x_range)
-    # A sorted line has no peaks to lose: places spread evenly over the log axis serve.
-    low, high = max(x_range[0], 1.0), min(x_range[1], float(max(len(curve), 1)))
-    ranks = np.unique(np.geomspace(low, max(low, high), LINE_POINTS).round().astype(int))
-    return curve.iloc[ranks[ranks <= len(curve)] - 1]
+        chosen = MinMaxLTTBDownsampler().downsample(
+            *(within[axis].to_numpy() for axis in ("x", "cosine")), n_out=LINE_POINTS
+        )
+    else:
+        # A sorted line has no peaks to lose: places spread evenly over the log axis serve.
+        ranks = within["x"].to_numpy()
+        chosen = np.unique(np.geomspace(ranks[0], ranks[-1], LINE_POINTS).round().astype(int)) - ranks[0]
+    return within.iloc[chosen]
 
 
-def _band(span: type[hv.HSpan | hv.VSpan], brushed: tuple[float, float] | None, theme: Theme) -> hv.HSpan | hv.VSpan:
-    """Draw what is brushed the way Bokeh's own box looks, which is gone as soon as it is released."""
-    return span(*(brushed or (None, None))).opts(
-        level="underlay", fill_color=theme.ink, fill_alpha=BAND, line_color=None, visible=brushed is not None
-    )
+def _band(box: tuple[float, float, float, float] | None, theme: Theme) -> hv.Rectangles:
+    """Draw what is brushed (left, bottom, right, top) the way Bokeh's own box looks, which is gone once released.
+
+    The edges of a span would be new models at each redraw.
+    """
+    return hv.Rectangles([] if box is None else [box]).opts(fill_color=theme.ink, fill_alpha=BAND, line_color=None)
 
 
 def _marks(
@@ -155,11 +163,11 @@ def _marks(
     theme: Theme,
 ) -> hv.Overlay:
     """Draw split latents, absorbing latents and the selected one where `data` has them; those without a cosine not."""
-    known = data.dropna(subset="cosine").set_index("latent")
+    ringed = [] if selected is None else [selected]
+    marked = data[data["latent"].isin([*split, *absorbing, *ringed]) & data["cosine"].notna()]
 
     def points(latents: Sequence[int], **style: Any) -> hv.Points:
-        found = known.loc[known.index.intersection(pd.Index(list(latents), dtype=known.index.dtype))]
-        return hv.Points(found.reset_index(), dimensions, "latent").opts(**style)
+        return hv.Points(marked[marked["latent"].isin(latents)], dimensions, "latent").opts(**style)
 
     def hover(role: str) -> dict[str, Any]:
         # HoloViews gives elements with the same text one hover tool, which knows the first of them only.
@@ -176,7 +184,7 @@ def _marks(
             **hover("absorbing latent"),
         )
         * points(
-            [] if selected is None else [selected],
+            ringed,
             marker="circle",
             size=20,
             fill_color=None,
@@ -260,11 +268,11 @@ def cosine_distribution(
             hover_tooltips=tooltip(("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")),
         )
         * hv.VLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
-        * _band(hv.VSpan, brushed, theme)
+        * _band(brushed and (brushed[0], _FLOOR, brushed[1], top), theme)
         * _marks(data.assign(latents=1.0), [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
     ).opts(
         hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme), brush_hook(active=not touch), fit_hook((low, high), (_FLOOR, top))],
+            hooks=[figure_hook("cosine", theme), fit_hook((low, high), (_FLOOR, top))],
             responsive=True,
             height=HEIGHT,
             logy=True,
@@ -273,6 +281,6 @@ def cosine_distribution(
             xlabel=x.label,
             ylabel=y.label,
             show_legend=False,
-            active_tools=[],
+            active_tools=brush(active=not touch),
         )
     )

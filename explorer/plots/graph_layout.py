@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -95,10 +96,8 @@ def arrange(split: pd.DataFrame | None, absorbing: pd.DataFrame | None) -> Graph
     groups = _groups(absorbing)
     needed = sum(map(len, groups)) + _GAP * max(len(groups) - 1, 0)
     rows = max(needed, _SPLIT_ROWS[0] * len(split), _LEAST_ROWS)
-    y = (needed - rows) / 2
-    for group in groups:
-        group["y"] = y - 0.5 - np.arange(len(group))
-        y -= len(group) + _GAP
+    starts = (needed - rows) / 2 - np.cumsum([0.0, *(len(group) + _GAP for group in groups)])
+    ys = [start - 0.5 - np.arange(len(group)) for start, group in zip(starts, groups, strict=False)]
     step = np.clip(rows / (len(split) + 1), *_SPLIT_ROWS)
     return Graph(
         split=pd.DataFrame(
@@ -111,36 +110,48 @@ def arrange(split: pd.DataFrame | None, absorbing: pd.DataFrame | None) -> Graph
         absorbing=pd.DataFrame(
             {
                 "latent": absorbing["latent"],
-                "y": np.array([group["y"].mean() for group in groups]),
+                "y": np.array([y.mean() for y in ys]),
                 "num_tokens": absorbing["num_tokens"],
                 "effect": absorbing["mean_effect"],
             }
         ),
-        tokens=pd.concat(groups, ignore_index=True)
-        if groups
-        else _none("latent", "y", "token", "name", "effect", "num_tokens"),
+        tokens=pd.DataFrame([token for group in groups for token in group], columns=_Token._fields).assign(
+            y=np.concatenate([[], *ys])
+        ),
         rows=rows,
     )
 
 
-def _groups(absorbing: pd.DataFrame) -> list[pd.DataFrame]:
+class _Token(NamedTuple):
+    """A token, or (None) all tokens of a latent that are not drawn."""
+
+    latent: int
+    token: str | None
+    name: str
+    effect: float
+    num_tokens: int
+
+
+def _groups(absorbing: pd.DataFrame) -> list[list[_Token]]:
     """List the tokens of each latent, cut so that all have their part of `MOST_TOKENS` rows."""
     counts = absorbing["num_tokens"].to_numpy()
     share = max(rows for rows in range(1, MOST_TOKENS + 1) if np.minimum(counts, rows).sum() <= MOST_TOKENS)
     spare = MOST_TOKENS - np.minimum(counts, share).sum()
     groups = []
-    for place, row in enumerate(absorbing.itertuples()):
-        most = share + (place < spare)
-        tokens = pd.DataFrame({"token": row.tokens, "effect": np.asarray(row.effects, float), "num_tokens": 1})
-        if len(tokens) > most:
-            rest = tokens.iloc[most - 1 :]
-            others = pd.DataFrame({"token": [None], "effect": rest["effect"].mean(), "num_tokens": len(rest)})
-            tokens = pd.concat([tokens.iloc[: most - 1], others], ignore_index=True)
-        names = [
-            f"+ {num_tokens} more" if token is None else visible(token)
-            for token, num_tokens in zip(tokens["token"], tokens["num_tokens"], strict=True)
+    for place, (latent, tokens, measured) in enumerate(
+        zip(absorbing["latent"], absorbing["tokens"], absorbing["effects"], strict=True)
+    ):
+        most, effects = share + (place < spare), np.asarray(measured, float)
+        group = [
+            _Token(latent, token, visible(token), effect, 1) for token, effect in zip(tokens, effects, strict=True)
         ]
-        groups.append(tokens.assign(latent=row.latent, name=names))
+        if len(group) > most:
+            rest = effects[most - 1 :]
+            known = rest[~np.isnan(rest)]
+            group[most - 1 :] = [
+                _Token(latent, None, f"+ {len(rest)} more", known.mean() if len(known) else np.nan, len(rest))
+            ]
+        groups.append(group)
     return groups
 
 

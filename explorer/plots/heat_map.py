@@ -12,7 +12,7 @@ from bokeh.models import FixedTicker
 from explorer.format import number, width_label
 from explorer.plots.absorption import sae_keys
 from explorer.state import LETTERS
-from explorer.theme import Theme, brush_hook, figure_hook, fit_hook, tooltip
+from explorer.theme import Theme, brush, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -88,7 +88,6 @@ def heat_map(
         hv.opts.Overlay(
             hooks=[
                 figure_hook("absorption-heatmap", theme),
-                brush_hook(active=not touch),
                 fit_hook(x_span, y_span),
                 _label(saes),
             ],
@@ -99,7 +98,7 @@ def heat_map(
             xlabel="SAE: layer, width, L0",
             ylabel="",
             show_legend=False,
-            active_tools=[],
+            active_tools=brush(active=not touch),
         )
     )
 

@@ -75,7 +75,7 @@ def one_act() -> Iterator[None]:
     """
     doc = pn.state.curdoc
     if doc is None or doc.session_context:
-        with pn.io.hold():
+        with pn.io.hold(freeze=True):  # Bokeh looks for new models once, not after each plot
             yield
         return
     pn.state.curdoc = None  # type: ignore[assignment]

@@ -16,7 +16,7 @@ from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     import pandas as pd
     import param
@@ -203,7 +203,7 @@ class CosineView(pn.viewable.Viewer):
             "selection",
             selected=state.latent,
             cosine=cosine,
-            role=self._role(state.latent),
+            role="" if state.latent is None else self._roles.get(state.latent, ""),
             brushed=_brushed(cosines, state.cosine_range),
             touch=state.touch,
             plot=bool(self._n_latents),
@@ -211,13 +211,15 @@ class CosineView(pn.viewable.Viewer):
         )
 
     def _show_twin(self, *_: param.parameterized.Event) -> None:
-        self._twin.html = highest_html(self._model.cosines, self._role)
+        self._twin.html = highest_html(self._model.cosines, self._roles)
 
-    def _role(self, latent: int | None) -> str:
+    @property
+    def _roles(self) -> dict[int, str]:
         letter = self._model.state.letter.upper()
-        if latent in self._split:
-            return f"split latent of {letter}"
-        return f"absorbing latent of {letter}" if latent in self._absorbing else ""
+        return {
+            **dict.fromkeys(self._absorbing, f"absorbing latent of {letter}"),
+            **dict.fromkeys(self._split, f"split latent of {letter}"),
+        }
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
@@ -234,13 +236,13 @@ def no_cosines_html(model: ExplorerModel) -> str:
     return render("empty", title="No cosine plot", why=why)
 
 
-def highest_html(cosines: pd.DataFrame | None, role: Callable[[int], str]) -> str:
+def highest_html(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> str:
     """List the latents with the highest cosines, for those who cannot see the plot."""
     if cosines is None or cosines.empty:
         return ""
     highest = cosines.nlargest(_TABLED, "cosine")
     rows = [
-        [rank, latent, number(cosine, 4), role(latent) or "–"]
+        [rank, latent, number(cosine, 4), roles.get(latent, "–")]
         for rank, (latent, cosine) in enumerate(zip(highest["latent"], highest["cosine"], strict=True), start=1)
     ]
     return render(

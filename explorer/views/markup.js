@@ -190,7 +190,7 @@ export function render({ model, el }) {
 
   // What is built, and drawn anew, only while it is in view is told when it comes and goes; a figure below it may be in
   // sight when it is not. Not before the page is ready, for Panel drops what changes on the server earlier, and nothing
-  // lies yet where it will.
+  // lies yet where it will. What only peeps in at the bottom is not in view.
   let inView = false
   let told = false
   const tellSeen = () => {
@@ -202,7 +202,7 @@ export function render({ model, el }) {
   const observer = new IntersectionObserver((entries) => {
     inView = entries[entries.length - 1].isIntersecting
     tellSeen()
-  }, { rootMargin: "1200px 0px 200px" })
+  }, { rootMargin: "1200px 0px -80px" })
   const watch = () => { if (box.querySelector("[data-seen]")) observer.observe(box) }
   model.on("after_layout", () => { if (model.document.is_idle) watch() })
   if (!model.document.is_idle) model.document.idle.connect(watch)
