@@ -89,13 +89,13 @@ def test_busy_until_all_is_answered(open_page: PageOpener, home: View) -> None:
 #: Remembers which split latents the plot shows as soon as the headline has changed.
 _WATCH = """(headline) => {
   const {renderers} = Bokeh.documents[0].get_model_by_name("cosine");
-  const points = renderers.filter(({type}) => type === "GlyphRenderer")[1];
+  const points = renderers.filter(({type}) => type === "GlyphRenderer")[SPLIT];
   const observer = new MutationObserver(() => {
     window.seen = [...points.data_source.data.latent];
     observer.disconnect();
   });
   observer.observe(headline, {childList: true, subtree: true});
-}"""
+}""".replace("SPLIT", str(SPLIT))
 
 
 def test_suites_are_picked_and_kept_apart(open_page: PageOpener, pair: Pair) -> None:
