@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _WATCH = """() => {
   const models = () => Bokeh.documents.flatMap((doc) => [...doc._all_models.values()])
   const session = models().find((model) => model.ping !== undefined)
-  const figures = () => [...Bokeh.index.query((view) => view.frame != null && view.el.getClientRects().length > 0)]
+  const figures = () => [...Bokeh.index.query((view) => view.frame != null && view.el.checkVisibility())]
   const before = session?.ping
   let start = null
   const note = () => { start ??= performance.now() }

@@ -315,7 +315,7 @@ _WAIT = """async ([arg, seconds]) => {
 # more than one figure (one on a hidden tab, say): the visible one is meant.
 _FIND = """
 const isFigure = (view) => view.frame != null && view.model.x_range != null;
-const shown = (view) => view.el.isConnected && view.el.getClientRects().length > 0;
+const shown = (view) => view.el.isConnected && view.el.checkVisibility();
 const figures = () => window.Bokeh?.index ? [...Bokeh.index.query(isFigure)] : [];
 const find = (name) => {
   const named = figures().filter((view) => view.model.name === name);

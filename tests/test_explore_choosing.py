@@ -9,7 +9,19 @@ from playwright.sync_api import expect
 
 from explorer.theme import LIGHT
 from tests.browser import figure, wait_figure, wait_for
-from tests.explore import buttons, cell, choose, expect_theme, expect_view, open_view, part, row, wait_query, wait_ready
+from tests.explore import (
+    SPLIT,
+    buttons,
+    cell,
+    choose,
+    expect_theme,
+    expect_view,
+    open_view,
+    part,
+    row,
+    wait_query,
+    wait_ready,
+)
 
 if TYPE_CHECKING:
     from tests.browser import PageOpener

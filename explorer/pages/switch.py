@@ -14,6 +14,18 @@ if TYPE_CHECKING:
     from explorer.state import ExplorerState
 
 
+#: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back, and
+#: the whole page laid out anew for each. The second line is for browsers that do not know the first.
+_AWAY = {
+    "content-visibility": "hidden",
+    "visibility": "hidden",
+    "height": "0",
+    "overflow": "hidden",
+}
+#: What is left out, Bokeh leaves as it was.
+_SHOWN = {"content-visibility": "visible", "visibility": "visible", "height": "auto", "overflow": "visible"}
+
+
 class Switch(pn.viewable.Viewer):
     """Shows the part that a parameter of the state names, keeps the others as they were left.
 
@@ -38,10 +50,10 @@ class Switch(pn.viewable.Viewer):
     def _show(self, *_: param.parameterized.Event) -> None:
         wanted = getattr(self._state, self._parameter)
         if wanted not in self._built:
-            self._built[wanted] = self._build[wanted]()
+            self._built[wanted] = pn.Column(self._build[wanted](), sizing_mode="stretch_width")
             self._layout.append(self._built[wanted])
         for name, content in self._built.items():
-            content.visible = name == wanted
+            content.styles = _SHOWN if name == wanted else _AWAY
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -29,7 +29,7 @@ function save(file, blob) {
 // A figure as it stands in a document (a notebook has one for each cell), on its paper instead of on nothing.
 async function saveFigure(name, as, file, of) {
   const shown = ({ model, frame, el }) =>
-    model.name === name && model.document === of && frame != null && el.getClientRects().length > 0
+    model.name === name && model.document === of && frame != null && el.checkVisibility()
   const view = [...window.Bokeh.index.query(shown)][0]
   if (!view) return false
   const paper = getComputedStyle(view.el).getPropertyValue("--ax-paper").trim() || "#ffffff"
