@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 #: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back, and
-#: the whole page laid out anew for each. The second line is for browsers that do not know the first.
+#: each time the whole page laid out anew. The second line is for browsers that do not know the first.
 _AWAY = {
     "content-visibility": "hidden",
     "visibility": "hidden",
