@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from explorer.state import ExplorerState
 
 
-#: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back, and
-#: each time the whole page laid out anew. The second line is for browsers that do not know the first.
+#: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back,
+#: and each time the whole page laid out anew. The second line is for browsers that do not know the first.
 _AWAY = {
     "content-visibility": "hidden",
     "visibility": "hidden",
