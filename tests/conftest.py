@@ -31,15 +31,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Browser tests go last: fast failures show first, and once Playwright's synchronous interface has started, its
-    # event loop counts as running in this thread, so that no other test could run one. Of two processes one does all
-    # browser tests, for the same reason, and so that no server is started twice.
-    items.sort(key=_is_browser)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("browser" if _is_browser(item) else "others"))
-
-
-def _is_browser(item: pytest.Item) -> bool:
-    return item.get_closest_marker("browser") is not None
+    # event loop counts as running in this thread, so that no other test could run one.
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
 
 
 @pytest.hookimpl(wrapper=True)
