@@ -23,7 +23,7 @@ _AWAY = {
     "overflow": "hidden",
 }
 #: What is left out, Bokeh leaves as it was.
-_SHOWN = {"content-visibility": "visible", "visibility": "visible", "height": "auto", "overflow": "visible"}
+_SHOWN = {"content-visibility": "visible", "visibility": "inherit", "height": "auto", "overflow": "visible"}
 
 
 class Switch(pn.viewable.Viewer):
