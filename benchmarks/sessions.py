@@ -52,6 +52,7 @@ class Visitor:
             compression_options={},
             max_message_size=2**27,
         )
+        await self._until(lambda header: header.get("msgtype") == "ACK")
         await self._send("PULL-DOC-REQ", {})
         models = (await self._until(lambda content: content.get("doc")))["roots"]
         ids = dict(_named(models))
