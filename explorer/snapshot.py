@@ -23,7 +23,7 @@ from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.standalone import standalone
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
-from explorer.views.cosine import highest_html, no_cosines_html
+from explorer.views.cosine import highest_html, no_cosines_html, roles
 from explorer.views.evidence_table import COLUMNS, ablated, judged
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
@@ -166,11 +166,7 @@ class _Collector:
         cosines = model.cosines
         known = cosines is not None and not cosines.empty
 
-        roles = {
-            latent: f"{what} latent of {letter.upper()}"
-            for what, latents in (("absorbing", absorbing), ("split", split))
-            for latent in latents
-        }
+        parts = roles(letter, split, absorbing)
         marks = {}
         if known:
             self._keep(letter, cosines)
@@ -180,7 +176,7 @@ class _Collector:
             "headline": sentence_html(model, changed=False),
             "figures": figures_html(model),
             "no_plot": "" if known else no_cosines_html(model),
-            "highest": highest_html(cosines, roles),
+            "highest": highest_html(cosines, parts),
             "lists": lists_html(model, selected=None),
             "k_sparse": scores_html(model.k_sparse, f"The k-sparse probes for {letter.upper()} as a table"),
             "prose": {topic: prose_html(model, topic) for topic in TITLES},
@@ -189,7 +185,7 @@ class _Collector:
             "split": split,
             "absorbing": absorbing,
             "marks": marks,
-            "roles": roles,
+            "roles": parts,
             "y_range": y_range(cosines),
         }
         self._check()

@@ -64,10 +64,12 @@ def test_sparse_data_are_given_back() -> None:
             yield data[order.randint(0, len(data), 1024)]
 
     told: list[int] = []
-    sae = train(batches, width=64, k=4, tokens=150_000, seed=0, device=CPU, progress=told.append)
-    assert sum(told) == 150_528
-    short, again = (train(batches, width=64, k=4, tokens=20_000, seed=0, device=CPU) for _ in range(2))
-    assert torch.equal(short.W_enc, again.W_enc)  # the same seed, the same SAE
+    trained = [
+        train(batches, width=64, k=4, tokens=150_000, seed=0, device=CPU, progress=told.append) for _ in range(2)
+    ]
+    sae = trained[0]
+    assert torch.equal(sae.W_enc, trained[1].W_enc)  # the same seed, the same SAE
+    assert sum(told) == 2 * 150_528
     active = sae.encode_sparse(data)
     assert abs(len(active.values) / active.num_rows - 4) < 0.5
     assert variance_explained(sae, data) > 0.7

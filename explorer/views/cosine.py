@@ -16,7 +16,7 @@ from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
     import param
@@ -215,11 +215,7 @@ class CosineView(pn.viewable.Viewer):
 
     @property
     def _roles(self) -> dict[int, str]:
-        letter = self._model.state.letter.upper()
-        return {
-            **dict.fromkeys(self._absorbing, f"absorbing latent of {letter}"),
-            **dict.fromkeys(self._split, f"split latent of {letter}"),
-        }
+        return roles(self._model.state.letter, self._split, self._absorbing)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
@@ -234,6 +230,14 @@ def no_cosines_html(model: ExplorerModel) -> str:
         else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
     )
     return render("empty", title="No cosine plot", why=why)
+
+
+def roles(letter: str, split: Sequence[int], absorbing: Sequence[int]) -> dict[int, str]:
+    """Say of each marked latent what it is to the letter; a split latent is that before all."""
+    return {
+        **dict.fromkeys(absorbing, f"absorbing latent of {letter.upper()}"),
+        **dict.fromkeys(split, f"split latent of {letter.upper()}"),
+    }
 
 
 def highest_html(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> str:
