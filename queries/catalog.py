@@ -77,10 +77,21 @@ def catalog() -> dict[str, Query]:
 
 
 @cache
+def functions() -> dict[str, str]:
+    """Return the statements of ``functions/*.sql`` by what they make: macros that stand on no table."""
+    return _statements("functions")
+
+
+@cache
 def derived_views() -> dict[str, str]:
     """Return the statements of ``views/*.sql`` by what they make, in the order of their numbered names."""
-    folder = files(__package__) / "views"
-    found = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
+    return {name.partition("_")[2]: sql for name, sql in _statements("views").items()}
+
+
+def _statements(folder: str) -> dict[str, str]:
+    found = sorted((files(__package__) / folder).iterdir(), key=lambda file: file.name)
     return {
-        file.name.removesuffix(".sql").partition("_")[2]: file.read_text(encoding="utf-8").strip() for file in found
+        file.name.removesuffix(".sql"): file.read_text(encoding="utf-8").strip()
+        for file in found
+        if file.name.endswith(".sql")
     }

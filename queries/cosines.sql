@@ -2,6 +2,6 @@
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR
 -- columns: latent INTEGER, cosine FLOAT
 SELECT latent, cosine
-FROM cosines
-WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter
+FROM cosines($suite, $layer, $width, $l0)
+WHERE letter = $letter
 ORDER BY latent

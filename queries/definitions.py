@@ -5,8 +5,10 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
-from queries.catalog import derived_views
+from queries.catalog import derived_views, functions
+from queries.location import place
 from queries.schema import SAE_KEY, TABLES, Table
+from queries.suite import table_files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -33,6 +35,8 @@ class Definition(NamedTuple):
 
 def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
     """Write the statements in an order in which each stands on former ones only."""
+    for name, sql in functions().items():
+        yield Definition(name, sql)
     yield from _suites(suites)
     yield from _saes(suites)
     for table in TABLES.values():
@@ -107,10 +111,16 @@ def _filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iter
 
 
 def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make `table` of all suites: a view, or a table in memory that is filled suite by suite."""
+    """Make `table` of all suites: a table in memory that is filled suite by suite, or a view of the files.
+
+    What lies in one file an SAE is a macro of an SAE, ``cosines(suite, layer, width, l0)``, or of all SAEs of a layer,
+    ``cosines(suite, layer)``, so that no question costs more where there are more SAEs that it does not ask of.
+    """
     if not table.resident:
+        of = "(in_suite, in_layer, in_width := NULL, in_l0 := NULL) AS TABLE"
+        kind = f"MACRO {table.name}{of}" if table.partitioned else f"VIEW {table.name} AS"
         union = " UNION ALL\n".join(_select(table, suite) for suite in suites)
-        yield Definition(table.name, f"CREATE VIEW {table.name} AS\n{union};")
+        yield Definition(table.name, f"CREATE {kind}\n{union};")
         return
     start = f"CREATE TABLE {table.name} AS\n"
     for suite in suites:
@@ -120,7 +130,7 @@ def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
 
 def _select(table: Table, suite: Suite) -> str:
     """Write the SELECT that reads `table` of one suite with the contract's columns and types."""
-    files = [str(file) for file in suite.files(table)]
+    names = table_files(suite.manifest, table)
     present = suite.columns.get(table.name, set())
     columns = ", ".join(
         f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
@@ -128,12 +138,18 @@ def _select(table: Table, suite: Suite) -> str:
     )
     wrapped = textwrap.fill(columns, 118, initial_indent="    ", subsequent_indent="    ")
     select = f"SELECT {literal(suite.name)} AS suite,\n{wrapped}\n"
-    if not files:
+    if not names:
         return f"{select}WHERE false"
-    partitions = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
-    # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
-    hive = (
-        f"hive_partitioning = true, hive_types = {{{partitions}}}" if table.partitioned else "hive_partitioning = false"
+    if not table.partitioned:
+        # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
+        return f"{select}FROM read_parquet({literal(place(suite.root, names[0]))}, hive_partitioning = false)"
+    root, listed = literal(f"{suite.root}/"), literal("\n".join(names))
+    types = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
+    return (
+        f"{select}FROM read_parquet(\n"
+        f"    files_of({root}, {listed}, in_layer, in_width, in_l0),\n"
+        f"    hive_partitioning = true, hive_types = {{{types}}}\n"
+        ")\n"
+        "WHERE suite = in_suite AND layer = in_layer\n"
+        "    AND coalesce(width = in_width, true) AND coalesce(l0 = in_l0, true)"
     )
-    listed = ",\n    ".join(map(literal, files))
-    return f"{select}FROM read_parquet([\n    {listed}\n], {hive})"

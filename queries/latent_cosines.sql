@@ -2,6 +2,6 @@
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, latent INTEGER
 -- columns: letter VARCHAR, cosine FLOAT
 SELECT letter, cosine
-FROM cosines
-WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND latent = $latent
+FROM cosines($suite, $layer, $width, $l0)
+WHERE latent = $latent
 ORDER BY letter

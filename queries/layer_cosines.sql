@@ -6,9 +6,9 @@ WITH stretches AS (
     SELECT cosines.width, cosines.l0, cosines.latent // greatest(saes.n_latents // 400, 1) AS stretch,
         arg_min(cosines.latent, cosines.cosine) AS low_latent, min(cosines.cosine) AS low,
         arg_max(cosines.latent, cosines.cosine) AS high_latent, max(cosines.cosine) AS high
-    FROM cosines
+    FROM cosines($suite, $layer) AS cosines
     JOIN saes USING (suite, layer, width, l0)
-    WHERE cosines.suite = $suite AND cosines.layer = $layer AND cosines.letter = $letter
+    WHERE cosines.letter = $letter
     GROUP BY ALL
 )
 SELECT width, l0, low_latent AS latent, low AS cosine FROM stretches

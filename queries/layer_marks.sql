@@ -5,8 +5,8 @@ SELECT marks.width, marks.l0, marks.latent, marks.part, near.cosine
 FROM marks($tau, $cosine_threshold, $effect_margin) AS marks
 LEFT JOIN (
     SELECT width, l0, latent, cosine
-    FROM cosines
-    WHERE suite = $suite AND layer = $layer AND letter = $letter
+    FROM cosines($suite, $layer)
+    WHERE letter = $letter
 ) AS near USING (width, l0, latent)
 WHERE marks.suite = $suite AND marks.layer = $layer AND marks.letter = $letter
 ORDER BY marks.width, marks.l0, marks.part, marks.latent

@@ -6,9 +6,8 @@ WITH stretches AS (
     SELECT cosines.letter, cosines.latent // greatest(saes.n_latents // 400, 1) AS stretch,
         arg_min(cosines.latent, cosines.cosine) AS low_latent, min(cosines.cosine) AS low,
         arg_max(cosines.latent, cosines.cosine) AS high_latent, max(cosines.cosine) AS high
-    FROM cosines
+    FROM cosines($suite, $layer, $width, $l0) AS cosines
     JOIN saes USING (suite, layer, width, l0)
-    WHERE cosines.suite = $suite AND cosines.layer = $layer AND cosines.width = $width AND cosines.l0 = $l0
     GROUP BY ALL
 )
 SELECT letter, low_latent AS latent, low AS cosine FROM stretches

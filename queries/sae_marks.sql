@@ -4,10 +4,6 @@
 -- columns: letter VARCHAR, latent INTEGER, part VARCHAR, cosine FLOAT
 SELECT marks.letter, marks.latent, marks.part, near.cosine
 FROM marks($tau, $cosine_threshold, $effect_margin) AS marks
-LEFT JOIN (
-    SELECT letter, latent, cosine
-    FROM cosines
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
-) AS near USING (letter, latent)
+LEFT JOIN cosines($suite, $layer, $width, $l0) AS near USING (letter, latent)
 WHERE marks.suite = $suite AND marks.layer = $layer AND marks.width = $width AND marks.l0 = $l0
 ORDER BY marks.letter, marks.part, marks.latent

@@ -16,7 +16,7 @@ LEFT JOIN k_sparse AS before
     AND before.letter = $letter AND before.k = split.k - 1
 LEFT JOIN (
     SELECT latent, cosine
-    FROM cosines
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter
+    FROM cosines($suite, $layer, $width, $l0)
+    WHERE letter = $letter
 ) AS cosines ON cosines.latent = split.latent
 ORDER BY split.k

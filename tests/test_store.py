@@ -292,6 +292,21 @@ def test_changed_file_fails_its_questions_only(own: Path, way: str) -> None:
         assert len(store.fetch("cosines", **SAE, letter="s")) == 1024
 
 
+def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
+    """So what it costs does not grow with the SAEs of a suite."""
+    folder = write_tiny_suite(tmp_path / "suite")
+    questions = {"layer_cosines": {"suite": "tiny", "layer": 0, "letter": "s"}, "cosines": SAE | {"letter": "s"}}
+    with Store(folder) as store:
+        expected = {name: store.fetch(name, **params) for name, params in questions.items()}
+    with Store(folder) as store:
+        for (name, params), needed in zip(questions.items(), ("layer=0/", COSINES), strict=True):
+            for file in folder.rglob("cosines.parquet"):
+                if needed not in str(file):
+                    file.unlink()
+            pd.testing.assert_frame_equal(store.fetch(name, **params), expected[name])
+    assert list(folder.rglob("cosines.parquet")) == [folder / COSINES]
+
+
 def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> None:
     with Store(own) as store:
         before = store.fetch("cosines", **SAE, letter="s")
