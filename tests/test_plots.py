@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from bokeh.models import BoxSelectTool, ColorBar, HoverTool
 
+from explorer.plots.absorption import absorption_plot
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.plots.sae_scores import PANELS, sae_scores_plot
@@ -423,3 +424,19 @@ def test_any_number_of_widths_has_its_colours() -> None:
         colours = width_colours(widths, DARK)
         assert list(colours) == widths
         assert len(set(colours.values())) == min(number, len(DARK.widths))
+
+
+def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
+    columns = ["suite", "layer", "width", "l0", "absorption_rate", "absorption_sd", "num_split_latents"]
+    means = pd.DataFrame(
+        [("tiny", 8, 2000, 7, 0.02, 0.01, 1.5, 0.01, 0.05), ("tiny", 8, 2000, 40, 0.01, 0.01, 1.2, None, None)],
+        columns=[*columns, "seed_low", "seed_high"],
+    )
+    for panel in ("absorption-vs-l0", "absorption-vs-layer"):
+        plot = absorption_plot(means, panel, brushed=[], current=None, theme=LIGHT)
+        figure = hv.render(plot)
+        assert figure.y_range.end > 0.05
+        assert len(plot.Segments.I) == 1
+    ticker = figure.xaxis[0].ticker
+    assert ticker.min_interval == 1
+    assert figure.x_range.start < 8 - 0.25 < 8 + 0.25 < figure.x_range.end

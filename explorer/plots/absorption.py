@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import pandas as pd
+from bokeh.models import BasicTicker
 
 from explorer.plots.sae_scores import MARKERS, known_l0s
 from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip, width_colours
@@ -112,6 +113,8 @@ def absorption_plot(
             height=280,
             xlim=x_range,
             ylim=y_range,
+            # Layers are whole numbers, also where there is only one.
+            **({"xticks": BasicTicker(min_interval=1)} if x == "layer" else {}),
             show_legend=False,
             active_tools=brush(active=not touch),
         )
@@ -134,13 +137,13 @@ def drawn(means: pd.DataFrame, panel: str) -> pd.DataFrame:
 
 
 def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the ranges of a panel's axes: all SAEs with some air, rates and L0 from 0."""
+    """Return the ranges of a panel's axes: all SAEs and seeds with some air, rates and L0 from 0."""
     if means is None or means.empty:
         return (0.0, 1.0), (0.0, 1.0)
     x, y = PANELS[panel]
     low, high = (float(means[x].min()), float(means[x].max())) if x == "layer" else (0.0, float(means[x].max()))
-    air = 0.08 * max(high - low, 1.0)
-    top = float(means[y].max())
+    air = max(0.08 * (high - low), 0.5)
+    top = float(means[[y, "seed_high"] if y == "absorption_rate" else [y]].max(axis=None))
     return (low - (air if x == "layer" else 0.0), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
 
 
