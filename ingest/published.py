@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
-from functools import reduce
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -240,18 +237,16 @@ def _manifest(source: Source) -> Manifest:
 
 
 def _described(said: Mapping[str, Any]) -> Manifest:
-    """Turn the folder's own manifest into a suite's, with the words that this program has for it."""
-    words = _words(str(said.get("name")))
+    """Turn the folder's own manifest into a suite's."""
     thresholds = said.get("thresholds", {})
     own = Method(metric=said.get("metric", "ig_ablation"))
     return Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,
-        title=words.get("title"),
         model=Model(
             name=said["model"],
             licence=said.get("model_licence"),
-            weights=words.get("weights", said.get("model_weights")),
+            weights=said.get("model_weights"),
             d_model=said.get("d_model"),
             num_layers=said.get("num_layers"),
         ),
@@ -260,31 +255,14 @@ def _described(said: Mapping[str, Any]) -> Manifest:
             tau=said.get("tau", own.tau),
             cosine_threshold=thresholds.get("cos", own.cosine_threshold),
             effect_margin=thresholds.get("margin", own.effect_margin),
-            notes=words.get("method", []),
         ),
-        saes=[_sae(record, words) for record in said.get("saes", [])],
+        saes=[_sae(record) for record in said.get("saes", [])],
         tables={},
-        provenance=Provenance(
-            date=said.get("date"),
-            source=f"The {said['name']} results as published" if words else None,
-            summary=words.get("summary"),
-            corpus=said.get("corpus", []),
-            checks={
-                label: reduce(lambda record, part: record[part], path.split("."), said)
-                for path, label in words.get("checks", {}).items()
-            },
-            limits=words.get("limits", []),
-        ),
+        provenance=Provenance(date=said.get("date"), corpus=said.get("corpus", [])),
     )
 
 
-def _words(name: str) -> dict[str, Any]:
-    """Return what ``NAME.toml`` of this folder says of results that are well known here."""
-    known = [file for file in files("ingest").iterdir() if file.name == f"{name}.toml"]
-    return tomllib.loads(known[0].read_text("utf-8")) if known else {}
-
-
-def _sae(record: Mapping[str, Any], words: Mapping[str, Any]) -> Sae:
+def _sae(record: Mapping[str, Any]) -> Sae:
     return Sae(
         layer=record["layer"],
         width=record["sae_width"],
@@ -292,7 +270,7 @@ def _sae(record: Mapping[str, Any], words: Mapping[str, Any]) -> Sae:
         n_latents=record["sae_width"],
         l0_measured=record.get("l0_measured"),
         hook=record.get("hook"),
-        architecture=record.get("architecture", words.get("architecture")),
+        architecture=record.get("architecture"),
         variance_explained=record.get("variance_explained"),
         loss_recovered=record.get("ce_loss_recovered"),
         dead_fraction=record.get("dead_fraction"),

@@ -39,7 +39,7 @@ class View:
     suite: str = "smollm2-135m"
     layer: int = 4
     width: int = 2048
-    l0: int = 7
+    l0: int = 6
     letter: str = "a"
     latent: int | None = None
     tau: float = THRESHOLDS["tau"]

@@ -42,14 +42,14 @@ def test_info_of_the_embedded_suite() -> None:
         "n_saes": 18,
         "n_letters": 26,
         "n_latents_max": 8192,
-        "n_tested_tokens": 11666,
-        "n_absorbed_tokens": 2689,
-        "n_absorbing_latents": 1277,
+        "n_tested_tokens": 10357,
+        "n_absorbed_tokens": 1488,
+        "n_absorbing_latents": 844,
         "has": {"cosines": True, "examples": True, "activations": True, "dashboards": False},
     }
     shown = run("info")
     assert shown.exit_code == 0
-    assert "11,666" in shown.stdout
+    assert "10,357" in shown.stdout
     assert "cosines, examples, activations" in shown.stdout
 
 

@@ -21,7 +21,7 @@ def test_tokens_are_filtered_opened_and_led_to_explore(open_page: PageOpener) ->
     page = open_page("/dashboard?page=evidence")
     wait_ready(page)
     table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
-    expect(table.locator("h2")).to_have_text("Tested tokens of the suite (11,666)")
+    expect(table.locator("h2")).to_have_text("Tested tokens of the suite (10,357)")
     table.get_by_label("Letter").select_option("s")
     wait_query(page, {"facet_letter": "s"})
     table.get_by_role("searchbox", name="Token").fill("semi")
@@ -52,15 +52,15 @@ def test_thresholds_decide_anew_on_every_page(open_page: PageOpener, home: View)
     expect(part(page, "evidence").filter(has_text="Tokens tested for S")).to_contain_text("short of 0.300 by")
     page.get_by_role("link", name="Evidence").click()
     expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text(
-        "With the suite's own thresholds 2,689 are"
+        "With the suite's own thresholds 1,488 are"
     )
     part(page, "thresholds").get_by_role("button", name="Reset").click()
     wait_query(page, {"cosine_threshold": None})
-    expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text("2,689 of 11,666 tested tokens")
+    expect(part(page, "page-head").filter(has_text="Evidence")).to_contain_text("1,488 of 10,357 tested tokens")
 
 
 def test_a_tap_on_the_sensitivity_plot_moves_the_threshold(open_page: PageOpener) -> None:
-    page = open_page("/dashboard?page=evidence&letter=s&layer=4&width=2048&l0=7")
+    page = open_page("/dashboard?page=evidence&letter=s&layer=4&width=2048&l0=6")
     wait_figure(page, "threshold-sensitivity")
     page.get_by_role("radiogroup", name="Threshold").get_by_text("effect margin").click()
     wait_query(page, {"sensitivity_of": "effect_margin"})

@@ -61,11 +61,11 @@ def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) 
 
 
 def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) -> None:
-    page = open_view(open_page, home.but(letter="s", l0=13))
-    assert buttons(page, "l0").all_inner_texts() == ["7", "13", "26"]
+    page = open_view(open_page, home.but(letter="s", l0=26))
+    assert buttons(page, "l0").all_inner_texts() == ["6", "13", "26"]
     choose(page, "layer", 8)  # its SAEs have other L0s: the first one stands in
     expect_view(page, home.but(letter="s", layer=8, l0=7))
-    assert buttons(page, "l0").all_inner_texts() == ["7", "14", "27"]
+    assert buttons(page, "l0").all_inner_texts() == ["7", "13", "27"]
     choose(page, "width", 8192)
     wide = home.but(letter="s", layer=8, width=8192, l0=7)
     expect_view(page, wide)
@@ -74,7 +74,7 @@ def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) ->
     page.keyboard.press("ArrowUp")  # there is no lower L0
     page.keyboard.press("ArrowDown")
     expect_view(page, wide.but(l0=14))
-    choose(page, "l0", 28)
+    choose(page, "l0", 27)
     page.keyboard.press("ArrowDown")  # there is no higher L0
     page.keyboard.press("ArrowUp")
     expect_view(page, wide.but(l0=14))
@@ -82,7 +82,7 @@ def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) ->
 
 def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
-    for name, view in (("l0", home.but(l0=13)), ("layer", home.but(layer=8))):
+    for name, view in (("l0", home.but(l0=13)), ("layer", home.but(layer=8, l0=7))):
         part(page, "headline").evaluate(_WATCH)
         choose(page, name, getattr(view, name))
         expect_view(page, view)

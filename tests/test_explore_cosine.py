@@ -38,7 +38,7 @@ def history(page: Page) -> int:
 
 
 def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: View) -> None:
-    view = home.but(letter="s", width=8192, l0=14)
+    view = home.but(letter="s", width=8192, l0=13)
     page = open_view(open_page, view)
     cosines = view.cosines
     first, second = view.absorbing[:2] if len(view.absorbing) > 1 else (view.absorbing[0], view.split[0])
@@ -63,7 +63,7 @@ def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: Vi
 
 
 def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
-    view = home.but(letter="s", width=8192, l0=14)
+    view = home.but(letter="s", width=8192, l0=13)
     page = open_view(open_page, view)
     assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
     assert len(_drawn(page)) < 2100
@@ -83,12 +83,12 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     assert _span(page) == pytest.approx(shown)
     # An SAE of fewer latents is shown whole, and so is one of more after it.
     choose(page, "width", 2048)
-    expect_view(page, home.but(letter="r", l0=7))
+    expect_view(page, home.but(letter="r"))
     wait_model(page, "cosine", "({x_range}) => x_range.end > 2000")
     assert _span(page) == pytest.approx((-0.04 * 2048, 1.04 * 2048))
     assert max(_drawn(page)) > 2000
     choose(page, "width", 8192)
-    expect_view(page, view.but(letter="r", l0=7))
+    expect_view(page, view.but(letter="r", l0=6))
     wait_model(page, "cosine", "({x_range}) => x_range.end > 8000")
     assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
     assert max(_drawn(page)) > 8000

@@ -106,7 +106,7 @@ def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpene
     third = second.but(latent=second.split[0])
     expect_view(page, third)
     choose(page, "l0", 28)
-    expect_view(page, second.but(l0=28))
+    expect_view(page, second.but(l0=27))
     page.go_back()
     expect_view(page, third)
     page.go_back()
@@ -147,14 +147,14 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
     ("query", "named", "view"),
     [
         (
-            "letter=zz&layer=x&width=8192&l0=14&latent=99999999&tau=nan&page=nope",
+            "letter=zz&layer=x&width=8192&l0=13&latent=99999999&tau=nan&page=nope",
             {"letter": "zz", "layer": "x", "latent": "99999999", "tau": "nan", "page": "nope"},
-            {"width": 8192, "l0": 14},
+            {"width": 8192, "l0": 13},
         ),
         (
             "suite=none&layer=8&l0=99&width=&cosine_view=3d",
             {"suite": "none", "l0": "99", "width": "''", "cosine_view": "3d"},
-            {"layer": 8},
+            {"layer": 8, "l0": 7},
         ),
         (
             f"letter=s&latent={'9' * 5_000}&layer={'a' * 3_000}",
@@ -254,12 +254,12 @@ def test_readers_do_not_share_their_state(open_page: PageOpener, home: View) -> 
     choose(two, "layer", 12)
     task(two, "compare_probe").click()
     expect_view(one, home.but(letter="s"))
-    expect_view(two, home.but(layer=12))
+    expect_view(two, home.but(layer=12, l0=7))
     choose(one, "l0", 13)
     cell(two, "t").click()
-    row(two, "split", home.but(layer=12, letter="t").split[0]).click()
+    row(two, "split", home.but(layer=12, l0=7, letter="t").split[0]).click()
     expect_view(one, home.but(letter="s", l0=13))
-    expect_view(two, home.but(layer=12, letter="t", latent=home.but(layer=12, letter="t").split[0]))
+    expect_view(two, home.but(layer=12, l0=7, letter="t", latent=home.but(layer=12, l0=7, letter="t").split[0]))
     expect(task(one, "compare_probe")).not_to_be_checked()
     three = open_view(open_page, "/dashboard")
     expect_view(three, home)

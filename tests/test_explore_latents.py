@@ -53,7 +53,7 @@ def test_rows_and_letters_of_a_card_lead_on(open_page: PageOpener, home: View) -
 
 
 def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
-    view = home.but(letter="s", l0=7)
+    view = home.but(letter="s")
     view = view.but(latent=view.absorbing[0])
     main = view.split[0]
     page = open_view(open_page, view)

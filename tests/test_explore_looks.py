@@ -126,7 +126,7 @@ def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
     choose(page, "layer", 8)
     page.locator(".ax-scrim").tap(position={"x": 370, "y": 600})
     expect(layer).not_to_be_in_viewport()
-    view = home.but(layer=8)
+    view = home.but(layer=8, l0=7)
     expect_view(page, view)
     page.get_by_role("button", name="Open the menu").tap()
     expect(layer).to_be_in_viewport()

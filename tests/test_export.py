@@ -124,7 +124,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 
 @pytest.mark.browser
 @pytest.mark.parametrize(
-    "query", ["letter=s&latent=1954", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"]
+    "query", ["letter=s&latent=47", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"]
 )
 def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, query: str) -> None:
     page = open_page(f"/dashboard?suite={EMBEDDED.name}&{query}")

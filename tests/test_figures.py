@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def explorer() -> Iterator[Explorer]:
     with open_store() as store:
-        yield Explorer(store, layer=4, width=8192, l0=7, letter="l", latent=4139)
+        yield Explorer(store, layer=12, width=8192, l0=7, letter="l", latent=3983)
 
 
 @pytest.mark.browser

@@ -204,7 +204,7 @@ document.addEventListener("securitypolicyviolation", ({violatedDirective, blocke
 @pytest.mark.browser
 @pytest.mark.parametrize(
     "query",
-    ["letter=s&latent=1954", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"],
+    ["letter=s&latent=47", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"],
 )
 def test_pages_keep_to_their_own_policy(open_page: PageOpener, query: str) -> None:
     page = open_page(f"/dashboard?{query}")

@@ -133,8 +133,8 @@ def test_two_saes_side_by_side(open_page: PageOpener) -> None:
     pair = part(page, "pair")
     expect(pair.locator("tbody tr")).to_have_count(26)
     expect(pair).to_contain_text("suggested")
-    expect(pair.locator("select")).to_have_value("4-2048-7")
-    expect(pair).to_contain_text("Leave")  # absorbed on the wide SAE only
+    expect(pair.locator("select")).to_have_value("4-2048-6")
+    expect(pair).to_contain_text("large")  # absorbed on the wide SAE only
     pair.locator("select").select_option("12-8192-7")
     wait_query(page, {"other_layer": "12", "other_width": "8192", "other_l0": "7"})
     pair.locator("[data-key=pair-s]").click()

@@ -123,7 +123,7 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     with open_store() as store:
-        explorer = Explorer(store, layer=4, width=8192, l0=7, letter="l")
+        explorer = Explorer(store, layer=12, width=8192, l0=7, letter="l")
         cosines = explorer.to_dataframe("cosines").set_index("latent")["cosine"]
         main = int(explorer.to_dataframe("split_latents")["latent"].iloc[0])
     tap(page, "cosine", main, float(cosines[main]))
@@ -133,7 +133,7 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     page.get_by_role("button", name="Export the cosines").first.click()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
-    assert download.value.suggested_filename == "smollm2-135m_layer-4_width-8192_l0-7_l_cosines.csv"
+    assert download.value.suggested_filename == "smollm2-135m_layer-12_width-8192_l0-7_l_cosines.csv"
     page.get_by_role("button", name="Close").click()
     page.get_by_text('print(f"letter').click()
     page.keyboard.press("Shift+Enter")

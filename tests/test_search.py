@@ -204,7 +204,7 @@ def test_keys_find_and_open_a_token(open_page: PageOpener, home: View) -> None:
     expect(field(page)).to_be_focused()
     expect(field(page)).to_have_value("")
     expect(hint).to_be_hidden()
-    found = ask(home.store, "search", question_values(home.store, suite=home.suite, sae=(4, 2048, 7), search="sh"))
+    found = ask(home.store, "search", question_values(home.store, suite=home.suite, sae=(4, 2048, 6), search="sh"))
     page.keyboard.type("SH")
     expect(options(page)).to_have_count(len(found))
     expect(field(page)).to_have_attribute("aria-expanded", "true")
