@@ -105,7 +105,7 @@ def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpene
     row(page, "split", second.split[0]).click()
     third = second.but(latent=second.split[0])
     expect_view(page, third)
-    choose(page, "l0", 28)
+    choose(page, "l0", 27)
     expect_view(page, second.but(l0=27))
     page.go_back()
     expect_view(page, third)

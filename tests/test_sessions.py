@@ -128,8 +128,8 @@ def test_open_sessions_share_no_state(opened: Opened, connect: Callable[..., Cli
         widget.active = 0
         one.force_roundtrip()
         states = [state() for _, _, state in opened]
-        assert wait_until(lambda: states[0] is not None and states[0].l0 == 7)
-        assert [(state.letter, state.l0) for state in states] == [("s", 7), ("q", 7)]
+        assert wait_until(lambda: states[0] is not None and states[0].l0 == 6)
+        assert [(state.letter, state.l0) for state in states] == [("s", 6), ("q", 6)]
         models = [model() for _, model, _ in opened]
         assert models[0] is not models[1]
         assert models[0].store is models[1].store
