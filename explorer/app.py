@@ -95,7 +95,8 @@ class Explorer(pn.viewable.Viewer):
             for name in ("choose", "letters", "thresholds", "tasks")
         ]
         return self._cell(
-            parts["header"],
+            # What a search finds lies over what follows.
+            pn.Column(parts["header"], sizing_mode="stretch_width", styles={"position": "relative", "z-index": "1"}),
             pn.Row(
                 pn.Row(*side, sizing_mode="stretch_width", styles=flow | {"flex": "1 1 232px", "min-width": "232px"}),
                 pn.Column(parts["main"], sizing_mode="stretch_width", styles={"flex": "999 1 800px", "min-width": "0"}),
@@ -107,7 +108,7 @@ class Explorer(pn.viewable.Viewer):
     @cached_property
     def cosine(self) -> pn.viewable.Viewable:
         """The cosine plot: every latent against the letter's probe."""
-        return self._cell(self.notices, CosineView(self._answering("explore")))
+        return self._cell(self.notices, CosineView(self._answering("explore"), alone=True))
 
     @cached_property
     def k_sparse(self) -> pn.viewable.Viewable:

@@ -43,7 +43,7 @@ def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresho
             " FROM verdicts($tau, $cosine_threshold, $effect_margin)",
             THRESHOLDS,
         ).fetchall()
-    assert decided == [(11_666, 11_666, 0)]
+    assert decided == [(10_357, 10_357, 0)]
 
 
 def test_reasons_say_which_condition_decided_and_by_how_much(tiny: Store) -> None:

@@ -82,7 +82,7 @@ def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) ->
 
 def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
-    for name, view in (("l0", home.but(l0=13)), ("layer", home.but(layer=8, l0=7))):
+    for name, view in (("l0", home.but(l0=13)), ("layer", home.but(layer=8, l0=13))):
         part(page, "headline").evaluate(_WATCH)
         choose(page, name, getattr(view, name))
         expect_view(page, view)

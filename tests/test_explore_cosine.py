@@ -88,7 +88,7 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     assert _span(page) == pytest.approx((-0.04 * 2048, 1.04 * 2048))
     assert max(_drawn(page)) > 2000
     choose(page, "width", 8192)
-    expect_view(page, view.but(letter="r", l0=6))
+    expect_view(page, view.but(letter="r", l0=7))
     wait_model(page, "cosine", "({x_range}) => x_range.end > 8000")
     assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
     assert max(_drawn(page)) > 8000

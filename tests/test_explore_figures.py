@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 
 
 def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
-    view = home.but(letter="s")
+    view = home.but(letter="c")
     page = open_view(open_page, view)
     with pytest.raises(LookupError):
         figure(page, "k-sparse")
@@ -71,8 +71,8 @@ def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
         wait_glyph(page, "precision-vs-recall", 0, recall=scores["recall"], precision=scores["precision"])
     assert len(scores) == len({*zip(scores["l0"], scores["precision"], strict=True)})  # a place tells an SAE
     current = scores.iloc[0]
-    wait_glyph(page, "precision-vs-l0", 1, l0=[7], precision=[current["precision"]])
-    wait_glyph(page, "recall-vs-l0", 1, l0=[7], recall=[current["recall"]])
+    wait_glyph(page, "precision-vs-l0", 1, l0=[home.l0], precision=[current["precision"]])
+    wait_glyph(page, "recall-vs-l0", 1, l0=[home.l0], recall=[current["recall"]])
     wait_glyph(page, "precision-vs-recall", 1, recall=[current["recall"]], precision=[current["precision"]])
     # Tapped: the SAE farthest from all others, so that none lies over it.
     target = _loneliest(scores, "l0", "precision")

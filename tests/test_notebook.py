@@ -13,11 +13,14 @@ import pytest
 from nbclient import NotebookClient
 
 from explorer import Explorer, open_store
+from explorer.views.markup import Markup
 from tests.browser import ROOT, Server, free_port, start_process, tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from playwright.sync_api import Browser
 
     from tests.browser import PageOpener
 
@@ -115,6 +118,16 @@ def test_tables_are_whole_and_may_be_changed() -> None:
             explorer.to_dataframe("latent_roles")
 
 
+def test_cosine_plot_by_itself_leads_nowhere_else() -> None:
+    with open_store() as store:
+        explorer = Explorer(store, letter="s")
+        (words,) = (part for part in explorer.cosine.select(Markup) if part.css_name == "selection")
+        assert "Tap a latent in the plot to select it." in words.html
+        explorer.state.latent = 47
+        assert "Latent 47" in words.html
+        assert "card" not in words.html
+
+
 @pytest.mark.browser
 @pytest.mark.timeout(180)
 def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server, open_page: PageOpener) -> None:
@@ -138,3 +151,47 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     page.get_by_text('print(f"letter').click()
     page.keyboard.press("Shift+Enter")
     page.get_by_text(f"letter l, latent {main}", exact=True).wait_for()
+    # What a search finds lies over what follows it, and can be clicked.
+    page.locator("#search").first.fill(str(main + 1))
+    page.locator("#found-latent").first.click()
+    page.locator("strong", has_text=f"Latent {main + 1}").first.wait_for()
+
+
+_IN_A_FRAME = """([code, html]) => {
+  document.body.dataset.vscodeThemeKind = "vscode-light"
+  document.body.innerHTML = '<div style="height: 3000px"></div><div id="output" style="height: 1000px"></div>'
+  const el = document.querySelector("#output").attachShadow({ mode: "open" })
+  const told = {}
+  const on = (what, tell) => { told[what] = tell }
+  const send_msg = (sent) => { window.sent = sent }
+  const model = { html: "", css_name: "export", on, send_msg, document: { is_idle: true } }
+  el.append(new Function(`${code.replaceAll("export function", "function")}; return render`)()({ model, el }))
+  model.html = html
+  told.html()
+  window.heard = 0
+  window.addEventListener("click", () => window.heard += 1)
+}"""
+
+
+@pytest.mark.browser
+def test_in_vs_codes_tall_frame_dialogs_are_in_sight_and_links_stay_ours(chromium: Browser) -> None:
+    """It shows all outputs in one frame, as tall as the notebook, and opens each link that is clicked in it."""
+    code = ROOT.joinpath("explorer", "views", "markup.js").read_text("utf-8")
+    page = chromium.new_page(viewport={"width": 800, "height": 600})
+    page.set_content('<body style="margin: 0"><iframe style="border: 0; width: 100%; height: 6000px"></iframe>')
+    page.evaluate("scrollTo(0, 3100)")
+    frame = page.frames[1]
+    dialog = '<dialog data-modal style="box-sizing: border-box; height: 900px">Export</dialog>'
+    frame.evaluate(_IN_A_FRAME, [code, dialog])
+    frame.wait_for_function(
+        """() => {
+          const dialog = document.querySelector("#output").shadowRoot.querySelector("dialog")
+          const { top, bottom } = dialog.getBoundingClientRect()
+          return 3100 < top && top < bottom && bottom < 3700
+        }"""
+    )
+    frame.evaluate(_IN_A_FRAME, [code, '<a href="?page=atlas" data-action="page" data-value="atlas">Atlas</a>'])
+    frame.get_by_role("link", name="Atlas").click()
+    assert frame.evaluate("sent") == {"action": "page", "value": "atlas"}
+    assert frame.evaluate("heard") == 0
+    page.close()

@@ -36,11 +36,14 @@ class CosineView(pn.viewable.Viewer):
     Parameters
     ----------
     model : ExplorerModel
+    alone : bool
+        Whether nothing else is shown with it, neither lists of latents nor a card.
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, *, alone: bool = False) -> None:
         super().__init__()
         self._model = model
+        self._alone = alone
         state = model.state
         self._head = Markup("section", on=state.setters("cosine_view"))
         self._selection = Markup(
@@ -207,7 +210,8 @@ class CosineView(pn.viewable.Viewer):
             brushed=_brushed(cosines, state.cosine_range),
             touch=state.touch,
             plot=bool(self._n_latents),
-            lists=bool(self._split or self._absorbing),
+            lists=bool(self._split or self._absorbing) and not self._alone,
+            alone=self._alone,
         )
 
     def _show_twin(self, *_: param.parameterized.Event) -> None:

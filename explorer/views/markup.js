@@ -58,6 +58,19 @@ function allowScripts(html) {
   return page.documentElement.outerHTML
 }
 
+// VS Code shows all outputs of a notebook in one frame, as tall as the notebook: its middle, where dialogs open, is seldom in
+// sight, and cells of code lie over it. There a dialog stands in what is seen of its output, which only an observer knows.
+function bringIntoSight(dialog) {
+  if (!document.body.dataset.vscodeThemeKind) return
+  let output = dialog
+  while (output.getRootNode() instanceof ShadowRoot) output = output.getRootNode().host
+  new IntersectionObserver(([{ intersectionRect: seen }], observer) => {
+    observer.disconnect()
+    dialog.style.marginTop = `${seen.top + 16}px`
+    dialog.style.maxHeight = `${Math.max(seen.height - 32, 240)}px`
+  }).observe(output)
+}
+
 export function render({ model, el }) {
   const root = el.getRootNode()
   if (root instanceof ShadowRoot) adopt(root)
@@ -93,6 +106,7 @@ export function render({ model, el }) {
       dialog.addEventListener("close", () => send("close", null))
       dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close() })
       dialog.showModal()
+      bringIntoSight(dialog)
     }
     const target = find(box, focused)
     if (target) {
@@ -141,6 +155,8 @@ export function render({ model, el }) {
     if (!element || element.matches("form, input, select, textarea")) return
     if (element.disabled || element.getAttribute("aria-disabled") === "true") return
     event.preventDefault()
+    // VS Code opens every link whose click its window hears of.
+    if (element.matches("a")) event.stopPropagation()
     send(element.dataset.action, element.dataset.value ?? null)
   })
   box.addEventListener("submit", (event) => {
