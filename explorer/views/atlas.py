@@ -47,11 +47,11 @@ class Atlas(pn.viewable.Viewer):
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
         self._map = pn.Column(
-            HeatMapView(model), sizing_mode="stretch_width", styles={"flex": "3 1 420px", "min-width": "280px"}
+            HeatMapView(model), sizing_mode="stretch_width", styles={"flex": "99 1 420px", "min-width": "280px"}
         )
         below = pn.Row(
             self._map,
-            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "2 1 320px", "min-width": "280px"}),
+            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "1 1 440px", "min-width": "280px"}),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "24px"},
         )
