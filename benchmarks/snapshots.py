@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from queries.manifest import Sae
 
 #: Number of latents of a made-up SAE, and the embedded SAE that lends it all that is known of its own latents.
-_SAES = {4096: (4, 2048, 6), 16_384: (4, 8192, 7), 65_536: (4, 8192, 7)}
+_SAES = {4096: (12, 2048, 7), 16_384: (12, 8192, 7), 65_536: (12, 8192, 7)}
 _TIMES = 5
 _SPREAD = 0.04
 
