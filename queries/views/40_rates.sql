@@ -25,6 +25,5 @@ FROM (
         FROM verdicts(tau, cosine_threshold, effect_margin)
         GROUP BY ALL
     ) AS counted USING (suite, layer, width, l0, letter)
-    -- A letter without tested tokens has none absorbed; a suite without the whole table leaves it unknown.
-    LEFT JOIN (SELECT DISTINCT suite, CAST(0 AS BIGINT) AS zero FROM tested_tokens) AS known USING (suite)
+    LEFT JOIN tested_suites AS known USING (suite)
 );
