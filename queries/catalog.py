@@ -70,10 +70,7 @@ def parse_query(name: str, text: str) -> Query:
 @cache
 def catalog() -> dict[str, Query]:
     """Return all queries by name."""
-    found = sorted((file for file in files(__package__).iterdir() if file.name.endswith(".sql")), key=lambda f: f.name)
-    return {
-        (name := file.name.removesuffix(".sql")): parse_query(name, file.read_text(encoding="utf-8")) for file in found
-    }
+    return {name: parse_query(name, text) for name, text in _statements(".").items()}
 
 
 @cache

@@ -134,7 +134,7 @@ def test_two_saes_side_by_side(open_page: PageOpener) -> None:
     expect(pair.locator("tbody tr")).to_have_count(26)
     expect(pair).to_contain_text("suggested")
     expect(pair.locator("select")).to_have_value("4-2048-6")
-    expect(pair).to_contain_text("large")  # absorbed on the wide SAE only
+    expect(pair.locator("section", has_text="Lost: absorbed on A only")).to_contain_text("large")
     pair.locator("select").select_option("12-8192-7")
     wait_query(page, {"other_layer": "12", "other_width": "8192", "other_l0": "7"})
     pair.locator("[data-key=pair-s]").click()
