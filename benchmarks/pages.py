@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from bokeh.resources import INLINE
 from playwright.sync_api import sync_playwright
 
 from benchmarks.measuring import Wire, set_widget, summary, to_painted
+from benchmarks.scaled import scaled_suites
 from explorer import open_store
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots.cosine import cosine_plot
@@ -28,7 +29,7 @@ from explorer.theme import LIGHT
 from tests.browser import CHROMIUM_ARGS, find_chromium, free_port, start_server
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from playwright.sync_api import Browser, Page, Response
 
@@ -53,34 +54,44 @@ _AT_REST = """() => document.documentElement.classList.contains("ax-ready") &&
 def main() -> None:
     """Measure, and print JSON: milliseconds, kilobytes on the wire."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", default=str(EMBEDDED))
+    parser.add_argument("suite", nargs="?", default=EMBEDDED, type=Path)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=_ACTS, choices=_ACTS, help="acts to measure")
+    parser.add_argument("--growth", action="store_true", help="a quarter of the SAEs and four times as many, too")
     arguments = parser.parse_args()
-    with open_store(arguments.suite) as store:
-        sae = _richest(list(next(iter(choices_of(store).values())).saes))
-        lines = _lines(store, sae)
-    with sync_playwright() as playwright:
+    with sync_playwright() as playwright, ExitStack() as opened:
+        suites = {"": arguments.suite}
+        if arguments.growth:
+            folder = opened.enter_context(tempfile.TemporaryDirectory(dir=arguments.suite.parent))
+            suites = scaled_suites(arguments.suite, Path(folder))
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
-        try:
-            floor = _floor(browser, lines, arguments.runs)
-            opened = _opens(browser, arguments.suite, sae, arguments.runs)
-            acts = {name: _act(name, browser, arguments.suite, sae, arguments.runs) for name in arguments.only}
-        finally:
-            browser.close()
-    for found in acts.values():
-        found["times the floor"] = round(found["ms"]["median"] / floor["median"], 1)
-    print(
-        json.dumps(
-            {
-                "sae": f"layer {sae.layer}, {sae.n_latents} latents, L0 {sae.l0}",
-                "floor: other data in a static Bokeh page of the cosine plot, ms": floor,
-                "open": opened,
-                "acts": acts,
-            },
-            indent=2,
-        )
-    )
+        opened.callback(browser.close)
+        found = _measure(browser, list(map(str, suites.values())), arguments.only, arguments.runs)
+    print(json.dumps(found, indent=2))
+
+
+def _measure(browser: Browser, suites: list[str], acts: Sequence[str], runs: int) -> dict[str, Any]:
+    """Measure the floor, and then each figure in each suite in turn."""
+    found: dict[str, dict[str, Any]] = {}
+    saes = {}
+    for suite in suites:
+        with open_store(suite) as store:
+            known = list(next(iter(choices_of(store).values())).saes)
+            sae = saes[suite] = _richest(known)
+            lines = _lines(store, sae)
+        found[suite] = {"saes": len(known), "sae": f"layer {sae.layer}, {sae.n_latents} latents, L0 {sae.l0}"}
+    floor = _floor(browser, lines, runs)
+    for suite in suites:
+        found[suite]["open"] = _opens(browser, suite, saes[suite], runs)
+    for name in acts:
+        for suite in suites:
+            act = _act(name, browser, suite, saes[suite], runs)
+            act["times the floor"] = round(act["ms"]["median"] / floor["median"], 1)
+            found[suite].setdefault("acts", {})[name] = act
+    return {
+        "floor: other data in a static Bokeh page of the cosine plot, ms": floor,
+        "suites": list(found.values()),
+    }
 
 
 def _richest(saes: list[SaeId]) -> SaeId:
