@@ -58,7 +58,7 @@ def measure(
     force : bool
         Replace the suite that is at `target`.
     say : callable
-        Told in a line what it will cost, before it starts.
+        Told in a line what it will cost, before it starts, and what it waits for.
     progress : callable
         Told what is being done, how much is done, and how much there is.
 
@@ -104,7 +104,7 @@ def measure(
         done[task.digest] = min(share, 1.0) * weights[task.digest]
         progress(task.label, round(sum(done.values())), round(sum(weights.values())))
 
-    perform_all(plan.tasks, work, workers=workers, address=address, progress=report)
+    perform_all(plan.tasks, work, workers=workers, address=address, say=say, progress=report)
     manifest = write_measured(config, plan, work, target, base=file.parent, force=force, progress=progress)
     read_suite(target)
     rows = sum(table.rows for table in manifest.tables.values())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from measure.errors import MeasureError
 from measure.tasks import in_order, perform
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def perform_all(
     *,
     workers: int = 1,
     address: str | None = None,
+    say: Callable[[str], None] = lambda _: None,
     progress: Callable[[Task, float], None] = lambda *_: None,
 ) -> None:
     """Do tasks and all that they need.
@@ -36,12 +38,14 @@ def perform_all(
         Processes on this machine; a single one is this process itself.
     address : str, optional
         Scheduler of a Dask cluster to join instead.
+    say : callable
+        Told in a line when the cluster has no worker yet.
     progress : callable
 
     Raises
     ------
     MeasureError
-        Where a task cannot be done.
+        Where a task cannot be done, or no scheduler answers at `address`.
     """
     ahead = [task for task in in_order(*tasks) if not task.is_done(work)]
     if address is None and workers == 1:
@@ -52,7 +56,9 @@ def perform_all(
     from distributed import Client, LocalCluster
 
     if address is not None:
-        with Client(address) as client:
+        with _join(address) as client:
+            if not client.scheduler_info()["workers"]:
+                say(f"{address}: no worker has joined this cluster yet; waiting for one")
             _submit(client, ahead, work, 0, progress)
         return
     threads = max((os.cpu_count() or 1) // workers, 1)
@@ -63,11 +69,22 @@ def perform_all(
         _submit(client, ahead, work, threads, progress)
 
 
+def _join(address: str) -> Any:
+    from distributed import Client
+
+    try:
+        return Client(address)
+    except (OSError, ValueError) as error:
+        why = str(error).strip().splitlines()[0]
+        message = f"--address {address}: no scheduler answers ({why}); give the address that `dask scheduler` names"
+        raise MeasureError(message) from error
+
+
 def _submit(
     client: Any, ahead: Sequence[Task], work: Path, threads: int, progress: Callable[[Task, float], None]
 ) -> None:
     """Hand tasks to a cluster, each after what it needs; what a lost worker was at is done by another."""
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     futures: dict[str, Any] = {}
     tasks = {}
@@ -77,7 +94,11 @@ def _submit(
         futures[task.digest] = future
         tasks[future.key] = task
     for future in as_completed(list(futures.values())):
-        future.result()
+        try:
+            future.result()
+        except KilledWorker as error:
+            message = f"{tasks[future.key].label}: lost with each worker that took it; their logs say why"
+            raise MeasureError(message) from error
         progress(tasks[future.key], 1)
 
 

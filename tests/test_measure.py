@@ -8,13 +8,18 @@ import shutil
 import signal
 import threading
 import tomllib
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import dask
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
+from distributed import LocalCluster
+from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
@@ -24,14 +29,18 @@ from measure.config import Config
 from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.known import open_model, unpack_wheel
+from measure.saes.batch_topk import load_batch_topk
 from measure.stages import splits
 from measure.stages.text import Windows
 from measure.tasks import Task, in_order, perform
 from queries import check_suite
 from queries.suite import read_manifest
+from tests.browser import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from measure.saes.batch_topk import BatchTopK
 
 ROOT = Path(__file__).parents[1]
 LETTERS = "abest"
@@ -112,6 +121,30 @@ def suite(folder: Path) -> Path:
     return target
 
 
+@pytest.fixture(scope="module")
+def weights(suite: Path, folder: Path) -> Path:
+    """An SAE that was trained for the suite."""
+    assert suite
+    return min((folder / "work" / "train").glob("*/weights.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def given(folder: Path, weights: Path) -> Path:
+    """The suite of the same SAE as one that is there already."""
+    return _measure_given(folder, "given", weights)
+
+
+def _measure_given(folder: Path, name: str, weights: Path) -> Path:
+    """Measure an SAE that is there already, by the command, and return the suite."""
+    trained = "widths = [256]\nk = [8]\nseeds = [0, 1]\ntokens = 40960\n"
+    text = (folder / "small.toml").read_text("utf-8")
+    assert trained in text
+    (folder / f"{name}.toml").write_text(text.replace(trained, f'path = "{weights}"\nname = "mine"\n'), "utf-8")
+    result = run(folder / f"{name}.toml", "--to", folder / name, "--work", folder / "work", "--force")
+    assert result.exit_code == 0, result.output
+    return folder / name
+
+
 @pytest.mark.timeout(600)
 def test_a_suite_is_measured_from_weights(suite: Path) -> None:
     assert check_suite(suite) == []
@@ -165,21 +198,44 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
-def test_the_same_weights_given_give_the_same_rows(suite: Path, folder: Path) -> None:
-    (weights, *_) = sorted((folder / "work" / "train").glob("*/weights.safetensors"))
-    trained = "widths = [256]\nk = [8]\nseeds = [0, 1]\ntokens = 40960\n"
-    text = (folder / "small.toml").read_text("utf-8")
-    assert trained in text
-    (folder / "given.toml").write_text(text.replace(trained, f'path = "{weights}"\nname = "mine"\n'), "utf-8")
-    result = run(folder / "given.toml", "--to", folder / "given", "--work", folder / "work")
-    assert result.exit_code == 0, result.output
-    assert check_suite(folder / "given") == []
-    (sae,) = read_manifest(folder / "given").saes
+def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> None:
+    assert check_suite(given) == []
+    (sae,) = read_manifest(given).saes
     assert (sae.name, sae.n_latents, sae.tokens_seen) == ("mine", 256, None)
-    given, repeats = _frames(folder / "given")["letters"], _frames(suite)["repeats"]
+    letters, repeats = _frames(given)["letters"], _frames(suite)["repeats"]
     of_seeds = [rows.sort_values("letter") for _, rows in repeats.groupby("seed")]
     columns = ["num_probe_true_positives", "num_candidates"]
-    assert any(given[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
+    assert any(letters[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
+
+
+@pytest.mark.timeout(600)
+def test_a_checkpoint_of_sae_lens_is_measured_alike(folder: Path, weights: Path, given: Path) -> None:
+    _save_by_sae_lens(load_batch_topk(weights, torch.device("cpu")), folder / "checkpoint")
+    measured = _measure_given(folder, "lens", folder / "checkpoint")
+    assert check_suite(measured) == []
+    (sae,) = read_manifest(measured).saes
+    assert (sae.architecture, sae.n_latents) == ("jumprelu", 256)
+    expected, found = _frames(given), _frames(measured)
+    for table, exactly in (
+        ("letters", ["letter", "split_latents", "num_split_silent", "num_candidates", "num_tested"]),
+        ("tested_tokens", ["letter", "token_id", "top_latent", "is_absorption"]),
+    ):
+        pd.testing.assert_frame_equal(found[table][exactly], expected[table][exactly])
+    assert expected["tested_tokens"]["is_absorption"].any()
+    for effects in zip(found["tested_tokens"]["effects"], expected["tested_tokens"]["effects"], strict=True):
+        np.testing.assert_allclose(*effects, atol=1e-3)
+
+
+def _save_by_sae_lens(sae: BatchTopK, folder: Path) -> None:
+    """Save an SAE in the library's terms: the normalisation of the stream goes into weights and biases."""
+    saved = JumpReLUSAE(JumpReLUSAEConfig(d_in=sae.W_dec.shape[1], d_sae=sae.num_latents, apply_b_dec_to_input=False))
+    with torch.no_grad():
+        saved.W_enc.copy_(sae.scale * sae.W_enc)
+        saved.b_enc.copy_(sae.b_enc - (sae.scale * sae.mean + sae.b_dec) @ sae.W_enc)
+        saved.threshold.copy_(sae.threshold.expand(sae.num_latents))
+        saved.W_dec.copy_(sae.directions)
+        saved.b_dec.copy_(sae.b_dec / sae.scale + sae.mean)
+    saved.save_model(folder)
 
 
 @pytest.mark.timeout(600)
@@ -237,37 +293,77 @@ def _training(work: Path, *seeds: int) -> list[Task]:
     return [Task("train", settings | {"seed": seed}, needs, f"seed {seed}") for seed in seeds]
 
 
+@contextmanager
+def _a_worker_killed(trainings: Path) -> Iterator[list[int]]:
+    """Kill the worker that first begins to write; the folder that it writes to is named after it."""
+    killed: list[int] = []
+    done = threading.Event()
+
+    def kill() -> None:
+        while not killed and not done.is_set():
+            for growing in trainings.glob(".*.*"):
+                killed.append(int(growing.suffix[1:]))
+                os.kill(killed[0], signal.SIGKILL)
+                break
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        done.set()
+        thread.join()
+
+
 @pytest.mark.timeout(600)
 def test_a_worker_that_is_killed_changes_nothing(tmp_path: Path) -> None:
     alone, together = tmp_path / "alone", tmp_path / "together"
     for task in _training(alone, 0, 1):
         perform(task, alone)
     tasks = _training(together, 0, 1)
-    killed: list[int] = []
-
-    def kill() -> None:
-        """Kill the worker that first has begun to write; the folder that it writes to is named after it."""
-        while not killed and not done.is_set():
-            for growing in (together / "train").glob(".*.*"):
-                killed.append(int(growing.suffix[1:]))
-                os.kill(killed[0], signal.SIGKILL)
-                break
-
-    done = threading.Event()
-    thread = threading.Thread(target=kill)
-    thread.start()
     told: list[Task] = []
-    try:
+    with _a_worker_killed(together / "train") as killed:
         perform_all(tasks, together, workers=2, progress=lambda task, _: told.append(task))
-    finally:
-        done.set()
-        thread.join()
     assert killed
     assert {task.digest for task in told} == {task.digest for task in tasks}
     for task in tasks:
         weights = [(task.folder(work) / "weights.safetensors").read_bytes() for work in (alone, together)]
         assert weights[0] == weights[1]
     assert list((together / "train").glob(".*")) == []
+
+
+@pytest.mark.timeout(600)
+def test_a_task_that_loses_each_worker_is_named(tmp_path: Path) -> None:
+    with (
+        dask.config.set({"distributed.scheduler.allowed-failures": 0}),
+        _a_worker_killed(tmp_path / "train"),
+        pytest.raises(MeasureError, match="seed 0: lost with each worker that took it"),
+    ):
+        perform_all(_training(tmp_path, 0), tmp_path, workers=2)
+
+
+@pytest.mark.timeout(600)
+def test_workers_of_a_cluster_give_the_same_rows(suite: Path, folder: Path) -> None:
+    before = (suite / "letters.parquet").read_bytes()
+    shutil.rmtree(folder / "work" / "splits")
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR") as cluster:
+        options = ("--work", folder / "work", "--force", "--address", cluster.scheduler_address)
+        result = run(folder / "small.toml", "--to", suite, *options)
+        handled = {str(key).partition("-")[0] for key, *_ in cluster.scheduler.transition_log}
+    assert result.exit_code == 0, result.output
+    assert "splits" in handled
+    assert (suite / "letters.parquet").read_bytes() == before
+
+
+def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
+    address = f"tcp://127.0.0.1:{free_port()}"
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "200ms"}),
+        pytest.raises(MeasureError, match=f"--address {address}: no scheduler answers"),
+    ):
+        perform_all([Task("splits")], tmp_path, address=address)
+    with pytest.raises(MeasureError, match="--address smoke://signals: no scheduler answers"):
+        perform_all([Task("splits")], tmp_path, address="smoke://signals")
 
 
 def test_a_task_is_named_by_all_that_decides_on_it() -> None:
