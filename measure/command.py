@@ -137,6 +137,8 @@ def _announce(tasks: list[Task], ahead: list[Task], cost: Cost, work: Path) -> l
 
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
+    if minutes < 1:
+        return "a minute"
     return f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"  # noqa: PLR2004 - a matter of taste
 
 

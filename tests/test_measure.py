@@ -9,6 +9,7 @@ import signal
 import threading
 import tomllib
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ import pytest
 import torch
 from distributed import LocalCluster
 from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
+from torch.nn import functional
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
@@ -36,6 +38,7 @@ from measure.tasks import Task, in_order, perform
 from queries import check_suite
 from queries.suite import read_manifest
 from tests.browser import free_port
+from tests.pretend_gpu import DEVICE, PretendGpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -134,13 +137,13 @@ def given(folder: Path, weights: Path) -> Path:
     return _measure_given(folder, "given", weights)
 
 
-def _measure_given(folder: Path, name: str, weights: Path) -> Path:
+def _measure_given(folder: Path, name: str, weights: Path, work: str = "work") -> Path:
     """Measure an SAE that is there already, by the command, and return the suite."""
     trained = "widths = [256]\nk = [8]\nseeds = [0, 1]\ntokens = 40960\n"
     text = (folder / "small.toml").read_text("utf-8")
     assert trained in text
     (folder / f"{name}.toml").write_text(text.replace(trained, f'path = "{weights}"\nname = "mine"\n'), "utf-8")
-    result = run(folder / f"{name}.toml", "--to", folder / name, "--work", folder / "work", "--force")
+    result = run(folder / f"{name}.toml", "--to", folder / name, "--work", folder / work, "--force")
     assert result.exit_code == 0, result.output
     return folder / name
 
@@ -215,7 +218,12 @@ def test_a_checkpoint_of_sae_lens_is_measured_alike(folder: Path, weights: Path,
     assert check_suite(measured) == []
     (sae,) = read_manifest(measured).saes
     assert (sae.architecture, sae.n_latents) == ("jumprelu", 256)
-    expected, found = _frames(given), _frames(measured)
+    _assert_alike(measured, given)
+
+
+def _assert_alike(suite: Path, other: Path) -> None:
+    """Compare what two measurements of an SAE found: the same but for rounding."""
+    found, expected = _frames(suite), _frames(other)
     for table, exactly in (
         ("letters", ["letter", "split_latents", "num_split_silent", "num_candidates", "num_tested"]),
         ("tested_tokens", ["letter", "token_id", "top_latent", "is_absorption"]),
@@ -236,6 +244,39 @@ def _save_by_sae_lens(sae: BatchTopK, folder: Path) -> None:
         saved.W_dec.copy_(sae.directions)
         saved.b_dec.copy_(sae.b_dec / sae.scale + sae.mean)
     saved.save_model(folder)
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Iterator[PretendGpu]:
+    """A device beside the CPU, which everything that can lies on."""
+    for file in (ROOT / "measure").rglob("*.py"):
+        module = import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
+        if hasattr(module, "best_device"):
+            monkeypatch.setattr(module, "best_device", lambda: DEVICE)
+    open_model.cache_clear()
+    with PretendGpu() as entered:
+        yield entered
+    open_model.cache_clear()
+
+
+@pytest.mark.timeout(600)
+def test_on_another_device_the_same_is_measured(folder: Path, weights: Path, given: Path, device: PretendGpu) -> None:
+    measured = _measure_given(folder, "there", weights, work="work-there")
+    assert device.num_operations > 10_000
+    _assert_alike(measured, given)
+
+
+@pytest.mark.timeout(600)
+def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    (task,) = _training(tmp_path, 0)
+    here = load_batch_topk(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
+    shutil.rmtree(task.folder(tmp_path))
+    device = request.getfixturevalue("device")
+    there = load_batch_topk(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
+    assert device.num_operations > 1_000
+    torch.testing.assert_close(there.threshold, here.threshold, rtol=0.02, atol=0)
+    # Rounding adds up over the steps, but the latents are the same.
+    assert functional.cosine_similarity(there.W_dec, here.W_dec).median() > 0.99
 
 
 @pytest.mark.timeout(600)
