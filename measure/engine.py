@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import pkgutil
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from measure.errors import MeasureError
-from measure.tasks import in_order, perform
+from measure.tasks import VERSION, in_order, perform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -45,8 +46,10 @@ def perform_all(
     Raises
     ------
     MeasureError
-        Where a task cannot be done, or no scheduler answers at `address`.
+        Where a task cannot be done, or no cluster that can do it answers at `address`.
     """
+    # Workers may have been started in another folder.
+    work = work.resolve()
     ahead = [task for task in in_order(*tasks) if not task.is_done(work)]
     if address is None and workers == 1:
         for task in ahead:
@@ -57,13 +60,14 @@ def perform_all(
 
     if address is not None:
         with _join(address) as client:
+            _check_versions(client, address)
             if not client.scheduler_info()["workers"]:
                 say(f"{address}: no worker has joined this cluster yet; waiting for one")
             _submit(client, ahead, work, 0, progress)
         return
     threads = max((os.cpu_count() or 1) // workers, 1)
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR") as cluster,
+        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs="ERROR") as cluster,
         Client(cluster) as client,
     ):
         _submit(client, ahead, work, threads, progress)
@@ -80,6 +84,21 @@ def _join(address: str) -> Any:
         raise MeasureError(message) from error
 
 
+def _check_versions(client: Any, address: str) -> None:
+    """Refuse a cluster that could not read the tasks, or would do them otherwise."""
+    asked = (pkgutil.resolve_name, "measure.tasks:VERSION")
+    try:
+        known = {client.run_on_scheduler(*asked), *client.run(*asked).values()}
+    except (ImportError, AttributeError):
+        known = set()
+    if known != {VERSION}:
+        message = (
+            f"--address {address}: scheduler or a worker has another version of this project, or none; "
+            "install this one on all of them"
+        )
+        raise MeasureError(message)
+
+
 def _submit(
     client: Any, ahead: Sequence[Task], work: Path, threads: int, progress: Callable[[Task, float], None]
 ) -> None:
@@ -94,12 +113,16 @@ def _submit(
         futures[task.digest] = future
         tasks[future.key] = task
     for future in as_completed(list(futures.values())):
+        task = tasks[future.key]
         try:
             future.result()
         except KilledWorker as error:
-            message = f"{tasks[future.key].label}: lost with each worker that took it; their logs say why"
+            message = f"{task.label}: lost with each worker that took it; their logs say why"
             raise MeasureError(message) from error
-        progress(tasks[future.key], 1)
+        if not task.is_done(work):
+            message = f"{task.label}: done, but not in {work}; all workers must see this folder, give one that they see"
+            raise MeasureError(message)
+        progress(task, 1)
 
 
 def _perform(task: Task, work: Path, threads: int, needed: list[str]) -> str:  # noqa: ARG001 - they come first

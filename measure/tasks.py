@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib
 import json
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Of what stages write; a change of any stage that changes its output raises it, and makes former output unknown.
-_VERSION = 1
+VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Task:
     @cached_property
     def digest(self) -> str:
         """Names what the task makes."""
-        known = [_VERSION, self.stage, self.settings, {name: need.digest for name, need in self.needs.items()}]
+        known = [VERSION, self.stage, self.settings, {name: need.digest for name, need in self.needs.items()}]
         return hashlib.sha256(json.dumps(known, sort_keys=True).encode()).hexdigest()[:16]
 
     def folder(self, work: Path) -> Path:
@@ -95,7 +96,8 @@ def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _
         stage.run(task.settings, {name: need.folder(work) for name, need in task.needs.items()}, growing, progress)
         growing.rename(folder)
     except OSError as error:
-        message = f"{error.filename or growing}: {error.strerror or error}; make room there, or give another --work"
+        mend = "make room there" if error.errno == errno.ENOSPC else "mend that"
+        message = f"{error.filename or growing}: {error.strerror or error}; {mend}, or give another --work"
         raise MeasureError(message) from error
     finally:
         shutil.rmtree(growing, ignore_errors=True)

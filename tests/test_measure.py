@@ -19,13 +19,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 import torch
-from distributed import LocalCluster
+from distributed import Client, LocalCluster
 from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
 from torch.nn import functional
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
 from explorer.store import open_store
+from measure import engine
 from measure.checks import make_checks
 from measure.config import Config
 from measure.engine import perform_all
@@ -383,17 +384,46 @@ def test_a_task_that_loses_each_worker_is_named(tmp_path: Path) -> None:
         perform_all(_training(tmp_path, 0), tmp_path, workers=2)
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """A cluster with one worker."""
+    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=":0", silence_logs="ERROR") as started:
+        yield started
+
+
 @pytest.mark.timeout(600)
-def test_workers_of_a_cluster_give_the_same_rows(suite: Path, folder: Path) -> None:
+def test_workers_of_a_cluster_give_the_same_rows(
+    suite: Path, folder: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = (suite / "letters.parquet").read_bytes()
     shutil.rmtree(folder / "work" / "splits")
-    with LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs="ERROR") as cluster:
-        options = ("--work", folder / "work", "--force", "--address", cluster.scheduler_address)
-        result = run(folder / "small.toml", "--to", suite, *options)
-        handled = {str(key).partition("-")[0] for key, *_ in cluster.scheduler.transition_log}
+    # The workers were started in another folder, where a relative path means another place.
+    monkeypatch.chdir(folder)
+    result = run("small.toml", "--to", "small", "--work", "work", "--force", "--address", cluster.scheduler_address)
+    assert cluster.scheduler is not None
+    handled = {str(key).partition("-")[0] for key, *_ in cluster.scheduler.transition_log}
     assert result.exit_code == 0, result.output
     assert "splits" in handled
     assert (suite / "letters.parquet").read_bytes() == before
+
+
+@pytest.mark.parametrize("other", ["import sys; sys.modules[{!r}] = None", "import {0}; {0}.VERSION = 0"])
+def test_workers_without_this_version_are_refused(cluster: LocalCluster, tmp_path: Path, other: str) -> None:
+    with Client(cluster) as client:
+        client.run(exec, other.format("measure.tasks"))
+        try:
+            with pytest.raises(MeasureError, match="a worker has another version of this project, or none; install"):
+                perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
+        finally:
+            client.run(exec, "import sys; del sys.modules['measure.tasks']")
+
+
+def test_workers_that_see_another_folder_are_told(
+    cluster: LocalCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "_perform", lambda *_: "done elsewhere")
+    with pytest.raises(MeasureError, match=r"splits: done, but not in .*; all workers must see this folder"):
+        perform_all([Task("splits", label="splits")], tmp_path, address=cluster.scheduler_address)
 
 
 def test_a_cluster_that_does_not_answer_is_named(tmp_path: Path) -> None:
