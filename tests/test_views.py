@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from bokeh.document import Document
+from bokeh.document.models import DocumentModelManager
+from bokeh.models import Div, Row
+from panel.io.state import set_curdoc
 
 from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
 from explorer.state import ExplorerState, SaeId, SuiteChoices
+from explorer.views.act import one_act
 from explorer.views.headline import Headline
 from explorer.views.markup import Markup
 from explorer.views.tasks import Progress
@@ -82,3 +87,34 @@ def test_tasks_tick_themselves(tmp_path: Path) -> None:
         assert progress.done[-1] == "another_letter"
         progress.reset()
         assert progress.done == []
+
+
+def test_models_are_looked_for_once_an_act_and_only_where_some_came_or_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Document, "session_context", object())
+    doc, row, label = Document(), Row(), Div()
+    doc.add_root(row)
+    looked: list[Document] = []
+    look = DocumentModelManager.recompute
+
+    def noted(self: DocumentModelManager) -> None:
+        looked.append(doc)
+        look(self)
+
+    monkeypatch.setattr(DocumentModelManager, "recompute", noted)
+    with set_curdoc(doc):
+        with one_act():
+            row.name = "neither came nor went"
+        assert looked == []
+        with one_act():
+            row.children = [label]
+            with one_act():
+                row.children = [label, Div(name="second")]
+            assert looked == []
+        assert len(looked) == 1
+        assert doc.get_model_by_name("second")
+        with pytest.raises(ValueError, match="a mistake"), one_act():  # noqa: PT012 - what came before it counts
+            row.children = [label, Div(name="third")]
+            raise ValueError("a mistake")
+        assert doc.get_model_by_name("third")
+    row.children = [label, Div(name="fourth")]
+    assert doc.get_model_by_name("fourth")

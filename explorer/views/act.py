@@ -14,6 +14,8 @@ from pydantic import TypeAdapter, ValidationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from bokeh.document import Document
+
     Handlers = Mapping[str, Callable[[Any], object]]
 
 _LOG = logging.getLogger("explorer")
@@ -75,7 +77,7 @@ def one_act() -> Iterator[None]:
     """
     doc = pn.state.curdoc
     if doc is None or doc.session_context:
-        with pn.io.hold(freeze=True):  # Bokeh looks for new models once, not after each plot
+        with _models_looked_for_once(doc), pn.io.hold():
             yield
         return
     pn.state.curdoc = None  # type: ignore[assignment]
@@ -83,3 +85,23 @@ def one_act() -> Iterator[None]:
         yield
     finally:
         pn.state.curdoc = doc
+
+
+@contextmanager
+def _models_looked_for_once(doc: Document | None) -> Iterator[None]:
+    """Have Bokeh look for models that came or went at the end, and only where some did.
+
+    It goes through all of a page, which takes longer than most acts. Bokeh's own `freeze` looks once, but always.
+    """
+    models = None if doc is None else doc.models
+    if models is None or "recompute" in vars(models):  # an act within an act
+        yield
+        return
+    wanted: list[bool] = []
+    models.recompute = lambda: wanted.append(True)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del models.recompute
+        if wanted:
+            models.recompute()
