@@ -246,8 +246,12 @@ class ExplorerModel(param.Parameterized):
         read = {name: question.reads.get(name, name) for name in names}
         return {name: chosen.get(name, source and getattr(state, source)) for name, source in read.items()}
 
+    def is_kept(self, answer: str) -> bool:
+        """Tell whether an answer is kept up to date; one that is not shown may grow old."""
+        return self._wanted(QUESTIONS[answer])
+
     def _wanted(self, question: Question) -> bool:
-        """Tell whether what is shown calls for the question; an answer that is not shown may grow old."""
+        """Tell whether what is shown calls for the question."""
         shown = ("", self.state.page, *self._followed)
         return question.page in shown and question.part in ("", self.state.compare_by)
 

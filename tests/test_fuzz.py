@@ -218,7 +218,7 @@ def test_plots_take_taps_and_brushes_of_numbers_only() -> None:
 
     pane = live_plot(
         draw,
-        follows={},
+        follows=lambda _: None,
         height=100,
         on_tap=lambda x, y: told.append((x, y)),
         on_brush=(hv.streams.BoundsX, told.append),

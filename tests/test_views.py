@@ -12,9 +12,12 @@ from panel.io.state import set_curdoc
 
 from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
+from explorer.plots.heat_map import heat_map
 from explorer.state import ExplorerState, SaeId, SuiteChoices
+from explorer.theme import DARK, LIGHT, Theme
 from explorer.views.act import one_act
 from explorer.views.headline import Headline
+from explorer.views.heat_map import HeatMapView
 from explorer.views.markup import Markup
 from explorer.views.tasks import Progress
 from explorer.views.widgets import Choice, Slider
@@ -102,9 +105,13 @@ def test_models_are_looked_for_once_an_act_and_only_where_some_came_or_went(monk
 
     monkeypatch.setattr(DocumentModelManager, "recompute", noted)
     with set_curdoc(doc):
-        with one_act():
+        with one_act(), doc.models.freeze():
             row.name = "neither came nor went"
         assert looked == []
+        with one_act():
+            doc.add_root(Div(name="root"))
+        assert doc.get_model_by_name("root")
+        looked.clear()
         with one_act():
             row.children = [label]
             with one_act():
@@ -118,3 +125,30 @@ def test_models_are_looked_for_once_an_act_and_only_where_some_came_or_went(monk
         assert doc.get_model_by_name("third")
     row.children = [label, Div(name="fourth")]
     assert doc.get_model_by_name("fourth")
+
+
+def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[tuple[str, Theme]] = []
+
+    def noted(*cells: Any, **how: Any) -> Any:
+        drawn.append((how["letter"], how["theme"]))
+        return heat_map(*cells, **how)
+
+    monkeypatch.setattr("explorer.views.heat_map.heat_map", noted)
+    with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
+        model = ExplorerModel(store, ExplorerState(choices_of(store), page="atlas", letter="a"))
+        view = HeatMapView(model)
+        view.__panel__().get_root()
+        assert drawn == [("a", LIGHT)]
+        model.state.letter = "b"
+        assert drawn == [("a", LIGHT), ("b", LIGHT)]
+        model.state.page = "explore"
+        model.state.letter = "s"
+        model.state.letter = "t"
+        model.state.dark = True
+        assert drawn == [("a", LIGHT), ("b", LIGHT)]
+        model.state.page = "atlas"
+        assert drawn[2:] == [("t", DARK)]
+        model.state.page = "explore"
+        model.state.page = "atlas"
+        assert drawn[2:] == [("t", DARK)]

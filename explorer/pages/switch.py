@@ -6,24 +6,14 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
+from explorer.views.sight import IN_SIGHT, OUT_OF_SIGHT
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import param
 
     from explorer.state import ExplorerState
-
-
-#: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back,
-#: and each time the whole page laid out anew. The second line is for browsers that do not know the first.
-_AWAY = {
-    "content-visibility": "hidden",
-    "visibility": "hidden",
-    "height": "0",
-    "overflow": "hidden",
-}
-#: What is left out, Bokeh leaves as it was.
-_SHOWN = {"content-visibility": "visible", "visibility": "inherit", "height": "auto", "overflow": "visible"}
 
 
 class Switch(pn.viewable.Viewer):
@@ -53,7 +43,7 @@ class Switch(pn.viewable.Viewer):
             self._built[wanted] = pn.Column(self._build[wanted](), sizing_mode="stretch_width")
             self._layout.append(self._built[wanted])
         for name, content in self._built.items():
-            content.styles = _SHOWN if name == wanted else _AWAY
+            content.styles = IN_SIGHT if name == wanted else OUT_OF_SIGHT
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -91,17 +91,18 @@ def one_act() -> Iterator[None]:
 def _models_looked_for_once(doc: Document | None) -> Iterator[None]:
     """Have Bokeh look for models that came or went at the end, and only where some did.
 
-    It goes through all of a page, which takes longer than most acts. Bokeh's own `freeze` looks once, but always.
+    It goes through all of a page, which takes longer than most acts, and HoloViews has it do so after each plot.
     """
     models = None if doc is None else doc.models
-    if models is None or "recompute" in vars(models):  # an act within an act
+    if doc is None or models is None or "recompute" in vars(models):  # an act within an act
         yield
         return
-    wanted: list[bool] = []
-    models.recompute = lambda: wanted.append(True)  # type: ignore[method-assign]
+    roots, wanted = doc.roots, []
+    models.recompute = lambda: None  # type: ignore[method-assign]
+    models.invalidate = lambda: wanted.append(True)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        del models.recompute
-        if wanted:
+        del models.recompute, models.invalidate
+        if wanted or doc.roots != roots:
             models.recompute()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import holoviews as hv
@@ -14,10 +15,9 @@ from explorer.theme import theme
 from explorer.views.heat_map import HeatMapView, current_sae, open_sae
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
 
 _POLICIES = {
@@ -25,6 +25,7 @@ _POLICIES = {
     "all_letters": "all letters, without candidates = 0",
 }
 _REACH = 0.06
+_STATE = ["brushed", "dark", "layer", "width", "l0"]
 
 
 class Atlas(pn.viewable.Viewer):
@@ -56,15 +57,13 @@ class Atlas(pn.viewable.Viewer):
             styles={"flex-wrap": "wrap", "gap": "24px"},
         )
         self._layout = pn.Column(self._head, self._panels, below, sizing_mode="stretch_width")
-        model.param.watch(self._show, "sae_means")
-        state.param.watch(self._show, ["brushed", "dark", "layer", "width", "l0"])
+        on_change(model, self._show, answers=["sae_means"], state=_STATE)
         self._show()
 
     def _panel(self, name: str) -> pn.pane.HoloViews:
-        state = self._model.state
         return live_plot(
             lambda: self.draw(name),
-            follows={self._model: ["sae_means"], state: ["brushed", "dark", "touch", "layer", "width", "l0"]},
+            follows=partial(on_change, self._model, answers=["sae_means"], state=[*_STATE, "touch"]),
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             on_brush=(hv.streams.BoundsXY, lambda bounds: self._brush(name, bounds)),
@@ -111,7 +110,7 @@ class Atlas(pn.viewable.Viewer):
     def _clear(self, _: object) -> None:
         self._model.state.brushed = []
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         model, state = self._model, self._model.state
         means = model.sae_means
         rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]

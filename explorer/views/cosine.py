@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -14,12 +15,12 @@ from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, near
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import pandas as pd
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -55,11 +56,10 @@ class CosineView(pn.viewable.Viewer):
         self._twin = Markup("twins")
         self._zoom = hv.streams.RangeX()
         self._layout = pn.Column(self._head, self._plot, self._selection, self._twin, sizing_mode="stretch_width")
-        model.param.watch(self._show_plot, "cosines")
-        state.param.watch(self._show_plot, "cosine_view")
-        model.param.watch(self._show_words, [*_MODEL, "summary"])
-        model.param.watch(self._show_twin, _MODEL)
-        state.param.watch(self._show_words, ["latent", "cosine_view", "cosine_range", "touch"])
+        on_change(model, self._show_plot, answers=["cosines"], state=["cosine_view"])
+        words = ["latent", "cosine_view", "cosine_range", "touch"]
+        on_change(model, self._show_words, answers=[*_MODEL, "summary"], state=words)
+        on_change(model, self._show_twin, answers=_MODEL)
         self._zoomed_in = self._n_latents
         self._shown: str | None = None
         self._show_plot()
@@ -80,7 +80,7 @@ class CosineView(pn.viewable.Viewer):
         frame = self._model.absorbing_latents
         return [] if frame is None else frame["latent"].tolist()
 
-    def _show_plot(self, *_: param.parameterized.Event) -> None:
+    def _show_plot(self) -> None:
         """Put up the plot of the chosen form, or what explains its absence; the same form is left to redraw itself."""
         wanted = self._model.state.cosine_view if self._n_latents else "empty"
         if wanted == "empty":
@@ -95,7 +95,7 @@ class CosineView(pn.viewable.Viewer):
 
     def _live(self, view: str) -> pn.pane.HoloViews:
         """Make the plot of one form, with the ways that lead from it back to the state."""
-        follows = {self._model: _MODEL, self._model.state: _STATE}
+        follows = partial(on_change, self._model, answers=_MODEL, state=_STATE)
         if view == "distribution":
             return live_plot(
                 self._distribution,
@@ -192,7 +192,7 @@ class CosineView(pn.viewable.Viewer):
     def _clear_range(self, _: object) -> None:
         self._model.state.cosine_range = None
 
-    def _show_words(self, *_: param.parameterized.Event) -> None:
+    def _show_words(self) -> None:
         state, cosines = self._model.state, self._model.cosines
         self._layout.visible = state.sae is not None
         self._head.html = render(
@@ -214,7 +214,7 @@ class CosineView(pn.viewable.Viewer):
             alone=self._alone,
         )
 
-    def _show_twin(self, *_: param.parameterized.Event) -> None:
+    def _show_twin(self) -> None:
         self._twin.html = highest_html(self._model.cosines, self._roles)
 
     @property

@@ -11,12 +11,12 @@ from explorer.format import l0_label, width_label
 from explorer.model import records
 from explorer.state import FACETS, LETTERS
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    import param
 
     from explorer.model import ExplorerModel
     from explorer.state import ExplorerState
@@ -70,8 +70,7 @@ class EvidenceTable(pn.viewable.Viewer):
                 "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(FACETS, "")}),
             },
         )
-        model.param.watch(self._show, answer)
-        model.state.param.watch(self._show, "evidence_columns")
+        on_change(model, self._show, answers=[answer], state=["evidence_columns"])
         self._show()
 
     @property
@@ -132,7 +131,7 @@ class EvidenceTable(pn.viewable.Viewer):
         frame = self._model.ask("token_latents", **dict(zip(_PLACE, self._opened, strict=True)))
         return [] if frame is None else ablated(records(frame))
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         state, frame = self._model.state, getattr(self._model, self._answer)
         rows = judged(frame, state)
         for row in rows:

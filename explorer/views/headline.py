@@ -8,10 +8,9 @@ import panel as pn
 
 from explorer.headline import headline
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
 
 
@@ -29,19 +28,19 @@ class Headline(pn.viewable.Viewer):
         self._sentence = Markup("headline", on={"reset-thresholds": self._reset})
         self._figures = Markup("figures")
         self._layout = pn.Column(self._sentence, self._figures, sizing_mode="stretch_width")
-        model.param.watch(self._show, "summary")
-        model.state.param.watch(self._show_unmeasured, ["suite", "layer", "width", "l0", "letter"])
+        on_change(model, self._show, answers=["summary"])
+        on_change(model, self._show_unmeasured, answers=["summary"], state=["suite", "layer", "width", "l0", "letter"])
         self._show()
 
     def _reset(self, _: object) -> None:
         self._model.state.apply(self._model.state.thresholds_of_suite._asdict())
 
-    def _show_unmeasured(self, *_: param.parameterized.Event) -> None:
+    def _show_unmeasured(self) -> None:
         # From one letter without data to the next the summary stays None, which is no change, but the letter is.
         if self._model.summary is None:
             self._show()
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         self._sentence.html = sentence_html(self._model, changed=self._model.state.differs_from_paper)
         self._figures.html = figures_html(self._model)
 

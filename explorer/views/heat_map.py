@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
@@ -14,15 +15,15 @@ from explorer.state import LETTERS
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
     from explorer.state import ExplorerState
 
 _ORDERS = {"layer": "by layer", "width": "by width", "l0": "by L0"}
 _TABLED = 25
+_ANSWERS = ["sae_means", "letter_rates"]
 _SWITCHES = ["brushed", "cell", "cell_order", "dark", "layer", "width", "l0", "letter"]
 
 
@@ -42,14 +43,13 @@ class HeatMapView(pn.viewable.Viewer):
         self._twin = Markup("twins")
         self._plot = live_plot(
             self.draw,
-            follows={model: ["letter_rates", "sae_means"], state: [*_SWITCHES, "touch"]},
+            follows=partial(on_change, model, answers=_ANSWERS, state=[*_SWITCHES, "touch"]),
             height=HEIGHT,
             on_tap=self._tap,
             on_brush=(hv.streams.BoundsX, self._brush),
         )
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        model.param.watch(self._show, ["sae_means", "letter_rates"])
-        state.param.watch(self._show, _SWITCHES)
+        on_change(model, self._show, answers=_ANSWERS, state=_SWITCHES)
         self._show()
 
     @property
@@ -84,7 +84,7 @@ class HeatMapView(pn.viewable.Viewer):
         if 0 <= column < len(self._ordered) and 0 <= row < len(LETTERS):
             open_sae(self._model.state, self._ordered[column], letter=LETTERS[len(LETTERS) - 1 - row])
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         state, means, cells = self._model.state, self._model.sae_means, self._model.letter_rates
         self._layout.visible = means is not None and not means.empty
         dressed = theme(dark=state.dark)

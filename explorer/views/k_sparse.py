@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import panel as pn
@@ -11,14 +12,16 @@ from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 from explorer.views.widgets import Slider
 
 if TYPE_CHECKING:
     import holoviews as hv
     import pandas as pd
-    import param
 
     from explorer.model import ExplorerModel
+
+_ANSWERS = ["k_sparse", "summary"]
 
 
 class KSparseView(pn.viewable.Viewer):
@@ -43,13 +46,12 @@ class KSparseView(pn.viewable.Viewer):
         )
         self._plot = live_plot(
             self.draw,
-            follows={model: ["k_sparse", "summary"], state: ["latent", "k_sparse_score", "dark"]},
+            follows=partial(on_change, model, answers=_ANSWERS, state=["latent", "k_sparse_score", "dark"]),
             height=300,
             on_tap=self._tap,
         )
         self._layout = pn.Column(self._head, self._plot, self._tau, self._twin, sizing_mode="stretch_width")
-        model.param.watch(self._show, ["k_sparse", "summary"])
-        state.param.watch(self._show, "k_sparse_score")
+        on_change(model, self._show, answers=_ANSWERS, state=["k_sparse_score"])
         self._show()
 
     def draw(self) -> hv.Overlay:
@@ -70,7 +72,7 @@ class KSparseView(pn.viewable.Viewer):
             self._model.state.latent = int(k_sparse["latent"].iloc[bar])
             self._model.act = "tap-k-sparse"
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         state, k_sparse = self._model.state, self._model.k_sparse
         empty = k_sparse is None or k_sparse.empty
         self._plot.visible = self._tau.visible = not empty

@@ -8,10 +8,9 @@ import panel as pn
 
 from explorer.headline import why_none_absorbs
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
 
 
@@ -27,14 +26,13 @@ class LatentLists(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._lists = Markup("latents", on={"latent": self._select})
-        model.param.watch(self._show, ["split_latents", "absorbing_latents", "summary"])
-        model.state.param.watch(self._show, "latent")
+        on_change(model, self._show, answers=["split_latents", "absorbing_latents", "summary"], state=["latent"])
         self._show()
 
     def _select(self, latent: str) -> None:
         self._model.state.apply({"latent": latent})
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         self._lists.visible = self._model.state.sae is not None
         self._lists.html = lists_html(self._model, selected=self._model.state.latent)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
-import param
 
 from explorer.format import number, visible
 from explorer.headline import why_none_absorbs
@@ -15,8 +14,12 @@ from explorer.plots.letter_graph import letter_graph
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
+from explorer.views.sight import IN_SIGHT, OUT_OF_SIGHT
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import holoviews as hv
 
     from explorer.model import ExplorerModel
@@ -32,8 +35,6 @@ class LetterGraphView(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
-    drawn = param.Integer(doc="Raised to have the plot drawn anew.")
-
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
@@ -45,9 +46,9 @@ class LetterGraphView(pn.viewable.Viewer):
         self._plot = pn.Column(sizing_mode="stretch_width")
         self._twin = Markup("twins")
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        model.param.watch(self._show, [*_MODEL, "summary"])
-        model.state.param.watch(self._show_head, ["letter", "latent", "graph_edges"])
-        model.state.param.watch(self._redraw, ["latent", "graph_edges", "dark"])
+        on_change(model, self._show, answers=[*_MODEL, "summary"])
+        on_change(model, self._show_head, answers=_MODEL, state=["letter", "latent", "graph_edges"])
+        on_change(model, self._redraw, answers=_MODEL, state=["latent", "graph_edges", "dark"])
         self._show()
 
     @property
@@ -66,7 +67,10 @@ class LetterGraphView(pn.viewable.Viewer):
         self._is_seen = is_seen
         self._catch_up()
 
-    def _redraw(self, *_: param.parameterized.Event) -> None:
+    def _have_drawn(self, draw_anew: Callable[[], object]) -> None:
+        self._draw_anew = draw_anew
+
+    def _redraw(self) -> None:
         self._is_stale = True
         self._catch_up()
 
@@ -76,17 +80,16 @@ class LetterGraphView(pn.viewable.Viewer):
             return
         self._is_stale = False
         if len(self._plot):
-            self.drawn += 1
+            for plot in self._plot:
+                plot.height = self._graph.height
+            self._draw_anew()
         else:
             height = self._graph.height
-            self._plot[:] = [live_plot(self._draw, follows={self: ["drawn"]}, height=height, on_tap=self._tap)]
+            self._plot[:] = [live_plot(self._draw, follows=self._have_drawn, height=height, on_tap=self._tap)]
 
     def _show_plot(self) -> None:
-        """Give the plot its place."""
-        height = self._graph.height
-        self._plot.param.update(visible=self._is_drawn, min_height=height)
-        for plot in self._plot:
-            plot.height = height
+        """Give the plot its place, by a style: a property of Bokeh's would have it lay out all of the page."""
+        self._plot.styles = IN_SIGHT | {"min-height": f"{self._graph.height}px"} if self._is_drawn else OUT_OF_SIGHT
         self._redraw()
 
     def _draw(self) -> hv.Overlay:
@@ -104,13 +107,13 @@ class LetterGraphView(pn.viewable.Viewer):
         if latent is not None:
             self._model.state.latent = latent
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         self._layout.visible = self._model.state.sae is not None
         self._show_plot()
         self._twin.html = self._tabulate() if self._is_drawn else ""
         self._show_head()
 
-    def _show_head(self, *_: param.parameterized.Event) -> None:
+    def _show_head(self) -> None:
         graph, state, absorbing = self._graph, self._model.state, self._model.absorbing_latents
         summary = self._model.summary or {}
         self._head.html = render(

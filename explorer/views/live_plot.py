@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import panel as pn
+import param
 
 from explorer.views.act import one_act
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
-    import param
+
+class _Drawings(param.Parameterized):
+    """Counts how often a plot was to be drawn anew."""
+
+    number = param.Integer(0)
 
 
 def live_plot(
     draw: Callable[..., hv.Overlay],
     *,
-    follows: Mapping[param.Parameterized, list[str]],
+    follows: Callable[[Callable[[], object]], object],
     height: int,
     on_tap: Callable[[float, float], object] | None = None,
     on_brush: tuple[type[hv.streams.Stream], Callable[[Any], object]] | None = None,
@@ -32,8 +37,8 @@ def live_plot(
     ----------
     draw : callable
         Draws an overlay of always the same structure; takes `x_range` where `zoom` is given.
-    follows : mapping of Parameterized to list of str
-        Parameters whose change draws anew, in place.
+    follows : callable
+        Takes what draws anew, in place, and calls it when that is due.
     height : int
         Pixels.
     on_tap : callable, optional
@@ -45,17 +50,15 @@ def live_plot(
     **layout
         Passed on to the pane.
     """
-    # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
-    streams = [hv.streams.Params(owner, names, linked=True) for owner, names in follows.items()]
-    # To remember what it drew, HoloViews would hash every table that it follows, at each change.
+    drawings = _Drawings()
+    follows(lambda: drawings.param.update(number=drawings.number + 1))
     drawing = hv.Callable(
         lambda x_range=None, **_: draw() if zoom is None else draw(x_range if _are_numbers(x_range) else None),
         memoize=False,
     )
-    plot = hv.DynamicMap(
-        drawing,
-        streams=[*streams, *([] if zoom is None else [zoom])],
-    )
+    # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
+    stream = hv.streams.Params(drawings, ["number"], linked=True)
+    plot = hv.DynamicMap(drawing, streams=[stream, *([] if zoom is None else [zoom])])
     if zoom is not None:
         zoom.source = plot
     if on_tap is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,10 +13,10 @@ from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot, width_
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     import holoviews as hv
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -43,14 +44,13 @@ class SaeScoresView(pn.viewable.Viewer):
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
         self._layout = pn.Column(self._head, self._panels, self._twin, sizing_mode="stretch_width")
-        model.param.watch(self._show, "sae_scores")
-        state.param.watch(self._show, ["dark"])
+        on_change(model, self._show, answers=["sae_scores"], state=["dark"])
         self._show()
 
     def _panel(self, name: str) -> pn.pane.HoloViews:
         return live_plot(
             lambda: self.draw(name),
-            follows={self._model: ["sae_scores"], self._model.state: ["layer", "width", "l0", "dark"]},
+            follows=partial(on_change, self._model, answers=["sae_scores"], state=["layer", "width", "l0", "dark"]),
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             styles={"flex": "1 1 280px", "min-width": "260px"},
@@ -76,7 +76,7 @@ class SaeScoresView(pn.viewable.Viewer):
             chosen = scores.iloc[nearest]
             self._model.state.apply({key: int(chosen[key]) for key in ("layer", "width", "l0")})
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         state, scores = self._model.state, self._model.sae_scores
         empty = scores is None or scores.empty
         self._panels.visible = not empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import panel as pn
@@ -11,10 +12,10 @@ from explorer.plots.sensitivity import HEIGHT, LABELS, sensitivity_plot
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     import holoviews as hv
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -36,12 +37,12 @@ class SensitivityView(pn.viewable.Viewer):
         self._twin = Markup("twins")
         self._plot = live_plot(
             self.draw,
-            follows={model: ["threshold_sensitivity"], model.state: ["dark"]},
+            follows=partial(on_change, model, answers=["threshold_sensitivity"], state=["dark"]),
             height=HEIGHT,
             on_tap=self._tap,
         )
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        model.param.watch(self._show, "threshold_sensitivity")
+        on_change(model, self._show, answers=["threshold_sensitivity"])
         self._show()
 
     def draw(self) -> hv.Overlay:
@@ -64,7 +65,7 @@ class SensitivityView(pn.viewable.Viewer):
             step = state.param[of].step
             state.apply({of: round(round(x / step) * step, 3)})
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         model, state = self._model, self._model.state
         rows = model.threshold_sensitivity
         of = state.sensitivity_of

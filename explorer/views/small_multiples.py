@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -13,13 +14,13 @@ from explorer.plots.small_cosine import HEIGHT, small_cosine_plot
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     import holoviews as hv
     import pandas as pd
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -62,8 +63,9 @@ class SmallMultiples(pn.viewable.Viewer):
         self._y_range = Range1d(*y_range(None))
         self._layout = pn.Row(sizing_mode="stretch_width", styles={"flex-wrap": "wrap", "gap": "24px"})
         self._heads: dict[Cell, Markup] = {}
-        model.param.watch(self._show, [lines, marks])
-        model.state.param.watch(self._show_heads, ["latent", *watched])
+        self._built: set[Cell] = set()
+        on_change(model, self._show, answers=[lines, marks])
+        on_change(model, self._show_heads, answers=[lines, marks], state=watched)
         self._show()
 
     def _frame(self, name: str, cell: Cell) -> pd.DataFrame | None:
@@ -76,14 +78,14 @@ class SmallMultiples(pn.viewable.Viewer):
                 frame = frame[frame[column] == value]
         return frame
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         lines = getattr(self._model, self._lines)
         low, high = y_range(lines)
         self._y_range.update(start=low, end=high, reset_start=low, reset_end=high)
         columns = self._columns() if lines is not None and len(lines) else {}
         if columns != self._shown:
             self._shown = columns
-            self._heads = {}
+            self._heads, self._built = {}, set()
             made: list[Any] = [self._column(name, cells) for name, cells in columns.items()]
             self._layout[:] = made or [self._explain()]
         self._show_heads()
@@ -108,12 +110,15 @@ class SmallMultiples(pn.viewable.Viewer):
 
     def _cell(self, cell: Cell, x_range: Range1d, *, at_once: bool) -> pn.Column:
         """Make one cell, its plot at once or when it comes into view."""
-        made = [self._plot(cell, x_range)] if at_once else []
-        body = pn.Column(*made, sizing_mode="stretch_width", min_height=HEIGHT)
+        body = pn.Column(sizing_mode="stretch_width", min_height=HEIGHT)
 
-        def build(_: object) -> None:
-            if not len(body):
+        def build(_: object = None) -> None:
+            if cell not in self._built:
+                self._built.add(cell)
                 body[:] = [self._plot(cell, x_range)]
+
+        if at_once:
+            build()
 
         self._heads[cell] = head = Markup("cell-head", on={"go": lambda _: self._go(cell), "seen": build})
         return pn.Column(head, body, sizing_mode="stretch_width", margin=(0, 0, 8, 0))
@@ -131,12 +136,13 @@ class SmallMultiples(pn.viewable.Viewer):
                 ranges=(x_range, self._y_range),
             )
 
-        return live_plot(draw, follows={self._model: [self._lines, self._marks], state: ["dark"]}, height=HEIGHT)
+        follows = partial(on_change, self._model, answers=[self._lines, self._marks], state=["dark"])
+        return live_plot(draw, follows=follows, height=HEIGHT)
 
     def _go(self, cell: Cell) -> None:
         self._model.state.apply(dict(cell) | {"page": "explore"})
 
-    def _show_heads(self, *_: param.parameterized.Event) -> None:
+    def _show_heads(self) -> None:
         state = self._model.state
         for cell, head in self._heads.items():
             marks = self._frame(self._marks, cell)
@@ -147,6 +153,7 @@ class SmallMultiples(pn.viewable.Viewer):
                 current=all(getattr(state, name) == value for name, value in cell),
                 answers=f"{self._lines} {self._marks}",
                 figure=_figure(cell),
+                awaited=cell not in self._built,
                 num_split=parts.count("split"),
                 num_absorbing=parts.count("absorbing"),
             )
