@@ -52,6 +52,7 @@ def live_plot(
     """
     drawings = _Drawings()
     follows(lambda: drawings.param.update(number=drawings.number + 1))
+    # Each drawing is another one: there is nothing to remember.
     drawing = hv.Callable(
         lambda x_range=None, **_: draw() if zoom is None else draw(x_range if _are_numbers(x_range) else None),
         memoize=False,
