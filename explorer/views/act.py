@@ -93,11 +93,10 @@ def _models_looked_for_once(doc: Document | None) -> Iterator[None]:
 
     It goes through all of a page, which takes longer than most acts, and HoloViews has it do so after each plot.
     """
-    models = None if doc is None else doc.models
-    if doc is None or models is None or "recompute" in vars(models):  # an act within an act
+    if doc is None or "recompute" in vars(doc.models):  # an act within an act
         yield
         return
-    roots, wanted = doc.roots, []
+    models, roots, wanted = doc.models, doc.roots, []
     models.recompute = lambda: None  # type: ignore[method-assign]
     models.invalidate = lambda: wanted.append(True)  # type: ignore[method-assign]
     try:
