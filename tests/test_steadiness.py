@@ -153,4 +153,6 @@ def test_replaced_suite_is_told_and_shown_after_a_reload(open_page: PageOpener, 
         shutil.copy(ROOT / "LICENSE", suite / "letters.parquet")
         page.reload()
         expect(page.locator(".empty")).to_contain_text("letters.parquet: not a readable parquet file")
+        # What a page fetches after it was loaded, such as its icon, must not find the server gone.
+        page.goto("about:blank")
     assert "Traceback" not in server.output
