@@ -489,3 +489,23 @@ def test_hovering_tells_both_ends_and_no_token_becomes_markup(
     tooltip = page.locator(".bk-Tooltip").filter(has_text="silence")
     expect(tooltip).to_have_count(1)
     expect(tooltip).to_contain_text(f"absorbing latent {node['latent']:.0f}")
+
+
+def test_the_graph_is_drawn_once_a_letter(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: list[str] = []
+
+    def noted(graph: Any, **how: Any) -> Any:
+        drawn.append(how["letter"])
+        return letter_graph(graph, **how)
+
+    monkeypatch.setattr("explorer.views.letter_graph.letter_graph", noted)
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    view = LetterGraphView(model)
+    head, _, _ = _parts(view)
+    head._handle_msg({"action": "seen", "value": True})
+    view.__panel__().get_root()
+    drawn.clear()
+    model.state.letter = "t"
+    assert drawn == ["t"]
+    model.state.dark = True
+    assert drawn == ["t", "t"]

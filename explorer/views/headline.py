@@ -29,7 +29,8 @@ class Headline(pn.viewable.Viewer):
         self._figures = Markup("figures")
         self._layout = pn.Column(self._sentence, self._figures, sizing_mode="stretch_width")
         on_change(model, self._show, answers=["summary"])
-        on_change(model, self._show_unmeasured, answers=["summary"], state=["suite", "layer", "width", "l0", "letter"])
+        place = ["suite", "layer", "width", "l0", "letter"]
+        on_change(model, self._show_unmeasured, state=place, shown_with="summary")
         self._show()
 
     def _reset(self, _: object) -> None:

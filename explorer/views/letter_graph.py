@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-_MODEL = ["split_latents", "absorbing_latents"]
-
 
 class LetterGraphView(pn.viewable.Viewer):
     """Shows letter, split latents, absorbing latents and tokens; the plot is built and redrawn while it is in view.
@@ -46,9 +44,9 @@ class LetterGraphView(pn.viewable.Viewer):
         self._plot = pn.Column(sizing_mode="stretch_width")
         self._twin = Markup("twins")
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=[*_MODEL, "summary"])
-        on_change(model, self._show_head, answers=_MODEL, state=["letter", "latent", "graph_edges"])
-        on_change(model, self._redraw, answers=_MODEL, state=["latent", "graph_edges", "dark"])
+        on_change(model, self._show, answers=["split_latents", "absorbing_latents", "summary"])
+        on_change(model, self._show_head, state=["letter", "latent", "graph_edges"], shown_with="summary")
+        on_change(model, self._redraw, state=["latent", "graph_edges", "dark"], shown_with="summary")
         self._show()
 
     @property

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def on_change(
-    model: ExplorerModel, act: Callable[[], object], *, answers: Sequence[str], state: Sequence[str] = ()
+    model: ExplorerModel,
+    act: Callable[[], object],
+    *,
+    answers: Sequence[str] = (),
+    state: Sequence[str] = (),
+    shown_with: str = "",
 ) -> None:
     """Have a view follow what it shows.
 
@@ -23,15 +28,17 @@ def on_change(
     act : callable
         Brings the view up to date.
     answers : sequence of str
-        Parameters of the model that the view shows; it is taken to be shown while the model keeps any of them answered.
+        Parameters of the model whose changes call for `act`.
     state : sequence of str
-        Parameters of the state that it shows, too.
+        Parameters of the state whose changes call for it.
+    shown_with : str
+        The answer that the model keeps up to date as long as the view is shown; by default the first of `answers`.
     """
-    is_stale = False
+    shown_with, is_stale = shown_with or answers[0], False
 
     def changed(*_: param.parameterized.Event) -> None:
         nonlocal is_stale
-        is_stale = not any(map(model.is_kept, answers))
+        is_stale = not model.is_kept(shown_with)
         if not is_stale:
             act()
 
@@ -39,7 +46,7 @@ def on_change(
         if is_stale:
             changed()
 
-    model.param.watch(changed, list(answers))
-    if state:
-        model.state.param.watch(changed, list(state))
+    for watched, names in ((model, answers), (model.state, state)):
+        if names:
+            watched.param.watch(changed, list(names))
     model.state.param.watch(turned, ["page", "compare_by"])

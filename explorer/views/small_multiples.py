@@ -65,7 +65,7 @@ class SmallMultiples(pn.viewable.Viewer):
         self._heads: dict[Cell, Markup] = {}
         self._built: set[Cell] = set()
         on_change(model, self._show, answers=[lines, marks])
-        on_change(model, self._show_heads, answers=[lines, marks], state=watched)
+        on_change(model, self._show_heads, state=watched, shown_with=lines)
         self._show()
 
     def _frame(self, name: str, cell: Cell) -> pd.DataFrame | None:
