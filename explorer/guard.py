@@ -20,7 +20,7 @@ from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 from tornado.web import HTTPError, RequestHandler
 
 from explorer.failures import answer_errors, fail
-from explorer.tokens import claim_session, refuse_chosen_session, release_session, sign_tokens
+from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -53,6 +53,7 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
+
 def headers(nonce: str | None) -> Mapping[str, str]:
     """Return the headers of a page whose scripts carry `nonce`; without one, no script runs."""
     scripts = f"'nonce-{nonce}' 'strict-dynamic'" if nonce else "'none'"
@@ -76,6 +77,7 @@ def guard() -> None:
     before(WSHandler, "send_message", _close_without_page)
     before(WSHandler, "on_finish", _release_unopened)
     before(WSHandler, "on_close", release_session)
+    before(WSHandler, "on_pong", note_answer)
     setattr(DocHandler, "get_session", _noting_nonce(DocHandler.get_session))  # noqa: B010 - untyped
     setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
 
@@ -160,12 +162,13 @@ def _seal(handler: Any) -> None:
     """Put the headers of an answer right, and send no page without a nonce."""
     if handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
         return
-    nonce = getattr(handler, "nonce", None)
-    if isinstance(handler, SessionHandler) and not is_checked(handler.request):
-        if handler.get_status() == HTTPStatus.OK:
+    nonce = None
+    if isinstance(handler, SessionHandler) and handler.get_status() == HTTPStatus.OK:
+        nonce = getattr(handler, "nonce", None)
+        if not is_checked(handler.request):
             _ask_again(handler)
-    elif isinstance(handler, DocHandler) and handler.get_status() == HTTPStatus.OK and nonce is None:
-        fail(handler)
+        elif nonce is None:
+            fail(handler)
     for name, value in headers(nonce).items():
         handler.set_header(name, value)
     if isinstance(handler, AutoloadJsHandler):

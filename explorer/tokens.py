@@ -32,7 +32,6 @@ NEW_SESSION_SECONDS = 300
 _TOKEN_SECONDS = 365 * 24 * 3600
 #: How long a connection is waited for to answer, before it counts as cut off.
 _ANSWER_SECONDS = 2.0
-_ANSWER_STEP_SECONDS = 0.05
 
 #: Sessions' ids, each with the one connection that holds it.
 _HOLDERS: WeakValueDictionary[str, WSHandler] = WeakValueDictionary()
@@ -78,6 +77,12 @@ async def claim_session(handler: WSHandler) -> None:
     _HOLDERS[session_id] = handler
 
 
+def note_answer(handler: Any) -> None:
+    """Note that a connection answered."""
+    if hasattr(handler, "heard"):
+        handler.heard.set()
+
+
 def release_session(handler: WSHandler) -> None:
     """Let other connections join the session of one that has ended."""
     for session_id in [session_id for session_id, holder in _HOLDERS.items() if holder is handler]:
@@ -102,16 +107,14 @@ def _read(request: HTTPServerRequest) -> tuple[str, float]:
     return get_session_id(token), time.time() + _TOKEN_SECONDS - get_token_payload(token)["session_expiry"]
 
 
-async def _answers(holder: WSHandler) -> bool:
+async def _answers(holder: Any) -> bool:
     """Ask a connection whether it is still there."""
     if holder.ws_connection is None:
-        return True  # still being opened
-    heard = holder.latest_pong
+        return True  # it is being opened
+    holder.heard = asyncio.Event()
     try:
-        holder.ping(str(-time.monotonic_ns()))
-    except WebSocketClosedError:
+        holder.ping()
+        await asyncio.wait_for(holder.heard.wait(), _ANSWER_SECONDS)
+    except (WebSocketClosedError, TimeoutError):
         return False
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    while holder.latest_pong == heard and time.monotonic() < deadline:
-        await asyncio.sleep(_ANSWER_STEP_SECONDS)
-    return holder.latest_pong != heard
+    return True
