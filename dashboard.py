@@ -7,4 +7,4 @@ import panel as pn
 from explorer import session
 
 pn.extension()
-session(*sys.argv[1:]).servable(title="Absorption Explorer", location=False)
+session(*sys.argv[1:])

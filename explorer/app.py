@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from functools import cached_property, partial
 from pathlib import Path
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -12,8 +13,9 @@ import panel as pn
 from explorer.compression import compress
 from explorer.figures import write_figure
 from explorer.format import printable
-from explorer.guard import guard, make_nonce
+from explorer.guard import guard, is_checked
 from explorer.latents.panel import LatentPanel
+from explorer.log import log_failure
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages.atlas import atlas_page
 from explorer.pages.compare import compare_page
@@ -265,7 +267,7 @@ class Explorer(pn.viewable.Viewer):
         return self.layout
 
 
-def session(*paths: str) -> pn.Template:
+def session(*paths: str) -> None:
     """Build what one browser session is served: the view that its URL and its cookies ask for.
 
     Parameters
@@ -273,12 +275,23 @@ def session(*paths: str) -> pn.Template:
     *paths : str
         Folders of suites; without any, the embedded one. All sessions share one store.
     """
-    compress()
     guard()
-    if pn.state.curdoc is not None:
-        # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead
-        # the page says that the connection is lost; its own address has the view.
-        pn.state.curdoc.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
+    compress()
+    document = pn.state.curdoc
+    if not is_checked(document.session_context.request):
+        return  # the guard has the browser ask again
+    # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead
+    # the page says that the connection is lost; its own address has the view.
+    document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
+    try:
+        _requested(*paths).server_doc(document, title="Absorption Explorer", location=False)
+    except Exception as error:  # noqa: BLE001 - whatever it is, Panel would show its traceback
+        # The page gets its nonce last: the guard sends none without one.
+        log_failure("A page could not be built", error)
+
+
+def _requested(*paths: str) -> pn.Template:
+    """Make the page that is asked for."""
     try:
         store = shared_store(*paths)
         choices = choices_of(store)
@@ -300,7 +313,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.
         page.add_panel(name, part)
     variables = {
         "parts": list(parts),
-        "nonce": make_nonce(),
+        "nonce": token_urlsafe(16),
         "font": FONT,
         "mono": MONO,
         "light": css_variables(LIGHT),

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import os
-import secrets
+import re
 import sys
-from contextvars import ContextVar
 from functools import cache, wraps
+from http import HTTPStatus
+from inspect import isawaitable, iscoroutinefunction
+from string import punctuation
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote_to_bytes
 
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
+from bokeh.server.views.autoload_js_handler import AutoloadJsHandler
+from bokeh.server.views.metadata_handler import MetadataHandler
+from bokeh.server.views.session_handler import SessionHandler
 from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
-from tornado.web import HTTPError
+from tornado.web import HTTPError, RequestHandler
+
+from explorer.failures import answer_errors, fail
+from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from tornado.web import RequestHandler
+    from tornado.httputil import HTTPServerRequest
 
 #: What may be asked for and sent: the longest address of the explorer has some 2,000 characters, the longest message,
 #: a brush over many points, some 50 kB.
@@ -28,7 +37,7 @@ EMBED_IN = "ABSORPTION_EXPLORER_EMBED_IN"
 # page, and es-module-shims, which loads Panel's components, fetches what it has just made itself.
 _POLICY = (
     "default-src 'none'",
-    "script-src 'nonce-{nonce}' 'strict-dynamic'",
+    "script-src {scripts}",
     "style-src 'self' 'unsafe-inline'",
     "img-src 'self' data: blob:",
     "font-src 'self' data:",
@@ -44,20 +53,11 @@ _HEADERS = {
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
-#: The nonce of the page that is being made; each request runs in a context of its own.
-_NONCE: ContextVar[str] = ContextVar("nonce")
 
-
-def make_nonce() -> str:
-    """Make the word that the scripts of the page now being made carry, and that its headers will name."""
-    nonce = secrets.token_urlsafe(16)
-    _NONCE.set(nonce)
-    return nonce
-
-
-def headers(nonce: str) -> Mapping[str, str]:
-    """Return the headers of a page whose scripts carry `nonce`."""
-    policy = "; ".join(_POLICY).format(nonce=nonce, embed_in=os.environ.get(EMBED_IN, "")).strip()
+def headers(nonce: str | None) -> Mapping[str, str]:
+    """Return the headers of a page whose scripts carry `nonce`; without one, no script runs."""
+    scripts = f"'nonce-{nonce}' 'strict-dynamic'" if nonce else "'none'"
+    policy = "; ".join(_POLICY).format(scripts=scripts, embed_in=os.environ.get(EMBED_IN, "")).strip()
     return {"Content-Security-Policy": policy} | _HEADERS
 
 
@@ -68,40 +68,129 @@ def guard() -> None:
     Under ``panel serve`` nothing of the explorer runs before the first page is asked for, when the server stands
     already: its classes of handlers are the one place that serves both ways of starting it.
     """
-    before(DocHandler, "flush", _set_headers)
-    before(AuthRequestHandler, "prepare", _refuse_too_much)
+    sign_tokens()
+    answer_errors()
+    before(RequestHandler, "flush", _seal)
+    before(RequestHandler, "prepare", _refuse_malformed)
+    before(AuthRequestHandler, "prepare", _check)
     before(ComponentResourceHandler, "prepare", _refuse_imports)
+    before(WSHandler, "send_message", _close_without_page)
+    before(WSHandler, "on_finish", _release_unopened)
+    before(WSHandler, "on_close", release_session)
+    before(WSHandler, "on_pong", note_answer)
+    setattr(DocHandler, "get_session", _noting_nonce(DocHandler.get_session))  # noqa: B010 - untyped
     setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
 
 
-def before(kind: type[Any], method: str, act: Callable[[Any], None]) -> None:
-    """Have `act` done with a handler of that kind before its method runs."""
-    own = getattr(kind, method)
+def before(kind: type[Any], method: str, act: Callable[[Any], Any]) -> None:
+    """Have `act` done with a handler of that kind before its method runs; before a coroutine, it may be one itself."""
+    own = vars(kind).get(method)
 
-    @wraps(own)
+    def call(handler: Any, *args: Any, **kwargs: Any) -> Any:
+        # What the kind inherits is looked up when it is called: it may be replaced later.
+        return own(handler, *args, **kwargs) if own else getattr(super(kind, handler), method)(*args, **kwargs)
+
+    @wraps(getattr(kind, method))
     def acted(handler: Any, *args: Any, **kwargs: Any) -> Any:
         act(handler)
-        return own(handler, *args, **kwargs)
+        return call(handler, *args, **kwargs)
 
-    setattr(kind, method, acted)
+    @wraps(getattr(kind, method))
+    async def acted_and_awaited(handler: Any, *args: Any, **kwargs: Any) -> Any:
+        if isawaitable(done := act(handler)):
+            await done
+        return await call(handler, *args, **kwargs)
+
+    setattr(kind, method, acted_and_awaited if iscoroutinefunction(getattr(kind, method)) else acted)
 
 
-def _set_headers(handler: RequestHandler) -> None:
-    nonce = _NONCE.get(None)
-    if nonce and not handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
-        for name, value in headers(nonce).items():
-            handler.set_header(name, value)
+def is_checked(request: Any) -> bool:
+    """Whether a request has come through the guard: under ``panel serve`` the first one, which loads it, has not."""
+    return getattr(request, "is_checked", False)
 
 
-def _refuse_too_much(handler: RequestHandler) -> None:
+def _check(handler: Any) -> Any:
+    """Refuse what no page of the explorer asks for."""
     request = handler.request
     if len(request.uri or "") > URL_CHARACTERS:
         raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
     if sum(map(len, request.arguments.values())) > URL_VALUES:
         raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
+    _refuse_malformed(handler)
+    refuse_chosen_session(request)
+    if isinstance(handler, AutoloadJsHandler | MetadataHandler):
+        raise HTTPError(HTTPStatus.NOT_FOUND)  # of pages that other sites put together
+    request.is_checked = True
+    return claim_session(handler) if isinstance(handler, WSHandler) else None
+
+
+def _refuse_malformed(handler: Any) -> None:
+    request = handler.request
+    if re.search(rb"[\x00-\x1f]", unquote_to_bytes(request.path)):
+        raise HTTPError(400, reason="Address with control characters")
+    try:
+        for value in (value for values in request.arguments.values() for value in values):
+            value.decode()
+    except UnicodeDecodeError:
+        raise HTTPError(400, reason="Address that is not UTF-8") from None
 
 
 def _refuse_imports(handler: RequestHandler) -> None:
     """Refuse components of modules that are not loaded: to find their files, Panel would import what a path names."""
     if handler.path_args[0].partition("/")[0] not in sys.modules:
         raise HTTPError(404)
+
+
+def _noting_nonce(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Have the handler of pages note the nonce of the document that it is about to write."""
+
+    @wraps(own)
+    async def get_session(handler: Any) -> Any:
+        session = await own(handler)
+        handler.nonce = _nonce(session.document)
+        return session
+
+    return get_session
+
+
+def _nonce(document: Any) -> str | None:
+    """Return the nonce that a document's page was built with; one that failed has none."""
+    return document.template_variables.get("nonce")
+
+
+def _seal(handler: Any) -> None:
+    """Put the headers of an answer right, and send no page without a nonce."""
+    if handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
+        return
+    nonce = None
+    if isinstance(handler, SessionHandler) and handler.get_status() == HTTPStatus.OK:
+        nonce = getattr(handler, "nonce", None)
+        if not is_checked(handler.request):
+            _ask_again(handler)
+        elif nonce is None:
+            fail(handler)
+    for name, value in headers(nonce).items():
+        handler.set_header(name, value)
+    if isinstance(handler, AutoloadJsHandler):
+        for name in ("Origin", "Headers", "Credentials"):
+            handler.clear_header(f"Access-Control-Allow-{name}")
+
+
+def _ask_again(handler: RequestHandler) -> None:
+    """Have the browser send a request again that was accepted before the guard stood."""
+    request: HTTPServerRequest = handler.request
+    handler.clear()
+    handler.set_status(HTTPStatus.TEMPORARY_REDIRECT)
+    handler.set_header("Location", f"./{request.path.rpartition('/')[2]}?{quote(request.query, safe=punctuation)}")
+
+
+def _close_without_page(handler: Any) -> None:
+    """Close a websocket that was accepted before the guard stood, or whose session could not be built."""
+    if not is_checked(handler.request) or _nonce(handler.connection.session.document) is None:
+        handler.close()
+
+
+def _release_unopened(handler: WSHandler) -> None:
+    """Let others join a session whose websocket was refused: Tornado finishes the request as soon as it is opened."""
+    if handler.get_status() != HTTPStatus.SWITCHING_PROTOCOLS:
+        release_session(handler)

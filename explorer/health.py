@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from tornado.web import RequestHandler
 
+from explorer.guard import guard
 from explorer.store import shared_store, without_folders
 from queries import SuiteError
 
@@ -21,6 +22,7 @@ class Health(RequestHandler):
     def initialize(self, paths: Sequence[str]) -> None:
         """Take the suites that are served."""
         self._paths = paths
+        guard()  # under `panel serve`, this may be the first thing that runs
 
     def get(self) -> None:
         """Open the suites, if they are not open already as they are now."""

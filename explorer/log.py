@@ -55,6 +55,12 @@ def log_event(event: str, **fields: Any) -> None:
     _LOG.info(event, extra={"fields": fields})
 
 
+def log_failure(event: str, error: BaseException) -> None:
+    """Write an error's kind and place; neither its message, which may quote a visitor, nor its traceback."""
+    kind, place = type(error).__name__, _place(error.__traceback__)
+    _LOG.error("%s: %s at %s", event, kind, place, extra={"fields": {"error": kind, "at": place}})
+
+
 def log_request(handler: RequestHandler) -> None:
     """Write the line of a request that was answered; for a websocket, also one when it is closed."""
     request, status = handler.request, handler.get_status()

@@ -62,7 +62,6 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
             check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
             extra_patterns=health.routes(paths),
             log_function=log_request,
-            title="Absorption Explorer",
             location=False,
             start=False,
             show=False,

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from tests.browser import Server
 
+pytestmark = pytest.mark.security
+
 ADDRESSES, SENT = 3_000, 20
 
 _NUMBERS = (

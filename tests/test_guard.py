@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pyarrow as pa
@@ -18,14 +16,15 @@ from explorer.guard import EMBED_IN, MESSAGE_BYTES, URL_CHARACTERS, URL_VALUES, 
 from tests.browser import start_server, wait_figure, wait_for
 from tests.explore import part, wait_ready
 from tests.tiny_suite import write_tiny_suite
+from tests.visitors import UPGRADE, ask, join_status, token_from, websocket
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterator
-    from email.message import Message
     from pathlib import Path
 
     from tests.browser import PageOpener, Server
+
+pytestmark = pytest.mark.security
 
 
 @pytest.fixture(scope="module")
@@ -41,31 +40,13 @@ def either(request: pytest.FixtureRequest, server: Server, own_command: Server) 
     return server if request.param == "panel serve" else own_command
 
 
-class Answer(NamedTuple):
-    status: int
-    reason: str
-    headers: Message
-    body: bytes
-
-
-def ask(server: Server, path: str, method: str = "GET", **sent: str) -> Answer:
-    """Ask for a path exactly as it is written."""
-    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
-        connection.putrequest(method, path)
-        for name, value in sent.items():
-            connection.putheader(name.replace("_", "-"), value)
-        connection.endheaders()
-        response = connection.getresponse()
-        return Answer(response.status, response.reason, response.headers, response.read())
-
-
 # --- Headers ---------------------------------------------------------------------------------------------------------
 
 
 def test_pages_carry_their_policy_and_a_nonce_of_their_own(either: Server) -> None:
     nonces = set()
     for path in ("/dashboard", "/dashboard?letter=s", "/dashboard?page=nonsense"):
-        response = ask(either, path)
+        response = ask(either.url, path)
         page = response.body.decode()
         assert response.status == 200
         policy = dict(
@@ -83,6 +64,29 @@ def test_pages_carry_their_policy_and_a_nonce_of_their_own(either: Server) -> No
         assert "camera=()" in response.headers["Permissions-Policy"]
         nonces.add(nonce)
     assert len(nonces) == 3
+
+
+def test_every_answer_carries_what_browsers_hold_to(either: Server) -> None:
+    answers = {
+        path: ask(either.url, path)
+        for path in ("/", "/dashboard/", "/dashboard/ws", "/dashboard/metadata", "/dashboard/autoload.js", "/nowhere")
+    } | {
+        "static": ask(either.url, "/static/js/bokeh.min.js"),
+        "icon": ask(either.url, "/favicon.ico"),
+        "component": ask(either.url, "/components/nowhere/x/y/z"),
+        "method": ask(either.url, "/dashboard", "OPTIONS"),
+        "unknown method": ask(either.url, "/dashboard", "BREW"),
+    }
+    for what, answer in answers.items():
+        assert answer.headers["X-Content-Type-Options"] == "nosniff", what
+        assert answer.headers["Referrer-Policy"] == "no-referrer", what
+        assert "camera=()" in answer.headers["Permissions-Policy"], what
+        assert "default-src 'none'" in answer.headers["Content-Security-Policy"], what
+        if what != "/dashboard/":
+            assert "script-src 'none'" in answer.headers["Content-Security-Policy"], what
+        assert not [name for name in answer.headers if name.startswith("Access-Control")], what
+    assert answers["/dashboard/metadata"].status == answers["/dashboard/autoload.js"].status == 404
+    assert answers["/dashboard/"].headers["Cache-Control"] == "no-store"
 
 
 def test_other_sites_may_show_the_page_where_the_owner_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +108,7 @@ def test_no_file_is_reached_by_a_path(either: Server, place: str) -> None:
     for above in _ABOVE:
         for file in _OUTSIDE:
             for times in (1, 3, 12):
-                response = ask(either, f"{place}{above * times}{file}")
+                response = ask(either.url, f"{place}{above * times}{file}")
                 assert response.status in (301, 302, 400, 403, 404), (place, above, file)
                 assert b"root:" not in response.body
                 assert b"[project]" not in response.body
@@ -114,55 +118,68 @@ def test_no_file_is_reached_by_a_path(either: Server, place: str) -> None:
 def test_no_module_is_imported_by_a_path(either: Server) -> None:
     before = len(either.output)
     for path in ("this/s/css", "antigravity/fly/css/x", "explorer.app/Explorer/css/x", "os/environ/_resources/x/y"):
-        assert ask(either, f"/components/{path}").status in (400, 403, 404)
+        assert ask(either.url, f"/components/{path}").status in (400, 403, 404)
     assert "Zen of Python" not in either.output[before:]
 
 
 def test_too_much_is_refused_in_words(either: Server) -> None:
-    long = ask(either, f"/dashboard?evidence_token={'x' * URL_CHARACTERS}")
+    long = ask(either.url, f"/dashboard?evidence_token={'x' * URL_CHARACTERS}")
     assert (long.status, long.reason) == (414, f"Address longer than {URL_CHARACTERS} characters")
-    many = ask(either, "/dashboard?" + "&".join(f"k{number}=1" for number in range(URL_VALUES + 1)))
+    many = ask(either.url, "/dashboard?" + "&".join(f"k{number}=1" for number in range(URL_VALUES + 1)))
     assert (many.status, many.reason) == (400, f"Address with more than {URL_VALUES} values")
-    same = ask(either, "/dashboard?" + "&".join(["letter=s"] * (URL_VALUES + 1)))
+    same = ask(either.url, "/dashboard?" + "&".join(["letter=s"] * (URL_VALUES + 1)))
     assert same.status == 400
     for path in ("/dashboard/autoload.js", "/dashboard/ws", "/dashboard/metadata"):
-        assert ask(either, f"{path}?{'x' * URL_CHARACTERS}=1").status == 414
+        assert ask(either.url, f"{path}?{'x' * URL_CHARACTERS}=1").status == 414
     for method in ("POST", "PUT", "DELETE", "PATCH", "TRACE"):
-        assert ask(either, "/dashboard", method, Content_Length="0").status == 405
+        assert ask(either.url, "/dashboard", method, Content_Length="0").status == 405
     assert "Traceback" not in either.output
 
 
+def test_malformed_requests_are_refused_without_a_traceback(either: Server) -> None:
+    before = len(either.output)
+    answers = [
+        *(ask(either.url, "/dashboard", method) for method in ("OPTIONS", "HEAD", "BREW", "get", "CONNECT")),
+        *(ask(either.url, f"/dashboard{path}", "OPTIONS") for path in ("/autoload.js", "/ws", "/metadata")),
+        *(
+            ask(either.url, path)
+            for path in ("/static/js/%00", "/static/%0d%0aSet-Cookie:a", "/dashboard%00", "/%ff%fe")
+        ),
+        *(
+            ask(either.url, f"/dashboard?{query}")
+            for query in ("theme=%ff", "letter=%ff", "%ff=%ff", "theme=%ed%a0%80")
+        ),
+        *(ask(either.url, f"/components/{path}") for path in ("%00/a/b/c", "panel/%ff/css/x", "panel//css/x")),
+        ask(either.url, "/dashboard/ws", "POST", Content_Length="0"),
+        ask(either.url, "/dashboard/ws", **UPGRADE),
+        ask(either.url, "/dashboard/ws", **UPGRADE, Sec_WebSocket_Protocol="bokeh"),
+    ]
+    for answer in answers:
+        assert 400 <= answer.status < 500, answer
+        assert b"Traceback" not in answer.body
+        assert b"/site-packages" not in answer.body
+    # What no browser writes, and which is passed over.
+    for sent in (
+        {"Cookie": 'ax_dark="\\777; =; ax_open=%ff%00; \xff=1'},
+        {"If_None_Match": '"', "If_Modified_Since": "Fri, 99 Foo 99999 99:99:99 GMT"},
+        {"Accept_Encoding": "\xff;q=x", "Range": "bytes=9-1,-0,a-b", "X_Forwarded_For": "%00,,"},
+    ):
+        for path in ("/dashboard", "/static/js/bokeh.min.js"):
+            assert ask(either.url, path, **sent).status in (200, 304, 400, 416), sent
+    assert "Traceback" not in either.output[before:]
+    assert "Uncaught" not in either.output[before:]
+
+
 def test_a_body_is_not_even_read(own_command: Server) -> None:
-    response = ask(own_command, "/dashboard", "POST", Content_Length=str(10 * MESSAGE_BYTES))
+    response = ask(own_command.url, "/dashboard", "POST", Content_Length=str(10 * MESSAGE_BYTES))
     assert response.status in (400, 413)
 
 
 # --- Websockets ------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def websocket(server: Server, origin: str) -> Iterator[tuple[int, socket.socket]]:
-    """Ask for a websocket as a page at `origin` would; yield the status of the answer and what follows it."""
-    page = ask(server, "/dashboard").body.decode()
-    (items,) = re.findall(r"render_items = (\[.*?\]);", page)
-    head = {
-        "Origin": origin,
-        "Connection": "Upgrade",
-        "Upgrade": "websocket",
-        "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
-        "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Protocol": f"bokeh, {json.loads(items)[0]['token']}",
-    }
-    with closing(http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=30)) as connection:
-        connection.request("GET", "/dashboard/ws", headers=head)
-        sock = connection.sock
-        with connection.getresponse() as response:
-            yield response.status, sock
-
-
 def _status(server: Server, origin: str) -> int:
-    with websocket(server, origin) as (status, _):
-        return status
+    return join_status(server.url, token_from(server.url), Origin=origin)
 
 
 def test_websockets_of_other_sites_are_refused(either: Server) -> None:
@@ -184,7 +201,7 @@ def test_command_takes_this_machine_by_name_and_by_number(own_command: Server) -
 
 def test_a_message_too_large_ends_its_connection(either: Server) -> None:
     before = len(either.output)
-    with websocket(either, either.url) as (_, sock):
+    with websocket(either.url, token_from(either.url)) as (_, sock):
         # The head of a text's frame, which says how long the text will be.
         sock.sendall(b"\x81\xff" + (MESSAGE_BYTES + 1).to_bytes(8, "big") + b"mask")
         while sock.recv(4096):

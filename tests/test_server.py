@@ -19,12 +19,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from bokeh.client import pull_session
 
 from explorer.log import Line
 from explorer.state import ExplorerState
 from tests.browser import Server, free_port, start_process
 from tests.tiny_suite import write_tiny_suite
+from tests.visitors import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,7 +95,7 @@ def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
     with running(tmp_path, suite) as server:
         assert get(f"{server.url}/dashboard?evidence_token=private&letter=%0A%22")[0] == 200
         assert get(f"{server.url}/nowhere?private")[0] == 404
-        joined = pull_session(url=f"{server.url}/dashboard", arguments={"evidence_token": "private"})
+        joined = open_session(f"{server.url}/dashboard", **{"evidence_token": "private"})
         session = joined.id
         joined.close()
         wait_until(lambda: lines(server)[-1]["event"] == "closed")
@@ -108,7 +108,7 @@ def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
     assert requests["/dashboard"]["bytes"] > 10_000
     assert requests["/nowhere"]["status"] == 404
     assert requests["/dashboard/ws"]["status"] == 101
-    # The page, and the session that was joined without one: each has a mark, which its socket shares.
+    # Two pages, of which one was joined: each has a mark, which its socket shares.
     assert len({line["session"] for line in written if "session" in line}) == 2
     assert written[-1].items() >= {"path": "/dashboard/ws", "session": requests["/dashboard/ws"]["session"]}.items()
 
@@ -145,7 +145,7 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
         status, answer = get(health)
         assert status == 503
         assert json.loads(answer)["reason"].startswith(f"{suite.name}/letters.parquet: not a readable parquet file")
-        message: Any = pull_session(url=page).document.select_one({"name": "message"})
+        message: Any = open_session(page).document.select_one({"name": "message"})
         assert "No suite is open" in message.data.html
         letters.write_bytes(whole)
         assert get(health)[0] == 200
@@ -153,7 +153,7 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
         assert get(health)[0] == 503
         write_tiny_suite(suite, name="another", saes=SAES)
         assert get(health)[0] == 200
-        assert pull_session(url=page).document.select_one({"name": "browser"})
+        assert open_session(page).document.select_one({"name": "browser"})
     assert "Traceback" not in server.output
 
 

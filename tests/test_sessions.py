@@ -10,10 +10,10 @@ from weakref import ref
 
 import panel as pn
 import pytest
-from bokeh.client import pull_session
 from bokeh.document import Document
 
 from explorer import app, open_store
+from tests.visitors import open_session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +63,7 @@ def connect() -> Iterator[Callable[..., ClientSession]]:
         url = f"http://localhost:{port}/dashboard"
         for _ in range(SECONDS * 10):
             try:
-                return pull_session(url=url, arguments=arguments)
+                return open_session(url, **arguments)
             except OSError:  # not listening yet
                 started.wait(0.1)
         message = f"no server at {url} after {SECONDS} s"

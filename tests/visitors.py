@@ -1,0 +1,106 @@
+"""Visitors who use no browser: what a server answers them, and the sessions that they join."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlencode, urlsplit
+from zlib import decompress
+
+from bokeh.client import ClientSession
+from bokeh.util.token import _base64_decode
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+    from email.message import Message
+    from typing import Any
+
+SECONDS = 30
+#: What makes a request a websocket's.
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+    "Sec-WebSocket-Version": "13",
+}
+
+
+class Answer(NamedTuple):
+    status: int
+    reason: str
+    headers: Message
+    body: bytes
+
+
+def ask(url: str, path: str, method: str = "GET", **sent: str) -> Answer:
+    """Ask a server for a path exactly as it is written; `sent` are headers, with _ for -."""
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=SECONDS)) as connection:
+        connection.putrequest(method, path, skip_host="Host" in sent)
+        for name, value in sent.items():
+            connection.putheader(name.replace("_", "-"), value)
+        connection.endheaders()
+        response = connection.getresponse()
+        return Answer(response.status, response.reason, response.headers, response.read())
+
+
+def token_of(page: bytes) -> str:
+    """The token that a page carries."""
+    (items,) = re.findall(r"render_items = (\[.*?\]);", page.decode())
+    return json.loads(items)[0]["token"]
+
+
+def token_from(url: str, path: str = "/dashboard", **sent: str) -> str:
+    """Open a page, for its token."""
+    answer = ask(url, path, **sent)
+    if answer.status == http.client.TEMPORARY_REDIRECT:  # the first page of `panel serve`
+        answer = ask(url, path, **sent)
+    assert answer.status == http.client.OK, (answer.status, answer.reason)
+    return token_of(answer.body)
+
+
+def contents(token: str) -> dict[str, Any]:
+    """Everything that a token tells whoever reads it."""
+    told = json.loads(_base64_decode(token.partition(".")[0]))
+    return told | json.loads(decompress(_base64_decode(told.pop("__bk__zlib_"))))
+
+
+@contextmanager
+def websocket(url: str, token: str, *, path: str = "/dashboard/ws", **sent: str) -> Iterator[tuple[int, socket.socket]]:
+    """Ask for a websocket; yield the status of the answer and what follows it. Nobody answers the server's pings."""
+    head = UPGRADE | {"Origin": url, "Sec-WebSocket-Protocol": f"bokeh, {token}"} | sent
+    with closing(http.client.HTTPConnection(urlsplit(url).netloc, timeout=SECONDS)) as connection:
+        connection.request("GET", path, headers=head)
+        sock = connection.sock
+        with connection.getresponse() as response:
+            yield response.status, sock
+
+
+def join_status(url: str, token: str, *, path: str = "/dashboard/ws", **sent: str) -> int:
+    """What a server says to a websocket with that token."""
+    with websocket(url, token, path=path, **sent) as (status, _):
+        return status
+
+
+class Visit(ClientSession):
+    """The session of a page, joined by its token as a browser joins it."""
+
+    def __init__(self, url: str, token: str) -> None:
+        super().__init__(contents(token)["session_id"], f"{url.replace('http', 'ws', 1)}/ws")
+        self._token = token
+
+    @property
+    def token(self) -> str:
+        return self._token
+
+
+def open_session(url: str, **arguments: str) -> Visit:
+    """Open the page at `url`, with these arguments, and join its session."""
+    parts = urlsplit(url)
+    query = f"?{urlencode(arguments)}" if arguments else ""
+    joined = Visit(url, token_from(f"{parts.scheme}://{parts.netloc}", f"{parts.path}{query}"))
+    joined.pull()
+    return joined
