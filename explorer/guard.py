@@ -10,17 +10,19 @@ from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
 
 from bokeh.server.views.auth_request_handler import AuthRequestHandler
-from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
+from panel.io.server import ComponentResourceHandler, DocHandler
 from tornado.web import HTTPError
+
+from explorer.inbound import take_only_known_messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tornado.web import RequestHandler
 
-#: What may be asked for and sent: the longest address of the explorer has some 2,000 characters, the longest message,
-#: a brush over many points, some 50 kB.
-URL_CHARACTERS, URL_VALUES, MESSAGE_BYTES = 8_192, 100, 2**20
+#: What may be asked for: the longest address of the explorer has some 2,000 characters. The token with which a page
+#: opens its websocket holds its address.
+URL_CHARACTERS, URL_VALUES, TOKEN_CHARACTERS = 8_192, 100, 2**14
 #: Environment variable with the origins that may show the page in a frame, besides its own.
 EMBED_IN = "ABSORPTION_EXPLORER_EMBED_IN"
 
@@ -71,7 +73,7 @@ def guard() -> None:
     before(DocHandler, "flush", _set_headers)
     before(AuthRequestHandler, "prepare", _refuse_too_much)
     before(ComponentResourceHandler, "prepare", _refuse_imports)
-    setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
+    take_only_known_messages()
 
 
 def before(kind: type[Any], method: str, act: Callable[[Any], None]) -> None:
@@ -99,6 +101,8 @@ def _refuse_too_much(handler: RequestHandler) -> None:
         raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
     if sum(map(len, request.arguments.values())) > URL_VALUES:
         raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
+    if len(request.headers.get("Sec-WebSocket-Protocol", "")) > TOKEN_CHARACTERS:
+        raise HTTPError(400, reason=f"Token longer than {TOKEN_CHARACTERS} characters")
 
 
 def _refuse_imports(handler: RequestHandler) -> None:
