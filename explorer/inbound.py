@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("explorer")
 
-#: A message has some 500 bytes, with typed words in it 12 kB.
-MESSAGE_BYTES = 2**16
+#: A message has some 500 bytes; one with a model that has just come to the browser also the model's, as in a table.
+MESSAGE_BYTES = 2**20
 _MOST_EVENTS, _MOST_PARTS = 64, 16
 _TEXT_CHARACTERS, _NAME_CHARACTERS = 8_192, 64
 _LARGEST, _MOST_PIXELS, _MOST_DIGITS = 1e100, 10**6, 32
@@ -106,10 +106,12 @@ class Property(NamedTuple):
     is_possible: Callable[[Any, Any], bool] = lambda *_: True
 
 
+_TAP = Event(Plot, {**dict.fromkeys(("sx", "sy", "x", "y"), _is_number), "modifiers": _are_modifiers})
 EVENTS: Mapping[str, Event] = {
     "document_ready": Event(None, {}),
     "data_event": Event(ReactiveESM, {"data": _is_report}),
-    "tap": Event(Plot, {**dict.fromkeys(("sx", "sy", "x", "y"), _is_number), "modifiers": _are_modifiers}),
+    "tap": _TAP,
+    "doubletap": _TAP,
     "rangesupdate": Event(Plot, dict.fromkeys(("x0", "x1", "y0", "y1"), _is_number)),
     "selectiongeometry": Event(Plot, {"geometry": _is_rectangle, "final": _is_flag}),
 }
@@ -193,7 +195,7 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 
 def read_patch(text: str, document: Document) -> dict[str, Any]:
-    """Read a patch of a document, as Bokeh takes it.
+    """Read a patch of a document, and write it anew for Bokeh.
 
     Events that crossed with a change made by the session are omitted: of models that have gone since, or with a value
     that can no longer be chosen.
@@ -206,49 +208,61 @@ def read_patch(text: str, document: Document) -> dict[str, Any]:
     (events,) = _fields(read_json(text), "events")
     if not isinstance(events, list) or len(events) > _MOST_EVENTS:
         raise RefusedError("too many events, or none")
-    return {"events": [event for event in events if _is_taken(event, document)]}
+    read = (_read_event(event, document) for event in events)
+    return {"events": [event for event in read if event is not None]}
 
 
-def _is_taken(event: Any, document: Document) -> bool:
+def _read_event(event: Any, document: Document) -> dict[str, Any] | None:
     kind = event.get("kind") if isinstance(event, dict) else None
     if kind == "ModelChanged":
-        _, model, name, value = _fields(event, "kind", "model", "attr", "new")
-        return _is_change(_find(model, document), name, value)
+        _, reference, name, value = _fields(event, "kind", "model", "attr", "new")
+        model = _find(reference, document)
+        return event if model is not None and _may_change(model, name, value) else None
     if kind == "MessageSent":
         _, told, message = _fields(event, "kind", "msg_type", "msg_data")
         of, name, values = _fields(message, "type", "name", "values")
         if (told, of) == ("bokeh_event", "event") and isinstance(name, str) and name in EVENTS:
-            return _is_event(EVENTS[name], _as_dict(values), document)
+            entries = _read_values(EVENTS[name], _as_dict(values), document)
+            if entries is None:
+                return None
+            return {**event, "msg_data": {**message, "values": {"type": "map", "entries": entries}}}
     raise RefusedError("an event that no page sends")
 
 
-def _is_event(event: Event, values: dict[str, Any], document: Document) -> bool:
+def _read_values(event: Event, values: dict[str, Any], document: Document) -> list[list[Any]] | None:
     if event.of is None:
         _fields(values)
-        return True
+        return []
     reference, *told = _fields(values, "model", *event.values)
     model = _find(reference, document)
     if model is not None and not isinstance(model, event.of):
         raise RefusedError("an event of another kind of model")
     if not all(form(value) for form, value in zip(event.values.values(), told, strict=True)):
         raise RefusedError("an event with other values")
-    return model is not None
-
-
-def _is_change(model: Model | None, name: Any, value: Any) -> bool:
     if model is None:
-        return False
-    entry = next((entry for (of, known), entry in PROPERTIES.items() if known == name and isinstance(model, of)), None)
-    if entry is None:
-        raise RefusedError("a property that no page changes")
-    if not entry.form(value):
-        raise RefusedError("a value of another form")
-    return entry.is_possible(model, value)
+        return None
+    return [["model", model.ref], *([name, values[name]] for name in event.values)]
+
+
+def _may_change(model: Model, name: Any, value: Any) -> bool:
+    for of, known in PROPERTIES:
+        if known == name and isinstance(model, of):
+            entry = PROPERTIES[of, known]
+            if not entry.form(value):
+                raise RefusedError("a value of another form")
+            return entry.is_possible(model, value)
+    raise RefusedError("a property that no page changes")
 
 
 def _find(reference: Any, document: Document) -> Model | None:
-    """Return the model that is meant, None where it has gone; one that never was is refused."""
-    (name,) = _fields(reference, "id")
+    """Return the model that is meant, None where it has gone; one that never was is refused.
+
+    BokehJS sends the whole of a model that came since its last message. Its name says all.
+    """
+    if isinstance(reference, dict) and reference.get("type") == "object":
+        _, _, name, _ = _fields(reference, "type", "name", "id", "attributes")
+    else:
+        (name,) = _fields(reference, "id")
     if not isinstance(name, str):
         raise RefusedError("a reference to no model")
     model = document.models.get_by_id(name)
