@@ -21,7 +21,7 @@ from explorer import server
 from explorer.app import Explorer
 from explorer.figures import FIGURES
 from explorer.format import printable
-from explorer.guard import MESSAGE_BYTES
+from explorer.inbound import MESSAGE_BYTES
 from explorer.snapshot import SnapshotError, save_snapshot
 from explorer.store import EMBEDDED, open_store
 from ingest import IngestError, import_results

@@ -20,6 +20,7 @@ from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 from tornado.web import HTTPError, RequestHandler
 
 from explorer.failures import answer_errors, fail
+from explorer.inbound import take_only_known_messages
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
 
 if TYPE_CHECKING:
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
 
     from tornado.httputil import HTTPServerRequest
 
-#: What may be asked for and sent: the longest address of the explorer has some 2,000 characters, the longest message,
-#: a brush over many points, some 50 kB.
-URL_CHARACTERS, URL_VALUES, MESSAGE_BYTES = 8_192, 100, 2**20
+#: What may be asked for: the longest address of the explorer has some 2,000 characters. The token with which a page
+#: opens its websocket holds its address.
+URL_CHARACTERS, URL_VALUES, TOKEN_CHARACTERS = 8_192, 100, 2**14
 #: Environment variable with the origins that may show the page in a frame, besides its own.
 EMBED_IN = "ABSORPTION_EXPLORER_EMBED_IN"
 
@@ -79,7 +80,7 @@ def guard() -> None:
     before(WSHandler, "on_close", release_session)
     before(WSHandler, "on_pong", note_answer)
     setattr(DocHandler, "get_session", _noting_nonce(DocHandler.get_session))  # noqa: B010 - untyped
-    setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
+    take_only_known_messages()
 
 
 def before(kind: type[Any], method: str, act: Callable[[Any], Any]) -> None:
@@ -116,6 +117,8 @@ def _check(handler: Any) -> Any:
         raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
     if sum(map(len, request.arguments.values())) > URL_VALUES:
         raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
+    if len(request.headers.get("Sec-WebSocket-Protocol", "")) > TOKEN_CHARACTERS:
+        raise HTTPError(400, reason=f"Token longer than {TOKEN_CHARACTERS} characters")
     _refuse_malformed(handler)
     refuse_chosen_session(request)
     if isinstance(handler, AutoloadJsHandler | MetadataHandler):

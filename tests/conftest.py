@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: Characters of a server's output that a failure shows.
 LOG_TAIL = 8000
+#: What a server logs of a message that is in no page's list.
+REFUSAL = "Refused a message"
 
 SERVERS = pytest.StashKey[dict[tuple[str, ...], Server]]()
 
@@ -81,7 +83,8 @@ def chromium() -> Iterator[Browser]:
 def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser) -> Iterator[PageOpener]:
     """Open pages that no other test has touched; see `PageOpener`.
 
-    The test fails if a page reports an error that it did not allow, or a server a traceback through this project.
+    The test fails if a page reports an error that it did not allow, or a server a traceback through this project or a
+    message that it refused (explorer/inbound.py).
     """
     servers = request.config.stash[SERVERS]
     seen = {server.url: len(server.output) for server in servers.values()}
@@ -95,6 +98,7 @@ def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser)
         lines = [line for line in output.splitlines() if f'File "{ROOT}' in line and "site-packages" not in line]
         if lines:
             problems.append(f"traceback of the server at {each.url}: {output}")
+        problems += [f"server at {each.url}: {line}" for line in output.splitlines() if REFUSAL in line]
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 from playwright.sync_api import expect
 
-from explorer.guard import EMBED_IN, MESSAGE_BYTES, URL_CHARACTERS, URL_VALUES, headers
+from explorer.guard import EMBED_IN, URL_CHARACTERS, URL_VALUES, headers
+from explorer.inbound import MESSAGE_BYTES
 from tests.browser import start_server, wait_figure, wait_for
 from tests.explore import part, wait_ready
 from tests.tiny_suite import write_tiny_suite

@@ -1,0 +1,351 @@
+"""What a page sends over its websocket, as a list; all else is refused before Bokeh reads it.
+
+Bokeh's server applies any patch to any property of any model: it opens the path that an icon names, and makes an array
+as large as it is told to. So each message is read here, once, and Bokeh takes it only if a page could have sent it. One
+that is refused is noted in the log, by the kind of its fault, and ends its connection. Notebooks do not come this way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import math
+import re
+from itertools import count
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bokeh.model import DataModel, Model
+from bokeh.models import Plot, RadioGroup, Range1d, Slider
+from bokeh.protocol.messages.patch_doc import patch_doc
+from bokeh.protocol.messages.pull_doc_req import pull_doc_req
+from bokeh.server.session import ServerSession
+from panel.io.server import WSHandler
+from panel.models.esm import ReactiveESM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from bokeh.document import Document
+    from bokeh.protocol.message import Message
+    from bokeh.server.connection import ServerConnection
+
+    Form = Callable[[Any], bool]
+
+_LOG = logging.getLogger("explorer")
+
+#: A message has some 500 bytes; one with a model that has just come to the browser also the model's, as in a table.
+MESSAGE_BYTES = 2**20
+_MOST_EVENTS, _MOST_PARTS = 64, 16
+_TEXT_CHARACTERS, _NAME_CHARACTERS = 8_192, 64
+_LARGEST, _MOST_PIXELS, _MOST_DIGITS = 1e100, 10**6, 32
+_POLICY_VIOLATION = 1008  # the code of RFC 6455 for a message that is not taken
+
+
+# --- Forms of values -------------------------------------------------------------------------------------------------
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not _is_flag(value) and math.isfinite(value) and abs(value) <= _LARGEST
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not _is_flag(value) and 0 <= value < 2**53
+
+
+def _is_size(value: Any) -> bool:
+    return _is_count(value) and value <= _MOST_PIXELS
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or _is_flag(value) or _is_number(value) or _is_text(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _TEXT_CHARACTERS
+
+
+def _are_modifiers(value: Any) -> bool:
+    return all(map(_is_flag, _fields(_as_dict(value), "shift", "ctrl", "alt")))
+
+
+def _is_rectangle(value: Any) -> bool:
+    shape, is_greedy, *corners = _fields(
+        _as_dict(value), "type", "greedy", "sx0", "sx1", "sy0", "sy1", "x0", "x1", "y0", "y1"
+    )
+    return shape == "rect" and _is_flag(is_greedy) and all(map(_is_number, corners))
+
+
+def _is_report(value: Any) -> bool:
+    """Tell whether that is what a component of the explorer's reports; explorer/views/act.py looks at the value."""
+    action, told = _fields(_as_dict(value), "action", "value")
+    if isinstance(told, dict):
+        told = list(_as_dict(told).values())
+    parts = told if isinstance(told, list) else [told]
+    return _is_text(action) and len(parts) <= _MOST_PARTS and all(map(_is_plain, parts))
+
+
+# --- The list --------------------------------------------------------------------------------------------------------
+
+
+class Event(NamedTuple):
+    """An event: of a model of which kind, None for the document, and with which values."""
+
+    of: type[Model] | None
+    values: Mapping[str, Form]
+
+
+class Property(NamedTuple):
+    """A property that a page changes: the form of its values, and whether one is among those that there are now."""
+
+    form: Form
+    is_possible: Callable[[Any, Any], bool] = lambda *_: True
+
+
+_TAP = Event(Plot, {**dict.fromkeys(("sx", "sy", "x", "y"), _is_number), "modifiers": _are_modifiers})
+EVENTS: Mapping[str, Event] = {
+    "document_ready": Event(None, {}),
+    "data_event": Event(ReactiveESM, {"data": _is_report}),
+    "tap": _TAP,
+    "doubletap": _TAP,
+    "rangesupdate": Event(Plot, dict.fromkeys(("x0", "x1", "y0", "y1"), _is_number)),
+    "selectiongeometry": Event(Plot, {"geometry": _is_rectangle, "final": _is_flag}),
+}
+
+_OF_SLIDER = Property(_is_number, lambda slider, value: slider.start <= value <= slider.end)
+PROPERTIES: Mapping[tuple[type[Model], str], Property] = {
+    (DataModel, "ping"): Property(_is_count),  # explorer/views/browser.py
+    (RadioGroup, "active"): Property(_is_count, lambda group, value: value < len(group.labels)),
+    (Slider, "value"): _OF_SLIDER,
+    (Slider, "value_throttled"): _OF_SLIDER,
+    (Range1d, "start"): Property(_is_number),
+    (Range1d, "end"): Property(_is_number),
+    (Plot, "inner_width"): Property(_is_size),
+    (Plot, "inner_height"): Property(_is_size),
+    (Plot, "outer_width"): Property(_is_size),
+    (Plot, "outer_height"): Property(_is_size),
+}
+
+
+# --- Reading ---------------------------------------------------------------------------------------------------------
+
+
+class RefusedError(ValueError):
+    """A message that no page sends. Says what is wrong with it, in no words of its sender."""
+
+
+def read_json(text: str) -> Any:
+    """Read JSON as browsers write it.
+
+    Raises
+    ------
+    RefusedError
+        Where it is none, names something twice, is nested deeply, or holds a number as no browser writes it.
+    """
+    try:
+        return json.loads(
+            text,
+            object_pairs_hook=_unique,
+            parse_int=_number(int),
+            parse_float=_number(float),
+            parse_constant=_no_number,
+        )
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise RefusedError(f"no JSON ({type(error).__name__})") from None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise RefusedError("a name that is given twice")
+    return fields
+
+
+def _number(kind: type[int | float]) -> Callable[[str], int | float]:
+    def read(digits: str) -> int | float:
+        return kind(digits) if len(digits) <= _MOST_DIGITS else _no_number(digits)
+
+    return read
+
+
+def _no_number(_: str) -> Any:
+    raise RefusedError("a number that is none")
+
+
+def _fields(value: Any, *names: str) -> list[Any]:
+    """Return the fields of an object that has these and no others."""
+    if not isinstance(value, dict) or value.keys() != set(names):
+        raise RefusedError("an object with other fields")
+    return [value[name] for name in names]
+
+
+def _as_dict(value: Any) -> dict[str, Any]:
+    """Return what Bokeh wrote an object of JavaScript as: a list of names and values."""
+    if value == {"type": "map"}:
+        return {}
+    kind, entries = _fields(value, "type", "entries")
+    pairs = entries if isinstance(entries, list) and len(entries) <= _MOST_PARTS else [None]
+    if kind != "map" or not all(isinstance(pair, list) and len(pair) == 2 and _is_text(pair[0]) for pair in pairs):  # noqa: PLR2004
+        raise RefusedError("something else than a map")
+    return _unique([tuple(pair) for pair in pairs])
+
+
+def read_patch(text: str, document: Document) -> dict[str, Any]:
+    """Read a patch of a document, and write it anew for Bokeh.
+
+    Events that crossed with a change made by the session are omitted: of models that have gone since, or with a value
+    that can no longer be chosen.
+
+    Raises
+    ------
+    RefusedError
+        Where no page sends such a patch.
+    """
+    (events,) = _fields(read_json(text), "events")
+    if not isinstance(events, list) or len(events) > _MOST_EVENTS:
+        raise RefusedError("too many events, or none")
+    read = (_read_event(event, document) for event in events)
+    return {"events": [event for event in read if event is not None]}
+
+
+def _read_event(event: Any, document: Document) -> dict[str, Any] | None:
+    kind = event.get("kind") if isinstance(event, dict) else None
+    if kind == "ModelChanged":
+        _, reference, name, value = _fields(event, "kind", "model", "attr", "new")
+        model = _find(reference, document)
+        return event if model is not None and _may_change(model, name, value) else None
+    if kind == "MessageSent":
+        _, told, message = _fields(event, "kind", "msg_type", "msg_data")
+        of, name, values = _fields(message, "type", "name", "values")
+        if (told, of) == ("bokeh_event", "event") and isinstance(name, str) and name in EVENTS:
+            entries = _read_values(EVENTS[name], _as_dict(values), document)
+            if entries is None:
+                return None
+            return {**event, "msg_data": {**message, "values": {"type": "map", "entries": entries}}}
+    raise RefusedError("an event that no page sends")
+
+
+def _read_values(event: Event, values: dict[str, Any], document: Document) -> list[list[Any]] | None:
+    if event.of is None:
+        _fields(values)
+        return []
+    reference, *told = _fields(values, "model", *event.values)
+    model = _find(reference, document)
+    if model is not None and not isinstance(model, event.of):
+        raise RefusedError("an event of another kind of model")
+    if not all(form(value) for form, value in zip(event.values.values(), told, strict=True)):
+        raise RefusedError("an event with other values")
+    if model is None:
+        return None
+    return [["model", model.ref], *([name, values[name]] for name in event.values)]
+
+
+def _may_change(model: Model, name: Any, value: Any) -> bool:
+    for of, known in PROPERTIES:
+        if known == name and isinstance(model, of):
+            entry = PROPERTIES[of, known]
+            if not entry.form(value):
+                raise RefusedError("a value of another form")
+            return entry.is_possible(model, value)
+    raise RefusedError("a property that no page changes")
+
+
+def _find(reference: Any, document: Document) -> Model | None:
+    """Return the model that is meant, None where it has gone; one that never was is refused.
+
+    BokehJS sends the whole of a model that came since its last message. Its name says all.
+    """
+    if isinstance(reference, dict) and reference.get("type") == "object":
+        _, _, name, _ = _fields(reference, "type", "name", "id", "attributes")
+    else:
+        (name,) = _fields(reference, "id")
+    if not isinstance(name, str):
+        raise RefusedError("a reference to no model")
+    model = document.models.get_by_id(name)
+    if model is None and not document.models.seen(name):
+        raise RefusedError("a model that is not in the document")
+    return model
+
+
+# --- Connections -----------------------------------------------------------------------------------------------------
+
+
+class Inbox:
+    """What comes over one connection: header, metadata and content of a message, each as a part."""
+
+    def __init__(self) -> None:
+        self.is_closed = False
+        self._has_pulled = False
+        self._parts: list[str] = []
+
+    def take(self, part: str | bytes, connection: ServerConnection | None) -> Message[Any] | None:
+        """Take the next part; returns a message when it is complete.
+
+        Raises
+        ------
+        RefusedError
+            Where no page sends such a part.
+        """
+        if connection is None:
+            raise RefusedError("a message before there is a session")
+        if not isinstance(part, str):
+            raise RefusedError("bytes")
+        self._parts.append(part)
+        if len(self._parts) < 3:  # noqa: PLR2004 - the parts that are named above
+            return None
+        (header, metadata, content), self._parts = self._parts, []
+        fields = read_json(header)
+        name, kind = _fields(fields, "msgid", "msgtype")
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]{1,64}", name, re.ASCII) or metadata != "{}":
+            raise RefusedError("a header of another form")
+        if kind == "PATCH-DOC":
+            return patch_doc(fields, {}, read_patch(content, connection.session.document))
+        if kind == "PULL-DOC-REQ" and content == "{}" and not self._has_pulled:
+            self._has_pulled = True
+            return pull_doc_req(fields, {}, {})
+        raise RefusedError("a message of another kind")
+
+
+_refusals = count(1)
+
+
+def take_only_known_messages() -> None:
+    """Have the websockets of this process take what stands in the list."""
+    setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
+    setattr(WSHandler, "on_message", _on_message)  # noqa: B010 - typed as what it replaces
+
+
+async def _on_message(handler: Any, part: str | bytes) -> None:
+    """Take a part of a message, in the place of Bokeh's own method."""
+    inbox = vars(handler).setdefault("inbox", Inbox())
+    connection = handler.connection
+    # A socket is read until the browser, too, has closed it.
+    if inbox.is_closed or (connection and connection.session.destroyed):
+        return
+    try:
+        message = inbox.take(part, connection)
+    except RefusedError as error:
+        inbox.is_closed = True
+        _LOG.warning("Refused a message (%d so far): %s", next(_refusals), error)
+        handler.close(_POLICY_VIOLATION)
+        return
+    if message is not None:
+        reply = await _answer(message, connection)
+        if reply is not None:
+            await handler.send_message(reply)
+        # Tornado goes on with what has come meanwhile: others have a turn first.
+        await asyncio.sleep(0)
+
+
+async def _answer(message: Message[Any], connection: ServerConnection) -> Message[Any] | None:
+    take = ServerSession.pull if isinstance(message, pull_doc_req) else ServerSession.patch
+    try:
+        return await take(message, connection)
+    except Exception:  # noqa: BLE001 - whatever a handler raises, the connection goes on
+        _LOG.exception("A message could not be handled")
+    # Bokeh adds the traceback to an answer that is made while an error is handled.
+    return connection.error(message, "The server could not handle this message")

@@ -1,0 +1,592 @@
+"""What pages send is in the list and all of the list is sent; all else is refused, changes nothing and costs little."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import socket
+import threading
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+import pytest
+from bokeh.core.json_encoder import serialize_json
+from bokeh.document import Document
+from bokeh.models import Model, Plot, RadioGroup, SaveTool
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.websocket import websocket_connect
+
+from explorer import Explorer, app, inbound, open_store
+from explorer.guard import TOKEN_CHARACTERS
+from tests.browser import ask_model, drag, free_port, point, start_server, wait_figure
+from tests.explore import choose, part, unfold, wait_query, wait_ready
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterator
+
+    from playwright.sync_api import Page
+    from tornado.websocket import WebSocketClientConnection
+
+    from tests.browser import PageOpener, Server
+
+SECONDS = 20
+PAGES: tuple[dict[str, Any], ...] = (
+    {"page": "compare"},
+    {"compare_by": "pair"},
+    {"page": "atlas"},
+    {"page": "evidence"},
+    {"page": "explore", "latent": 47},
+)
+
+# --- What a message may be -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def document() -> Iterator[Document]:
+    """A session's document with all pages."""
+    with open_store() as store:
+        explorer = Explorer(store, letter="s", layer=4, width=8192, l0=7)
+        document = Document()
+        explorer.template().server_doc(document)
+        for page in PAGES:
+            explorer.state.apply(page)
+        yield document
+
+
+def changed(model: Model | str, name: str, value: Any) -> dict[str, Any]:
+    identity = model if isinstance(model, str) else model.id
+    return {"kind": "ModelChanged", "model": {"id": identity}, "attr": name, "new": value}
+
+
+def happened(name: str, model: Model | str | None, **values: Any) -> dict[str, Any]:
+    """Write an event as BokehJS does."""
+    named = {} if model is None else {"model": {"id": model if isinstance(model, str) else model.id}}
+    message = {"type": "event", "name": name, "values": as_map(named | values)}
+    return {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": message}
+
+
+def as_map(values: dict[str, Any]) -> dict[str, Any]:
+    entries = [[name, as_map(value) if _is_plain_object(value) else value] for name, value in values.items()]
+    return {"type": "map", "entries": entries}
+
+
+def _is_plain_object(value: Any) -> bool:
+    return isinstance(value, dict) and not {"id", "type"} & value.keys()
+
+
+def told(model: Model, value: Any = None, action: Any = "x") -> dict[str, Any]:
+    return happened("data_event", model, data={"action": action, "value": value})
+
+
+def one(document: Document, kind: type[Model] | str, **having: Any) -> Model:
+    """Return the first model of a kind, or of that name of its class."""
+    for model in document.models:
+        of_kind = type(model).__name__ == kind if isinstance(kind, str) else isinstance(model, kind)
+        if of_kind and all(getattr(model, name) == value for name, value in having.items()):
+            return model
+    raise LookupError(kind)
+
+
+def take(document: Document, *events: Any) -> list[dict[str, Any]]:
+    """Return the events that are left of a patch."""
+    text = json.dumps({"events": list(events)})
+    taken: list[dict[str, Any]] = inbound.read_patch(text, document)["events"]
+    return taken
+
+
+def test_events_that_pages_ask_for_are_in_the_list(document: Document) -> None:
+    asked = {name for model in document.models for name in model.subscribed_events}
+    # Panel's components also offer events of the DOM; the explorer's report by data events alone.
+    assert asked - {"dom_event"} == set(inbound.EVENTS) - {"document_ready"}
+
+
+def test_nothing_else_of_any_model_can_be_changed(document: Document) -> None:
+    values = (0, "/etc/hostname", None, {"type": "object", "name": "Span", "id": "new"}, {"id": document.roots[0].id})
+    refused = 0
+    for model in document.models:
+        for name in (*model.properties(), "name_that_is_none", "__class__", "id"):
+            if any(known == name and isinstance(model, of) for of, known in inbound.PROPERTIES):
+                continue
+            for value in values:
+                with pytest.raises(inbound.RefusedError):
+                    take(document, changed(model, name, value))
+                refused += 1
+    assert refused > 10_000
+
+
+_NO_NUMBERS: tuple[Any, ...] = (
+    *(None, True, "1", [], {}, [1], {"id": "p1"}, 10**30, 2**53, -1, 1e200, 0.5, "U" * 10),
+    {"type": "number", "value": "nan"},
+    {"type": "ndarray", "array": ["x"], "dtype": "U400000000", "order": "little", "shape": [1]},
+    {"type": "bytes", "data": "H4sIAAAA"},
+    {"type": "object", "name": "Span", "id": "new"},
+    {"type": "symbol", "name": "x"},
+    {"type": "slice", "start": 0, "stop": 1, "step": 1},
+    {"type": "typed_array", "array": {"type": "bytes", "data": ""}, "order": "little", "dtype": "float64"},
+)
+
+
+def test_values_have_the_form_that_pages_send(document: Document) -> None:
+    for of, name in inbound.PROPERTIES:
+        model = one(document, of)
+        for value in _NO_NUMBERS:
+            if isinstance(value, float | int) and inbound.PROPERTIES[of, name].form(value):
+                continue
+            with pytest.raises(inbound.RefusedError):
+                take(document, changed(model, name, value))
+    plot, component = one(document, Plot), one(document, "ReactiveESM")
+    place = {"sx": 1, "sy": 1, "x": 0.5, "y": 0.5, "modifiers": {"shift": False, "ctrl": False, "alt": False}}
+    assert take(document, happened("tap", plot, **place))
+    for value in _NO_NUMBERS:
+        if not (isinstance(value, int | float) and abs(value) < 1e100) or value is True:
+            with pytest.raises(inbound.RefusedError):
+                take(document, happened("tap", plot, **place | {"x": value}))
+    assert take(document, told(component, {"words": "x" * 2_000}), told(component, ["letter", -1]), told(component))
+    for value in ("x" * 10_000, [[1]], {"a": {"b": 1}}, [0] * 100, dict.fromkeys(map(str, range(100)), 1), {"id": "p"}):
+        with pytest.raises(inbound.RefusedError):
+            take(document, told(component, value))
+    for event in (
+        happened("tap", component, **place),
+        happened("data_event", plot, data={"action": "x", "value": None}),
+        happened("tap", plot, **place, more=1),
+        happened("data_event", component, data={"action": "x", "value": None, "more": 1}),
+        happened("document_ready", component),
+        happened("connection_lost", None),
+        happened("reset", plot),
+        happened("dom_event", component, node="x", data={}),
+        {**happened("document_ready", None), "msg_type": "other"},
+        {**changed(one(document, "Browser1"), "ping", 1), "more": 1},
+        {"kind": "TitleChanged", "title": "x"},
+        {"kind": "RootAdded", "model": {"id": plot.id}},
+        {"kind": "RootRemoved", "model": {"id": document.roots[0].id}},
+        {
+            "kind": "ColumnDataChanged",
+            "model": {"id": one(document, "ColumnDataSource").id},
+            "attr": "data",
+            "data": {},
+        },
+        {"kind": []},
+        None,
+    ):
+        with pytest.raises(inbound.RefusedError):
+            take(document, event)
+
+
+def test_what_crossed_with_a_change_of_the_session_is_omitted(document: Document) -> None:
+    group = one(document, RadioGroup)
+    assert take(document, changed(group, "active", len(group.labels) - 1))
+    assert take(document, changed(group, "active", len(group.labels))) == []
+    gone = Plot()
+    document.add_root(gone)
+    document.remove_root(gone)
+    assert take(document, changed(gone, "inner_width", 5)) == []
+    with pytest.raises(inbound.RefusedError):
+        take(document, changed("p0", "inner_width", 5))
+
+
+def test_a_whole_model_stands_for_its_name(document: Document) -> None:
+    component = one(document, "ReactiveESM")
+    event = told(component)
+    whole = {"type": "object", "name": "panel.models.esm.ReactiveESM", "id": component.id, "attributes": {"esm": "x"}}
+    event["msg_data"]["values"]["entries"][0][1] = whole
+    assert take(document, event) == [told(component)]
+    whole["id"] = "new"
+    with pytest.raises(inbound.RefusedError):
+        take(document, event)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "x", "[]", "{}", "[" * 100_000, '{"a":' * 100_000, '{"events":[],"events":[]}', '{"events":[],"more":1}'),
+        *('{"events":{}}', '{"events":[NaN]}', '{"events":[Infinity]}', f'{{"events":[{"9" * 5_000}]}}'),
+        *(f'{{"events":[0.{"1" * 100_000}]}}', '{"events":[' + "1," * 100 + "1]}", '{"events":["\ud800"]}'),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_no_other_json_is_read(document: Document, text: str) -> None:
+    with pytest.raises(inbound.RefusedError) as refused:
+        inbound.read_patch(text, document)
+    assert len(str(refused.value)) < 80
+
+
+def test_mutations_of_messages_are_refused_or_understood(document: Document) -> None:
+    random = Random(0)  # noqa: S311 - the same each time
+    plot, component, group = one(document, Plot), one(document, "ReactiveESM"), one(document, RadioGroup)
+    corners = dict.fromkeys(("sx0", "sx1", "sy0", "sy1", "x0", "x1", "y0", "y1"), 0.5)
+    sent = [
+        changed(group, "active", 0),
+        changed(plot, "inner_width", 100),
+        told(component, ["letter", -1]),
+        happened("document_ready", None),
+        happened("rangesupdate", plot, x0=0, x1=1, y0=0, y1=1.5),
+        happened("selectiongeometry", plot, geometry=as_map({"type": "rect", "greedy": False, **corners}), final=True),
+    ]
+    assert take(document, *sent) == sent
+    save = one(document, SaveTool)
+    pool = [
+        *_NO_NUMBERS,
+        "icon",
+        "id",
+        "type",
+        "events",
+        {"id": save.id},
+        plot.id,
+        group.id,
+        "ModelChanged",
+        "tap",
+        sent,
+    ]
+    before, taken = _written(document), 0
+    for _ in range(5_000):
+        patch = json.loads(json.dumps({"events": random.sample(sent, random.randint(1, 3))}))
+        for _ in range(random.randint(1, 2)):
+            _mutate(patch, random, pool)
+        try:
+            read = inbound.read_patch(json.dumps(patch), document)
+        except inbound.RefusedError:
+            continue
+        taken += 1
+        assert inbound.read_patch(json.dumps(read), document) == read
+    assert taken > 100
+    assert _written(document) == before
+
+
+def _written(document: Document) -> str:
+    return serialize_json(document.to_json(deferred=False))
+
+
+def _mutate(value: Any, random: Random, pool: list[Any]) -> None:
+    """Change something somewhere in it."""
+    places = list(value) if isinstance(value, dict) else list(range(len(value)))
+    if not places:
+        return
+    place = random.choice(places)
+    inner = value[place]
+    if isinstance(inner, dict | list) and inner and random.random() < 0.85:
+        _mutate(inner, random, pool)
+    elif random.random() < 0.2:
+        del value[place]
+    elif random.random() < 0.2 and isinstance(value, dict):
+        value[str(random.choice(pool))[:20]] = inner
+    else:
+        value[place] = random.choice(pool)
+
+
+# --- Over the wire ---------------------------------------------------------------------------------------------------
+
+
+class Visitor:
+    """A page's websocket without a browser."""
+
+    def __init__(self, opened: WebSocketClientConnection) -> None:
+        self._socket = opened
+        self._number = 0
+        self.models: dict[str, dict[str, Any]] = {}
+
+    async def send(self, kind: str, content: Any, **header: Any) -> str:
+        self._number += 1
+        text = content if isinstance(content, str) else json.dumps(content)
+        name = f"m{self._number}"
+        for message in (json.dumps({"msgid": name, "msgtype": kind} | header), "{}", text):
+            await self._socket.write_message(message)
+        return name
+
+    async def send_bytes(self, content: bytes) -> None:
+        await self._socket.write_message(content, binary=True)
+
+    async def answer(self, to: str) -> dict[str, Any]:
+        """Return kind and content of the answer to a message."""
+        while True:
+            parts = [await self._part() for _ in range(3)]
+            header, _, content = map(json.loads, parts)
+            for _ in range(2 * header.get("num_buffers", 0)):
+                await self._part()
+            if header.get("reqid") == to:
+                return {"kind": header["msgtype"], "content": content}
+
+    async def _part(self) -> Any:
+        part = await asyncio.wait_for(self._socket.read_message(), SECONDS)
+        if part is None:
+            raise ConnectionError
+        return part
+
+    async def end(self) -> tuple[int | None, str | None]:
+        """Wait until the server closes; returns code and reason."""
+        while await asyncio.wait_for(self._socket.read_message(), SECONDS) is not None:
+            pass
+        return self._socket.close_code, self._socket.close_reason
+
+    def one(self, kind: str, **having: Any) -> str:
+        """Return the id of the first model of a kind."""
+        return next(
+            name
+            for name, model in self.models.items()
+            if model["name"].split(".")[-1] == kind and having.items() <= model.get("attributes", {}).items()
+        )
+
+
+@asynccontextmanager
+async def visit(url: str) -> AsyncIterator[Visitor]:
+    """Open a page's websocket, and take its document."""
+    page = await AsyncHTTPClient().fetch(f"{url}/dashboard", request_timeout=SECONDS)
+    (items,) = re.findall(r"render_items = (\[.*?\]);", page.body.decode())
+    request = HTTPRequest(f"{url.replace('http', 'ws', 1)}/dashboard/ws", headers={"Origin": url})
+    opened = await websocket_connect(
+        request, subprotocols=["bokeh", json.loads(items)[0]["token"]], max_message_size=2**27
+    )
+    visitor = Visitor(opened)
+    for _ in range(3):
+        await visitor._part()
+    answer = await visitor.answer(await visitor.send("PULL-DOC-REQ", {}))
+    visitor.models = _models(answer["content"]["doc"])
+    try:
+        yield visitor
+    finally:
+        opened.close()
+
+
+def _models(value: Any) -> dict[str, dict[str, Any]]:
+    """Collect the models of a document by their ids."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = {name: model for each in inner for name, model in _models(each).items()}
+    if isinstance(value, dict) and value.get("type") == "object" and "id" in value:
+        found[value["id"]] = value
+    return found
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["panel serve", "absorption-explorer serve"])
+def attacked(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of its own for attacks, started in either way."""
+    server = start_server(tmp_path_factory.mktemp("log") / "log", own_command=request.param)
+    yield server
+    server.stop()
+
+
+async def _name_a_file(visitor: Visitor) -> None:
+    await visitor.send("PATCH-DOC", {"events": [changed(visitor.one("SaveTool"), "icon", "/proc/self/fd/0")]})
+
+
+async def _make_an_array(visitor: Visitor) -> None:
+    array = {"type": "ndarray", "array": ["x"], "dtype": "U400000000", "order": "little", "shape": [1]}
+    await visitor.send("PATCH-DOC", {"events": [changed(visitor.one("Range1d"), "start", array)]})
+
+
+async def _unpack_bytes(visitor: Visitor) -> None:
+    data = {"type": "bytes", "data": "A" * 500_000}
+    component = visitor.one("ReactiveESM", class_name="Browser")
+    await visitor.send("PATCH-DOC", {"events": [happened("data_event", component, data=data)]})
+
+
+async def _send_parts(visitor: Visitor) -> None:
+    await visitor.send("PATCH-DOC", {"events": []}, num_buffers=10**9)
+
+
+async def _send_bytes(visitor: Visitor) -> None:
+    await visitor.send_bytes(b"x" * 1_000_000)
+
+
+async def _nest(visitor: Visitor) -> None:
+    await visitor.send("PATCH-DOC", '{"events":' + "[" * 500_000)
+
+
+async def _count_far(visitor: Visitor) -> None:
+    await visitor.send("PATCH-DOC", '{"events":[' + "9" * 1_000_000 + "]}")
+
+
+async def _push(visitor: Visitor) -> None:
+    await visitor.send("PUSH-DOC", {"doc": {"roots": [], "title": "x", "version": "3.9.2"}})
+
+
+async def _pull_again(visitor: Visitor) -> None:
+    await visitor.send("PULL-DOC-REQ", {})
+
+
+async def _report_an_error(visitor: Visitor) -> None:
+    await visitor.send("ERROR", {"text": "", "traceback": None})
+
+
+@pytest.mark.parametrize(
+    "attack",
+    [
+        *(_name_a_file, _make_an_array, _unpack_bytes, _send_parts, _send_bytes, _nest, _count_far, _push, _pull_again),
+        _report_an_error,
+    ],
+    ids=lambda attack: attack.__name__.strip("_"),
+)
+def test_an_attack_ends_its_connection_and_nothing_else(attacked: Server, attack: Callable[[Visitor], Any]) -> None:
+    async def act() -> None:
+        async with visit(attacked.url) as bystander, visit(attacked.url) as visitor:
+            before, held = len(attacked.output), _memory(attacked)
+            await attack(visitor)
+            assert await visitor.end() == (1008, None)
+            ping = changed(bystander.one("Browser1"), "ping", 1)
+            answer = await bystander.answer(await bystander.send("PATCH-DOC", {"events": [ping]}))
+            assert answer["kind"] == "OK"
+            assert _memory(attacked) - held < 50_000
+            lines = attacked.output[before:].splitlines()
+            assert len([line for line in lines if "Refused a message" in line]) == 1
+            assert not [line for line in lines if "Traceback" in line or "File " in line or "AAAA" in line]
+
+    asyncio.run(act())
+
+
+def _memory(server: Server) -> int:
+    """Most memory that the server has held, kB."""
+    (line,) = re.findall(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.process.pid}/status").read_text())
+    return int(line)
+
+
+def test_a_long_token_is_not_read(attacked: Server) -> None:
+    async def act() -> None:
+        request = HTTPRequest(f"{attacked.url.replace('http', 'ws', 1)}/dashboard/ws", headers={"Origin": attacked.url})
+        with pytest.raises(HTTPClientError) as refused:
+            await websocket_connect(request, subprotocols=["bokeh", "A" * TOKEN_CHARACTERS])
+        assert refused.value.code == 400
+
+    asyncio.run(act())
+
+
+def test_a_flood_of_messages_lets_others_have_their_turn(attacked: Server) -> None:
+    many = 40
+
+    async def act() -> None:
+        async with visit(attacked.url) as bystander, visit(attacked.url) as visitor:
+            component = visitor.one("ReactiveESM", class_name="Browser")
+            steps = [["letter", 1 if number % 20 < 10 else -1] for number in range(many)]
+            for step in steps:
+                event = happened("data_event", component, data={"action": "step", "value": step})
+                last = await visitor.send("PATCH-DOC", {"events": [event]})
+            flood = asyncio.create_task(visitor.answer(last))
+            ping = changed(bystander.one("Browser1"), "ping", 1)
+            answer = await bystander.answer(await bystander.send("PATCH-DOC", {"events": [ping]}))
+            assert answer["kind"] == "OK"
+            assert not flood.done()
+            assert (await flood)["kind"] == "OK"
+
+    asyncio.run(act())
+
+
+def test_an_error_is_answered_without_a_word_of_it(here: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("/secret/place")
+
+    async def act() -> None:
+        async with visit(here) as visitor:
+            with monkeypatch.context() as patched:
+                patched.setattr(Document, "apply_json_patch", fail)
+                answer = await visitor.answer(await visitor.send("PATCH-DOC", {"events": []}))
+            assert answer["kind"] == "ERROR"
+            assert answer["content"] == {"text": "The server could not handle this message", "traceback": None}
+            assert (await visitor.answer(await visitor.send("PATCH-DOC", {"events": []})))["kind"] == "OK"
+
+    asyncio.run(act())
+
+
+# --- What pages send -------------------------------------------------------------------------------------------------
+
+
+class Noted(dict[Any, Any]):
+    """A part of the list that notes which of its entries are looked up."""
+
+    def __init__(self, entries: Any) -> None:
+        super().__init__(entries)
+        self.used: set[Any] = set()
+
+    def __getitem__(self, name: Any) -> Any:
+        self.used.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.fixture
+def noted(monkeypatch: pytest.MonkeyPatch) -> tuple[Noted, Noted]:
+    events, properties = Noted(inbound.EVENTS), Noted(inbound.PROPERTIES)
+    monkeypatch.setattr(inbound, "EVENTS", events)
+    monkeypatch.setattr(inbound, "PROPERTIES", properties)
+    return events, properties
+
+
+@pytest.fixture
+def here() -> Iterator[str]:
+    """The address of a server in a thread of this process."""
+    port = free_port()
+    server = pn.serve({"/dashboard": app.session}, port=port, threaded=True, show=False, verbose=False, location=False)
+    pause = threading.Event()
+    for _ in range(10 * SECONDS):
+        with suppress(OSError), socket.create_connection(("localhost", port)):
+            break
+        pause.wait(0.1)
+    yield f"http://localhost:{port}"
+    server.stop()
+
+
+#: Figures by the address that shows them.
+_PLOTS = {
+    "letter=s&width=8192&l0=7": ("cosine", "split-absorb-graph"),
+    "letter=s&cosine_view=distribution": ("cosine",),
+    "letter=c": ("k-sparse", "precision-vs-l0"),
+    "page=atlas": ("absorption-vs-l0", "absorption-heatmap"),
+    "page=evidence": ("threshold-sensitivity",),
+    "page=compare&layer=8&letter=s&width=8192&l0=14": ("cosine-8192-14",),
+}
+
+
+def use_plot(page: Page, name: str) -> None:
+    """Do with a figure all that its tools allow."""
+    tools = ask_model(page, name, "({toolbar}) => toolbar.tools.map((tool) => tool.type)")
+    for tool in tools:
+        if tool in ("BoxSelectTool", "BoxZoomTool", "PanTool"):
+            drag(page, name, tool, _inside(page, name, 0.3), _inside(page, name, 0.6))
+    place = point(page, name, *_inside(page, name, 0.5))
+    page.mouse.click(*place)
+    page.mouse.dblclick(*place)
+    page.mouse.wheel(0, -200)
+    page.mouse.wheel(0, 200)
+    ask_model(page, name, "({toolbar}) => toolbar.tools.find((tool) => tool.type === 'ResetTool')?.do.emit('click')")
+
+
+def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
+    """Return the point at that share of both ranges of a figure."""
+    seen = wait_figure(page, name)
+    (left, right), (bottom, top) = seen.x_range, seen.y_range
+    return left + share * (right - left), bottom + share * (top - bottom)
+
+
+@pytest.mark.browser
+def test_pages_send_what_is_in_the_list_and_all_of_it(
+    here: str, noted: tuple[Noted, Noted], open_page: PageOpener, caplog: pytest.LogCaptureFixture
+) -> None:
+    for query, names in _PLOTS.items():
+        for name in names:
+            page = open_page(f"{here}/dashboard?{query}")
+            wait_ready(page)
+            if query == "letter=c":
+                unfold(page, "splitting" if name == "k-sparse" else "scores")
+            if name == "split-absorb-graph":
+                part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+            wait_figure(page, name)
+            use_plot(page, name)
+            page.close()
+    page = open_page(f"{here}/dashboard?letter=s")
+    wait_ready(page)
+    handle = page.get_by_role("slider", name="tau: rise")
+    handle.press("ArrowRight")
+    wait_query(page, {"tau": "0.035"})
+    handle.hover()
+    page.mouse.down()
+    page.mouse.move(5_000, 0, steps=3)
+    page.mouse.up()
+    wait_query(page, {"tau": "0.2"})
+    choose(page, "width", 8192)
+    wait_query(page, {"width": "8192"})
+    page.set_viewport_size({"width": 911, "height": 733})
+    wait_figure(page, "cosine")
+    page.get_by_role("link", name="Atlas").click()
+    wait_figure(page, "absorption-heatmap")
+    for entries in noted:
+        assert entries.used == set(entries)
+    assert [record.getMessage() for record in caplog.records if "Refused" in record.getMessage()] == []
