@@ -8,6 +8,9 @@ from urllib.parse import parse_qsl, urlencode
 
 import param
 
+from queries.manifest import THRESHOLD_BOUNDS
+from queries.schema import INTEGER_MAX
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -17,8 +20,6 @@ PAGES = ("explore", "compare", "atlas", "evidence")
 FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
 #: Characters of a search that are looked at; no token is as long.
 SEARCH_CHARACTERS = 100
-#: Of an INTEGER.
-_LARGEST = 2**31 - 1
 #: Stands in a URL between the parts of a list.
 _BETWEEN = "."
 _SHOWN_OPTIONS = 8
@@ -127,16 +128,24 @@ class ExplorerState(param.Parameterized):
     # The soft bounds are those of sliders and of the sensitivity plot.
     tau = param.Number(
         default=0.03,
-        bounds=(0, 1),
+        bounds=THRESHOLD_BOUNDS["tau"],
         softbounds=(0, 0.2),
         step=0.005,
         doc="Rise of F1 that a further split latent must bring.",
     )
     cosine_threshold = param.Number(
-        default=0.025, bounds=(-1, 1), softbounds=(-0.1, 0.4), step=0.005, doc="Least cosine of an absorbing latent."
+        default=0.025,
+        bounds=THRESHOLD_BOUNDS["cosine_threshold"],
+        softbounds=(-0.1, 0.4),
+        step=0.005,
+        doc="Least cosine of an absorbing latent.",
     )
     effect_margin = param.Number(
-        default=1.0, bounds=(0, 100), softbounds=(0, 4), step=0.05, doc="Least lead of the top effect, logits."
+        default=1.0,
+        bounds=THRESHOLD_BOUNDS["effect_margin"],
+        softbounds=(0, 4),
+        step=0.05,
+        doc="Least lead of the top effect, logits.",
     )
     sensitivity_of = param.Selector(
         default="cosine_threshold",
@@ -197,17 +206,23 @@ class ExplorerState(param.Parameterized):
         default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
     )
     facet_layer = param.Integer(
-        default=None, allow_None=True, bounds=(0, _LARGEST), doc="Layer of the tested tokens listed, or None for all."
+        default=None,
+        allow_None=True,
+        bounds=(0, INTEGER_MAX),
+        doc="Layer of the tested tokens listed, or None for all.",
     )
     facet_width = param.Integer(
-        default=None, allow_None=True, bounds=(0, _LARGEST), doc="Nominal width of the tokens listed, or None."
+        default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Nominal width of the tokens listed, or None."
     )
     facet_l0 = param.Integer(
-        default=None, allow_None=True, bounds=(-_LARGEST, _LARGEST), doc="L0 of the tested tokens listed, or None."
+        default=None,
+        allow_None=True,
+        bounds=(-INTEGER_MAX, INTEGER_MAX),
+        doc="L0 of the tested tokens listed, or None.",
     )
     facet_letter = param.Selector(default=None, objects=[None, *LETTERS], doc="Letter of the tokens listed, or None.")
     facet_latent = param.Integer(
-        default=None, allow_None=True, bounds=(0, _LARGEST), doc="Top latent of the tokens listed, or None."
+        default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens listed, or None."
     )
 
     brushed = param.List(default=[], item_type=tuple, doc="Suite, layer, width and L0 of the brushed SAEs.")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 
 from ingest.conform import arrow_type
 from queries.catalog import derived_views
+from queries.connection import connect
 from queries.schema import SAE_KEY, TABLES
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def derive_split_latents(letters: pa.Table, k_sparse: pa.Table, method: Method) 
     pyarrow.Table
         `letters` with split_latents; NULL where the ranked latents are unknown too.
     """
-    with duckdb.connect() as connection:
+    with connect() as connection:
         suite = "'' AS suite"
         connection.register("given", letters.select([*_KEY, "split_latents"]))
         connection.register("steps", k_sparse.select([*_KEY, "k", "latent", "f1"]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import duckdb
+from queries.connection import connect
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def join(name: str, **tables: pa.Table) -> pa.Table:
     """Answer ``NAME.sql`` over `tables`."""
-    with duckdb.connect() as connection:
+    with connect() as connection:
         for table, rows in tables.items():
             connection.register(table, rows)
         return connection.sql(files("ingest").joinpath(f"{name}.sql").read_text("utf-8")).to_arrow_table()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 
+from queries.connection import connect
+from queries.definitions import filled
+from queries.literal import literal
+from queries.location import pattern
 from queries.manifest import MANIFEST, SuiteError
 from queries.schema import SAE_KEY, TABLES
 from queries.suite import checksum, file_problems, read_manifest, table_files
@@ -71,8 +75,7 @@ def check_suite(folder: Path) -> list[Problem]:
         for name in sorted(set(manifest.tables) - set(TABLES))
     ]
     listed = set()
-    with duckdb.connect() as connection:
-        connection.execute("SET enable_progress_bar = false")
+    with connect([root]) as connection:
         _create_saes(connection, manifest)
         for table in TABLES.values():
             files = [root / name for name in table_files(manifest, table)]
@@ -83,7 +86,7 @@ def check_suite(folder: Path) -> list[Problem]:
             for file in files:
                 found = [
                     Problem(file.relative_to(root).as_posix(), table.name, column, None, message)
-                    for column, message in file_problems(connection, file, table, manifest)
+                    for column, message in file_problems(connection, root, file, table, manifest)
                 ]
                 if not found:
                     found, number = _value_problems(connection, root, file, table)
@@ -99,9 +102,9 @@ def check_suite(folder: Path) -> list[Problem]:
 
 
 def _create_saes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
-    connection.execute("CREATE TABLE saes (layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER)")
-    for sae in manifest.saes:
-        connection.execute("INSERT INTO saes VALUES (?, ?, ?, ?)", [*sae.key, sae.n_latents])
+    columns = "layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER"
+    for definition in filled("saes", columns, [(*sae.key, sae.n_latents) for sae in manifest.saes]):
+        connection.execute(definition.sql)
 
 
 def _count_problems(manifest: Manifest, table: Table, rows: int) -> Iterator[Problem]:
@@ -123,35 +126,47 @@ def _content_problems(root: Path, manifest: Manifest, file: Path, table: Table) 
 def _value_problems(
     connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table
 ) -> tuple[list[Problem], int]:
-    """Look at every row of a file whose header is right; return what is wrong, and the number of rows."""
+    """Look at every row of a file whose header is right; return what is wrong, and the number of rows.
+
+    All that is looked for is counted in two passes over the file, and what is found is listed in further ones: nothing
+    of a file is kept, for it may be larger than memory.
+    """
     name = file.relative_to(root).as_posix()
+    conditions = list(_conditions(table))
+    counts = ", ".join(f"count(*) FILTER ({condition})" for _, condition, _ in conditions)
+    problems = []
     try:
-        _load(connection, root, file, table)
+        _view(connection, root, file, table)
+        number, *wrong = connection.execute(f"SELECT count(*), {counts} FROM rows").fetchone() or ()  # noqa: S608 - contract's
+        found = [(None, *found) for found in _key_problems(connection, table)]
+        found += [
+            (column, f"SELECT file_row_number FROM rows WHERE {condition}", message)  # noqa: S608 - contract's
+            for (column, condition, message), count in zip(conditions, wrong, strict=True)
+            if count
+        ]
+        for column, query, message in found:
+            problems += _listed(connection, query, Problem(name, table.name, column, None, message))
+    except duckdb.OutOfMemoryException:
+        return [Problem(name, table.name, None, None, "does not fit into memory; write smaller row groups")], 0
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
         return [Problem(name, table.name, None, None, f"damaged ({reason}); restore it or import the suite again")], 0
-    problems = []
-    found: list[tuple[str | None, list[int], str]] = [(None, *found) for found in _key_problems(connection, table)]
-    for column, condition, message in _conditions(table):
-        query = f"SELECT file_row_number FROM rows WHERE {condition} ORDER BY file_row_number"  # noqa: S608 - contract's
-        found.append((column, [row for (row,) in connection.execute(query).fetchall()], message))
-    for column, wrong, message in found:
-        problems += [Problem(name, table.name, column, row, message) for row in wrong[:LISTED_ROWS]]
-        if len(wrong) > LISTED_ROWS:
-            more = f"{message} ({len(wrong) - LISTED_ROWS:,} more rows like this)"
-            problems.append(Problem(name, table.name, column, None, more))
-    (count,) = connection.execute("SELECT count(*) FROM rows").fetchone() or (0,)
-    return problems, count
+    return problems, number
 
 
-def _load(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table) -> None:
-    """Make the table `rows` of a file: the contract's columns, the row's number, and its SAE's number of latents."""
-    present = {
-        row[0]
-        for row in connection.execute(
-            "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)", {"file": str(file)}
-        ).fetchall()
-    }
+def _listed(connection: duckdb.DuckDBPyConnection, query: str, problem: Problem) -> Iterator[Problem]:
+    """Name the first rows that `query` finds, and count the others."""
+    rows = connection.execute(f"FROM ({query}) ORDER BY file_row_number LIMIT {LISTED_ROWS}").fetchall()
+    yield from (replace(problem, row=row) for (row,) in rows)
+    (number,) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone() or (0,)  # noqa: S608 - contract's
+    if number > LISTED_ROWS:
+        yield replace(problem, message=f"{problem.message} ({number - LISTED_ROWS:,} more rows like this)")
+
+
+def _view(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table) -> None:
+    """Make the view `rows` of a file: the contract's columns, the row's number, and its SAE's number of latents."""
+    source = f"read_parquet({literal(pattern(file))}, hive_partitioning = false, file_row_number = true)"
+    present = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
     in_path = dict(part.split("=") for part in file.relative_to(root).parts if "=" in part)
     columns = ", ".join(
         f"CAST({value} AS {column.type}) AS {column.name}"
@@ -168,32 +183,37 @@ def _load(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: 
     n_latents = "n_latents, n_latents IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
     joined = f"LEFT JOIN saes USING ({', '.join(SAE_KEY)})" if has_sae else ""
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE rows AS SELECT *, {n_latents}"  # noqa: S608 - names of the contract
-        f" FROM (SELECT {columns}, file_row_number FROM read_parquet($file, hive_partitioning = false,"
-        f" file_row_number = true)) {joined}",
-        {"file": str(file)},
+        f"CREATE OR REPLACE TEMP VIEW rows AS SELECT *, {n_latents}"  # noqa: S608 - names of the contract
+        f" FROM (SELECT {columns}, file_row_number FROM {source}) {joined}"
     )
 
 
-def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> Iterator[tuple[list[int], str]]:
-    """Find the rows whose key is not larger than that of the row before."""
+def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, str]]:
+    """Return queries for the rows whose key is not larger than that of the row before, and what is wrong with them."""
     # In a partition the SAE is the same in every row.
     names = [name for name in table.key if not (table.partitioned and name in SAE_KEY)]
     key = ", ".join(names)
-    before = ", ".join(f"lag({name}) OVER (ORDER BY file_row_number)" for name in names)
-    falling = connection.execute(
+    # Rows come in the order of the file; without an ORDER BY they are not sorted again, which would take memory.
+    before = ", ".join(f"lag({name}) OVER ()" for name in names)
+    falling = (
         f"SELECT file_row_number FROM (SELECT file_row_number, row({before}) >= row({key}) AS falls FROM rows)"  # noqa: S608 - names of the contract
-        " WHERE falls AND file_row_number > 0 ORDER BY file_row_number"
-    ).fetchall()
-    if not falling:
-        return  # which is the rule, and quickly seen
-    repeated = connection.execute(
-        f"SELECT file_row_number FROM (SELECT file_row_number, row_number() OVER"  # noqa: S608 - names of the contract
-        f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM rows) WHERE nth > 1 ORDER BY file_row_number"
-    ).fetchall()
-    again = {row for (row,) in repeated}
-    yield sorted(again), f"has the same {', '.join(table.key)} as a row before; a key stands once"
-    yield [row for (row,) in falling if row not in again], f"comes too late: rows are sorted by {', '.join(table.key)}"
+        " WHERE falls AND file_row_number > 0"
+    )
+    late = f"comes too late: rows are sorted by {', '.join(table.key)}"
+    if not connection.execute(f"{falling} LIMIT 1").fetchall():
+        return []  # which is the rule, and quickly seen
+    repeated = (
+        "SELECT file_row_number FROM (SELECT file_row_number, row_number() OVER"  # noqa: S608 - names of the contract
+        f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM rows) WHERE nth > 1"
+    )
+    try:
+        connection.execute(f"CREATE OR REPLACE TEMP TABLE repeated AS {repeated}")
+    except duckdb.OutOfMemoryException:
+        return [(falling, late)]
+    return [
+        ("FROM repeated", f"has the same {', '.join(table.key)} as a row before; a key stands once"),
+        (f"{falling} AND file_row_number NOT IN (FROM repeated)", late),
+    ]
 
 
 def _conditions(table: Table) -> Iterator[tuple[str | None, str, str]]:

@@ -6,7 +6,8 @@ import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
 from queries.catalog import derived_views, functions
-from queries.location import place
+from queries.literal import literal
+from queries.location import pattern, place
 from queries.schema import SAE_KEY, TABLES, Table
 from queries.suite import table_files
 
@@ -45,25 +46,6 @@ def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
         yield Definition(name, sql)
 
 
-def literal(value: object, kind: str = "") -> str:
-    """Write a value, of that DuckDB type if one is given: the one place where a value becomes part of a statement."""
-    match value:
-        case None:
-            text = "NULL"
-        case bool() | int():
-            text = str(value)
-        case float():
-            # Read from text, a number keeps all its digits.
-            text, kind = f"'{value}'", kind or "DOUBLE"
-        case list() | tuple():
-            text = f"[{', '.join(map(literal, value))}]"
-        case _:
-            # A null character would end the statement.
-            parts = ["'" + part.replace("'", "''") + "'" for part in str(value).split("\0")]
-            text = f"({' || chr(0) || '.join(parts)})" if len(parts) > 1 else parts[0]
-    return f"{text}::{kind}" if kind else text
-
-
 def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
     """Make the table of suites: what each measured, with which thresholds."""
     columns = (
@@ -79,7 +61,7 @@ def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
                 *(method.tau, method.cosine_threshold, method.effect_margin),
             )
         )
-    yield from _filled("suites", columns, rows)
+    yield from filled("suites", columns, rows)
 
 
 def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
@@ -99,10 +81,10 @@ def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
         for suite in suites
         for sae in suite.manifest.saes
     ]
-    yield from _filled("saes", columns, rows)
+    yield from filled("saes", columns, rows)
 
 
-def _filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:
+def filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:
     """Make a table of the given rows."""
     yield Definition(name, f"CREATE TABLE {name} ({columns});")
     values = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
@@ -142,8 +124,8 @@ def _select(table: Table, suite: Suite) -> str:
         return f"{select}WHERE false"
     if not table.partitioned:
         # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
-        return f"{select}FROM read_parquet({literal(place(suite.root, names[0]))}, hive_partitioning = false)"
-    root, listed = literal(f"{suite.root}/"), literal("\n".join(names))
+        return f"{select}FROM read_parquet({literal(pattern(place(suite.root, names[0])))}, hive_partitioning = false)"
+    root, listed = literal(pattern(f"{suite.root}/")), literal("\n".join(names))
     types = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
     return (
         f"{select}FROM read_parquet(\n"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import duckdb
 
-from queries.manifest import MANIFEST, SuiteError
+from queries.manifest import SuiteError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,6 +19,9 @@ _SCHEMES = ("https://", "http://", "s3://", "gs://", "r2://", "hf://")
 HTTP_SECONDS = 15
 #: A package that carries DuckDB's own httpfs, for machines that cannot fetch extensions.
 _PACKAGE = "duckdb_extension_httpfs"
+
+#: What DuckDB takes for a pattern of names.
+_SPECIAL = re.compile(r"[*?[]")
 
 #: A folder, or the URL of one without a slash at its end.
 Location = Path | str
@@ -38,6 +42,12 @@ def place(root: Location, name: str) -> Location:
     return root / name if isinstance(root, Path) else f"{root}/{name}"
 
 
+def pattern(location: Location) -> str:
+    """Write a file or folder as DuckDB's functions take it: they read a name as a pattern, which here means itself."""
+    text = str(location)
+    return text if is_url(text) else _SPECIAL.sub(r"[\g<0>]", text)
+
+
 def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> None:
     """Let `connection` read what lies at `roots`, before it is locked.
 
@@ -48,9 +58,13 @@ def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> N
     SuiteError
         Where one of them is a URL and httpfs is not installed.
     """
-    remote = [root for root in roots if is_url(root)]
+    remote = [str(root) for root in roots if is_url(root)]
     if not remote:
         return
+    for url in remote:
+        if _SPECIAL.search(url):
+            message = f"{url}: DuckDB takes *, ? and [ for a pattern; give an address without them"
+            raise SuiteError(message)
     # A locked store could not open the file of stored secrets, and httpfs looks there before each request.
     connection.execute("SET allow_persistent_secrets = false")
     spec = find_spec(_PACKAGE)
@@ -78,24 +92,20 @@ def _extensions(folder: str) -> list[Path]:
     return sorted(Path(folder, "extensions", f"v{duckdb.__version__}").glob("httpfs.duckdb_extension"))
 
 
-def read_text(connection: duckdb.DuckDBPyConnection, root: Location) -> str:
-    """Return the text of the manifest at `root`.
+def file_problem(root: Path, name: str) -> str | None:
+    """Say why the file `name` of the suite at `root` must not be opened; None where it may be.
 
-    Raises
-    ------
-    SuiteError
-        Where it cannot be read.
+    A link that leads out of the suite could show any file of this machine; a device or a pipe may never end.
     """
-    file = place(root, MANIFEST)
-    if isinstance(root, Path) and not root.is_dir():
-        message = f"{root}: no such folder; give the folder of a suite (it holds {MANIFEST})"
-        raise SuiteError(message)
     try:
-        if isinstance(file, Path):
-            return file.read_text(encoding="utf-8")
-        (text,) = connection.execute("SELECT content FROM read_text($file)", {"file": file}).fetchone() or ("",)
-    except (OSError, UnicodeDecodeError, duckdb.Error) as error:
-        reason = next(iter(str(error).splitlines()), "")
-        message = f"{file}: cannot be read ({reason}); a suite is a folder with {MANIFEST} and parquet files"
-        raise SuiteError(message) from error
-    return str(text)
+        real = (root / name).resolve(strict=True)
+        is_file = real.is_file()
+    except FileNotFoundError:
+        return "missing"
+    except (OSError, RuntimeError) as error:  # RuntimeError for links in a circle, before Python 3.13
+        return f"cannot be read ({error.strerror if isinstance(error, OSError) else 'links in a circle'})"
+    if not is_file:
+        return "missing: what lies there is no regular file"
+    if not real.is_relative_to(root):
+        return "a link that leads out of the suite's folder; put the file itself in its place"
+    return None

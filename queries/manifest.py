@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import from_json
+
+from queries.schema import INTEGER_MAX
 
 MANIFEST = "manifest.json"
 FORMAT_VERSION = 1
+
+#: Bounds of each threshold: a suite's own values lie where the page's widgets can move them.
+THRESHOLD_BOUNDS: dict[str, tuple[float, float]] = {
+    "tau": (0, 1),
+    "cosine_threshold": (-1, 1),
+    "effect_margin": (0, 100),
+}
+#: SAEs of a suite; Gemma Scope has 260 in its paper and some 2,000 in all. The page lists each of them.
+MAX_SAES = 10_000
+#: Latents of an SAE; the largest that was published has 16 million.
+MAX_LATENTS = 2**24
+#: Bytes of a manifest; one of 1,040 SAEs has half a megabyte.
+MAX_MANIFEST_BYTES = 8 * 2**20
+#: Values in a manifest, at any depth: twice what MAX_SAES need. Each may be an error of its own, which takes time.
+_MAX_VALUES = 400_000
+#: Characters of a text, and of a name of few words.
+_TEXT_LENGTH = 10_000
+_NAME_LENGTH = 200
+#: Characters of all that the dialog "About" shows beside the SAEs; each session holds it.
+_ABOUT_LENGTH = 200_000
+_LIST_LENGTH = 1_000
+#: Of a BIGINT.
+_BIGINT_MAX = 2**63 - 1
+#: Characters of an error's place, which may hold names from the file.
+_PLACE_LENGTH = 100
 
 
 class SuiteError(Exception):
@@ -16,56 +45,74 @@ class SuiteError(Exception):
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=_TEXT_LENGTH)
+
+
+def _name(**options: Any) -> Any:
+    return Field(max_length=_NAME_LENGTH, **options)
+
+
+def _count(most: int = INTEGER_MAX, **options: Any) -> Any:
+    return Field(ge=0, le=most, **options)
+
+
+def _threshold(name: str, default: float) -> Any:
+    low, high = THRESHOLD_BOUNDS[name]
+    return Field(default, ge=low, le=high)
+
+
+def _score() -> Any:
+    """Hold a share, which a poor SAE may miss by far, to a number that can be written out."""
+    return Field(None, ge=-1e6, le=1e6)
 
 
 class Model(_Record):
     """The language model whose activations the SAEs read."""
 
-    name: str
+    name: str = _name()
     licence: str | None = None
     weights: str | None = None
-    d_model: int | None = None
-    num_layers: int | None = None
+    d_model: int | None = _count(default=None)
+    num_layers: int | None = _count(default=None)
 
 
 class Method(_Record):
     """How absorption was measured, and the thresholds in force (method.md)."""
 
-    metric: str
-    metric_version: str | None = None
-    tau: float = 0.03
-    cosine_threshold: float = 0.025
-    effect_margin: float = 1.0
-    notes: list[str] = Field(default_factory=list)
+    metric: str = _name()
+    metric_version: str | None = _name(default=None)
+    tau: float = _threshold("tau", 0.03)
+    cosine_threshold: float = _threshold("cosine_threshold", 0.025)
+    effect_margin: float = _threshold("effect_margin", 1.0)
+    notes: list[str] = Field(default_factory=list, max_length=_LIST_LENGTH)
 
 
 class Neuronpedia(_Record):
     """Where Neuronpedia hosts an SAE: such SAEs are called canonical."""
 
-    model: str
-    source: str
+    model: str = _name()
+    source: str = _name()
 
 
 class Sae(_Record):
     """One SAE of the suite."""
 
-    layer: int
-    width: int
+    layer: int = _count()
+    width: int = _count()
     #: Negative where the L0 is unknown; -1, -2, ... then tell such SAEs of a layer and width apart.
-    l0: int
+    l0: int = Field(ge=-INTEGER_MAX, le=INTEGER_MAX)
     #: What its publishers call it.
-    name: str | None = None
-    n_latents: int
-    l0_measured: float | None = None
-    hook: str | None = None
-    architecture: str | None = None
+    name: str | None = _name(default=None)
+    n_latents: int = _count(MAX_LATENTS)
+    l0_measured: float | None = _count(default=None)
+    hook: str | None = _name(default=None)
+    architecture: str | None = _name(default=None)
     neuronpedia: Neuronpedia | None = None
     cosines: bool = False
-    variance_explained: float | None = None
-    loss_recovered: float | None = None
-    dead_fraction: float | None = None
-    tokens_seen: int | None = None
+    variance_explained: float | None = _score()
+    loss_recovered: float | None = _score()
+    dead_fraction: float | None = Field(None, ge=0, le=1)
+    tokens_seen: int | None = _count(_BIGINT_MAX, default=None)
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -76,9 +123,9 @@ class Sae(_Record):
 class TableEntry(_Record):
     """What the manifest says of one parquet table: number of rows, type by column name, SHA-256 by file."""
 
-    rows: int
-    columns: dict[str, str]
-    checksums: dict[str, str] = Field(default_factory=dict)
+    rows: int = _count(_BIGINT_MAX)
+    columns: dict[str, str] = Field(max_length=_LIST_LENGTH)
+    checksums: dict[str, str] = Field(default_factory=dict, max_length=MAX_SAES)
 
 
 class Provenance(_Record):
@@ -88,9 +135,9 @@ class Provenance(_Record):
     date: str | None = None
     source: str | None = None
     summary: str | None = None
-    corpus: list[dict[str, Any]] = Field(default_factory=list)
-    checks: dict[str, Any] = Field(default_factory=dict)
-    limits: list[str] = Field(default_factory=list)
+    corpus: list[dict[str, Any]] = Field(default_factory=list, max_length=_LIST_LENGTH)
+    checks: dict[str, Any] = Field(default_factory=dict, max_length=_LIST_LENGTH)
+    limits: list[str] = Field(default_factory=list, max_length=_LIST_LENGTH)
 
 
 class _Version(BaseModel):
@@ -101,12 +148,12 @@ class Manifest(_Record):
     """The whole of ``manifest.json``."""
 
     format_version: int
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    title: str | None = None
+    name: str = _name(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    title: str | None = _name(default=None)
     model: Model
     method: Method
-    saes: list[Sae]
-    tables: dict[str, TableEntry]
+    saes: list[Sae] = Field(max_length=MAX_SAES)
+    tables: dict[str, TableEntry] = Field(max_length=_LIST_LENGTH)
     provenance: Provenance = Provenance()
 
     @model_validator(mode="after")
@@ -114,6 +161,16 @@ class Manifest(_Record):
         key, count = Counter(sae.key for sae in self.saes).most_common(1)[0] if self.saes else (None, 0)
         if count > 1:
             message = f"saes: layer, width and L0 {key} stand twice"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _texts_fit_a_page(self) -> Manifest:
+        length = sum(len(part.model_dump_json()) for part in (self.model, self.method, self.provenance))
+        if length > _ABOUT_LENGTH:
+            message = (
+                f"model, method and provenance have {length:,} characters, {_ABOUT_LENGTH:,} at most; shorten them"
+            )
             raise ValueError(message)
         return self
 
@@ -127,17 +184,57 @@ def parse_manifest(text: str, file: object) -> Manifest:
         Where it is not JSON, or does not meet the contract.
     """
     try:
+        content = from_json(text)
+        _check_values(content)
         # The version first: of what another one holds, nothing else can be said.
-        version = _Version.model_validate_json(text).format_version
+        version = _Version.model_validate(content).format_version
         if version != FORMAT_VERSION:
             message = (
                 f"{file}: format_version {version} is not known here (this program reads {FORMAT_VERSION}); import the"
                 " suite again or update the program"
             )
             raise SuiteError(message)
-        return Manifest.model_validate_json(text)
+        return Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = f"{file}: {place}: {first['msg']}; mend the manifest or import the suite again"
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        place, reason = ".".join(map(str, first["loc"])), first["msg"]
+        place = (place if len(place) <= _PLACE_LENGTH else f"{place[:_PLACE_LENGTH]}...") or "the file"
+        message = f"{file}: {place}: {reason}; mend the manifest or import the suite again"
         raise SuiteError(message) from error
+    except ValueError as error:
+        message = f"{file}: not JSON that can be read ({error}); mend the manifest or import the suite again"
+        raise SuiteError(message) from error
+
+
+def _check_values(content: object) -> None:
+    """Hold every value, those of free text included, to what can be stored and written out.
+
+    How deep they lie is limited by the parser.
+
+    Raises
+    ------
+    ValueError
+        At the first value that is too long or too large.
+    """
+    waiting, seen = [content], 0
+    while waiting:
+        value = waiting.pop()
+        match value:
+            case dict():
+                waiting += [*value, *value.values()]
+                seen += len(value)
+            case list():
+                waiting += value
+                seen += len(value)
+            case str() if len(value) > _TEXT_LENGTH:
+                message = f"it holds a text of {len(value):,} characters, {_TEXT_LENGTH:,} at most"
+                raise ValueError(message)
+            case float() if not math.isfinite(value):
+                message = f"it holds a number that is not finite ({value})"
+                raise ValueError(message)
+            case int() if abs(value) > _BIGINT_MAX:
+                message = "it holds a whole number that 64 bits do not hold"
+                raise ValueError(message)
+        if seen > _MAX_VALUES:
+            message = f"it holds more than {_MAX_VALUES:,} values"
+            raise ValueError(message)

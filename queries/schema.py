@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+#: The largest INTEGER.
+INTEGER_MAX = 2**31 - 1
+
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 #: The columns that name one SAE within a suite.
@@ -91,6 +94,11 @@ class Table:
         Whether the store copies it into memory when it opens (small and asked for by every view).
     partitioned : bool
         Whether it lies in one file an SAE, ``<name>/layer=L/width=W/l0=S/<name>.parquet``.
+    max_rows : int
+        Rows that a file may have.
+    max_bytes : int
+        Bytes that the file of a resident table may take in memory; of any other table, one of its row groups, of which
+        a few are read at a time.
     """
 
     name: str
@@ -100,6 +108,10 @@ class Table:
     required: bool = False
     resident: bool = False
     partitioned: bool = False
+    # One row per latent of 1,040 SAEs of 65,536 latents are 68 million rows. A row group of one letter's cosines for
+    # 16 million latents takes 400 MB, those that the writer makes of other tables some 10 MB.
+    max_rows: int = 100_000_000
+    max_bytes: int = 512 * 2**20
 
     def column(self, name: str) -> Column:
         """Return the column called `name` (KeyError where there is none)."""
@@ -189,6 +201,9 @@ _LETTERS_TABLE = Table(
     ),
     required=True,
     resident=True,
+    # 26 for each of 10,000 SAEs.
+    max_rows=300_000,
+    max_bytes=256 * 2**20,
 )
 
 _K_SPARSE = Table(
@@ -206,6 +221,9 @@ _K_SPARSE = Table(
         _optional("auc", "DOUBLE", "Area under the ROC curve on the test split.", _SHARE),
     ),
     resident=True,
+    # 17 for each letter of 10,000 SAEs.
+    max_rows=5_000_000,
+    max_bytes=512 * 2**20,
 )
 
 _ENCODER_TOP = Table(
@@ -227,6 +245,9 @@ _ENCODER_TOP = Table(
         _optional("auc", "DOUBLE", "Area under the ROC curve of its activation.", _SHARE),
     ),
     resident=True,
+    # 3 for each letter of 10,000 SAEs, and more of fewer.
+    max_rows=2_000_000,
+    max_bytes=256 * 2**20,
 )
 
 _TESTED_TOKENS = Table(
@@ -275,6 +296,9 @@ _TESTED_TOKENS = Table(
         *_METRIC,
     ),
     resident=True,
+    # Gemma Scope has 740 for each SAE, some 380 bytes each with their lists.
+    max_rows=3_000_000,
+    max_bytes=1024 * 2**20,
 )
 
 _TOKENS = Table(
@@ -290,6 +314,9 @@ _TOKENS = Table(
         _optional("model_metric", "FLOAT", "Spelling metric of the unmodified model, logits (test tokens)."),
     ),
     resident=True,
+    # The largest vocabularies have half a million.
+    max_rows=2_000_000,
+    max_bytes=256 * 2**20,
 )
 
 _LATENTS = Table(
@@ -426,6 +453,9 @@ _REPEATS = Table(
         Column("num_absorbed", "INTEGER", "Absorbed tokens at the suite's own thresholds.", rule=_NOT_NEGATIVE),
     ),
     resident=True,
+    # 8 seeds for each letter of 10,000 SAEs.
+    max_rows=2_000_000,
+    max_bytes=128 * 2**20,
 )
 
 _COSINES = Table(
@@ -439,6 +469,8 @@ _COSINES = Table(
         _optional("cosine", "FLOAT", "Cosine of the decoder row with the letter's probe.", _COSINE),
     ),
     partitioned=True,
+    # 26 letters of 16 million latents.
+    max_rows=450_000_000,
 )
 
 TABLES: dict[str, Table] = {

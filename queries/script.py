@@ -8,7 +8,9 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queries.definitions import definitions, literal
+from queries.definitions import definitions
+from queries.literal import literal
+from queries.location import pattern
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -65,12 +67,17 @@ def script(suites: Collection[Suite], query: Query, params: dict[str, Any], *, s
         ]
     )
     for suite in suites:
-        root = str(suite.root)
+        root, here = _written(suite.root), Path.cwd()
         if shared:
-            text = text.replace(literal(root)[1:-1] + "/", f"{suite.name}/")
-        elif isinstance(suite.root, Path) and suite.root.is_relative_to(Path.cwd()):
-            text = text.replace(literal(root)[1:-1] + "/", os.path.relpath(root) + "/")
+            text = text.replace(f"{root}/", f"{suite.name}/")
+        elif isinstance(suite.root, Path) and suite.root.is_relative_to(here):
+            text = text.replace(f"{root}/", f"{_written(os.path.relpath(suite.root))}/")
     return text
+
+
+def _written(folder: Path | str) -> str:
+    """Write a folder as it stands within a literal."""
+    return literal(pattern(folder))[1:-1]
 
 
 def _names(sql: str) -> set[str]:

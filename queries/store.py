@@ -15,8 +15,9 @@ import pandas as pd
 from cachetools import LRUCache
 
 from queries.catalog import Query, catalog
-from queries.definitions import Definition, definitions, literal
-from queries.location import is_url, reach
+from queries.connection import connect
+from queries.definitions import Definition, definitions
+from queries.location import pattern
 from queries.manifest import SuiteError
 from queries.script import script
 from queries.suite import Suite, read_suite
@@ -33,7 +34,6 @@ ROW_CAP = 2_000_000
 _TIMEOUT_SECONDS = 30.0
 #: Between two looks whether a question is still waited for.
 _TICK_SECONDS = 0.05
-_MEMORY_LIMIT = "2GB"
 
 
 class QueryError(Exception):
@@ -98,25 +98,11 @@ class Store:
         self._connection = self._open()
 
     def _open(self) -> duckdb.DuckDBPyConnection:
-        """Connect, lock the files down to the suites' folders, build tables and views, lock the settings."""
-        connection = duckdb.connect(
-            config={
-                "memory_limit": _MEMORY_LIMIT,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "preserve_insertion_order": True,
-            },
-        )
+        """Connect, build tables and views."""
+        connection = connect([suite.root for suite in self.suites.values()])
         try:
-            roots = [suite.root for suite in self.suites.values()]
-            reach(connection, roots)
-            # A URL is allowed as a prefix: with the slash, lest /suite allow /suite-of-others.
-            folders = [f"{root}/" if is_url(root) else str(root) for root in roots]
-            connection.execute(f"SET allowed_directories = {literal(folders)}")
-            connection.execute("SET enable_external_access = false")
             for definition in definitions(self.suites.values()):
                 _define(connection, definition)
-            connection.execute("SET lock_configuration = true")
         except duckdb.Error as error:
             connection.close()
             message = f"the suites cannot be opened: {_first_line(error)}"
@@ -241,7 +227,8 @@ class Store:
     def _without_folders(self, message: str) -> str:
         """Name files by their suite: readers of the page need not know where it lies."""
         for suite in self.suites.values():
-            message = message.replace(f"{suite.root}/", f"{suite.name}/")
+            for written in (str(suite.root), pattern(suite.root)):
+                message = message.replace(f"{written}/", f"{suite.name}/")
         return message
 
     def close(self) -> None:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from queries.location import Location, is_url, locate, place, reach, read_text
-from queries.manifest import MANIFEST, Manifest, SuiteError, parse_manifest
+from queries.connection import connect
+from queries.footer import footer_problem
+from queries.location import Location, file_problem, is_url, locate, pattern, place
+from queries.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, SuiteError, parse_manifest
 from queries.schema import SAE_KEY, TABLES, Table
 
 if TYPE_CHECKING:
@@ -91,9 +93,49 @@ def checksum(file: Path) -> str:
 def read_manifest(path: Path | str) -> Manifest:
     """Read and check the manifest of the suite at `path`; SuiteError where that fails."""
     root = locate(path)
-    with duckdb.connect() as connection:
-        reach(connection, [root])
-        return parse_manifest(read_text(connection, root), place(root, MANIFEST))
+    return parse_manifest(_manifest_text(root), place(root, MANIFEST))
+
+
+def _manifest_text(root: Location) -> str:
+    """Return the text of the manifest at `root`, of which no more is read than a manifest may have."""
+    if isinstance(root, Path) and not root.is_dir():
+        message = f"{root}: no such folder; give the folder of a suite (it holds {MANIFEST})"
+        raise SuiteError(message)
+    try:
+        if isinstance(root, Path):
+            content = _first_bytes(root, MAX_MANIFEST_BYTES + 1)
+            size, text = len(content), content.decode("utf-8-sig")
+        else:
+            size, text = _fetched(root)
+    except (OSError, UnicodeDecodeError, duckdb.Error) as error:
+        reason = next(iter(str(error).splitlines()), "")
+        message = (
+            f"{place(root, MANIFEST)}: cannot be read ({reason}); a suite is a folder with {MANIFEST} and parquet files"
+        )
+        raise SuiteError(message) from error
+    if size > MAX_MANIFEST_BYTES:
+        message = f"{place(root, MANIFEST)}: has more than {MAX_MANIFEST_BYTES:,} bytes; import the suite again"
+        raise SuiteError(message)
+    return text
+
+
+def _first_bytes(root: Path, number: int) -> bytes:
+    problem = file_problem(root, MANIFEST)
+    if problem:
+        raise OSError(problem)
+    with (root / MANIFEST).open("rb") as file:
+        return file.read(number)
+
+
+def _fetched(root: str) -> tuple[int, str]:
+    """Return the bytes of the manifest at a URL and its text, which is not fetched where they are too many."""
+    file = {"file": place(root, MANIFEST)}
+    with connect([root]) as connection:
+        (size,) = connection.execute("SELECT size FROM read_text($file)", file).fetchone() or (0,)
+        if size > MAX_MANIFEST_BYTES:
+            return size, ""
+        (text,) = connection.execute("SELECT content FROM read_text($file)", file).fetchone() or ("",)
+    return size, text
 
 
 def read_suite(path: Path | str) -> Suite:
@@ -121,15 +163,14 @@ def read_suite(path: Path | str) -> Suite:
         message = f"{root}: lies in a folder called {misleading[0]!r}, that reads as a column; move the suite"
         raise SuiteError(message)
     columns: dict[str, set[str]] = {}
-    with duckdb.connect() as connection:
-        reach(connection, [root])
+    with connect([root]) as connection:
         for table in TABLES.values():
             files = [place(root, name) for name in table_files(manifest, table)]
             if table.required and not files:
                 message = f"{place(root, MANIFEST)}: tables: {table.name!r} is missing; every suite needs it"
                 raise SuiteError(message)
             for file in files if isinstance(root, Path) else files[:1]:
-                for _, problem in file_problems(connection, file, table, manifest):
+                for _, problem in file_problems(connection, root, file, table, manifest):
                     message = f"{file}: {problem}"
                     raise SuiteError(message)
                 columns[table.name] = set(_header(connection, file, table))
@@ -137,7 +178,7 @@ def read_suite(path: Path | str) -> Suite:
 
 
 def file_problems(
-    connection: duckdb.DuckDBPyConnection, file: Location, table: Table, manifest: Manifest
+    connection: duckdb.DuckDBPyConnection, root: Location, file: Location, table: Table, manifest: Manifest
 ) -> Iterator[tuple[str | None, str]]:
     """Compare the header of `file` with the contract and with what the manifest says.
 
@@ -146,9 +187,15 @@ def file_problems(
     tuple of str or None, and str
         The column that is wrong, None for the whole file; what is wrong and the mend.
     """
-    if isinstance(file, Path) and not file.is_file():
-        yield None, f"missing, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
-        return
+    if isinstance(root, Path) and isinstance(file, Path):
+        wrong = file_problem(root, str(file.relative_to(root)))
+        if wrong:
+            yield None, f"{wrong}, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
+            return
+        wrong = footer_problem(file, table)
+        if wrong:
+            yield None, wrong
+            return
     try:
         found = _header(connection, file, table)
     except duckdb.Error as error:
@@ -172,7 +219,7 @@ def _header(connection: duckdb.DuckDBPyConnection, file: Location, table: Table)
     """Return name and type of the columns of `file`, those that its folders' names carry included."""
     # Folders above the suite may be called a=b; they are no columns.
     describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
-    found = {row[0]: row[1] for row in connection.execute(describe, {"file": str(file)}).fetchall()}
+    found = {row[0]: row[1] for row in connection.execute(describe, {"file": pattern(file)}).fetchall()}
     return found | (dict.fromkeys(SAE_KEY, "INTEGER") if table.partitioned else {})
 
 

@@ -20,7 +20,7 @@ from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from queries import catalog
-from queries.definitions import literal
+from queries.literal import literal
 from tests.browser import wait_figure
 from tests.explore import open_view, part, wait_query, wait_ready
 

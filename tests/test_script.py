@@ -13,7 +13,7 @@ import pytest
 from explorer import open_store
 from explorer.store import EMBEDDED
 from queries import Store, catalog
-from queries.definitions import literal
+from queries.literal import literal
 from tests.questions import question_values
 from tests.tiny_suite import write_tiny_suite
 

@@ -1,0 +1,65 @@
+"""What a parquet file says of itself, read and held to limits before any of its data is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from queries.schema import Table
+
+#: Columns of a file, those within lists and structs counted one by one; the widest table has 31.
+MAX_COLUMNS = 500
+#: Bytes that a value takes in memory at least: a number's, or those by which a text is found.
+_BYTES = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8}
+_BYTES_OF_OTHERS = 16
+_MB = 2**20
+
+
+def footer_problem(file: Path, table: Table) -> str | None:
+    """Say why `file` must not be read as `table`; None where it may be.
+
+    DuckDB believes a footer that announces a thousand million columns, and sets memory aside for them; Arrow's reader
+    has limits. What the data takes in memory is estimated from below: equal values, which take next to no room in the
+    file, count each.
+    """
+    try:
+        with pq.ParquetFile(file) as opened:
+            footer = opened.metadata
+    except (OSError, ValueError, pa.ArrowException) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        return f"not a readable parquet file ({reason}); restore it or import the suite again"
+    if footer.num_columns > MAX_COLUMNS:
+        return f"has {footer.num_columns:,} columns, {MAX_COLUMNS:,} at most; leave out those that are not the table's"
+    groups = list(_groups(footer))
+    rows = max(footer.num_rows, sum(group.rows for group in groups))
+    if rows > table.max_rows:
+        return f"has {rows:,} rows, {table.max_rows:,} at most in table {table.name!r}; leave rows out"
+    sizes = [group.size for group in groups]
+    size = sum(sizes) if table.resident else max(sizes, default=0)
+    if size > table.max_bytes:
+        what, mend = ("takes", "leave rows out") if table.resident else ("has a row group of", "write smaller ones")
+        return f"{what} {size // _MB:,} MB in memory, {table.max_bytes // _MB:,} MB at most; {mend}"
+    return None
+
+
+class _Group(NamedTuple):
+    rows: int
+    size: int
+
+
+def _groups(footer: pq.FileMetaData) -> Iterator[_Group]:
+    """Count the rows of each row group, and estimate the bytes that it takes in memory."""
+    columns = [footer.schema.column(index) for index in range(footer.num_columns)]
+    widths = [_BYTES.get(column.physical_type, _BYTES_OF_OTHERS) for column in columns]
+    lists = {index: width for index, width in enumerate(widths) if columns[index].max_repetition_level}
+    flat = sum(widths) - sum(lists.values())
+    for index in range(footer.num_row_groups):
+        group = footer.row_group(index)
+        listed = sum(group.column(column).num_values * width for column, width in lists.items())
+        yield _Group(group.num_rows, max(group.num_rows * flat + listed, group.total_byte_size))

@@ -1,0 +1,22 @@
+"""Values as parts of a statement: the one place where a value becomes SQL."""
+
+from __future__ import annotations
+
+
+def literal(value: object, kind: str = "") -> str:
+    """Write a value, of that DuckDB type if one is given."""
+    match value:
+        case None:
+            text = "NULL"
+        case bool() | int():
+            text = str(value)
+        case float():
+            # Read from text, a number keeps all its digits.
+            text, kind = f"'{value}'", kind or "DOUBLE"
+        case list() | tuple():
+            text = f"[{', '.join(map(literal, value))}]"
+        case _:
+            # A null character would end the statement.
+            parts = ["'" + part.replace("'", "''") + "'" for part in str(value).split("\0")]
+            text = f"({' || chr(0) || '.join(parts)})" if len(parts) > 1 else parts[0]
+    return f"{text}::{kind}" if kind else text
