@@ -1,18 +1,35 @@
-"""Results that come as an archive, unpacked without trust in the names inside."""
+"""Results that come as an archive, unpacked without trust in the names and sizes inside."""
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
+import shutil
 import tarfile
 import zipfile
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
 
+from ingest import limits
 from ingest.conform import IngestError
+from ingest.files import Portions, UnreadableError, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_MAGIC = max(map(len, _COMPRESSIONS))
+
+
+class _Member(NamedTuple):
+    """A file of an archive, or a folder, which has no content."""
+
+    name: str
+    size: int
+    content: IO[bytes] | None
 
 
 @contextmanager
@@ -29,7 +46,8 @@ def unpacked(path: Path, target: Path) -> Iterator[Path]:
     Raises
     ------
     IngestError
-        Where there is neither, or a member would lie outside the folder, or is a link out of it.
+        Where there is neither, it cannot be unpacked, a member would lie outside the folder, or is none of files and
+        folders, or all of them are more than `ingest.limits` allow.
     """
     if path.is_dir():
         yield path
@@ -37,29 +55,74 @@ def unpacked(path: Path, target: Path) -> Iterator[Path]:
     if not path.exists():
         message = f"{path}: no such folder; give the folder that holds the results"
         raise IngestError(message)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix=f".{target.name}.source-", dir=target.parent) as scratch:
-        folder = Path(scratch)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = TemporaryDirectory(prefix=f".{target.name}.source-", dir=target.parent)
+    except OSError as error:
+        message = f"{target}: cannot be written ({error.strerror}); choose another folder with --to"
+        raise IngestError(message) from error
+    with scratch:
+        folder = Path(scratch.name)
         try:
-            _unpack(path, folder)
-        except (tarfile.TarError, zipfile.BadZipFile, OSError, ValueError) as error:
-            message = f"{path}: cannot be unpacked ({error}); unpack it yourself and give the folder"
+            # Links to the archive are its owner's.
+            with reading(path.resolve().parent, path, "archive", limits.UNPACKED) as stream:
+                _unpack(stream, path.stat().st_size, folder)
+        except UnreadableError as error:
+            message = f"{path}: cannot be unpacked: {error}"
             raise IngestError(message) from error
         inside = list(folder.iterdir())
         yield inside[0] if len(inside) == 1 and inside[0].is_dir() else folder
 
 
-def _unpack(path: Path, folder: Path) -> None:
-    if tarfile.is_tarfile(path):
-        with tarfile.open(path) as tar:
-            tar.extractall(folder, filter="data")  # refuses absolute names, "..", devices and links that lead out
+def _unpack(stream: BinaryIO, size: int, folder: Path) -> None:
+    """Unpack an archive of `size` bytes into `folder`."""
+    free = int(limits.FREE_SHARE * shutil.disk_usage(folder).free)
+    most = min(limits.UNPACKED, max(limits.UNPACKED_ANYWAY, limits.RATIO * size), free)
+    total = 0
+    for number, member in enumerate(_members(stream), 1):
+        total += member.size
+        if number > limits.ENTRIES:
+            raise UnreadableError(f"it holds more than {limits.ENTRIES:,} files; give the results alone")
+        if total > most:
+            why = "the disk has room for" if most == free else "an archive of its size holds"
+            raise UnreadableError(
+                f"unpacked it takes more than the {most / limits.MB:,.0f} MB that {why}; unpack it yourself"
+            )
+        place = folder / _within(member.name)
+        if member.content is None:
+            place.mkdir(parents=True, exist_ok=True)
+            continue
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with member.content, place.open("wb") as file:
+            shutil.copyfileobj(member.content, file)
+
+
+def _within(name: str) -> PurePosixPath:
+    """Return where a member is put; UnreadableError where that is outside, or deeper than folders go."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise UnreadableError(f"{name[:100]!r} in it would lie outside of the folder; unpack it yourself")
+    if len(path.parts) > limits.DEPTH:
+        raise UnreadableError(f"{name[:100]!r} in it lies more than {limits.DEPTH} folders deep; unpack it yourself")
+    return path
+
+
+def _members(stream: BinaryIO) -> Iterator[_Member]:
+    """Go through an archive of whatever kind."""
+    if zipfile.is_zipfile(stream):
+        stream.seek(0)
+        with Portions(stream) as portions, zipfile.ZipFile(portions) as archive:
+            for info in archive.infolist():
+                yield _Member(info.filename, info.file_size, None if info.is_dir() else archive.open(info))
         return
-    if not zipfile.is_zipfile(path):
-        message = "neither a folder nor a zip or tar archive"
-        raise ValueError(message)
-    with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if not (folder / member.filename).resolve().is_relative_to(folder.resolve()):
-                message = f"{member.filename!r} would lie outside of it"
-                raise ValueError(message)
-        archive.extractall(folder)  # noqa: S202 - names were checked; zipfile makes no links
+    stream.seek(0)
+    magic = stream.read(_MAGIC)
+    stream.seek(0)
+    uncompressed = next((way(stream) for start, way in _COMPRESSIONS.items() if magic.startswith(start)), stream)
+    # Not by its other modes, which hold all of a header in memory, however long.
+    with Portions(uncompressed) as portions, tarfile.open(fileobj=portions, mode="r:") as tar:
+        for member in tar:
+            if not (member.isfile() or member.isdir()):
+                raise UnreadableError(f"{member.name[:100]!r} in it is a link or a device; unpack it yourself")
+            yield _Member(member.name, member.size, tar.extractfile(member))
+            tar.members.clear()  # lest they gather

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from typing import TYPE_CHECKING
-from zipfile import BadZipFile, ZipFile
+from contextlib import contextmanager
+from io import BytesIO
+from itertools import chain
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
+from zipfile import ZipFile
 
 import numpy as np
 import pyarrow as pa
 
+from ingest import limits
+from ingest.files import Portions, UnreadableError, reading
 from ingest.jobs import Outcome
 from ingest.writer import write_cosines
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_ARRAY = "arr_0"
+_WHAT = "npz file"
+_MEMBER = "arr_0.npy"
 _HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+#: Bytes that hold the header of an array, and more.
+_BEGINNING = 16 * 1024
 #: A cosine may exceed 1 by what float16 rounds.
 _LARGEST = 1.001
 
 
-def count_latents(files: Mapping[str, Path]) -> int | None:
+def count_latents(root: Path, files: Mapping[str, Path]) -> int | None:
     """Return how many latents most of the arrays of one SAE have; None where none can be read."""
-    lengths = Counter(length for file in files.values() if (length := _length(file)))
+    lengths: Counter[int] = Counter()
+    for file in files.values():
+        try:
+            with reading(root, file, _WHAT, limits.FILE) as stream, _member(stream) as member:
+                shape, _, _ = _header(member)
+        except UnreadableError:  # which the job that converts it reports
+            continue
+        if len(shape) == 1 and 0 < shape[0] <= limits.LATENTS:
+            lengths[shape[0]] += 1
     return lengths.most_common(1)[0][0] if lengths else None
 
 
-def _length(file: Path) -> int | None:
-    """Read the length of an array from its header."""
-    try:
-        with ZipFile(file) as archive, archive.open(f"{_ARRAY}.npy") as stream:
-            shape, _, _ = _HEADER_READERS[np.lib.format.read_magic(stream)](stream)
-    except (OSError, EOFError, BadZipFile, KeyError, ValueError):
-        return None
-    return shape[0] if len(shape) == 1 else None
-
-
-def write_arrays(folder: Path, sae: tuple[int, int, int], n_latents: int, files: Mapping[str, Path]) -> Outcome:
+def write_arrays(
+    folder: Path, sae: tuple[int, int, int], n_latents: int, root: Path, files: Mapping[str, Path]
+) -> Outcome:
     """Write the cosines of one SAE into the suite that grows in `folder`.
 
     Parameters
@@ -48,6 +57,8 @@ def write_arrays(folder: Path, sae: tuple[int, int, int], n_latents: int, files:
         Layer, nominal width and L0.
     n_latents : int
         Length that the arrays must have.
+    root : Path
+        The source; files are links to nowhere else.
     files : mapping of str to Path
         An npz file a letter.
 
@@ -56,42 +67,65 @@ def write_arrays(folder: Path, sae: tuple[int, int, int], n_latents: int, files:
     Outcome
         The file, and the arrays that were left out; no file where none is left.
     """
-    arrays: dict[str, np.ndarray] = {}
     rejected: list[tuple[Path, str]] = []
-    for letter, file in sorted(files.items()):
-        try:
-            arrays[letter], remark = _read(file, n_latents)
-        except (OSError, EOFError, BadZipFile, KeyError, ValueError) as error:
-            remark = f"{error or type(error).__name__}; fetch the file again"
-        if remark:
-            rejected.append((file, remark))
-    if not arrays:
-        return Outcome((), tuple(rejected))
-    letters = pa.array(list(arrays))
-    data = pa.table(
-        {
-            "letter": letters.take(pa.array(np.repeat(np.arange(len(arrays)), n_latents))),
-            "latent": np.tile(np.arange(n_latents, dtype=np.int32), len(arrays)),
-            "cosine": pa.concat_arrays(list(arrays.values())),
-        }
-    )
-    return Outcome((write_cosines(folder, sae, data),), tuple(rejected))
+
+    def pieces() -> Iterator[pa.Table]:
+        for letter, file in sorted(files.items()):
+            try:
+                with reading(root, file, _WHAT, limits.FILE) as stream:
+                    cosines, remark = _read(stream, n_latents)
+            except UnreadableError as error:
+                rejected.append((file, str(error)))
+                continue
+            if remark:
+                rejected.append((file, remark))
+            yield pa.table({"letter": pa.repeat(letter, n_latents), "latent": latents, "cosine": cosines})
+
+    latents = pa.array(np.arange(n_latents, dtype=np.int32))
+    arrays = pieces()
+    first = next(arrays, None)
+    written = () if first is None else (write_cosines(folder, sae, chain([first], arrays)),)
+    return Outcome(written, tuple(rejected))
 
 
-def _read(file: Path, n_latents: int) -> tuple[pa.Array, str]:
-    """Read one array; also say what had to be left empty. ValueError where it cannot stand."""
-    with np.load(file) as archive:
-        values = archive[_ARRAY]
-    if values.shape != (n_latents,):
-        message = f"the array has shape {values.shape}, the SAE's others have ({n_latents},)"
-        raise ValueError(message)
-    if not np.issubdtype(values.dtype, np.floating):
-        message = f"the array holds {values.dtype}, not cosines"
-        raise ValueError(message)
+def _read(stream: BinaryIO, n_latents: int) -> tuple[pa.Array, str]:
+    """Read one array; also say what had to be left empty. UnreadableError where it cannot stand."""
+    with _member(stream) as member:
+        shape, kind, beginning = _header(member)
+        if shape != (n_latents,):
+            message = f"the array has shape {shape}, the SAE's others have ({n_latents},); fetch it again"
+            raise UnreadableError(message)
+        if not np.issubdtype(kind, np.floating):
+            message = f"the array holds {kind}, not cosines; fetch it again"
+            raise UnreadableError(message)
+        content = beginning.read()
+        content += member.read(n_latents * kind.itemsize - len(content))
+        values = np.frombuffer(content, kind, n_latents)
     strange = ~(np.abs(values) <= _LARGEST)  # NaN compares as false
     empty = int(strange.sum())
     if empty == n_latents:
-        message = "no value of the array is a cosine"
-        raise ValueError(message)
+        raise UnreadableError("no value of the array is a cosine; fetch it again")
     remark = f"{empty:,} values are no cosines (not finite, or beyond 1) and are left empty" if empty else ""
     return pa.array(values.astype(np.float32), mask=strange), remark
+
+
+@contextmanager
+def _member(stream: BinaryIO) -> Iterator[IO[bytes]]:
+    """Open the array in an npz file, which is no larger than such a file may hold."""
+    size = os.fstat(stream.fileno()).st_size
+    with Portions(stream) as portions, ZipFile(portions) as archive, archive.open(_MEMBER) as member:
+        if archive.getinfo(_MEMBER).file_size > limits.RATIO * size:
+            message = f"the array is more than {limits.RATIO} times as large as the file; fetch it again"
+            raise UnreadableError(message)
+        yield member
+
+
+def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], BytesIO]:
+    """Read shape and type of an array, and what follows of the beginning of the file."""
+    beginning = BytesIO(member.read(_BEGINNING))
+    version = np.lib.format.read_magic(beginning)
+    if version not in _HEADER_READERS:
+        message = f"the array is of version {version}, which holds no cosines; fetch it again"
+        raise UnreadableError(message)
+    shape, _, kind = _HEADER_READERS[version](beginning)
+    return shape, kind, beginning

@@ -31,12 +31,12 @@ class Findings:
         By SAE and letter, the npz file of its cosines.
     pages : mapping of (int, int, int) to mapping of int to Path
         By SAE and latent, its HTML dashboard.
-    files : mapping of str to Path
-        Files to be taken over as they are, by their path in the suite.
+    files : mapping of str to bytes
+        Content of files to be taken over as they are, by their path in the suite.
     """
 
     manifest: Manifest
     tables: Mapping[str, pa.Table]
     arrays: Mapping[SaeKey, Mapping[str, Path]] = field(default_factory=dict)
     pages: Mapping[SaeKey, Mapping[int, Path]] = field(default_factory=dict)
-    files: Mapping[str, Path] = field(default_factory=dict)
+    files: Mapping[str, bytes] = field(default_factory=dict)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from ingest import published, sae_spelling, saebench
+from ingest import limits, published, sae_spelling, saebench
 from ingest.archive import unpacked
 from ingest.conform import IngestError
 from ingest.cosine_arrays import write_arrays
+from ingest.files import reason
 from ingest.jobs import DONE, Job, run_jobs
 from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, pieces, write_pages
 from ingest.source import Source
@@ -72,9 +73,22 @@ def import_results(
     IngestError
         Where nothing can be imported; one line that names the file and the mend. Nothing is left behind.
     """
+    try:
+        return _import(path, target, format, only, force=force, progress=progress)
+    except IngestError:
+        raise
+    except Exception as error:
+        # Each file's faults are met where it is read. What is left is none of a user's to read as a traceback.
+        message = f"{path}: cannot be imported ({type(error).__name__}: {reason(error)}); nothing was written"
+        raise IngestError(message) from error
+
+
+def _import(
+    path: Path, target: Path, name: str, only: str | None, *, force: bool, progress: Callable[[str, int, int], None]
+) -> tuple[Manifest, Report]:
     with ExitStack() as stack:
         source = Source(stack.enter_context(unpacked(path, target)))
-        reader = READERS[detect(source) if format == "auto" else format]
+        reader = READERS[detect(source) if name == "auto" else name]
         folder = stack.enter_context(staged(target, force=force))
         progress("Reading tables", 0, 1)
         findings = reader.read(source, only=only)
@@ -113,8 +127,9 @@ def detect(source: Source) -> str:
     if found:
         message = f"{source.root}: holds results in the formats {' and '.join(found)}; choose one with --format"
         raise IngestError(message)
+    because = "".join(f" ({file}: {reason})" for file, reason in source.report.rejected[:1])
     message = (
-        f"{source.root}: holds no results that are known here; give the folder with sae_split_feats.parquet"
+        f"{source.root}: holds no results that are known here{because}; give the folder with sae_split_feats.parquet"
         " (published), feature_absorption/ (sae-spelling) or *_eval_results.json (saebench)"
     )
     raise IngestError(message)
@@ -131,13 +146,14 @@ def _jobs(source: Source, findings: Findings) -> list[Job]:
     jobs = []
     for key, arrays in findings.arrays.items():
         if key in saes:
-            work = partial(write_arrays, sae=key, n_latents=saes[key].n_latents, files=arrays)
-            jobs.append(Job("cosines-" + "-".join(map(str, key)), tuple(map(source.open, arrays.values())), work))
+            files = source.readable(arrays, "npz file", limits.FILE)
+            work = partial(write_arrays, sae=key, n_latents=saes[key].n_latents, root=source.root, files=files)
+            jobs.append(Job("cosines-" + "-".join(map(str, key)), tuple(files.values()), work))
     for key, pages in findings.pages.items():
         for number, piece in enumerate(pieces(pages)):
-            work = partial(write_pages, sae=key, piece=number, root=source.root, files=piece)
-            name = "pages-" + "-".join(map(str, (*key, number)))
-            jobs.append(Job(name, tuple(map(source.open, piece.values())), work))
+            files = source.readable(piece, "page", limits.PAGE)
+            work = partial(write_pages, sae=key, piece=number, root=source.root, files=files)
+            jobs.append(Job("pages-" + "-".join(map(str, (*key, number))), tuple(files.values()), work))
     return jobs
 
 
@@ -154,5 +170,5 @@ def _write(folder: Path, findings: Findings, name: str) -> Manifest:
         if files and table not in tables:
             tables[table] = (pq.read_table(file, partitioning=None) for file in files)
     for path, file in findings.files.items():
-        shutil.copyfile(file, folder / path)
+        (folder / path).write_bytes(file)
     return write_tables(folder, findings.manifest.model_copy(update={"name": name}), tables)

@@ -6,11 +6,15 @@ import json
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
+from ingest.conform import IngestError
 from ingest.source import stamp
+from ingest.staging import hold
 from queries.suite import checksum
 
 if TYPE_CHECKING:
@@ -70,13 +74,32 @@ def run_jobs(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
         return
     # Not forked: this process has threads (DuckDB's, the progress bar's), whose locks a fork would copy.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(os.cpu_count() or 1, len(ahead)), mp_context=context) as pool:
+    workers = min(os.cpu_count() or 1, len(ahead))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(folder,)) as pool:
         try:
             for future in as_completed([pool.submit(_do, folder, job) for job in ahead]):
                 yield future.result()
+        except BrokenProcessPool as error:
+            message = f"{folder}: a process that writes there was ended, most likely for want of memory; make more free"
+            raise IngestError(message) from error
         except BaseException:
             pool.shutdown(wait=True, cancel_futures=True)
             raise
+
+
+def _start(folder: Path) -> None:
+    """Begin a worker, which must not outlive the process that started it: it would write into a resumed import."""
+    hold(folder)  # first: an import that begins after this waits for the end of this process
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
+        os._exit(1)
+    Thread(target=_follow, args=[parent], daemon=True).start()
+
+
+def _follow(parent: multiprocessing.process.BaseProcess) -> None:
+    """End this process with the one that started it, be that killed."""
+    parent.join()
+    os._exit(1)
 
 
 def _do(folder: Path, job: Job) -> Outcome:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.source import Columns, Source
 
 SCORES = ("f1", "precision", "recall", "auc")
-_STEP = re.compile(rf"(?:{'|'.join(SCORES)})_sparse_sae_(\d+)")
+_STEP = re.compile(rf"(?:{'|'.join(SCORES)})_sparse_sae_([1-9][0-9]{{0,2}})")
 _KEY = TABLES["letters"].key
 _PROBES = {"split_feats": "split_latents"} | {f"{score}_probe": f"probe_{score}" for score in SCORES}
 
@@ -68,7 +68,7 @@ def read_wide(source: Source, file: Path, keys: Columns, **constants: object) ->
         A row for each SAE and letter, scores and latents under the file's names; None where there is no such file or
         it was rejected.
     """
-    names = source.columns(file) if file.exists() else {}
+    names = source.columns(file) if source.has(file) else {}
     found = wide_contract(source, file, names) if names else None
     if found is None:
         return None

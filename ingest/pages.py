@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from ingest import limits
 from ingest.conform import conform
+from ingest.files import UnreadableError, reading
 from ingest.jobs import Outcome
 from ingest.layout import write_file
 from ingest.sae_dashboard import DashboardError, evidence
@@ -17,21 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-#: Pages of one piece of work: a worker holds all of their contexts at once.
+#: Pages of one piece of work, and bytes of them all: a worker holds their contexts at once.
 PAGES = 250
+_PIECE = 64 * limits.MB
 #: Where a growing suite keeps what was read of pages, a folder a piece of work; gone when it is whole.
 EVIDENCE = ".evidence"
 #: The tables that pages fill.
 PAGE_TABLES = ("latents", "contexts", "logits", "histograms", "dashboards")
-_LARGEST = 20 * 2**20
 
 
 def pieces(files: Mapping[int, Path]) -> list[dict[int, Path]]:
     """Cut the pages of one SAE, in the order of their latents, into pieces of work."""
-    latents = sorted(files)
-    return [
-        {latent: files[latent] for latent in latents[start : start + PAGES]} for start in range(0, len(latents), PAGES)
-    ]
+    cut: list[dict[int, Path]] = []
+    size = _PIECE + 1
+    for latent in sorted(files):
+        size += files[latent].lstat().st_size
+        if size > _PIECE or len(cut[-1]) == PAGES:
+            cut.append({})
+            size = files[latent].lstat().st_size
+        cut[-1][latent] = files[latent]
+    return cut
 
 
 def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path, files: Mapping[int, Path]) -> Outcome:
@@ -56,8 +64,9 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
     key = dict(zip(SAE_KEY, sae, strict=True))
     for latent, file in sorted(files.items()):
         try:
-            html = _text(file, root)
-        except (OSError, ValueError) as error:
+            with reading(root, file, "page", limits.PAGE) as stream:
+                html = TextIOWrapper(stream, encoding="utf-8", errors="replace").read()
+        except UnreadableError as error:
             rejected.append((file, str(error)))
             continue
         rows["dashboards"].append({**key, "latent": latent, "html": html})
@@ -79,15 +88,3 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
 def evidence_file(folder: Path, sae: tuple[int, int, int], piece: int, table: str) -> Path:
     """Return where the rows of `table` that a piece of the pages of one SAE gave are kept."""
     return folder / EVIDENCE / "-".join(map(str, (*sae, piece))) / f"{table}.parquet"
-
-
-def _text(file: Path, root: Path) -> str:
-    """Read a page; ValueError where it must not or cannot be kept."""
-    if not file.resolve().is_relative_to(root.resolve()):
-        message = "is a link out of the source and is not followed; put the page itself there"
-        raise ValueError(message)
-    size = file.stat().st_size
-    if size > _LARGEST:
-        message = f"has {size / 2**20:.0f} MB, pages up to {_LARGEST / 2**20:.0f} MB are kept"
-        raise ValueError(message)
-    return file.read_text(encoding="utf-8", errors="replace")

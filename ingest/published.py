@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest import gemma_scope
+from ingest import gemma_scope, limits
 from ingest.conform import IngestError, with_all_columns
 from ingest.cosine_arrays import count_latents
+from ingest.files import UnreadableError
 from ingest.findings import Findings
 from ingest.k_sparse_frames import SCORES, probes, read_wide, steps
 from ingest.letters import TOKENS, highest_latents
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
 NAME = "published"
 _FILES = ("sae_split_feats", "feature_absorption_results", "k_sparse_results", "top_feat_precision_recall")
 _ARRAYS = "probe_sae_cos_sims/layer_*/width_*/l0_*/*.npz"
-_ARRAY = re.compile(r"layer_(\d+)/width_(\w+)/l0_(\d+)/letter_([A-Za-z])\.npz$")
+_ARRAY = re.compile(r"layer_([0-9]{1,9})/width_(\w+)/l0_([0-9]{1,9})/letter_([A-Za-z])\.npz\Z")
 _PAGES = "non_canonical_dashboards/layer_*/width_*/*.html"
-_PAGE = re.compile(r"layer_(\d+)/width_(\w+)/average_l0_(\d+)_feature_(\d+)\.html$")
+_PAGE = re.compile(r"layer_([0-9]{1,9})/width_(\w+)/average_l0_([0-9]{1,9})_feature_([0-9]{1,9})\.html\Z")
 _NUM_ENCODER_TOP = 3
 
 _SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
@@ -83,7 +84,7 @@ _SIMPLE: dict[str, tuple[str, Columns]] = {
 
 def detects(source: Source) -> bool:
     """Tell whether `source` is laid out like the published explorer's data."""
-    return any((source.root / f"{stem}.parquet").exists() for stem in _FILES) or bool(source.find(_ARRAYS))
+    return any(source.has(source.root / f"{stem}.parquet") for stem in _FILES) or bool(source.find(_ARRAYS))
 
 
 def read(source: Source, *, only: str | None = None) -> Findings:
@@ -121,7 +122,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     tables = {name: rows for name, rows in tables.items() if rows.num_rows}
     arrays = _located(source, _ARRAYS, _ARRAY, str.lower)
     pages = _located(source, _PAGES, _PAGE, int)
-    saes = _saes(tables, arrays)
+    saes = _saes(source, tables, arrays)
     if not saes:
         message = f"{source.root}: no SAE can be read; give the folder that holds {_FILES[0]}.parquet"
         raise IngestError(message)
@@ -141,28 +142,28 @@ def read(source: Source, *, only: str | None = None) -> Findings:
         tables=tables,
         arrays=arrays,
         pages={key: of_sae for key, of_sae in pages.items() if key in saes},
-        files={file.name: source.open(file) for file in source.find("LICENSE*")},
+        files=_licences(source),
     )
 
 
 def _read(source: Source, stem: str, table: Table, columns: Columns, **constants: object) -> pa.Table:
     """Read one file with all columns of `table`; no rows where there is no such file."""
     file = source.root / f"{stem}.parquet"
-    return with_all_columns(table, source.read(file, table, columns, **constants) if file.exists() else None)
+    return with_all_columns(table, source.read(file, table, columns, **constants) if source.has(file) else None)
 
 
 def _tested(source: Source) -> pa.Table:
     """Read the tested tokens; no rows where there is no file of them."""
     file = source.root / "feature_absorption_results.parquet"
     keys = _SAE_LETTER | same("token_id", "prompt_id")
-    return with_all_columns(TESTED, read_tested(source, file, keys) if file.exists() else None)
+    return with_all_columns(TESTED, read_tested(source, file, keys) if source.has(file) else None)
 
 
 def _encoder_top(source: Source) -> pa.Table:
     """Turn the columns of each rank into rows."""
     file, table = source.root / "top_feat_precision_recall.parquet", TABLES["encoder_top"]
     pieces = [with_all_columns(table, None)]
-    types = source.columns(file) if file.exists() else {}
+    types = source.columns(file) if source.has(file) else {}
     for rank in range(_NUM_ENCODER_TOP):
         if rank and f"precision_sae_top_{rank}" not in types:
             break
@@ -179,7 +180,9 @@ def _encoder_top(source: Source) -> pa.Table:
 
 def _vocabulary(source: Source) -> pa.Table:
     """Read the tokens; where the file does not number them, their rows do."""
-    stem = next((stem for stem in ("english_tokens", "alpha_tokens") if (source.root / f"{stem}.parquet").exists()), "")
+    stem = next(
+        (stem for stem in ("english_tokens", "alpha_tokens") if source.has(source.root / f"{stem}.parquet")), ""
+    )
     names = same("token_id", "token", "letter", "is_test", "model_letter", "model_metric")
     rows = _read(source, stem, TOKENS, names)
     if rows["token_id"].null_count:
@@ -208,23 +211,40 @@ def _located(
     return found
 
 
-def _saes(tables: Mapping[str, pa.Table], arrays: Mapping[SaeKey, Mapping[str, Path]]) -> dict[SaeKey, int]:
+def _licences(source: Source) -> dict[str, bytes]:
+    """Read the licences that lie beside the tables."""
+    found = {}
+    for file in source.find("LICENSE*"):
+        try:
+            with source.opened(file, "licence", limits.LICENCE) as stream:
+                found[source.report.name(file)] = stream.read()
+        except UnreadableError as error:
+            source.reject(file, str(error))
+    return found
+
+
+def _saes(
+    source: Source, tables: Mapping[str, pa.Table], arrays: Mapping[SaeKey, Mapping[str, Path]]
+) -> dict[SaeKey, int]:
     """List the SAEs that letters or cosines speak of, with their numbers of latents."""
     saes = {key: gemma_scope.count_latents(key[1], highest) for key, highest in highest_latents(tables).items()}
-    return saes | {key: count for key, letters in arrays.items() if (count := count_latents(letters))}
+    return saes | {key: count for key, letters in arrays.items() if (count := count_latents(source.root, letters))}
 
 
 def _manifest(source: Source) -> Manifest:
     """Take over what the folder says of itself, which is Gemma Scope on Gemma-2-2B where it says nothing."""
     file = source.root / MANIFEST
-    if file.exists():
+    if source.has(file):
         try:
-            said = json.loads(source.open(file).read_text(encoding="utf-8"))
-            if "model" in said:
-                return _described(said)
+            with source.opened(file, "manifest", limits.MANIFEST) as stream:
+                said = json.load(stream)
+                if isinstance(said, dict) and "model" in said:
+                    manifest = _described(said)
+                    manifest.model_dump_json()  # which refuses what no file can hold
+                    return manifest
             source.report.skip(file)  # such as a list of the files that lie there
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            source.reject(file, f"cannot be used ({type(error).__name__}: {error}); the suite is described without it")
+        except UnreadableError as error:
+            source.reject(file, f"{error}; the suite is described without it")
     return Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,

@@ -34,8 +34,9 @@ class Report:
     notes: list[str] = field(default_factory=list)
 
     def name(self, file: Path) -> str:
-        """Name a file of the source."""
-        return file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
+        """Name a file of the source; bytes that are no text as their codes."""
+        name = file.relative_to(self.root).as_posix() if file.is_relative_to(self.root) else str(file)
+        return name.encode("utf-8", "backslashreplace").decode()
 
     def reject(self, file: Path, reason: str) -> None:
         """Note that `file`, or the rows that `reason` names, were left out."""

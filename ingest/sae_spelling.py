@@ -44,9 +44,11 @@ if TYPE_CHECKING:
 
 NAME = "sae-spelling"
 #: Layer, nominal width, L0, and of a file of scores what it holds.
-_FILE = re.compile(r"layer_(\d+)_(?:width_)?(\d+[km]?)_(?:l0_)?(\d+)(?:_(auroc_f1|metadata|raw_results))?\.parquet")
-_RANK = re.compile(r"(?:f1|precision|recall|auc)_sae_top_(\d+)")
-_COSINE = re.compile(r"cos_probe_sae_(?:enc|dec)_[A-Za-z]_top_\d+")
+_FILE = re.compile(
+    r"layer_([0-9]{1,9})_(?:width_)?([0-9]{1,6}[km]?)_(?:l0_)?([0-9]{1,9})(?:_(auroc_f1|metadata|raw_results))?\.parquet"
+)
+_RANK = re.compile(r"(?:f1|precision|recall|auc)_sae_top_([0-9]{1,2})")
+_COSINE = re.compile(r"cos_probe_sae_(?:enc|dec)_[A-Za-z]_top_[0-9]{1,2}")
 #: A folder that is called like a model; those of SAEs have no number after the family's name.
 _MODEL = re.compile(r"(?:gemma|pythia|llama|qwen|mistral|smollm|gpt)-?\d[\w.-]*", re.IGNORECASE)
 

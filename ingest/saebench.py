@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 
 from ingest import gemma_scope
 from ingest.conform import IngestError, with_all_columns, with_constants
+from ingest.files import UnreadableError
 from ingest.findings import Findings
 from ingest.k_sparse_frames import (
     METADATA,
@@ -26,7 +27,7 @@ from ingest.k_sparse_frames import (
 )
 from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens
 from ingest.prompts import with_prompts
-from ingest.saebench_files import ABSORPTION, SaeFiles, collect, holds_absorption, why
+from ingest.saebench_files import ABSORPTION, SaeFiles, collect, holds_absorption, read_json
 from ingest.source import same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
@@ -287,9 +288,9 @@ def _records(source: Source, sae: SaeFiles) -> pa.Table | None:
     if file is None:
         return None
     try:
-        records = _RECORDS.validate_json(source.open(file).read_bytes())
-    except (OSError, ValueError) as error:
-        source.reject(file, f"{why(error)}; mend the file or fetch it again")
+        records = read_json(source, file, _RECORDS.validate_json)
+    except UnreadableError as error:
+        source.reject(file, str(error))
         return None
     found = wide_contract(source, file, {name for record in records for name in record})
     return _conformed(source, file, found[0], _LETTER | found[1], records) if found else None

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic_core import from_json
 
-from ingest import gemma_scope
+from ingest import gemma_scope, limits
+from ingest.files import UnreadableError, reading
 from ingest.source import parse_width
 from queries.manifest import Neuronpedia
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from ingest.source import Source
+
+_Parsed = TypeVar("_Parsed")
 
 ABSORPTION = "absorption_first_letter"
 _CORE = "core"
@@ -25,11 +28,11 @@ _RESULTS = "_eval_results.json"
 _RECORDS = "_k_sparse_probing.json"
 #: In the path of a table, the name of the SAE, which may hold slashes, stands twice.
 _TABLE = re.compile(
-    r"(?:.*/)?(?P<sae>[^/].*)/layer_(?P<layer>\d+)_(?P=sae)(?:_(?P<kind>metrics|metadata|raw_results))?\.parquet"
+    r"(?:.*/)?(?P<sae>[^/].*)/layer_(?P<layer>[0-9]{1,9})_(?P=sae)(?:_(?P<kind>metrics|metadata|raw_results))?\.parquet"
 )
 _EVAL_TYPE = re.compile(rb'"eval_type_id"\s*:\s*"([^"]*)"')
-_LAYER = re.compile(r"(?:blocks\.|layer[_-])(\d+)")
-_WIDTH = re.compile(r"width[_-](?:2pow(\d+)|(\d+[km]))")
+_LAYER = re.compile(r"(?:blocks\.|layer[_-])([0-9]{1,9})(?![0-9])")
+_WIDTH = re.compile(r"width[_-](?:2pow([12]?[0-9])|([0-9]{1,5}k|[0-9]{1,2}m))(?![0-9])")
 
 
 class _Config(BaseModel):
@@ -139,12 +142,13 @@ class SaeFiles:
     def l0(self) -> float | None:
         """The measured L0; the core evaluation writes -1 where it did not measure."""
         told = (one.eval_result_metrics.sparsity.l0 for one in self.evals if isinstance(one, _Core))
-        return next((l0 for l0 in told if l0 is not None and 0 <= l0 < float("inf")), None)
+        return next((l0 for l0 in told if l0 is not None and 0 <= l0 <= limits.LATENTS), None)
 
     @property
     def tau(self) -> float | None:
         """The rise in F1 that a further split latent had to bring."""
-        return next((one.eval_config.f1_jump_threshold for one in self.evals if isinstance(one, _Absorption)), None)
+        told = (one.eval_config.f1_jump_threshold for one in self.evals if isinstance(one, _Absorption))
+        return next((tau for tau in told if tau is not None and 0 <= tau <= 1), None)
 
     @property
     def version(self) -> str | None:
@@ -159,20 +163,12 @@ class SaeFiles:
         return Neuronpedia(model=model, source=source) if model and source and "/" not in source else None
 
 
-def why(error: Exception) -> str:
-    """Say in one line why a file cannot be read."""
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-    return f"not readable JSON ({str(error).splitlines()[0]})"
-
-
 def holds_absorption(source: Source) -> bool:
     """Tell whether `source` holds anything of the absorption evaluation."""
     return (
         any(_tables(source))
         or bool(source.find(f"**/*{_RECORDS}"))
-        or any(_eval_type(file) == ABSORPTION for file in source.find(f"**/*{_RESULTS}"))
+        or any(_eval_type(source, file) == ABSORPTION for file in source.find(f"**/*{_RESULTS}"))
     )
 
 
@@ -212,7 +208,8 @@ def _joined(name: str) -> str:
 
 
 def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.INTEGER
+    return value if known else None
 
 
 def _tables(source: Source) -> Iterator[tuple[Path, re.Match[str]]]:
@@ -221,11 +218,12 @@ def _tables(source: Source) -> Iterator[tuple[Path, re.Match[str]]]:
             yield file, found
 
 
-def _eval_type(file: Path) -> str | None:
+def _eval_type(source: Source, file: Path) -> str | None:
     """Return which evaluation wrote `file`, without parsing it: those of other evaluations are large."""
     try:
-        found = _EVAL_TYPE.search(file.read_bytes())
-    except OSError:
+        with reading(source.root, file, "JSON file", limits.JSON) as stream:
+            found = _EVAL_TYPE.search(stream.read())
+    except UnreadableError:
         return None
     return found[1].decode("utf-8", "replace") if found else None
 
@@ -233,15 +231,27 @@ def _eval_type(file: Path) -> str | None:
 def _evals(source: Source) -> Iterator[tuple[Path, _Absorption | _Core]]:
     """Read the results of the absorption and core evaluations, and pass over those of others."""
     for file in source.find(f"**/*{_RESULTS}"):
-        kind = _eval_type(file)
+        kind = _eval_type(source, file)
+        results = None
         try:
-            content = source.open(file).read_bytes()
             if kind in _EVALS:
-                yield file, _EVALS[kind].model_validate_json(content)
-                continue
-            if kind is None:
-                from_json(content)
-        except (OSError, ValueError) as error:
-            source.reject(file, f"{why(error)}; mend the file or fetch it again")
-        else:
+                results = read_json(source, file, _EVALS[kind].model_validate_json)
+            elif kind is None:
+                read_json(source, file, from_json)
+        except UnreadableError as error:
+            source.reject(file, str(error))
+            continue
+        if results is None:
             source.report.skip(file)
+        else:
+            yield file, results
+
+
+def read_json(source: Source, file: Path, parse: Callable[[bytes], _Parsed]) -> _Parsed:
+    """Parse a JSON file of no more values than memory is there for; UnreadableError where it is none."""
+    with source.opened(file, "JSON file", limits.JSON) as stream:
+        content = stream.read()
+        if sum(map(content.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:
+            message = f"holds more than {limits.JSON_VALUES:,} values; leave out what is not of the evaluation"
+            raise UnreadableError(message)
+        return parse(content)

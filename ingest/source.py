@@ -2,36 +2,45 @@
 
 from __future__ import annotations
 
+import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.conform import arrow_type
+from ingest import limits
+from ingest.conform import IngestError, arrow_type
+from ingest.files import UnreadableError, reading, reason
 from ingest.gemma_scope import nominal_width
 from ingest.report import Report
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Iterator, Mapping
+    from typing import BinaryIO
 
     from queries.schema import Table
 
-_WIDTH = re.compile(r"(\d+)([km]?)", re.IGNORECASE)
+_WIDTH = re.compile(r"([0-9]{1,9})([km]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
 #: Of a vocabulary's alphabetic tokens: the leading space as tokenizers write it, or as an underscore.
 _MARKED_SPACE = "^[_\u2581\u0120]([A-Za-z])"
 _SHOWN_ROWS = 3
+#: Rows that are decoded at a time.
+_BATCH = 16_384
 
 #: A column of a suite's table -> its name in a file, or the names that it goes by, of which the first found counts.
 Columns = dict[str, str | tuple[str, ...]]
 
 _Stamp = tuple[int, int]
+_Key = TypeVar("_Key")
 
 
 def same(*names: str) -> Columns:
@@ -51,7 +60,11 @@ def parse_width(text: str) -> int:
     if found is None:
         message = f"{text!r} is no width"
         raise ValueError(message)
-    return nominal_width(int(found[1]) * _THOUSANDS[found[2].lower()])
+    width = int(found[1]) * _THOUSANDS[found[2].lower()]
+    if width > limits.INTEGER:
+        message = f"{text!r} is too large a width"
+        raise ValueError(message)
+    return nominal_width(width)
 
 
 @dataclass
@@ -72,17 +85,72 @@ class Source:
     stamps: dict[Path, _Stamp] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Links above the source are its owner's; those within are looked at one by one.
+        self.root = self.root.resolve()
         self.report = Report(self.root)
 
     def find(self, pattern: str) -> list[Path]:
-        """Return the files below the root that match a glob, in the order of their names."""
-        return sorted(file for file in self.root.glob(pattern) if file.is_file())
+        """Return what lies below the root and matches a glob, in the order of names: files, as far as names tell."""
+        name = pattern.removeprefix("**/")
+        depth = name.count("/") + 1
+        return sorted(
+            self.root / path
+            for path in self._entries
+            if (name != pattern or len(path.parts) == depth) and path.match(name)
+        )
 
-    def open(self, file: Path) -> Path:
-        """Note that `file` is read; return it."""
-        self.stamps.setdefault(file, stamp(file))
-        self.report.read.add(self.report.name(file))
-        return file
+    def has(self, file: Path) -> bool:
+        """Tell whether there is anything called `file`, be it readable or not."""
+        return os.path.lexists(file)
+
+    @cached_property
+    def _entries(self) -> list[Path]:
+        """List everything below the root, relative to it; what cannot be listed goes into the report."""
+        found: list[Path] = []
+        folders = [Path()]
+        while folders:
+            folder = folders.pop()
+            try:
+                with os.scandir(self.root / folder) as entries:
+                    for entry in entries:
+                        path = folder / entry.name
+                        found.append(path)
+                        if entry.is_dir(follow_symlinks=False):
+                            folders.append(path)
+                        elif entry.is_symlink() and entry.is_dir():
+                            self.reject(
+                                self.root / path,
+                                "is a link to a folder and is not followed; put the folder itself there",
+                            )
+                        if len(found) > limits.ENTRIES:
+                            message = f"{self.root}: holds more than {limits.ENTRIES:,} files; give the results alone"
+                            raise IngestError(message)
+            except OSError as error:
+                self.reject(self.root / folder, f"cannot be listed ({reason(error)}); let it be read")
+            deep = [path for path in folders if len(path.parts) > limits.DEPTH]
+            for path in deep:
+                folders.remove(path)
+                self.reject(self.root / path, f"lies more than {limits.DEPTH} folders deep; move it up")
+        return found
+
+    @contextmanager
+    def opened(self, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
+        """Open `file` and note that it is read; see `ingest.files.reading`, the one way to a source's files."""
+        with reading(self.root, file, what, most) as stream:
+            self.stamps.setdefault(file, stamp(file))
+            self.report.read.add(self.report.name(file))
+            yield stream
+
+    def readable(self, files: Mapping[_Key, Path], what: str, most: int) -> dict[_Key, Path]:
+        """Return those of `files` that another process can be given to read, and note so; reject the others."""
+        found = {}
+        for key, file in files.items():
+            try:
+                with self.opened(file, what, most):
+                    found[key] = file
+            except UnreadableError as error:
+                self.reject(file, str(error))
+        return found
 
     def reject(self, file: Path, reason: str) -> None:
         """Note that the whole of `file` is left out."""
@@ -101,9 +169,10 @@ class Source:
     def columns(self, file: Path) -> dict[str, pa.DataType]:
         """Return name and type of each column of a parquet file; none, and a word in the report, where it is none."""
         try:
-            return {field.name: field.type for field in pq.read_schema(self.open(file))}
-        except (OSError, pa.ArrowException) as error:
-            self._reject_unreadable(file, error)
+            with self.opened(file, "parquet file", limits.FILE) as stream:
+                return {field.name: field.type for field in pq.read_schema(stream)}
+        except UnreadableError as error:
+            self.reject(file, str(error))
             return {}
 
     def read(self, file: Path, table: Table, columns: Columns, **constants: object) -> pa.Table | None:
@@ -136,9 +205,10 @@ class Source:
                 self.reject_without(file, given[0])
                 return None
         try:
-            data = pq.read_table(file, columns=[one for one in found.values() if one], partitioning=None)
-        except (OSError, pa.ArrowException) as error:
-            self._reject_unreadable(file, error)
+            with self.opened(file, "parquet file", limits.FILE) as stream:
+                data = _table(stream, [one for one in found.values() if one])
+        except UnreadableError as error:
+            self.reject(file, str(error))
             return None
         values = {name: data[one] for name, one in found.items() if one}
         values |= {name: pa.chunked_array([pa.repeat(value, data.num_rows)]) for name, value in constants.items()}
@@ -152,18 +222,14 @@ class Source:
                 typed[name] = _typed(name, values, table.column(name).type)
             except (ValueError, pa.ArrowException) as error:
                 if table.column(name).required:
-                    self.reject(file, f"{name} cannot be read ({_first_line(error)}); mend or fetch the file")
+                    self.reject(file, f"{name} cannot be read ({reason(error)}); mend or fetch the file")
                     return None
-                self.report.reject(file, f"{name} cannot be read ({_first_line(error)}) and is left empty")
+                self.report.reject(file, f"{name} cannot be read ({reason(error)}) and is left empty")
                 continue
             infinite = _count(_is_infinite(values))
             if infinite:
                 self.report.reject(file, f"{name}: {infinite:,} infinite values are left empty")
         return self._without_bad_rows(file, table, pa.table(typed))
-
-    def _reject_unreadable(self, file: Path, error: Exception) -> None:
-        """Note that the whole of `file` is left out, for it cannot be read as parquet."""
-        self.reject(file, f"not a readable parquet file ({_first_line(error)}); fetch it again")
 
     def _without_bad_rows(self, file: Path, table: Table, data: pa.Table) -> pa.Table:
         """Leave out rows that lack a required value, name no letter, or repeat a key."""
@@ -190,6 +256,25 @@ class Source:
             rows = ", ".join(str(row) for row in bad[:_SHOWN_ROWS]) + (", ..." if len(bad) > _SHOWN_ROWS else "")
             self.report.reject(file, f"{len(bad):,} {'row has' if len(bad) == 1 else 'rows have'} {what} (row {rows})")
         return pc.and_(good, fine)
+
+
+def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
+    """Read columns of a parquet file, as long as they are no more than memory is there for."""
+    with pq.ParquetFile(stream) as file:
+        if file.metadata.num_rows > limits.ROWS:
+            message = (
+                f"has {file.metadata.num_rows:,} rows, files of up to {limits.ROWS:,} are read; cut it into several"
+            )
+            raise UnreadableError(message)
+        wanted = list(dict.fromkeys(columns))
+        pieces, size = [file.schema_arrow.empty_table().select(wanted)], 0
+        for batch in file.iter_batches(_BATCH, columns=wanted):
+            size += batch.nbytes
+            if size > limits.TABLE:
+                message = f"takes more than {limits.TABLE / limits.MB:,.0f} MB in memory; cut it into several"
+                raise UnreadableError(message)
+            pieces.append(pa.Table.from_batches([batch]).select(wanted))
+        return pa.concat_tables(pieces)
 
 
 def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedArray:
@@ -236,7 +321,3 @@ def _is_infinite(values: pa.ChunkedArray) -> pa.ChunkedArray | None:
 
 def _count(flags: pa.ChunkedArray | None) -> int:
     return 0 if flags is None else pc.sum(flags).as_py() or 0
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).splitlines()), type(error).__name__)

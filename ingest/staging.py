@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+#: In a growing suite, the file that its processes hold while they may write there.
+_HELD = ".held"
+
+
 @contextmanager
 def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
     """Give a folder to build a suite in, and move it to `target` when the block ends well.
@@ -51,8 +55,10 @@ def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
         message = f"{target}: another import is writing it; wait for it, or give another folder"
         raise IngestError(message) from error
     try:
+        _wait_for_others(folder)
         yield folder
         _refuse(target, force=force)
+        (folder / _HELD).unlink(missing_ok=True)
         _move(folder, target)
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -65,6 +71,21 @@ def staged(target: Path, *, force: bool = False) -> Iterator[Path]:
         raise
     finally:
         os.close(lock)
+
+
+def hold(folder: Path) -> None:
+    """Keep others from the suite that grows in `folder`, until this process ends."""
+    held = os.open(folder / _HELD, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+
+
+def _wait_for_others(folder: Path) -> None:
+    """Wait until the processes of an import that was killed have noticed, and write no more."""
+    held = os.open(folder / _HELD, os.O_RDONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+    finally:
+        os.close(held)
 
 
 def _refuse(target: Path, *, force: bool) -> None:

@@ -131,9 +131,9 @@ def _write_partitions(suite: Path, pieces: Iterable[pa.Table]) -> None:
         starts = run_starts(piece, SAE_KEY).tolist()
         for start, end in zip(starts, [*starts[1:], piece.num_rows], strict=True):
             of_sae = piece.slice(start, end - start)
-            write_cosines(suite, tuple(of_sae[name][0].as_py() for name in SAE_KEY), of_sae)
+            write_cosines(suite, tuple(of_sae[name][0].as_py() for name in SAE_KEY), [of_sae])
 
 
-def write_cosines(suite: Path, sae: tuple[int, int, int], data: pa.Table) -> Path:
-    """Write the cosines of one SAE, in the order of letter and latent; return the file."""
-    return write_file(suite / cosines_file(sae), TABLES["cosines"], [data])
+def write_cosines(suite: Path, sae: tuple[int, int, int], pieces: Iterable[pa.Table]) -> Path:
+    """Write the cosines of one SAE, whole letters in the order of letter and latent; return the file."""
+    return write_file(suite / cosines_file(sae), TABLES["cosines"], pieces)

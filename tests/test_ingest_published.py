@@ -359,7 +359,7 @@ def test_bad_arrays_are_left_out_and_the_rest_is_imported(case: Import) -> None:
     case.run()
     reasons = {Path(name).stem.removeprefix("letter_"): reason for name, reason in case.report.rejected}
     assert set(reasons) == set("bcdefghä") | {"a"}
-    assert "fetch the file again" in reasons["b"]
+    assert "fetch it again" in reasons["b"]
     assert "the SAE's others have (64,)" in reasons["c"]
     assert reasons["d"].startswith("3 values are no cosines")
     assert "no value of the array is a cosine" in reasons["e"]
