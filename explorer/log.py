@@ -1,7 +1,7 @@
 """The server's log: one line of JSON on stderr for each request, connection and error, whatever is logged.
 
-No line holds what a reader typed: addresses are written without their query, an error as its kind and its place. What one
-place in the code warns of again and again is written once a second, with the number of lines left out.
+No line holds what a reader typed: addresses are written without their query, an error as its kind and its place. What
+one place in the code warns of again and again is written once a second, with the number of lines left out.
 """
 
 from __future__ import annotations

@@ -117,7 +117,7 @@ def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def logger() -> logging.Logger:
     """A library's logger, whose records go to the server's log alone."""
-    logger = logging.Logger("bokeh.server.protocol_handler.test")
+    logger = logging.Logger("bokeh.server.protocol_handler.test")  # noqa: LOG001 - pytest adds handlers to all others
     logger.addHandler(LineHandler())
     return logger
 
@@ -175,7 +175,7 @@ def test_every_record_is_one_line(
     try:
         ExplorerState({}, letter="private")
     except ValueError:
-        logger.error(*said, **how)
+        logger.error(*said, **how)  # noqa: TRY400 - with and without the error
     (line,) = written(capsys)
     assert line["event"] == event
 
@@ -204,7 +204,7 @@ def test_whatever_fails_is_written_as_lines() -> None:
     assert done.stdout == b""
     said = [json.loads(line) for line in done.stderr.splitlines()]
     assert [line.get("error") for line in said] == [None] * 2 + ["ValueError", "ZeroDivisionError", "RuntimeError"]
-    assert all("lines" in line["event"] for line in said[:2])
+    assert all(line["event"].endswith("two") for line in said[:2])
 
 
 def test_what_repeats_is_written_once_a_second(
