@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from explorer.compression import compress
+from explorer.connections import limit_connections
 from explorer.figures import write_figure
 from explorer.format import printable
 from explorer.guard import guard, make_nonce
@@ -275,6 +276,7 @@ def session(*paths: str) -> pn.Template:
     """
     compress()
     guard()
+    limit_connections()
     if pn.state.curdoc is not None:
         # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead
         # the page says that the connection is lost; its own address has the view.
