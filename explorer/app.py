@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from explorer.compression import compress
+from explorer.connections import limit_connections
 from explorer.figures import write_figure
 from explorer.format import printable
 from explorer.guard import guard, is_checked
@@ -277,6 +278,7 @@ def session(*paths: str) -> None:
     """
     guard()
     compress()
+    limit_connections()
     document = pn.state.curdoc
     if not is_checked(document.session_context.request):
         return  # the guard has the browser ask again

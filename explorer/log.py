@@ -1,6 +1,7 @@
-"""The server's log: one line of JSON on stderr for each request, connection and error.
+"""The server's log: one line of JSON on stderr for each request, connection and error, whatever is logged.
 
-No line holds what a reader typed: addresses are written without their query, an error as its kind and its place.
+No line holds what a reader typed: addresses are written without their query, an error as its kind and its place. What
+one place in the code warns of again and again is written once a second, with the number of lines left out.
 """
 
 from __future__ import annotations
@@ -9,13 +10,16 @@ import asyncio
 import hashlib
 import json
 import logging
+import sys
 import threading
 import traceback
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -30,24 +34,31 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("explorer.server")
 _ROOT = Path(__file__).parents[1]
-_LONGEST_MESSAGE = 500
+_LONGEST_TEXT = 500
+#: Between two lines of a warning that repeats.
+_PAUSE_SECONDS = 1.0
 #: The session that the running task serves.
 _SESSION: ContextVar[str | None] = ContextVar("session", default=None)
 
 
 def log_to_stderr() -> None:
     """Send every log of this process to stderr, a line each."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(Line())
-    basicConfig(handlers=[handler], level=logging.WARNING)
+    basicConfig(handlers=[LineHandler()], level=logging.WARNING)
     logging.captureWarnings(True)  # noqa: FBT003 - logging's own signature
-    threading.excepthook = lambda error: _LOG.error("A thread failed", exc_info=error.exc_value)
+    # What Python itself would write as a traceback.
+    sys.excepthook = lambda kind, error, trace: _LOG.critical("The server failed", exc_info=(kind, error, trace))
+    sys.unraisablehook = lambda failed: _log_failure("Something failed while it ended", failed.exc_value)
+    threading.excepthook = lambda failed: _log_failure("A thread failed", failed.exc_value)
     logging.getLogger("explorer").setLevel(logging.INFO)
-    panel = logging.getLogger("panel")  # has a handler and a level of its own
-    panel.handlers.clear()
-    panel.setLevel(logging.NOTSET)
-    panel.propagate = True
+    for own in map(logging.getLogger, ("panel", "param")):  # which have handlers and levels of their own
+        own.handlers = [logging.NullHandler()]  # Param would add its own to none
+        own.setLevel(logging.NOTSET)
+        own.propagate = True
     pn.state.on_session_created(lambda context: _mark(context.id))
+
+
+def _log_failure(what: str, error: BaseException | None) -> None:
+    _LOG.error(what, exc_info=error)
 
 
 def log_event(event: str, **fields: Any) -> None:
@@ -96,24 +107,91 @@ def _mark(session_id: str) -> None:
     _SESSION.set(hashlib.sha256(session_id.encode()).hexdigest()[:8])
 
 
-class Line(logging.Formatter):
-    """Writes a record as one line of JSON."""
+@dataclass
+class _Repeating:
+    """A warning that was written at `since`, and how many of its like were left out from then on."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Write the line; of an error, where it arose in this project, or else at all."""
-        fields = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "event": record.getMessage().partition("\n")[0][:_LONGEST_MESSAGE],
-        }
-        if record.exc_info and record.exc_info[0]:
-            kind, _, trace = record.exc_info
-            # The libraries' messages repeat what was sent, and errors quote it.
-            fields |= {"event": str(record.msg).partition("\n")[0], "error": kind.__name__, "at": _place(trace)}
-        fields |= getattr(record, "fields", {"logger": record.name})
-        if session := _SESSION.get():
-            fields["session"] = session
-        return json.dumps(fields)
+    said: dict[str, Any]
+    since: float
+    left_out: int = 0
+
+
+class LineHandler(logging.Handler):
+    """Writes each record to stderr as one line of JSON, and a warning that repeats once a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._repeating: dict[tuple[object, ...], _Repeating] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write what was left out until a second ago, and the record, unless its like was written just now."""
+        self._write_left_out()
+        if record.levelno < logging.WARNING:
+            self._write(_described(record))
+            return
+        like = (record.pathname, record.lineno, record.exc_info and record.exc_info[0])
+        if like in self._repeating:
+            self._repeating[like].left_out += 1
+            return
+        said = _described(record)
+        self._write(said)
+        # The rest may be of other sessions.
+        said.pop("session", None)
+        self._repeating[like] = _Repeating(said, monotonic())
+
+    def _write_left_out(self) -> None:
+        now = monotonic()
+        for like, repeating in tuple(self._repeating.items()):
+            if now - repeating.since < _PAUSE_SECONDS:
+                continue
+            if repeating.left_out:
+                self._write(repeating.said | {"time": _time(time()), "repeated": repeating.left_out})
+                self._repeating[like] = _Repeating(repeating.said, now)
+            else:
+                del self._repeating[like]
+
+    def _write(self, said: dict[str, Any]) -> None:
+        """Write a line; one that cannot be written, as on a full disk, is left out."""
+        short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in said.items()}
+        with suppress(OSError, ValueError):
+            sys.stderr.write(f"{json.dumps(short, default=_text)}\n")
+            sys.stderr.flush()
+
+
+def _described(record: logging.LogRecord) -> dict[str, Any]:
+    """Return what is written of a record; of an error, where it arose in this project, or else at all."""
+    said = {"time": _time(record.created), "level": record.levelname.lower(), "event": _first_line(_message(record))}
+    if record.exc_info and record.exc_info[0]:
+        kind, _, trace = record.exc_info
+        # The libraries' messages repeat what was sent, and errors quote it.
+        said |= {"event": _first_line(_text(record.msg)), "error": kind.__name__, "at": _place(trace)}
+    said |= getattr(record, "fields", {"logger": record.name})
+    if session := _SESSION.get():
+        said["session"] = session
+    return said
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return what a record says; where its values do not fit, or fail to say what they are, without them."""
+    try:
+        return record.getMessage()
+    except Exception:  # noqa: BLE001 - whatever a library's objects do when they are written
+        return _text(record.msg)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - as above
+        return type(value).__name__
+
+
+def _first_line(text: str) -> str:
+    return next(iter(text.strip().splitlines()), "")
 
 
 def _place(trace: TracebackType | None) -> str:

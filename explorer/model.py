@@ -283,9 +283,13 @@ class ExplorerModel(param.Parameterized):
         QueryError
             Where the question fails.
         """
+        return self.asking_whole(answer)()
+
+    def asking_whole(self, answer: str) -> Callable[[], pd.DataFrame]:
+        """Return what asks, in whatever thread, for what `whole` returns as the state is now."""
         query, params = self._behind(answer)
         whole = {name: "Int64" for name, kind in catalog()[query].columns.items() if kind in ("INTEGER", "BIGINT")}
-        return self.store.fetch(query, **params).astype(whole)
+        return lambda: self.store.fetch(query, **params).astype(whole)
 
     def script(self, answer: str, *, shared: bool = False) -> str:
         """Write the question behind an answer as SQL that runs by itself; `shared` as `Store.script` has it."""

@@ -6,21 +6,24 @@ import os
 import signal
 import sys
 from contextlib import suppress
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
+from tornado.httpserver import HTTPServer
 
 from explorer import health
 from explorer.app import session
 from explorer.compression import compress
+from explorer.connections import PatientSocket, limit_connections
 from explorer.guard import guard
 from explorer.log import log_event, log_request, log_to_stderr
 from explorer.store import close_stores, give_up_questions, shared_store
+from explorer.workers import fork_workers
 from queries import SuiteError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import socket
+    from collections.abc import Iterable, Sequence
 
 _CHECK_SESSIONS_SECONDS = 5
 
@@ -48,48 +51,44 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
     # From the first request on; a session does the same for `panel serve`.
     compress()
     guard()
+    limit_connections()
+    HTTPServer.configure(_HttpServer)
     first = os.getpid()
-    # Workers hear the end of this pipe when the first process is gone, be it killed.
-    heard, held = os.pipe()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
-    try:
-        server = pn.serve(
-            # A function proper: Panel shows any other callable as a value.
-            {"/dashboard": lambda: session(*paths)},
-            num_procs=num_procs,
-            unused_session_lifetime_milliseconds=1000 * session_seconds,
-            check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
-            extra_patterns=health.routes(paths),
-            log_function=log_request,
-            location=False,
-            start=False,
-            show=False,
-            verbose=False,
-            **options,
-        )
-    except BaseException:
-        # With several processes the first one stays in there, to replace workers, until it is ended.
-        if os.getpid() == first:
-            os.close(held)
-            with suppress(ChildProcessError):
-                while True:
-                    os.wait()
-        raise
-    if os.getpid() == first:
-        _work(server, paths)
-        return
-    os.close(held)
-    Thread(target=_follow, args=[heard], daemon=True).start()
+    # With several processes the first one stays in there, to replace workers, until it is ended.
+    server = pn.serve(
+        # A function proper: Panel shows any other callable as a value.
+        {"/dashboard": lambda: session(*paths)},
+        num_procs=num_procs,
+        unused_session_lifetime_milliseconds=1000 * session_seconds,
+        check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
+        extra_patterns=health.routes(paths),
+        log_function=log_request,
+        location=False,
+        start=False,
+        show=False,
+        verbose=False,
+        **options,
+    )
     _work(server, paths)
-    # As the workers of multiprocessing end: DuckDB was loaded before the fork, and an orderly end aborts in it.
-    os._exit(0)
+    if os.getpid() != first:
+        # As the workers of multiprocessing end: DuckDB was loaded before the fork, and an orderly end aborts in it.
+        os._exit(0)
 
 
-def _follow(heard: int) -> None:
-    """End this process once nobody holds the other end of the pipe."""
-    os.read(heard, 1)
-    os.kill(os.getpid(), signal.SIGTERM)
+class _HttpServer(HTTPServer):
+    """Tornado's, but its workers are replaced without end, and it rests where it can take no connection."""
+
+    def start(self, num_processes: int | None = 1, max_restarts: int | None = None) -> None:
+        """Start; with several processes, in each of them. `max_restarts`, after which Tornado gives up, is ignored."""
+        if num_processes != 1:
+            fork_workers(num_processes or 1)
+        super().start(1, max_restarts)
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept connections at listening sockets."""
+        super().add_sockets([PatientSocket(fileno=each.detach()) for each in sockets])
 
 
 def _work(server: Any, paths: Sequence[str]) -> None:

@@ -44,16 +44,46 @@ def test_files_give_the_frame_back() -> None:
             "activations": [np.array([0.5, 2.0]), np.array([]), None],
         }
     )
-    read = pd.read_csv(io.BytesIO(as_csv(frame)), dtype={"latent": "Int64"})
+    read = pd.read_csv(io.BytesIO(b"".join(as_csv(frame))), dtype={"latent": "Int64"})
     pd.testing.assert_frame_equal(
         read[["token", "latent", "effect"]], frame[["token", "latent", "effect"]], check_dtype=False
     )
     assert json.loads(read["tokens"][0]) == [" x", 'y"']
     assert json.loads(read["activations"][0]) == [0.5, 2.0]
     assert read["tokens"].isna().tolist() == [False, True, False]
-    back = pd.read_parquet(io.BytesIO(as_parquet(frame)))
+    back = pd.read_parquet(io.BytesIO(b"".join(as_parquet(frame))))
     assert back["token"].tolist() == frame["token"].tolist()
     assert back["activations"][0].tolist() == [0.5, 2.0]
+
+
+def test_pieces_are_the_file_that_pandas_writes() -> None:
+    """The same bytes as of the whole frame at once, whatever its columns hold, in more than one piece."""
+    rows = 3001
+    lists = [None, np.array([], np.float32), np.array([0.5, 1e-9], np.float32), np.array([1], np.float32)]
+    frame = pd.DataFrame(
+        {
+            "token": [f' "{number},\n' for number in range(rows)],
+            "latent": pd.array([number if number % 7 else None for number in range(rows)], "Int64"),
+            "effect": np.linspace(-1, 1, rows, dtype=np.float32),
+            "margin": [np.nan, 1e-300, *[0.1] * (rows - 2)],
+            "absorbed": [number % 2 == 0 for number in range(rows)],
+            "published": np.array([None, *[True] * (rows - 1)], object),
+            "activations": [*[None] * 2000, *(lists[number % 4] for number in range(rows - 2000))],
+            "tokens": [np.array(["a", '"']) if number % 2 else None for number in range(rows)],
+            "none": np.array([None] * rows, object),
+        }
+    )
+    for rows_of in (frame, frame.head(1), frame.head(0)):
+        listed = {
+            name: [None if cell is None else json.dumps(cell.tolist(), ensure_ascii=False) for cell in rows_of[name]]
+            for name in ("activations", "tokens")
+        }
+        assert b"".join(as_csv(rows_of)) == rows_of.assign(**listed).to_csv(index=False).encode()
+        whole = io.BytesIO()
+        rows_of.to_parquet(whole, index=False)
+        assert b"".join(as_parquet(rows_of)) == whole.getvalue()
+    assert len(list(as_csv(frame))) > 1
+    assert max(map(len, as_csv(frame))) < 2**17
 
 
 def test_every_answer_is_offered_by_some_button() -> None:

@@ -5,11 +5,13 @@ In the browser the page's content security policy is left aside, so that what ho
 
 from __future__ import annotations
 
+import csv
 import io
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import expect
@@ -191,8 +193,27 @@ def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page
 
 def test_files_hold_the_texts_as_they_are() -> None:
     frame = pd.DataFrame({"token": [text for text in TEXTS if "\0" not in text and "\r" not in text]})
-    assert pd.read_csv(io.BytesIO(as_csv(frame)), keep_default_na=False)["token"].tolist() == frame["token"].tolist()
-    assert pd.read_parquet(io.BytesIO(as_parquet(frame)))["token"].tolist() == frame["token"].tolist()
+    texts = frame["token"].tolist()
+    table, parquet = (io.BytesIO(b"".join(write(frame))) for write in (as_csv, as_parquet))
+    assert pd.read_csv(table, keep_default_na=False)["token"].tolist() == texts
+    assert pd.read_parquet(parquet)["token"].tolist() == texts
+
+
+def test_files_for_spreadsheets_hold_no_formula() -> None:
+    signs = ("=", "+", "-", "@", "\t", "\r", "\n")
+    texts = [*TEXTS, *(f"{sign}1+1" for sign in signs), *signs, "", "'=1", " =1"]
+    cells = np.array([None, *texts[1:]], object)
+    cells[0] = np.array(["=1"])
+    whole = pd.array([-3] * len(texts), "Int64")
+    frame = pd.DataFrame({"token": texts, "cell": cells, "number": -1.5, "whole": whole})
+    written = b"".join(as_csv(frame, for_spreadsheets=True)).decode()
+    _, *rows = csv.reader(io.StringIO(written, newline=""))
+    assert rows[0][1] == '["=1"]'
+    for text, row in zip(texts, rows, strict=True):
+        safe = f"'{text}" if text.startswith(signs) else text
+        assert row[0] == safe
+        assert row[1] in (safe, '["=1"]')
+        assert row[2:] == ["-1.5", "-3"]  # numbers stay numbers
 
 
 @pytest.mark.browser

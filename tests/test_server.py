@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import urllib.error
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from explorer.log import Line
+from explorer.log import LineHandler
 from explorer.state import ExplorerState
-from tests.browser import Server, free_port, start_process
+from tests.browser import ROOT, Server, free_port, start_process
 from tests.tiny_suite import write_tiny_suite
 from tests.visitors import open_session
 
@@ -113,18 +114,26 @@ def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
     assert written[-1].items() >= {"path": "/dashboard/ws", "session": requests["/dashboard/ws"]["session"]}.items()
 
 
-def test_error_is_one_line_without_what_was_sent(capsys: pytest.CaptureFixture[str]) -> None:
-    logger = logging.getLogger("bokeh.server.protocol_handler.test")
-    logger.propagate = False
-    handler = logging.StreamHandler()
-    handler.setFormatter(Line())
-    logger.addHandler(handler)
+@pytest.fixture
+def logger() -> logging.Logger:
+    """A library's logger, whose records go to the server's log alone."""
+    logger = logging.Logger("bokeh.server.protocol_handler.test")  # noqa: LOG001 - pytest adds handlers to all others
+    logger.addHandler(LineHandler())
+    return logger
+
+
+def written(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    out, err = capsys.readouterr()
+    assert out == ""
+    return [json.loads(line) for line in err.splitlines()]
+
+
+def test_error_is_one_line_without_what_was_sent(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     try:
         ExplorerState({}, letter="private")
     except ValueError:
         logger.exception("error handling message\n message: %r", "private")
-    (line,) = capsys.readouterr().err.splitlines()
-    said = json.loads(line)
+    (said,) = written(capsys)
     assert re.fullmatch(r"explorer/state\.py:\d+", said.pop("at"))
     del said["time"]
     assert said == {
@@ -133,6 +142,87 @@ def test_error_is_one_line_without_what_was_sent(capsys: pytest.CaptureFixture[s
         "error": "ValueError",
         "logger": logger.name,
     }
+
+
+class Unspeakable:
+    """As Bokeh's ERROR message without a text: it fails to say what it is."""
+
+    def __repr__(self) -> str:
+        message = "text"
+        raise KeyError(message)
+
+
+@pytest.mark.parametrize(
+    ("said", "event"),
+    [
+        (("",), ""),
+        (("\n\nforged\r\n{}",), "forged"),
+        (("a\x00\x1b[31m\x7f\u2028b\x85c",), "a\x00\x1b[31m\x7f"),
+        (("half a character \ud800",), "half a character \ud800"),
+        (("%s and %s", "one"), "%s and %s"),
+        (("%d", "none"), "%d"),
+        (("message %r", Unspeakable()), "message %r"),
+        ((Unspeakable(),), "Unspeakable"),
+        ((b"bytes\xff",), "b'bytes\\xff'"),
+        (("long " * 10**5,), ("long " * 100)),
+    ],
+    ids=["none", "lines", "controls", "surrogate", "too few", "misfit", "unspeakable", "object", "bytes", "long"],
+)
+@pytest.mark.parametrize("how", [{}, {"stack_info": True}, {"exc_info": True}, {"exc_info": (None, None, None)}])
+def test_every_record_is_one_line(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str], said: tuple[Any, ...], event: str, how: dict[str, Any]
+) -> None:
+    try:
+        ExplorerState({}, letter="private")
+    except ValueError:
+        logger.error(*said, **how)  # noqa: TRY400 - with and without the error
+    (line,) = written(capsys)
+    assert line["event"] == event
+
+
+#: What Python and the libraries write by other ways than a logger of this project.
+_WAYS = """
+import threading, warnings
+import param
+from explorer.log import log_to_stderr
+log_to_stderr()
+class Failing:
+    def __del__(self):
+        raise ValueError("as it\\nended")
+warnings.warn("two\\nlines")
+param.main.param.warning("two\\nlines")
+del (failing := [Failing()])[:]
+thread = threading.Thread(target=lambda: 1 / 0)
+thread.start()
+thread.join()
+raise RuntimeError("two\\nlines")
+"""
+
+
+def test_whatever_fails_is_written_as_lines() -> None:
+    done = subprocess.run([sys.executable, "-c", _WAYS], capture_output=True, check=False, cwd=ROOT, timeout=SECONDS)
+    assert done.stdout == b""
+    said = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line.get("error") for line in said] == [None] * 2 + ["ValueError", "ZeroDivisionError", "RuntimeError"]
+    assert all(line["event"].endswith("two") for line in said[:2])
+
+
+def test_what_repeats_is_written_once_a_second(
+    logger: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("explorer.log.monotonic", lambda: now)
+    for number in range(1000):
+        logger.error(f"connection {number} failed")  # noqa: G004 - as libraries do
+    logger.error("another place")
+    said = [(line["event"], line.get("repeated")) for line in written(capsys)]
+    assert said == [("connection 0 failed", None), ("another place", None)]
+    now += 1
+    logger.setLevel(logging.INFO)
+    for _ in range(3):
+        logger.info("request")
+    said = [(line["event"], line.get("repeated")) for line in written(capsys)]
+    assert said == [("connection 0 failed", 999), *[("request", None)] * 3]
 
 
 def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from playwright.sync_api import Browser, Page
@@ -349,9 +349,9 @@ def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytes
     sent: list[tuple[str, bytes, str]] = []
     shown: set[str] = set()
 
-    def send(header: Markup, *file: Any) -> None:
+    def send(header: Markup, name: str, pieces: Iterable[bytes], kind: str, _: object) -> None:
         shown.add(header.html)
-        sent.append(file)
+        sent.append((name, b"".join(pieces), kind))
 
     monkeypatch.setattr(Markup, "send_file", send)
     explorer = Explorer(store, letter="t", tau=0.1)

@@ -2,30 +2,41 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import panel as pn
 
 from explorer.files import as_csv, as_parquet
+from explorer.views.background import SlowBrowserError, in_background
 from explorer.views.markup import Markup, render
 from queries import QueryError, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.views.background import Caller
 
 
 class _Format(NamedTuple):
-    write: Callable[[pd.DataFrame], bytes]
+    label: str
+    ending: str
     kind: str
+    write: Callable[[pd.DataFrame], Iterator[bytes]]
 
 
-#: Rows that a page writes to a file: what is made of them passes through the session as a whole.
+#: Rows that a page writes to a file: a browser holds all of it before it is saved.
 MOST_ROWS = 500_000
-FORMATS = {"csv": _Format(as_csv, "text/csv"), "parquet": _Format(as_parquet, "application/vnd.apache.parquet")}
+FORMATS = {
+    "csv": _Format("CSV", ".csv", "text/csv", as_csv),
+    "spreadsheet": _Format(
+        "CSV for spreadsheets", "_for-spreadsheets.csv", "text/csv", partial(as_csv, for_spreadsheets=True)
+    ),
+    "parquet": _Format("Parquet", ".parquet", "application/vnd.apache.parquet", as_parquet),
+}
 
 
 class Export(pn.viewable.Viewer):
@@ -43,6 +54,9 @@ class Export(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel, *, shared: bool) -> None:
         super().__init__()
         self._model, self._shared = model, shared
+        self._wanted: dict[str, str] | None = None  # what the open dialog offers
+        self._writing = ""  # the file that is being written
+        self._failure = ""
         self._dialog = Markup(
             "export",
             on={"show": self._show, "close": self._close, **{name: self._saver(name) for name in FORMATS}},
@@ -50,19 +64,29 @@ class Export(pn.viewable.Viewer):
 
     def _show(self, wanted: dict[str, str]) -> None:
         """Offer the answers and the figures of a button; names that mean nothing are passed over."""
-        names = dict.fromkeys(wanted.get("answers", "").split())
+        self._wanted, self._failure = wanted, ""
+        self._render()
+
+    def _render(self) -> None:
+        if self._wanted is None:
+            self._dialog.html = ""
+            return
+        names = dict.fromkeys(self._wanted.get("answers", "").split())
         answers = [offer for name in names if (offer := self._offer(name))]
         state = self._model.state
         self._dialog.html = render(
             "export",
             answers=answers,
-            figures={name: f"{state.suite}_{name}" for name in wanted.get("figures", "").split()},
+            figures={name: f"{state.suite}_{name}" for name in self._wanted.get("figures", "").split()},
             formats=FORMATS,
             shared=self._shared,
+            writing=self._writing,
+            failure=self._failure,
         )
 
     def _close(self, _: object) -> None:
-        self._dialog.html = ""
+        self._wanted = None
+        self._render()
 
     def _offer(self, name: str) -> dict[str, Any] | None:
         """Describe an answer: its name, what a row is, its SQL."""
@@ -73,21 +97,45 @@ class Export(pn.viewable.Viewer):
         return {"name": name, "doc": catalog()[query].doc, "sql": sql}
 
     def _saver(self, kind: str) -> Callable[[str], None]:
-        """Make what sends an answer to the browser as a file."""
+        """Make what has an answer written, and sent to the browser, as a file of that format."""
 
         def save(name: str) -> None:
-            try:
-                frame, place = self._model.whole(name), self._model.place(name)
-            except (KeyError, QueryError) as error:
-                self._model.error = f"{name} cannot be written: {error}"
+            if self._writing:
                 return
-            if len(frame) > MOST_ROWS:
-                self._model.error = f"{name} has more than {MOST_ROWS:,} rows: ask for it with its SQL"
+            try:
+                ask, place = self._model.asking_whole(name), self._model.place(name)
+            except KeyError:
                 return
             about = [str(value) if key in ("suite", "letter") else f"{key}-{value}" for key, value in place.items()]
-            self._dialog.send_file(f"{'_'.join([*about, name])}.{kind}", FORMATS[kind].write(frame), FORMATS[kind].kind)
+            self._writing, self._failure = f"{'_'.join([*about, name])}{FORMATS[kind].ending}", ""
+            self._render()
+            in_background(partial(self._write, FORMATS[kind], self._writing, ask))
 
         return save
+
+    def _write(self, form: _Format, file: str, ask: Callable[[], pd.DataFrame], caller: Caller) -> None:
+        failure = "it cannot be written"
+        try:
+            with self._model.store.asking(caller.asking):
+                frame = ask()
+            if len(frame) > MOST_ROWS:
+                failure = f"it has more than {MOST_ROWS:,} rows: ask for it with its SQL"
+            else:
+                self._dialog.send_file(file, form.write(frame), form.kind, caller)
+                failure = ""
+        except QueryError as error:
+            failure = str(error)
+        except SlowBrowserError:
+            failure = "the connection is too slow; ask for it with its SQL"
+        finally:
+            caller.tell(partial(self._finish, failure and f"{file} was not written: {failure}"))
+
+    def _finish(self, failure: str) -> None:
+        """Say in the dialog what came of it, or where that was closed meanwhile, at the top of the page."""
+        self._writing, self._failure = "", failure
+        if self._wanted is None and failure:
+            self._model.error = failure
+        self._render()
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._dialog

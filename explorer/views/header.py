@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.files import in_pieces
 from explorer.views.background import in_background
 from explorer.views.markup import Markup, render
 from explorer.views.search import Search
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import param
 
     from explorer.model import ExplorerModel
+    from explorer.views.background import Caller
 
 _NAMED = ("duckdb", "panel", "holoviews", "bokeh")
 #: The search keeps the middle, as far as what stands beside it leaves it there.
@@ -78,17 +80,18 @@ class Header(pn.viewable.Viewer):
         values = {name: value for name, value in state.url_values().items() if value is not None}
         name = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_snapshot.html"
 
-        def work(tell: Callable[[Callable[[], None]], None]) -> None:
+        def work(caller: Caller) -> None:
+            def show(_: str, done: int, total: int) -> None:
+                caller.tell(partial(self._show_progress, 100 * done // total))
+
             try:
-                page = self._make_snapshot(
-                    progress=lambda _, done, total: tell(partial(self._show_progress, 100 * done // total)), **values
-                )
+                page = self._make_snapshot(progress=show, **values)
             except ValueError as error:
-                tell(partial(self._show_failure, str(error)))
+                caller.tell(partial(self._show_failure, str(error)))
             else:
-                tell(partial(self._tools.send_file, name, page.encode(), "text/html"))
+                self._tools.send_file(name, in_pieces(page.encode()), "text/html", caller)
             finally:
-                tell(partial(self._show_progress, None))
+                caller.tell(partial(self._show_progress, None))
 
         self._show_progress(0)
         in_background(work)

@@ -199,9 +199,18 @@ export function render({ model, el }) {
   window.addEventListener("ax:export", ({ detail }) => {
     if (model.css_name === "export" && detail.of === model.document) send("show", detail.value)
   }, life)
-  model.on("msg:custom", ({ save: file, kind, content }) => {
-    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0))
-    save(file, new Blob([bytes], { type: kind }))
+
+  // A file comes in pieces, of which the server sends the next when one was taken.
+  let pieces = []
+  model.on("msg:custom", ({ nth, content, save: file, kind }) => {
+    if (file) {
+      save(file, new Blob(pieces, { type: kind }))
+      pieces = []
+      return
+    }
+    if (nth === 0) pieces = []
+    pieces.push(Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0)))
+    send("taken", null)
   })
 
   // What is built, and drawn anew, only while it is in view is told when it comes and goes; a figure below it may be in

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-from functools import cache
+from contextlib import suppress
+from functools import cache, partial
 from importlib.resources import files
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import param
@@ -18,9 +20,13 @@ from explorer.text.glossary import definition
 from explorer.views.act import take
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from explorer.views.background import Caller
+
+#: Pieces of a file that a browser is sent before it has taken them.
+_UNDER_WAY = 2
 STATIC: Path = files("explorer") / "static"  # type: ignore[assignment]
 
 
@@ -81,16 +87,28 @@ class Markup(JSComponent):
     _bundle: ClassVar[str] = "markup.js"
 
     def __init__(self, css_name: str, on: Mapping[str, Callable[[Any], object]] | None = None, **params: Any) -> None:
-        self._handlers = dict(on or {})
+        self._handlers = {"taken": self._note_taken, **(on or {})}
+        self._under_way = BoundedSemaphore(_UNDER_WAY)
         super().__init__(css_name=css_name, **{"sizing_mode": "stretch_width", "margin": 0} | params)
 
     def _get_properties(self, doc: Any) -> dict[str, Any]:
         # The model is found in the browser, by tests and scripts, under the name of what it shows.
         return super()._get_properties(doc) | {"name": self.css_name}
 
-    def send_file(self, name: str, content: bytes, kind: str) -> None:
-        """Have the browser save a file of that name and media type."""
-        self._send_msg({"save": name, "kind": kind, "content": base64.b64encode(content).decode("ascii")})
+    def send_file(self, name: str, pieces: Iterable[bytes], kind: str, caller: Caller) -> None:
+        """Have the browser save a file of that name and media type; for work that is done in the background.
+
+        A piece is made and sent when the browser has taken those before: neither side holds more than a few.
+        """
+        self._under_way = BoundedSemaphore(_UNDER_WAY)
+        for nth, piece in enumerate(pieces):
+            message = {"nth": nth, "content": base64.b64encode(piece).decode("ascii")}
+            caller.tell(partial(self._send_msg, message), after=self._under_way)
+        caller.tell(partial(self._send_msg, {"save": name, "kind": kind}))
+
+    def _note_taken(self, _: object) -> None:
+        with suppress(ValueError):  # of a browser that tells more than it was sent, or of a notebook's
+            self._under_way.release()
 
     def _send_event(self, Event: Any, **values: Any) -> None:  # noqa: N803 - Panel's name for it
         """Send to the browser; in a notebook, too, where the models are in a document that Panel does not know."""
