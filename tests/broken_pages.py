@@ -1,6 +1,7 @@
 """The dashboard and the command, but pages fail where their address says: ``?evidence_token=make`` and so on."""
 
 import sys
+from importlib import import_module
 from typing import Any, cast
 
 import panel as pn
@@ -30,8 +31,8 @@ class Unwritable:
         return ""
 
 
-if not hasattr(explorer.app, "broken"):
-    vars(explorer.app)["broken"] = True
+def break_pages() -> None:
+    """Have them fail."""
     app, markup, handler = vars(explorer.app), cast("Any", Markup), cast("Any", DocHandler)
     own_choices, own_root, own_payload = app["choices_of"], markup._get_model, handler._generate_token_payload
 
@@ -52,8 +53,13 @@ if not hasattr(explorer.app, "broken"):
     markup._get_model = get_model
     handler._generate_token_payload = generate_payload
 
-if __name__ == "__main__":
-    main()
-else:
+
+if __name__.startswith("bokeh_app"):
+    # What `panel serve` runs for each session, and takes to pieces when the session ends: the rest has to last longer.
+    import_module("tests.broken_pages")
     pn.extension()
     session(*sys.argv[1:])
+else:
+    break_pages()
+    if __name__ == "__main__":
+        main()
