@@ -279,7 +279,7 @@ def session(*paths: str) -> None:
     guard()
     compress()
     limit_connections()
-    document = pn.state.curdoc
+    document: Any = pn.state.curdoc
     if not is_checked(document.session_context.request):
         return  # the guard has the browser ask again
     # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead

@@ -79,7 +79,7 @@ def guard() -> None:
     before(WSHandler, "on_finish", _release_unopened)
     before(WSHandler, "on_close", release_session)
     before(WSHandler, "on_pong", note_answer)
-    setattr(DocHandler, "get_session", _noting_nonce(DocHandler.get_session))  # noqa: B010 - untyped
+    setattr(DocHandler, "get_session", _noting_session(DocHandler.get_session))  # noqa: B010 - untyped
     take_only_known_messages()
 
 
@@ -144,13 +144,13 @@ def _refuse_imports(handler: RequestHandler) -> None:
         raise HTTPError(404)
 
 
-def _noting_nonce(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Have the handler of pages note the nonce of the document that it is about to write."""
+def _noting_session(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Have the handler of pages note which session it is about to write, and the nonce of its document."""
 
     @wraps(own)
     async def get_session(handler: Any) -> Any:
         session = await own(handler)
-        handler.nonce = _nonce(session.document)
+        handler.session_id, handler.nonce = session.id, _nonce(session.document)
         return session
 
     return get_session

@@ -75,6 +75,8 @@ def log_failure(event: str, error: BaseException) -> None:
 def log_request(handler: RequestHandler) -> None:
     """Write the line of a request that was answered; for a websocket, also one when it is closed."""
     request, status = handler.request, handler.get_status()
+    if session_id := getattr(handler, "session_id", None):  # of a page (`explorer.guard`)
+        _mark(session_id)
     if status == HTTPStatus.SWITCHING_PROTOCOLS and isinstance(handler, WebSocketHandler):
         # The token may be anything; Bokeh closes the socket where it means nothing.
         with suppress(ValueError, KeyError, TypeError):

@@ -1,7 +1,8 @@
 """The dashboard and the command, but pages fail where their address says: ``?evidence_token=make`` and so on."""
 
 import sys
-from typing import Any
+from importlib import import_module
+from typing import Any, cast
 
 import panel as pn
 from panel.io.server import DocHandler
@@ -11,8 +12,6 @@ from explorer import session
 from explorer.cli import main
 from explorer.views.browser import requested_query
 from explorer.views.markup import Markup
-
-PLACES = ("make", "render", "write", "request")
 
 
 def fail_at(place: str, asked: str) -> None:
@@ -32,10 +31,10 @@ class Unwritable:
         return ""
 
 
-if not hasattr(explorer.app, "broken"):
-    vars(explorer.app)["broken"] = True
-    own_choices, own_root, own_styles = explorer.app.choices_of, Markup._get_model, explorer.app.styles
-    own_payload = DocHandler._generate_token_payload
+def break_pages() -> None:
+    """Have them fail."""
+    app, markup, handler = vars(explorer.app), cast("Any", Markup), cast("Any", DocHandler)
+    own_choices, own_root, own_payload = app["choices_of"], markup._get_model, handler._generate_token_payload
 
     def choices_of(*args: Any) -> Any:
         fail_at("make", requested_query())
@@ -49,13 +48,18 @@ if not hasattr(explorer.app, "broken"):
         fail_at("request", self.request.query)
         return own_payload(self)
 
-    vars(explorer.app)["choices_of"] = choices_of
-    vars(explorer.app)["styles"] = lambda: Unwritable(requested_query())
-    Markup._get_model = get_model
-    DocHandler._generate_token_payload = generate_payload
+    app["choices_of"] = choices_of
+    app["styles"] = lambda: Unwritable(requested_query())
+    markup._get_model = get_model
+    handler._generate_token_payload = generate_payload
 
-if __name__ == "__main__":
-    main()
-else:
+
+if __name__.startswith("bokeh_app"):
+    # What `panel serve` runs for each session, and takes to pieces when the session ends: the rest has to last longer.
+    import_module("tests.broken_pages")
     pn.extension()
     session(*sys.argv[1:])
+else:
+    break_pages()
+    if __name__ == "__main__":
+        main()

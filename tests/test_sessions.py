@@ -43,7 +43,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 
 @pytest.fixture
 def connect() -> Iterator[Callable[..., ClientSession]]:
-    """Open a session of a server that forgets closed ones at once."""
+    """Open a session of a server that soon forgets closed ones."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -55,7 +55,7 @@ def connect() -> Iterator[Callable[..., ClientSession]]:
         show=False,
         verbose=False,
         location=False,
-        unused_session_lifetime_milliseconds=1,
+        unused_session_lifetime_milliseconds=4_000,
         check_unused_sessions_milliseconds=50,
     )
 

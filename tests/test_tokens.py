@@ -10,10 +10,11 @@ import sys
 import time
 from base64 import urlsafe_b64encode
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zlib import compress
 
 import pytest
+from bokeh.core.types import ID
 from bokeh.util.token import generate_jwt_token, generate_session_id
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
@@ -70,11 +71,11 @@ def url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 def made(session_id: str, *, key: str | None = None, age: float = 0) -> str:
     """A token that no page carried."""
-    payload = {"headers": {}, "cookies": {}, "arguments": {}}
+    payload: dict[str, Any] = {"headers": {}, "cookies": {}, "arguments": {}}
     expiration = int(_TOKEN_SECONDS - age)
     if key is None:
-        return generate_jwt_token(session_id, signed=False, extra_payload=payload)
-    return generate_jwt_token(session_id, key.encode(), signed=True, extra_payload=payload, expiration=expiration)
+        return generate_jwt_token(ID(session_id), signed=False, extra_payload=payload)
+    return generate_jwt_token(ID(session_id), key.encode(), signed=True, extra_payload=payload, expiration=expiration)
 
 
 def new_id(key: str = KEY) -> str:
@@ -181,7 +182,9 @@ def test_a_token_makes_no_session_anew_for_ever(url: str) -> None:
     assert join_status(url, made(new_id(), key=KEY, age=NEW_SESSION_SECONDS + 60)) == 403
     # A page that was open for a long time joins its session again.
     session_id = new_id()
-    assert join_status(url, made(session_id, key=KEY)) == 101
+    with websocket(url, made(session_id, key=KEY)) as (status, sock):
+        assert status == 101
+        assert sock.recv(1)  # the session is there
     assert join_status(url, made(session_id, key=KEY, age=30 * 24 * 3600)) == 101
 
 
