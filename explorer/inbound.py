@@ -12,9 +12,11 @@ import json
 import logging
 import math
 import re
+from contextlib import suppress
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from bokeh.core.types import ID
 from bokeh.model import DataModel, Model
 from bokeh.models import Plot, RadioGroup, Range1d, Slider
 from bokeh.protocol.messages.patch_doc import patch_doc
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from bokeh.document import Document
+    from bokeh.document.json import PatchJson
     from bokeh.protocol.message import Message
     from bokeh.server.connection import ServerConnection
 
@@ -37,9 +40,19 @@ _LOG = logging.getLogger("explorer")
 #: A message has some 500 bytes; one with a model that has just come to the browser also the model's, as in a table.
 MESSAGE_BYTES = 2**20
 _MOST_EVENTS, _MOST_PARTS = 64, 16
-_TEXT_CHARACTERS, _NAME_CHARACTERS = 8_192, 64
+_TEXT_CHARACTERS, _HEADER_CHARACTERS = 8_192, 256
 _LARGEST, _MOST_PIXELS, _MOST_DIGITS = 1e100, 10**6, 32
+#: How BokehJS writes numbers that JSON has not.
+_NO_NUMBERS = [{"type": "number", "value": value} for value in ("nan", "+inf", "-inf")]
 _POLICY_VIOLATION = 1008  # the code of RFC 6455 for a message that is not taken
+
+
+class RefusedError(ValueError):
+    """A message that no page sends. Says what is wrong with it, in no words of its sender."""
+
+
+class _OmittedError(Exception):
+    """An event that a page may send, and that comes to nothing."""
 
 
 # --- Forms of values -------------------------------------------------------------------------------------------------
@@ -50,6 +63,8 @@ def _is_flag(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
+    if value in _NO_NUMBERS:
+        raise _OmittedError
     return isinstance(value, int | float) and not _is_flag(value) and math.isfinite(value) and abs(value) <= _LARGEST
 
 
@@ -58,7 +73,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return _is_count(value) and value <= _MOST_PIXELS
+    return _is_number(value) and isinstance(value, int) and abs(value) <= _MOST_PIXELS
 
 
 def _is_plain(value: Any) -> bool:
@@ -134,10 +149,6 @@ PROPERTIES: Mapping[tuple[type[Model], str], Property] = {
 # --- Reading ---------------------------------------------------------------------------------------------------------
 
 
-class RefusedError(ValueError):
-    """A message that no page sends. Says what is wrong with it, in no words of its sender."""
-
-
 def read_json(text: str) -> Any:
     """Read JSON as browsers write it.
 
@@ -188,17 +199,17 @@ def _as_dict(value: Any) -> dict[str, Any]:
     if value == {"type": "map"}:
         return {}
     kind, entries = _fields(value, "type", "entries")
-    pairs = entries if isinstance(entries, list) and len(entries) <= _MOST_PARTS else [None]
+    pairs: list[Any] = entries if isinstance(entries, list) and len(entries) <= _MOST_PARTS else [None]
     if kind != "map" or not all(isinstance(pair, list) and len(pair) == 2 and _is_text(pair[0]) for pair in pairs):  # noqa: PLR2004
         raise RefusedError("something else than a map")
     return _unique([tuple(pair) for pair in pairs])
 
 
-def read_patch(text: str, document: Document) -> dict[str, Any]:
+def read_patch(text: str, document: Document) -> PatchJson:
     """Read a patch of a document, and write it anew for Bokeh.
 
-    Events that crossed with a change made by the session are omitted: of models that have gone since, or with a value
-    that can no longer be chosen.
+    Events are omitted that crossed with a change made by the session, of models that have gone since or with a value
+    that can no longer be chosen; and those at a place that is no number.
 
     Raises
     ------
@@ -208,54 +219,54 @@ def read_patch(text: str, document: Document) -> dict[str, Any]:
     (events,) = _fields(read_json(text), "events")
     if not isinstance(events, list) or len(events) > _MOST_EVENTS:
         raise RefusedError("too many events, or none")
-    read = (_read_event(event, document) for event in events)
-    return {"events": [event for event in read if event is not None]}
+    read: list[Any] = []
+    for event in events:
+        with suppress(_OmittedError):
+            read.append(_read_event(event, document))
+    return {"events": read}
 
 
-def _read_event(event: Any, document: Document) -> dict[str, Any] | None:
+def _read_event(event: Any, document: Document) -> dict[str, Any]:
     kind = event.get("kind") if isinstance(event, dict) else None
     if kind == "ModelChanged":
         _, reference, name, value = _fields(event, "kind", "model", "attr", "new")
         model = _find(reference, document)
-        return event if model is not None and _may_change(model, name, value) else None
+        _check_change(model, name, value)
+        return {**event, "model": model.ref}
     if kind == "MessageSent":
         _, told, message = _fields(event, "kind", "msg_type", "msg_data")
         of, name, values = _fields(message, "type", "name", "values")
         if (told, of) == ("bokeh_event", "event") and isinstance(name, str) and name in EVENTS:
             entries = _read_values(EVENTS[name], _as_dict(values), document)
-            if entries is None:
-                return None
             return {**event, "msg_data": {**message, "values": {"type": "map", "entries": entries}}}
     raise RefusedError("an event that no page sends")
 
 
-def _read_values(event: Event, values: dict[str, Any], document: Document) -> list[list[Any]] | None:
+def _read_values(event: Event, values: dict[str, Any], document: Document) -> list[list[Any]]:
     if event.of is None:
         _fields(values)
         return []
     reference, *told = _fields(values, "model", *event.values)
     model = _find(reference, document)
-    if model is not None and not isinstance(model, event.of):
+    if not isinstance(model, event.of):
         raise RefusedError("an event of another kind of model")
     if not all(form(value) for form, value in zip(event.values.values(), told, strict=True)):
         raise RefusedError("an event with other values")
-    if model is None:
-        return None
-    return [["model", model.ref], *([name, values[name]] for name in event.values)]
+    return [["model", model.ref], *map(list, zip(event.values, told, strict=True))]
 
 
-def _may_change(model: Model, name: Any, value: Any) -> bool:
-    for of, known in PROPERTIES:
-        if known == name and isinstance(model, of):
-            entry = PROPERTIES[of, known]
-            if not entry.form(value):
-                raise RefusedError("a value of another form")
-            return entry.is_possible(model, value)
-    raise RefusedError("a property that no page changes")
+def _check_change(model: Model, name: Any, value: Any) -> None:
+    entry = next((PROPERTIES[of, known] for of, known in PROPERTIES if known == name and isinstance(model, of)), None)
+    if entry is None:
+        raise RefusedError("a property that no page changes")
+    if not entry.form(value):
+        raise RefusedError("a value of another form")
+    if not entry.is_possible(model, value):
+        raise _OmittedError
 
 
-def _find(reference: Any, document: Document) -> Model | None:
-    """Return the model that is meant, None where it has gone; one that never was is refused.
+def _find(reference: Any, document: Document) -> Model:
+    """Return the model that is meant; one that never was in the document is refused.
 
     BokehJS sends the whole of a model that came since its last message. Its name says all.
     """
@@ -265,8 +276,10 @@ def _find(reference: Any, document: Document) -> Model | None:
         (name,) = _fields(reference, "id")
     if not isinstance(name, str):
         raise RefusedError("a reference to no model")
-    model = document.models.get_by_id(name)
-    if model is None and not document.models.seen(name):
+    model = document.models.get_by_id(ID(name))
+    if model is None and document.models.seen(ID(name)):
+        raise _OmittedError
+    if model is None:
         raise RefusedError("a model that is not in the document")
     return model
 
@@ -294,6 +307,8 @@ class Inbox:
             raise RefusedError("a message before there is a session")
         if not isinstance(part, str):
             raise RefusedError("bytes")
+        if len(self._parts) < 2 and len(part) > _HEADER_CHARACTERS:  # noqa: PLR2004 - header and metadata
+            raise RefusedError("a header of another form")
         self._parts.append(part)
         if len(self._parts) < 3:  # noqa: PLR2004 - the parts that are named above
             return None
@@ -342,10 +357,12 @@ async def _on_message(handler: Any, part: str | bytes) -> None:
 
 
 async def _answer(message: Message[Any], connection: ServerConnection) -> Message[Any] | None:
-    take = ServerSession.pull if isinstance(message, pull_doc_req) else ServerSession.patch
+    take: Any = ServerSession.pull if isinstance(message, pull_doc_req) else ServerSession.patch
     try:
-        return await take(message, connection)
+        answer: Message[Any] | None = await take(message, connection)
     except Exception:  # noqa: BLE001 - whatever a handler raises, the connection goes on
         _LOG.exception("A message could not be handled")
+    else:
+        return answer
     # Bokeh adds the traceback to an answer that is made while an error is handled.
     return connection.error(message, "The server could not handle this message")
