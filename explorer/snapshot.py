@@ -194,7 +194,11 @@ class _Collector:
     def _keep(self, letter: str, cosines: pd.DataFrame) -> None:
         """Keep the cosines of a letter by latent."""
         latents = cosines["latent"].to_numpy()
-        dense = np.full(max(self._sae.n_latents, latents.max() + 1), np.nan, np.float32)
+        if latents.min() < 0 or latents.max() >= self._sae.n_latents:
+            raise SnapshotError(
+                f"{self._start['suite']}: has cosines of latents that this SAE does not have; import the suite again"
+            )
+        dense = np.full(self._sae.n_latents, np.nan, np.float32)
         dense[latents] = cosines["cosine"].to_numpy()
         self._cosines[letter] = dense
         if self._plot is None:

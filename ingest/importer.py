@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from ingest import limits, published, sae_spelling, saebench
 from ingest.archive import unpacked
@@ -21,7 +22,7 @@ from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, pieces, write_pag
 from ingest.source import Source
 from ingest.staging import staged
 from ingest.writer import write_tables
-from queries.manifest import SuiteError
+from queries.manifest import SuiteError, first_problem
 from queries.suite import read_suite
 
 if TYPE_CHECKING:
@@ -91,7 +92,11 @@ def _import(
         reader = READERS[detect(source) if name == "auto" else name]
         folder = stack.enter_context(staged(target, force=force))
         progress("Reading tables", 0, 1)
-        findings = reader.read(source, only=only)
+        try:
+            findings = reader.read(source, only=only)
+        except ValidationError as error:
+            message = f"{path}: a suite cannot hold this ({first_problem(error)}); mend the source"
+            raise IngestError(message) from error
         jobs = _jobs(source, findings)
         remarks = Counter[str]()
         # Closed with this block, whatever ends it: no process may write to the folder any more.

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from ingest.conform import IngestError, conform, run_starts
 from ingest.layout import write_file
 from ingest.staging import staged
-from queries.manifest import MANIFEST, Manifest, TableEntry
+from queries.manifest import MANIFEST, Manifest, SuiteError, TableEntry, parse_manifest
 from queries.schema import SAE_KEY, TABLES, Table
 from queries.suite import checksum, cosines_file, table_files
 
@@ -87,6 +87,10 @@ def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table 
     }
     written = named.model_copy(update={"tables": entries})
     text = json.dumps(written.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    try:
+        parse_manifest(text, suite.name)
+    except SuiteError as error:
+        raise IngestError(str(error)) from error
     (suite / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
     return written
 

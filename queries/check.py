@@ -12,6 +12,7 @@ from queries.definitions import filled
 from queries.literal import literal
 from queries.location import pattern
 from queries.manifest import MANIFEST, SuiteError
+from queries.parquet import text_problem
 from queries.schema import SAE_KEY, TABLES
 from queries.suite import checksum, file_problems, read_manifest, table_files
 
@@ -88,6 +89,8 @@ def check_suite(folder: Path) -> list[Problem]:
                     Problem(file.relative_to(root).as_posix(), table.name, column, None, message)
                     for column, message in file_problems(connection, root, file, table, manifest)
                 ]
+                if not found and (too_long := text_problem(file, table)):
+                    found = [Problem(file.relative_to(root).as_posix(), table.name, too_long[0], None, too_long[1])]
                 if not found:
                     found, number = _value_problems(connection, root, file, table)
                     rows += number
@@ -164,7 +167,10 @@ def _listed(connection: duckdb.DuckDBPyConnection, query: str, problem: Problem)
 
 
 def _view(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table) -> None:
-    """Make the view `rows` of a file: the contract's columns, the row's number, and its SAE's number of latents."""
+    """Make the view `contents` of a file, the contract's columns and the row's number, and the view `rows`.
+
+    It has the number of latents of the row's SAE, too.
+    """
     source = f"read_parquet({literal(pattern(file))}, hive_partitioning = false, file_row_number = true)"
     present = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
     in_path = dict(part.split("=") for part in file.relative_to(root).parts if "=" in part)
@@ -183,9 +189,9 @@ def _view(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: 
     n_latents = "n_latents, n_latents IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
     joined = f"LEFT JOIN saes USING ({', '.join(SAE_KEY)})" if has_sae else ""
     connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW rows AS SELECT *, {n_latents}"  # noqa: S608 - names of the contract
-        f" FROM (SELECT {columns}, file_row_number FROM {source}) {joined}"
+        f"CREATE OR REPLACE TEMP VIEW contents AS SELECT {columns}, file_row_number FROM {source}"  # noqa: S608 - names of the contract
     )
+    connection.execute(f"CREATE OR REPLACE TEMP VIEW rows AS SELECT *, {n_latents} FROM contents {joined}")  # noqa: S608 - the same
 
 
 def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, str]]:
@@ -196,7 +202,7 @@ def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[t
     # Rows come in the order of the file; without an ORDER BY they are not sorted again, which would take memory.
     before = ", ".join(f"lag({name}) OVER ()" for name in names)
     falling = (
-        f"SELECT file_row_number FROM (SELECT file_row_number, row({before}) >= row({key}) AS falls FROM rows)"  # noqa: S608 - names of the contract
+        f"SELECT file_row_number FROM (SELECT file_row_number, row({before}) >= row({key}) AS falls FROM contents)"  # noqa: S608 - names of the contract
         " WHERE falls AND file_row_number > 0"
     )
     late = f"comes too late: rows are sorted by {', '.join(table.key)}"
@@ -204,7 +210,7 @@ def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[t
         return []  # which is the rule, and quickly seen
     repeated = (
         "SELECT file_row_number FROM (SELECT file_row_number, row_number() OVER"  # noqa: S608 - names of the contract
-        f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM rows) WHERE nth > 1"
+        f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM contents) WHERE nth > 1"
     )
     try:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE repeated AS {repeated}")

@@ -196,14 +196,18 @@ def parse_manifest(text: str, file: object) -> Manifest:
             raise SuiteError(message)
         return Manifest.model_validate(content)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        place, reason = ".".join(map(str, first["loc"])), first["msg"]
-        place = (place if len(place) <= _PLACE_LENGTH else f"{place[:_PLACE_LENGTH]}...") or "the file"
-        message = f"{file}: {place}: {reason}; mend the manifest or import the suite again"
+        message = f"{file}: {first_problem(error)}; mend the manifest or import the suite again"
         raise SuiteError(message) from error
     except ValueError as error:
-        message = f"{file}: not JSON that can be read ({error}); mend the manifest or import the suite again"
+        message = f"{file}: no JSON that can be used ({error}); mend the manifest or import the suite again"
         raise SuiteError(message) from error
+
+
+def first_problem(error: ValidationError) -> str:
+    """Say in one line where the first thing lies that does not meet the contract, and what is wrong with it."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"])) or "the file"
+    return f"{place if len(place) <= _PLACE_LENGTH else f'{place[:_PLACE_LENGTH]}...'}: {first['msg']}"
 
 
 def _check_values(content: object) -> None:

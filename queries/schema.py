@@ -99,6 +99,8 @@ class Table:
     max_bytes : int
         Bytes that the file of a resident table may take in memory; of any other table, one of its row groups, of which
         a few are read at a time.
+    max_text : int
+        Bytes that a text may have.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Table:
     # 16 million latents takes 400 MB, those that the writer makes of other tables some 10 MB.
     max_rows: int = 100_000_000
     max_bytes: int = 512 * 2**20
+    max_text: int = 10_000
 
     def column(self, name: str) -> Column:
         """Return the column called `name` (KeyError where there is none)."""
@@ -419,6 +422,8 @@ _DASHBOARDS = Table(
     "one latent's imported HTML page",
     (*SAE_KEY, "latent"),
     (*_SAE, _LATENT, Column("html", "VARCHAR", "The page as it was published; shown in a sandbox only.")),
+    # Published pages have some 100 kB.
+    max_text=1_000_000,
 )
 
 _PROMPTS = Table(
@@ -430,6 +435,8 @@ _PROMPTS = Table(
         Column("template", "VARCHAR", "Its text; {token} marks the place of the word."),
         _optional("test_accuracy", "FLOAT", "Share of its test words that the model spells rightly.", _SHARE),
     ),
+    # Examples of the task come before the word.
+    max_text=100_000,
 )
 
 _REPEATS = Table(

@@ -105,7 +105,8 @@ class Store:
                 _define(connection, definition)
         except duckdb.Error as error:
             connection.close()
-            message = f"the suites cannot be opened: {_first_line(error)}"
+            roots = ", ".join(str(suite.root) for suite in self.suites.values())
+            message = f"{roots}: cannot be opened ({_first_line(error)}); run absorption-explorer check to find out why"
             raise SuiteError(message) from error
         except SuiteError:
             connection.close()
@@ -265,6 +266,11 @@ def _define(connection: duckdb.DuckDBPyConnection, definition: Definition) -> No
     except duckdb.Error as error:
         if not definition.reads:
             raise
+        if isinstance(error, duckdb.OutOfMemoryException):
+            message = (
+                f"{definition.reads}: does not fit into memory beside what is open; leave rows out or open fewer suites"
+            )
+            raise SuiteError(message) from error
         message = f"{definition.reads}: cannot be read ({_first_line(error)}); restore it or import the suite again"
         raise SuiteError(message) from error
 

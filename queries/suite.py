@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from queries.connection import connect
-from queries.footer import footer_problem
 from queries.location import Location, file_problem, is_url, locate, pattern, place
 from queries.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, SuiteError, parse_manifest
+from queries.parquet import footer_problem, text_problem
 from queries.schema import SAE_KEY, TABLES, Table
 
 if TYPE_CHECKING:
@@ -188,13 +188,9 @@ def file_problems(
         The column that is wrong, None for the whole file; what is wrong and the mend.
     """
     if isinstance(root, Path) and isinstance(file, Path):
-        wrong = file_problem(root, str(file.relative_to(root)))
+        wrong = _unreadable(root, file, table)
         if wrong:
-            yield None, f"{wrong}, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
-            return
-        wrong = footer_problem(file, table)
-        if wrong:
-            yield None, wrong
+            yield wrong
             return
     try:
         found = _header(connection, file, table)
@@ -213,6 +209,17 @@ def file_problems(
         if column.name in found and not _casts(connection, found[column.name], column.type):
             message = f"column {column.name!r} is {found[column.name]}, needed is {column.type}; import again"
             yield column.name, message
+
+
+def _unreadable(root: Path, file: Path, table: Table) -> tuple[str | None, str] | None:
+    """Return the column and the reason for which a file is not read at all."""
+    wrong = file_problem(root, file.relative_to(root).as_posix())
+    if wrong:
+        return None, f"{wrong}, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
+    wrong = footer_problem(file, table)
+    if wrong:
+        return None, wrong
+    return text_problem(file, table) if table.resident else None
 
 
 def _header(connection: duckdb.DuckDBPyConnection, file: Location, table: Table) -> dict[str, str]:

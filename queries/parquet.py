@@ -1,10 +1,11 @@
-"""What a parquet file says of itself, read and held to limits before any of its data is."""
+"""What is looked at of a parquet file, and held to limits, before DuckDB reads it."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
@@ -32,8 +33,7 @@ def footer_problem(file: Path, table: Table) -> str | None:
         with pq.ParquetFile(file) as opened:
             footer = opened.metadata
     except (OSError, ValueError, pa.ArrowException) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        return f"not a readable parquet file ({reason}); restore it or import the suite again"
+        return f"not a readable parquet file ({_first_line(error)}); restore it or import the suite again"
     if footer.num_columns > MAX_COLUMNS:
         return f"has {footer.num_columns:,} columns, {MAX_COLUMNS:,} at most; leave out those that are not the table's"
     groups = list(_groups(footer))
@@ -63,3 +63,32 @@ def _groups(footer: pq.FileMetaData) -> Iterator[_Group]:
         group = footer.row_group(index)
         listed = sum(group.column(column).num_values * width for column, width in lists.items())
         yield _Group(group.num_rows, max(group.num_rows * flat + listed, group.total_byte_size))
+
+
+def text_problem(file: Path, table: Table) -> tuple[str | None, str] | None:
+    """Name a column of which a text is too long, and say so; None where none is.
+
+    Of equal texts a file holds one. DuckDB makes 2,048 of it at a time, outside of its memory limit.
+    """
+    texts = {column.name for column in table.columns if column.type == "VARCHAR"}
+    try:
+        with pq.ParquetFile(file) as opened:
+            names = [name for name in opened.schema_arrow.names if name in texts]
+        # As dictionaries, equal texts are one here, too.
+        with pq.ParquetFile(file, read_dictionary=names) as opened:
+            for batch in opened.iter_batches(columns=names):
+                for name, values in zip(batch.schema.names, batch.columns, strict=True):
+                    length = pc.max(pc.binary_length(_distinct(values))).as_py() or 0
+                    if length > table.max_text:
+                        return name, f"has a text of {length:,} bytes, {table.max_text:,} at most; shorten it"
+    except (OSError, ValueError, pa.ArrowException) as error:
+        return None, f"cannot be read ({_first_line(error)}); restore it or import the suite again"
+    return None
+
+
+def _distinct(values: pa.Array) -> pa.Array:
+    return values.dictionary if pa.types.is_dictionary(values.type) else values
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
