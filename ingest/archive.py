@@ -109,15 +109,13 @@ def _within(name: str) -> PurePosixPath:
 
 def _members(stream: BinaryIO) -> Iterator[_Member]:
     """Go through an archive of whatever kind."""
-    if zipfile.is_zipfile(stream):
-        stream.seek(0)
+    magic = stream.read(_MAGIC)
+    stream.seek(0)
+    if magic.startswith(b"PK"):  # not by its end, which in a tar may be that of an npz file
         with Portions(stream) as portions, zipfile.ZipFile(portions) as archive:
             for info in archive.infolist():
                 yield _Member(info.filename, info.file_size, None if info.is_dir() else archive.open(info))
         return
-    stream.seek(0)
-    magic = stream.read(_MAGIC)
-    stream.seek(0)
     uncompressed = next((way(stream) for start, way in _COMPRESSIONS.items() if magic.startswith(start)), stream)
     # Not by its other modes, which hold all of a header in memory, however long.
     with Portions(uncompressed) as portions, tarfile.open(fileobj=portions, mode="r:") as tar:
@@ -126,3 +124,5 @@ def _members(stream: BinaryIO) -> Iterator[_Member]:
                 raise UnreadableError(f"{member.name[:100]!r} in it is a link or a device; unpack it yourself")
             yield _Member(member.name, member.size, tar.extractfile(member))
             tar.members.clear()  # lest they gather
+        # A compressed file tells only at its end whether it was whole; a tar may be padded, but not much.
+        portions.read()

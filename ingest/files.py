@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import ValidationError
 
-from ingest.limits import AT_ONCE, MB
+from ingest import limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +46,8 @@ class Portions(io.BufferedReader):
     def read(self, size: int | None = -1, /) -> bytes:
         """Read `size` bytes, or all that are left; UnreadableError where they are more than a portion."""
         everything = size is None or size < 0
-        content = super().read(AT_ONCE + 1 if everything or size > AT_ONCE else size)
-        if len(content) > AT_ONCE:
+        content = super().read(limits.AT_ONCE + 1 if everything or size > limits.AT_ONCE else size)
+        if len(content) > limits.AT_ONCE:
             raise UnreadableError("its list of contents, or a name in it, is too long; fetch it again")
         return content
 
@@ -110,7 +110,7 @@ def _opened(root: Path, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
         status = os.fstat(stream.fileno())
         _check_kind(status.st_mode, what)
         if status.st_size > most:
-            message = f"has {status.st_size / MB:,.0f} MB, {what}s up to {most / MB:,.0f} MB are read"
+            message = f"has {status.st_size / limits.MB:,.0f} MB, {what}s up to {most / limits.MB:,.0f} MB are read"
             raise UnreadableError(message)
         yield stream
 

@@ -30,6 +30,8 @@ JSON = 256 * MB
 JSON_VALUES = 10_000_000
 #: Bytes of a dashboard; one of SAEDashboard has 100 kB.
 PAGE = 20 * MB
+#: Values in a dashboard's data, at any depth: a hundred times those of a usual one.
+PAGE_VALUES = 1_000_000
 #: Bytes of a licence.
 LICENCE = 1 * MB
 

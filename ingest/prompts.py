@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 PLACE = "{token}"
+#: Characters of a prompt, which is ten examples and a word, and places at which a token may stand in it.
+_LONGEST = 10_000
+_MOST = 32
 
 
 def with_prompts(tested: pa.Table) -> tuple[pa.Table, pa.Table]:
@@ -42,24 +45,28 @@ def templates(prompts: Sequence[str | None], tokens: Sequence[str]) -> list[str 
     """Put the place-holder where each token stands in its prompt; None where it does not."""
     spans = [_spans(prompt or "", token) for prompt, token in zip(prompts, tokens, strict=True)]
     # A short token stands in other words too ("a" in "has"), but all prompts go on alike after the word that is meant.
-    endings = Counter(prompt[end:] for prompt, found in zip(prompts, spans, strict=True) if prompt for _, end in found)
+    endings = Counter(
+        hash(prompt[end:]) for prompt, found in zip(prompts, spans, strict=True) if prompt for _, end in found
+    )
     return [_template(prompt or "", found, endings) for prompt, found in zip(prompts, spans, strict=True)]
 
 
-def _template(prompt: str, spans: list[tuple[int, int]], endings: Counter[str]) -> str | None:
+def _template(prompt: str, spans: list[tuple[int, int]], endings: Counter[int]) -> str | None:
     if not spans:
         return None
-    start, end = max(spans, key=lambda span: (endings[prompt[span[1] :]], span))
+    start, end = max(spans, key=lambda span: (endings[hash(prompt[span[1] :])], span))
     return prompt[:start] + PLACE + prompt[end:]
 
 
 def _spans(prompt: str, token: str) -> list[tuple[int, int]]:
     """Return where `token` stands in the last line of `prompt`, or else in all of it where it stands last."""
+    if len(prompt) > _LONGEST:
+        return []
     last_line = prompt.rfind("\n") + 1
     for word in filter(None, (token, token.strip())):  # spaces may be written otherwise in the prompt
         starts = [place for place in range(last_line, len(prompt)) if prompt.startswith(word, place)]
         if not starts and word in prompt:
             starts = [prompt.rindex(word)]
         if starts:
-            return [(start, start + len(word)) for start in starts]
+            return [(start, start + len(word)) for start in starts[:_MOST]]
     return []

@@ -141,7 +141,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
         ),
         tables=tables,
         arrays=arrays,
-        pages={key: of_sae for key, of_sae in pages.items() if key in saes},
+        pages=_pages_of(source, pages, saes),
         files=_licences(source),
     )
 
@@ -209,6 +209,20 @@ def _located(
         else:
             found[key][item(parts[4])] = file
     return found
+
+
+def _pages_of(
+    source: Source, pages: Mapping[SaeKey, Mapping[int, Path]], saes: Mapping[SaeKey, int]
+) -> dict[SaeKey, dict[int, Path]]:
+    """Leave out the pages of latents that an SAE does not have."""
+    kept: dict[SaeKey, dict[int, Path]] = {}
+    for key, of_sae in pages.items():
+        for latent, file in of_sae.items() if key in saes else ():
+            if latent < saes[key]:
+                kept.setdefault(key, {})[latent] = file
+            else:
+                source.reject(file, f"is of latent {latent}, the SAE has {saes[key]:,}; remove or rename it")
+    return kept
 
 
 def _licences(source: Source) -> dict[str, bytes]:

@@ -11,6 +11,8 @@ import re
 from operator import itemgetter
 from typing import Any, TypeVar
 
+from ingest import limits
+
 _Kind = TypeVar("_Kind", dict[str, Any], list[Any], str)
 _KINDS = {dict: "object", list: "list", str: "text"}
 
@@ -92,6 +94,8 @@ def _decode(html: str) -> dict[str, Any]:
     while (place := html.find("return", place)) >= 0:
         place += len("return")
         if start := _DATA.match(html, place):
+            if sum(map(html.count, ",[{")) > limits.PAGE_VALUES:
+                raise DashboardError(f"the page holds more than {limits.PAGE_VALUES:,} values")
             try:
                 return _DECODER.raw_decode(html, start.end())[0]
             except RecursionError:

@@ -117,7 +117,7 @@ class Source:
                         found.append(path)
                         if entry.is_dir(follow_symlinks=False):
                             folders.append(path)
-                        elif entry.is_symlink() and entry.is_dir():
+                        elif entry.is_symlink() and (self.root / path).is_dir():
                             self.reject(
                                 self.root / path,
                                 "is a link to a folder and is not followed; put the folder itself there",
