@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Semaphore
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -19,6 +22,9 @@ from explorer.files import as_csv, as_parquet
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
+from explorer.views import background
+from explorer.views.export import Export
+from explorer.views.markup import Markup
 from queries import catalog
 from queries.literal import literal
 from tests.browser import wait_figure
@@ -116,6 +122,47 @@ def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
         model.whole("random_tokens")
 
 
+def test_a_notebook_gets_a_file_in_pieces(model: ExplorerModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(Markup, "_send_msg", lambda _, message: sent.append(message))
+    dialog: Any = Export(model, shared=False).__panel__()
+    dialog._handle_msg({"action": "csv", "value": "cosines"})
+    *pieces, last = sent
+    assert [piece["nth"] for piece in pieces] == list(range(len(pieces)))
+    content = b"".join(base64.b64decode(piece["content"]) for piece in pieces)
+    assert content == b"".join(as_csv(model.whole("cosines")))
+    assert last["save"].endswith("_s_cosines.csv")
+    assert len(pieces) > 1
+
+
+class Visitor:
+    """A document whose browser takes nothing."""
+
+    def __init__(self) -> None:
+        self.session_context = SimpleNamespace(destroyed=False)
+        self.told: list[object] = []
+        self.add_next_tick_callback = self.told.append
+        self.on_session_destroyed = self.told.append
+
+
+def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    visitor: Any = Visitor()
+    caller = background.Caller(visitor)
+    (leave,) = visitor.told
+    caller.tell(print, after=Semaphore(1))
+    assert visitor.told == [leave, print]
+    for name in ("PIECE_SECONDS", "FILE_SECONDS"):
+        with monkeypatch.context() as patched:
+            patched.setattr(background, name, 0)
+            with pytest.raises(background.SlowBrowserError):
+                caller.tell(print, after=Semaphore(0))
+    leave(None)
+    assert caller.asking.given_up
+    with pytest.raises(background._SessionGoneError):
+        caller.tell(print, after=Semaphore(0))
+    assert visitor.told == [leave, print]
+
+
 @pytest.mark.browser
 def test_table_figure_and_sql_are_taken_from_the_dialog(
     open_page: PageOpener, home: View, model: ExplorerModel, tmp_path: Path
@@ -136,11 +183,19 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
     cosines = model.cosines
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(saved("CSV"))), cosines, check_dtype=False)
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(saved("Parquet"))), cosines, check_dtype=False)
+    assert saved("CSV for spreadsheets") == b"".join(as_csv(cosines.astype({"latent": "Int64"}), for_spreadsheets=True))
+    expect(dialog).to_contain_text("begins with =, +, - or @ has an apostrophe in front")
     assert saved("PNG").startswith(b"\x89PNG")
     assert b"<svg" in saved("SVG")
     state = model.state
     about = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_s_cosines"
-    assert names == [f"{about}.csv", f"{about}.parquet", f"{state.suite}_cosine.png", f"{state.suite}_cosine.svg"]
+    assert names == [
+        f"{about}.csv",
+        f"{about}.parquet",
+        f"{about}_for-spreadsheets.csv",
+        f"{state.suite}_cosine.png",
+        f"{state.suite}_cosine.svg",
+    ]
     dialog.get_by_role("button", name="Close").click()
 
     page.get_by_label("Export the tested tokens").click()

@@ -7,19 +7,23 @@ import re
 import shutil
 import sys
 from contextlib import contextmanager
+from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 from playwright.sync_api import expect
 
 from explorer import open_store
-from tests.browser import ROOT, free_port, start_process, wait_figure
+from tests.browser import ROOT, WAIT_SECONDS, free_port, start_process, wait_figure
 from tests.explore import View, cell, expect_view, open_view, part, query_of, row, wait_ready
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from playwright.sync_api import Page
 
     from tests.browser import PageOpener, Server
 
@@ -36,10 +40,10 @@ ASKED = {
 
 
 @contextmanager
-def running(folder: Path, port: int, seconds: float = 2) -> Iterator[Server]:
+def running(folder: Path, port: int, seconds: float = 2, *options: object) -> Iterator[Server]:
     """Run the command on the suite `folder`/tiny; `folder`/slow names a question that is given up after `seconds`."""
     command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve", str(folder / "tiny")]
-    command += ["--port", str(port)]
+    command += ["--port", str(port), *map(str, options)]
     environment = {"QUESTION_SECONDS": str(seconds)}
     server = start_process(command, folder / "log", port, "/healthz", environment=environment)
     try:
@@ -105,6 +109,59 @@ def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpene
         cell(page, "t").click()
         expect_view(page, view.but(letter="t"))
         expect(part(page, "notices").locator(".notice")).to_have_count(0)
+
+
+def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: View, tmp_path: Path) -> None:
+    slow = tmp_path / "slow"
+    with running(tmp_path, free_port(), 300, "--session-seconds", 1) as server:
+        page, other = (open_view(open_page, f"{server.url}{view.path}") for _ in range(2))
+
+        def export(page: Page) -> None:
+            page.get_by_label("Export the tested tokens").click()
+            part(page, "export").get_by_role("button", name="CSV", exact=True).click()
+            expect(part(page, "export").get_by_role("status")).to_contain_text("Writing tiny_letter_evidence.csv")
+            expect(part(page, "export").get_by_role("button", name="Parquet")).to_have_attribute(
+                "aria-disabled", "true"
+            )
+
+        slow.write_text("evidence")
+        export(page)
+        expect_file(slow.with_suffix(".asked"))
+        slow.write_text("")
+        cell(other, "l").click()
+        expect_view(other, view.but(letter="l"))
+        # One at a time: the next begins when the page of the first has gone, which ends its question.
+        with other.expect_download() as download:
+            export(other)
+            page.close()
+        assert download.value.suggested_filename == "tiny_letter_evidence.csv"
+        expect(part(other, "export").get_by_role("status")).to_be_empty()
+        # A question that fails is told beside the buttons.
+        part(other, "export").get_by_role("button", name="Close").click()
+        cell(other, "s").click()
+        expect_view(other, view)
+        (tmp_path / "tiny" / "manifest.json").rename(tmp_path / "manifest.json")
+        other.get_by_label("Export the tested tokens").click()
+        part(other, "export").get_by_role("button", name="Parquet").click()
+        expect(part(other, "export").get_by_role("alert")).to_contain_text("was not written")
+        (tmp_path / "manifest.json").rename(tmp_path / "tiny" / "manifest.json")
+        # SIGTERM ends all within seconds.
+        slow.with_suffix(".asked").unlink()
+        slow.write_text("evidence")
+        part(other, "export").get_by_role("button", name="Close").click()
+        export(other)
+        expect_file(slow.with_suffix(".asked"))
+        server.process.terminate()
+        assert server.process.wait(10) == 0
+        other.close()
+
+
+def expect_file(path: Path) -> None:
+    """Wait until there is such a file."""
+    deadline, pause = monotonic() + WAIT_SECONDS, Event()
+    while not path.exists():
+        assert monotonic() < deadline
+        pause.wait(0.05)
 
 
 def test_page_outlives_its_server(open_page: PageOpener, view: View, tmp_path: Path) -> None:
