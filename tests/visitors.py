@@ -12,6 +12,7 @@ from zlib import decompress
 
 from bokeh.client import ClientSession
 from bokeh.util.token import _base64_decode
+from tornado.ioloop import IOLoop
 
 if TYPE_CHECKING:
     import socket
@@ -89,7 +90,8 @@ class Visit(ClientSession):
     """The session of a page, joined by its token as a browser joins it."""
 
     def __init__(self, url: str, token: str) -> None:
-        super().__init__(contents(token)["session_id"], f"{url.replace('http', 'ws', 1)}/ws")
+        address = f"{url.replace('http', 'ws', 1)}/ws"
+        super().__init__(contents(token)["session_id"], address, io_loop=IOLoop(make_current=False))
         self._token = token
 
     @property
