@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 from zlib import decompress
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
     from email.message import Message
-    from typing import Any
 
 SECONDS = 30
 #: What makes a request a websocket's.
@@ -91,7 +91,9 @@ class Visit(ClientSession):
 
     def __init__(self, url: str, token: str) -> None:
         address = f"{url.replace('http', 'ws', 1)}/ws"
-        super().__init__(contents(token)["session_id"], address, io_loop=IOLoop(make_current=False))
+        loop: Any = IOLoop(make_current=False)
+        asyncio.set_event_loop(loop.asyncio_loop)  # Bokeh's client closes its connection outside of it
+        super().__init__(contents(token)["session_id"], address, io_loop=loop)
         self._token = token
 
     @property
