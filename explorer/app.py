@@ -280,6 +280,9 @@ def session(*paths: str) -> None:
     compress()
     limit_connections()
     document: Any = pn.state.curdoc
+    if document is None:
+        _requested(*paths)  # a plain script: made, and shown to nobody
+        return
     if not is_checked(document.session_context.request):
         return  # the guard has the browser ask again
     # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead

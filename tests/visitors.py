@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import re
 from contextlib import closing, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 from zlib import decompress
 
 from bokeh.client import ClientSession
 from bokeh.util.token import _base64_decode
+from tornado.ioloop import IOLoop
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
     from email.message import Message
-    from typing import Any
 
 SECONDS = 30
 #: What makes a request a websocket's.
@@ -89,7 +90,10 @@ class Visit(ClientSession):
     """The session of a page, joined by its token as a browser joins it."""
 
     def __init__(self, url: str, token: str) -> None:
-        super().__init__(contents(token)["session_id"], f"{url.replace('http', 'ws', 1)}/ws")
+        address = f"{url.replace('http', 'ws', 1)}/ws"
+        loop: Any = IOLoop(make_current=False)
+        asyncio.set_event_loop(loop.asyncio_loop)  # Bokeh's client closes its connection outside of it
+        super().__init__(contents(token)["session_id"], address, io_loop=loop)
         self._token = token
 
     @property
