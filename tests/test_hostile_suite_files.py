@@ -390,3 +390,9 @@ def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tm
     with open_store(own) as store, pytest.raises((SnapshotError, QueryError), match="import the suite again"):
         save_snapshot(store, tmp_path / "x.html")
     assert not (tmp_path / "x.html").exists()
+
+
+def test_snapshot_of_more_latents_than_memory_holds_is_refused(own: Path, tmp_path: Path) -> None:
+    _edit(own, "saes", 0, "n_latents", value=MAX_LATENTS)
+    with open_store(own) as store, pytest.raises(SnapshotError, match=f"has {MAX_LATENTS:,} latents, a snapshot holds"):
+        save_snapshot(store, tmp_path / "x.html")
