@@ -48,6 +48,8 @@ _KEPT = ("suite", "layer", "width", "l0", "letter", "latent", "tau", "cosine_thr
 #: Cosines are shown with four decimals, and kept with as many.
 _SCALE = 10_000
 _UNKNOWN = -32_768
+#: Each letter holds a number for each of them, and no question returns more rows.
+_MAX_LATENTS = 2_000_000
 _ONE_SAE = ("layer", "width", "l0")
 
 
@@ -107,6 +109,11 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
             raise SnapshotError(str(error)) from error
         if wanted.sae is None:
             raise SnapshotError(f"{wanted.suite}: this suite holds no SAE, so there is nothing to make a snapshot of")
+        if wanted.sae.n_latents > _MAX_LATENTS:
+            raise SnapshotError(
+                f"{wanted.suite}: this SAE has {wanted.sae.n_latents:,} latents, a snapshot holds {_MAX_LATENTS:,} at"
+                " most; choose another"
+            )
         model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}))
         return _Collector(model, wanted.sae, progress or (lambda *_: None)).html(state)
     except QueryError as error:

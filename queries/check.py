@@ -137,11 +137,11 @@ def _value_problems(
     name = file.relative_to(root).as_posix()
     conditions = list(_conditions(table))
     counts = ", ".join(f"count(*) FILTER ({condition})" for _, condition, _ in conditions)
-    problems = []
+    problems: list[Problem] = []
     try:
         _view(connection, root, file, table)
         number, *wrong = connection.execute(f"SELECT count(*), {counts} FROM rows").fetchone() or ()  # noqa: S608 - contract's
-        found = [(None, *found) for found in _key_problems(connection, table)]
+        found: list[tuple[str | None, str, str]] = [(None, *found) for found in _key_problems(connection, table)]
         found += [
             (column, f"SELECT file_row_number FROM rows WHERE {condition}", message)  # noqa: S608 - contract's
             for (column, condition, message), count in zip(conditions, wrong, strict=True)

@@ -58,12 +58,12 @@ def _count(most: int = INTEGER_MAX, **options: Any) -> Any:
 
 def _threshold(name: str, default: float) -> Any:
     low, high = THRESHOLD_BOUNDS[name]
-    return Field(default, ge=low, le=high)
+    return Field(default=default, ge=low, le=high)
 
 
 def _score() -> Any:
     """Hold a share, which a poor SAE may miss by far, to a number that can be written out."""
-    return Field(None, ge=-1e6, le=1e6)
+    return Field(default=None, ge=-1e6, le=1e6)
 
 
 class Model(_Record):
@@ -111,7 +111,7 @@ class Sae(_Record):
     cosines: bool = False
     variance_explained: float | None = _score()
     loss_recovered: float | None = _score()
-    dead_fraction: float | None = Field(None, ge=0, le=1)
+    dead_fraction: float | None = Field(default=None, ge=0, le=1)
     tokens_seen: int | None = _count(_BIGINT_MAX, default=None)
 
     @property

@@ -1,0 +1,398 @@
+"""A stranger's suite does no harm to whoever opens or checks it: each attack ends in one line that names the file."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import shutil
+import struct
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from explorer import SnapshotError, open_store, save_snapshot
+from explorer.model import choices_of
+from explorer.state import ExplorerState
+from ingest import IngestError, write_suite
+from queries import QueryError, Store, SuiteError, catalog, check_suite
+from queries.connection import connect
+from queries.manifest import MAX_LATENTS, MAX_MANIFEST_BYTES, MAX_SAES, THRESHOLD_BOUNDS, Manifest, Method, Model
+from queries.schema import TABLES
+from tests.questions import question_values
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SAE = (0, 1000, 10)
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=[SAE])
+
+
+@pytest.fixture
+def own(suite: Path, tmp_path: Path) -> Path:
+    """A suite that the test may spoil."""
+    return Path(shutil.copytree(suite, tmp_path / "own"))
+
+
+def _edit(root: Path, *place: str | int, value: Any) -> None:
+    """Replace a value of the manifest."""
+    file = root / "manifest.json"
+    manifest = holder = json.loads(file.read_text("utf-8"))
+    for key in place[:-1]:
+        holder = holder[key]
+    holder[place[-1]] = value
+    file.write_text(json.dumps(manifest), "utf-8")
+
+
+def _refused(root: Path, file: str) -> str:
+    """Return the line with which opening and checking refuse a suite."""
+    with pytest.raises(SuiteError) as failure:
+        Store(root)
+    line = str(failure.value)
+    (problem,) = check_suite(root)
+    assert problem.file == file
+    assert problem.message in line
+    assert line.startswith(str(root / file))
+    for text in (line, problem.message):
+        assert len(text.splitlines()) == 1
+        assert len(text) < 500
+    return line
+
+
+# --- The manifest --------------------------------------------------------------------------------------------------
+
+OUTSIDE = [
+    (("method", name), value)
+    for name, (low, high) in THRESHOLD_BOUNDS.items()
+    for value in (float("nan"), float("inf"), -float("inf"), low - 0.5, high + 0.5)
+] + [
+    (("saes", 0, name), value)
+    for name, values in {
+        "layer": (-1, 2**31),
+        "width": (-1, 2**31, 10**4000),
+        "l0": (-(2**31), 2**31),
+        "n_latents": (-1, MAX_LATENTS + 1, 2**31 - 1, 10**4000),
+        "l0_measured": (float("nan"), -1.0, 1e300),
+        "tokens_seen": (-1, 2**63),
+        "variance_explained": (float("inf"), 1e300),
+        "dead_fraction": (-0.1, 1.1),
+        "hook": ("x" * 300,),
+    }.items()
+    for value in values
+]
+OUTSIDE += [
+    (("title",), "x" * 300),
+    (("name",), "x" * 300),
+    (("tables", "letters", "rows"), -1),
+    (("tables", "letters", "rows"), 10**4000),
+    (("method", "notes"), ["x"] * 2000),
+    (("method", "notes"), ["x" * 9000] * 30),
+    (("provenance", "checks"), {"digits": 10**4000}),
+    (("provenance", "checks"), {"number": float("inf")}),
+    (("provenance", "checks"), {"x" * 20_000: 1}),
+    (("provenance", "corpus"), [{"text": "x" * 9000}] * 30),
+    (("x" * 9000,), 1),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), OUTSIDE, ids=[f"{place[-1]!s:.20} {v!s:.20}" for place, v in OUTSIDE])
+def test_what_the_page_cannot_show_is_refused(own: Path, place: tuple[str | int, ...], value: Any) -> None:
+    _edit(own, *place, value=value)
+    assert "mend the manifest" in _refused(own, "manifest.json")
+
+
+@pytest.mark.parametrize("name", THRESHOLD_BOUNDS)
+@pytest.mark.parametrize("end", [0, 1])
+def test_thresholds_up_to_the_bounds_can_be_shown(own: Path, name: str, end: int) -> None:
+    _edit(own, "method", name, value=THRESHOLD_BOUNDS[name][end])
+    assert check_suite(own) == []
+    with open_store(own) as store:
+        assert getattr(ExplorerState(choices_of(store)), name) == THRESHOLD_BOUNDS[name][end]
+
+
+def _endless(file: Path) -> None:
+    file.unlink()
+    file.symlink_to("/dev/zero")
+
+
+def _pipe(file: Path) -> None:
+    file.unlink()
+    os.mkfifo(file)
+
+
+def _circle(file: Path) -> None:
+    file.unlink()
+    file.symlink_to(file)
+
+
+def _outside(file: Path) -> None:
+    suite = next(folder for folder in file.parents if (folder / "manifest.json").exists())
+    file.symlink_to(file.rename(suite.parent / "elsewhere"))
+
+
+def _huge(file: Path) -> None:
+    os.truncate(file, 2**30)
+
+
+@pytest.mark.parametrize(
+    "name", ["manifest.json", "letters.parquet", "cosines/layer=0/width=1000/l0=10/cosines.parquet"]
+)
+@pytest.mark.parametrize("spoil", [_endless, _pipe, _circle, _outside])
+def test_only_the_suites_own_files_are_opened(own: Path, name: str, spoil: Callable[[Path], None]) -> None:
+    spoil(own / name)
+    _refused(own, name)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"a":' * 100_000,
+        b"[" * 100_000,
+        b'{"x":' + b"1" * 4000 + b"}",
+        b"{" + b",".join(b'"k%d":1' % number for number in range(500_000)) + b"}",
+        b'{"format_version": 1' + b" " * MAX_MANIFEST_BYTES + b"}",
+        b'{"format_version": 1, "name": "\\ud800"}',
+        b"\xff\xfe{",
+    ],
+    ids=["objects in objects", "lists in lists", "digits", "keys", "spaces", "surrogate", "no UTF-8"],
+)
+def test_manifest_of_any_bytes_ends_in_a_line(own: Path, content: bytes) -> None:
+    (own / "manifest.json").write_bytes(content)
+    _refused(own, "manifest.json")
+
+
+def test_manifest_is_not_read_beyond_its_limit(own: Path) -> None:
+    _huge(own / "manifest.json")
+    assert f"more than {MAX_MANIFEST_BYTES:,} bytes" in _refused(own, "manifest.json")
+
+
+def test_byte_order_mark_is_passed_over(own: Path) -> None:
+    file = own / "manifest.json"
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    assert check_suite(own) == []
+
+
+def test_number_of_saes_is_limited_and_takes_seconds(own: Path) -> None:
+    sae = {"layer": 0, "width": 1000, "n_latents": 1024}
+    saes = [sae | {"l0": l0, "cosines": l0 == SAE[2]} for l0 in range(MAX_SAES + 1)]
+    _edit(own, "saes", value=saes)
+    assert "saes: List should have at most" in _refused(own, "manifest.json")
+    _edit(own, "saes", value=saes[:-1])
+    assert check_suite(own) == []
+    with Store(own) as store:
+        assert len(store.fetch("saes")) == MAX_SAES
+
+
+def test_writer_writes_no_suite_that_cannot_be_opened(tmp_path: Path) -> None:
+    method = Method(metric="full").model_copy(update={"tau": 5.0})
+    manifest = Manifest(format_version=1, name="x", model=Model(name="m"), method=method, saes=[], tables={})
+    letters = pa.table(
+        {name: pa.array([], "string" if name == "letter" else "int32") for name in TABLES["letters"].key}
+    )
+    with pytest.raises(IngestError, match=r"method\.tau"):
+        write_suite(tmp_path / "suite", manifest, {"letters": letters})
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- Parquet -------------------------------------------------------------------------------------------------------
+
+
+def _equal(value: str, number: int) -> pa.Array:
+    """Make a column of equal texts, of which a file holds one."""
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(number, "int32")), pa.array([value]))
+
+
+def _write(root: Path, table: str, rows: pa.Table) -> None:
+    pq.write_table(
+        rows, root / f"{table}.parquet", store_schema=False, compression="zstd", dictionary_pagesize_limit=2**30
+    )
+    _edit(root, "tables", table, value={"rows": rows.num_rows, "columns": {}})
+
+
+def _tokens(number: int, text: str = " the") -> dict[str, Any]:
+    return {
+        "token_id": pa.array(np.arange(number, dtype="int32")),
+        "token": _equal(text, number),
+        "letter": _equal("t", number),
+    }
+
+
+def test_more_rows_than_a_table_may_have_are_refused(own: Path) -> None:
+    most = TABLES["tokens"].max_rows
+    _write(own, "tokens", pa.table(_tokens(most + 1)))
+    assert (own / "tokens.parquet").stat().st_size < 20 * 2**20
+    line = _refused(own, "tokens.parquet")
+    assert f"{most + 1:,} rows, {most:,} at most" in line
+
+
+@pytest.mark.parametrize(("table", "column"), [("letters", "split_latents"), ("contexts", "activations")])
+def test_values_of_lists_count(own: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str) -> None:
+    """Equal values take next to no room in a file, and each takes its own in memory."""
+    rows = pq.read_table(own / f"{table}.parquet")
+    kind = rows.schema.field(column).type
+    each = 100_000 // len(rows) + 1
+    lists = pa.ListArray.from_arrays(
+        pa.array(np.arange(len(rows) + 1, dtype="int32") * each), pa.array(np.zeros(each * len(rows)), kind.value_type)
+    )
+    _write(own, table, rows.set_column(rows.column_names.index(column), column, lists))
+    monkeypatch.setitem(TABLES, table, replace(TABLES[table], max_bytes=400_000))
+    assert "in memory, 0 MB at most" in _refused(own, f"{table}.parquet")
+
+
+def test_long_text_that_a_file_holds_once_is_refused(own: Path) -> None:
+    """DuckDB would make thousands of it before its memory limit counts them."""
+    _write(own, "tokens", pa.table(_tokens(30_000, "x" * 10_000_000)))
+    assert (own / "tokens.parquet").stat().st_size < 2**20
+    assert "has a text of 10,000,000 bytes" in _refused(own, "tokens.parquet")
+
+
+def _footer(content: bytes) -> bytes:
+    return b"PAR1" + content + struct.pack("<I", len(content)) + b"PAR1"
+
+
+#: Footers in Thrift's compact protocol: a list that announces 2**27 and 2**31 - 1 columns, or 2**27 row groups.
+_MANY_COLUMNS = b"\x15\x02\x19\xfc" + b"\x80\x80\x80\x40"
+_MOST_COLUMNS = b"\x15\x02\x19\xfc" + b"\xff\xff\xff\xff\x07"
+_MANY_GROUPS = b"\x15\x02\x19\x1c\x48\x01a\x15\x00\x00\x16\x02\x19\xfc" + b"\x80\x80\x80\x40"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        _footer(_MANY_COLUMNS),
+        _footer(_MOST_COLUMNS),
+        _footer(_MANY_GROUPS),
+        _footer(b"\x15\x02\x0c" + b"\x1c" * 1_000_000),
+        b"PAR1" + struct.pack("<I", 2**32 - 1) + b"PAR1",
+        b"PAR1" + b"\x00" * 100 + struct.pack("<I", 50) + b"PARE",
+    ],
+    ids=["2**27 columns", "2**31 columns", "2**27 row groups", "nested", "longer than the file", "encrypted"],
+)
+def test_footers_that_ask_for_memory_are_refused(own: Path, content: bytes) -> None:
+    (own / "tokens.parquet").write_bytes(content)
+    assert "not a readable parquet file" in _refused(own, "tokens.parquet")
+
+
+@pytest.mark.parametrize("way", ["columns", "structs"])
+def test_columns_without_number_are_refused(own: Path, way: str) -> None:
+    more: dict[str, pa.Array] = {f"c{number}": pa.nulls(3, pa.int8()) for number in range(1000)}
+    if way == "structs":
+        kind = pa.int8()
+        for _ in range(300):
+            kind = pa.struct([("a", kind)])
+        more = {"deep": pa.nulls(3, kind)}
+    _write(own, "tokens", pa.table(_tokens(3) | more))
+    _refused(own, "tokens.parquet")
+
+
+def test_check_finds_rows_out_of_order_across_row_groups(own: Path) -> None:
+    """It reads a file as a stream, which must not lose the row before at a seam."""
+    rows = pq.read_table(own / "cosines/layer=0/width=1000/l0=10/cosines.parquet", partitioning=None)
+    file = own / "cosines/layer=0/width=1000/l0=10/cosines.parquet"
+    with pq.ParquetWriter(file, rows.schema) as writer:
+        for start in range(0, len(rows), 700):
+            writer.write_table(rows.slice(start, 700))
+    _edit(own, "tables", "cosines", "checksums", value={})
+    assert check_suite(own) == []
+    swapped = pa.concat_tables([rows.slice(0, 699), rows.slice(700, 1), rows.slice(699, 1), rows.slice(701)])
+    pq.write_table(swapped, file, row_group_size=700)
+    assert [problem.row for problem in check_suite(own)] == [700]
+
+
+# --- Names of folders ----------------------------------------------------------------------------------------------
+
+
+NAMES = ("plain", "s*e", "s?e", "s[ab]e", "**", "[!x]e", "s[*]e")
+
+
+@pytest.fixture(scope="module")
+def neighbours(suite: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a suite under each of the names, beside others that the names would match."""
+    folder = tmp_path_factory.mktemp("neighbours")
+    for name in NAMES:
+        shutil.copytree(suite, folder / name)
+    other = write_tiny_suite(folder / "sae", seed=1, saes=[SAE, (3, 1000, 40)])
+    for name in ("sbe", "ae"):
+        shutil.copytree(other, folder / name)
+    return folder
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_name_of_a_folder_is_no_pattern(neighbours: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """Files of the folders beside it, which the name would match, are never read."""
+    assert check_suite(neighbours / name) == []
+    with Store(neighbours / name) as store, Store(neighbours / "plain") as expected:
+        values = question_values(expected, sae=SAE)
+        for query in ("letter_counts", "layer_cosines", "latent_contexts"):
+            params = {param: values[param] for param in catalog()[query].params}
+            frame = expected.fetch(query, **params)
+            assert store.fetch(query, **params).equals(frame)
+            for here in (neighbours, Path("/")):
+                monkeypatch.chdir(here)
+                with duckdb.connect() as bare:
+                    assert len(bare.execute(store.script(query, **params)).df()) == len(frame)
+
+
+# --- The database --------------------------------------------------------------------------------------------------
+
+
+def test_database_that_needs_more_memory_fails_and_writes_nothing(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("queries.connection._MEMORY_LIMIT", "100MB")
+    with Store(suite) as store:
+        with pytest.raises(duckdb.OutOfMemoryException):
+            store._connection.cursor().execute("CREATE TEMP TABLE x AS SELECT hash(range) FROM range(100_000_000)")
+        assert len(store.fetch("saes")) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_all_databases_are_opened_in_one_place() -> None:
+    root = Path(__file__).parents[1]
+    files = [file for room in ("queries", "ingest", "explorer", "measure") for file in (root / room).rglob("*.py")]
+    calls = {
+        file.name
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Attribute) and node.attr == "connect" and getattr(node.value, "id", "") == "duckdb"
+    }
+    assert calls == {"connection.py"}
+
+
+def test_database_of_no_suite_reads_no_file(suite: Path) -> None:
+    with connect() as connection, pytest.raises(duckdb.PermissionException):
+        connection.execute("FROM read_parquet($file)", {"file": str(suite / "letters.parquet")})
+
+
+# --- Snapshots -----------------------------------------------------------------------------------------------------
+
+
+def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tmp_path: Path) -> None:
+    file = own / "cosines/layer=0/width=1000/l0=10/cosines.parquet"
+    rows = pq.read_table(file, partitioning=None)
+    latents = rows["latent"].to_numpy().copy()
+    latents[-1] = 2**31 - 1
+    place = rows.column_names.index("latent")
+    pq.write_table(rows.set_column(place, "latent", pa.array(latents, "int32")), file)
+    with open_store(own) as store, pytest.raises((SnapshotError, QueryError), match="import the suite again"):
+        save_snapshot(store, tmp_path / "x.html")
+    assert not (tmp_path / "x.html").exists()
+
+
+def test_snapshot_of_more_latents_than_memory_holds_is_refused(own: Path, tmp_path: Path) -> None:
+    _edit(own, "saes", 0, "n_latents", value=MAX_LATENTS)
+    with open_store(own) as store, pytest.raises(SnapshotError, match=f"has {MAX_LATENTS:,} latents, a snapshot holds"):
+        save_snapshot(store, tmp_path / "x.html")
