@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ingest.source import Columns, Source
 
 SCORES = ("f1", "precision", "recall", "auc")
-_STEP = re.compile(rf"(?:{'|'.join(SCORES)})_sparse_sae_([1-9][0-9]{{0,2}})")
+_STEP = re.compile(rf"(?:{'|'.join(SCORES)})_sparse_sae_([1-9][0-9]?)")
 _KEY = TABLES["letters"].key
 _PROBES = {"split_feats": "split_latents"} | {f"{score}_probe": f"probe_{score}" for score in SCORES}
 

@@ -64,8 +64,11 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
     key = dict(zip(SAE_KEY, sae, strict=True))
     for latent, file in sorted(files.items()):
         try:
-            with reading(root, file, "page", limits.PAGE) as stream:
-                html = TextIOWrapper(stream, encoding="utf-8", errors="replace").read()
+            with (
+                reading(root, file, "page", limits.PAGE) as stream,
+                TextIOWrapper(stream, encoding="utf-8", errors="replace") as text,
+            ):
+                html = text.read()
         except UnreadableError as error:
             rejected.append((file, str(error)))
             continue

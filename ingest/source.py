@@ -260,21 +260,35 @@ class Source:
 
 def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
     """Read columns of a parquet file, as long as they are no more than memory is there for."""
-    with pq.ParquetFile(stream) as file:
-        if file.metadata.num_rows > limits.ROWS:
-            message = (
-                f"has {file.metadata.num_rows:,} rows, files of up to {limits.ROWS:,} are read; cut it into several"
-            )
+    wanted = list(dict.fromkeys(columns))
+    schema = pq.read_schema(stream)
+    # Not written out: one long text that stands in each of many rows takes no room in a file.
+    texts = [name for name in wanted if pa.types.is_string(schema.field(name).type)]
+    with pq.ParquetFile(stream, read_dictionary=texts) as file:
+        rows = file.metadata.num_rows
+        if rows > limits.ROWS:
+            message = f"has {rows:,} rows, files of up to {limits.ROWS:,} are read; cut it into several"
             raise UnreadableError(message)
-        wanted = list(dict.fromkeys(columns))
-        pieces, size = [file.schema_arrow.empty_table().select(wanted)], 0
+        pieces, size = [schema.empty_table().select(wanted)], 0
         for batch in file.iter_batches(_BATCH, columns=wanted):
-            size += batch.nbytes
+            size += sum(map(_size, batch.columns))
             if size > limits.TABLE:
                 message = f"takes more than {limits.TABLE / limits.MB:,.0f} MB in memory; cut it into several"
                 raise UnreadableError(message)
-            pieces.append(pa.Table.from_batches([batch]).select(wanted))
+            pieces.append(pa.table({name: _written_out(batch[name], schema.field(name).type) for name in wanted}))
         return pa.concat_tables(pieces)
+
+
+def _size(values: pa.Array) -> int:
+    """Return the bytes that values take, texts once they are written out."""
+    if not pa.types.is_dictionary(values.type) or not pa.types.is_string(values.type.value_type):
+        return int(values.nbytes)
+    lengths = pc.binary_length(values.dictionary).take(values.indices)
+    return int(values.nbytes) + (pc.sum(lengths.cast(pa.int64())).as_py() or 0)
+
+
+def _written_out(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    return values.dictionary_decode() if values.type != kind else values
 
 
 def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedArray:
