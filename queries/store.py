@@ -114,6 +114,8 @@ class Store:
             folders = [f"{root}/" if is_url(root) else str(root) for root in roots]
             connection.execute(f"SET allowed_directories = {literal(folders)}")
             connection.execute("SET enable_external_access = false")
+            # DuckDB draws one on the standard output of a server whose question takes seconds.
+            connection.execute("SET enable_progress_bar = false")
             for definition in definitions(self.suites.values()):
                 _define(connection, definition)
             connection.execute("SET lock_configuration = true")
