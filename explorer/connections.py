@@ -69,7 +69,7 @@ def limit_connections() -> None:
         server.conn_params.header_timeout, server.conn_params.body_timeout = HEAD_SECONDS, BODY_SECONDS
         own(server, stream, address)
 
-    HTTPServer.handle_stream = handle_stream  # type: ignore[method-assign]
+    setattr(HTTPServer, "handle_stream", handle_stream)  # noqa: B010 - a method, to type checkers
 
 
 def _allow_descriptors() -> int:

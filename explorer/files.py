@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 #: What a thread writes or converts at a time: some milliseconds, in which no other thread of Python runs.
 _ROWS = 500
-_PIECE_BYTES = 2**17
+_PIECE_BYTES = 2**18
 #: What spreadsheets take for the beginning of a formula, also in the wide characters of East Asian keyboards.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
@@ -35,6 +35,7 @@ def as_csv(frame: pd.DataFrame, *, for_spreadsheets: bool = False) -> Iterator[b
     """
     # Else a text that holds a carriage return would end its line, and begin the next one with what follows.
     quoting = csv.QUOTE_NONNUMERIC if for_spreadsheets else csv.QUOTE_MINIMAL
+    piece = b""
     for start in range(0, max(len(frame), 1), _ROWS):
         rows = frame.iloc[start : start + _ROWS]
         written = {
@@ -42,7 +43,10 @@ def as_csv(frame: pd.DataFrame, *, for_spreadsheets: bool = False) -> Iterator[b
             for name in rows
             if is_object_dtype(rows[name]) or (for_spreadsheets and not is_numeric_dtype(rows[name]))
         }
-        yield rows.assign(**written).to_csv(index=False, header=start == 0, quoting=quoting).encode("utf-8")
+        piece += rows.assign(**written).to_csv(index=False, header=start == 0, quoting=quoting).encode("utf-8")
+        if len(piece) > _PIECE_BYTES or start + _ROWS >= len(frame):
+            yield piece
+            piece = b""
 
 
 def as_parquet(frame: pd.DataFrame) -> Iterator[bytes]:

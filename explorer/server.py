@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 _CHECK_SESSIONS_SECONDS = 5
+_SWITCH_SECONDS = 0.001
 
 
 def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **options: Any) -> None:
@@ -48,6 +49,8 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
         Where the port cannot be had.
     """
     log_to_stderr()
+    # While a thread writes an export, requests wait for it each time that they were at the network.
+    sys.setswitchinterval(_SWITCH_SECONDS)
     # From the first request on; a session does the same for `panel serve`.
     compress()
     guard()

@@ -18,6 +18,7 @@ import pytest
 from playwright.sync_api import expect
 
 import explorer
+from explorer import files
 from explorer.files import as_csv, as_parquet
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.state import ExplorerState
@@ -62,8 +63,9 @@ def test_files_give_the_frame_back() -> None:
     assert back["activations"][0].tolist() == [0.5, 2.0]
 
 
-def test_pieces_are_the_file_that_pandas_writes() -> None:
+def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bytes as of the whole frame at once, whatever its columns hold, in more than one piece."""
+    monkeypatch.setattr(files, "_PIECE_BYTES", 2**15)
     rows = 3001
     lists = [None, np.array([], np.float32), np.array([0.5, 1e-9], np.float32), np.array([1], np.float32)]
     frame = pd.DataFrame(
@@ -124,6 +126,7 @@ def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
 
 def test_a_notebook_gets_a_file_in_pieces(model: ExplorerModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[dict[str, Any]] = []
+    monkeypatch.setattr(files, "_PIECE_BYTES", 2**10)
     monkeypatch.setattr(Markup, "_send_msg", lambda _, message: sent.append(message))
     dialog: Any = Export(model, shared=False).__panel__()
     dialog._handle_msg({"action": "csv", "value": "cosines"})

@@ -83,7 +83,7 @@ class Caller:
         self._document.add_next_tick_callback(act)
 
     def _has_left(self) -> bool:
-        context = self._document and self._document.session_context
+        context = self._document.session_context if self._document else None
         return self.asking.given_up or context is None or context.destroyed
 
     def _leave(self, _: object) -> None:
