@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.capacity import limit_sessions
 from explorer.compression import compress
 from explorer.figures import write_figure
 from explorer.format import printable
@@ -20,6 +21,7 @@ from explorer.pages.compare import compare_page
 from explorer.pages.evidence import evidence_page
 from explorer.pages.explore import explore_page
 from explorer.pages.switch import Switch
+from explorer.reconnect import SESSION_SECONDS, guard_reconnects
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
 from explorer.store import shared_store, without_folders
@@ -215,9 +217,9 @@ class Explorer(pn.viewable.Viewer):
             overwrite=overwrite,
         )
 
-    def template(self) -> pn.Template:
-        """Make the explorer a page of its own."""
-        browser = Browser(self.model, self.notices.refuse)
+    def template(self, reconnect_seconds: int = 0) -> pn.Template:
+        """Make the explorer a page of its own, which tries for so long to reconnect after its connection was cut."""
+        browser = Browser(self.model, self.notices.refuse, reconnect_seconds)
         self.model.aside = patiently
         return _page(
             {
@@ -265,19 +267,23 @@ class Explorer(pn.viewable.Viewer):
         return self.layout
 
 
-def session(*paths: str) -> pn.Template:
+def session(*paths: str, session_seconds: int = SESSION_SECONDS) -> pn.Template:
     """Build what one browser session is served: the view that its URL and its cookies ask for.
 
     Parameters
     ----------
     *paths : str
         Folders of suites; without any, the embedded one. All sessions share one store.
+    session_seconds : int
+        How long the server keeps a session that no browser is connected to.
     """
     compress()
     guard()
+    limit_sessions()
+    guard_reconnects()
     if pn.state.curdoc is not None:
-        # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead
-        # the page says that the connection is lost; its own address has the view.
+        # The page reconnects by itself (views/browser.js), and only for as long as its session is there; then it says
+        # that the connection is lost: its own address has the view.
         pn.state.curdoc.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
         store = shared_store(*paths)
@@ -290,7 +296,7 @@ def session(*paths: str) -> pn.Template:
     refused = wanted.from_query(requested_query())
     explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
     explorer.notices.refuse(refused)
-    return explorer.template()
+    return explorer.template(session_seconds)
 
 
 def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:

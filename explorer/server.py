@@ -13,9 +13,11 @@ import panel as pn
 
 from explorer import health
 from explorer.app import session
+from explorer.capacity import MAX_SESSIONS, limit_sessions
 from explorer.compression import compress
 from explorer.guard import guard
 from explorer.log import log_event, log_request, log_to_stderr
+from explorer.reconnect import guard_reconnects
 from explorer.store import close_stores, give_up_questions, shared_store
 from queries import SuiteError
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 _CHECK_SESSIONS_SECONDS = 5
 
 
-def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **options: Any) -> None:
+def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_sessions: int, **options: Any) -> None:
     """Serve the dashboard until SIGTERM or SIGINT, then exit with 0.
 
     Parameters
@@ -36,6 +38,8 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
         Processes. A worker that dies is replaced; all end with the process that started them, however that ends.
     session_seconds : int
         How long a session is kept that no browser is connected to.
+    max_sessions : int
+        How many sessions each process holds at most.
     **options
         Of Bokeh's server: port, address, prefix, use_xheaders.
 
@@ -48,6 +52,9 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
     # From the first request on; a session does the same for `panel serve`.
     compress()
     guard()
+    guard_reconnects()
+    os.environ[MAX_SESSIONS] = str(max_sessions)
+    limit_sessions()
     first = os.getpid()
     # Workers hear the end of this pipe when the first process is gone, be it killed.
     heard, held = os.pipe()
@@ -56,7 +63,7 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
     try:
         server = pn.serve(
             # A function proper: Panel shows any other callable as a value.
-            {"/dashboard": lambda: session(*paths)},
+            {"/dashboard": lambda: session(*paths, session_seconds=session_seconds)},
             num_procs=num_procs,
             unused_session_lifetime_milliseconds=1000 * session_seconds,
             check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
@@ -105,7 +112,10 @@ def _work(server: Any, paths: Sequence[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     log_event(
-        "start", pid=os.getpid(), url=f"http://{server.address or 'localhost'}:{server.port}{server.prefix}/dashboard"
+        "start",
+        pid=os.getpid(),
+        url=f"http://{server.address or 'localhost'}:{server.port}{server.prefix}/dashboard",
+        max_sessions=int(os.environ[MAX_SESSIONS]),
     )
     # Before the first reader comes; what cannot be opened is told in the page.
     with suppress(SuiteError):
