@@ -62,7 +62,6 @@ def limit_sessions() -> None:
     Where there are as many, the session that has been without a browser for longest ends, or else the one whose reader
     has done nothing for longest. Where there is none that may end, the page says that the server is full.
     """
-    limit = _limit()
     create, open_socket, write_error = (
         ApplicationContext.create_session_if_needed,
         WSHandler._async_open,  # noqa: SLF001 - Bokeh builds sessions here, too
@@ -72,7 +71,7 @@ def limit_sessions() -> None:
     @wraps(create)
     async def create_within_limit(context: ApplicationContext, session_id: ID, *args: Any, **options: Any) -> Any:
         if session_id not in context._sessions and session_id not in context._pending_sessions:  # noqa: SLF001
-            await _make_room(context, limit)
+            await _make_room(context, _limit(os.environ.get(MAX_SESSIONS, "")))
         return await create(context, session_id, *args, **options)
 
     @wraps(open_socket)
@@ -97,8 +96,8 @@ def limit_sessions() -> None:
     before(WSHandler, "on_message", _note_act)
 
 
-def _limit() -> int:
-    given = os.environ.get(MAX_SESSIONS, "")
+@cache
+def _limit(given: str) -> int:
     if given.isdecimal() and int(given) > 0:
         return int(given)
     if given:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bokeh.server.contexts import ApplicationContext
 from bokeh.server.session import ServerSession
 from bokeh.util.token import check_token_signature, generate_jwt_token, get_session_id
 from panel.io.server import WSHandler
@@ -17,6 +16,7 @@ from explorer.guard import before
 
 if TYPE_CHECKING:
     from bokeh.core.types import ID
+    from bokeh.server.contexts import ApplicationContext
 
 #: How long a server keeps a session that no browser is connected to, where nothing else is said; Bokeh's own default.
 SESSION_SECONDS = 15

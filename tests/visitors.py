@@ -1,0 +1,80 @@
+"""Visitors without a browser: a request for the page, and the websocket that it opens."""
+
+from __future__ import annotations
+
+import json
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+if TYPE_CHECKING:
+    from tornado.httpclient import HTTPResponse
+
+SECONDS = 60
+_JOINED: list[WebSocketClientConnection] = []
+
+
+async def ask_page(url: str) -> HTTPResponse:
+    """Ask for the dashboard of the server at `url`."""
+    request = HTTPRequest(f"{url}/dashboard", connect_timeout=SECONDS, request_timeout=SECONDS)
+    return await AsyncHTTPClient().fetch(request, raise_error=False)
+
+
+def token_of(page: HTTPResponse) -> str:
+    """Return the token that a page joins its session with."""
+    (token,) = re.findall('"token":"([^"]+)"', page.body.decode())
+    return str(token)
+
+
+async def join(url: str, token: str, query: str = "") -> WebSocketClientConnection | int:
+    """Open a page's websocket, and pull its document as Bokeh does; the status, where it is refused."""
+    request = HTTPRequest(
+        f"ws{url.removeprefix('http')}/dashboard/ws?{query}",
+        headers={"Origin": url},
+        connect_timeout=SECONDS,
+        request_timeout=SECONDS,
+    )
+    try:
+        joined = await websocket_connect(request, subprotocols=["bokeh", token], max_message_size=2**27)
+    except HTTPClientError as error:
+        return error.code
+    _JOINED.append(joined)
+    if not await _comes(joined, "ACK"):
+        return HTTPStatus.GONE
+    await tell(joined, "PULL-DOC-REQ")
+    return joined if await _comes(joined, "PULL-DOC-REPLY") else HTTPStatus.GONE
+
+
+async def tell(joined: WebSocketClientConnection, kind: str) -> None:
+    """Send a message without content."""
+    for part in ({"msgid": "1", "msgtype": kind}, {}, {}):
+        await joined.write_message(json.dumps(part))
+
+
+async def is_served(joined: WebSocketClientConnection) -> bool:
+    """Return whether the server answers."""
+    await tell(joined, "SERVER-INFO-REQ")
+    return await _comes(joined, "SERVER-INFO-REPLY")
+
+
+async def _comes(joined: WebSocketClientConnection, kind: str) -> bool:
+    """Read until there is a message of that kind; False where the connection ends."""
+    while (part := await joined.read_message()) is not None:
+        if isinstance(part, str) and f'"{kind}"' in part:
+            return True
+    return False
+
+
+async def visit(url: str) -> WebSocketClientConnection | int:
+    """Open the page and its websocket; the status, where either is refused."""
+    page = await ask_page(url)
+    return await join(url, token_of(page)) if page.code == HTTPStatus.OK else page.code
+
+
+async def all_leave() -> None:
+    """Close the websockets of all visitors."""
+    while _JOINED:
+        _JOINED.pop().close()
