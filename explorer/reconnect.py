@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from bokeh.server.session import ServerSession
-from bokeh.util.token import check_token_signature, generate_jwt_token, get_session_id
+from bokeh.util.token import check_token_signature, generate_jwt_token, get_session_id, get_token_payload
 from panel.io.server import WSHandler
 from tornado.web import HTTPError
 
@@ -50,16 +50,17 @@ def _admit(handler: WSHandler) -> None:
     token = handler.request.headers.get("Sec-WebSocket-Protocol", "").rpartition(",")[2].strip()
     key = {"secret_key": application.secret_key, "signed": application.sign_sessions}
     try:
-        if not check_token_signature(token, **key):
-            return  # Bokeh refuses it
-        session_id = get_session_id(token)
-    except Exception:  # noqa: BLE001 - a token may be anything
-        return  # Bokeh refuses it
+        is_genuine = check_token_signature(token, **key)
+        session_id, expiry = get_session_id(token), get_token_payload(token)["session_expiry"]
+    except Exception as error:  # a token may be anything
+        raise HTTPError(HTTPStatus.FORBIDDEN) from error
+    if not is_genuine:
+        raise HTTPError(HTTPStatus.FORBIDDEN)
     session = context._sessions.get(session_id)  # noqa: SLF001 - without raising
     _forget(context, application.session_token_expiration)
     is_joined = session_id in _JOINED
     if _AGAIN not in handler.request.arguments:
-        if session is None and is_joined:
+        if (session is None and is_joined) or time.time() >= expiry:
             raise HTTPError(HTTPStatus.GONE)
         return
     if session is None or not is_joined:

@@ -69,10 +69,9 @@ class InProcess:
 
 @contextmanager
 def serving(build: Callable[[], Any], **options: Any) -> Iterator[InProcess]:
-    """Serve what `build` makes for each session; options are those of ``panel.serve``."""
+    """Serve what a function makes for each session; options are those of ``panel.serve``."""
     served = InProcess()
-    # A function proper: Panel shows any other callable as a value.
-    served.build = lambda: build()
+    served.build = build
     served.port = free_port()
     served.url = f"http://localhost:{served.port}"
     ready = threading.Event()
@@ -84,3 +83,8 @@ def serving(build: Callable[[], Any], **options: Any) -> Iterator[InProcess]:
     finally:
         served._loop.call_soon_threadsafe(served._end.set)
         thread.join(SECONDS)
+
+
+def empty_page() -> pn.Column:
+    """Make a page of nothing, in no time."""
+    return pn.Column()

@@ -5,6 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Proxy:
@@ -30,7 +34,8 @@ class Proxy:
         self.port: int = self._listening.getsockname()[1]
         self._is_cut = threading.Event()
         self._open: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads: list[threading.Thread] = []
+        self._start(self._accept)
 
     def cut(self) -> None:
         """End all connections, and refuse further ones."""
@@ -48,6 +53,12 @@ class Proxy:
         self.cut()
         self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self, act: Callable[..., None], *ends: socket.socket) -> None:
+        self._threads.append(threading.Thread(target=act, args=ends, daemon=True))
+        self._threads[-1].start()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -57,10 +68,14 @@ class Proxy:
                     self.refused += 1
                     browser.close()
                     continue
-                server = socket.create_connection(("localhost", self.server_port))
+                try:
+                    server = socket.create_connection(("localhost", self.server_port))
+                except OSError:
+                    browser.close()
+                    continue
                 self._open |= {browser, server}
                 for ends in ((browser, server), (server, browser)):
-                    threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
+                    self._start(self._pass_on, *ends)
 
     def _pass_on(self, source: socket.socket, to: socket.socket) -> None:
         with suppress(OSError), closing(source):

@@ -7,14 +7,13 @@ import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
 import pytest
 
 from explorer import capacity
 from explorer.capacity import MAX_SESSIONS, PROCESS_MB, SESSION_MB, default_max_sessions, limit_sessions
 from explorer.reconnect import guard_reconnects
 from tests.browser import free_port, start_process
-from tests.in_process import InProcess, serving
+from tests.in_process import InProcess, empty_page, serving
 from tests.visitors import all_leave, ask_page, is_served, join, token_of, visit
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
     monkeypatch.setenv(MAX_SESSIONS, str(LIMIT))
     limit_sessions()
     guard_reconnects()
-    with serving(pn.Column, unused_session_lifetime_milliseconds=600_000) as server:
+    with serving(empty_page, unused_session_lifetime_milliseconds=600_000) as server:
         yield server
         server.run(all_leave())
 

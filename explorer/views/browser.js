@@ -26,10 +26,7 @@ function setTheme(dark) {
 
 // After its connection was cut, the page returns to its session for as long as the server keeps that. Bokeh then draws
 // the page anew from the session's document, so nothing that changed meanwhile is missed.
-const reconnecting = new WeakSet() // documents; Bokeh draws a document anew, and keeps what listens to it
 function reconnect(page, seconds) {
-  if (reconnecting.has(page)) return
-  reconnecting.add(page)
   const root = document.documentElement
   const lost = document.querySelector(".ax-lost")
   let deadline = null // the timer that gives up, while the connection is cut
@@ -51,6 +48,7 @@ function reconnect(page, seconds) {
       pause = 0
       deadline = setTimeout(() => {
         turn(false)
+        root.classList.remove("ax-is-busy")
         lost.hidden = false
         connection.close()
       }, 1000 * seconds)
@@ -95,14 +93,19 @@ function preparePull(page, connection) {
   }
 }
 
+const drawn = new WeakSet() // documents that were drawn before
+
 export function render({ model }) {
   const root = document.documentElement
   // Bokeh tells the server once all is painted. What a session changes before that, Panel drops: until then nothing is
   // told, and nothing can be chosen.
   const [page] = window.Bokeh.documents
-  const whenPainted = (act) => { if (page.is_idle) act(); else page.idle.connect(act) }
   // A page that is drawn anew has a new component, and this one ends.
   const life = new AbortController()
+  const whenPainted = (act) => {
+    if (page.is_idle) act()
+    else page.idle.connect(() => { if (!life.signal.aborted) act() })
+  }
   model.on("remove", () => {
     life.abort()
     clearTimeout(timer)
@@ -127,11 +130,20 @@ export function render({ model }) {
   retitle()
   model.on("title", retitle)
 
-  // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
-  if (dark !== model.dark) send("dark", dark)
-  model.on("dark", () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) })
-  model.on("memory", () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) })
+  const follow = () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) }
+  const remember = () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) }
+  model.on("dark", follow)
+  model.on("memory", remember)
+  if (drawn.has(page)) {
+    if (model.dark !== (root.dataset.theme === "dark")) follow()
+    remember()
+  } else {
+    drawn.add(page)
+    reconnect(page, model.reconnect_seconds)
+    // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
+    if (dark !== model.dark) send("dark", dark)
+  }
 
   if (matchMedia("(pointer: coarse)").matches) send("touch", true)
 
@@ -182,7 +194,6 @@ export function render({ model }) {
   page.on_change(busy)
   life.signal.addEventListener("abort", () => page.remove_on_change(busy))
 
-  reconnect(page, model.reconnect_seconds)
   whenPainted(() => root.classList.add("ax-ready"))
   return document.createElement("span")
 }
