@@ -7,15 +7,19 @@ from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import panel as pn
 from bokeh.server.session import ServerSession
 from bokeh.util.token import check_token_signature, generate_jwt_token, get_session_id, get_token_payload
+from panel.io.resources import LOCAL_DIST, patch_model_css
 from panel.io.server import WSHandler
+from panel.io.state import set_curdoc
 from tornado.web import HTTPError
 
 from explorer.guard import before
 
 if TYPE_CHECKING:
     from bokeh.core.types import ID
+    from bokeh.document import Document
     from bokeh.server.contexts import ApplicationContext
 
 #: How long a server keeps a session that no browser is connected to, where nothing else is said; Bokeh's own default.
@@ -41,7 +45,20 @@ def guard_reconnects() -> None:
 
 
 def _note(session: ServerSession) -> None:
+    if session.id not in _JOINED:
+        _localize_styles(session.document)
     _JOINED[session.id] = time.monotonic()
+
+
+def _localize_styles(document: Document) -> None:
+    """Load style sheets from this server: Panel does so where it answers a page, not where a websocket builds a session.
+
+    The page's policy refuses those of Panel's CDN.
+    """
+    with set_curdoc(document):
+        folder = f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
+    for root in document.roots:
+        patch_model_css(root, dist_url=folder)
 
 
 def _admit(handler: WSHandler) -> None:

@@ -35,7 +35,7 @@ STOP_SECONDS = 15
 WAIT_SECONDS = 60
 
 #: What the console says while a page whose server has gone tries to reconnect.
-_RECONNECTS = re.compile(r"/ws\?again=1' failed|Failed to connect to Bokeh server: Could not open websocket")
+_RECONNECTING = (r"/ws\?again=1' failed", "Failed to connect to Bokeh server: Could not open websocket")
 
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGS = (

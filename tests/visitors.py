@@ -44,8 +44,16 @@ async def join(url: str, token: str, query: str = "") -> WebSocketClientConnecti
     _JOINED.append(joined)
     if not await _comes(joined, "ACK"):
         return HTTPStatus.GONE
+    return joined if await document_of(joined) else HTTPStatus.GONE
+
+
+async def document_of(joined: WebSocketClientConnection) -> str:
+    """Return a session's document, as JSON without its arrays; nothing where the connection ends."""
     await tell(joined, "PULL-DOC-REQ")
-    return joined if await _comes(joined, "PULL-DOC-REPLY") else HTTPStatus.GONE
+    if not await _comes(joined, "PULL-DOC-REPLY"):
+        return ""
+    await joined.read_message()
+    return str(await joined.read_message() or "")
 
 
 async def tell(joined: WebSocketClientConnection, kind: str) -> None:
