@@ -51,7 +51,7 @@ def _note(session: ServerSession) -> None:
 
 
 def _localize_styles(document: Document) -> None:
-    """Load style sheets from this server: Panel does so where it answers a page, not where a websocket builds a session.
+    """Load style sheets from this server, as Panel does only where a request for the page builds the session.
 
     The page's policy refuses those of Panel's CDN.
     """

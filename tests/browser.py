@@ -264,12 +264,8 @@ class PageOpener:
 
     def _on_console(self, message: ConsoleMessage, allow: Sequence[str]) -> None:
         # The browser also reports each refused request as an error, at the address that was asked for.
-        if (
-            message.type == "error"
-            and message.location["url"] not in self.external
-            and not _RECONNECTS.search(message.text)
-        ):
-            self._report(message.text, allow)
+        if message.type == "error" and message.location["url"] not in self.external:
+            self._report(message.text, [*allow, *_RECONNECTING])
 
     def _report(self, problem: str, allow: Sequence[str]) -> None:
         if not any(re.search(pattern, problem) for pattern in allow):

@@ -20,7 +20,7 @@ from tests.browser import free_port, start_process, wait_for
 from tests.explore import cell, expect_view, open_view, query_of, wait_ready
 from tests.in_process import InProcess, empty_page, serving
 from tests.proxy import Proxy
-from tests.visitors import all_leave, ask_page, is_served, join, token_of
+from tests.visitors import all_leave, ask_page, document_of, is_served, join, token_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,6 +94,16 @@ def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
     assert not served.context._sessions
     assert served.run(is_served(served.run(join(served.url, token))))
     assert list(served.context._sessions) == [session_id]
+
+
+def test_session_that_a_websocket_builds_has_the_style_sheets_of_its_server() -> None:
+    guard_reconnects()
+    with serving(app.session, sign_sessions=True, secret_key=KEY) as served:
+        token = token_for(generate_session_id(KEY.encode(), signed=True))
+        document = served.run(document_of(served.run(join(served.url, token))))
+        served.run(all_leave())
+    assert "static/extensions/panel/css/loading.css" in document
+    assert "cdn.holoviz.org" not in document
 
 
 @pytest.mark.parametrize(
