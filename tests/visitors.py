@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, websocket_connect
+from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
 
 if TYPE_CHECKING:
     from tornado.httpclient import HTTPResponse
@@ -64,8 +65,10 @@ async def tell(joined: WebSocketClientConnection, kind: str) -> None:
 
 async def is_served(joined: WebSocketClientConnection) -> bool:
     """Return whether the server answers."""
-    await tell(joined, "SERVER-INFO-REQ")
-    return await _comes(joined, "SERVER-INFO-REPLY")
+    with suppress(WebSocketClosedError):
+        await tell(joined, "SERVER-INFO-REQ")
+        return await _comes(joined, "SERVER-INFO-REPLY")
+    return False
 
 
 async def _comes(joined: WebSocketClientConnection, kind: str) -> bool:
