@@ -86,7 +86,7 @@ def limit_sessions() -> None:
         if not isinstance(options.get("exc_info", (None, None))[1], ServerFullError):
             write_error(handler, status_code, **options)
             return
-        for name, value in (headers(secrets.token_urlsafe(16)) | _REFUSAL).items():
+        for name, value in {**headers(secrets.token_urlsafe(16)), **_REFUSAL}.items():
             handler.set_header(name, value)
         handler.finish(_page())
 
@@ -169,7 +169,7 @@ def _least_used(sessions: Sequence[ServerSession]) -> ServerSession | None:
     return None
 
 
-def _hang_up(handler: WSHandler) -> None:
+def _hang_up(handler: Any) -> None:
     """End a websocket; its page says that the connection is lost, and shows the same view after a reload."""
     if handler.connection is not None:
         handler.application.client_lost(handler.connection)

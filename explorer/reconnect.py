@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 from bokeh.server.session import ServerSession
@@ -63,7 +63,8 @@ def _localize_styles(document: Document) -> None:
 
 def _admit(handler: WSHandler) -> None:
     """Refuse a websocket that may not join a session, before its handshake."""
-    application, context = handler.application, handler.application_context
+    application: Any = handler.application  # Bokeh's, to type checkers Tornado's
+    context = handler.application_context
     token = handler.request.headers.get("Sec-WebSocket-Protocol", "").rpartition(",")[2].strip()
     key = {"secret_key": application.secret_key, "signed": application.sign_sessions}
     try:
