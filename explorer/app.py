@@ -9,7 +9,9 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
+from panel.io.resources import LOCAL_DIST, patch_model_css
 
+from explorer.capacity import SESSION_SECONDS, limit_sessions
 from explorer.compression import compress
 from explorer.connections import limit_connections
 from explorer.figures import write_figure
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import pandas as pd
+    from bokeh.document import Document
 
     from queries import Store
 
@@ -218,9 +221,9 @@ class Explorer(pn.viewable.Viewer):
             overwrite=overwrite,
         )
 
-    def template(self) -> pn.Template:
-        """Make the explorer a page of its own."""
-        browser = Browser(self.model, self.notices.refuse)
+    def template(self, reconnect_seconds: int = 0) -> pn.Template:
+        """Make the explorer a page of its own, which tries for so long to reconnect after its connection was cut."""
+        browser = Browser(self.model, self.notices.refuse, reconnect_seconds)
         self.model.aside = patiently
         return _page(
             {
@@ -268,34 +271,55 @@ class Explorer(pn.viewable.Viewer):
         return self.layout
 
 
-def session(*paths: str) -> None:
+def prepare_process() -> None:
+    """Guard, limit and compress what this process serves; a second call changes nothing."""
+    guard()
+    compress()
+    limit_connections()
+    limit_sessions()
+
+
+def session(*paths: str, session_seconds: int = SESSION_SECONDS) -> None:
     """Build what one browser session is served: the view that its URL and its cookies ask for.
 
     Parameters
     ----------
     *paths : str
         Folders of suites; without any, the embedded one. All sessions share one store.
+    session_seconds : int
+        How long the server keeps a session that no browser is connected to.
     """
-    guard()
-    compress()
-    limit_connections()
+    prepare_process()
     document: Any = pn.state.curdoc
     if document is None:
-        _requested(*paths)  # a plain script: made, and shown to nobody
+        _requested(*paths, session_seconds=session_seconds)  # a plain script: made, and shown to nobody
         return
     if not is_checked(document.session_context.request):
         return  # the guard has the browser ask again
-    # A session that Bokeh joins again is a new one after a restart, and starts from an address long left. Instead
-    # the page says that the connection is lost; its own address has the view.
+    # The page reconnects by itself (views/browser.js), and only for as long as its session is there; then it says that
+    # the connection is lost: its own address has the view.
     document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
-        _requested(*paths).server_doc(document, title="Absorption Explorer", location=False)
+        page = _requested(*paths, session_seconds=session_seconds)
+        page.server_doc(document, title="Absorption Explorer", location=False)
+        if document.session_context.request.path.endswith("/ws"):
+            _load_styles_from_here(document)
     except Exception as error:  # noqa: BLE001 - whatever it is, Panel would show its traceback
         # The page gets its nonce last: the guard sends none without one.
         log_failure("A page could not be built", error)
 
 
-def _requested(*paths: str) -> pn.Template:
+def _load_styles_from_here(document: Document) -> None:
+    """Have the style sheets of models come from this server, as the page's policy has it.
+
+    Panel 1.9 and 1.10 do so only where a request for a page builds the session, not where a websocket does.
+    """
+    folder = f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
+    for root in document.roots:
+        patch_model_css(root, dist_url=folder)
+
+
+def _requested(*paths: str, session_seconds: int) -> pn.Template:
     """Make the page that is asked for."""
     try:
         store = shared_store(*paths)
@@ -308,7 +332,7 @@ def _requested(*paths: str) -> pn.Template:
     refused = wanted.from_query(requested_query())
     explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
     explorer.notices.refuse(refused)
-    return explorer.template()
+    return explorer.template(session_seconds)
 
 
 def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:

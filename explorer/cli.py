@@ -19,6 +19,7 @@ from rich.text import Text
 
 from explorer import server
 from explorer.app import Explorer
+from explorer.capacity import MAX_SESSIONS, SESSION_SECONDS, default_max_sessions
 from explorer.figures import FIGURES
 from explorer.format import printable
 from explorer.inbound import MESSAGE_BYTES
@@ -70,7 +71,18 @@ def serve(
         bool, typer.Option("--use-xheaders", help="Believe a proxy's X-Forwarded headers.")
     ] = False,
     num_procs: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
-    session_seconds: Annotated[int, typer.Option(min=1, help="How long a session is kept without a browser.")] = 15,
+    session_seconds: Annotated[
+        int, typer.Option(min=1, help="How long a session is kept without a browser.")
+    ] = SESSION_SECONDS,
+    max_sessions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            envvar=MAX_SESSIONS,
+            help="Number of sessions that each process holds at most.",
+            show_default="by the memory",
+        ),
+    ] = None,
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
@@ -85,6 +97,7 @@ def serve(
             paths,
             num_procs=num_procs,
             session_seconds=session_seconds,
+            max_sessions=max_sessions or default_max_sessions(num_procs),
             port=port,
             address=address,
             prefix=prefix,

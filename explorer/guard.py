@@ -189,7 +189,8 @@ def _ask_again(handler: RequestHandler) -> None:
 
 def _close_without_page(handler: Any) -> None:
     """Close a websocket that was accepted before the guard stood, or whose session could not be built."""
-    if not is_checked(handler.request) or _nonce(handler.connection.session.document) is None:
+    connection = handler.connection
+    if not is_checked(handler.request) or connection is None or _nonce(connection.session.document) is None:
         handler.close()
 
 

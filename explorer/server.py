@@ -12,10 +12,9 @@ import panel as pn
 from tornado.httpserver import HTTPServer
 
 from explorer import health
-from explorer.app import session
-from explorer.compression import compress
-from explorer.connections import PatientSocket, limit_connections
-from explorer.guard import guard
+from explorer.app import prepare_process, session
+from explorer.capacity import MAX_SESSIONS
+from explorer.connections import PatientSocket
 from explorer.log import log_event, log_request, log_to_stderr
 from explorer.store import close_stores, give_up_questions, shared_store
 from explorer.workers import fork_workers
@@ -29,7 +28,7 @@ _CHECK_SESSIONS_SECONDS = 5
 _SWITCH_SECONDS = 0.001
 
 
-def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **options: Any) -> None:
+def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_sessions: int, **options: Any) -> None:
     """Serve the dashboard until SIGTERM or SIGINT, then exit with 0.
 
     Parameters
@@ -40,6 +39,8 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
         Processes. A worker that dies is replaced; all end with the process that started them, however that ends.
     session_seconds : int
         How long a session is kept that no browser is connected to.
+    max_sessions : int
+        How many sessions each process holds at most.
     **options
         Of Bokeh's server: port, address, prefix, use_xheaders.
 
@@ -52,9 +53,8 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
     # While a thread writes an export, requests wait for it each time that they were at the network.
     sys.setswitchinterval(_SWITCH_SECONDS)
     # From the first request on; a session does the same for `panel serve`.
-    compress()
-    guard()
-    limit_connections()
+    os.environ[MAX_SESSIONS] = str(max_sessions)
+    prepare_process()
     HTTPServer.configure(_HttpServer)
     first = os.getpid()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -62,7 +62,7 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, **optio
     # With several processes the first one stays in there, to replace workers, until it is ended.
     server = pn.serve(
         # A function proper: Panel shows any other callable as a value.
-        {"/dashboard": lambda: session(*paths)},
+        {"/dashboard": lambda: session(*paths, session_seconds=session_seconds)},
         num_procs=num_procs,
         unused_session_lifetime_milliseconds=1000 * session_seconds,
         check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
@@ -106,7 +106,10 @@ def _work(server: Any, paths: Sequence[str]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     log_event(
-        "start", pid=os.getpid(), url=f"http://{server.address or 'localhost'}:{server.port}{server.prefix}/dashboard"
+        "start",
+        pid=os.getpid(),
+        url=f"http://{server.address or 'localhost'}:{server.port}{server.prefix}/dashboard",
+        max_sessions=int(os.environ[MAX_SESSIONS]),
     )
     # Before the first reader comes; what cannot be opened is told in the page.
     with suppress(SuiteError):

@@ -30,6 +30,8 @@ COOKIES = ("ax_dark", "ax_tasks", "ax_open")
 #: Its own session, while it lives, it joins at any age: a page may stay open for months and lose its connection.
 NEW_SESSION_SECONDS = 300
 _TOKEN_SECONDS = 365 * 24 * 3600
+#: In the query of a websocket's address: the page was connected before, and lost its connection (views/browser.js).
+AGAIN = "again"
 #: How long a connection is waited for to answer, before it counts as cut off.
 _ANSWER_SECONDS = 2.0
 
@@ -59,7 +61,8 @@ def refuse_chosen_session(request: HTTPServerRequest) -> None:
 async def claim_session(handler: WSHandler) -> None:
     """Let a websocket join the session that its token was made for; refuse a token that is not this server's.
 
-    A session that has a connection is not joined by another one, unless that one has been cut off.
+    A session that has a connection is not joined by another one, unless that one has been cut off. A page that comes
+    again joins its session or none: one that is built anew would show the address that the page was opened with.
     """
     origin = handler.request.headers.get("Origin")
     # Tornado does not ask where Origin and Host agree, as they also do where another site's name leads to this machine.
@@ -67,7 +70,7 @@ async def claim_session(handler: WSHandler) -> None:
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="Cross origin websockets not allowed")
     session_id, age = _read(handler.request)
     lives = any(session.id == session_id for session in handler.application_context.sessions)
-    if not lives and age > NEW_SESSION_SECONDS:
+    if not lives and (AGAIN in handler.request.arguments or age > NEW_SESSION_SECONDS):
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="This session has ended")
     holder = _HOLDERS.get(session_id)
     if holder is not None:

@@ -34,6 +34,9 @@ START_SECONDS = 90
 STOP_SECONDS = 15
 WAIT_SECONDS = 60
 
+#: What the console says while a page whose server has gone tries to reconnect.
+_RECONNECTING = (r"/ws\?again=1' failed", "Failed to connect to Bokeh server: Could not open websocket")
+
 CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGS = (
     "--headless=new",
@@ -262,7 +265,7 @@ class PageOpener:
     def _on_console(self, message: ConsoleMessage, allow: Sequence[str]) -> None:
         # The browser also reports each refused request as an error, at the address that was asked for.
         if message.type == "error" and message.location["url"] not in self.external:
-            self._report(message.text, allow)
+            self._report(message.text, [*allow, *_RECONNECTING])
 
     def _report(self, problem: str, allow: Sequence[str]) -> None:
         if not any(re.search(pattern, problem) for pattern in allow):

@@ -43,7 +43,7 @@ ASKED = {
 def running(folder: Path, port: int, seconds: float = 2, *options: object) -> Iterator[Server]:
     """Run the command on the suite `folder`/tiny; `folder`/slow names a question that is given up after `seconds`."""
     command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve", str(folder / "tiny")]
-    command += ["--port", str(port), *map(str, options)]
+    command += ["--port", str(port), "--session-seconds", "3", *map(str, options)]
     environment = {"QUESTION_SECONDS": str(seconds)}
     server = start_process(command, folder / "log", port, "/healthz", environment=environment)
     try:

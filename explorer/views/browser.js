@@ -2,6 +2,7 @@
 
 const YEAR = 365 * 24 * 3600
 const SHOW_BUSY_AFTER = 100 // ms
+const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 
 // What has the focus has the first right to a key: a choice or a slider to the arrows, a field to all.
 function taken(event) {
@@ -23,13 +24,96 @@ function setTheme(dark) {
   document.documentElement.dataset.theme = dark ? "dark" : "light"
 }
 
+// After its connection was cut, the page returns to its session for as long as the server keeps that. Bokeh then draws
+// the page anew from the session's document, so nothing that changed meanwhile is missed.
+function reconnect(page, seconds) {
+  const root = document.documentElement
+  const lost = document.querySelector(".ax-lost")
+  let deadline = null // the timer that gives up, while the connection is cut
+  let pause
+  const turn = (isCut) => {
+    clearTimeout(deadline)
+    deadline = null
+    root.classList.toggle("ax-is-cut", isCut)
+    // What the reader did now would reach nobody.
+    for (const part of document.body.children) if (!part.matches("[role=status], [role=alert]")) part.inert = isCut
+  }
+  lost.querySelector("button").addEventListener("click", () => window.location.reload())
+  // Bokeh tells nobody of a connection that ends because the page is left.
+  page.on_event("connection_lost", (_, event) => {
+    const connection = event.connection.deref()
+    if (!lost.hidden || !connection) return
+    if (deadline === null) {
+      turn(true)
+      pause = 0
+      deadline = setTimeout(() => {
+        turn(false)
+        root.classList.remove("ax-is-busy")
+        lost.hidden = false
+        connection.close()
+      }, 1000 * seconds)
+      connection.args_string = "again=1" // tells the server not to build a session; see explorer/tokens.py
+    }
+    preparePull(page, connection)
+    setTimeout(() => event.reconnect(), pause)
+    pause = Math.min(LONGEST_PAUSE, 2 * pause + 250)
+  })
+  page.on_event("client_reconnected", () => turn(false))
+}
+
+// What BokehJS, up to 3.10 at least, lacks when it pulls the document of a page again.
+function preparePull(page, connection) {
+  // A message that was cut in two would be completed by the next connection's first.
+  connection._receiver = new connection._receiver.constructor()
+  const pull = Object.getPrototypeOf(connection)._pull_doc_json
+  let buffers
+  connection._pull_doc_json = async () => {
+    // Changes that come before the document are in it, and may concern models that this page does not have yet.
+    page.apply_json_patch = () => {}
+    try {
+      const pulled = await pull.call(connection)
+      buffers = pulled.buffers
+      return pulled
+    } finally {
+      delete page.apply_json_patch
+    }
+  }
+  // Bokeh's own drops the buffers (3.9, bokeh/bokeh#15347), sends all models back to the server as new ones, and never
+  // reports the page ready again.
+  page.replace_with_json = (json) => {
+    const pulled = page.constructor.from_json(json, [], buffers)
+    const { config } = pulled
+    const roots = [...pulled.roots()]
+    for (const each of [page, pulled]) each.clear({ sync: false })
+    window.Bokeh.documents.splice(window.Bokeh.documents.indexOf(pulled), 1)
+    page._notified_idle = false
+    page.config = config
+    for (const root of roots) page.add_root(root, { sync: false })
+    page._new_models.clear()
+  }
+}
+
+const drawn = new WeakSet() // documents that were drawn before
+
 export function render({ model }) {
   const root = document.documentElement
   // Bokeh tells the server once all is painted. What a session changes before that, Panel drops: until then nothing is
   // told, and nothing can be chosen.
   const [page] = window.Bokeh.documents
-  const whenPainted = (act) => { if (page.is_idle) act(); else page.idle.connect(act) }
-  const send = (action, value) => whenPainted(() => model.send_msg({ action, value }))
+  // A page that is drawn anew has a new component, and this one ends.
+  const life = new AbortController()
+  const whenPainted = (act) => {
+    if (page.is_idle) act()
+    else page.idle.connect(() => { if (!life.signal.aborted) act() })
+  }
+  model.on("remove", () => {
+    life.abort()
+    clearTimeout(timer)
+    root.classList.remove("ax-ready")
+  })
+  const send = (action, value) => whenPainted(() => {
+    if (!root.classList.contains("ax-is-cut")) model.send_msg({ action, value })
+  })
   const cookie = (name, value) => { document.cookie = `ax_${name}=${encodeURIComponent(value)}; max-age=${YEAR}; path=/; SameSite=Lax` }
 
   // URL and history: the first state replaces what was typed, each later one is a step back and forward can return to.
@@ -40,17 +124,26 @@ export function render({ model }) {
   }
   show(false)
   model.on("query", () => show(true))
-  window.addEventListener("popstate", () => send("history", window.location.search))
+  window.addEventListener("popstate", () => send("history", window.location.search), life)
 
   const retitle = () => { document.title = model.title }
   retitle()
   model.on("title", retitle)
 
-  // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
-  const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
-  if (dark !== model.dark) send("dark", dark)
-  model.on("dark", () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) })
-  model.on("memory", () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) })
+  const follow = () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) }
+  const remember = () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) }
+  model.on("dark", follow)
+  model.on("memory", remember)
+  if (drawn.has(page)) {
+    if (model.dark !== (root.dataset.theme === "dark")) follow()
+    remember()
+  } else {
+    drawn.add(page)
+    reconnect(page, model.reconnect_seconds)
+    // The inline script of the page knows the system's theme, the server only the cookie: tell it where they differ.
+    const dark = root.dataset.theme ? root.dataset.theme === "dark" : model.dark
+    if (dark !== model.dark) send("dark", dark)
+  }
 
   if (matchMedia("(pointer: coarse)").matches) send("touch", true)
 
@@ -73,35 +166,33 @@ export function render({ model }) {
     if (event.shiftKey || !steps[event.key]) return
     event.preventDefault()
     send("step", steps[event.key])
-  })
+  }, life)
 
+  const captured = { capture: true, signal: life.signal }
   // Bokeh frames a figure that has the focus, however it came; the frame is for those who use the keyboard.
-  window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, true)
-  window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), true)
+  window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, captured)
+  window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), captured)
 
   const keys = document.getElementById("ax-keys")
-  keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() })
-  document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"))
+  keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() }, life)
+  document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"), life)
 
   // The busy line: from a message to the server, which a ping follows, until the last ping is answered.
   let timer = null
   const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
-  model.on("waiting", () => root.classList.toggle("ax-is-waiting", model.waiting))
+  const dim = () => root.classList.toggle("ax-is-waiting", model.waiting)
+  model.on("waiting", dim)
   model.on("pong", () => { if (model.pong === model.ping) settle() })
-  const lost = document.querySelector(".ax-lost")
-  const busy = () => {
-    if (!lost.hidden) return
+  dim()
+  root.classList.toggle("ax-is-busy", model.pong !== model.ping)
+  const busy = ({ kind, sync, attr }) => {
+    if (!document.querySelector(".ax-lost").hidden) return
+    if (kind !== "MessageSent" && !(sync && ["value", "active"].includes(attr))) return
     timer ??= setTimeout(() => root.classList.add("ax-is-busy"), SHOW_BUSY_AFTER)
     model.ping += 1
   }
-  lost.querySelector("button").addEventListener("click", () => window.location.reload())
-  for (const doc of window.Bokeh?.documents ?? []) {
-    // Bokeh tells nobody of a connection that ends because the page is left.
-    doc.on_event("connection_lost", () => { settle(); lost.hidden = false })
-    doc.on_change(({ kind, sync, attr }) => {
-      if (kind === "MessageSent" || (sync && ["value", "active"].includes(attr))) busy()
-    })
-  }
+  page.on_change(busy)
+  life.signal.addEventListener("abort", () => page.remove_on_change(busy))
 
   whenPainted(() => root.classList.add("ax-ready"))
   return document.createElement("span")

@@ -42,6 +42,8 @@ class Browser(JSComponent):
     model : ExplorerModel
     on_refused : callable
         Takes the sentences about values of a URL that were refused.
+    reconnect_seconds : int
+        For how long the page tries to reconnect after its connection was cut.
     """
 
     query = param.String(doc="The URL's query that stands for the state.")
@@ -50,12 +52,15 @@ class Browser(JSComponent):
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
     ping = param.Integer(doc="Raised by the browser when the reader changed something.")
     waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
+    reconnect_seconds = param.Integer(doc="For how long the page tries to reconnect after its connection was cut.")
     pong = param.Integer(doc="The last ping answered: everything before it is done.")
 
     _bundle: ClassVar[str] = "browser.js"
 
-    def __init__(self, model: ExplorerModel, on_refused: Callable[[list[str]], None]) -> None:
-        super().__init__(width=0, height=0, margin=0)
+    def __init__(
+        self, model: ExplorerModel, on_refused: Callable[[list[str]], None], reconnect_seconds: int = 0
+    ) -> None:
+        super().__init__(width=0, height=0, margin=0, reconnect_seconds=reconnect_seconds)
         self._model = model
         self._state = state = model.state
         self._on_refused = on_refused

@@ -1,0 +1,91 @@
+"""A server in a thread of the tests' own process, whose sessions a test can look at and change."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from tests.browser import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from bokeh.server.contexts import ApplicationContext
+
+SECONDS = 60
+
+
+class InProcess:
+    """The running server; `serving` starts one.
+
+    Attributes
+    ----------
+    url : str
+        Its root.
+    port : int
+    server : panel.io.server.Server
+    """
+
+    build: Callable[[], Any]
+    url: str
+    port: int
+    server: Any
+    _loop: asyncio.AbstractEventLoop
+    _end: asyncio.Event
+
+    @property
+    def context(self) -> ApplicationContext:
+        """What holds its sessions."""
+        return self.server._tornado.applications["/dashboard"]
+
+    def run(self, act: Awaitable[Any]) -> Any:
+        """Await something in the server's thread, clients too."""
+
+        async def awaited() -> Any:
+            return await asyncio.wait_for(act, SECONDS)
+
+        return asyncio.run_coroutine_threadsafe(awaited(), self._loop).result()
+
+    async def _serve(self, ready: threading.Event, options: dict[str, Any]) -> None:
+        self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
+        self.server = pn.serve(
+            {"/dashboard": self.build},
+            port=self.port,
+            start=False,
+            show=False,
+            verbose=False,
+            location=False,
+            **options,
+        )
+        self.server.start()
+        ready.set()
+        await self._end.wait()
+        self.server.stop()
+
+
+@contextmanager
+def serving(build: Callable[[], Any], **options: Any) -> Iterator[InProcess]:
+    """Serve what a function makes for each session; options are those of ``panel.serve``."""
+    served = InProcess()
+    served.build = build
+    served.port = free_port()
+    served.url = f"http://localhost:{served.port}"
+    ready = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(served._serve(ready, options)), daemon=True)
+    thread.start()
+    assert ready.wait(SECONDS)
+    try:
+        yield served
+    finally:
+        served._loop.call_soon_threadsafe(served._end.set)
+        thread.join(SECONDS)
+
+
+def empty_page() -> pn.Column:
+    """Make a page of nothing, in no time; without a nonce the guard would not send it."""
+    pn.state.curdoc.template_variables["nonce"] = "none"
+    return pn.Column()

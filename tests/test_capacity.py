@@ -1,0 +1,137 @@
+"""A process holds a limited number of sessions: readers stay, and what nobody uses makes room for who comes."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from explorer import capacity
+from explorer.app import prepare_process
+from explorer.capacity import MAX_SESSIONS, PROCESS_MB, SESSION_MB, default_max_sessions
+from tests.async_visitors import all_leave, ask_page, is_served, join, visit
+from tests.browser import free_port, start_process
+from tests.in_process import InProcess, empty_page, serving
+from tests.visitors import token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: How many sessions the servers of these tests hold.
+LIMIT = 3
+FULL = HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
+    """A server of empty pages, which ends sessions only to make room."""
+    monkeypatch.setenv(MAX_SESSIONS, str(LIMIT))
+    prepare_process()
+    with serving(empty_page, unused_session_lifetime_milliseconds=600_000) as server:
+        yield server
+        server.run(all_leave())
+
+
+def never(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    for name in names:
+        monkeypatch.setattr(capacity, name, float("inf"))
+
+
+def at_once(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    for name in names:
+        monkeypatch.setattr(capacity, name, 0)
+
+
+@pytest.mark.parametrize("way", ["panel serve", "absorption-explorer serve"])
+def test_full_server_says_so_and_its_readers_stay(way: str, tmp_path: Path) -> None:
+    port = free_port()
+    options = {"panel serve": [], "absorption-explorer serve": ["--max-sessions", str(LIMIT)]}[way]
+    program = {
+        "panel serve": ["panel", "serve", "dashboard.py"],
+        "absorption-explorer serve": ["explorer.cli", "serve"],
+    }
+    server = start_process(
+        [sys.executable, "-m", *program[way], "--port", str(port), *options],
+        tmp_path / "log",
+        port,
+        "/static/js/bokeh.min.js",
+        environment={} if options else {MAX_SESSIONS: str(LIMIT)},
+    )
+
+    async def attack() -> None:
+        # Under `panel serve`, the first page loads the explorer, and its limit.
+        readers: list[Any] = [await visit(server.url) for _ in range(LIMIT)]
+        pages = [await ask_page(server.url) for _ in range(200)]
+        assert {page.code for page in pages} == {FULL}
+        assert max(page.request_time or 0 for page in pages) < 1
+        refused = pages[-1]
+        assert "The server is full" in refused.body.decode()
+        assert "<script" not in refused.body.decode()
+        assert int(refused.headers["Retry-After"]) > 0
+        assert refused.headers["Cache-Control"] == "no-store"
+        assert "default-src 'none'" in refused.headers["Content-Security-Policy"]
+        assert refused.headers["X-Content-Type-Options"] == "nosniff"
+        assert all([await is_served(reader) for reader in readers])
+        await all_leave()
+
+    try:
+        asyncio.run(attack())
+    finally:
+        server.stop()
+    assert "Traceback" not in server.output
+
+
+def test_pages_that_nobody_joins_make_room(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    never(monkeypatch, "IDLE_SECONDS")
+    reader = served.run(visit(served.url))
+    at_once(monkeypatch, "UNCONNECTED_SECONDS")
+    for _ in range(3 * LIMIT):
+        assert served.run(ask_page(served.url)).code == HTTPStatus.OK
+        assert len(served.context._sessions) <= LIMIT
+    assert served.run(is_served(reader))
+    never(monkeypatch, "UNCONNECTED_SECONDS")
+    assert served.run(ask_page(served.url)).code == FULL
+
+
+def test_page_whose_session_made_room_has_it_built_again(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once(monkeypatch, "UNCONNECTED_SECONDS")
+    early = served.run(ask_page(served.url))
+    for _ in range(LIMIT):
+        served.run(ask_page(served.url))
+    assert not isinstance(served.run(join(served.url, token_of(early))), int)
+    assert len(served.context._sessions) == LIMIT
+
+
+def test_idle_reader_makes_room_for_another(served: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    never(monkeypatch, "IDLE_SECONDS")
+    at_once(monkeypatch, "UNCONNECTED_SECONDS")
+    readers = [served.run(visit(served.url)) for _ in range(LIMIT)]
+    # Nobody connected is without a browser, and none is idle: a websocket that would need another session is closed.
+    assert served.run(visit(served.url)) == FULL
+    at_once(monkeypatch, "IDLE_SECONDS")
+    another = served.run(visit(served.url))
+    assert served.run(is_served(another))
+    assert [served.run(is_served(reader)) for reader in readers] == [False, True, True]
+    assert len(served.context._sessions) == LIMIT
+
+
+def test_default_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "_memory_mb", lambda: 4 * PROCESS_MB)
+    assert default_max_sessions(1) == 3 * PROCESS_MB // SESSION_MB
+    assert default_max_sessions(2) == PROCESS_MB // SESSION_MB
+    assert default_max_sessions(4) > 0
+
+
+def test_memory_is_what_can_be_had() -> None:
+    assert 0 < capacity._memory_mb() < 2**30
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "many", "1e3", "²"])
+def test_setting_that_is_no_number_is_told_in_a_line(given: str, caplog: pytest.LogCaptureFixture) -> None:
+    assert capacity._limit(given) == default_max_sessions()
+    (record,) = caplog.records
+    assert MAX_SESSIONS in record.message

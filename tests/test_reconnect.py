@@ -1,0 +1,241 @@
+"""After a short cut of its connection a page returns to its own session; nothing else joins or builds one."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import threading
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from bokeh.util.token import generate_jwt_token, generate_session_id, get_session_id
+from playwright.sync_api import expect
+
+from explorer import app, tokens
+from explorer.tokens import NEW_SESSION_SECONDS
+from tests.async_visitors import all_leave, ask_page, document_of, is_served, join
+from tests.browser import free_port, start_process, wait_for
+from tests.explore import cell, expect_view, open_view, query_of, wait_ready
+from tests.in_process import InProcess, empty_page, serving
+from tests.proxy import Proxy
+from tests.visitors import token_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from tests.browser import PageOpener, Server
+    from tests.explore import View
+
+AGAIN = "again=1"
+#: What a browser's console says of a network that is cut.
+CUT = ["Failed to load resource: net::ERR_(CONNECTION_RESET|SOCKET_NOT_CONNECTED|EMPTY_RESPONSE|CONNECTION_CLOSED)"]
+
+
+# --- The server ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def served() -> Iterator[InProcess]:
+    """A server of empty pages that ends no session by itself."""
+    app.prepare_process()
+    with serving(empty_page, unused_session_lifetime_milliseconds=600_000) as server:
+        yield server
+        server.run(all_leave())
+
+
+def new_session() -> Any:
+    """Name a session, as a server does for each page."""
+    return generate_session_id(tokens._key(), signed=True)
+
+
+def token_for(session_id: Any, *, age: int = 0) -> str:
+    """The token of a session whose page was made so many seconds ago."""
+    lasts = tokens._TOKEN_SECONDS - age
+    return generate_jwt_token(session_id, secret_key=tokens._key(), signed=True, expiration=lasts)
+
+
+async def end(served: InProcess, session_id: str) -> None:
+    """Wait until the server has noticed that nobody is connected, and have it end the session."""
+    await all_leave()
+    session: Any = served.context.get_session(session_id)  # type: ignore[arg-type]
+    session.request_expiration()
+    while not session.destroyed:
+        await served.context._cleanup_sessions(0)
+        await asyncio.sleep(0)
+
+
+def test_page_joins_its_session_again_however_old_its_token(served: InProcess) -> None:
+    token = token_of(served.run(ask_page(served.url)).body)
+    session_id = get_session_id(token)
+    served.run(join(served.url, token))
+    for again in (token, token_for(session_id, age=10 * NEW_SESSION_SECONDS)):
+        served.run(all_leave())
+        assert served.run(is_served(served.run(join(served.url, again, AGAIN))))
+    assert list(served.context._sessions) == [session_id]
+
+
+def test_session_that_has_ended_is_not_built_again(served: InProcess) -> None:
+    token = token_of(served.run(ask_page(served.url)).body)
+    session_id = get_session_id(token)
+    served.run(join(served.url, token))
+    served.run(end(served, session_id))
+    assert served.run(join(served.url, token, AGAIN)) == HTTPStatus.FORBIDDEN
+    old = token_for(session_id, age=NEW_SESSION_SECONDS + 1)
+    assert served.run(join(served.url, old)) == HTTPStatus.FORBIDDEN
+    assert not served.context._sessions
+
+
+def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
+    """As another worker does, which has not served the page."""
+    session_id = new_session()
+    token = token_for(session_id)
+    assert served.run(join(served.url, token, AGAIN)) == HTTPStatus.FORBIDDEN
+    assert not served.context._sessions
+    assert served.run(is_served(served.run(join(served.url, token))))
+    assert list(served.context._sessions) == [session_id]
+
+
+def test_session_that_a_websocket_builds_has_the_style_sheets_of_its_server() -> None:
+    app.prepare_process()
+    with serving(app.session) as served:
+        document = served.run(document_of(served.run(join(served.url, token_for(new_session())))))
+        served.run(all_leave())
+    assert "static/extensions/panel/css/loading.css" in document
+    assert "cdn.holoviz.org" not in document
+
+
+# --- The page --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    proxy = Proxy()
+    yield proxy
+    proxy.close()
+
+
+@contextmanager
+def running(way: str, proxy: Proxy, folder: Path, seconds: int) -> Iterator[Server]:
+    """Serve the embedded suite behind the proxy; a session is kept for so long without a browser."""
+    port = proxy.server_port = free_port()
+    options = ["--port", port]
+    for origin in (port, proxy.port):
+        options += ["--allow-websocket-origin", f"localhost:{origin}"]
+    if way == "panel serve":
+        command = ["panel", "serve", "dashboard.py", *options, "--unused-session-lifetime", 1000 * seconds]
+    else:
+        command = ["explorer.cli", "serve", *options, "--session-seconds", seconds]
+    server = start_process([sys.executable, "-m", *map(str, command)], folder / "log", port, "/static/js/bokeh.min.js")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def wait_cut(page: Page, *, is_cut: bool) -> None:
+    wait_for(page, "(cut) => document.documentElement.classList.contains('ax-is-cut') === cut", is_cut)
+
+
+def cut(page: Page, proxy: Proxy) -> None:
+    """Cut the network, until the page has tried in vain to reconnect."""
+    proxy.cut()
+    pause = threading.Event()
+    while proxy.refused < 2:
+        pause.wait(0.05)
+        page.evaluate("0")  # Playwright hears of the page only while it is asked
+    expect(page.get_by_text("Reconnecting…")).to_be_visible()
+
+
+def built(server: Server) -> int:
+    """How many pages a server has made, by its log."""
+    return len(re.findall(r'200 GET /dashboard |"path": "/dashboard", "status": 200', server.output))
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("way", ["panel serve", "absorption-explorer serve"])
+def test_page_returns_after_a_short_cut(
+    way: str, open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path
+) -> None:
+    with running(way, proxy, tmp_path, seconds=60) as server:
+        other = open_view(open_page, f"{server.url}{home.but(letter='q').path}")
+        page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
+        cell(page, "s").click()
+        expect_view(page, home.but(letter="s"))
+        pages = built(server)
+        for letter in "tl":  # and a second time
+            cut(page, proxy)
+            # What a reader does meanwhile reaches neither the server nor the page.
+            page.keyboard.press("ArrowRight")
+            proxy.restore()
+            wait_ready(page)
+            expect(page.get_by_text("Reconnecting…")).to_be_hidden()
+            # The session that the page left, for its own address is another view.
+            expect_view(page, home.but(letter="s" if letter == "t" else "t"))
+            cell(page, letter).click()
+            expect_view(page, home.but(letter=letter))
+            proxy.refused = 0
+        page.keyboard.press("ArrowRight")
+        expect_view(page, home.but(letter="m"))
+        assert built(server) == pages
+        expect_view(other, home.but(letter="q"))
+    assert "Traceback" not in server.output
+
+
+@pytest.mark.browser
+def test_what_changed_meanwhile_is_shown(
+    open_page: PageOpener, home: View, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    explorers = []
+
+    class Kept(app.Explorer):
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            super().__init__(*args, **kwargs)  # type: ignore[arg-type]
+            explorers.append(self)
+
+    monkeypatch.setattr(app, "Explorer", Kept)
+    with serving(app.session, websocket_origin=[f"localhost:{proxy.port}"]) as server:
+        proxy.server_port = server.port
+        page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
+        cut(page, proxy)
+        (session,) = server.context.sessions
+        (explorer,) = explorers
+        changed = threading.Event()
+
+        def change() -> None:
+            explorer.state.apply({"letter": "t", "dark": True})
+            changed.set()
+
+        session.document.add_next_tick_callback(change)
+        assert changed.wait(30)
+        proxy.restore()
+        expect_view(page, home.but(letter="t"))
+        expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+        assert query_of(page)["letter"] == "t"
+        assert list(server.context.sessions) == [session]
+        explorers.clear()
+
+
+@pytest.mark.browser
+def test_page_whose_session_has_ended_says_so(open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path) -> None:
+    with running("absorption-explorer serve", proxy, tmp_path, seconds=2) as server:
+        page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
+        cell(page, "s").click()
+        expect_view(page, home.but(letter="s"))
+        cut(page, proxy)
+        lost = page.get_by_role("alert").filter(has_text="Connection to the server lost")
+        expect(lost).to_be_visible()
+        expect(page.get_by_text("Reconnecting…")).to_be_hidden()
+        pages = built(server)
+        proxy.restore()
+        assert built(server) == pages
+        lost.get_by_role("button", name="Reload").click()
+        wait_ready(page)
+        expect_view(page, home.but(letter="s"))
+        expect(lost).to_be_hidden()
+        assert built(server) == pages + 1
