@@ -87,7 +87,7 @@ def limit_sessions() -> None:
         if not isinstance(options.get("exc_info", (None, None))[1], ServerFullError):
             write_error(handler, status_code, **options)
             return
-        for name, value in {**headers(secrets.token_urlsafe(16)), **_REFUSAL}.items():
+        for name, value in _REFUSAL.items():
             handler.set_header(name, value)
         handler.finish(_page())
 
