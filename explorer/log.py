@@ -131,7 +131,8 @@ class LineHandler(logging.Handler):
         if record.levelno < logging.WARNING:
             self._write(_described(record))
             return
-        like = (record.pathname, record.lineno, record.exc_info and record.exc_info[0])
+        failed_at = getattr(record, "fields", {}).get("at")
+        like = (record.pathname, record.lineno, record.exc_info and record.exc_info[0], failed_at)
         if like in self._repeating:
             self._repeating[like].left_out += 1
             return

@@ -48,7 +48,8 @@ def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], p
         assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     lines = [line for line in server.output[before:].splitlines() if "RuntimeError" in line]
-    assert len(lines) == 2, server.output[before:]
+    # The second failure is a line of its own, or counted with its like of the same second.
+    assert len(lines) in (1, 2), server.output[before:]
     assert "Traceback" not in server.output[before:]
     assert "failed at" not in server.output[before:]
     assert all("tests/broken_pages.py:" in line for line in lines)
