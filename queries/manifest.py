@@ -28,7 +28,7 @@ MAX_LATENTS = 2**24
 MAX_MANIFEST_BYTES = 8 * 2**20
 #: Values in a manifest, at any depth: twice what MAX_SAES need. Each may be an error of its own, which takes time.
 _MAX_VALUES = 400_000
-#: Characters of a text, and of a name of few words.
+#: Characters of a text, and of the suite's name, which is a folder's.
 _TEXT_LENGTH = 10_000
 _NAME_LENGTH = 200
 #: Characters of all that the dialog "About" shows beside the SAEs; each session holds it.
@@ -48,10 +48,6 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, str_max_length=_TEXT_LENGTH)
 
 
-def _name(**options: Any) -> Any:
-    return Field(max_length=_NAME_LENGTH, **options)
-
-
 def _count(most: int = INTEGER_MAX, **options: Any) -> Any:
     return Field(ge=0, le=most, **options)
 
@@ -69,7 +65,7 @@ def _score() -> Any:
 class Model(_Record):
     """The language model whose activations the SAEs read."""
 
-    name: str = _name()
+    name: str
     licence: str | None = None
     weights: str | None = None
     d_model: int | None = _count(default=None)
@@ -79,8 +75,8 @@ class Model(_Record):
 class Method(_Record):
     """How absorption was measured, and the thresholds in force (method.md)."""
 
-    metric: str = _name()
-    metric_version: str | None = _name(default=None)
+    metric: str
+    metric_version: str | None = None
     tau: float = _threshold("tau", 0.03)
     cosine_threshold: float = _threshold("cosine_threshold", 0.025)
     effect_margin: float = _threshold("effect_margin", 1.0)
@@ -90,8 +86,8 @@ class Method(_Record):
 class Neuronpedia(_Record):
     """Where Neuronpedia hosts an SAE: such SAEs are called canonical."""
 
-    model: str = _name()
-    source: str = _name()
+    model: str
+    source: str
 
 
 class Sae(_Record):
@@ -102,11 +98,11 @@ class Sae(_Record):
     #: Negative where the L0 is unknown; -1, -2, ... then tell such SAEs of a layer and width apart.
     l0: int = Field(ge=-INTEGER_MAX, le=INTEGER_MAX)
     #: What its publishers call it.
-    name: str | None = _name(default=None)
+    name: str | None = None
     n_latents: int = _count(MAX_LATENTS)
     l0_measured: float | None = _count(default=None)
-    hook: str | None = _name(default=None)
-    architecture: str | None = _name(default=None)
+    hook: str | None = None
+    architecture: str | None = None
     neuronpedia: Neuronpedia | None = None
     cosines: bool = False
     variance_explained: float | None = _score()
@@ -148,8 +144,8 @@ class Manifest(_Record):
     """The whole of ``manifest.json``."""
 
     format_version: int
-    name: str = _name(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-    title: str | None = _name(default=None)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=_NAME_LENGTH)
+    title: str | None = None
     model: Model
     method: Method
     saes: list[Sae] = Field(max_length=MAX_SAES)

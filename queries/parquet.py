@@ -73,7 +73,8 @@ def text_problem(file: Path, table: Table) -> tuple[str | None, str] | None:
     texts = {column.name for column in table.columns if column.type == "VARCHAR"}
     try:
         with pq.ParquetFile(file) as opened:
-            names = [name for name in opened.schema_arrow.names if name in texts]
+            paths = [opened.schema.column(index).path for index in range(opened.metadata.num_columns)]
+        names = [path for path in paths if path in texts]  # not those that are structs, which other checks find
         # As dictionaries, equal texts are one here, too.
         with pq.ParquetFile(file, read_dictionary=names) as opened:
             for batch in opened.iter_batches(columns=names):

@@ -73,27 +73,28 @@ def _refused(root: Path, file: str) -> str:
 
 # --- The manifest --------------------------------------------------------------------------------------------------
 
-OUTSIDE = [
-    (("method", name), value)
-    for name, (low, high) in THRESHOLD_BOUNDS.items()
-    for value in (float("nan"), float("inf"), -float("inf"), low - 0.5, high + 0.5)
-] + [
-    (("saes", 0, name), value)
-    for name, values in {
-        "layer": (-1, 2**31),
-        "width": (-1, 2**31, 10**4000),
-        "l0": (-(2**31), 2**31),
-        "n_latents": (-1, MAX_LATENTS + 1, 2**31 - 1, 10**4000),
-        "l0_measured": (float("nan"), -1.0, 1e300),
-        "tokens_seen": (-1, 2**63),
-        "variance_explained": (float("inf"), 1e300),
-        "dead_fraction": (-0.1, 1.1),
-        "hook": ("x" * 300,),
-    }.items()
-    for value in values
-]
-OUTSIDE += [
-    (("title",), "x" * 300),
+OUTSIDE: list[tuple[tuple[str | int, ...], Any]] = [
+    *(
+        (("method", name), value)
+        for name, (low, high) in THRESHOLD_BOUNDS.items()
+        for value in (float("nan"), float("inf"), -float("inf"), low - 0.5, high + 0.5)
+    ),
+    *(
+        (("saes", 0, name), value)
+        for name, values in {
+            "layer": (-1, 2**31),
+            "width": (-1, 2**31, 10**4000),
+            "l0": (-(2**31), 2**31),
+            "n_latents": (-1, MAX_LATENTS + 1, 2**31 - 1, 10**4000),
+            "l0_measured": (float("nan"), -1.0, 1e300),
+            "tokens_seen": (-1, 2**63),
+            "variance_explained": (float("inf"), 1e300),
+            "dead_fraction": (-0.1, 1.1),
+            "hook": ("x" * 20_000,),
+        }.items()
+        for value in values
+    ),
+    (("title",), "x" * 20_000),
     (("name",), "x" * 300),
     (("tables", "letters", "rows"), -1),
     (("tables", "letters", "rows"), 10**4000),
