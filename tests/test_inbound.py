@@ -7,7 +7,8 @@ import json
 import re
 import socket
 import threading
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -17,23 +18,22 @@ import pytest
 from bokeh.core.json_encoder import serialize_json
 from bokeh.document import Document
 from bokeh.models import Model, Plot, RadioGroup, Range1d, SaveTool
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
 from explorer import Explorer, app, inbound, open_store
 from explorer.guard import TOKEN_CHARACTERS
 from tests.browser import ask_model, drag, free_port, point, start_server, wait_figure
 from tests.explore import choose, part, unfold, wait_query, wait_ready
+from tests.visitor import SECONDS, Visitor, as_map, changed, happened, visiting
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
 
     from playwright.sync_api import Page
-    from tornado.websocket import WebSocketClientConnection
 
     from tests.browser import PageOpener, Server
 
-SECONDS = 20
 PAGES: tuple[dict[str, Any], ...] = (
     {"page": "compare"},
     {"compare_by": "pair"},
@@ -55,27 +55,6 @@ def document() -> Iterator[Document]:
         for page in PAGES:
             explorer.state.apply(page)
         yield document
-
-
-def changed(model: Model | str, name: str, value: Any) -> dict[str, Any]:
-    identity = model if isinstance(model, str) else model.id
-    return {"kind": "ModelChanged", "model": {"id": identity}, "attr": name, "new": value}
-
-
-def happened(name: str, model: Model | str | None, **values: Any) -> dict[str, Any]:
-    """Write an event as BokehJS does."""
-    named = {} if model is None else {"model": {"id": model if isinstance(model, str) else model.id}}
-    message = {"type": "event", "name": name, "values": as_map(named | values)}
-    return {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": message}
-
-
-def as_map(values: dict[str, Any]) -> dict[str, Any]:
-    entries = [[name, as_map(value) if _is_plain_object(value) else value] for name, value in values.items()]
-    return {"type": "map", "entries": entries}
-
-
-def _is_plain_object(value: Any) -> bool:
-    return isinstance(value, dict) and not {"id", "type"} & value.keys()
 
 
 def told(model: Model, value: Any = None, action: Any = "x") -> dict[str, Any]:
@@ -248,7 +227,7 @@ def test_mutations_of_messages_are_refused_or_understood(document: Document) -> 
     ]
     before, taken = _written(document), 0
     for _ in range(5_000):
-        patch = json.loads(json.dumps({"events": random.sample(sent, random.randint(1, 3))}))
+        patch = {"events": deepcopy(random.sample(sent, random.randint(1, 3)))}
         for _ in range(random.randint(1, 2)):
             _mutate(patch, random, pool)
         try:
@@ -279,89 +258,10 @@ def _mutate(value: Any, random: Random, pool: list[Any]) -> None:
     elif random.random() < 0.2 and isinstance(value, dict):
         value[str(random.choice(pool))[:20]] = inner
     else:
-        value[place] = random.choice(pool)
+        value[place] = deepcopy(random.choice(pool))
 
 
 # --- Over the wire ---------------------------------------------------------------------------------------------------
-
-
-class Visitor:
-    """A page's websocket without a browser."""
-
-    def __init__(self, opened: WebSocketClientConnection) -> None:
-        self._socket = opened
-        self._number = 0
-        self.models: dict[str, dict[str, Any]] = {}
-
-    async def send(self, kind: str, content: Any, **header: Any) -> str:
-        self._number += 1
-        text = content if isinstance(content, str) else json.dumps(content)
-        name = f"m{self._number}"
-        for message in (json.dumps({"msgid": name, "msgtype": kind} | header), "{}", text):
-            await self._socket.write_message(message)
-        return name
-
-    async def send_bytes(self, content: bytes) -> None:
-        await self._socket.write_message(content, binary=True)
-
-    async def answer(self, to: str) -> dict[str, Any]:
-        """Return kind and content of the answer to a message."""
-        while True:
-            parts = [await self._part() for _ in range(3)]
-            header, _, content = map(json.loads, parts)
-            for _ in range(2 * header.get("num_buffers", 0)):
-                await self._part()
-            if header.get("reqid") == to:
-                return {"kind": header["msgtype"], "content": content}
-
-    async def _part(self) -> Any:
-        part = await asyncio.wait_for(self._socket.read_message(), SECONDS)
-        if part is None:
-            raise ConnectionError
-        return part
-
-    async def end(self) -> tuple[int | None, str | None]:
-        """Wait until the server closes; returns code and reason."""
-        while await asyncio.wait_for(self._socket.read_message(), SECONDS) is not None:
-            pass
-        return self._socket.close_code, self._socket.close_reason
-
-    def one(self, kind: str, **having: Any) -> str:
-        """Return the id of the first model of a kind."""
-        return next(
-            name
-            for name, model in self.models.items()
-            if model["name"].split(".")[-1] == kind and having.items() <= model.get("attributes", {}).items()
-        )
-
-
-@asynccontextmanager
-async def visit(url: str) -> AsyncIterator[Visitor]:
-    """Open a page's websocket, and take its document."""
-    page = await AsyncHTTPClient().fetch(f"{url}/dashboard", request_timeout=SECONDS)
-    (items,) = re.findall(r"render_items = (\[.*?\]);", page.body.decode())
-    request = HTTPRequest(f"{url.replace('http', 'ws', 1)}/dashboard/ws", headers={"Origin": url})
-    opened = await websocket_connect(
-        request, subprotocols=["bokeh", json.loads(items)[0]["token"]], max_message_size=2**27
-    )
-    visitor = Visitor(opened)
-    for _ in range(3):
-        await visitor._part()
-    answer = await visitor.answer(await visitor.send("PULL-DOC-REQ", {}))
-    visitor.models = _models(answer["content"]["doc"])
-    try:
-        yield visitor
-    finally:
-        opened.close()
-
-
-def _models(value: Any) -> dict[str, dict[str, Any]]:
-    """Collect the models of a document by their ids."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    found = {name: model for each in inner for name, model in _models(each).items()}
-    if isinstance(value, dict) and value.get("type") == "object" and "id" in value:
-        found[value["id"]] = value
-    return found
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["panel serve", "absorption-explorer serve"])
@@ -425,7 +325,7 @@ async def _report_an_error(visitor: Visitor) -> None:
 )
 def test_an_attack_ends_its_connection_and_nothing_else(attacked: Server, attack: Callable[[Visitor], Any]) -> None:
     async def act() -> None:
-        async with visit(attacked.url) as bystander, visit(attacked.url) as visitor:
+        async with visiting(attacked.url) as bystander, visiting(attacked.url) as visitor:
             before, held = len(attacked.output), _memory(attacked)
             await attack(visitor)
             assert await visitor.end() == (1008, None)
@@ -460,7 +360,7 @@ def test_a_flood_of_messages_lets_others_have_their_turn(attacked: Server) -> No
     many = 40
 
     async def act() -> None:
-        async with visit(attacked.url) as bystander, visit(attacked.url) as visitor:
+        async with visiting(attacked.url) as bystander, visiting(attacked.url) as visitor:
             component = visitor.one("ReactiveESM", class_name="Browser")
             steps = [["letter", 1 if number % 20 < 10 else -1] for number in range(many)]
             for step in steps:
@@ -481,7 +381,7 @@ def test_an_error_is_answered_without_a_word_of_it(here: str, monkeypatch: pytes
         raise OSError("/secret/place")
 
     async def act() -> None:
-        async with visit(here) as visitor:
+        async with visiting(here) as visitor:
             with monkeypatch.context() as patched:
                 patched.setattr(Document, "apply_json_patch", fail)
                 answer = await visitor.answer(await visitor.send("PATCH-DOC", {"events": []}))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import socket
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -13,6 +15,7 @@ import pytest
 from bokeh.document import Document
 
 from explorer import app, open_store
+from tests.visitor import changed, visiting
 from tests.visitors import open_session
 
 if TYPE_CHECKING:
@@ -42,12 +45,11 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 
 
 @pytest.fixture
-def connect() -> Iterator[Callable[..., ClientSession]]:
-    """Open a session of a server that soon forgets closed ones."""
+def address() -> Iterator[str]:
+    """The address of a server that soon forgets closed sessions."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
-    started = threading.Event()
     server = pn.serve(
         {"/dashboard": app.session},
         port=port,
@@ -59,18 +61,19 @@ def connect() -> Iterator[Callable[..., ClientSession]]:
         check_unused_sessions_milliseconds=50,
     )
 
-    def connect(**arguments: str) -> ClientSession:
-        url = f"http://localhost:{port}/dashboard"
-        for _ in range(SECONDS * 10):
-            try:
-                return open_session(url, **arguments)
-            except OSError:  # not listening yet
-                started.wait(0.1)
-        message = f"no server at {url} after {SECONDS} s"
-        raise TimeoutError(message)
-
-    yield connect
+    started = threading.Event()
+    for _ in range(SECONDS * 10):
+        with suppress(OSError), socket.create_connection(("localhost", port)):
+            break
+        started.wait(0.1)
+    yield f"http://localhost:{port}"
     server.stop()
+
+
+@pytest.fixture
+def connect(address: str) -> Callable[..., ClientSession]:
+    """Open a session."""
+    return lambda **arguments: open_session(f"{address}/dashboard", **arguments)
 
 
 def wait_until(met: Callable[[], bool]) -> bool:
@@ -120,19 +123,20 @@ def test_closed_sessions_are_forgotten(opened: Opened, connect: Callable[..., Cl
     assert wait_until(lambda: all(part() is None for part in earlier)), [part() for part in earlier if part()]
 
 
-def test_open_sessions_share_no_state(opened: Opened, connect: Callable[..., ClientSession]) -> None:
-    one, other = connect(letter="s", l0="13"), connect(letter="q")
-    try:
-        # Moves the first session's L0 as the browser would.
-        widget: Any = one.document.select_one({"name": "l0"})
-        widget.active = 0
-        one.force_roundtrip()
+def test_open_sessions_share_no_state(opened: Opened, address: str) -> None:
+    async def act() -> None:
+        async with visiting(address, "letter=s&l0=13") as one, visiting(address, "letter=q"):
+            # Moves the first session's L0 as the browser would.
+            choice = changed(one.one("RadioGroup", name="l0"), "active", 0)
+            await one.answer(await one.send("PATCH-DOC", {"events": [choice]}))
+            await asyncio.to_thread(compare)
+
+    def compare() -> None:
         states = [state() for _, _, state in opened]
         assert wait_until(lambda: states[0] is not None and states[0].l0 == 6)
         assert [(state.letter, state.l0) for state in states] == [("s", 6), ("q", 6)]
         models = [model() for _, model, _ in opened]
         assert models[0] is not models[1]
         assert models[0].store is models[1].store
-    finally:
-        one.close()
-        other.close()
+
+    asyncio.run(act())
