@@ -37,7 +37,7 @@ SESSION_SECONDS = 15
 MAX_SESSIONS = "ABSORPTION_EXPLORER_MAX_SESSIONS"
 #: What a process takes without sessions, its cache of answers and a long question included, and what each session does
 #: once its reader has seen all pages, MB; measured, and rounded up.
-PROCESS_MB, SESSION_MB = 1_000, 10
+PROCESS_MB, SESSION_MB = 1_000, 15
 #: Whatever the memory, so many are held.
 _FEWEST = 10
 #: A full server ends a session that no browser has been connected to for so long, and one whose reader has done nothing
