@@ -124,6 +124,7 @@ class Property(NamedTuple):
 _TAP = Event(Plot, {**dict.fromkeys(("sx", "sy", "x", "y"), _is_number), "modifiers": _are_modifiers})
 EVENTS: Mapping[str, Event] = {
     "document_ready": Event(None, {}),
+    "client_reconnected": Event(None, {}),
     "data_event": Event(ReactiveESM, {"data": _is_report}),
     "tap": _TAP,
     "doubletap": _TAP,

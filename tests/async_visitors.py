@@ -27,6 +27,12 @@ async def ask_page(url: str) -> HTTPResponse:
 
 async def join(url: str, token: str, query: str = "") -> WebSocketClientConnection | int:
     """Open a page's websocket, and pull its document as Bokeh does; the status, where it is refused."""
+    joined = await connect(url, token, query)
+    return joined if isinstance(joined, int) or await document_of(joined) else HTTPStatus.GONE
+
+
+async def connect(url: str, token: str, query: str = "") -> WebSocketClientConnection | int:
+    """Open a page's websocket; the status, where it is refused."""
     request = HTTPRequest(
         f"ws{url.removeprefix('http')}/dashboard/ws?{query}",
         headers={"Origin": url},
@@ -38,9 +44,7 @@ async def join(url: str, token: str, query: str = "") -> WebSocketClientConnecti
     except HTTPClientError as error:
         return error.code
     _JOINED.append(joined)
-    if not await _comes(joined, "ACK"):
-        return HTTPStatus.GONE
-    return joined if await document_of(joined) else HTTPStatus.GONE
+    return joined if await _comes(joined, "ACK") else HTTPStatus.GONE
 
 
 async def document_of(joined: WebSocketClientConnection) -> str:
@@ -52,7 +56,7 @@ async def document_of(joined: WebSocketClientConnection) -> str:
     return str(await joined.read_message() or "")
 
 
-async def tell(joined: WebSocketClientConnection, kind: str, content: object = {}) -> None:
+async def tell(joined: WebSocketClientConnection, kind: str, **content: object) -> None:
     """Send a message."""
     for part in ({"msgid": "1", "msgtype": kind}, {}, content):
         await joined.write_message(json.dumps(part))
@@ -61,7 +65,7 @@ async def tell(joined: WebSocketClientConnection, kind: str, content: object = {
 async def is_served(joined: WebSocketClientConnection) -> bool:
     """Return whether the server answers."""
     with suppress(WebSocketClosedError):
-        await tell(joined, "PATCH-DOC", {"events": []})
+        await tell(joined, "PATCH-DOC", events=[])
         return await _comes(joined, "OK")
     return False
 

@@ -80,7 +80,7 @@ def take(document: Document, *events: Any) -> list[dict[str, Any]]:
 def test_events_that_pages_ask_for_are_in_the_list(document: Document) -> None:
     asked = {name for model in document.models for name in model.subscribed_events}
     # Panel's components also offer events of the DOM; the explorer's report by data events alone.
-    assert asked - {"dom_event"} == set(inbound.EVENTS) - {"document_ready"}
+    assert asked - {"dom_event"} == set(inbound.EVENTS) - {"document_ready", "client_reconnected"}
 
 
 def test_nothing_else_of_any_model_can_be_changed(document: Document) -> None:
@@ -207,6 +207,7 @@ def test_mutations_of_messages_are_refused_or_understood(document: Document) -> 
         changed(plot, "inner_width", 100),
         told(component, ["letter", -1]),
         happened("document_ready", None),
+        happened("client_reconnected", None),
         happened("rangesupdate", plot, x0=0, x1=1, y0=0, y1=1.5),
         happened("selectiongeometry", plot, geometry=as_map({"type": "rect", "greedy": False, **corners}), final=True),
     ]

@@ -16,7 +16,7 @@ from playwright.sync_api import expect
 
 from explorer import app, tokens
 from explorer.tokens import NEW_SESSION_SECONDS
-from tests.async_visitors import all_leave, ask_page, document_of, is_served, join
+from tests.async_visitors import all_leave, ask_page, connect, document_of, is_served, join
 from tests.browser import free_port, start_process, wait_for
 from tests.explore import cell, expect_view, open_view, query_of, wait_ready
 from tests.in_process import InProcess, empty_page, serving
@@ -104,7 +104,7 @@ def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
 def test_session_that_a_websocket_builds_has_the_style_sheets_of_its_server() -> None:
     app.prepare_process()
     with serving(app.session) as served:
-        document = served.run(document_of(served.run(join(served.url, token_for(new_session())))))
+        document = served.run(document_of(served.run(connect(served.url, token_for(new_session())))))
         served.run(all_leave())
     assert "static/extensions/panel/css/loading.css" in document
     assert "cdn.holoviz.org" not in document
