@@ -11,16 +11,20 @@ import zipfile
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import IO, TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ingest import limits
 from ingest.conform import IngestError
 from ingest.files import Portions, UnreadableError, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-_COMPRESSIONS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+_COMPRESSIONS: dict[bytes, Callable[[BinaryIO], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
 _MAGIC = max(map(len, _COMPRESSIONS))
 
 
@@ -123,6 +127,5 @@ def _members(stream: BinaryIO) -> Iterator[_Member]:
             if not (member.isfile() or member.isdir()):
                 raise UnreadableError(f"{member.name[:100]!r} in it is a link or a device; unpack it yourself")
             yield _Member(member.name, member.size, tar.extractfile(member))
-            tar.members.clear()  # lest they gather
         # A compressed file tells only at its end whether it was whole; a tar may be padded, but not much.
         portions.read()

@@ -45,8 +45,7 @@ class Portions(io.BufferedReader):
 
     def read(self, size: int | None = -1, /) -> bytes:
         """Read `size` bytes, or all that are left; UnreadableError where they are more than a portion."""
-        everything = size is None or size < 0
-        content = super().read(limits.AT_ONCE + 1 if everything or size > limits.AT_ONCE else size)
+        content = super().read(size if size is not None and 0 <= size <= limits.AT_ONCE else limits.AT_ONCE + 1)
         if len(content) > limits.AT_ONCE:
             raise UnreadableError("its list of contents, or a name in it, is too long; fetch it again")
         return content

@@ -156,9 +156,9 @@ def _jobs(source: Source, findings: Findings) -> list[Job]:
             jobs.append(Job("cosines-" + "-".join(map(str, key)), tuple(files.values()), work))
     for key, pages in findings.pages.items():
         for number, piece in enumerate(pieces(pages)):
-            files = source.readable(piece, "page", limits.PAGE)
-            work = partial(write_pages, sae=key, piece=number, root=source.root, files=files)
-            jobs.append(Job("pages-" + "-".join(map(str, (*key, number))), tuple(files.values()), work))
+            held = source.readable(piece, "page", limits.PAGE)
+            work = partial(write_pages, sae=key, piece=number, root=source.root, files=held)
+            jobs.append(Job("pages-" + "-".join(map(str, (*key, number))), tuple(held.values()), work))
     return jobs
 
 
@@ -174,6 +174,6 @@ def _write(folder: Path, findings: Findings, name: str) -> Manifest:
         ]
         if files and table not in tables:
             tables[table] = (pq.read_table(file, partitioning=None) for file in files)
-    for path, file in findings.files.items():
-        (folder / path).write_bytes(file)
+    for path, content in findings.files.items():
+        (folder / path).write_bytes(content)
     return write_tables(folder, findings.manifest.model_copy(update={"name": name}), tables)

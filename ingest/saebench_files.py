@@ -72,7 +72,10 @@ class _Core(_Eval):
     eval_result_metrics: _CoreMetrics = _CoreMetrics()
 
 
-_EVALS: dict[str | None, type[_Absorption | _Core]] = {ABSORPTION: _Absorption, _CORE: _Core}
+_EVALS: dict[str | None, Callable[[bytes], _Absorption | _Core]] = {
+    ABSORPTION: _Absorption.model_validate_json,
+    _CORE: _Core.model_validate_json,
+}
 
 
 @dataclass
@@ -208,8 +211,9 @@ def _joined(name: str) -> str:
 
 
 def _count(value: object) -> int | None:
-    known = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.INTEGER
-    return value if known else None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.INTEGER:
+        return value
+    return None
 
 
 def _tables(source: Source) -> Iterator[tuple[Path, re.Match[str]]]:
@@ -232,10 +236,10 @@ def _evals(source: Source) -> Iterator[tuple[Path, _Absorption | _Core]]:
     """Read the results of the absorption and core evaluations, and pass over those of others."""
     for file in source.find(f"**/*{_RESULTS}"):
         kind = _eval_type(source, file)
-        results = None
+        results: _Absorption | _Core | None = None
         try:
             if kind in _EVALS:
-                results = read_json(source, file, _EVALS[kind].model_validate_json)
+                results = read_json(source, file, _EVALS[kind])
             elif kind is None:
                 read_json(source, file, from_json)
         except UnreadableError as error:

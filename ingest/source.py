@@ -35,6 +35,9 @@ _MARKED_SPACE = "^[_\u2581\u0120]([A-Za-z])"
 _SHOWN_ROWS = 3
 #: Rows that are decoded at a time.
 _BATCH = 16_384
+#: Bytes of a value in memory; of a text, those of its place.
+_WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8}
+_TOO_LARGE = f"takes more than {limits.TABLE / limits.MB:,.0f} MB in memory; cut it into several"
 
 #: A column of a suite's table -> its name in a file, or the names that it goes by, of which the first found counts.
 Columns = dict[str, str | tuple[str, ...]]
@@ -270,13 +273,25 @@ def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
             message = f"has {rows:,} rows, files of up to {limits.ROWS:,} are read; cut it into several"
             raise UnreadableError(message)
         pieces, size = [schema.empty_table().select(wanted)], 0
+        if _least_size(file.metadata, set(wanted)) > limits.TABLE:
+            raise UnreadableError(_TOO_LARGE)
         for batch in file.iter_batches(_BATCH, columns=wanted):
             size += sum(map(_size, batch.columns))
             if size > limits.TABLE:
-                message = f"takes more than {limits.TABLE / limits.MB:,.0f} MB in memory; cut it into several"
-                raise UnreadableError(message)
+                raise UnreadableError(_TOO_LARGE)
             pieces.append(pa.table({name: _written_out(batch[name], schema.field(name).type) for name in wanted}))
         return pa.concat_tables(pieces)
+
+
+def _least_size(metadata: pq.FileMetaData, columns: set[str]) -> int:
+    """Return the bytes that columns take at least, as the file says itself."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+    return sum(
+        max(chunk.total_uncompressed_size, chunk.num_values * _WIDTHS.get(chunk.physical_type, 4))
+        for chunk in chunks
+        if chunk.path_in_schema.partition(".")[0] in columns
+    )
 
 
 def _size(values: pa.Array) -> int:

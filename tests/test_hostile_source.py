@@ -28,6 +28,7 @@ import pytest
 
 from ingest import IngestError, import_results, jobs, limits
 from queries import check_suite
+from queries.schema import LETTERS
 from tests import published_results, sae_spelling_results, saebench_results
 from tests.dashboard_page import dashboard_page
 from tests.result_files import edit
@@ -226,11 +227,11 @@ def test_arrays_cost_what_they_hold_and_not_what_they_say(tmp_path: Path) -> Non
     }
     for letter, content in bad.items():
         (root / ARRAY).with_name(f"letter_{letter}.npz").write_bytes(content)
-    for letter in published_results.LETTERS:  # all say the same, and it is not so
+    for letter in LETTERS:  # all say the same, and it is not so
         (root / f"probe_sae_cos_sims/layer_4/width_64/l0_7/letter_{letter}.npz").write_bytes(_npz(_npy(f"({2**31},)")))
     manifest, report = import_results(root, tmp_path / "suite")
     assert sorted(Path(file).stem[-1] for file, _ in report.rejected if "layer_8" in file) == sorted(bad)
-    assert sum("layer_4" in file for file, _ in report.rejected) == len(published_results.LETTERS)
+    assert sum("layer_4" in file for file, _ in report.rejected) == len(LETTERS)
     assert [sae.n_latents for sae in manifest.saes] == [64, 64]
     assert check_suite(tmp_path / "suite") == []
 
@@ -437,7 +438,7 @@ def test_a_killed_import_leaves_no_process_and_is_resumed(tmp_path: Path) -> Non
         assert killed.wait() == -signal.SIGKILL
         import_results(root, target)
         # Its workers have inherited the pipe, which ends with the last of them.
-        assert killed.communicate(timeout=30) == (b"", None)
+        assert killed.communicate(timeout=30)[0] == b""
     finally:
         with suppress(ProcessLookupError):
             os.killpg(killed.pid, signal.SIGKILL)
