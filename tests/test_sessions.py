@@ -46,7 +46,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 
 @pytest.fixture
 def address() -> Iterator[str]:
-    """The address of a server that forgets closed sessions at once."""
+    """The address of a server that soon forgets closed sessions."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
@@ -57,7 +57,7 @@ def address() -> Iterator[str]:
         show=False,
         verbose=False,
         location=False,
-        unused_session_lifetime_milliseconds=1,
+        unused_session_lifetime_milliseconds=3_000,
         check_unused_sessions_milliseconds=50,
     )
 
