@@ -11,6 +11,7 @@ from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
 from random import Random
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -21,7 +22,7 @@ from bokeh.models import Model, Plot, RadioGroup, Range1d, SaveTool
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from explorer import Explorer, app, inbound, open_store
+from explorer import Explorer, app, inbound, open_store, tokens
 from explorer.guard import TOKEN_CHARACTERS
 from tests.browser import ask_model, drag, free_port, point, start_server, wait_figure
 from tests.explore import choose, part, unfold, wait_query, wait_ready
@@ -462,6 +463,18 @@ def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
     return left + share * (right - left), bottom + share * (top - bottom)
 
 
+def _cut_connections() -> None:
+    for handler in tuple(tokens._HOLDERS.values()):
+        handler.application.io_loop.add_callback(handler.close)
+
+
+def wait_until_noted(page: Page, entries: Noted, name: str) -> None:
+    deadline = monotonic() + SECONDS
+    while name not in entries.used:
+        assert monotonic() < deadline
+        page.evaluate("new Promise(requestAnimationFrame)")
+
+
 @pytest.mark.browser
 def test_pages_send_what_is_in_the_list_and_all_of_it(
     here: str, noted: tuple[Noted, Noted], open_page: PageOpener, caplog: pytest.LogCaptureFixture
@@ -478,6 +491,9 @@ def test_pages_send_what_is_in_the_list_and_all_of_it(
             use_plot(page, name)
             page.close()
     page = open_page(f"{here}/dashboard?letter=s")
+    wait_ready(page)
+    _cut_connections()
+    wait_until_noted(page, noted[0], "client_reconnected")
     wait_ready(page)
     handle = page.get_by_role("slider", name="tau: rise")
     handle.press("ArrowRight")
