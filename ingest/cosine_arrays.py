@@ -17,6 +17,7 @@ from ingest import limits
 from ingest.files import Portions, UnreadableError, reading
 from ingest.jobs import Outcome
 from ingest.writer import write_cosines
+from queries.manifest import MAX_LATENTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +41,7 @@ def count_latents(root: Path, files: Mapping[str, Path]) -> int | None:
                 shape, _, _ = _header(member)
         except UnreadableError:  # which the job that converts it reports
             continue
-        if len(shape) == 1 and 0 < shape[0] <= limits.LATENTS:
+        if len(shape) == 1 and 0 < shape[0] <= MAX_LATENTS:
             lengths[shape[0]] += 1
     return lengths.most_common(1)[0][0] if lengths else None
 

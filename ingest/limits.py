@@ -42,7 +42,3 @@ ROWS = 10_000_000
 #: Bytes that the columns which are read of a parquet file take in memory; several times as many are worked with. The
 #: tested tokens of 185 SAEs have 53 MB.
 TABLE = 512 * MB
-#: Latents of an SAE; the largest that was published has 16 million.
-LATENTS = 2**24
-#: Layers, widths and other whole numbers: what the columns' type holds.
-INTEGER = 2**31 - 1

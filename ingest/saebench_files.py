@@ -12,7 +12,8 @@ from pydantic_core import from_json
 from ingest import gemma_scope, limits
 from ingest.files import UnreadableError, reading
 from ingest.source import parse_width
-from queries.manifest import Neuronpedia
+from queries.manifest import MAX_LATENTS, Neuronpedia
+from queries.schema import INTEGER_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -145,7 +146,7 @@ class SaeFiles:
     def l0(self) -> float | None:
         """The measured L0; the core evaluation writes -1 where it did not measure."""
         told = (one.eval_result_metrics.sparsity.l0 for one in self.evals if isinstance(one, _Core))
-        return next((l0 for l0 in told if l0 is not None and 0 <= l0 <= limits.LATENTS), None)
+        return next((l0 for l0 in told if l0 is not None and 0 <= l0 <= MAX_LATENTS), None)
 
     @property
     def tau(self) -> float | None:
@@ -211,7 +212,7 @@ def _joined(name: str) -> str:
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= limits.INTEGER:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INTEGER_MAX:
         return value
     return None
 

@@ -20,7 +20,7 @@ from ingest.conform import IngestError, arrow_type
 from ingest.files import UnreadableError, reading, reason
 from ingest.gemma_scope import nominal_width
 from ingest.report import Report
-from queries.schema import LETTERS
+from queries.schema import INTEGER_MAX, LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +64,7 @@ def parse_width(text: str) -> int:
         message = f"{text!r} is no width"
         raise ValueError(message)
     width = int(found[1]) * _THOUSANDS[found[2].lower()]
-    if width > limits.INTEGER:
+    if width > INTEGER_MAX:
         message = f"{text!r} is too large a width"
         raise ValueError(message)
     return nominal_width(width)

@@ -87,5 +87,6 @@ def serving(build: Callable[[], Any], **options: Any) -> Iterator[InProcess]:
 
 def empty_page() -> pn.Column:
     """Make a page of nothing, in no time; without a nonce the guard would not send it."""
-    pn.state.curdoc.template_variables["nonce"] = "none"
+    document: Any = pn.state.curdoc
+    document.template_variables["nonce"] = "none"
     return pn.Column()
