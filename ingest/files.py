@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pydantic import ValidationError
 
 from ingest import limits
+from queries.manifest import first_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +77,7 @@ def reading(root: Path, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
     except UnreadableError:
         raise
     except ValidationError as error:
-        raise UnreadableError(f"{_fault(error)}; mend the file or fetch it again") from error
+        raise UnreadableError(f"{first_problem(error)}; mend the file or fetch it again") from error
     except Exception as error:  # libraries raise anything for bytes that they do not expect
         message = f"not a readable {what} ({reason(error)}); mend the file or fetch it again"
         raise UnreadableError(message) from error
@@ -88,12 +89,6 @@ def reason(error: BaseException) -> str:
     text = error.strerror if isinstance(error, OSError) and error.filename else str(error)
     line = next(iter((text or "").splitlines()), "")
     return line[:_SHOWN] if line else type(error).__name__
-
-
-def _fault(error: ValidationError) -> str:
-    """Say which value is wrong, and why."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    return ": ".join(filter(None, (".".join(map(str, first["loc"]))[:_SHOWN], first["msg"][:_SHOWN])))
 
 
 @contextmanager

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.security
+
 #: How many sessions the servers of these tests hold.
 LIMIT = 3
 FULL = HTTPStatus.SERVICE_UNAVAILABLE

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
     from tests.browser import PageOpener, Server
 
+pytestmark = pytest.mark.security
+
 PAGES: tuple[dict[str, Any], ...] = (
     {"page": "compare"},
     {"compare_by": "pair"},

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from tests.browser import PageOpener, Server
     from tests.explore import View
 
+pytestmark = pytest.mark.security
+
 AGAIN = "again=1"
 #: What a browser's console says of a network that is cut.
 CUT = ["Failed to load resource: net::ERR_(CONNECTION_RESET|SOCKET_NOT_CONNECTED|EMPTY_RESPONSE|CONNECTION_CLOSED)"]
