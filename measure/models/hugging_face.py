@@ -135,9 +135,9 @@ def read_folder(path: Path, device: torch.device, dtype: torch.dtype) -> Hugging
 
     place = {"gguf_file": path.name} if path.is_file() else {}
     folder = path.parent if path.is_file() else path
-    model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **place)  # nosec B615 - a folder
+    model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **place)  # nosec B615
     model.to(device)
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **place)  # nosec B615 - a folder
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **place)  # nosec B615
     start = next(
         token
         for token in (
