@@ -19,6 +19,7 @@ import pytest
 from bokeh.core.json_encoder import serialize_json
 from bokeh.document import Document
 from bokeh.models import Model, Plot, RadioGroup, Range1d, SaveTool
+from bokeh.protocol.messages.patch_doc import patch_doc
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
@@ -387,7 +388,7 @@ def test_an_error_is_answered_without_a_word_of_it(here: str, monkeypatch: pytes
     async def act() -> None:
         async with visiting(here) as visitor:
             with monkeypatch.context() as patched:
-                patched.setattr(Document, "apply_json_patch", fail)
+                patched.setattr(patch_doc, "apply_to_document", fail)
                 answer = await visitor.answer(await visitor.send("PATCH-DOC", {"events": []}))
             assert answer["kind"] == "ERROR"
             assert answer["content"] == {"text": "The server could not handle this message", "traceback": None}
