@@ -15,13 +15,10 @@ from weakref import WeakKeyDictionary
 
 from bokeh.protocol.exceptions import ProtocolError
 from bokeh.server.contexts import ApplicationContext
-from markupsafe import Markup
-from panel.io.server import DocHandler, WSHandler
-from tornado.web import HTTPError
+from panel.io.server import WSHandler
 
+from explorer.failures import RefusedRequestError
 from explorer.guard import before
-from explorer.theme import DARK, FONT, LIGHT, css_variables
-from explorer.views.markup import render
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,17 +40,21 @@ _FEWEST = 10
 #: A full server ends a session that no browser has been connected to for so long, and one whose reader has done nothing
 #: for so long, seconds.
 UNCONNECTED_SECONDS, IDLE_SECONDS = 5, 600
-_REFUSAL = {"Retry-After": "30", "Cache-Control": "no-store", "Content-Type": "text/html; charset=utf-8"}
+_REFUSAL = {"Retry-After": "30", "Cache-Control": "no-store"}
+_FULL = (
+    "Absorption Explorer serves as many readers as its memory allows. Reload this page in half a minute: its address"
+    " keeps your view."
+)
 
 #: When the browser of a session last sent a message, seconds.
 _ACTED: WeakKeyDictionary[ServerSession, float] = WeakKeyDictionary()
 
 
-class ServerFullError(HTTPError, ProtocolError):
+class ServerFullError(RefusedRequestError, ProtocolError):
     """No further session can be held: an answer to a request for a page, and to Bokeh's websocket."""
 
     def __init__(self) -> None:
-        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE)
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, "The server is full", _FULL, _REFUSAL)
 
 
 @cache
@@ -63,11 +64,8 @@ def limit_sessions() -> None:
     Where there are as many, the session that has been without a browser for longest ends, or else the one whose reader
     has done nothing for longest. Where there is none that may end, the page says that the server is full.
     """
-    create, open_socket, write_error = (
-        ApplicationContext.create_session_if_needed,
-        WSHandler._async_open,  # noqa: SLF001 - Bokeh builds sessions here, too
-        DocHandler.write_error,
-    )
+    create = ApplicationContext.create_session_if_needed
+    open_socket = WSHandler._async_open  # noqa: SLF001 - Bokeh builds sessions here, too
 
     @wraps(create)
     async def create_within_limit(context: ApplicationContext, session_id: ID, *args: Any, **options: Any) -> Any:
@@ -82,18 +80,8 @@ def limit_sessions() -> None:
         except ServerFullError:
             handler.close()
 
-    @wraps(write_error)
-    def write_error_or_page(handler: DocHandler, status_code: int, **options: Any) -> None:
-        if not isinstance(options.get("exc_info", (None, None))[1], ServerFullError):
-            write_error(handler, status_code, **options)
-            return
-        for name, value in _REFUSAL.items():
-            handler.set_header(name, value)
-        handler.finish(_page())
-
     setattr(ApplicationContext, "create_session_if_needed", create_within_limit)  # noqa: B010 - methods, to type checkers
     setattr(WSHandler, "_async_open", open_or_close)  # noqa: B010
-    setattr(DocHandler, "write_error", write_error_or_page)  # noqa: B010
     before(WSHandler, "on_message", _note_act)
 
 
@@ -176,9 +164,3 @@ def _hang_up(handler: Any) -> None:
         handler.application.client_lost(handler.connection)
         handler.connection = None  # else Bokeh tells the session, which has ended by then
     handler.close()
-
-
-@cache
-def _page() -> str:
-    look = {"font": FONT, "light": css_variables(LIGHT), "dark": css_variables(DARK)}
-    return render("full", **{name: Markup(value) for name, value in look.items()})  # noqa: S704 - the project's own

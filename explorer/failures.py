@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from html import escape
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
 from tornado.web import HTTPError, RequestHandler
 
 from explorer.log import log_failure
+from explorer.theme import DARK, FONT, LIGHT, css_variables
+from explorer.views.markup import render
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-_PAGE = """<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title></head><body><p>{sentence}</p></body></html>
-"""
+_LOOK = {"font": FONT, "light": css_variables(LIGHT), "dark": css_variables(DARK)}
 _FAILED = "This page could not be built. The log of the server says why."
+
+
+class RefusedRequestError(HTTPError):
+    """A request that is answered with a title and a sentence of its own.
+
+    Parameters
+    ----------
+    status : int
+    title, sentence : str
+    headers : dict of str to str
+        Of the answer, besides those of every answer.
+    """
+
+    def __init__(self, status: int, title: str, sentence: str, headers: dict[str, str]) -> None:
+        super().__init__(status)
+        self.title, self.sentence, self.headers = title, sentence, headers
 
 
 def answer_errors() -> None:
@@ -34,15 +49,25 @@ def fail(handler: RequestHandler) -> None:
     handler.write(_page(handler))
 
 
-def _write_error(handler: RequestHandler, _status: int, **_: Any) -> None:
-    handler.finish(_page(handler))
+def _write_error(handler: RequestHandler, _status: int, **options: Any) -> None:
+    _, error, _ = options.get("exc_info") or (None, None, None)
+    if not isinstance(error, RefusedRequestError):
+        handler.finish(_page(handler))
+        return
+    for name, value in error.headers.items():
+        handler.set_header(name, value)
+    handler.finish(_bare(error.title, error.sentence))
 
 
 def _page(handler: RequestHandler) -> str:
     status = handler.get_status()
     title = f"{status} {handler._reason}"  # noqa: SLF001 - Tornado has no other way to read it
-    sentence = _FAILED if status == HTTPStatus.INTERNAL_SERVER_ERROR else f"{title}."
-    return _PAGE.format(title=escape(title), sentence=escape(sentence))
+    return _bare(title, _FAILED if status == HTTPStatus.INTERNAL_SERVER_ERROR else "")
+
+
+def _bare(title: str, sentence: str) -> str:
+    look = {name: Markup(value) for name, value in _LOOK.items()}  # noqa: S704 - the project's own
+    return render("bare", title=title, sentence=sentence, **look)
 
 
 def _log_exception(
