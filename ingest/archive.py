@@ -85,8 +85,7 @@ def _unpack(stream: BinaryIO, size: int, folder: Path) -> None:
     total = 0
     for number, member in enumerate(_members(stream), 1):
         total += member.size
-        if number > limits.ENTRIES:
-            raise UnreadableError(f"it holds more than {limits.ENTRIES:,} files; give the results alone")
+        _check_number(number)
         if total > most:
             why = "the disk has room for" if most == free else "an archive of its size holds"
             raise UnreadableError(
@@ -99,6 +98,11 @@ def _unpack(stream: BinaryIO, size: int, folder: Path) -> None:
         place.parent.mkdir(parents=True, exist_ok=True)
         with member.content, place.open("wb") as file:
             shutil.copyfileobj(member.content, file)
+
+
+def _check_number(number: int) -> None:
+    if number > limits.ENTRIES:
+        raise UnreadableError(f"it holds more than {limits.ENTRIES:,} files; give the results alone")
 
 
 def _within(name: str) -> PurePosixPath:
@@ -117,7 +121,9 @@ def _members(stream: BinaryIO) -> Iterator[_Member]:
     stream.seek(0)
     if magic.startswith(b"PK"):  # not by its end, which in a tar may be that of an npz file
         with Portions(stream) as portions, zipfile.ZipFile(portions) as archive:
-            for info in archive.infolist():
+            members = archive.infolist()
+            _check_number(len(members))  # before the first is unpacked
+            for info in members:
                 yield _Member(info.filename, info.file_size, None if info.is_dir() else archive.open(info))
         return
     uncompressed = next((way(stream) for start, way in _COMPRESSIONS.items() if magic.startswith(start)), stream)

@@ -5,7 +5,7 @@ from __future__ import annotations
 MB = 2**20
 
 #: Files and folders of a source. The published results of 185 SAEs with 20,000 dashboards have some 25,000.
-ENTRIES = 200_000
+ENTRIES = 100_000
 #: Folders within each other. Names of SAEs hold some slashes; programs that clear folders away fail at 1,000.
 DEPTH = 32
 
@@ -19,7 +19,7 @@ UNPACKED_ANYWAY = 256 * MB
 #: Share of the free disk that may be filled: the suite needs room beside the unpacked archive.
 FREE_SHARE = 0.75
 #: Bytes that are read at once from an archive or an npz file: its list of contents, a long name. 200,000 entries with
-#: names of 100 characters have 30 MB.
+#: names of 100 characters have 15 MB.
 AT_ONCE = 32 * MB
 
 #: Bytes of a manifest; one of 1,040 SAEs has half a megabyte.

@@ -264,10 +264,14 @@ class Source:
 def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
     """Read columns of a parquet file, as long as they are no more than memory is there for."""
     wanted = list(dict.fromkeys(columns))
-    schema = pq.read_schema(stream)
-    # Not written out: one long text that stands in each of many rows takes no room in a file.
-    texts = [name for name in wanted if pa.types.is_string(schema.field(name).type)]
-    with pq.ParquetFile(stream, read_dictionary=texts) as file:
+    metadata = pq.read_metadata(stream)
+    leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
+    # Texts are not written out: one long text that stands in each of many rows takes no room in a file.
+    texts = [
+        leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path.partition(".")[0] in wanted
+    ]
+    schema = metadata.schema.to_arrow_schema()
+    with pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts) as file:
         rows = file.metadata.num_rows
         if rows > limits.ROWS:
             message = f"has {rows:,} rows, files of up to {limits.ROWS:,} are read; cut it into several"
@@ -296,14 +300,17 @@ def _least_size(metadata: pq.FileMetaData, columns: set[str]) -> int:
 
 def _size(values: pa.Array) -> int:
     """Return the bytes that values take, texts once they are written out."""
-    if not pa.types.is_dictionary(values.type) or not pa.types.is_string(values.type.value_type):
+    texts = values
+    while pa.types.is_list(texts.type):
+        texts = texts.flatten()
+    if not pa.types.is_dictionary(texts.type) or pa.types.is_primitive(texts.type.value_type):
         return int(values.nbytes)
-    lengths = pc.binary_length(values.dictionary).take(values.indices)
+    lengths = pc.binary_length(texts.dictionary).take(texts.indices)
     return int(values.nbytes) + (pc.sum(lengths.cast(pa.int64())).as_py() or 0)
 
 
 def _written_out(values: pa.Array, kind: pa.DataType) -> pa.Array:
-    return values.dictionary_decode() if values.type != kind else values
+    return values if values.type == kind else values.cast(kind)
 
 
 def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedArray:

@@ -290,7 +290,7 @@ def test_numbers_that_no_suite_holds_cost_their_file_only(tmp_path: Path, place:
 
 
 @pytest.mark.usefixtures("inline")
-@pytest.mark.parametrize("kind", ["rows", "text", "list", "columns"])
+@pytest.mark.parametrize("kind", ["rows", "text", "texts", "list", "columns"])
 def test_tables_cost_no_more_than_memory_is_there_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -301,7 +301,8 @@ def test_tables_cost_no_more_than_memory_is_there_for(
     rows = {
         "rows": pa.table({"token": pa.repeat("a", 200_000), "letter": pa.repeat("a", 200_000)}),
         "text": pa.table({"token": pa.repeat("a" * 10_000, 1_000), "letter": pa.repeat("a", 1_000)}),
-        "list": pa.table({"token": pa.array([["a"] * 1_000_000]), "letter": ["a"]}),
+        "list": pa.table({"token": ["a"], "letter": pa.array([["a"] * 2_000_000])}),
+        "texts": pa.table({"token": pa.repeat(pa.scalar(["a" * 10_000] * 10), 100), "letter": pa.repeat("a", 100)}),
         "columns": pa.Table.from_arrays([pa.array(["a"])] * 2, names=["token", "token"]),
     }[kind]
     pq.write_table(rows, root / "english_tokens.parquet", compression="zstd")
