@@ -79,6 +79,8 @@ def limit_sessions() -> None:
             await open_socket(handler, token)
         except ServerFullError:
             handler.close()
+        else:
+            _note_act(handler)  # who opens a page has done something
 
     setattr(ApplicationContext, "create_session_if_needed", create_within_limit)  # noqa: B010 - methods, to type checkers
     setattr(WSHandler, "_async_open", open_or_close)  # noqa: B010

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 #: What may be asked for: the longest address of the explorer has some 2,000 characters. The token with which a page
 #: opens its websocket holds its address.
 URL_CHARACTERS, URL_VALUES, TOKEN_CHARACTERS = 8_192, 100, 2**14
+#: How browsers offer to compress a websocket; Tornado fails at some other offers, so those are passed over.
+_COMPRESSIONS = ("permessage-deflate", "permessage-deflate; client_max_window_bits")
 #: Environment variable with the origins that may show the page in a frame, besides its own.
 EMBED_IN = "ABSORPTION_EXPLORER_EMBED_IN"
 
@@ -124,7 +126,11 @@ def _check(handler: Any) -> Any:
     if isinstance(handler, AutoloadJsHandler | MetadataHandler):
         raise HTTPError(HTTPStatus.NOT_FOUND)  # of pages that other sites put together
     request.is_checked = True
-    return claim_session(handler) if isinstance(handler, WSHandler) else None
+    if not isinstance(handler, WSHandler):
+        return None
+    if request.headers.get("Sec-WebSocket-Extensions") not in _COMPRESSIONS:
+        request.headers.pop("Sec-WebSocket-Extensions", None)
+    return claim_session(handler)
 
 
 def _refuse_malformed(handler: Any) -> None:

@@ -39,7 +39,7 @@ _LOG = logging.getLogger("explorer")
 
 #: A message has some 500 bytes; one with a model that has just come to the browser also the model's, as in a table.
 MESSAGE_BYTES = 2**20
-_MOST_EVENTS, _MOST_PARTS = 64, 16
+_MOST_EVENTS, _MOST_PARTS = 8, 16
 _TEXT_CHARACTERS, _HEADER_CHARACTERS = 8_192, 256
 _LARGEST, _MOST_PIXELS, _MOST_DIGITS = 1e100, 10**6, 32
 #: How BokehJS writes numbers that JSON has not.
@@ -220,11 +220,20 @@ def read_patch(text: str, document: Document) -> PatchJson:
     (events,) = _fields(read_json(text), "events")
     if not isinstance(events, list) or len(events) > _MOST_EVENTS:
         raise RefusedError("too many events, or none")
+    if len(events) > 1 and not _is_batch(events):
+        raise RefusedError("events that do not come together")
     read: list[Any] = []
     for event in events:
         with suppress(_OmittedError):
             read.append(_read_event(event, document))
     return {"events": read}
+
+
+def _is_batch(events: list[Any]) -> bool:
+    """Tell whether these are changes of several properties: BokehJS sends together only what it has set at once."""
+    changed = [event.get("attr") for event in events if isinstance(event, dict) and event.get("kind") == "ModelChanged"]
+    names = {name for name in changed if isinstance(name, str)}
+    return len(names) == len(events)
 
 
 def _read_event(event: Any, document: Document) -> dict[str, Any]:
@@ -353,8 +362,17 @@ async def _on_message(handler: Any, part: str | bytes) -> None:
         reply = await _answer(message, connection)
         if reply is not None:
             await handler.send_message(reply)
-        # Tornado goes on with what has come meanwhile: others have a turn first.
+        # Panel does what a message asks for on the loop's next turn, with the document locked. Until that is done, the
+        # next message is not read, and others have their turn in between.
         await asyncio.sleep(0)
+        await _until_done(connection.session)
+        await asyncio.sleep(0)
+
+
+async def _until_done(session: ServerSession) -> None:
+    """Wait until nothing holds the session's document."""
+    done: Any = session.with_document_locked(lambda: None)
+    await done
 
 
 async def _answer(message: Message[Any], connection: ServerConnection) -> Message[Any] | None:
