@@ -76,8 +76,8 @@ def one(document: Document, kind: type[Model] | str, **having: Any) -> Model:
 
 def take(document: Document, *events: Any) -> list[dict[str, Any]]:
     """Return the events that are left of patches of one event each."""
-    patches = (json.dumps({"events": [event]}) for event in events)
-    return [event for patch in patches for event in inbound.read_patch(patch, document)["events"]]
+    patches: list[Any] = [inbound.read_patch(json.dumps({"events": [event]}), document) for event in events]
+    return [event for patch in patches for event in patch["events"]]
 
 
 def test_events_that_pages_ask_for_are_in_the_list(document: Document) -> None:
