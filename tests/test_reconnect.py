@@ -201,6 +201,7 @@ def test_what_changed_meanwhile_is_shown(
             explorers.append(self)
 
     monkeypatch.setattr(app, "Explorer", Kept)
+    app.prepare_process()
     with serving(app.session, websocket_origin=[f"localhost:{proxy.port}"]) as server:
         proxy.server_port = server.port
         page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
