@@ -193,7 +193,7 @@ def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -
 
 def test_widgets_take_what_a_reader_can_choose(store: Store) -> None:
     state = ExplorerState(choices_of(store))
-    choice = Choice.of(state.param.layer, "Layer")
+    choice = Choice.of(state, "layer", "Layer")
     slider: Any = Slider.of(state.param.tau, "tau")[1]
     before = state.layer, state.tau
     for value in _VALUES:

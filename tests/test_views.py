@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,14 +18,16 @@ from explorer.state import ExplorerState, SaeId, SuiteChoices
 from explorer.theme import DARK, LIGHT, Theme
 from explorer.views.act import one_act
 from explorer.views.headline import Headline
-from explorer.views.heat_map import HeatMapView
+from explorer.views.heat_map import HeatMapView, open_sae
 from explorer.views.markup import Markup
+from explorer.views.selectors import Selectors
 from explorer.views.tasks import Progress
 from explorer.views.widgets import Choice, Slider
 from queries import Store
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -48,7 +51,7 @@ def test_headline_follows_from_one_letter_without_data_to_the_next(tmp_path: Pat
 def test_a_choice_tells_how_it_ended() -> None:
     """A change of the session's that crossed the reader's on its way would else stay in the browser."""
     state = ExplorerState({"one": SuiteChoices([SaeId(0, 1000, 10), SaeId(0, 1000, 40)])})
-    widget, document = Choice.of(state.param.l0, "L0"), Document()
+    widget, document = Choice.of(state, "l0", "L0"), Document()
     told: list[Any] = []
     model: Any = widget.get_root(document)
     document.add_root(model)
@@ -57,6 +60,42 @@ def test_a_choice_tells_how_it_ended() -> None:
     widget._process_events({"active": 1})
     assert state.l0 == 40
     assert [(event.attr, event.new) for event in told] == [("active", 1)]
+
+
+#: No two of these have the same options of L0.
+RAGGED = [SaeId(4, 2048, l0) for l0 in (6, 13, 26)] + [SaeId(4, 8192, l0) for l0 in (7, 26)] + [SaeId(8, 2048, -1)]
+RAGGED += [SaeId(8, 8192, 7), SaeId(12, 8192, 7, canonical=True), SaeId(12, 8192, 28)]
+
+
+def _by_query(state: ExplorerState, sae: SaeId) -> None:
+    state.from_query(f"?layer={sae.layer}&width={sae.width}&l0={sae.l0}")
+
+
+def _by_parameters(state: ExplorerState, sae: SaeId) -> None:
+    for name, value in zip(("layer", "width", "l0"), sae.key, strict=True):
+        setattr(state, name, value)
+
+
+def _in_one_act(state: ExplorerState, sae: SaeId) -> None:
+    with one_act():
+        open_sae(state, ("one", *sae.key))
+
+
+@pytest.mark.parametrize("go", [_by_query, _by_parameters, _in_one_act])
+def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callable[..., None]) -> None:
+    """Options and value that changed one after the other left another L0 chosen than the one that was asked for."""
+    state, document = ExplorerState({"one": SuiteChoices(RAGGED)}), Document()
+    root: Any = Selectors(state).__panel__().get_root(document)
+    document.add_root(root)
+    for start, end in product(RAGGED, RAGGED):
+        for sae in (start, end):
+            with set_curdoc(document):
+                go(state, sae)
+            assert state.sae == sae, (start, end)
+            for name, value in zip(("layer", "width", "l0"), sae.key, strict=True):
+                model = root.select_one({"name": name})
+                assert state.param[name].objects[model.active] == value, (start, end)
+                assert len(model.labels) == len(state.param[name].objects)
 
 
 def test_a_slider_stays_on_its_steps() -> None:

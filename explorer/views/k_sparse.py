@@ -42,7 +42,7 @@ class KSparseView(pn.viewable.Viewer):
             state.param.tau,
             "tau, the rise of F1 that a further split latent must bring",
             format="0.000",
-            drives=None,  # the model called tau is the sidebar's: a name belongs to one
+            drives="",  # the model called tau is the sidebar's: a name belongs to one
         )
         self._plot = live_plot(
             self.draw,

@@ -32,9 +32,9 @@ class Selectors(pn.viewable.Viewer):
         super().__init__()
         self._state = state
         self._widgets = {
-            "layer": Choice.of(state.param.layer, TITLES["layer"]),
-            "width": Choice.of(state.param.width, TITLES["width"], width_label),
-            "l0": Choice.of(state.param.l0, TITLES["l0"], self._l0_label),
+            "layer": Choice.of(state, "layer", TITLES["layer"]),
+            "width": Choice.of(state, "width", TITLES["width"], width_label),
+            "l0": Choice.of(state, "l0", TITLES["l0"], self._l0_label),
         }
         self._nav = Markup("page", on={"page": self._go})
         self._badge = Markup("badge")
@@ -66,8 +66,6 @@ class Selectors(pn.viewable.Viewer):
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._state
-        # The same L0s may be marked otherwise on another layer.
-        self._widgets["l0"].relabel()
         self._rows.visible = state.sae is not None
         any_canonical = any(sae.canonical for sae in state.saes)
         self._badge.html = render("badge", sae=state.sae, any_canonical=any_canonical)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
-import param
 from bokeh.document.events import ModelChangedEvent
 
 from explorer.views.act import one_act
@@ -13,6 +12,10 @@ from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import param
+
+    from explorer.state import ExplorerState
 
 _CHOICE_STYLE = """
 .bk-input-group { display: grid; grid-template-columns: repeat(auto-fit, minmax(44px, 1fr)); gap: 3px; }
@@ -49,12 +52,12 @@ _DIGITS = 6
 class _Driving(pn.widgets.Widget):
     """A widget whose Bokeh model has the name of the parameter it drives, and whose changes are sent as one message."""
 
-    _drives: str | None = None
+    _drives: str = ""
 
     __abstract = True
 
     def _get_properties(self, doc: Any) -> dict[str, Any]:
-        return super()._get_properties(doc) | {"name": self._drives}
+        return super()._get_properties(doc) | {"name": self._drives or None}
 
     def _process_events(self, events: dict[str, Any]) -> None:
         with one_act():
@@ -66,38 +69,54 @@ class _Driving(pn.widgets.Widget):
 
 
 class Choice(_Driving, pn.widgets.RadioBoxGroup):
-    """A row of radio buttons that labels its options.
+    """A row of radio buttons that chooses among the options of a parameter of the state, each under its label.
 
-    Panel writes plain options whenever the parameter's objects change; they are labelled anew each time.
+    Not linked by `from_param`: that hands on new options and new value one after the other, and where the former value
+    is no option any more, Panel 1.9 sets the widget's value to None and writes that back into the state.
     """
 
+    _state: ExplorerState
     _title: str = ""
     _label: Callable[[Any], str] = str
 
     @classmethod
-    def of(cls, parameter: param.Parameter, title: str, label: Callable[[Any], str] = str) -> Choice:
-        """Make the widget that drives `parameter`, called `title`, its options written by `label`."""
-        widget = cls.from_param(parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_CHOICE_STYLE])
-        widget._drives, widget._title, widget._label = parameter.name, title, label  # noqa: SLF001 - its own class
-        widget.relabel()
+    def of(cls, state: ExplorerState, name: str, title: str, label: Callable[[Any], str] = str) -> Choice:
+        """Make the widget that drives the parameter `name`, called `title`, its options written by `label`."""
+        widget = cls(margin=0, sizing_mode="stretch_width", stylesheets=[_CHOICE_STYLE])
+        widget._state, widget._drives, widget._title, widget._label = state, name, title, label
+        state.param.watch(widget.follow, ["suite", "layer", "width", "l0"])
+        widget.follow()
         return widget
 
-    @param.depends("options", watch=True)
-    def relabel(self) -> None:
-        """Write the labels of the options."""
-        labelled = {self._label(value): value for value in self.values}
-        if dict(self.options) != labelled:
-            self.options = labelled
+    def follow(self, *_: param.parameterized.Event) -> None:
+        """Take over options and value as one change; the label of an option may depend on the whole of the SAE."""
+        options = {self._label(value): value for value in self._state.param[self._drives].objects}
+        self.param.update(options=options, value=getattr(self._state, self._drives))
+
+    def _process_param_change(self, params: dict[str, Any]) -> dict[str, Any]:
+        props = super()._process_param_change(params)
+        if "labels" in props:
+            # The same value may stand at another place among new options; Panel tells the browser of a new value only.
+            props["active"] = self._active
+        return props
+
+    @property
+    def _active(self) -> int | None:
+        """The place of the value among the options; None where there are none."""
+        return self.values.index(self.value) if self.value in self.values else None
 
     def _takes(self, name: str, value: object) -> bool:
-        return name == "active" and value in range(len(self.values))
+        return name == "active" and type(value) is int and value in range(len(self.values))
 
     def _process_events(self, events: dict[str, Any]) -> None:
         with one_act():
-            super()._process_events(events)
+            for name, value in events.items():
+                if self._takes(name, value):
+                    self._state.apply({self._drives: self.values[value]})
             # The reader's change and one of the session's (of the options, say) may have crossed on their way, and each
             # end would be left with the other's: the browser is told how it ended.
             for model, _ in self._models.values():
+                model.active = self._active
                 told = ModelChangedEvent(model.document, model, "active", model.active)
                 model.document.callbacks.trigger_on_change(told)
 
@@ -115,12 +134,12 @@ class Slider(_Driving, pn.widgets.FloatSlider):
         )
 
     @classmethod
-    def of(cls, parameter: param.Parameter, label: str, *, drives: str | None = "", **params: Any) -> pn.Column:
+    def of(cls, parameter: param.Parameter, label: str, *, drives: str | None = None, **params: Any) -> pn.Column:
         """Make the widget that drives `parameter`, and its label; its model is called by the parameter or `drives`."""
         widget = cls.from_param(
             parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_SLIDER_STYLE], **params
         )
-        widget._drives = parameter.name if drives == "" else drives  # noqa: SLF001 - its own class
+        widget._drives = drives if drives is not None else str(parameter.name)  # noqa: SLF001 - its own class
         words = Markup("label", html=render("slider_label", label=label))
         return pn.Column(words, widget, margin=(8, 0, 16, 0), max_width=420, sizing_mode="stretch_width")
 
