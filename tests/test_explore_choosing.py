@@ -60,6 +60,19 @@ def test_letter_changes_by_click_and_by_keys(open_page: PageOpener, home: View) 
     assert page.title().startswith("Z, layer 4")
 
 
+def test_another_page_opens_the_sae_that_was_chosen_there(open_page: PageOpener, home: View) -> None:
+    """Its L0 is no option of the SAE that is left, and not the first of those that it comes to."""
+    page = open_page("/dashboard?page=atlas&layer=12&width=8192&l0=7&letter=s")
+    wait_ready(page)
+    page.get_by_role("button", name="Open layer 4, width 2048, L0 26 in Explore").click()
+    there = home.but(letter="s", l0=26)
+    expect_view(page, there)
+    page.go_back()
+    wait_query(page, {"page": "atlas", "layer": "12", "width": "8192", "l0": "7"})
+    page.go_forward()
+    expect_view(page, there)
+
+
 def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s", l0=26))
     assert buttons(page, "l0").all_inner_texts() == ["6", "13", "26"]
