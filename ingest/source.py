@@ -33,8 +33,8 @@ _THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
 #: Of a vocabulary's alphabetic tokens: the leading space as tokenizers write it, or as an underscore.
 _MARKED_SPACE = "^[_\u2581\u0120]([A-Za-z])"
 _SHOWN_ROWS = 3
-#: Rows that are decoded at a time.
-_BATCH = 16_384
+#: Rows that are decoded at a time, and those with lists of texts.
+_BATCH, _BATCH_OF_LISTS = 16_384, 16
 #: Bytes of a value in memory; of a text, those of its place.
 _WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8}
 _TOO_LARGE = f"takes more than {limits.TABLE / limits.MB:,.0f} MB in memory; cut it into several"
@@ -264,14 +264,15 @@ class Source:
 def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
     """Read columns of a parquet file, as long as they are no more than memory is there for."""
     wanted = list(dict.fromkeys(columns))
-    metadata = pq.read_metadata(stream)
-    leaves = [metadata.schema.column(number) for number in range(metadata.num_columns)]
-    # Texts are not written out: one long text that stands in each of many rows takes no room in a file.
-    texts = [
-        leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY" and leaf.path.partition(".")[0] in wanted
-    ]
-    schema = metadata.schema.to_arrow_schema()
-    with pq.ParquetFile(stream, metadata=metadata, read_dictionary=texts) as file:
+    schema = pq.read_schema(stream)
+    # One long text that stands in each of many rows takes no room in a file. So texts are not written out at first; or
+    # few at a time, where they stand in lists, which Arrow does not always read otherwise (apache/arrow#21526).
+    texts = [name for name in wanted if pa.types.is_string(schema.field(name).type)]
+    lists = any(
+        pa.types.is_list(kind) and not pa.types.is_primitive(kind.value_type)
+        for kind in (schema.field(name).type for name in wanted)
+    )
+    with pq.ParquetFile(stream, read_dictionary=texts) as file:
         rows = file.metadata.num_rows
         if rows > limits.ROWS:
             message = f"has {rows:,} rows, files of up to {limits.ROWS:,} are read; cut it into several"
@@ -279,12 +280,12 @@ def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
         pieces, size = [schema.empty_table().select(wanted)], 0
         if _least_size(file.metadata, set(wanted)) > limits.TABLE:
             raise UnreadableError(_TOO_LARGE)
-        for batch in file.iter_batches(_BATCH, columns=wanted):
+        for batch in file.iter_batches(_BATCH_OF_LISTS if lists else _BATCH, columns=wanted):
             size += sum(map(_size, batch.columns))
             if size > limits.TABLE:
                 raise UnreadableError(_TOO_LARGE)
             pieces.append(pa.table({name: _written_out(batch[name], schema.field(name).type) for name in wanted}))
-        return pa.concat_tables(pieces)
+        return pa.concat_tables(pieces).combine_chunks()
 
 
 def _least_size(metadata: pq.FileMetaData, columns: set[str]) -> int:
@@ -301,7 +302,7 @@ def _least_size(metadata: pq.FileMetaData, columns: set[str]) -> int:
 def _size(values: pa.Array) -> int:
     """Return the bytes that values take, texts once they are written out."""
     texts = values
-    while pa.types.is_list(texts.type):
+    while isinstance(texts, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
         texts = texts.flatten()
     if not pa.types.is_dictionary(texts.type) or pa.types.is_primitive(texts.type.value_type):
         return int(values.nbytes)

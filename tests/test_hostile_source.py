@@ -310,6 +310,18 @@ def test_tables_cost_no_more_than_memory_is_there_for(
     assert [file for file, _ in report.rejected] == ["english_tokens.parquet"]
 
 
+@pytest.mark.usefixtures("inline")
+def test_tables_hold_the_same_however_they_lie_in_their_files(tmp_path: Path) -> None:
+    root = published_results.write_published_results(tmp_path / "results")
+    import_results(root, tmp_path / "plain" / "suite")
+    for file in root.glob("*.parquet"):
+        # Many row groups, and dictionaries that are given up within one.
+        pq.write_table(pq.read_table(file), file, row_group_size=7, dictionary_pagesize_limit=1, data_page_size=100)
+    _, report = import_results(root, tmp_path / "other" / "suite")
+    assert report.rejected == []
+    assert _content(tmp_path / "other" / "suite") == _content(tmp_path / "plain" / "suite")
+
+
 # --- Archives ------------------------------------------------------------------------------------------------------
 
 
