@@ -294,15 +294,18 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS) -> None:
     if document is None:
         _requested(*paths, session_seconds=session_seconds)  # a plain script: made, and shown to nobody
         return
-    if not is_checked(document.session_context.request):
-        return  # the guard has the browser ask again
+    context = document.session_context
+    if not is_checked(context.request):
+        # The guard has the browser ask again, and nobody joins this session.
+        document.add_next_tick_callback(lambda: context.session.request_expiration())  # noqa: PLW0108 - there is no session yet
+        return
     # The page reconnects by itself (views/browser.js), and only for as long as its session is there; then it says that
     # the connection is lost: its own address has the view.
     document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
         page = _requested(*paths, session_seconds=session_seconds)
         page.server_doc(document, title="Absorption Explorer", location=False)
-        if document.session_context.request.path.endswith("/ws"):
+        if context.request.path.endswith("/ws"):
             _load_styles_from_here(document)
     except Exception as error:  # noqa: BLE001 - whatever it is, Panel would show its traceback
         # The page gets its nonce last: the guard sends none without one.
