@@ -117,8 +117,9 @@ def _memory_mb() -> float:
     return min(found)
 
 
-def _note_act(handler: WSHandler) -> None:
-    if handler.connection is not None:
+def _note_act(handler: Any) -> None:
+    """Note that the reader of a session has just done something, unless the browser has left by now."""
+    if handler.connection is not None and handler.ws_connection is not None:
         _ACTED[handler.connection.session] = time.monotonic()
 
 
