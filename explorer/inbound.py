@@ -348,8 +348,11 @@ async def _on_message(handler: Any, part: str | bytes) -> None:
     """Take a part of a message, in the place of Bokeh's own method."""
     inbox = vars(handler).setdefault("inbox", Inbox())
     connection = handler.connection
-    # A socket is read until the browser, too, has closed it.
-    if inbox.is_closed or (connection and connection.session.destroyed):
+    # A socket is read until the browser, too, has closed it; a connection that has ended has no session any more.
+    if inbox.is_closed or handler.ws_connection is None:
+        return
+    session = connection and connection.session
+    if session and session.destroyed:
         return
     try:
         message = inbox.take(part, connection)
@@ -365,7 +368,7 @@ async def _on_message(handler: Any, part: str | bytes) -> None:
         # Panel does what a message asks for on the loop's next turn, with the document locked. Until that is done, the
         # next message is not read, and others have their turn in between.
         await asyncio.sleep(0)
-        await _until_done(connection.session)
+        await _until_done(session)
         await asyncio.sleep(0)
 
 
