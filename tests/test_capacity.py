@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tornado.websocket import WebSocketClosedError
 
 from explorer import capacity
 from explorer.app import prepare_process
 from explorer.capacity import MAX_SESSIONS, PROCESS_MB, SESSION_MB, default_max_sessions
-from tests.async_visitors import all_leave, ask_page, is_served, join, visit
+from tests.async_visitors import all_leave, ask_page, is_served, join, tell, visit
 from tests.browser import free_port, start_process
 from tests.in_process import InProcess, empty_page, serving
 from tests.visitors import token_of
@@ -119,6 +121,25 @@ def test_idle_reader_makes_room_for_another(served: InProcess, monkeypatch: pyte
     assert served.run(is_served(another))
     assert [served.run(is_served(reader)) for reader in readers] == [False, True, True]
     assert len(served.context._sessions) == LIMIT
+
+
+def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
+    served: InProcess, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    at_once(monkeypatch, "IDLE_SECONDS")
+    reader: Any = served.run(visit(served.url))
+
+    async def act_until_closed() -> None:
+        with suppress(WebSocketClosedError):
+            while True:
+                await tell(reader, "PATCH-DOC", events=[])
+
+    async def make_room() -> None:
+        await asyncio.gather(act_until_closed(), capacity._make_room(served.context, limit=1))
+
+    served.run(make_room())
+    assert not served.context._sessions
+    assert not [record.message for record in caplog.records if "Refused" in record.message]
 
 
 def test_default_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:

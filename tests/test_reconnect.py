@@ -132,7 +132,7 @@ def running(way: str, proxy: Proxy, folder: Path, seconds: int) -> Iterator[Serv
     if way == "panel serve":
         command = ["panel", "serve", "dashboard.py", *options, "--unused-session-lifetime", 1000 * seconds]
     else:
-        command = ["explorer.cli", "serve", *options, "--session-seconds", seconds]
+        command = ["explorer.cli", *way.split()[1:], *options, "--session-seconds", seconds]
     server = start_process([sys.executable, "-m", *map(str, command)], folder / "log", port, "/static/js/bokeh.min.js")
     try:
         yield server
@@ -160,7 +160,11 @@ def built(server: Server) -> int:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("way", ["panel serve", "absorption-explorer serve"])
+@pytest.mark.parametrize(
+    "way",
+    # With two processes, the page is refused until it reaches the one that holds its session.
+    ["panel serve", "absorption-explorer serve", "absorption-explorer serve --num-procs 2"],
+)
 def test_page_returns_after_a_short_cut(
     way: str, open_page: PageOpener, home: View, proxy: Proxy, tmp_path: Path
 ) -> None:
