@@ -251,7 +251,7 @@ class Explorer(pn.viewable.Viewer):
             "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
             "thresholds": pn.Column(Thresholds(self.model), sizing_mode="stretch_width"),
             "tasks": Tasks(self.model, progress, remember),
-            "main": pn.Column(self.notices, Switch(self.state, "page", pages), sizing_mode="stretch_width"),
+            "main": pn.Column(self.notices, Switch(self.model, "page", pages), sizing_mode="stretch_width"),
         }
 
     def _answering(self, page: str) -> ExplorerModel:

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 import param
 
+from explorer.request import Asked, Request
 from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds
-from queries import Asking, QueryError, Store, catalog
+from queries import QueryError, Store, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_Params = dict[str, Any] | None
-#: Half of a question's time is planning, which takes one processor.
-_SIDE_BY_SIDE = ThreadPoolExecutor(64, "answering")
+    from explorer.request import Answers
+    from explorer.state import Snapshot
+
+_PLACE = ("suite", "layer", "width", "l0", "letter")
 #: What no question has been asked with.
-_NEVER: _Params = {"": None}
+_NEVER: dict[str, Any] = {"": None}
 
 
 class Question(NamedTuple):
     """Which query answers a parameter of the model.
 
     A query's parameters carry the names of the state's, so nothing else has to be said; `reads` names those that take
-    another one's value (None: NULL). A `record` is an answer of at most one row, held as a dict; questions `of_latent`
-    are asked only while a latent is selected, those of a `page` only while it is shown, and those of a `part` only
-    while Compare sets that side by side.
+    the value of another of its attributes (None: NULL). A `record` is an answer of at most one row, held as a dict;
+    questions `of_latent` are asked only while a latent is selected, those of a `page` only while it is shown, and those
+    of a `part` only while Compare sets that side by side.
     """
 
     query: str
@@ -40,6 +42,9 @@ class Question(NamedTuple):
     reads: Mapping[str, str | None] = MappingProxyType({})
 
 
+_OWN_THRESHOLDS: Mapping[str, str | None] = MappingProxyType(
+    {name: f"thresholds_of_suite.{name}" for name in Thresholds._fields}
+)
 _OF_LETTER: Mapping[str, str | None] = MappingProxyType(
     {f"facet_{name}": name for name in ("layer", "width", "l0", "letter")} | {"facet_latent": None}
 )
@@ -56,6 +61,7 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_parts": Question("latent_parts", page="evidence", reads={"latent": "facet_latent"}),
     "threshold_sensitivity": Question("threshold_sensitivity", page="evidence"),
     "suite_info": Question("suite_info", record=True, page="evidence"),
+    "own_info": Question("suite_info", record=True, page="evidence", reads=_OWN_THRESHOLDS),
     "sae_scores": Question("sae_scores", page="explore"),
     "latent_facts": Question("latent_facts", record=True, of_latent=True, page="explore"),
     "latent_contexts": Question("latent_contexts", of_latent=True, page="explore"),
@@ -64,6 +70,8 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_roles": Question("latent_roles", of_latent=True, page="explore"),
     "latent_cosines": Question("latent_cosines", of_latent=True, page="explore"),
     "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True, page="explore"),
+    "random_tokens": Question("random_tokens", of_latent=True, page="explore"),
+    "absorbed_tokens": Question("absorbed_tokens", of_latent=True, page="explore"),
     "layer_cosines": Question("layer_cosines", page="compare", part="l0"),
     "layer_marks": Question("layer_marks", page="compare", part="l0"),
     "sae_cosines": Question("sae_cosines", page="compare", part="letter"),
@@ -112,6 +120,7 @@ class ExplorerModel(param.Parameterized):
     latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
     suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
+    own_info = param.Dict(doc="The same under the thresholds that the suite was measured with (suite_info).")
     k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this letter (k_sparse).")
     sae_scores = param.DataFrame(doc="Mean precision and recall of every SAE (sae_scores).")
 
@@ -122,6 +131,8 @@ class ExplorerModel(param.Parameterized):
     latent_roles = param.DataFrame(doc="Its part in each letter (latent_roles).")
     latent_cosines = param.DataFrame(doc="Its cosine with each letter's probe (latent_cosines).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
+    random_tokens = param.DataFrame(doc="Random words of the letter and of others, to test it with (random_tokens).")
+    absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the letter (absorbed_tokens).")
 
     layer_cosines = param.DataFrame(doc="Cosines of all SAEs of the layer, reduced (layer_cosines).")
     layer_marks = param.DataFrame(doc="Split and absorbing latents of all SAEs of the layer (layer_marks).")
@@ -132,6 +143,7 @@ class ExplorerModel(param.Parameterized):
     sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")
     letter_rates = param.DataFrame(doc="Absorption of every letter on every SAE (letter_rates).")
 
+    shown: Snapshot = param.Parameter(doc="What the state was when the answers were asked for.")  # type: ignore[assignment]
     act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
     waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
@@ -142,18 +154,24 @@ class ExplorerModel(param.Parameterized):
         self.state = state
         #: How what changed is asked: takes what asks, what takes the answers over, and what says that they take long.
         self.aside: Callable[[Callable[[], Any], Callable[[Any], None], Callable[[], None]], None] = _at_once
+        self._request = Request(self)
+        self._latest = state.snapshot()
+        #: What was asked and has not been answered, with its parameters.
+        self._open: dict[str, Any] = {}
+        self._waiting_for: set[Request] = set()
         self._failed: set[str] = set()
-        self._asked: dict[str, _Params] = {}
+        self._answered: dict[str, dict[str, Any] | None] = {}
         self._asked_by_views: dict[str, dict[str, Any]] = {}
         self._followed: set[str] = set()
-        self._asking = Asking()
-        state.param.watch(self._refresh, list(_watched(state)))
+        self._saes = store.fetch("saes")
+        self.shown = self._latest
+        state.param.watch(self._refresh, [name for name in state.param if name != "name"])
         self._refresh()
 
     @property
     def manifest(self) -> Any:
         """The manifest of the suite shown."""
-        return self.store.suites[self.state.suite].manifest
+        return self.store.suites[self.shown.suite].manifest
 
     @property
     def movable(self) -> tuple[str, ...]:
@@ -161,19 +179,19 @@ class ExplorerModel(param.Parameterized):
 
         SAEBench's full absorption depends on the total projection, which no table stores; only its splits follow tau.
         """
-        fixed = self.state.suite is not None and self.manifest.method.metric == "full"
+        suite = self.store.suites.get(self.state.suite)
+        fixed = suite is not None and suite.manifest.method.metric == "full"
         return ("tau",) if fixed else ("tau", "cosine_threshold", "effect_margin")
 
     @property
     def sae_record(self) -> dict[str, Any] | None:
         """What the suite says of the SAE shown, None in a suite without SAEs."""
-        state = self.state
-        saes = self.store.fetch("saes")
+        shown, saes = self.shown, self._saes
         chosen = saes[
-            (saes["suite"] == state.suite)
-            & (saes["layer"] == state.layer)
-            & (saes["width"] == state.width)
-            & (saes["l0"] == state.l0)
+            (saes["suite"] == shown.suite)
+            & (saes["layer"] == shown.layer)
+            & (saes["width"] == shown.width)
+            & (saes["l0"] == shown.l0)
         ]
         return _record(chosen)
 
@@ -184,45 +202,42 @@ class ExplorerModel(param.Parameterized):
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
         """Ask what changed; what a former change asked is not waited for any more."""
-        asking = Asking()
-        self._asking.given_up = True
-        self._asking = asking
-        wanted = {name: self._params(question) for name, question in QUESTIONS.items() if self._wanted(question)}
-        changed = {name: params for name, params in wanted.items() if self._asked.get(name, _NEVER) != params}
-        self.aside(partial(self._ask, changed, asking), partial(self._take, changed, asking), self._wait)
+        self._latest = self.state.snapshot()
+        wanted = {
+            name: self._params(question, self._latest)
+            for name, question in QUESTIONS.items()
+            if self._is_wanted(question, self._latest)
+        }
+        changed = {name: params for name, params in wanted.items() if self._answered.get(name, _NEVER) != params}
+        if changed and changed != self._open:
+            self._open = changed
+            asked = {name: Asked(QUESTIONS[name].query, params) for name, params in changed.items()}
+            self._request.ask(asked, partial(self._take, changed))
+        elif not changed:
+            self._request.give_up()
+            if self._latest != self.shown:
+                self._take(changed, {})
 
-    def _ask(self, changed: Mapping[str, _Params], asking: Asking) -> dict[str, Any]:
-        """Ask, in whatever thread; in place of an answer stands why there is none."""
-
-        def answer(name: str) -> Any:
-            params = changed[name]
-            with self.store.asking(asking):
-                try:
-                    return None if params is None else self.store.fetch(QUESTIONS[name].query, **params)
-                except QueryError as failure:
-                    return failure
-
-        return dict(zip(changed, _SIDE_BY_SIDE.map(answer, changed), strict=True))
-
-    def _take(self, changed: Mapping[str, _Params], asking: Asking, answers: Mapping[str, Any]) -> None:
-        """Take over the answers as one change; those to a state that has moved on meanwhile are dropped."""
-        if asking.given_up:
-            return
+    def _take(self, changed: Mapping[str, dict[str, Any] | None], answers: Answers) -> None:
+        """Take over the answers, and the state that they belong to, as one change."""
+        self._open = {}
         self._failed = {name for name, answer in answers.items() if isinstance(answer, QueryError)}
         error = ""
         values: dict[str, Any] = {}
         for name, answer in answers.items():
-            if name in self._failed:
+            if isinstance(answer, QueryError):
                 # The former answer goes too, so that a way back to its question asks it again.
-                self._asked.pop(name, None)
+                self._answered.pop(name, None)
                 values[name], error = None, str(answer)
             else:
-                self._asked[name] = changed[name]
+                self._answered[name] = changed[name]
                 values[name] = _record(answer) if QUESTIONS[name].record else answer
-        self.param.update(**values, error=error, waiting=False)
+        self.param.update(**values, error=error, shown=self._latest)
 
-    def _wait(self) -> None:
-        self.waiting = True
+    def await_answers(self, request: Request, *, late: bool) -> None:
+        """Note whether the answers to a request are late; said while any are."""
+        (self._waiting_for.add if late else self._waiting_for.discard)(request)
+        self.waiting = bool(self._waiting_for)
 
     def unanswered(self, name: str) -> str:
         """Say that an answer is missing because its question failed; empty where the suite just has none."""
@@ -232,41 +247,64 @@ class ExplorerModel(param.Parameterized):
         """Ask again what failed."""
         self._refresh()
 
-    def _params(self, question: Question) -> dict[str, Any] | None:
-        """Collect the question's parameters from the state; None where the state has nothing to ask."""
-        state = self.state
-        if state.sae is None or (question.of_latent and state.latent is None):
+    def _params(self, question: Question, at: Snapshot) -> dict[str, Any] | None:
+        """Collect the question's parameters from the state as it is or was; None where that has nothing to ask."""
+        if at.sae is None or (question.of_latent and at.latent is None):
             return None
-        other = state.other
         names = catalog()[question.query].params
-        if other is None and "other_layer" in names:
+        if at.other is None and "other_layer" in names:
             return None
         # The SAE compared with is the suggested one as long as none was chosen.
-        chosen = {"other_layer": other.layer, "other_width": other.width, "other_l0": other.l0} if other else {}
+        other = {f"other_{name}": getattr(at.other, name) for name in ("layer", "width", "l0")} if at.other else {}
         read = {name: question.reads.get(name, name) for name in names}
-        return {name: chosen.get(name, source and getattr(state, source)) for name, source in read.items()}
+        return {name: other.get(name, source and attrgetter(source)(at)) for name, source in read.items()}
 
     def is_kept(self, answer: str) -> bool:
         """Tell whether an answer is kept up to date; one that is not shown may grow old."""
-        return self._wanted(QUESTIONS[answer])
+        return self._is_wanted(QUESTIONS[answer], self.shown)
 
-    def _wanted(self, question: Question) -> bool:
+    def _is_wanted(self, question: Question, at: Snapshot) -> bool:
         """Tell whether what is shown calls for the question."""
-        shown = ("", self.state.page, *self._followed)
-        return question.page in shown and question.part in ("", self.state.compare_by)
+        pages = ("", at.page, *self._followed)
+        return question.page in pages and question.part in ("", at.compare_by)
 
-    def ask(self, query: str, **params: Any) -> pd.DataFrame | None:
-        """Answer a question that a view asks when it is used, such as a word tester's.
+    def select(self, latent: int) -> None:
+        """Select a latent of what is drawn; nothing comes of it where the reader has moved on from there."""
+        if self.is_current:
+            self.state.apply({"latent": latent})
 
-        Parameters of the query that are not given are the state's. None, and `error` set, where it fails.
+    @property
+    def is_current(self) -> bool:
+        """Whether what is drawn is of the SAE and letter that are chosen."""
+        return all(getattr(self.shown, name) == getattr(self.state, name) for name in _PLACE)
+
+    def ask(self, request: Request, query: str, take: Callable[[pd.DataFrame | None], None], **params: Any) -> None:
+        """Ask what a view asks when it is used, such as a word tester's; only its newest question counts.
+
+        Parameters
+        ----------
+        request : Request
+            The view's own.
+        query : str
+        take : callable
+            Takes the answer, None and `error` set where the question fails.
+        **params
+            Of the query; those that are not given are those of what is shown.
         """
-        wanted = {name: params.get(name, getattr(self.state, name, None)) for name in catalog()[query].params}
-        self._asked_by_views[query] = wanted
-        try:
-            return self.store.fetch(query, **wanted)
-        except QueryError as failure:
-            self.error = str(failure)
-            return None
+        wanted = {
+            name: params[name] if name in params else getattr(self.shown, name) for name in catalog()[query].params
+        }
+
+        def taken(answers: Answers) -> None:
+            answer = answers[query]
+            if isinstance(answer, QueryError):
+                self.error = str(answer)
+                take(None)
+            else:
+                self._asked_by_views[query] = wanted
+                take(answer)
+
+        request.ask({query: Asked(query, wanted)}, taken)
 
     def whole(self, answer: str) -> pd.DataFrame:
         """Return all that is behind an answer: where a page of it is shown, every page; integers may be NA.
@@ -286,7 +324,7 @@ class ExplorerModel(param.Parameterized):
         return self.asking_whole(answer)()
 
     def asking_whole(self, answer: str) -> Callable[[], pd.DataFrame]:
-        """Return what asks, in whatever thread, for what `whole` returns as the state is now."""
+        """Return what asks, in whatever thread, for what `whole` returns."""
         query, params = self._behind(answer)
         whole = {name: "Int64" for name, kind in catalog()[query].columns.items() if kind in ("INTEGER", "BIGINT")}
         return lambda: self.store.fetch(query, **params).astype(whole)
@@ -303,15 +341,14 @@ class ExplorerModel(param.Parameterized):
     def place(self, answer: str) -> dict[str, Any]:
         """Return what of suite, SAE, letter and latent an answer is about; takes what `whole` takes."""
         _, params = self._behind(answer)
-        names = ("suite", "layer", "width", "l0", "letter", "latent")
-        return {name: params[name] for name in names if params.get(name) is not None}
+        return {name: params[name] for name in (*_PLACE, "latent") if params.get(name) is not None}
 
     def _behind(self, answer: str) -> tuple[str, dict[str, Any]]:
         """Return query and parameters of an answer."""
         question = QUESTIONS.get(answer)
         if question is None:
             return answer, self._asked_by_views[answer]
-        params = self._params(question)
+        params = self._params(question, self.shown)
         if params is None:
             raise KeyError(answer)
         return question.query, params | ({"evidence_page": None} if "evidence_page" in params else {})
@@ -319,17 +356,6 @@ class ExplorerModel(param.Parameterized):
 
 def _at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[], None]) -> None:
     take(ask())
-
-
-def _watched(state: ExplorerState) -> set[str]:
-    """Name the parameters of the state that any question depends on."""
-    names = {
-        source
-        for question in QUESTIONS.values()
-        for name in catalog()[question.query].params
-        if (source := question.reads.get(name, name))
-    }
-    return {name for name in names if name in state.param} | {"latent", "page", "compare_by"}
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from explorer.views.latent_lists import lists_html
 from explorer.views.letters import letter_cells
 from explorer.views.markup import STATIC, render, styles
 from explorer.whole_file import whole_file
-from queries import QueryError
+from queries import QueryError, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -215,7 +215,7 @@ class _Collector:
         """Collect all tested tokens of the letter, what each opens, and their order by each column."""
         model, state = self._model, self._model.state
         tested = model.whole("letter_evidence")
-        rows = [row | {"is_open": False} for row in judged(tested, state)]
+        rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
         by_token: dict[str, list[dict[str, Any]]] = {}
         for row in records(self._ask("token_latents", token=None)):
             by_token.setdefault(row["token"], []).append(row)
@@ -337,9 +337,11 @@ class _Collector:
             raise SnapshotError(self._model.error)
 
     def _ask(self, query: str, **params: Any) -> pd.DataFrame:
-        answer = self._model.ask(query, **params)
-        self._check()
-        return answer
+        wanted = {name: params.get(name, getattr(self._model.shown, name, None)) for name in catalog()[query].params}
+        try:
+            return self._model.store.fetch(query, **wanted)
+        except QueryError as failure:
+            raise SnapshotError(str(failure)) from failure
 
 
 def _order(column: pd.Series) -> dict[str, Any]:

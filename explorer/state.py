@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -97,6 +98,14 @@ def suggest_other(saes: Sequence[SaeId], sae: SaeId | None) -> SaeId | None:
         key=lambda other: 0.0 if place[other] == place[sae] else abs(place[other] - place[sae]),
         default=None,
     )
+
+
+class Snapshot(SimpleNamespace):
+    """What an `ExplorerState` was at one time: its parameters and properties, under their names."""
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any: ...
 
 
 class ExplorerState(param.Parameterized):
@@ -366,6 +375,11 @@ class ExplorerState(param.Parameterized):
             wanted["latent"] = None
         self._move(suite, sae, options, wanted)
         return refused
+
+    def snapshot(self) -> Snapshot:
+        """Return what the state is now: all its parameters, and what follows from them."""
+        derived = [name for name, of_class in vars(type(self)).items() if isinstance(of_class, property)]
+        return Snapshot(**self.param.values(), **{name: getattr(self, name) for name in derived})
 
     def setters(self, *names: str) -> dict[str, Callable[[Any], list[str]]]:
         """Make, by parameter, what takes over a reader's choice."""

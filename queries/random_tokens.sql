@@ -1,9 +1,9 @@
--- At most 30 rows: tokens of the vocabulary drawn at random, the same for the same seed; of the letter where
--- of_letter is true, else of all other letters. Test tokens only, where the split is known: no probe was fitted on them.
--- params: suite VARCHAR, letter VARCHAR, of_letter BOOLEAN, seed INTEGER
--- columns: token VARCHAR
-SELECT token
+-- At most 60 rows: tokens of the vocabulary drawn at random, the same for the same seed; 30 of the letter, then 30 of
+-- all other letters. Test tokens only, where the split is known: no probe was fitted on them.
+-- params: suite VARCHAR, letter VARCHAR, seed INTEGER
+-- columns: token VARCHAR, of_letter BOOLEAN
+SELECT token, letter = $letter AS of_letter
 FROM tokens
-WHERE suite = $suite AND (letter = $letter) = $of_letter AND coalesce(is_test, true)
-ORDER BY hash(token_id, $seed), token_id
-LIMIT 30
+WHERE suite = $suite AND letter IS NOT NULL AND coalesce(is_test, true)
+QUALIFY row_number() OVER (PARTITION BY letter = $letter ORDER BY hash(token_id, $seed), token_id) <= 30
+ORDER BY of_letter DESC, hash(token_id, $seed), token_id

@@ -48,7 +48,7 @@ class View:
         return replace(self, **changes)
 
     def ask(self, name: str, **others: Any) -> pd.DataFrame:
-        values = THRESHOLDS | {"seed": 0, "of_letter": True} | self._state()
+        values = THRESHOLDS | {"seed": 0} | self._state()
         return ask(self.store, name, values | others)
 
     def _state(self) -> dict[str, Any]:

@@ -31,7 +31,6 @@ def question_values(
         "main_latent_by": "k_sparse",
         "mean_policy": "all_letters",
         "scope": "suite",
-        "of_letter": True,
         "seed": 0,
         "words": [" short", "short"],
         "evidence_token": "",

@@ -21,6 +21,7 @@ import explorer
 from explorer import files
 from explorer.files import as_csv, as_parquet
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.request import Request
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from explorer.views import background
@@ -101,9 +102,10 @@ def test_every_answer_is_offered_by_some_button() -> None:
         "letter_evidence",
     }
     assert offered <= QUESTIONS.keys() | catalog().keys()
-    # Those of Compare are named by the view, which shows two kinds of small plots; an imported page is no table.
+    # Those of Compare are named by the view, which shows two kinds of small plots; an imported page is no table, the
+    # counts under the suite's own thresholds stand beside others, and the words to test have a button that copies them.
     of_view = {"layer_cosines", "layer_marks", "sae_cosines", "sae_marks"}
-    assert QUESTIONS.keys() - offered == of_view | {"latent_dashboard"}
+    assert QUESTIONS.keys() - offered == of_view | {"latent_dashboard", "own_info", "random_tokens", "absorbed_tokens"}
 
 
 @pytest.fixture(scope="module")
@@ -118,10 +120,10 @@ def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
     assert len(whole) == shown["num_found"].iloc[0] > len(shown)
     assert whole["top_latent"].dtype == "Int64"
     pd.testing.assert_frame_equal(whole.head(len(shown)), shown, check_dtype=False)
-    model.ask("token_latents", token=whole["token"].iloc[0])
+    model.ask(Request(model), "token_latents", lambda _: None, token=whole["token"].iloc[0])
     assert len(model.whole("token_latents")) == 5  # no more are active
     with pytest.raises(KeyError):
-        model.whole("random_tokens")
+        model.whole("word_activations")
 
 
 def test_a_notebook_gets_a_file_in_pieces(model: ExplorerModel, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from operator import attrgetter
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ import pytest
 
 from explorer.headline import headline
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.request import Request
 from explorer.state import ExplorerState
 from queries import QueryError, Store, catalog
 from tests.questions import THRESHOLDS, ask
@@ -28,7 +30,7 @@ OF_LETTER = {"summary", "cosines", "split_latents", "absorbing_latents", "k_spar
 OF_SAE = OF_LETTER | {"letter_counts"}
 OF_LATENT = {
     *("latent_facts", "latent_contexts", "latent_logits", "latent_histogram", "latent_roles", "latent_cosines"),
-    "latent_dashboard",
+    *("latent_dashboard", "random_tokens", "absorbed_tokens"),
 }
 
 
@@ -150,7 +152,7 @@ def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingSto
 
     store.asked.clear()
     model.state.tau = 0.1
-    assert Counter(store.asked) == Counter(OF_SAE - {"cosines"} | {"latent_roles"})
+    assert Counter(store.asked) == Counter(OF_SAE - {"cosines"} | {"latent_roles", "absorbed_tokens"})
 
     store.asked.clear()
     model.state.latent = None
@@ -196,7 +198,7 @@ def test_latent_kept_over_a_letter_is_not_asked_for_again(model: ExplorerModel, 
     store.asked.clear()
     changes = changes_of(model)
     model.state.apply({"letter": "t", "latent": latent})
-    assert Counter(store.asked) == Counter(OF_LETTER)
+    assert Counter(store.asked) == Counter(OF_LETTER | {"random_tokens", "absorbed_tokens"})
     assert len(changes) == 1
     assert model.latent_facts is not None
 
@@ -217,7 +219,7 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
     store.asked.clear()
     model.state.apply(page)
     state = model.state
-    values = {name: getattr(state, name) for name in [*state.param, "sensitivity_low", "sensitivity_high"]}
+    values = vars(state.snapshot())
     if state.other is not None:
         assert state.other.key == (0, 1000, 10)
         values |= dict(zip(("other_layer", "other_width", "other_l0"), state.other.key, strict=True))
@@ -225,7 +227,7 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
     for name, question in shown.items():
         if question.part not in ("", state.compare_by):
             continue
-        reads = {name: source and values[source] for name, source in question.reads.items()}
+        reads = {name: source and attrgetter(source)(state) for name, source in question.reads.items()}
         expected = ask(store, question.query, values | reads)
         answer = getattr(model, name)
         if not question.record:
@@ -366,24 +368,33 @@ def test_watcher_that_moves_the_state_has_the_last_word(model: ExplorerModel) ->
     assert len(split_of(model)) == 1
 
 
-def test_view_asks_with_the_state_and_its_own_words(model: ExplorerModel, store: RecordingStore) -> None:
+def test_view_asks_with_what_is_shown_and_its_own_words(model: ExplorerModel, store: RecordingStore) -> None:
     latent, main_latent = split_of(model)[1], split_of(model)[0]
     model.state.latent = latent
-    answer = model.ask("word_activations", words=[" short", "short", "nowhere"], main_latent=main_latent)
-    assert answer is not None
-    assert answer["token"].tolist() == [" short", "short"]
-    drawn = model.ask("random_tokens", of_letter=True)
-    model.state.seed += 1
-    others = model.ask("random_tokens", of_letter=True)
-    assert drawn is not None
-    assert others is not None
-    assert set(drawn["token"]) == set(others["token"]), "there are no more than these"
-    assert drawn["token"].tolist() != others["token"].tolist()
-    store.broken = frozenset({"absorbed_tokens"})
-    assert model.ask("absorbed_tokens") is None
-    assert "absorbed_tokens" in model.error
+    answers: list[pd.DataFrame | None] = []
+    asked = {"words": [" short", "short", "nowhere"], "main_latent": main_latent}
+    model.ask(Request(model), "word_activations", answers.append, **asked)
+    store.broken = frozenset({"word_activations"})
+    model.ask(Request(model), "word_activations", answers.append, **asked)
+    found, failed = answers
+    assert found is not None
+    assert found["token"].tolist() == [" short", "short"]
+    assert failed is None
+    assert "word_activations" in model.error
     model.state.letter = "t"
     assert model.error == ""
+
+
+def test_other_random_words_are_drawn_by_another_seed(model: ExplorerModel) -> None:
+    model.state.latent = split_of(model)[0]
+    drawn = model.random_tokens
+    model.state.seed += 1
+    others = model.random_tokens
+    assert drawn is not None
+    assert others is not None
+    of_letter = [set(frame.loc[frame["of_letter"], "token"]) for frame in (drawn, others)]
+    assert of_letter[0] == of_letter[1], "there are no more than these"
+    assert drawn["token"].tolist() != others["token"].tolist()
 
 
 def test_suite_without_saes_or_cosines(tmp_path: Any, store: RecordingStore) -> None:

@@ -627,8 +627,8 @@ def test_no_words_are_an_empty_answer(hand: Store) -> None:
 
 
 def _draw(store: Store, letter: str, seed: int, *, of_letter: bool = True) -> list[str]:
-    frame = store.fetch("random_tokens", suite="hand", letter=letter, of_letter=of_letter, seed=seed)
-    return frame["token"].tolist()
+    frame = store.fetch("random_tokens", suite="hand", letter=letter, seed=seed)
+    return frame.loc[frame["of_letter"] == of_letter, "token"].tolist()
 
 
 def test_random_tokens_follow_the_seed(hand: Store) -> None:

@@ -97,7 +97,7 @@ def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
 
 
 def test_wrong_parameters_are_a_mistake_of_the_caller(store: Store) -> None:
-    with pytest.raises(TypeError, match="random_tokens takes suite, letter, of_letter, seed, not suite"):
+    with pytest.raises(TypeError, match="random_tokens takes suite, letter, seed, not suite"):
         store.fetch("random_tokens", suite="tiny")
     with pytest.raises(KeyError):
         store.fetch("nonsense")
@@ -157,7 +157,7 @@ def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytes
         return run(self, query, params)
 
     monkeypatch.setattr(Store, "_run", count)
-    words = {"suite": "tiny", "letter": "a", "of_letter": False}
+    words = {"suite": "tiny", "letter": "a"}
     for seed in (901, 902, 901, 902):
         store.fetch("random_tokens", **words, seed=seed)
     assert ran == ["random_tokens"] * 2

@@ -9,16 +9,17 @@ import panel as pn
 
 from explorer.format import count, printable, visible
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
-    import param
 
     from explorer.model import ExplorerModel
     from explorer.state import SaeId
 
+_ANSWERS = [f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines")]
 _FIRST_CONTEXTS = 20
 _BEFORE, _AFTER = 10, 8  # tokens shown around the peak
 _DEEPEST = 56  # percent of the full colour: tokens stay readable on it
@@ -35,39 +36,35 @@ class LatentCard(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
-        self._all_contexts = False
+        self._all_contexts_of: tuple[SaeId, int] | None = None  # the latent all of whose contexts were asked for
         self._card = Markup("card", on={"more-contexts": self._show_all, "role-letter": self._go_to_letter})
-        model.param.watch(self._show, ["latent_contexts", "latent_roles"])
-        model.state.param.watch(self._on_latent, ["latent"])
-        self._show()
-
-    def _on_latent(self, *_: param.parameterized.Event) -> None:
-        self._all_contexts = False
+        on_change(model, self._show, answers=_ANSWERS, shown=["letter", "latent"])
         self._show()
 
     def _show_all(self, _: object) -> None:
-        self._all_contexts = True
+        self._all_contexts_of = self._model.shown.sae, self._model.shown.latent
         self._show()
 
     def _go_to_letter(self, letter: str) -> None:
-        self._model.state.apply({"letter": letter, "latent": self._model.state.latent})
+        if self._model.is_current:
+            self._model.state.apply({"letter": letter, "latent": self._model.shown.latent})
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        model, state = self._model, self._model.state
-        if state.latent is None or model.latent_roles is None:
+    def _show(self) -> None:
+        model, shown = self._model, self._model.shown
+        if shown.latent is None or model.latent_roles is None:
             return
         roles = describe_roles(model.latent_roles, model.latent_cosines)
-        mine = next((role["said"] for role in roles if role["letter"] == state.letter), None)
+        mine = next((role["said"] for role in roles if role["letter"] == shown.letter), None)
         self._card.html = card_html(
-            state.latent,
-            state.sae,
-            said=[f"{mine} of {state.letter.upper()}"] if mine else [],
+            shown.latent,
+            shown.sae,
+            said=[f"{mine} of {shown.letter.upper()}"] if mine else [],
             facts=model.latent_facts,
             contexts=[] if model.latent_contexts is None else model.latent_contexts.to_dict("records"),
             logits=model.latent_logits,
             histogram=model.latent_histogram,
             roles=roles,
-            shown=None if self._all_contexts else _FIRST_CONTEXTS,
+            num_shown=None if self._all_contexts_of == (shown.sae, shown.latent) else _FIRST_CONTEXTS,
         )
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -84,7 +81,7 @@ def card_html(
     logits: dict[str, Any] | None,
     histogram: dict[str, Any] | None,
     roles: Sequence[dict[str, Any]],
-    shown: int | None = None,
+    num_shown: int | None = None,
 ) -> str:
     """Write the card of a latent.
 
@@ -100,7 +97,7 @@ def card_html(
         Rows of `latent_contexts`.
     roles : sequence of dict
         What `describe_roles` returns.
-    shown : int, optional
+    num_shown : int, optional
         Contexts shown before the rest is asked for; all by default.
     """
     return render(
@@ -109,8 +106,8 @@ def card_html(
         sae=sae,
         roles_said=said,
         facts=facts,
-        contexts=[shade(row) for row in contexts[:shown]],
-        hidden=0 if shown is None else max(len(contexts) - shown, 0),
+        contexts=[shade(row) for row in contexts[:num_shown]],
+        hidden=0 if num_shown is None else max(len(contexts) - num_shown, 0),
         histogram=histogram,
         bars=[] if histogram is None else histogram_bars(histogram),
         logits=[]

@@ -8,11 +8,10 @@ from urllib.parse import quote, urlencode
 import panel as pn
 
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -54,7 +53,7 @@ class NeuronpediaEmbed(pn.viewable.Viewer):
         self._model = model
         self._shown = {part for part, (_, on) in PARTS.items() if on}
         self._embed = Markup("neuronpedia", on={"part": self._switch})
-        model.param.watch(self._show, ["latent_roles"])
+        on_change(model, self._show, answers=["absorbed_tokens", "random_tokens"], shown=["latent"])
         self._show()
 
     def _switch(self, change: tuple[str, bool]) -> None:
@@ -62,17 +61,16 @@ class NeuronpediaEmbed(pn.viewable.Viewer):
         self._shown = (self._shown | {part} & set(PARTS)) if on else (self._shown - {part})
         self._show()
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        record, latent = self._model.sae_record, self._model.state.latent
+    def _show(self) -> None:
+        record, latent = self._model.sae_record, self._model.shown.latent
         if latent is None or record is None or not record["canonical"]:
             self._embed.html = ""
             return
         model, source = record["neuronpedia_model"], record["neuronpedia_source"]
-        absorbed = self._model.ask("absorbed_tokens")
+        absorbed, random = self._model.absorbed_tokens, self._model.random_tokens
         words = [] if absorbed is None else absorbed.loc[absorbed["latent"] == latent, "token"].tolist()
-        if not words:
-            random = self._model.ask("random_tokens", of_letter=True)
-            words = [] if random is None else random["token"].tolist()
+        if not words and random is not None:
+            words = random.loc[random["of_letter"], "token"].tolist()
         self._embed.html = render(
             "neuronpedia",
             latent=latent,

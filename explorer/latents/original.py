@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
+from explorer.request import Request
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
+    import pandas as pd
 
     from explorer.model import ExplorerModel
 
@@ -38,27 +40,34 @@ class OriginalPage(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
-        self._opened: int | None = None  # the latent whose page was asked for; the next one starts closed
         self._page = Markup("original", on={"original": self._toggle})
-        model.param.watch(self._show, "latent_dashboard")
+        self._request = Request(model)
+        on_change(model, self._close, answers=["latent_dashboard"], shown=["latent"])
+        self._close()
+
+    def _close(self) -> None:
+        """Start anew, as the next latent does."""
+        self._request.give_up()
+        self._is_open, self._html = False, ""
         self._show()
 
     def _toggle(self, _: object) -> None:
-        latent = self._model.state.latent
-        self._opened = None if self._opened == latent else latent
+        if self._is_open:
+            self._close()
+        else:
+            self._is_open = True
+            self._model.ask(self._request, "latent_page", self._open)
+
+    def _open(self, page: pd.DataFrame | None) -> None:
+        self._html = "" if page is None or page.empty else _POLICY + _RESTYLE + page["html"].iloc[0]
         self._show()
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        model = self._model
-        if model.latent_dashboard is None or model.state.latent is None:
+    def _show(self) -> None:
+        latent = self._model.shown.latent
+        if self._model.latent_dashboard is None or latent is None:
             self._page.html = ""
-            return
-        document = ""
-        is_open = self._opened == model.state.latent
-        if is_open:
-            page = model.ask("latent_page")
-            document = "" if page is None else _POLICY + _RESTYLE + page["html"].iloc[0]
-        self._page.html = render("original", open=is_open, document=document, latent=model.state.latent)
+        else:
+            self._page.html = render("original", open=self._is_open, document=self._html, latent=latent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._page

@@ -11,10 +11,9 @@ from explorer.latents.neuronpedia import NeuronpediaEmbed
 from explorer.latents.original import OriginalPage
 from explorer.latents.tester import WordTester
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
 
 
@@ -35,11 +34,11 @@ class LatentPanel(pn.viewable.Viewer):
         self._none = Markup("message", html=when_none and render("empty", title="No latent is selected", why=when_none))
         self._known = pn.Column(sizing_mode="stretch_width", visible=False)
         self._layout = pn.Column(self._none, self._known, sizing_mode="stretch_width") if when_none else self._known
-        model.param.watch(self._show, ["latent_roles"])
+        on_change(model, self._show, answers=["latent_roles", "latent_contexts", "latent_dashboard"], shown=["latent"])
         self._show()
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        selected = self._model.state.latent is not None
+    def _show(self) -> None:
+        selected = self._model.shown.latent is not None
         if selected and not len(self._known):
             self._known[:] = [
                 LatentCard(self._model),
@@ -60,7 +59,7 @@ class LatentPanel(pn.viewable.Viewer):
         if known or record.get("canonical") or model.latent_dashboard is not None:
             return ""
         looked = "contexts and dashboards of this suite, and Neuronpedia, which does not host this SAE"
-        return render("empty", title=f"No dashboard for latent {model.state.latent}", why=f"Looked for in: {looked}.")
+        return render("empty", title=f"No dashboard for latent {model.shown.latent}", why=f"Looked for in: {looked}.")
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
 from explorer.format import count
+from explorer.request import Request
 from explorer.views.markup import Markup, render, visible
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
+    from collections.abc import Callable
+
+    import pandas as pd
 
     from explorer.model import ExplorerModel
 
 _PREVIEW = 8
-_MAX_WORDS = 400
+_MOST_WORDS = 400
 #: Characters that the field takes.
 MOST_TYPED = 2000
 
@@ -33,34 +38,43 @@ class WordTester(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._typed = ""
-        self._words: list[str] = []
-        self._missing: list[str] = []
+        self._words: list[str] = []  # that were tested, in every form
+        self._results: list[dict[str, Any]] = []
+        self._request = Request(model)
         self._tester = Markup(
             "tester", on={"pack": self._test_pack, "test": self._test_typed, "reshuffle": self._reshuffle}
         )
-        model.param.watch(self._show, ["summary", "latent_facts", "absorbing_latents"])
-        model.state.param.watch(self._show, "seed")
-        model.state.param.watch(self._forget, "latent")
+        on_change(model, self._forget, shown=["suite", "sae", "letter", "latent"], shown_with="latent_facts")
+        on_change(model, self._test_again, answers=["summary"])
+        on_change(model, self._show, answers=["latent_facts", "random_tokens", "absorbed_tokens"])
         self._show()
 
-    def _forget(self, *_: param.parameterized.Event) -> None:
-        self._typed, self._words, self._missing = "", [], []
+    def _forget(self) -> None:
+        self._request.give_up()
+        self._typed, self._words, self._results = "", [], []
         self._show()
+
+    def _test_again(self) -> None:
+        """Another main latent, which the thresholds choose, has other activations."""
+        self._test(self._words, lambda: None)
 
     def _reshuffle(self, _: object) -> None:
         self._model.state.seed += 1
 
     def _packs(self) -> list[dict[str, Any]]:
         """List the packs of words to try: random ones of the letter, of others, the absorbed ones."""
-        model, state = self._model, self._model.state
-        letter = state.letter.upper()
-        packs = [
-            ("letter", f"Words in {letter}", self._tokens("random_tokens", of_letter=True)),
-            ("other", "Other words", self._tokens("random_tokens", of_letter=False)),
-        ]
-        absorbed = model.ask("absorbed_tokens")
+        model, shown = self._model, self._model.shown
+        letter = shown.letter.upper()
+        packs = []
+        if model.random_tokens is not None:
+            drawn = dict(list(model.random_tokens.groupby("of_letter")["token"]))
+            packs += [
+                ("letter", f"Words in {letter}", list(drawn.get(True, []))),
+                ("other", "Other words", list(drawn.get(False, []))),
+            ]
+        absorbed = model.absorbed_tokens
         if absorbed is not None and len(absorbed):
-            here = absorbed.loc[absorbed["latent"] == state.latent, "token"].tolist()
+            here = absorbed.loc[absorbed["latent"] == shown.latent, "token"].tolist()
             if here:
                 packs.append(("absorbed-here", "Absorbed by this latent", here))
             packs.append(("absorbed", f"All absorbed in {letter}", absorbed["token"].tolist()))
@@ -75,82 +89,83 @@ class WordTester(pn.viewable.Viewer):
             for name, title, words in packs
         ]
 
-    def _tokens(self, query: str, **params: object) -> list[str]:
-        frame = self._model.ask(query, **params)
-        return [] if frame is None else frame["token"].tolist()
-
     def _test_pack(self, name: str) -> None:
         pack = next((pack for pack in self._packs() if pack["id"] == name), None)
-        if pack is None:
-            return
-        self._typed, self._words, self._missing = "", pack["words"][:_MAX_WORDS], []
-        self._show()
-        self._tell(f"test-{name}")
+        if pack is not None:
+            self._typed = ""
+            self._test(pack["words"][:_MOST_WORDS], partial(self._tell, f"test-{name}"))
 
     def _test_typed(self, form: dict[str, str]) -> None:
         """Test what was typed: each word as it stands and with a leading space, as the tokenizer knows it."""
         self._typed = form.get("words", "")[:MOST_TYPED]
-        typed = [word for word in re.split(r"[,\s]+", self._typed) if word][:_MAX_WORDS]
-        forms = [variant for word in typed for variant in (f" {word}", word)]
-        known = self._model.ask("word_activations", words=forms, main_latent=self._main) if forms else None
-        tokens = set() if known is None else set(known["token"])
-        self._words = [variant for variant in forms if variant in tokens]
-        self._missing = [word for word in typed if word not in tokens and f" {word}" not in tokens]
+        typed = [word for word in re.split(r"[,\s]+", self._typed) if word][:_MOST_WORDS]
+        self._test([variant for word in typed for variant in (f" {word}", word)], partial(self._tell, "test-typed"))
+
+    def _test(self, words: list[str], tell: Callable[[], object]) -> None:
+        if not words:
+            self._request.give_up()
+            self._take(words, tell, None)
+            return
+        self._model.ask(
+            self._request, "word_activations", partial(self._take, words, tell), words=words, main_latent=self._main
+        )
+
+    def _take(self, words: list[str], tell: Callable[[], object], answer: pd.DataFrame | None) -> None:
+        self._words, self._results = ([], []) if answer is None else (words, self._compare(answer))
         self._show()
-        self._tell("test-typed")
+        tell()
 
     def _tell(self, act: str) -> None:
         """Say what was tested, and whether it turned up words of the letter that leave the main latent silent."""
         self._model.act = act
-        if any(row["note"] for row in self._results()):
+        if any(row["note"] for row in self._results):
             self._model.act = "found-silent"
 
     @property
     def _main(self) -> int | None:
         return (self._model.summary or {}).get("main_latent")
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        state = self._model.state
-        if state.latent is None or state.sae is None:
+    def _show(self) -> None:
+        shown = self._model.shown
+        if shown.latent is None or shown.sae is None:
             return
-        results = self._results()
         self._tester.html = render(
             "tester",
             packs=self._packs(),
-            seed=state.seed,
+            seed=shown.seed,
             typed=self._typed,
             most_typed=MOST_TYPED,
             missing=self._missing,
-            results=results,
-            said=self._say(results),
-            latent=state.latent,
-            own_role="split" if state.latent == self._main else "absorbing",
+            results=self._results,
+            said=self._say(self._results),
+            latent=shown.latent,
+            own_role="split" if shown.latent == self._main else "absorbing",
             main_latent=self._main,
         )
 
-    def _results(self) -> list[dict[str, Any]]:
-        if not self._words:
-            return []
-        frame = self._model.ask("word_activations", words=self._words, main_latent=self._main)
-        if frame is None or frame.empty:
-            return []
-        highest = frame["activation"].max()
-        highest_main = frame["main_activation"].max()
+    @property
+    def _missing(self) -> list[str]:
+        """The words that are tokens of the vocabulary in none of their forms."""
+        known = {row["token"].strip() for row in self._results}
+        return list(dict.fromkeys(word.strip() for word in self._words if word.strip() not in known))
+
+    def _compare(self, answer: pd.DataFrame) -> list[dict[str, Any]]:
+        """Give each activation its share (percent) of the highest of both latents: bars of one scale."""
+        highest = answer[["activation", "main_activation"]].max().max()
+        letter = self._model.shown.letter
         return [
             row
             | {
                 "share": _share(row["activation"], highest),
-                "main_share": _share(row["main_activation"], highest_main),
-                "note": "main latent silent"
-                if row["main_activation"] == 0 and row["letter"] == self._model.state.letter
-                else "",
+                "main_share": _share(row["main_activation"], highest),
+                "note": "main latent silent" if row["main_activation"] == 0 and row["letter"] == letter else "",
             }
-            for row in frame.to_dict("records")
+            for row in answer.to_dict("records")
         ]
 
     def _say(self, results: list[dict[str, Any]]) -> str:
         """Sum up the result in a sentence."""
-        latent = self._model.state.latent
+        latent = self._model.shown.latent
         if not results:
             return ""
         if all(row["activation"] != row["activation"] for row in results):

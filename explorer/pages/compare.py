@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 def compare_page(model: ExplorerModel) -> pn.viewable.Viewable:
     """Arrange the page."""
     return pn.Column(
-        CompareHead(model.state),
+        CompareHead(model),
         Switch(
-            model.state,
+            model,
             "compare_by",
             {
                 "l0": lambda: layer_multiples(model).__panel__(),

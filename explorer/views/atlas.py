@@ -25,7 +25,7 @@ _POLICIES = {
     "all_letters": "all letters, without candidates = 0",
 }
 _REACH = 0.06
-_STATE = ["brushed", "dark", "layer", "width", "l0"]
+_SHOWN = ["brushed", "dark", "layer", "width", "l0"]
 
 
 class Atlas(pn.viewable.Viewer):
@@ -57,13 +57,13 @@ class Atlas(pn.viewable.Viewer):
             styles={"flex-wrap": "wrap", "gap": "24px"},
         )
         self._layout = pn.Column(self._head, self._panels, below, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["sae_means"], state=_STATE)
+        on_change(model, self._show, answers=["sae_means"], shown=_SHOWN)
         self._show()
 
     def _panel(self, name: str) -> pn.pane.HoloViews:
         return live_plot(
             lambda: self.draw(name),
-            follows=partial(on_change, self._model, answers=["sae_means"], state=[*_STATE, "touch"]),
+            follows=partial(on_change, self._model, answers=["sae_means"], shown=[*_SHOWN, "touch"]),
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             on_brush=(hv.streams.BoundsXY, lambda bounds: self._brush(name, bounds)),
@@ -71,15 +71,15 @@ class Atlas(pn.viewable.Viewer):
         )
 
     def draw(self, name: str) -> hv.Overlay:
-        """Draw the panel of that name as the state is now."""
-        state = self._model.state
+        """Draw the panel of that name with what is shown."""
+        shown = self._model.shown
         return absorption_plot(
             self._model.sae_means,
             name,
-            brushed=set(state.brushed),
-            current=current_sae(state),
-            theme=theme(dark=state.dark),
-            touch=state.touch,
+            brushed=set(shown.brushed),
+            current=current_sae(shown),
+            theme=theme(dark=shown.dark),
+            touch=shown.touch,
         )
 
     def _brush(self, panel: str, bounds: tuple[float, float, float, float] | None) -> None:
@@ -111,35 +111,36 @@ class Atlas(pn.viewable.Viewer):
         self._model.state.brushed = []
 
     def _show(self) -> None:
-        model, state = self._model, self._model.state
+        model, shown = self._model, self._model.shown
         means = model.sae_means
         rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]
         self._panels.visible = self._map.visible = bool(rows)
-        brushed = set(state.brushed)
-        shown = [row for row in rows if not brushed or (row["suite"], row["layer"], row["width"], row["l0"]) in brushed]
+        brushed = set(shown.brushed)
+        keys = [] if means is None else sae_keys(means)
+        listed = [row for row, key in zip(rows, keys, strict=True) if not brushed or key in brushed]
         widths = sorted({row["width"] for row in rows})
-        suites = model.store.suites if state.scope == "all" else {state.suite: model.store.suites[state.suite]}
+        suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
         metrics = sorted({suite.manifest.method.metric for suite in suites.values()})
         self._head.html = render(
             "atlas_head",
             num_saes=len(rows),
-            num_shown=len(shown),
+            num_shown=len(listed),
             num_unknown=sum(row["l0"] < 0 for row in rows),
             metrics=metrics,
             several=len(model.store.suites) > 1,
-            scope=state.scope,
+            scope=shown.scope,
             policies=_POLICIES,
-            policy=state.mean_policy,
-            legend=width_legend(widths, theme(dark=state.dark)),
+            policy=shown.mean_policy,
+            legend=width_legend(widths, theme(dark=shown.dark)),
         )
         self._table.html = render(
             "atlas_table",
-            rows=shown,
+            rows=listed,
             unanswered=model.unanswered("sae_means"),
-            seeds=any(row["num_seeds"] > 1 for row in shown),
+            seeds=any(row["num_seeds"] > 1 for row in listed),
             brushed=bool(brushed),
-            current=current_sae(state),
-            several=state.scope == "all",
+            current=current_sae(shown),
+            several=shown.scope == "all",
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

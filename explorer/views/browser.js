@@ -4,6 +4,9 @@ const YEAR = 365 * 24 * 3600
 const SHOW_BUSY_AFTER = 100 // ms
 const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 
+// Safari has no such callback.
+const whenIdle = window.requestIdleCallback ?? ((act) => setTimeout(act, SHOW_BUSY_AFTER))
+
 // What has the focus has the first right to a key: a choice or a slider to the arrows, a field to all.
 function taken(event) {
   const [target] = event.composedPath()
@@ -180,9 +183,15 @@ export function render({ model }) {
   // The busy line: from a message to the server, which a ping follows, until the last ping is answered.
   let timer = null
   const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
+  // Up to 30 s after the last change, BokehJS (3.9, 3.10) keeps what has left the page: figures would pile up.
+  const letGo = () => whenIdle(() => { if (!life.signal.aborted) page.freeze_all_models(() => {}) })
   const dim = () => root.classList.toggle("ax-is-waiting", model.waiting)
   model.on("waiting", dim)
-  model.on("pong", () => { if (model.pong === model.ping) settle() })
+  model.on("pong", () => {
+    if (model.pong !== model.ping) return
+    settle()
+    letGo()
+  })
   dim()
   root.classList.toggle("ax-is-busy", model.pong !== model.ping)
   const busy = ({ kind, sync, attr }) => {

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
-    from explorer.state import ExplorerState
+    from explorer.model import ExplorerModel
 
 _PARTS = {"l0": "every L0 of every width", "letter": "letters of one SAE", "pair": "two SAEs"}
 
@@ -21,20 +20,21 @@ class CompareHead(pn.viewable.Viewer):
 
     Parameters
     ----------
-    state : ExplorerState
+    model : ExplorerModel
     """
 
-    def __init__(self, state: ExplorerState) -> None:
+    def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
-        self._state = state
-        self._head = Markup("page-head", on={"compare_by": lambda part: state.apply({"compare_by": part})})
-        state.param.watch(self._show, ["layer", "width", "l0", "letter", "compare_by"])
+        self._model = model
+        self._head = Markup("page-head", on=model.state.setters("compare_by"))
+        # "letters" is kept up to date on every page, so the head is, too, whichever part is shown.
+        on_change(model, self._show, shown=["layer", "width", "l0", "letter", "compare_by"], shown_with="letters")
         self._show()
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        state = self._state
+    def _show(self) -> None:
+        shown = self._model.shown
         self._head.html = render(
-            "compare_head", parts=_PARTS, part=state.compare_by, letter=state.letter, layer=state.layer, sae=state.sae
+            "compare_head", parts=_PARTS, part=shown.compare_by, letter=shown.letter, layer=shown.layer, sae=shown.sae
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

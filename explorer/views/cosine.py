@@ -28,7 +28,7 @@ VIEWS = {name: name for name in ("index", "rank", "distribution")}
 _LISTED = 40
 _TABLED = 25
 _MODEL = ["cosines", "split_latents", "absorbing_latents"]
-_STATE = ["latent", "cosine_threshold", "cosine_range", "dark", "touch"]
+_SHOWN = ["latent", "cosine_threshold", "cosine_range", "dark", "touch"]
 
 
 class CosineView(pn.viewable.Viewer):
@@ -56,9 +56,9 @@ class CosineView(pn.viewable.Viewer):
         self._twin = Markup("twins")
         self._zoom = hv.streams.RangeX()
         self._layout = pn.Column(self._head, self._plot, self._selection, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show_plot, answers=["cosines"], state=["cosine_view"])
+        on_change(model, self._show_plot, answers=["cosines"], shown=["cosine_view"])
         words = ["latent", "cosine_view", "cosine_range", "touch"]
-        on_change(model, self._show_words, answers=[*_MODEL, "summary"], state=words)
+        on_change(model, self._show_words, answers=[*_MODEL, "summary"], shown=words)
         on_change(model, self._show_twin, answers=_MODEL)
         self._zoomed_in = self._n_latents
         self._shown: str | None = None
@@ -82,7 +82,7 @@ class CosineView(pn.viewable.Viewer):
 
     def _show_plot(self) -> None:
         """Put up the plot of the chosen form, or what explains its absence; the same form is left to redraw itself."""
-        wanted = self._model.state.cosine_view if self._n_latents else "empty"
+        wanted = self._model.shown.cosine_view if self._n_latents else "empty"
         if wanted == "empty":
             self._message.html = no_cosines_html(self._model)
         if wanted == self._shown:
@@ -95,7 +95,7 @@ class CosineView(pn.viewable.Viewer):
 
     def _live(self, view: str) -> pn.pane.HoloViews:
         """Make the plot of one form, with the ways that lead from it back to the state."""
-        follows = partial(on_change, self._model, answers=_MODEL, state=_STATE)
+        follows = partial(on_change, self._model, answers=_MODEL, shown=_SHOWN)
         if view == "distribution":
             return live_plot(
                 self._distribution,
@@ -114,12 +114,12 @@ class CosineView(pn.viewable.Viewer):
         )
 
     def draw(self) -> hv.Overlay:
-        """Draw all of the data in the form that the state names."""
-        view = self._model.state.cosine_view
+        """Draw all of the data in the form that was chosen."""
+        view = self._model.shown.cosine_view
         return self._distribution() if view == "distribution" else self._line(view, None)
 
     def _line(self, view: str, x_range: tuple[float, float] | None) -> hv.Overlay:
-        state = self._model.state
+        shown = self._model.shown
         if self._zoomed_in != self._n_latents:
             # The plot shows all latents anew when their number changes; the line must, too.
             self._zoomed_in, x_range = self._n_latents, None
@@ -128,26 +128,26 @@ class CosineView(pn.viewable.Viewer):
             self._model.cosines,
             split=self._split,
             absorbing=self._absorbing,
-            selected=state.latent,
-            threshold=state.cosine_threshold,
-            brushed=state.cosine_range,
-            theme=theme(dark=state.dark),
-            touch=state.touch,
+            selected=shown.latent,
+            threshold=shown.cosine_threshold,
+            brushed=shown.cosine_range,
+            theme=theme(dark=shown.dark),
+            touch=shown.touch,
             view=view,
             x_range=x_range,
         )
 
     def _distribution(self) -> hv.Overlay:
-        state = self._model.state
+        shown = self._model.shown
         return cosine_distribution(
             self._model.cosines,
             split=self._split,
             absorbing=self._absorbing,
-            selected=state.latent,
-            threshold=state.cosine_threshold,
-            brushed=state.cosine_range,
-            theme=theme(dark=state.dark),
-            touch=state.touch,
+            selected=shown.latent,
+            threshold=shown.cosine_threshold,
+            brushed=shown.cosine_range,
+            theme=theme(dark=shown.dark),
+            touch=shown.touch,
         )
 
     def _tap(self, view: str, x: float, y: float) -> None:
@@ -177,14 +177,15 @@ class CosineView(pn.viewable.Viewer):
         marked = [*self._split, *self._absorbing]
         latent = nearest_latent(data, x, y, marked=marked, x_span=x_span, y_span=y_span)
         if latent is not None:
-            self._model.state.latent = latent
+            self._model.select(latent)
             self._model.act = "tap-cosine"
 
     def _brush(self, bounds: tuple[float, float] | None) -> None:
-        self._model.state.cosine_range = bounds
+        if self._model.is_current:
+            self._model.state.cosine_range = bounds
 
-    def _select(self, latent: str) -> None:
-        self._model.state.apply({"latent": latent})
+    def _select(self, latent: int) -> None:
+        self._model.select(latent)
 
     def _clear(self, _: object) -> None:
         self._model.state.latent = None
@@ -193,22 +194,22 @@ class CosineView(pn.viewable.Viewer):
         self._model.state.cosine_range = None
 
     def _show_words(self) -> None:
-        state, cosines = self._model.state, self._model.cosines
-        self._layout.visible = state.sae is not None
+        shown, cosines = self._model.shown, self._model.cosines
+        self._layout.visible = shown.sae is not None
         self._head.html = render(
-            "cosine_head", letter=state.letter, views=VIEWS, view=state.cosine_view, shown=bool(self._n_latents)
+            "cosine_head", letter=shown.letter, views=VIEWS, view=shown.cosine_view, shown=bool(self._n_latents)
         )
         cosine = None
-        if cosines is not None and state.latent is not None:
-            found = cosines.loc[cosines["latent"] == state.latent, "cosine"]
+        if cosines is not None and shown.latent is not None:
+            found = cosines.loc[cosines["latent"] == shown.latent, "cosine"]
             cosine = float(found.iloc[0]) if len(found) else None
         self._selection.html = render(
             "selection",
-            selected=state.latent,
+            selected=shown.latent,
             cosine=cosine,
-            role="" if state.latent is None else self._roles.get(state.latent, ""),
-            brushed=_brushed(cosines, state.cosine_range),
-            touch=state.touch,
+            role="" if shown.latent is None else self._roles.get(shown.latent, ""),
+            brushed=_brushed(cosines, shown.cosine_range),
+            touch=shown.touch,
             plot=bool(self._n_latents),
             lists=bool(self._split or self._absorbing) and not self._alone,
             alone=self._alone,
@@ -219,7 +220,7 @@ class CosineView(pn.viewable.Viewer):
 
     @property
     def _roles(self) -> dict[int, str]:
-        return roles(self._model.state.letter, self._split, self._absorbing)
+        return roles(self._model.shown.letter, self._split, self._absorbing)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
@@ -227,7 +228,7 @@ class CosineView(pn.viewable.Viewer):
 
 def no_cosines_html(model: ExplorerModel) -> str:
     """Say why there is no plot."""
-    letter = model.state.letter.upper()
+    letter = model.shown.letter.upper()
     why = model.unanswered("cosines") or (
         f"The cosines of this SAE are there, but none for {letter}."
         if (model.sae_record or {}).get("cosines")

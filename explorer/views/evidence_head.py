@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
 
 
@@ -26,19 +25,17 @@ class EvidenceHead(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._head = Markup("page-head")
-        model.param.watch(self._show, "suite_info")
+        on_change(model, self._show, answers=["suite_info", "own_info"], shown=["differs_from_paper"])
         self._show()
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         model = self._model
-        differs = model.state.differs_from_paper
-        own = model.ask("suite_info", **model.state.thresholds_of_suite._asdict()) if differs else None
         self._head.html = render(
             "evidence_head",
             counts=model.suite_info,
-            published=None if own is None else int(own["n_absorbed_tokens"].iloc[0]),
-            differs=differs,
-            metric=model.manifest.method.metric if model.state.suite else "",
+            published=(model.own_info or {}).get("n_absorbed_tokens"),
+            differs=model.shown.differs_from_paper,
+            metric=model.manifest.method.metric if model.shown.suite else "",
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -9,6 +10,7 @@ import panel as pn
 from explorer.evidence import why
 from explorer.format import l0_label, width_label
 from explorer.model import records
+from explorer.request import Request
 from explorer.state import FACETS, LETTERS
 from explorer.views.markup import Markup, render
 from explorer.views.on_change import on_change
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.model import ExplorerModel
-    from explorer.state import ExplorerState
+    from explorer.state import Snapshot
 
 PAGE_ROWS = 25
 _VERDICTS = {"all": "all", "absorbed": "absorbed", "not absorbed": "not absorbed", "differs": "differs from published"}
@@ -57,6 +59,8 @@ class EvidenceTable(pn.viewable.Viewer):
         super().__init__()
         self._model, self._answer = model, answer
         self._opened: tuple[Any, ...] | None = None
+        self._bars: list[dict[str, Any]] = []
+        self._request = Request(model)
         self._table = Markup(
             "evidence",
             on={
@@ -70,7 +74,7 @@ class EvidenceTable(pn.viewable.Viewer):
                 "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(FACETS, "")}),
             },
         )
-        on_change(model, self._show, answers=[answer], state=["evidence_columns"])
+        on_change(model, self._show, answers=[answer], shown=["evidence_columns"])
         self._show()
 
     @property
@@ -103,7 +107,17 @@ class EvidenceTable(pn.viewable.Viewer):
     def _open(self, place: str) -> None:
         row = self._row(place)
         key = None if row is None else tuple(row[name] for name in _PLACE)
-        self._opened = None if key == self._opened else key
+        if key is None or key == self._opened:
+            self._request.give_up()
+            self._opened = None
+            self._show()
+        else:
+            self._model.ask(
+                self._request, "token_latents", partial(self._show_bars, key), **dict(zip(_PLACE, key, strict=True))
+            )
+
+    def _show_bars(self, key: tuple[Any, ...], latents: pd.DataFrame | None) -> None:
+        self._opened, self._bars = key, [] if latents is None else ablated(records(latents))
         self._show()
 
     def _go(self, value: str) -> None:
@@ -116,7 +130,7 @@ class EvidenceTable(pn.viewable.Viewer):
 
     def _facets(self) -> dict[str, tuple[str, dict[Any, str]]]:
         """Collect, by facet, its title and its options."""
-        saes = self._model.state.saes
+        saes = self._model.shown.saes
         return {
             "facet_layer": ("Layer", {layer: str(layer) for layer in sorted({sae.layer for sae in saes})}),
             "facet_width": ("Width", {width: width_label(width) for width in sorted({sae.width for sae in saes})}),
@@ -124,37 +138,30 @@ class EvidenceTable(pn.viewable.Viewer):
             "facet_letter": ("Letter", {letter: letter.upper() for letter in LETTERS}),
         }
 
-    def _bars(self) -> list[dict[str, Any]]:
-        """List the latents that were ablated on the opened token."""
-        if self._opened is None:
-            return []
-        frame = self._model.ask("token_latents", **dict(zip(_PLACE, self._opened, strict=True)))
-        return [] if frame is None else ablated(records(frame))
-
     def _show(self) -> None:
-        state, frame = self._model.state, getattr(self._model, self._answer)
-        rows = judged(frame, state)
+        shown, frame = self._model.shown, getattr(self._model, self._answer)
+        rows = judged(frame, shown)
         for row in rows:
             row["is_open"] = tuple(row[name] for name in _PLACE) == self._opened
         found = rows[0]["num_found"] if rows else 0
-        optional = {name: COLUMNS[name] for name in state.param.evidence_columns.objects}
-        hidden = set(optional) - set(state.evidence_columns) | (set() if self._of_suite else {"layer", "width", "l0"})
+        optional = {name: COLUMNS[name] for name in self._model.state.param.evidence_columns.objects}
+        hidden = set(optional) - set(shown.evidence_columns) | (set() if self._of_suite else {"layer", "width", "l0"})
         columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
-        self._table.visible = state.sae is not None
+        self._table.visible = shown.sae is not None
         self._table.html = render(
             "evidence",
             rows=rows,
-            bars=self._bars() if any(row["is_open"] for row in rows) else [],
+            bars=self._bars if any(row["is_open"] for row in rows) else [],
             columns=columns,
             optional=optional,
-            sortable={name: columns[name] for name in columns if name in state.param.evidence_sort.objects},
+            sortable={name: columns[name] for name in columns if name in self._model.state.param.evidence_sort.objects},
             unanswered=self._model.unanswered(self._answer),
-            state=state,
+            state=shown,
             of_suite=self._of_suite,
             verdicts=_VERDICTS,
             found=found,
-            first=PAGE_ROWS * state.evidence_page + 1,
-            filtered=bool(state.evidence_token) or state.evidence_verdict != "all",
+            first=PAGE_ROWS * shown.evidence_page + 1,
+            filtered=bool(shown.evidence_token) or shown.evidence_verdict != "all",
             facets=self._facets() if self._of_suite else {},
         )
 
@@ -162,14 +169,24 @@ class EvidenceTable(pn.viewable.Viewer):
         return self._table
 
 
-def judged(frame: pd.DataFrame | None, state: ExplorerState) -> list[dict[str, Any]]:
-    """Return the rows of tested tokens, each with its place and what decided on it under the thresholds of `state`."""
+def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
+    """Return the rows of tested tokens, each with its place and what decided on it under the thresholds of `shown`."""
     rows = [] if frame is None else records(frame)
-    thresholds = {"cosine_threshold": state.cosine_threshold, "effect_margin": state.effect_margin}
+    thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
     return [row | {"place": place, "why": why(row, **thresholds)} for place, row in enumerate(rows)]
 
 
 def ablated(latents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give each latent that was ablated on a token its effect's share (percent) of the largest."""
-    longest = max((abs(row["effect"] or 0.0) for row in latents), default=0.0) or 1.0
-    return [row | {"share": 100 * abs(row["effect"] or 0.0) / longest} for row in latents]
+    """Give each latent that was ablated on a token its bar: start, width and zero, percent of one scale for all."""
+    effects = [row["effect"] or 0.0 for row in latents]
+    low, high = min([0.0, *effects]), max([0.0, *effects])
+    span = high - low or 1.0
+    return [
+        row
+        | {
+            "start": 100 * (min(effect, 0.0) - low) / span,
+            "share": 100 * abs(effect) / span,
+            "zero": 100 * -low / span,
+        }
+        for row, effect in zip(latents, effects, strict=True)
+    ]

@@ -10,12 +10,11 @@ from explorer.text import render_text
 from explorer.views.disclosure import Disclosure
 from explorer.views.k_sparse import KSparseView
 from explorer.views.markup import Markup
+from explorer.views.on_change import on_change
 from explorer.views.sae_scores import SaeScoresView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
-
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -42,10 +41,11 @@ class Prose(pn.viewable.Viewer):
         super().__init__()
         self._model, self._topic = model, topic
         self._text = Markup("prose")
-        model.state.param.watch(self._show, ["suite", "letter", "tau", "cosine_threshold", "effect_margin"])
+        named = ["suite", "letter", "tau", "cosine_threshold", "effect_margin"]
+        on_change(model, self._show, shown=named, shown_with="summary")
         self._show()
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         self._text.html = prose_html(self._model, self._topic)
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -54,13 +54,13 @@ class Prose(pn.viewable.Viewer):
 
 def prose_html(model: ExplorerModel, topic: str) -> str:
     """Write one explanation with the values in force."""
-    state = model.state
+    shown = model.shown
     return render_text(
         topic,
-        tau=state.tau,
-        cosine_threshold=state.cosine_threshold,
-        effect_margin=state.effect_margin,
-        letter=state.letter.upper(),
+        tau=shown.tau,
+        cosine_threshold=shown.cosine_threshold,
+        effect_margin=shown.effect_margin,
+        letter=shown.letter.upper(),
         metric=model.manifest.method.metric,
     )
 

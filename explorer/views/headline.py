@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Headline(pn.viewable.Viewer):
-    """Says in words and figures what the state shows.
+    """Says in words and figures what is shown.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class Headline(pn.viewable.Viewer):
         self._sentence = Markup("headline", on={"reset-thresholds": self._reset})
         self._figures = Markup("figures")
         self._layout = pn.Column(self._sentence, self._figures, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["summary"])
+        on_change(model, self._show, answers=["summary"], shown=["differs_from_paper"])
         place = ["suite", "layer", "width", "l0", "letter"]
-        on_change(model, self._show_unmeasured, state=place, shown_with="summary")
+        on_change(model, self._show_unmeasured, shown=place, shown_with="summary")
         self._show()
 
     def _reset(self, _: object) -> None:
@@ -42,7 +42,7 @@ class Headline(pn.viewable.Viewer):
             self._show()
 
     def _show(self) -> None:
-        self._sentence.html = sentence_html(self._model, changed=self._model.state.differs_from_paper)
+        self._sentence.html = sentence_html(self._model, changed=self._model.shown.differs_from_paper)
         self._figures.html = figures_html(self._model)
 
     def __panel__(self) -> pn.viewable.Viewable:
@@ -51,20 +51,20 @@ class Headline(pn.viewable.Viewer):
 
 def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
     """Write the headline; `changed` offers to take the thresholds back."""
-    state, summary = model.state, model.summary
+    shown, summary = model.shown, model.summary
     return render(
         "headline",
-        letter=state.letter,
-        sae=state.sae,
+        letter=shown.letter,
+        sae=shown.sae,
         name=(model.sae_record or {}).get("sae"),
-        sentence=model.unanswered("summary") or headline(summary, state.letter, has_sae=state.sae is not None),
+        sentence=model.unanswered("summary") or headline(summary, shown.letter, has_sae=shown.sae is not None),
         changed=changed,
     )
 
 
 def figures_html(model: ExplorerModel) -> str:
     """Write the figures of main latent and linear probe."""
-    state, summary = model.state, model.summary
+    shown, summary = model.shown, model.summary
     scores = (
         [
             (title, term, summary[f"main_{term}"], summary[f"probe_{term}"])
@@ -77,7 +77,7 @@ def figures_html(model: ExplorerModel) -> str:
         "figures",
         summary=summary,
         scores=scores,
-        letter=state.letter,
-        sae=state.sae,
+        letter=shown.letter,
+        sae=shown.sae,
         unanswered=model.unanswered("summary"),
     )

@@ -19,7 +19,7 @@ from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
-    from explorer.state import ExplorerState
+    from explorer.state import ExplorerState, Snapshot
 
 _ORDERS = {"layer": "by layer", "width": "by width", "l0": "by L0"}
 _TABLED = 25
@@ -43,35 +43,35 @@ class HeatMapView(pn.viewable.Viewer):
         self._twin = Markup("twins")
         self._plot = live_plot(
             self.draw,
-            follows=partial(on_change, model, answers=_ANSWERS, state=[*_SWITCHES, "touch"]),
+            follows=partial(on_change, model, answers=_ANSWERS, shown=[*_SWITCHES, "touch"]),
             height=HEIGHT,
             on_tap=self._tap,
             on_brush=(hv.streams.BoundsX, self._brush),
         )
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=_ANSWERS, state=_SWITCHES)
+        on_change(model, self._show, answers=_ANSWERS, shown=_SWITCHES)
         self._show()
 
     @property
     def _ordered(self) -> list[tuple[Any, ...]]:
         """The SAEs of the heat map, in the chosen order: all, or those that are brushed."""
-        state, means = self._model.state, self._model.sae_means
+        shown, means = self._model.shown, self._model.sae_means
         keys = [] if means is None else sae_keys(means)
-        shown = [key for key in keys if not state.brushed or key in state.brushed]
-        first = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[state.cell_order]
-        return sorted(shown, key=lambda key: (key[0], *(key[place] for place in first)))
+        left = [key for key in keys if not shown.brushed or key in shown.brushed]
+        first = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[shown.cell_order]
+        return sorted(left, key=lambda key: (key[0], *(key[place] for place in first)))
 
     def draw(self) -> hv.Overlay:
-        """Draw the state as it is now."""
-        state = self._model.state
+        """Draw what is shown."""
+        shown = self._model.shown
         return heat_map(
             self._model.letter_rates,
             saes=self._ordered,
-            cell=state.cell,
-            current=current_sae(state),
-            letter=state.letter,
-            theme=theme(dark=state.dark),
-            touch=state.touch,
+            cell=shown.cell,
+            current=current_sae(shown),
+            letter=shown.letter,
+            theme=theme(dark=shown.dark),
+            touch=shown.touch,
         )
 
     def _brush(self, bounds: tuple[float, float] | None) -> None:
@@ -85,23 +85,23 @@ class HeatMapView(pn.viewable.Viewer):
             open_sae(self._model.state, self._ordered[column], letter=LETTERS[len(LETTERS) - 1 - row])
 
     def _show(self) -> None:
-        state, means, cells = self._model.state, self._model.sae_means, self._model.letter_rates
+        shown, means, cells = self._model.shown, self._model.sae_means, self._model.letter_rates
         self._layout.visible = means is not None and not means.empty
-        dressed = theme(dark=state.dark)
+        dressed = theme(dark=shown.dark)
         self._head.html = render(
             "heat_map_head",
             cells=CELLS,
-            cell=state.cell,
+            cell=shown.cell,
             orders=_ORDERS,
-            order=state.cell_order,
+            order=shown.cell_order,
             ramp=[dressed.paper, *dressed.rates],
-            highest=None if cells is None else cells[state.cell].max(),
+            highest=None if cells is None else cells[shown.cell].max(),
         )
         self._twin.html = self._highest_cells()
 
     def _highest_cells(self) -> str:
         """List the highest cells of the heat map, for those who cannot see it."""
-        cells, cell = self._model.letter_rates, self._model.state.cell
+        cells, cell = self._model.letter_rates, self._model.shown.cell
         if cells is None or cells.empty:
             return ""
         shown = set(self._ordered)
@@ -120,9 +120,9 @@ class HeatMapView(pn.viewable.Viewer):
         return self._layout
 
 
-def current_sae(state: ExplorerState) -> tuple[Any, ...]:
+def current_sae(shown: Snapshot) -> tuple[Any, ...]:
     """Name the SAE that Explore shows, as `sae_keys` does."""
-    return (state.suite, state.layer, state.width, state.l0)
+    return (shown.suite, shown.layer, shown.width, shown.l0)
 
 
 def open_sae(state: ExplorerState, sae: tuple[Any, ...], **more: str) -> None:

@@ -46,46 +46,46 @@ class KSparseView(pn.viewable.Viewer):
         )
         self._plot = live_plot(
             self.draw,
-            follows=partial(on_change, model, answers=_ANSWERS, state=["latent", "k_sparse_score", "dark"]),
+            follows=partial(on_change, model, answers=_ANSWERS, shown=["latent", "k_sparse_score", "dark"]),
             height=300,
             on_tap=self._tap,
         )
         self._layout = pn.Column(self._head, self._plot, self._tau, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=_ANSWERS, state=["k_sparse_score"])
+        on_change(model, self._show, answers=_ANSWERS, shown=["k_sparse_score"])
         self._show()
 
     def draw(self) -> hv.Overlay:
-        """Draw the state as it is now."""
-        state, summary = self._model.state, self._model.summary or {}
+        """Draw what is shown."""
+        shown, summary = self._model.shown, self._model.summary or {}
         return k_sparse_plot(
             self._model.k_sparse,
-            score=state.k_sparse_score,
-            probe=summary.get(f"probe_{state.k_sparse_score}"),
-            selected=state.latent,
-            theme=theme(dark=state.dark),
+            score=shown.k_sparse_score,
+            probe=summary.get(f"probe_{shown.k_sparse_score}"),
+            selected=shown.latent,
+            theme=theme(dark=shown.dark),
         )
 
     def _tap(self, x: float, _: float) -> None:
         k_sparse = self._model.k_sparse
         bar = round(x) - 1
         if k_sparse is not None and 0 <= bar < len(k_sparse) and k_sparse["latent"].notna().iloc[bar]:
-            self._model.state.latent = int(k_sparse["latent"].iloc[bar])
+            self._model.select(int(k_sparse["latent"].iloc[bar]))
             self._model.act = "tap-k-sparse"
 
     def _show(self) -> None:
-        state, k_sparse = self._model.state, self._model.k_sparse
+        shown, k_sparse = self._model.shown, self._model.k_sparse
         empty = k_sparse is None or k_sparse.empty
         self._plot.visible = self._tau.visible = not empty
         self._head.html = render(
             "k_sparse_head",
-            letter=state.letter,
+            letter=shown.letter,
             scores=SCORES,
-            score=state.k_sparse_score,
+            score=shown.k_sparse_score,
             empty=empty,
             unanswered=self._model.unanswered("k_sparse"),
-            sae=state.sae,
-            suite_tau=state.thresholds_of_suite.tau,
-            tau=state.tau,
+            sae=shown.sae,
+            suite_tau=shown.thresholds_of_suite.tau,
+            tau=shown.tau,
         )
         self._twin.html = scores_html(k_sparse, "The same as a table")
 

@@ -26,15 +26,15 @@ class LatentLists(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._lists = Markup("latents", on={"latent": self._select})
-        on_change(model, self._show, answers=["split_latents", "absorbing_latents", "summary"], state=["latent"])
+        on_change(model, self._show, answers=["split_latents", "absorbing_latents", "summary"], shown=["latent"])
         self._show()
 
-    def _select(self, latent: str) -> None:
-        self._model.state.apply({"latent": latent})
+    def _select(self, latent: int) -> None:
+        self._model.select(latent)
 
     def _show(self) -> None:
-        self._lists.visible = self._model.state.sae is not None
-        self._lists.html = lists_html(self._model, selected=self._model.state.latent)
+        self._lists.visible = self._model.shown.sae is not None
+        self._lists.html = lists_html(self._model, selected=self._model.shown.latent)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._lists
@@ -48,7 +48,7 @@ def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
         split=[] if split is None else split.to_dict("records"),
         absorbing=[] if absorbing is None else absorbing.to_dict("records"),
         selected=selected,
-        letter=model.state.letter,
+        letter=model.shown.letter,
         why_no_split=model.unanswered("split_latents"),
         why_none_absorbs=model.unanswered("absorbing_latents") or why_none_absorbs(model.summary),
     )

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
 
 
@@ -26,23 +25,23 @@ class LatentParts(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._table = Markup("latent-parts", on={"go": self._go})
-        model.param.watch(self._show, "latent_parts")
+        on_change(model, self._show, answers=["latent_parts"], shown=["facet_latent"])
         self._show()
 
     def _go(self, place: int) -> None:
-        rows, state = self._model.latent_parts, self._model.state
+        rows, shown = self._model.latent_parts, self._model.shown
         if rows is not None and 0 <= place < len(rows):
             where = {name: rows[name].iloc[place] for name in ("layer", "width", "l0", "letter")}
-            state.apply({**where, "page": "explore", "latent": state.facet_latent})
+            self._model.state.apply({**where, "page": "explore", "latent": shown.facet_latent})
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        state, rows = self._model.state, self._model.latent_parts
-        self._table.visible = state.facet_latent is not None
+    def _show(self) -> None:
+        shown, rows = self._model.shown, self._model.latent_parts
+        self._table.visible = shown.facet_latent is not None
         self._table.html = render(
             "latent_parts",
-            latent=state.facet_latent,
+            latent=shown.facet_latent,
             unanswered=self._model.unanswered("latent_parts"),
-            rows=[] if rows is None or state.facet_latent is None else rows.to_dict("records"),
+            rows=[] if rows is None or shown.facet_latent is None else rows.to_dict("records"),
         )
 
     def __panel__(self) -> pn.viewable.Viewable:

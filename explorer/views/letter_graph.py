@@ -45,8 +45,8 @@ class LetterGraphView(pn.viewable.Viewer):
         self._twin = Markup("twins")
         self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
         on_change(model, self._show, answers=["split_latents", "absorbing_latents", "summary"])
-        on_change(model, self._show_head, state=["letter", "latent", "graph_edges"], shown_with="summary")
-        on_change(model, self._redraw, state=["latent", "graph_edges", "dark"], shown_with="summary")
+        on_change(model, self._show_head, shown=["letter", "latent", "graph_edges"], shown_with="summary")
+        on_change(model, self._redraw, shown=["latent", "graph_edges", "dark"], shown_with="summary")
         self._show()
 
     @property
@@ -91,34 +91,34 @@ class LetterGraphView(pn.viewable.Viewer):
         self._redraw()
 
     def _draw(self) -> hv.Overlay:
-        state = self._model.state
+        shown = self._model.shown
         return letter_graph(
             self._graph,
-            letter=state.letter,
-            edges=state.graph_edges,
-            selected=state.latent,
-            theme=theme(dark=state.dark),
+            letter=shown.letter,
+            edges=shown.graph_edges,
+            selected=shown.latent,
+            theme=theme(dark=shown.dark),
         )
 
     def _tap(self, x: float, y: float) -> None:
         latent = self._graph.tapped(x, y)
         if latent is not None:
-            self._model.state.latent = latent
+            self._model.select(latent)
 
     def _show(self) -> None:
-        self._layout.visible = self._model.state.sae is not None
+        self._layout.visible = self._model.shown.sae is not None
         self._show_plot()
         self._twin.html = self._tabulate() if self._is_drawn else ""
         self._show_head()
 
     def _show_head(self) -> None:
-        graph, state, absorbing = self._graph, self._model.state, self._model.absorbing_latents
+        graph, shown, absorbing = self._graph, self._model.shown, self._model.absorbing_latents
         summary = self._model.summary or {}
         self._head.html = render(
             "letter_graph_head",
-            letter=state.letter,
+            letter=shown.letter,
             edges=EDGES,
-            chosen=state.graph_edges,
+            chosen=shown.graph_edges,
             split=graph.split["latent"].tolist(),
             has_f1=bool(graph.split["f1"].notna().any()),
             num_split=summary.get("num_split_latents"),
@@ -127,7 +127,7 @@ class LetterGraphView(pn.viewable.Viewer):
             num_drawn_tokens=graph.num_tokens,
             num_tokens=0 if absorbing is None else int(absorbing["num_tokens"].sum()),
             has_effects=bool(graph.absorbing["effect"].notna().any()),
-            selected=state.latent if state.latent in graph.latents else None,
+            selected=shown.latent if shown.latent in graph.latents else None,
             is_measured=bool(summary),
             why_none=why_none_absorbs(self._model.summary),
         )
@@ -137,7 +137,7 @@ class LetterGraphView(pn.viewable.Viewer):
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
         rows: list[list[object]] = []
         if split is not None:
-            letter = self._model.state.letter.upper()
+            letter = self._model.shown.letter.upper()
             brought = split["f1_gain"].where(split["k"] > 1, split["f1"])
             rows += [
                 [letter, f"split latent {latent}", number(f1), "–", "–"]

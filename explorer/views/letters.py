@@ -8,10 +8,10 @@ import panel as pn
 
 from explorer.format import count, percent
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
     import pandas as pd
-    import param
 
     from explorer.model import ExplorerModel
 
@@ -30,14 +30,15 @@ class Letters(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._strip = Markup("letter", on={"letter": self._choose})
-        model.param.watch(self._show, "letters")
-        model.state.param.watch(self._show, "letter")
+        on_change(model, self._show, answers=["letters"])
+        # What is chosen is marked at once.
+        model.state.param.watch(lambda _: self._show(), "letter")
         self._show()
 
     def _choose(self, letter: str) -> None:
         self._model.state.apply({"letter": letter})
 
-    def _show(self, *_: param.parameterized.Event) -> None:
+    def _show(self) -> None:
         cells = letter_cells(self._model.letters)
         self._strip.html = render("letters", cells=cells, letter=self._model.state.letter) if cells else ""
 

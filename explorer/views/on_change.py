@@ -1,4 +1,4 @@
-"""Views follow answers and state as long as they are shown; what changes meanwhile waits until they are again."""
+"""Views are drawn from answers and from the state that these belong to, once a change, as long as they are shown."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def on_change(
     act: Callable[[], object],
     *,
     answers: Sequence[str] = (),
-    state: Sequence[str] = (),
+    shown: Sequence[str] = (),
     shown_with: str = "",
 ) -> None:
-    """Have a view follow what it shows.
+    """Have a view follow what it shows; what changes while it is not shown waits until it is.
 
     Parameters
     ----------
@@ -29,24 +29,21 @@ def on_change(
         Brings the view up to date.
     answers : sequence of str
         Parameters of the model whose changes call for `act`.
-    state : sequence of str
-        Parameters of the state whose changes call for it.
+    shown : sequence of str
+        Attributes of `model.shown` whose changes call for it.
     shown_with : str
         The answer that the model keeps up to date as long as the view is shown; by default the first of `answers`.
     """
     shown_with, is_stale = shown_with or answers[0], False
 
-    def changed(*_: param.parameterized.Event) -> None:
+    def changed(*events: param.parameterized.Event) -> None:
         nonlocal is_stale
-        is_stale = not model.is_kept(shown_with)
-        if not is_stale:
+        for event in events:
+            is_stale |= event.name != "shown" or any(
+                getattr(event.old, name) != getattr(event.new, name) for name in shown
+            )
+        if is_stale and model.is_kept(shown_with):
+            is_stale = False
             act()
 
-    def turned(*_: param.parameterized.Event) -> None:
-        if is_stale:
-            changed()
-
-    for watched, names in ((model, answers), (model.state, state)):
-        if names:
-            watched.param.watch(changed, list(names))
-    model.state.param.watch(turned, ["page", "compare_by"])
+    model.param.watch(changed, [*answers, "shown"])

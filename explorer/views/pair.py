@@ -9,10 +9,9 @@ import panel as pn
 from explorer.format import l0_label, width_label
 from explorer.state import suggest_other
 from explorer.views.markup import Markup, render
+from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    import param
-
     from explorer.model import ExplorerModel
     from explorer.state import SaeId
 
@@ -31,7 +30,7 @@ class PairView(pn.viewable.Viewer):
         self._view = Markup(
             "pair", on={"other": self._choose, "suggested": self._suggest, "swap": self._swap, "letter": self._letter}
         )
-        model.param.watch(self._show, ["pair_letters", "pair_tokens"])
+        on_change(model, self._show, answers=["pair_letters", "pair_tokens"], shown=["letter"])
         self._show()
 
     def _choose(self, key: str) -> None:
@@ -53,9 +52,9 @@ class PairView(pn.viewable.Viewer):
     def _letter(self, letter: str) -> None:
         self._model.state.apply({"letter": letter})
 
-    def _show(self, *_: param.parameterized.Event) -> None:
-        state, letters, tokens = self._model.state, self._model.pair_letters, self._model.pair_tokens
-        sae, other = state.sae, state.other
+    def _show(self) -> None:
+        shown, letters, tokens = self._model.shown, self._model.pair_letters, self._model.pair_tokens
+        sae, other = shown.sae, shown.other
         if sae is None or other is None or letters is None:
             why = "Every SAE of this layer is this one. Choose a layer with several."
             self._view.html = render("empty", title="Nothing to compare with", why=why)
@@ -66,10 +65,10 @@ class PairView(pn.viewable.Viewer):
             name=_name(sae),
             other_name=_name(other),
             other=other,
-            choices=[(choice, _name(choice)) for choice in state.saes if choice.key != sae.key],
-            suggested=other == suggest_other(state.saes, sae),
+            choices=[(choice, _name(choice)) for choice in shown.saes if choice.key != sae.key],
+            suggested=other == suggest_other(shown.saes, sae),
             letters=letters.to_dict("records"),
-            letter=state.letter,
+            letter=shown.letter,
             gained=[row for row in rows if _missing(row["latent"])],
             lost=[row for row in rows if _missing(row["other_latent"])],
             both=[row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],

@@ -44,23 +44,23 @@ class SaeScoresView(pn.viewable.Viewer):
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
         self._layout = pn.Column(self._head, self._panels, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["sae_scores"], state=["dark"])
+        on_change(model, self._show, answers=["sae_scores"], shown=["dark"])
         self._show()
 
     def _panel(self, name: str) -> pn.pane.HoloViews:
         return live_plot(
             lambda: self.draw(name),
-            follows=partial(on_change, self._model, answers=["sae_scores"], state=["layer", "width", "l0", "dark"]),
+            follows=partial(on_change, self._model, answers=["sae_scores"], shown=["layer", "width", "l0", "dark"]),
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
     def draw(self, name: str) -> hv.Overlay:
-        """Draw the panel of that name as the state is now."""
-        state = self._model.state
+        """Draw the panel of that name with what is shown."""
+        shown = self._model.shown
         return sae_scores_plot(
-            self._model.sae_scores, name, current=(state.layer, state.width, state.l0), theme=theme(dark=state.dark)
+            self._model.sae_scores, name, current=(shown.layer, shown.width, shown.l0), theme=theme(dark=shown.dark)
         )
 
     def _tap(self, name: str, x: float, y: float) -> None:
@@ -77,19 +77,19 @@ class SaeScoresView(pn.viewable.Viewer):
             self._model.state.apply({key: int(chosen[key]) for key in ("layer", "width", "l0")})
 
     def _show(self) -> None:
-        state, scores = self._model.state, self._model.sae_scores
+        shown, scores = self._model.shown, self._model.sae_scores
         empty = scores is None or scores.empty
         self._panels.visible = not empty
-        widths = sorted({sae.width for sae in state.saes})
+        widths = sorted({sae.width for sae in shown.saes})
         self._head.html = render(
             "sae_scores_head",
             choices=_CHOICES,
-            choice=state.main_latent_by,
+            choice=shown.main_latent_by,
             empty=empty,
             unanswered=self._model.unanswered("sae_scores"),
             num_unknown=0 if scores is None else int((scores["l0"] < 0).sum()),
-            sae=state.sae,
-            legend=width_legend(widths, theme(dark=state.dark)),
+            sae=shown.sae,
+            legend=width_legend(widths, theme(dark=shown.dark)),
         )
         rows = (
             []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import panel as pn
 
+from explorer.request import Request
 from explorer.state import FACETS, SEARCH_CHARACTERS
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
     import param
 
     from explorer.model import ExplorerModel
@@ -54,14 +57,14 @@ class Search(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
-        self._number = 0
+        self._request = Request(model)
         state = model.state
         self._field = Combobox(
             "search",
             on={
                 "search": self._search,
                 "token": lambda token: state.apply({**_ALL_EVIDENCE, "evidence_token": token}),
-                "latent": lambda latent: state.apply({"page": "explore", "latent": latent}),
+                "latent": self._select,
                 "latent_evidence": lambda latent: state.apply({**_ALL_EVIDENCE, "facet_latent": latent}),
             },
         )
@@ -71,25 +74,32 @@ class Search(pn.viewable.Viewer):
     def _search(self, asked: Asked) -> None:
         # No browser is trusted to keep to the field's length.
         text = asked.text[:SEARCH_CHARACTERS].strip()
-        self._number = asked.number
-        found = self._model.ask("search", search=text) if text else None
-        self._show(text, None if found is None else found.to_dict("records"))
+        if text:
+            self._model.ask(self._request, "search", partial(self._show, asked.number, text), search=text)
+        else:
+            self._request.give_up()
+            self._show(asked.number, "", None)
+
+    def _select(self, latent: int) -> None:
+        if self._model.is_current:
+            self._model.state.apply({"page": "explore", "latent": latent})
 
     def _empty(self, *_: param.parameterized.Event) -> None:
-        self._show("", None)
+        self._request.give_up()
+        self._show(0, "", None)
 
-    def _show(self, text: str, rows: list[dict[str, Any]] | None) -> None:
-        found = rows or []
+    def _show(self, number: int, text: str, answer: pd.DataFrame | None) -> None:
+        found = [] if answer is None else answer.to_dict("records")
         tokens = [row for row in found if row["kind"] == "token"]
         self._field.html = render(
             "search",
-            number=self._number,
+            number=number,
             text=text,
-            has_failed=rows is None,
+            has_failed=answer is None,
             tokens=tokens,
             latents=[int(row["latent"]) for row in found if row["kind"] == "latent"],
             is_cut=len(tokens) == _MOST_TOKENS,
-            sae=self._model.state.sae,
+            sae=self._model.shown.sae,
             longest=SEARCH_CHARACTERS,
         )
 

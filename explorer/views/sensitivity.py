@@ -37,7 +37,7 @@ class SensitivityView(pn.viewable.Viewer):
         self._twin = Markup("twins")
         self._plot = live_plot(
             self.draw,
-            follows=partial(on_change, model, answers=["threshold_sensitivity"], state=["dark"]),
+            follows=partial(on_change, model, answers=["threshold_sensitivity"], shown=["dark"]),
             height=HEIGHT,
             on_tap=self._tap,
         )
@@ -46,31 +46,30 @@ class SensitivityView(pn.viewable.Viewer):
         self._show()
 
     def draw(self) -> hv.Overlay:
-        """Draw the state as it is now."""
-        state = self._model.state
-        of = state.sensitivity_of
+        """Draw what is shown."""
+        shown = self._model.shown
+        of = shown.sensitivity_of
         return sensitivity_plot(
             self._model.threshold_sensitivity,
             of=of,
-            span=(state.sensitivity_low, state.sensitivity_high),
-            current=getattr(state, of),
-            published=getattr(state.thresholds_of_suite, of),
-            theme=theme(dark=state.dark),
+            span=(shown.sensitivity_low, shown.sensitivity_high),
+            current=getattr(shown, of),
+            published=getattr(shown.thresholds_of_suite, of),
+            theme=theme(dark=shown.dark),
         )
 
     def _tap(self, x: float, _: float) -> None:
-        state = self._model.state
-        of = state.sensitivity_of
+        state, of = self._model.state, self._model.shown.sensitivity_of
         if of in self._model.movable:
             step = state.param[of].step
             state.apply({of: round(round(x / step) * step, 3)})
 
     def _show(self) -> None:
-        model, state = self._model, self._model.state
+        model, shown = self._model, self._model.shown
         rows = model.threshold_sensitivity
-        of = state.sensitivity_of
+        of = shown.sensitivity_of
         empty = rows is None or rows.empty
-        self._layout.visible = state.sae is not None
+        self._layout.visible = shown.sae is not None
         self._plot.visible = not empty
         self._head.html = render(
             "sensitivity_head",
@@ -79,8 +78,8 @@ class SensitivityView(pn.viewable.Viewer):
             of=of,
             options=_SHORT,
             fixed=of not in model.movable,
-            own=number(getattr(state.thresholds_of_suite, of)),
-            current=number(getattr(state, of)),
+            own=number(getattr(shown.thresholds_of_suite, of)),
+            current=number(getattr(shown, of)),
         )
         self._twin.html = (
             ""

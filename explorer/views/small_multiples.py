@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -42,8 +41,8 @@ class SmallMultiples(pn.viewable.Viewer):
         Lists the cells by column: what the column is called, and its cells from the top down.
     title : callable
         Names a cell.
-    watched : list of str
-        Parameters of the state on which the cells depend.
+    heads_show : list of str
+        Attributes of what is shown that the cells' titles name.
     """
 
     def __init__(
@@ -54,7 +53,7 @@ class SmallMultiples(pn.viewable.Viewer):
         marks: str,
         columns: Callable[[], Mapping[str, list[Cell]]],
         title: Callable[[Cell], str],
-        watched: list[str],
+        heads_show: list[str],
     ) -> None:
         super().__init__()
         self._model, self._lines, self._marks = model, lines, marks
@@ -64,8 +63,9 @@ class SmallMultiples(pn.viewable.Viewer):
         self._layout = pn.Row(sizing_mode="stretch_width", styles={"flex-wrap": "wrap", "gap": "24px"})
         self._heads: dict[Cell, Markup] = {}
         self._built: set[Cell] = set()
-        on_change(model, self._show, answers=[lines, marks])
-        on_change(model, self._show_heads, state=watched, shown_with=lines)
+        self._draw_anew: list[Callable[[], object]] = []
+        on_change(model, self._show, answers=[lines, marks], shown=["dark"])
+        on_change(model, self._show_heads, shown=heads_show, shown_with=lines)
         self._show()
 
     def _frame(self, name: str, cell: Cell) -> pd.DataFrame | None:
@@ -83,9 +83,13 @@ class SmallMultiples(pn.viewable.Viewer):
         low, high = y_range(lines)
         self._y_range.update(start=low, end=high, reset_start=low, reset_end=high)
         columns = self._columns() if lines is not None and len(lines) else {}
-        if columns != self._shown:
+        if columns == self._shown:
+            for draw_anew in self._draw_anew:
+                draw_anew()
+        else:
             self._shown = columns
-            self._heads, self._built = {}, set()
+            # The plots that were there go, and with them what drew them anew.
+            self._heads, self._built, self._draw_anew = {}, set(), []
             made: list[Any] = [self._column(name, cells) for name, cells in columns.items()]
             self._layout[:] = made or [self._explain()]
         self._show_heads()
@@ -125,32 +129,30 @@ class SmallMultiples(pn.viewable.Viewer):
 
     def _plot(self, cell: Cell, x_range: Range1d) -> pn.pane.HoloViews:
         name = _figure(cell)
-        state = self._model.state
 
         def draw() -> hv.Overlay:
             return small_cosine_plot(
                 self._frame(self._lines, cell),
                 self._frame(self._marks, cell),
                 name=name,
-                theme=theme(dark=state.dark),
+                theme=theme(dark=self._model.shown.dark),
                 ranges=(x_range, self._y_range),
             )
 
-        follows = partial(on_change, self._model, answers=[self._lines, self._marks], state=["dark"])
-        return live_plot(draw, follows=follows, height=HEIGHT)
+        return live_plot(draw, follows=self._draw_anew.append, height=HEIGHT)
 
     def _go(self, cell: Cell) -> None:
         self._model.state.apply(dict(cell) | {"page": "explore"})
 
     def _show_heads(self) -> None:
-        state = self._model.state
+        shown = self._model.shown
         for cell, head in self._heads.items():
             marks = self._frame(self._marks, cell)
             parts = [] if marks is None else marks["part"].tolist()
             head.html = render(
                 "cell_head",
                 title=self._title(cell),
-                current=all(getattr(state, name) == value for name, value in cell),
+                current=all(getattr(shown, name) == value for name, value in cell),
                 answers=f"{self._lines} {self._marks}",
                 figure=_figure(cell),
                 awaited=cell not in self._built,
@@ -169,10 +171,10 @@ def _figure(cell: Cell) -> str:
 
 def layer_multiples(model: ExplorerModel) -> SmallMultiples:
     """Set side by side every L0 of every width of the layer, for one letter."""
-    state = model.state
 
     def columns() -> dict[str, list[Cell]]:
-        saes = [sae for sae in state.saes if sae.layer == state.layer]
+        shown = model.shown
+        saes = [sae for sae in shown.saes if sae.layer == shown.layer]
         return {
             f"{width_label(width)} latents": [
                 (("width", sae.width), ("l0", sae.l0)) for sae in saes if sae.width == width
@@ -181,9 +183,9 @@ def layer_multiples(model: ExplorerModel) -> SmallMultiples:
         }
 
     def title(cell: Cell) -> str:
-        values = dict(cell)
+        values, shown = dict(cell), model.shown
         return (
-            f"{width_label(values['width'])}, L0 {l0_label(values['l0'])}, layer {state.layer}, {state.letter.upper()}"
+            f"{width_label(values['width'])}, L0 {l0_label(values['l0'])}, layer {shown.layer}, {shown.letter.upper()}"
         )
 
     return SmallMultiples(
@@ -192,13 +194,12 @@ def layer_multiples(model: ExplorerModel) -> SmallMultiples:
         marks="layer_marks",
         columns=columns,
         title=title,
-        watched=["layer", "width", "l0", "letter"],
+        heads_show=["layer", "width", "l0", "letter"],
     )
 
 
 def letter_multiples(model: ExplorerModel) -> SmallMultiples:
     """Set side by side every letter of one SAE, in two columns."""
-    state = model.state
 
     def columns() -> dict[str, list[Cell]]:
         letters = list(dict.fromkeys(model.sae_cosines["letter"])) if model.sae_cosines is not None else []
@@ -207,8 +208,9 @@ def letter_multiples(model: ExplorerModel) -> SmallMultiples:
         return {"": cells[:half], " ": cells[half:]} if letters else {}
 
     def title(cell: Cell) -> str:
+        shown = model.shown
         return (
-            f"{dict(cell)['letter'].upper()}, {width_label(state.width)}, L0 {l0_label(state.l0)}, layer {state.layer}"
+            f"{dict(cell)['letter'].upper()}, {width_label(shown.width)}, L0 {l0_label(shown.l0)}, layer {shown.layer}"
         )
 
     return SmallMultiples(
@@ -217,5 +219,5 @@ def letter_multiples(model: ExplorerModel) -> SmallMultiples:
         marks="sae_marks",
         columns=columns,
         title=title,
-        watched=["layer", "width", "l0", "letter"],
+        heads_show=["layer", "width", "l0", "letter"],
     )

@@ -1,0 +1,82 @@
+"""Asks the store for one asker, in whose place only the newest questions count."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from queries import Asking, QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import pandas as pd
+
+    from explorer.model import ExplorerModel
+
+    Answers = Mapping[str, pd.DataFrame | QueryError | None]
+
+#: Half of a question's time is planning, which takes one processor.
+_SIDE_BY_SIDE = ThreadPoolExecutor(64, "answering")
+
+
+class Asked(NamedTuple):
+    """A query and its parameters, None where there is nothing to ask."""
+
+    query: str
+    params: dict[str, Any] | None
+
+
+class Request:
+    """Asks the store aside from what goes on, and gives up what it asked before.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+        Says how one asks aside, and is told what is waited for.
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        self._model = model
+        self._asking = Asking()
+
+    def ask(self, questions: Mapping[str, Asked], take: Callable[[Answers], None]) -> None:
+        """Ask several questions side by side.
+
+        Parameters
+        ----------
+        questions : mapping of str to Asked
+            By any name.
+        take : callable
+            Takes the answers by these names, where the page may be changed: frames, None where there was nothing to
+            ask, and in place of an answer the error that says why there is none. Not called once `ask` or `give_up`
+            was called again.
+        """
+        self._asking.given_up = True
+        self._asking = asking = Asking()
+        store = self._model.store
+
+        def answer(name: str) -> pd.DataFrame | QueryError | None:
+            query, params = questions[name]
+            with store.asking(asking):
+                try:
+                    return None if params is None else store.fetch(query, **params)
+                except QueryError as failure:
+                    return failure
+
+        def take_over(answers: Answers) -> None:
+            if not asking.given_up:
+                take(answers)
+            if not asking.given_up:  # by what follows from the answers
+                self._model.await_answers(self, late=False)
+
+        self._model.aside(
+            lambda: dict(zip(questions, _SIDE_BY_SIDE.map(answer, questions), strict=True)),
+            take_over,
+            lambda: self._model.await_answers(self, late=True),
+        )
+
+    def give_up(self) -> None:
+        """Wait no more for what was asked."""
+        self._asking.given_up = True
+        self._model.await_answers(self, late=False)

@@ -1,0 +1,260 @@
+"""While answers are out, the page shows what it showed; then all of the new at once, and nothing of what was."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from bokeh.document import Document
+from bokeh.models import ColumnDataSource, Plot
+from panel.io.state import set_curdoc
+
+from explorer import app
+from explorer.app import Explorer
+from explorer.plots.small_cosine import small_cosine_plot
+from explorer.views.act import one_act
+from explorer.views.markup import Markup
+from queries import Store
+from tests.browser import wait_for
+from tests.explore import wait_query
+from tests.in_process import serving
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import pandas as pd
+
+    from tests.browser import PageOpener
+
+SAES = ((0, 1000, 10), (0, 1000, 40), (0, 4000, 40), (3, 1000, 10), (3, 4000, 40))
+#: What shows the choice itself, at once.
+CHOOSERS = {"letter", "page", "badge", "label", "thresholds", "brand", "header", "tasks", "search", "notices", "choice"}
+
+PAGES: dict[str, dict[str, Any]] = {
+    "explore": {"page": "explore"},
+    "layer": {"page": "compare", "compare_by": "l0"},
+    "letters": {"page": "compare", "compare_by": "letter"},
+    "pair": {"page": "compare", "compare_by": "pair"},
+    "atlas": {"page": "atlas"},
+    "evidence": {"page": "evidence"},
+}
+WALK: list[dict[str, Any]] = [
+    {"latent": 65, "facet_latent": 65},
+    {"letter": "t"},
+    {"letter": "x"},  # which was not measured
+    {"letter": "s", "latent": 66},
+    {"layer": 3},
+    {"width": 4000},
+    {"layer": 0, "width": 1000, "l0": 40},
+    {"cosine_threshold": 0.3},
+    {"effect_margin": 2.0},
+    {"evidence_verdict": "absorbed"},
+    {"sensitivity_of": "tau"},
+    {"dark": True},
+    {"tau": 0.1},
+    {"scope": "all", "mean_policy": "all_letters"},
+    {"suite": "twin"},
+    {"page": "evidence"},
+    {"letter": "a", "l0": 10},
+]
+
+
+class AsideStore(Store):
+    """Notes what it is asked by the thread that holds the page."""
+
+    asked_here: list[str]
+    page: threading.Thread | None = None
+
+    def fetch(self, name: str, /, **params: Any) -> pd.DataFrame:
+        if threading.current_thread() is self.page:
+            self.asked_here.append(name)
+        return super().fetch(name, **params)
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsideStore]:
+    root = tmp_path_factory.mktemp("suites")
+    tiny = write_tiny_suite(root / "tiny", saes=SAES, dashboards=True)
+    with AsideStore(tiny, write_tiny_suite(root / "twin", name="twin", seed=1, saes=SAES[:2])) as store:
+        yield store
+
+
+@pytest.fixture
+def store(opened: AsideStore) -> Iterator[AsideStore]:
+    opened.asked_here = []
+    yield opened
+    opened.page = None
+
+
+class Held:
+    """An explorer whose answers come when a test lets them."""
+
+    def __init__(self, store: Store, **state: Any) -> None:
+        self.explorer = Explorer(store, **{"letter": "s", **state})
+        self.document = Document()
+        self.document.add_root(self.explorer.layout.get_root(self.document))
+        self.explorer.model.aside = self._hold
+        self._out: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
+
+    def _hold(self, ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
+        self._out.append((ask, take))
+        say_so()
+
+    def act(self, act: Callable[[], object]) -> None:
+        with set_curdoc(self.document), one_act():
+            act()
+
+    def change(self, **values: Any) -> None:
+        self.act(lambda: self.explorer.state.apply(values))
+
+    def answer(self) -> None:
+        """Let all answers come, and those to what follows from them."""
+        while self._out:
+            out, self._out = self._out, []
+            for ask, take in out:
+                with ThreadPoolExecutor(1) as aside:
+                    answers = aside.submit(ask).result()
+                self.act(lambda: take(answers))  # noqa: B023 - done at once
+
+    def markups(self, name: str = "") -> list[Markup]:
+        return [
+            part
+            for part in self.explorer.layout.select(Markup)
+            if isinstance(part, Markup) and name in ("", part.css_name)
+        ]
+
+    def drawn(self) -> Counter[str]:
+        """All that the page shows, but for its choosers: what is written, and the data of each plot."""
+        written = [f"{part.css_name}: {part.html}" for part in self.markups() if part.css_name not in CHOOSERS]
+        return Counter([*written, *map(_written, self.document.select({"type": Plot}))])
+
+
+def _written(figure: Any) -> str:
+    sources = sorted(
+        repr({name: np.asarray(values).tolist() for name, values in sorted(source.data.items())})
+        for source in figure.select(ColumnDataSource)
+    )
+    return f"{figure.name} {sources}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> None:
+    held = Held(store, **PAGES[page])
+    store.page = threading.current_thread()
+    for change in (*WALK, PAGES[page]):
+        before = held.drawn()
+        held.change(**change)
+        if held.explorer.model.waiting:
+            assert held.drawn() == before, change
+        held.answer()
+        assert not held.explorer.model.waiting
+    assert store.asked_here == []
+    store.page = None
+    chosen = held.explorer.state.url_values()
+    at_once = Held(store, dark=True, **{name: value for name, value in chosen.items() if value is not None})
+    assert [*(at_once.drawn() - held.drawn())] == []
+
+
+def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> None:
+    sae = dict(zip(("layer", "width", "l0"), SAES[-1], strict=True))  # the one with dashboards
+    evident = store.fetch("cosines", suite="tiny", letter="s", **sae).nlargest(1, "cosine")
+    held = Held(store, **sae, latent=int(evident["latent"].iloc[0]))
+    part = {name: held.markups(name)[0] for name in ("search", "tester", "evidence", "original")}
+    store.page = threading.current_thread()
+
+    def act(name: str, action: str, value: Any) -> str:
+        """Return what is shown before and after the answer."""
+        before = part[name].html
+        held.act(lambda: part[name]._handle_msg({"action": action, "value": value}))
+        assert part[name].html == before
+        held.answer()
+        assert part[name].html != before
+        return part[name].html
+
+    assert "Nothing begins with" in act("search", "search", [1, "nowhere"])
+    assert 'class="bars"' in act("evidence", "open", "0")
+    assert 'class="results"' in act("tester", "pack", "letter")
+    assert "short" in act("tester", "test", {"words": "short nowhere"})
+    assert "<iframe" in act("original", "original", "")
+    # Only what was asked last is shown.
+    for nth, text in enumerate(("a", "sh"), start=2):
+        held.act(lambda: part["search"]._handle_msg({"action": "search", "value": [nth, text]}))  # noqa: B023 - done at once
+    held.answer()
+    assert 'data-answers="3"' in part["search"].html
+    # What is drawn leads to no latent of another letter.
+    held.change(letter="t")
+    lists, graph = held.markups("latents")[0], held.explorer.state
+    held.act(lambda: lists._handle_msg({"action": "latent", "value": "65"}))
+    held.answer()
+    assert graph.latent is None
+    assert store.asked_here == []
+
+
+@pytest.mark.browser
+def test_nothing_remains_of_what_was_drawn(
+    open_page: PageOpener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After any number of changes, server and browser hold as many models as after the first, and draw as much."""
+    suite = write_tiny_suite(tmp_path / "tiny", saes=SAES, dashboards=True)
+    made: list[Explorer] = []
+    drawn: Counter[str] = Counter()
+
+    class Kept(Explorer):
+        def __init__(self, *args: Any, **state: Any) -> None:
+            super().__init__(*args, **state)
+            made.append(self)
+
+    def noted(*frames: Any, **how: Any) -> Any:
+        drawn[how["name"]] += 1
+        return small_cosine_plot(*frames, **how)
+
+    monkeypatch.setattr(app, "Explorer", Kept)
+    monkeypatch.setattr("explorer.views.small_multiples.small_cosine_plot", noted)
+    app.prepare_process()
+    with serving(lambda: app.session(str(suite))) as served:
+        page = open_page(f"{served.url}/dashboard?letter=s")
+        (session,) = served.context.sessions
+        (explorer,) = made
+        document = session.document
+        sizes: list[tuple[int, ...]] = []
+        for _ in range(4):
+            drawn.clear()
+            for shown in PAGES.values():
+                for here in ({"letter": "s", "latent": 65}, {"layer": 3}, {"layer": 0}, {"l0": 40, "letter": "t"}):
+                    served.run(_change(document, partial(explorer.state.apply, shown | here)))
+            # A reader's own act, which the browser sees answered.
+            page.locator("html").press("ArrowLeft")
+            wait_query(page, {"letter": "s"})
+            wait_for(page, _ARE_FIGURES_UNIQUE)
+            names = Counter(figure.name for figure in document.select({"type": Plot}))
+            assert max(names.values()) == 1, names
+            sizes.append((len(document.models), drawn.total()))
+        assert sizes[1] == sizes[2] == sizes[3], sizes
+        made.clear()
+
+
+#: In the browser, no name belongs to two figures, one of which would have left the page.
+_ARE_FIGURES_UNIQUE = """() => {
+  const figures = [...Bokeh.documents[0].all_models].filter((model) => model.type === "Figure")
+  return new Set(figures.map((figure) => figure.name)).size === figures.length
+}"""
+
+
+async def _change(document: Document, act: Callable[[], object]) -> None:
+    done = asyncio.Event()
+
+    def change() -> None:
+        with one_act():
+            act()
+        done.set()
+
+    document.add_next_tick_callback(change)
+    await done.wait()
