@@ -22,7 +22,7 @@ from explorer.views.act import one_act
 from explorer.views.markup import Markup
 from queries import Store
 from tests.browser import wait_for
-from tests.explore import wait_query
+from tests.explore import open_view, wait_query
 from tests.in_process import serving
 from tests.tiny_suite import write_tiny_suite
 
@@ -198,49 +198,64 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
     assert store.asked_here == []
 
 
+def test_plots_that_have_left_the_page_are_not_drawn(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn: Counter[str] = Counter()
+
+    def noted(*frames: Any, **how: Any) -> Any:
+        drawn[how["name"]] += 1
+        return small_cosine_plot(*frames, **how)
+
+    monkeypatch.setattr("explorer.views.small_multiples.small_cosine_plot", noted)
+    held = Held(store, page="compare", layer=0)
+    for layer in (3, 0, 3, 0):
+        held.change(layer=layer)
+        held.answer()
+        drawn.clear()
+        held.change(letter="t" if held.explorer.state.letter == "s" else "s")
+        held.answer()
+        assert drawn == {f"cosine-{width}-{l0}": 1 for at, width, l0 in SAES if at == layer}
+
+
 @pytest.mark.browser
 def test_nothing_remains_of_what_was_drawn(
     open_page: PageOpener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After any number of changes, server and browser hold as many models as after the first, and draw as much."""
+    """After any number of changes, server and browser hold as many models as after the first."""
     suite = write_tiny_suite(tmp_path / "tiny", saes=SAES, dashboards=True)
     made: list[Explorer] = []
-    drawn: Counter[str] = Counter()
 
     class Kept(Explorer):
         def __init__(self, *args: Any, **state: Any) -> None:
             super().__init__(*args, **state)
             made.append(self)
 
-    def noted(*frames: Any, **how: Any) -> Any:
-        drawn[how["name"]] += 1
-        return small_cosine_plot(*frames, **how)
-
     monkeypatch.setattr(app, "Explorer", Kept)
-    monkeypatch.setattr("explorer.views.small_multiples.small_cosine_plot", noted)
     app.prepare_process()
     with serving(lambda: app.session(str(suite))) as served:
-        page = open_page(f"{served.url}/dashboard?letter=s")
+        page = open_view(open_page, f"{served.url}/dashboard?letter=s")
+        page.evaluate(_NO_LATE_TIMERS)
         (session,) = served.context.sessions
         (explorer,) = made
-        document = session.document
-        sizes: list[tuple[int, ...]] = []
-        for _ in range(4):
-            drawn.clear()
+        sizes = []
+        for _ in range(3):
             for shown in PAGES.values():
-                for here in ({"letter": "s", "latent": 65}, {"layer": 3}, {"layer": 0}, {"l0": 40, "letter": "t"}):
-                    served.run(_change(document, partial(explorer.state.apply, shown | here)))
+                for here in ({"letter": "s", "latent": 65}, {"layer": 3}, {"layer": 0, "letter": "t"}):
+                    served.run(_change(session.document, partial(explorer.state.apply, shown | here)))
             # A reader's own act, which the browser sees answered.
             page.locator("html").press("ArrowLeft")
             wait_query(page, {"letter": "s"})
             wait_for(page, _ARE_FIGURES_UNIQUE)
-            names = Counter(figure.name for figure in document.select({"type": Plot}))
-            assert max(names.values()) == 1, names
-            sizes.append((len(document.models), drawn.total()))
-        assert sizes[1] == sizes[2] == sizes[3], sizes
+            sizes.append(len(session.document.models))
+        assert sizes[1] == sizes[2], sizes
         made.clear()
+        page.goto("about:blank")
 
 
+#: BokehJS itself clears away what has left the page, 30 s after the last change; a reader's next change comes sooner.
+_NO_LATE_TIMERS = """() => {
+  const own = window.setTimeout
+  window.setTimeout = (act, delay, ...rest) => delay < 30000 ? own(act, delay, ...rest) : 0
+}"""
 #: In the browser, no name belongs to two figures, one of which would have left the page.
 _ARE_FIGURES_UNIQUE = """() => {
   const figures = [...Bokeh.documents[0].all_models].filter((model) => model.type === "Figure")
