@@ -21,6 +21,8 @@ PAGES = ("explore", "compare", "atlas", "evidence")
 FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
 #: Characters of a search that are looked at; no token is as long.
 SEARCH_CHARACTERS = 100
+#: What links to the explorer of the paper's authors call what has another name here.
+_FORMER_KEYS = {"sae_width": "width", "sae_l0": "l0"}
 #: Stands in a URL between the parts of a list.
 _BETWEEN = "."
 _SHOWN_OPTIONS = 8
@@ -235,6 +237,7 @@ class ExplorerState(param.Parameterized):
     )
 
     brushed = param.List(default=[], item_type=tuple, doc="Suite, layer, width and L0 of the brushed SAEs.")
+    tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
     cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
     seed = param.Integer(default=0, bounds=(0, None), doc="Seed of the random words.")
     touch = param.Boolean(default=False, doc="Whether the page is moved by touch, which plots must not catch.")
@@ -262,7 +265,7 @@ class ExplorerState(param.Parameterized):
         self.param.suite.objects = list(choices)
         self.suite = next(iter(choices), None)
         self._settle()
-        self.param.watch(self._settle, [*self._SAE, "letter", "latent"])
+        self.param.watch(self._settle, [*self._SAE, "letter", "latent", "tested_words"])
         refused = self.apply(values)
         if refused:
             raise ValueError("; ".join(refused))
@@ -305,14 +308,23 @@ class ExplorerState(param.Parameterized):
         return chosen or suggest_other(self.saes, self.sae)
 
     def _settle(self, *events: param.parameterized.Event) -> None:
-        """Bring everything in line with a suite, SAE or letter that was set directly."""
-        if self._place == (*(getattr(self, name) for name in self._SAE), self.letter):
-            return
+        """Bring everything in line with a suite, SAE, letter or latent that was set directly."""
+        set_now = {event.name for event in events}
         values: dict[str, Any] = {"letter": self.letter}
-        if any(event.name == "latent" for event in events):
+        if "latent" in set_now:
             values["latent"] = self.latent
+            if "tested_words" not in set_now:
+                values["tested_words"] = []
         sae, options = choose_sae(self.saes, layer=self.layer, width=self.width, l0=self.l0)
-        self._move(self.suite, sae, options, values)
+        refusal = self._refuse_latent(values.get("latent"), sae)
+        if refusal:
+            values["latent"] = None
+        if self._place != (self.suite, *(sae.key if sae else (None,) * 3), self.letter):
+            self._move(self.suite, sae, options, values)
+        else:
+            self.param.update(**values)
+        if refusal:
+            raise ValueError(refusal)
 
     def _move(
         self, suite: str | None, sae: SaeId | None, options: dict[str, list[int]], values: dict[str, Any]
@@ -324,7 +336,7 @@ class ExplorerState(param.Parameterized):
             thresholds = self._choices[suite].thresholds if suite else Thresholds()
             changes |= thresholds._asdict() | dict.fromkeys((*self._OTHER, *FACETS)) | {"brushed": []}
         if self._place != place:
-            changes |= {"latent": None, "cosine_range": None, "evidence_page": 0}
+            changes |= {"latent": None, "tested_words": [], "cosine_range": None, "evidence_page": 0}
         self._place = place
         with param.parameterized.batch_call_watchers(self):
             for name, objects in options.items():
@@ -368,11 +380,13 @@ class ExplorerState(param.Parameterized):
             if any(part is not None for part in other):
                 refused.append(f"other_layer, other_width, other_l0 = {_short(other)} is no SAE of this suite")
             wanted |= dict.fromkeys(self._OTHER)
-        latent = wanted.get("latent")
-        if latent is not None and (sae is None or latent >= sae.n_latents > 0):
-            there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
-            refused.append(f"latent = {_short(latent)} does not exist here ({there})")
+        if refusal := self._refuse_latent(wanted.get("latent"), sae):
+            refused.append(refusal)
             wanted["latent"] = None
+        for name in ("layer", "width", "l0"):
+            there = list(dict.fromkeys(getattr(sae, name) for sae in saes))
+            if wanted.get(facet := f"facet_{name}") not in (None, *there):
+                refused.append(_refusal(facet, wanted.pop(facet), there))
         self._move(suite, sae, options, wanted)
         return refused
 
@@ -380,6 +394,14 @@ class ExplorerState(param.Parameterized):
         """Return what the state is now: all its parameters, and what follows from them."""
         derived = [name for name, of_class in vars(type(self)).items() if isinstance(of_class, property)]
         return Snapshot(**self.param.values(), **{name: getattr(self, name) for name in derived})
+
+    @staticmethod
+    def _refuse_latent(latent: int | None, sae: SaeId | None) -> str:
+        """Say why an SAE has no such latent; empty where it has, or where nobody knows how many it has."""
+        if latent is None or (sae is not None and not latent >= sae.n_latents > 0):
+            return ""
+        there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
+        return f"latent = {_short(latent)} does not exist here ({there})"
 
     def setters(self, *names: str) -> dict[str, Callable[[Any], list[str]]]:
         """Make, by parameter, what takes over a reader's choice."""
@@ -397,24 +419,23 @@ class ExplorerState(param.Parameterized):
         parameter = self.param[name]
         if value is None and parameter.allow_None:
             return None
-        if isinstance(parameter, param.Boolean):
-            if str(value) not in ("True", "False"):
-                raise ValueError(_refusal(name, value, ("True", "False")))
-            return str(value) == "True"
         if isinstance(parameter, param.ListSelector):
             return _several(name, value, parameter.objects)
+        if name in self._SAE[1:] or isinstance(parameter, param.Number):
+            return self._read_number(name, value)
         if isinstance(parameter, param.String):
             # Half a character is none that a query could take.
             return str(value)[:SEARCH_CHARACTERS].encode("utf-8", "replace").decode()
-        if name in self._SAE[1:] or isinstance(parameter, param.Integer):
-            value = (
-                None if parameter.allow_None and value == "" and name not in self._SAE else _number(name, value, int)
-            )
-        elif isinstance(parameter, param.Number):
-            value = _number(name, value, float)
-        elif isinstance(parameter, param.Selector) and value not in parameter.objects:
-            raise ValueError(_refusal(name, value, parameter.objects))
-        return _within(name, value, getattr(parameter, "bounds", None))
+        return _one(name, value, parameter)
+
+    def _read_number(self, name: str, value: Any) -> int | float | None:
+        parameter = self.param[name]
+        if name in self._SAE[1:]:
+            return _number(name, value, int)
+        if value == "" and parameter.allow_None:
+            return None
+        kind = int if isinstance(parameter, param.Integer) else float
+        return _within(name, _number(name, value, kind), parameter.bounds)
 
     def url_values(self) -> dict[str, Any]:
         """Return all values that a URL carries, by parameter."""
@@ -437,14 +458,19 @@ class ExplorerState(param.Parameterized):
         Returns
         -------
         list of str
-            A sentence for each value that was refused and replaced; foreign keys are passed over.
+            A sentence for each value that was refused and replaced, and one that names the keys that are unknown.
         """
         given = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
+        given = {_FORMER_KEYS.get(name, name): value for name, value in given.items()}
         starting = {name: self.param[name].default for name in self.URL_KEYS if name not in self._SAE}
         suite = given.get("suite", self.suite)
         thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
         known = {name: value for name, value in given.items() if name in self.URL_KEYS}
-        return self.apply(starting | thresholds._asdict() | known)
+        refused = self.apply(starting | thresholds._asdict() | known)
+        if unknown := [_short(name) for name in given if name not in known]:
+            named = ", ".join(unknown[:_SHOWN_OPTIONS]) + (", ..." if len(unknown) > _SHOWN_OPTIONS else "")
+            refused.append(f"nothing here is called {named}: that part of the link was left out")
+        return refused
 
 
 def _number(name: str, value: Any, kind: type[int | float]) -> int | float:
@@ -459,6 +485,20 @@ def _number(name: str, value: Any, kind: type[int | float]) -> int | float:
     return number
 
 
+def _one(name: str, value: Any, parameter: param.Parameter) -> Any:
+    """Return the option that `value` names; capital letters mean the same as small ones."""
+    if isinstance(parameter, param.Boolean):
+        named = {"True": True, "False": False}
+        if str(value) not in named:
+            raise ValueError(_refusal(name, value, [*named]))
+        return named[str(value)]
+    if name in ("letter", "facet_letter") and isinstance(value, str):
+        value = value.lower()
+    if isinstance(parameter, param.Selector) and value not in parameter.objects:
+        raise ValueError(_refusal(name, value, parameter.objects))
+    return value
+
+
 def _several(name: str, value: Any, options: Sequence[str]) -> list[str]:
     """Return the options that `value` names, as a list or as a URL's text, in their order."""
     given = [part for part in value.split(_BETWEEN) if part] if isinstance(value, str) else list(value)
@@ -468,11 +508,12 @@ def _several(name: str, value: Any, options: Sequence[str]) -> list[str]:
     return [option for option in options if option in given]
 
 
-def _within(name: str, value: Any, bounds: tuple[float | None, float | None] | None) -> Any:
+def _within(name: str, value: float, bounds: tuple[float | None, float | None] | None) -> int | float:
     """Return `value` if it lies within `bounds`."""
     low, high = bounds or (None, None)
-    if value is not None and ((low is not None and value < low) or (high is not None and value > high)):
-        message = f"{name} = {_short(value)} is out of range ({low} to {high})"
+    if (low is not None and value < low) or (high is not None and value > high):
+        span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
+        message = f"{name} = {_short(value)} is out of range ({span})"
         raise ValueError(message)
     return value
 

@@ -1,6 +1,7 @@
--- At most 12 rows: what a search finds in the suite. kind 'token': a tested token that begins with the text, any case,
+-- At most 15 rows: what a search finds in the suite. kind 'token': a tested token that begins with the text, any case,
 -- leading space or not, with its letter, the number of SAEs it was tested on, and on how many of these it is absorbed;
--- kind 'latent': a latent of this SAE.
+-- kind 'word': a token of the vocabulary that begins like this and was tested on no SAE; kind 'latent': a latent of this
+-- SAE.
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, search VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: kind VARCHAR, token VARCHAR, letter VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
@@ -21,4 +22,13 @@ FROM (
     FROM found
     ORDER BY len(ltrim(token)), num_absorbed DESC, token
     LIMIT 11
+)
+UNION ALL
+FROM (
+    SELECT 'word', token, letter, NULL, NULL, NULL
+    FROM tokens
+    WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
+        AND letter IS NOT NULL AND token NOT IN (SELECT token FROM found)
+    ORDER BY len(ltrim(token)), token
+    LIMIT 3
 )

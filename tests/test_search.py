@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
-from explorer.views.markup import Markup, visible
+from explorer.views.markup import Markup, chip, visible
 from explorer.views.search import Search
 from queries import Store
 from tests.explore import open_view, part, query_of, wait_query, wait_ready
 from tests.questions import ask, question_values
+from tests.tiny_sae import VOCABULARY
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -96,10 +98,20 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
     begins = rows[plain.str.lower().str.startswith(text.lower().strip())].assign(length=plain.str.len())
     counted = begins.groupby(["token", "letter", "length"])["absorbed"].agg(["size", "sum"]).reset_index()
     wanted = counted.sort_values(["length", "sum", "token"], ascending=[True, False, True]).head(11)
-    found = ask(tiny, "search", question_values(tiny, sae=SAE, search=text))
+    everything = ask(tiny, "search", question_values(tiny, sae=SAE, search=text))
+    found = everything[everything["kind"] == "token"]
     columns = ["token", "letter", "num_saes", "num_absorbed"]
     assert found[columns].to_numpy().tolist() == wanted[["token", "letter", "size", "sum"]].to_numpy().tolist()
-    assert set(found["kind"]) <= {"token"}
+    assert set(everything["kind"]) <= {"token", "word"}
+    # Beside them, words of the vocabulary that no SAE was tested on.
+    words = {token.text: token.letter for token in VOCABULARY if token.letter}
+    untested = [
+        word
+        for word in sorted(words, key=lambda word: (len(word.lstrip(" ")), word))
+        if word.lstrip(" ").lower().startswith(text.lower().strip()) and word not in set(rows["token"])
+    ]
+    told = everything.loc[everything["kind"] == "word", ["token", "letter"]]
+    assert told.to_numpy().tolist() == [[word, words[word]] for word in untested[:3]]
 
 
 def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
@@ -107,7 +119,7 @@ def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
     found = ask(tiny, "search", question_values(tiny, sae=SAE, search="s"))
     asked("s")
     assert asked.tokens == [visible(token) for token in found["token"]]
-    for row in found.itertuples():
+    for row in found[found["kind"] == "token"].astype({"num_saes": int, "num_absorbed": int}).itertuples():
         said = f"absorbed on {row.num_absorbed} of {row.num_saes} SAE{'s' if row.num_saes > 1 else ''} tested"
         assert said in asked.shown
         asked.state.apply({"facet_layer": 3, "facet_letter": "t", "facet_latent": 5, "evidence_verdict": "absorbed"})
@@ -135,6 +147,29 @@ def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
     assert asked.model.suite_evidence is not None
     assert set(asked.model.suite_evidence["top_latent"]) == {latent}
     assert "Nothing begins with “1024”, and this SAE has 1,024 latents." in asked("1024")
+
+
+def test_a_word_that_was_not_tested_leads_to_the_word_tester(tiny: Store) -> None:
+    asked = Asked(tiny, page="atlas")
+    main = int(ask(tiny, "split_latents", question_values(tiny, sae=SAE, letter="t"))["latent"].iloc[0])
+    found = ask(tiny, "search", question_values(tiny, sae=SAE, search="t"))
+    word = found.loc[found["kind"] == "word", "token"].iloc[0]
+    assert "Nothing begins with" not in asked("t")
+    assert "tested on no SAE" in asked.shown
+    asked.go("word", word)
+    assert (asked.state.page, asked.state.letter, asked.state.latent) == ("explore", "t", main)
+    tester = WordTester(asked.model).__panel__()
+    assert isinstance(tester, Markup)
+    assert f"<td>{chip(word)}</td>" in tester.html
+    # Of the same letter it is tested on the latent that is selected; what was not found leads nowhere.
+    other = main + 1
+    asked.state.latent = other
+    assert asked.state.tested_words == []
+    asked("t")
+    asked.go("word", word)
+    assert (asked.state.latent, word in asked.state.tested_words) == (other, True)
+    asked.go("word", "no word")
+    assert "no word" not in asked.state.tested_words
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\ud83d", "x" * 10_000, "9" * 10_000])

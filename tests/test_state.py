@@ -76,7 +76,8 @@ def test_each_choice_narrows_the_next(
 
 def test_what_cannot_be_chosen_cannot_be_set() -> None:
     state = ExplorerState(CHOICES)
-    for name, value in (("suite", "gamma"), ("layer", 1), ("width", 8000), ("l0", 90), ("letter", "ä"), ("latent", -1)):
+    impossible = {"suite": "gamma", "layer": 1, "width": 8000, "l0": 90, "letter": "ä"}
+    for name, value in (*impossible.items(), ("latent", -1), ("latent", 99_999)):
         before = state.url_values()
         with pytest.raises(ValueError, match=name):
             setattr(state, name, value)
@@ -290,9 +291,29 @@ def test_url_names_thresholds_and_switches_only_where_they_were_changed() -> Non
     assert dict(parse_qsl(state.to_query()))["tau"] == "0.03"
 
 
+def test_what_a_link_says_beside_is_named() -> None:
+    state = ExplorerState(CHOICES)
+    # As links to the explorer of the paper's authors have it.
+    assert state.from_query("layer=5&sae_width=4000&sae_l0=20&letter=s") == []
+    assert sae_of(state) == (5, 4000, 20)
+    assert state.from_query("letter=t&utm_source=mail&dark=True") == [
+        "nothing here is called 'utm_source', 'dark': that part of the link was left out"
+    ]
+    (many,) = state.from_query(urlencode({f"{number}" * 100: "" for number in range(50)}))
+    assert len(many) < 500
+    for facet, there in (("facet_layer", "0, 3, 5"), ("facet_width", "1000, 4000"), ("facet_l0", "10, 40, 90, 20")):
+        assert state.from_query(f"{facet}=77") == [f"{facet} = '77' does not exist here (there is {there})"]
+        assert getattr(state, facet) is None
+    assert state.from_query("latent=-1") == ["latent = '-1' is out of range (at least 0)"]
+    state.latent = 7
+    with pytest.raises(ValueError, match="latent = '99999' does not exist here"):
+        state.latent = 99_999
+    assert state.latent is None
+
+
 def test_url_without_a_value_means_its_start() -> None:
     state = ExplorerState(CHOICES, letter="s", latent=7, tau=0.2, cosine_view="rank")
-    assert state.from_query("?letter=t&utm_source=mail") == []
+    assert state.from_query("?letter=T") == []
     assert (state.letter, state.latent, state.tau, state.cosine_view) == ("t", None, 0.03, "index")
     assert state.from_query("suite=beta&latent=") == []
     assert (state.suite, state.tau, state.letter) == ("beta", 0.05, "a")
@@ -315,6 +336,8 @@ def meant(name: str, text: str) -> Any:
         return {"True": True, "False": False}.get(text, text)
     if name == "evidence_columns":
         return text.split(".") if text else []
+    if name in ("letter", "facet_letter"):
+        return text.lower()
     if name not in NUMBERS:
         return text
     with suppress(ValueError):
@@ -345,6 +368,7 @@ def test_any_text_in_the_url_is_taken_or_named(values: dict[str, str], start: di
         said = [sentence for sentence in sentences if name in sentence.partition(" = ")[0].split(", ")]
         if name not in ExplorerState.URL_KEYS:
             assert not said
+            assert f"'{name}'" in sentences[-1]
             continue
         taken = meant(name, text)
         if name in OTHER and said:
@@ -353,7 +377,7 @@ def test_any_text_in_the_url_is_taken_or_named(values: dict[str, str], start: di
             assert (getattr(state, name) == taken) == (not said), (name, text, said)
             assert len(said) <= 1
     assert len(sentences) <= len(values)
-    assert all(len(sentence) < 200 for sentence in sentences)
+    assert all(len(sentence) < 500 for sentence in sentences)
     assert unnamed == {name: getattr(state, name) for name in unnamed}
     assert state.sae in CHOICES[state.suite].saes
     assert state.sae

@@ -14,14 +14,14 @@ from explorer.views.markup import Markup, render, visible
 from explorer.views.on_change import on_change
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterable
 
     import pandas as pd
 
     from explorer.model import ExplorerModel
 
 _PREVIEW = 8
-_MOST_WORDS = 400
+_MOST_WORDS = 800
 #: Characters that the field takes.
 MOST_TYPED = 2000
 
@@ -37,26 +37,19 @@ class WordTester(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__()
         self._model = model
+        self._sent: tuple[list[str], str, str] = ([], "", "")  # the words last sent from here, as typed, and the act
         self._typed = ""
-        self._words: list[str] = []  # that were tested, in every form
         self._results: list[dict[str, Any]] = []
+        self._is_answered = False
         self._request = Request(model)
         self._tester = Markup(
             "tester", on={"pack": self._test_pack, "test": self._test_typed, "reshuffle": self._reshuffle}
         )
-        on_change(model, self._forget, shown=["suite", "sae", "letter", "latent"], shown_with="latent_facts")
-        on_change(model, self._test_again, answers=["summary"])
-        on_change(model, self._show, answers=["latent_facts", "random_tokens", "absorbed_tokens"])
-        self._show()
-
-    def _forget(self) -> None:
-        self._request.give_up()
-        self._typed, self._words, self._results = "", [], []
-        self._show()
-
-    def _test_again(self) -> None:
-        """Another main latent, which the thresholds choose, has other activations."""
-        self._test(self._words, lambda: None)
+        # Another main latent, which the thresholds choose, has other activations.
+        of_test = ["suite", "sae", "letter", "latent", "tested_words"]
+        on_change(model, self._test, answers=["latent_facts", "summary"], shown=of_test)
+        on_change(model, self._show, answers=["random_tokens", "absorbed_tokens"])
+        self._test()
 
     def _reshuffle(self, _: object) -> None:
         self._model.state.seed += 1
@@ -92,31 +85,38 @@ class WordTester(pn.viewable.Viewer):
     def _test_pack(self, name: str) -> None:
         pack = next((pack for pack in self._packs() if pack["id"] == name), None)
         if pack is not None:
-            self._typed = ""
-            self._test(pack["words"][:_MOST_WORDS], partial(self._tell, f"test-{name}"))
+            self._send(pack["words"], "", f"test-{name}")
 
     def _test_typed(self, form: dict[str, str]) -> None:
-        """Test what was typed: each word as it stands and with a leading space, as the tokenizer knows it."""
-        self._typed = form.get("words", "")[:MOST_TYPED]
-        typed = [word for word in re.split(r"[,\s]+", self._typed) if word][:_MOST_WORDS]
-        self._test([variant for word in typed for variant in (f" {word}", word)], partial(self._tell, "test-typed"))
+        typed = form.get("words", "")[:MOST_TYPED]
+        self._send(forms(word for word in re.split(r"[,\s]+", typed) if word), typed, "test-typed")
 
-    def _test(self, words: list[str], tell: Callable[[], object]) -> None:
-        if not words:
+    def _send(self, words: list[str], typed: str, act: str) -> None:
+        """Have words tested, which are of the state: another view may send some, too."""
+        self._sent = words[:_MOST_WORDS], typed, act
+        if self._model.is_current:
+            self._model.state.tested_words = self._sent[0]
+            if self._model.shown.tested_words == self._sent[0]:
+                self._test()
+
+    def _test(self) -> None:
+        """Ask for what the words do to the latent."""
+        words = self._model.shown.tested_words
+        sent, typed, act = self._sent
+        if words != sent:
+            typed, act = ", ".join(dict.fromkeys(word.strip() for word in words)), "test-typed" if words else ""
+        self._typed, self._results, self._is_answered = typed, [], False
+        if words and self._model.shown.latent is not None:
+            take = partial(self._take, act)
+            self._model.ask(self._request, "word_activations", take, words=words, main_latent=self._main)
+        else:
             self._request.give_up()
-            self._take(words, tell, None)
-            return
-        self._model.ask(
-            self._request, "word_activations", partial(self._take, words, tell), words=words, main_latent=self._main
-        )
+            self._show()
 
-    def _take(self, words: list[str], tell: Callable[[], object], answer: pd.DataFrame | None) -> None:
-        self._words, self._results = ([], []) if answer is None else (words, self._compare(answer))
+    def _take(self, act: str, answer: pd.DataFrame | None) -> None:
+        self._results, self._is_answered = ([], False) if answer is None else (self._compare(answer), True)
         self._show()
-        tell()
-
-    def _tell(self, act: str) -> None:
-        """Say what was tested, and whether it turned up words of the letter that leave the main latent silent."""
+        # Say what was tested, and whether it turned up words of the letter that leave the main latent silent.
         self._model.act = act
         if any(row["note"] for row in self._results):
             self._model.act = "found-silent"
@@ -147,7 +147,8 @@ class WordTester(pn.viewable.Viewer):
     def _missing(self) -> list[str]:
         """The words that are tokens of the vocabulary in none of their forms."""
         known = {row["token"].strip() for row in self._results}
-        return list(dict.fromkeys(word.strip() for word in self._words if word.strip() not in known))
+        tested = dict.fromkeys(word.strip() for word in self._model.shown.tested_words)
+        return [word for word in tested if word not in known] if self._is_answered else []
 
     def _compare(self, answer: pd.DataFrame) -> list[dict[str, Any]]:
         """Give each activation its share (percent) of the highest of both latents: bars of one scale."""
@@ -178,6 +179,11 @@ class WordTester(pn.viewable.Viewer):
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._tester
+
+
+def forms(words: Iterable[str]) -> list[str]:
+    """Return each word as it stands and with a leading space: the tokenizer knows either, or both."""
+    return [form for word in words for form in (f" {word}", word)]
 
 
 def _share(value: float, highest: float) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import panel as pn
 
+from explorer.latents.tester import forms
 from explorer.request import Request
 from explorer.state import FACETS, SEARCH_CHARACTERS
 from explorer.views.markup import Markup, render
@@ -58,12 +59,14 @@ class Search(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._request = Request(model)
+        self._words: dict[str, str] = {}  # the letters of the tokens found that were not tested
         state = model.state
         self._field = Combobox(
             "search",
             on={
                 "search": self._search,
                 "token": lambda token: state.apply({**_ALL_EVIDENCE, "evidence_token": token}),
+                "word": self._test,
                 "latent": self._select,
                 "latent_evidence": lambda latent: state.apply({**_ALL_EVIDENCE, "facet_latent": latent}),
             },
@@ -84,6 +87,30 @@ class Search(pn.viewable.Viewer):
         if self._model.is_current:
             self._model.state.apply({"page": "explore", "latent": latent})
 
+    def _test(self, token: str) -> None:
+        """Open the word tester with a token, on the main latent of its letter where none of that letter is selected."""
+        shown, letter = self._model.shown, self._words.get(token)
+        if letter is None or not self._model.is_current:
+            return
+        if shown.letter == letter and shown.latent is not None:
+            self._show_tested(token, letter, shown.latent)
+        else:
+            take = partial(self._take_main_latent, token, letter)
+            self._model.ask(self._request, "split_latents", take, letter=letter)
+
+    def _take_main_latent(self, token: str, letter: str, split: pd.DataFrame | None) -> None:
+        if split is None:
+            return
+        if split.empty:
+            self._model.error = (
+                f"No main latent is known for {letter.upper()} on this SAE: select any latent to test words on it."
+            )
+        self._show_tested(token, letter, None if split.empty else int(split["latent"].iloc[0]))
+
+    def _show_tested(self, token: str, letter: str, latent: int | None) -> None:
+        words = [] if latent is None else forms([token.strip()])
+        self._model.state.apply({"page": "explore", "letter": letter, "latent": latent, "tested_words": words})
+
     def _empty(self, *_: param.parameterized.Event) -> None:
         self._request.give_up()
         self._show(0, "", None)
@@ -91,12 +118,14 @@ class Search(pn.viewable.Viewer):
     def _show(self, number: int, text: str, answer: pd.DataFrame | None) -> None:
         found = [] if answer is None else answer.to_dict("records")
         tokens = [row for row in found if row["kind"] == "token"]
+        self._words = {row["token"]: row["letter"] for row in found if row["kind"] == "word"}
         self._field.html = render(
             "search",
             number=number,
             text=text,
             has_failed=answer is None,
             tokens=tokens,
+            words=self._words,
             latents=[int(row["latent"]) for row in found if row["kind"] == "latent"],
             is_cut=len(tokens) == _MOST_TOKENS,
             sae=self._model.shown.sae,
