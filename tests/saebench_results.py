@@ -106,7 +106,7 @@ def absorption(sae: tuple[str, str], details: list[dict[str, Any]], **config: An
     }
 
 
-def core(sae: tuple[str, str], l0: float) -> dict[str, Any]:
+def core(sae: tuple[str, str], l0: float | None) -> dict[str, Any]:
     return {
         "eval_type_id": "core",
         "eval_config": {"model_name": "gemma-2-2b"},

@@ -80,8 +80,9 @@ def test_saes_say_what_they_are(imported: Callable[..., Suite]) -> None:
     assert any("L0 of 1 of 2 SAEs is unknown" in note for note in suite.report.notes)
 
 
-@pytest.mark.usefixtures("root")
-def test_rows_say_what_was_measured(imported: Callable[..., Suite]) -> None:
+def test_rows_say_what_was_measured(root: Path, imported: Callable[..., Suite]) -> None:
+    newer = {"min_GT_probe_f1": 0.6}
+    edit_json(root / FULL_RESULTS, lambda results: results["eval_config"].update(newer))
     suite = imported()
     method = suite.findings.manifest.method
     assert (method.metric, method.metric_version, method.tau, method.cosine_threshold) == ("full", None, 0.03, 0.025)
@@ -89,12 +90,12 @@ def test_rows_say_what_was_measured(imported: Callable[..., Suite]) -> None:
     assert any("not comparable" in note for note in method.notes)
     letters = suite.table("letters").set_index(["layer", "letter"])
     assert set(letters["metric"]) == {"full"}
-    assert letters.loc[(5, "s"), "metric_version"] == "sae_bench c0f5431"
-    assert letters.loc[12]["metric_version"].isna().all()
-    assert set(suite.table("tested_tokens")["metric_version"]) == {"sae_bench c0f5431"}
+    assert letters.loc[(5, "s"), "metric_version"] == "SAEBench since 2025-03-30"
+    assert set(letters.loc[12]["metric_version"]) == {"SAEBench since 2025-01-13"}
+    assert set(suite.table("tested_tokens")["metric_version"]) == {"SAEBench since 2025-03-30"}
     assert any("Several versions" in note for note in suite.report.notes)
 
-    assert imported(only=f"{FULL[0]}/*").findings.manifest.method.metric_version == "sae_bench c0f5431"
+    assert imported(only=f"{FULL[0]}/*").findings.manifest.method.metric_version == "SAEBench since 2025-03-30"
 
 
 @pytest.mark.usefixtures("root")
@@ -176,7 +177,7 @@ def test_tables_are_enough(root: Path, imported: Callable[..., Suite], missing: 
         (root / name).unlink()
     suite = imported()
     joined = "_".join(FULL)
-    assert suite.saes == {(5, 16_000, -1): joined, (12, 4096, -1): "/".join(OLD)}
+    assert suite.saes == {(5, 16_000, 34): joined, (12, 4096, -1): "/".join(OLD)}
     rates = {place: rate for place, rate in suite.rates().items() if place[0] == 5}
     assert rates == pytest.approx({(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4})
 
@@ -188,7 +189,10 @@ def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: C
     named.parent.mkdir(parents=True)
     path.rename(named)
     suite = imported()
-    assert suite.saes == {(5, 709 + 1 - 9, -1): "own"}
+    assert suite.saes == {(5, 709 + 1, -1): "own"}
+    (note,) = (note for note in suite.report.notes if "number of latents" in note)
+    assert "709 is the highest that is named" in note
+    assert note in suite.findings.manifest.provenance.limits
     assert suite.findings.manifest.model.name == "unknown"
 
 
@@ -213,8 +217,8 @@ def test_neuronpedia_source_is_never_guessed(root: Path, imported: Callable[...,
 
 @pytest.mark.parametrize("l0", [-1.0, math.nan, math.inf, None])
 def test_l0_that_was_not_measured_is_unknown(root: Path, imported: Callable[..., Suite], l0: float | None) -> None:
-    edit_json(root / FULL_CORE, lambda results: results["eval_result_metrics"]["sparsity"].update(l0=l0))
-    assert (5, 16_000, -1) in imported().saes
+    write_json(root / "core_eval_results.json", core(OLD, l0))
+    assert (12, 4096, -1) in imported().saes
 
 
 def test_core_results_count_wherever_they_are(root: Path, imported: Callable[..., Suite]) -> None:
