@@ -111,7 +111,7 @@ def serve(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="Folder of the results, or a zip or tar archive of it.")],
+    source: Annotated[Path, typer.Argument(help="Folder of the results, one JSON or parquet file of it, or a zip or tar archive.")],
     *,
     to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
     format_: Annotated[Format, typer.Option("--format", help="Format of the results.")] = Format.AUTO,
@@ -138,9 +138,14 @@ def import_(
         return
     typer.echo(f"{to}: {len(manifest.saes):,} SAEs, {sum(table.rows for table in manifest.tables.values()):,} rows")
     typer.echo(f"{len(report.read):,} files read, {len(report.skipped):,} skipped, {len(report.rejected):,} rejections")
+    unused = [
+        f"{files[0]}{f' and {len(files) - 1:,} more' if len(files) > 1 else ''}: {', '.join(names)}"
+        for names, files in report.unused.items()
+    ]
     for heading, lines in (
-        ("Skipped, for a suite has no place for them:", sorted(report.skipped)),
+        ("Skipped (not used):", sorted(report.skipped)),
         ("Rejected; all else was imported:", [f"{file}: {reason}" for file, reason in report.rejected]),
+        ("Numbers that were not imported (a suite has no place for them):", unused),
         ("Notes:", report.notes),
     ):
         _list(heading, lines)
@@ -283,7 +288,8 @@ def info(
     for name, value in found.items():
         shown = ", ".join(part for part, is_there in value.items() if is_there) if isinstance(value, dict) else value
         # Plain text: what a suite says of itself could be read as Rich's own markup.
-        table.add_row(name, Text(f"{shown:,}" if isinstance(shown, int) else printable(str(shown))))
+        said = "unknown" if shown is None else f"{shown:,}" if isinstance(shown, int) else printable(str(shown))
+        table.add_row(name, Text(said))
     Console().print(table)
 
 

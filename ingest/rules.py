@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
@@ -14,6 +15,8 @@ from queries.schema import SAE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    import duckdb
 
     from queries.manifest import Sae
     from queries.schema import Table
@@ -76,6 +79,12 @@ def _too_long(table: Table) -> Iterator[Condition]:
             yield Condition(column.name, f"strlen({column.name}) > {table.max_text}", message)
 
 
+@cache
+def _database() -> duckdb.DuckDBPyConnection:
+    """Open a database once for all tables, of which a source has very many."""
+    return connect()
+
+
 def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable[Sae] | None) -> list[pa.Array]:
     """Tell of each rule which rows break it."""
     if not rules or not data.num_rows:
@@ -85,7 +94,7 @@ def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable
     join = f"LEFT JOIN saes USING ({', '.join(SAE_KEY)})" if has_sae else ""
     columns = ", ".join(f"coalesce({rule.sql}, false) AS rule_{place}" for place, rule in enumerate(rules))
     rows = with_all_columns(table, data).append_column("row_number", pa.array(range(data.num_rows)))
-    with connect() as connection:
+    with _database().cursor() as connection:
         connection.register("data", rows)
         if has_sae:
             known = [dict(zip(SAE_KEY, sae.key, strict=True)) | {"n_latents": sae.n_latents} for sae in saes or ()]
