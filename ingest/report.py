@@ -77,8 +77,7 @@ class Report:
         """The numbers that were not imported from files that were read: files by the short names of such numbers."""
         found: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
         for file in sorted(self.read):
-            left = self.held[file] - self.taken[file]
-            names = tuple(sorted({_PLACES.sub("*", name.rpartition(".")[2]) for name in left}))
+            names = _short({name.rpartition(".")[2] for name in self.held[file] - self.taken[file]})
             if names:
                 found[names].append(file)
         return dict(found)
@@ -92,3 +91,11 @@ class Report:
             "unused": [{"names": list(names), "files": files} for names, files in self.unused.items()],
             "notes": self.notes,
         }
+
+
+def _short(names: set[str]) -> tuple[str, ...]:
+    """Write names that differ only in a letter or a number as one."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        alike[_PLACES.sub("*", name)].append(name)
+    return tuple(sorted(same[0] if len(same) == 1 else pattern for pattern, same in alike.items()))

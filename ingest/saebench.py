@@ -375,7 +375,7 @@ def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
 
 def _metrics(source: Source, sae: SaeFiles) -> pa.Table | None:
     file = sae.files.get("metrics")
-    return read_wide(source, file, _keys(source.columns(file))) if file else None
+    return _of_one_layer(source, file, read_wide(source, file, _keys(source.columns(file)))) if file else None
 
 
 def _keys(names: Iterable[str]) -> Columns:
@@ -396,7 +396,18 @@ def _records(source: Source, sae: SaeFiles) -> pa.Table | None:
     source.report.hold(file, number_names(records))
     names = {name for record in records for name in record}
     found = wide_contract(source, file, names)
-    return _conformed(source, file, found[0], _keys(names) | found[1], records) if found else None
+    rows = _conformed(source, file, found[0], _keys(names) | found[1], records) if found else None
+    return _of_one_layer(source, file, rows)
+
+
+def _of_one_layer(source: Source, file: Path, rows: pa.Table | None) -> pa.Table | None:
+    """Keep the rows of the layer that most are of: a file has one SAE."""
+    if rows is None or not rows.num_rows or "layer" not in rows.column_names:
+        return rows
+    (layer, number), *others = Counter(rows["layer"].to_pylist()).most_common()
+    if others:
+        source.report.reject(file, f"{rows.num_rows - number:,} rows are of another layer than {layer}; remove them")
+    return rows.filter(pc.equal(rows["layer"], layer))
 
 
 def _details(source: Source, sae: SaeFiles) -> pa.Table:

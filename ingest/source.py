@@ -338,8 +338,7 @@ def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedAr
     if pa.types.is_integer(_value_type(kind)) and pa.types.is_floating(_value_type(values.type)):
         values = _whole(values)
     if name == "width":
-        widths = [None if width is None else parse_width(str(width)) for width in values.to_pylist()]
-        return pa.chunked_array([pa.array(widths, kind)])
+        return pa.chunked_array([pa.array(map(_width_or_none, values.to_pylist()), kind)])
     if pa.types.is_string(kind):
         values = _as_text(values)
         if name == "token":
@@ -370,6 +369,13 @@ def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
         decoded = [None if item is None else item.decode("utf-8", "replace") for item in raw]
         values = pa.chunked_array([pa.array(decoded, pa.string())])
     return values
+
+
+def _width_or_none(value: object) -> int | None:
+    try:
+        return None if value is None else parse_width(str(value))
+    except ValueError:
+        return None
 
 
 def _whole(values: pa.ChunkedArray) -> pa.ChunkedArray:
