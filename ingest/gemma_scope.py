@@ -76,3 +76,8 @@ def nominal_width(width: int) -> int:
 def count_latents(width: int, highest_latent: int) -> int:
     """Return the number of latents of a nominal width, where no array tells it."""
     return max(N_LATENTS.get(width, width), highest_latent + 1)
+
+
+def is_counted(width: int, n_latents: int) -> bool:
+    """Tell whether `count_latents` knew that number: widths of whole thousands are rounded, unless they are listed."""
+    return n_latents == N_LATENTS.get(width) or (n_latents == width and width % 1_000 != 0)

@@ -133,6 +133,9 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     if not saes:
         message = f"{source.root}: no SAE can be read; give the folder that holds {_FILES[0]}.parquet"
         raise IngestError(message)
+    limits = _uncounted(saes, arrays)
+    for limit in limits:
+        source.report.note(limit)
     listed = {sae.key: sae for sae in manifest.saes}
     known = gemma_scope.canonical() if gemma_scope.is_model(manifest.model.name) else {}
     return Findings(
@@ -143,7 +146,8 @@ def read(source: Source, *, only: str | None = None) -> Findings:
                         update={"n_latents": count, "neuronpedia": known.get(key)}
                     )
                     for key, count in sorted(saes.items())
-                ]
+                ],
+                "provenance": manifest.provenance.model_copy(update={"limits": limits}),
             }
         ),
         tables=tables,
@@ -248,13 +252,18 @@ def _saes(
     source: Source, tables: Mapping[str, pa.Table], arrays: Mapping[SaeKey, Mapping[str, Path]]
 ) -> dict[SaeKey, int]:
     """List the SAEs that letters or cosines speak of, with their numbers of latents."""
-    highest = highest_latents(tables)
-    saes = {key: gemma_scope.count_latents(key[1], latent) for key, latent in highest.items()}
     counted = {key: count for key, letters in arrays.items() if (count := count_latents(source.root, letters))}
-    for key, count in saes.items():
-        if key not in counted and count == highest[key] + 1:
-            source.report.note(uncounted("layer {}, width {}, L0 {}".format(*key), count))
-    return saes | counted
+    highest = highest_latents(tables)
+    return {key: gemma_scope.count_latents(key[1], latent) for key, latent in highest.items()} | counted
+
+
+def _uncounted(saes: Mapping[SaeKey, int], arrays: Mapping[SaeKey, Mapping[str, Path]]) -> list[str]:
+    """Name the SAEs whose number of latents neither arrays nor their width tell."""
+    return [
+        uncounted("layer {}, width {}, L0 {}".format(*key), count)
+        for key, count in sorted(saes.items())
+        if not arrays.get(key) and not gemma_scope.is_counted(key[1], count)
+    ]
 
 
 def _manifest(source: Source) -> Manifest:

@@ -117,7 +117,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     limits = [
         uncounted("layer {}, width {}, L0 {}".format(*key), count)
         for key, count in sorted(counts.items())
-        if count == highest[key] + 1
+        if not gemma_scope.is_counted(key[1], count)
     ]
     for limit in limits:
         source.report.note(limit)

@@ -141,7 +141,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     for files in chosen:
         tables = _tables(source, files)
         try:
-            sae = _described(source, files, tables, saes)
+            sae, is_counted = _described(source, files, tables, saes)
         except IngestError as error:
             _leave_out(source, files, str(error), chosen)
             continue
@@ -152,7 +152,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
             continue
         saes[sae.key] = sae
         used.append(files)
-        if files.n_latents is None:
+        if not is_counted:
             limits.append(uncounted(files.name, sae.n_latents))
         place = dict(zip(SAE_KEY, sae.key, strict=True))
         measured = place | {"metric": _METRIC, "metric_version": files.version}
@@ -266,8 +266,8 @@ def _known(measured: float | None, l0: int) -> str:
 
 def _described(
     source: Source, files: SaeFiles, tables: Mapping[str, pa.Table], saes: Mapping[tuple[int, ...], Sae]
-) -> Sae:
-    """Describe an SAE; IngestError where it has no place in a suite."""
+) -> tuple[Sae, bool]:
+    """Describe an SAE, and say whether its latents are counted; IngestError where it has no place in a suite."""
     if not tables["letters"].num_rows:
         raise IngestError("it tells of no letter that can be read; fetch the complete file")
     layers = pc.unique(tables["letters"]["layer"]).drop_null().to_pylist()
@@ -278,7 +278,7 @@ def _described(
         name: with_constants(TABLES[name], tables[name], layer=layer, width=0, l0=0) for name in _NAMING_LATENTS
     }
     highest = highest_latents(somewhere)[layer, 0, 0]
-    n_latents = files.n_latents or highest + 1
+    n_latents, is_counted = files.count_latents(highest)
     if not n_latents:
         raise IngestError(
             'nothing tells how many latents the SAE has; add "sae_cfg_dict": {"d_sae": ...} to its results'
@@ -293,7 +293,7 @@ def _described(
         l0 = round(files.l0)
     else:
         l0 = -1 - sum(sae.l0 < 0 for sae in saes.values() if (sae.layer, sae.width) == (layer, width))
-    return Sae(
+    sae = Sae(
         layer=layer,
         width=width,
         l0=l0,
@@ -307,6 +307,7 @@ def _described(
         loss_recovered=files.loss_recovered,
         dead_fraction=files.dead_fraction,
     )
+    return sae, is_counted
 
 
 def _nominal(n_latents: int) -> int:

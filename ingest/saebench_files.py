@@ -100,15 +100,18 @@ class SaeFiles:
         )
         return next((layer for layer in told if layer is not None), None)
 
-    @property
-    def n_latents(self) -> int | None:
-        """Number of latents: as described, or else as the name says."""
-        width = _WIDTH.search(self.name)
+    def count_latents(self, highest: int) -> tuple[int, bool]:
+        """Return the number of latents, and whether it is counted: else it is by the name and the `highest` one named."""
         if said := whole(self.config.get("d_sae")):
-            return said
+            return said, True
+        width = _WIDTH.search(self.name)
         if width is None:
-            return None
-        return 2 ** int(width[1]) if width[1] else gemma_scope.count_latents(parse_width(width[2]), -1)
+            return highest + 1, False
+        if width[1]:
+            return 2 ** int(width[1]), True
+        nominal = parse_width(width[2])
+        n_latents = gemma_scope.count_latents(nominal, highest)
+        return n_latents, gemma_scope.is_counted(nominal, n_latents)
 
     @property
     def l0(self) -> float | None:

@@ -194,8 +194,8 @@ def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: C
     path.rename(named)
     suite = imported()
     assert suite.saes == {(5, 709 + 1, -1): "own"}
-    (note,) = (note for note in suite.report.notes if "number of latents" in note)
-    assert "709 is the highest that is named" in note
+    (note,) = (note for note in suite.report.notes if "no file counts its latents" in note)
+    assert "gives 710; it may have more" in note
     assert note in suite.findings.manifest.provenance.limits
     assert suite.findings.manifest.model.name == "unknown"
 
@@ -654,9 +654,10 @@ def test_the_layer_is_in_the_records_of_k_sparse_probing(root: Path, imported: C
 
 
 def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> None:
-    edit_json(root / FULL_RESULTS, lambda results: results["sae_cfg_dict"].update(hook_layer=5.0, d_sae=16384.0))
-    edit_json(root / FULL_RESULTS, lambda results: results["sae_cfg_dict"].update(hook_name=None))
-    assert (5, 16_000, 34) in imported().saes
+    keep(root)
+    bare = absorption(("bare", "sae"), [detail("s", 10, 3, 2, 0.2)], hook_layer=5.0, d_sae=16384.0, hook_name=None)
+    write_json(root / "x_eval_results.json", bare)
+    assert (5, 16_000, -1) in imported().saes
 
 
 def test_saes_that_are_left_out_are_named_with_the_reason(tmp_path: Path, imported: Callable[..., Suite]) -> None:
