@@ -111,7 +111,9 @@ def serve(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="Folder of the results, one JSON or parquet file of it, or a zip or tar archive.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of the results, one of its JSON or parquet files, or a zip or tar archive.")
+    ],
     *,
     to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
     format_: Annotated[Format, typer.Option("--format", help="Format of the results.")] = Format.AUTO,

@@ -47,7 +47,8 @@ def place(name: str) -> Place | None:
         return None
     layer, width = int(found["layer"]), int(found["width"]) * _UNITS[found["unit"]]
     known = canonical() if found["release"] == _RESIDUAL else {}
-    l0 = next((one for at, of, one in known if (at, of) == (layer, width)), None) if found["l0"] is None else int(found["l0"])
+    hosted = next((l0 for at, of, l0 in known if (at, of) == (layer, width)), None)
+    l0 = int(found["l0"]) if found["l0"] else hosted
     return None if l0 is None else Place(layer, width, l0, known.get((layer, width, l0)))
 
 

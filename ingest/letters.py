@@ -75,8 +75,8 @@ def highest_latents(tables: Mapping[str, pa.Table]) -> dict[tuple[int, int, int]
 def uncounted(sae: str, n_latents: int) -> str:
     """Say in a sentence that the number of latents of an SAE is not counted anywhere."""
     return (
-        f"{sae}: no file counts its latents. Its width, or the highest latent that its results name, gives {n_latents:,};"
-        " it may have more."
+        f"{sae}: no file counts its latents. Its width, or the highest latent that its results name, gives"
+        f" {n_latents:,}; it may have more."
     )
 
 

@@ -13,8 +13,8 @@ from ingest.conform import IngestError, with_all_columns
 from ingest.cosine_arrays import count_latents
 from ingest.files import UnreadableError
 from ingest.findings import Findings
-from ingest.k_sparse_frames import SCORES, probes, read_wide, steps
 from ingest.json_files import number_names
+from ingest.k_sparse_frames import SCORES, probes, read_wide, steps
 from ingest.letters import TOKENS, highest_latents, uncounted
 from ingest.prompts import with_prompts
 from ingest.source import parse_width, same

@@ -32,9 +32,7 @@ class Kept(NamedTuple):
     refused: list[str]
 
 
-def keep_rules(
-    data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, good: pa.Array | None = None
-) -> Kept:
+def keep_rules(data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, good: pa.Array | None = None) -> Kept:
     """Find what `check` would refuse of `data`.
 
     A value that is not allowed leaves out its row where the row cannot be without it; elsewhere it is left empty.

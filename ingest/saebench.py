@@ -14,6 +14,7 @@ from ingest import gemma_scope
 from ingest.conform import IngestError, with_all_columns, with_constants
 from ingest.files import UnreadableError
 from ingest.findings import Findings
+from ingest.json_files import number_names, read_json
 from ingest.k_sparse_frames import (
     METADATA,
     METADATA_COLUMNS,
@@ -26,7 +27,6 @@ from ingest.k_sparse_frames import (
     steps,
     wide_contract,
 )
-from ingest.json_files import number_names, read_json
 from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens, uncounted
 from ingest.prompts import with_prompts
 from ingest.saebench_files import UNKNOWN, SaeFiles, collect, holds_absorption, whole
@@ -321,8 +321,8 @@ def _legacy_variance(used: list[SaeFiles]) -> Iterator[str]:
     number = sum(files.has_legacy_variance for files in used)
     if number:
         yield (
-            f"The variance explained of {number:,} of {len(used):,} SAEs was averaged over tokens, as SAEBench did until"
-            " 7 March 2025; it calls that formula incorrect today. Do not compare it with newer results."
+            f"The variance explained of {number:,} of {len(used):,} SAEs was averaged over tokens, as SAEBench did"
+            " until 7 March 2025; it calls that formula incorrect today. Do not compare it with newer results."
         )
 
 
@@ -419,7 +419,9 @@ def _details(source: Source, sae: SaeFiles) -> pa.Table:
         return with_all_columns(letters, None)
     source.report.take(file, (f"eval_result_details.{name}" for name in _RATES))
     records = [{"num_absorption": _absorbed(detail)} | detail for detail in details]
-    return with_all_columns(letters, _conformed(source, file, letters, _DETAILS, records, "eval_result_details."))
+    return with_all_columns(
+        letters, _conformed(source, file, letters, _DETAILS, records, within="eval_result_details.")
+    )
 
 
 def _absorbed(detail: Mapping[str, Any]) -> int | None:
@@ -445,7 +447,7 @@ def _latents(source: Source, sae: SaeFiles) -> pa.Table:
 
 
 def _conformed(
-    source: Source, file: Path, table: Table, columns: Columns, records: list[dict[str, Any]], within: str = ""
+    source: Source, file: Path, table: Table, columns: Columns, records: list[dict[str, Any]], *, within: str = ""
 ) -> pa.Table | None:
     """Do for the records of a JSON file, which lie `within` a part of it, what Source.read does for a parquet file."""
     present = {name for record in records for name in record if record[name] is not None}

@@ -101,7 +101,7 @@ class SaeFiles:
         return next((layer for layer in told if layer is not None), None)
 
     def count_latents(self, highest: int) -> tuple[int, bool]:
-        """Return the number of latents, and whether it is counted: else it is by the name and the `highest` one named."""
+        """Return the number of latents, and whether it is counted; else the name and the `highest` latent tell it."""
         if said := whole(self.config.get("d_sae")):
             return said, True
         width = _WIDTH.search(self.name)

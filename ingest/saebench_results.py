@@ -3,16 +3,16 @@
 ========================  ==============================================================================================
 from 5 October 2024       one file for several SAEs: ``custom_eval_results`` by SAE and letter, ``custom_eval_config``
 from 11 October 2024      the same, its letters called ``absorption_first_letter_a``
-from 16 October 2024      one file for each SAE: ``eval_results`` by letter, ``eval_type_id`` "absorption"; one more file
-                          has these of all SAEs, by name
+from 16 October 2024      one file for each SAE: ``eval_results`` by letter, ``eval_type_id`` "absorption"; one more
+                          file has these of all SAEs, by name
 from 24 October 2024      ``eval_result_details``, a list of letters; ``eval_type_id`` "absorption_first_letter"
 from 28 November 2024     the same with ``sae_cfg_dict``
 from 13 January 2025      ``num_absorption`` and ``absorption_rate`` are called ``num_full_absorption`` and
                           ``full_absorption_rate``, and there is an absorption fraction
 ========================  ==============================================================================================
 
-The results of core, from 26 October 2024, had lists in place of a record per latent until 4 November 2024. Their variance
-explained was averaged over tokens until 7 March 2025: where the file has no ``explained_variance_legacy``.
+The results of core, from 26 October 2024, had lists in place of a record per latent until 4 November 2024. Their
+variance explained was averaged over tokens until 7 March 2025: where the file has no ``explained_variance_legacy``.
 """
 
 from __future__ import annotations

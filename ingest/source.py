@@ -260,8 +260,8 @@ class Source:
             data = data.set_column(data.column_names.index("letter"), "letter", lower)
             good = self._keep(file, good, pc.is_in(lower, pa.array(list(LETTERS))), "a letter that is none of a-z")
         data, good, refused = keep_rules(data, table, good=good)
-        for reason in refused:
-            self.report.reject(file, reason)
+        for what in refused:
+            self.report.reject(file, what)
         keys = [name for name in table.key if name in data.column_names]
         # A row that was left out already makes no other one a repetition.
         frame = data.select(keys).to_pandas()[good.to_numpy(zero_copy_only=False)]

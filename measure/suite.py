@@ -156,8 +156,9 @@ def name_saes(plan: Plan, work: Path) -> Naming:
         name = tuple(key.values())
         if name in taken:
             left_out.append(
-                f"{sae.tasks['sae'].label} is left out: its L0 of {quality['l0']:.2f} and the {taken[name]:.2f} of another"
-                f" SAE of the same layer and width are both {key['l0']} when rounded, and a suite holds one of them."
+                f"{sae.tasks['sae'].label} is left out: its L0 of {quality['l0']:.2f} and the {taken[name]:.2f} of"
+                f" another SAE of the same layer and width are both {key['l0']} when rounded, and a suite holds one of"
+                " them."
             )
             continue
         taken[name] = quality["l0"]
@@ -448,9 +449,7 @@ def _notes(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
     ).splitlines()
 
 
-def _provenance(
-    config: Config, plan: Plan, work: Path, tables: dict[str, Any], left_out: list[str]
-) -> Provenance:
+def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any], left_out: list[str]) -> Provenance:
     windows = load_windows(plan.shared["text"].folder(work))
     length = windows.ids.shape[1] - 1
     corpus = []

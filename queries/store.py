@@ -282,8 +282,8 @@ def _hashable(value: object) -> object:
 def _read_only(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame that several sessions can share: its arrays, and the lists in its cells, cannot be written.
 
-    Columns of integers or truth values with NULL, for which DuckDB's versions give different types, hold NaN or None. So
-    do columns of text: pandas 3 has NaN there, which a template would show as "nan".
+    Columns of integers or truth values with NULL, for which DuckDB's versions give different types, hold NaN or None.
+    Columns of text hold None for NULL, where pandas 3 has NaN, which a template would show as "nan".
     """
     columns = {}
     for name, column in frame.items():

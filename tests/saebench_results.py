@@ -192,7 +192,7 @@ def records() -> list[dict[str, Any]]:
     ]
 
 
-def old_detail(letter: str, true_positives: float, absorbed: int, split: int) -> dict[str, Any]:
+def old_detail(true_positives: float, absorbed: int, split: int) -> dict[str, Any]:
     """Return a letter's numbers as SAEBench called them before January 2025."""
     return {
         "num_absorption": absorbed,
@@ -204,7 +204,7 @@ def old_detail(letter: str, true_positives: float, absorbed: int, split: int) ->
 
 #: Made-up results of two letters in each form that SAEBench ever gave them, the oldest first.
 RELEASE, ID = "gemma-scope-2b-pt-res", "layer_3/width_16k/average_l0_59"
-_OLD = {"a": old_detail("a", 100.0, 25, 2), "b": old_detail("b", 80.0, 8, 1)}
+_OLD = {"a": old_detail(100.0, 25, 2), "b": old_detail(80.0, 8, 1)}
 _MEANS = {"mean_absorption_rate": 0.175, "mean_num_split_features": 1.5}
 _CONFIG = {"model_name": "gemma-2-2b", "layer": 3, "f1_jump_threshold": 0.02, "random_seed": 42}
 _OF_OCTOBER = {"custom_eval_config": _CONFIG | {"selected_saes_dict": {RELEASE: [ID]}}}

@@ -565,8 +565,9 @@ def test_quality_comes_from_core(root: Path, imported: Callable[..., Suite]) -> 
 
     edit_json(
         root / FULL_CORE,
-        lambda results: results["eval_result_metrics"]["reconstruction_quality"].pop("explained_variance_legacy")
-        and None,
+        lambda results: (
+            results["eval_result_metrics"]["reconstruction_quality"].pop("explained_variance_legacy") and None
+        ),
     )
     suite = imported()
     assert suite.findings.manifest.saes[0].variance_explained == 0.75
@@ -645,9 +646,8 @@ def test_the_layer_is_in_the_records_of_k_sparse_probing(root: Path, imported: C
     suite = imported()
     assert suite.saes == {(5, 109, -1): "own"}
     assert len(suite.table("k_sparse")) == 3 * 10
-    edit_json(
-        root / "own_k_sparse_probing.json", lambda rows: [row | {"layer": 7 if row["letter"] == "q" else 5} for row in rows]
-    )
+    layers = {"a": 5, "q": 7, "s": 5}
+    edit_json(root / "own_k_sparse_probing.json", lambda rows: [row | {"layer": layers[row["letter"]]} for row in rows])
     suite = imported()
     assert [key[0] for key in suite.saes] == [5]
     assert suite.reasons("own_k_sparse_probing.json") == ["1 rows are of another layer than 5; remove them"]
@@ -662,7 +662,8 @@ def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> 
 
 def test_saes_that_are_left_out_are_named_with_the_reason(tmp_path: Path, imported: Callable[..., Suite]) -> None:
     for name, l0 in (("a", 19.7), ("b", 20.4), ("c", 20)):
-        write_json(tmp_path / f"results/{name}_eval_results.json", absorption((name, "x"), [detail("s", 10, 3, 2, 0.2)]))
+        results = absorption((name, "x"), [detail("s", 10, 3, 2, 0.2)])
+        write_json(tmp_path / f"results/{name}_eval_results.json", results)
         write_json(tmp_path / f"results/core/{name}_eval_results.json", core((name, "x"), l0))
     suite = imported()
     assert suite.saes == {(5, 16_000, 20): "a/x"}

@@ -31,6 +31,6 @@ def test_an_l0_is_rounded_and_never_moved(tmp_path: Path) -> None:
     }
     (sentence,) = naming.left_out
     assert sentence == (
-        "training k 9 is left out: its L0 of 8.51 and the 9.30 of another SAE of the same layer and width are both 9 when"
-        " rounded, and a suite holds one of them."
+        "training k 9 is left out: its L0 of 8.51 and the 9.30 of another SAE of the same layer and width are both 9"
+        " when rounded, and a suite holds one of them."
     )
