@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any
 from ingest import gemma_scope
 from ingest.files import UnreadableError
 from ingest.json_files import read_json
-from ingest.saebench_results import ABSORPTION, CORE, Absorption, Core, eval_type, read_absorption, read_core
+from ingest.saebench_results import (
+    ABSORPTION,
+    CORE,
+    Absorption,
+    Core,
+    CoreMetrics,
+    eval_type,
+    read_absorption,
+    read_core,
+)
 from ingest.source import parse_width
 from queries.manifest import MAX_LATENTS, MAX_SCORE, Neuronpedia
 from queries.schema import INTEGER_MAX
@@ -65,6 +74,10 @@ class SaeFiles:
         return next((one for one in self.evals if isinstance(one, Core)), None)
 
     @property
+    def _metrics(self) -> CoreMetrics:
+        return self.core.eval_result_metrics if self.core else CoreMetrics()
+
+    @property
     def config(self) -> dict[str, Any]:
         """What the SAE says of itself; newer ones say part of it under metadata."""
         said = next((one.sae_cfg_dict for one in self.evals if one.sae_cfg_dict), {})
@@ -116,47 +129,39 @@ class SaeFiles:
     @property
     def l0(self) -> float | None:
         """The measured L0."""
-        return self._measured(0, MAX_LATENTS, self.core and self.core.eval_result_metrics.sparsity.l0)
+        return _measured(0, MAX_LATENTS, self._metrics.sparsity.l0)
 
     @property
     def variance_explained(self) -> float | None:
         """Share of the variance that the SAE explains."""
-        return self._score(self.core and self.core.eval_result_metrics.reconstruction_quality.explained_variance)
+        return _score(self._metrics.reconstruction_quality.explained_variance)
 
     @property
     def has_legacy_variance(self) -> bool:
         """Whether the variance explained is by the formula that SAEBench used at first, and calls incorrect today."""
-        quality = self.core and self.core.eval_result_metrics.reconstruction_quality
-        return self.variance_explained is not None and bool(quality) and quality.explained_variance_legacy is None
+        legacy = self._metrics.reconstruction_quality.explained_variance_legacy
+        return self.variance_explained is not None and legacy is None
 
     @property
     def loss_recovered(self) -> float | None:
         """Share of the model's loss that the SAE wins back."""
-        return self._score(self.core and self.core.eval_result_metrics.model_performance_preservation.ce_loss_score)
+        return _score(self._metrics.model_performance_preservation.ce_loss_score)
 
     @property
     def dead_fraction(self) -> float | None:
         """Share of latents that never fired in the core evaluation."""
-        alive = self._measured(0, 1, self.core and self.core.eval_result_metrics.misc_metrics.frac_alive)
+        alive = _measured(0, 1, self._metrics.misc_metrics.frac_alive)
         return None if alive is None else 1 - alive
-
-    def _score(self, value: float | None) -> float | None:
-        return None if value == UNKNOWN else self._measured(-MAX_SCORE, MAX_SCORE, value)
-
-    @staticmethod
-    def _measured(least: float, most: float, value: float | None) -> float | None:
-        """Return a number that lies between bounds; others, NaN among them, were not measured."""
-        return value if value is not None and least <= value <= most else None
 
     @property
     def tau(self) -> float | None:
         """The rise in F1 that a further split latent had to bring."""
-        return self._measured(0, 1, self.absorption and self.absorption.eval_config.f1_jump_threshold)
+        return _measured(0, 1, self.absorption.eval_config.f1_jump_threshold) if self.absorption else None
 
     @property
     def version(self) -> str | None:
         """The version of SAEBench that measured absorption, as far as its results tell."""
-        return self.absorption and self.absorption.version
+        return self.absorption.version if self.absorption else None
 
     @property
     def neuronpedia(self) -> Neuronpedia | None:
@@ -164,7 +169,16 @@ class SaeFiles:
         model, _, source = str(self.config.get("neuronpedia_id") or "").partition("/")
         if model and source and "/" not in source:
             return Neuronpedia(model=model, source=source)
-        return self.in_gemma_scope and self.in_gemma_scope.neuronpedia
+        return self.in_gemma_scope.neuronpedia if self.in_gemma_scope else None
+
+
+def _score(value: float | None) -> float | None:
+    return None if value == UNKNOWN else _measured(-MAX_SCORE, MAX_SCORE, value)
+
+
+def _measured(least: float, most: float, value: float | None) -> float | None:
+    """Return a number that lies between bounds; others, NaN among them, were not measured."""
+    return value if value is not None and least <= value <= most else None
 
 
 def holds_absorption(source: Source) -> bool:

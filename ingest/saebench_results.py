@@ -117,7 +117,9 @@ class _Misc(_Part):
     frac_alive: float | None = None
 
 
-class _CoreMetrics(_Part):
+class CoreMetrics(_Part):
+    """What is read of the metrics of the core evaluation, by SAEBench's names."""
+
     sparsity: _Sparsity = _Sparsity()
     reconstruction_quality: _Reconstruction = _Reconstruction()
     model_performance_preservation: _Performance = _Performance()
@@ -127,7 +129,7 @@ class _CoreMetrics(_Part):
 class Core(_Results):
     """Results of the core evaluation; `latents` has a list by each of its names for what is measured of a latent."""
 
-    eval_result_metrics: _CoreMetrics = _CoreMetrics()
+    eval_result_metrics: CoreMetrics = CoreMetrics()
     latents: dict[str, list[Any]] = {}
 
 

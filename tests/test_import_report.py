@@ -48,15 +48,15 @@ def test_every_number_that_is_not_imported_is_named(tmp_path: Path, name: str) -
     for file in root.rglob("*.json"):
         file.write_text(json.dumps(_with_a_number(json.loads(file.read_text("utf-8")))), "utf-8")
     for file in root.rglob("*.npz"):
-        np.savez(file, np.load(file)["arr_0"], **{UNHEARD_OF: np.ones(3)})
+        np.savez(file, np.load(file)["arr_0"], unheard_of=np.ones(3))
     report = imported(root, name)
     kinds = {file.rpartition(".")[2] for file in report.read}
     assert {"parquet"} <= kinds
-    for file in report.read:
-        if file.endswith((".parquet", ".json")):
-            assert UNHEARD_OF in named(report, file), file
-        if file.endswith(".npz"):
-            assert any(UNHEARD_OF in reason for rejected, reason in report.rejected if rejected == file), file
+    for read in report.read:
+        if read.endswith((".parquet", ".json")):
+            assert UNHEARD_OF in named(report, read), read
+        if read.endswith(".npz"):
+            assert any(UNHEARD_OF in reason for rejected, reason in report.rejected if rejected == read), read
     assert {"names", "files"} == {key for entry in report.as_dict()["unused"] for key in entry}
 
 

@@ -555,7 +555,7 @@ def test_quality_comes_from_core(root: Path, imported: Callable[..., Suite]) -> 
     edit_json(root / FULL_CORE, measure)
     suite = imported()
     sae = suite.findings.manifest.saes[0]
-    assert (sae.variance_explained, sae.loss_recovered, sae.dead_fraction) == (0.75, 0.98, pytest.approx(0.1))
+    assert [sae.variance_explained, sae.loss_recovered, sae.dead_fraction] == pytest.approx([0.75, 0.98, 0.1])
     latents = suite.table("latents").set_index("latent")
     assert latents["density"].to_dict() == {0: 0.0, 1: 0.25}
     assert latents["encoder_decoder_cosine"].tolist() == pytest.approx([math.nan, 0.5], nan_ok=True)
@@ -647,7 +647,7 @@ def test_the_layer_is_in_the_records_of_k_sparse_probing(root: Path, imported: C
     assert suite.saes == {(5, 109, -1): "own"}
     assert len(suite.table("k_sparse")) == 3 * 10
     layers = {"a": 5, "q": 7, "s": 5}
-    edit_json(root / "own_k_sparse_probing.json", lambda rows: [row | {"layer": layers[row["letter"]]} for row in rows])
+    write_json(root / "own_k_sparse_probing.json", [row | {"layer": layers[row["letter"]]} for row in records()])
     suite = imported()
     assert [key[0] for key in suite.saes] == [5]
     assert suite.reasons("own_k_sparse_probing.json") == ["1 rows are of another layer than 5; remove them"]

@@ -34,11 +34,11 @@ class EvidenceHead(pn.viewable.Viewer):
         model = self._model
         differs = model.state.differs_from_paper
         own = model.ask("suite_info", **model.state.thresholds_of_suite._asdict()) if differs else None
-        published = None if own is None else own["n_absorbed_tokens"].iloc[0]
+        absorbed = None if own is None else own["n_absorbed_tokens"].iloc[0]
         self._head.html = render(
             "evidence_head",
             counts=model.suite_info,
-            published=None if pd.isna(published) else int(published),
+            published=None if absorbed is None or pd.isna(absorbed) else int(absorbed),
             differs=differs,
             metric=model.manifest.method.metric if model.state.suite else "",
         )
