@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.conform import with_all_columns
+from ingest.conform import arrow_schema
 from queries.connection import connect
 from queries.rules import Condition, conditions
 from queries.schema import SAE_KEY
@@ -91,7 +91,12 @@ def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable
     n_latents = "n_latents, n_latents IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
     join = f"LEFT JOIN saes USING ({', '.join(SAE_KEY)})" if has_sae else ""
     columns = ", ".join(f"coalesce({rule.sql}, false) AS rule_{place}" for place, rule in enumerate(rules))
-    rows = with_all_columns(table, data).append_column("row_number", pa.array(range(data.num_rows)))
+    # The columns that a rule compares with; of very many rows, no others are made up.
+    text = " ".join(rule.sql for rule in rules)
+    compared = [name for column in table.columns if (name := column.name) not in data.column_names and name in text]
+    rows = pa.concat_tables(
+        [arrow_schema(map(table.column, compared)).empty_table(), data], promote_options="permissive"
+    ).append_column("row_number", pa.array(range(data.num_rows), pa.int64()))
     with _database().cursor() as connection:
         connection.register("data", rows)
         if has_sae:

@@ -185,7 +185,8 @@ def read(source: Source, *, only: str | None = None) -> Findings:
         "tested_tokens": tested,
         "tokens": numbered_tokens(*found["tokens"]),
         "prompts": prompts,
-        "latents": with_all_columns(TABLES["latents"], *found["latents"]),
+        # They are very many: columns that nothing is known of are added as they are written.
+        "latents": pa.concat_tables(found["latents"], promote_options="permissive"),
     }
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -436,14 +437,15 @@ def _latents(source: Source, sae: SaeFiles) -> pa.Table:
     """Return what the core evaluation tells of each latent."""
     latents, file = TABLES["latents"], sae.files.get(CORE)
     told = sae.core.latents if sae.core else {}
+    none = with_all_columns(latents, None).select(["latent"])
     if file is None or "index" not in told:
-        return with_all_columns(latents, None)
+        return none
     columns = {
         name: pa.chunked_array([_array([None if value == UNKNOWN else value for value in told[given]])])
         for name, given in _LATENTS.items()
         if given in told
     }
-    return with_all_columns(latents, source.conform(file, latents, columns))
+    return source.conform(file, latents, columns) or none
 
 
 def _conformed(
