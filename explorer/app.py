@@ -317,9 +317,13 @@ def _load_styles_from_here(document: Document) -> None:
 
     Panel 1.9 and 1.10 do so only where a request for a page builds the session, not where a websocket does.
     """
-    folder = f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
     for root in document.roots:
-        patch_model_css(root, dist_url=folder)
+        patch_model_css(root, dist_url=_panel_files())
+
+
+def _panel_files() -> str:
+    """Return where this server has Panel's own files, relative to the page: a prefix stands before both."""
+    return f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
 
 
 def _requested(*paths: str, session_seconds: int) -> pn.Template:
@@ -346,6 +350,8 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.
     variables = {
         "parts": list(parts),
         "nonce": token_urlsafe(16),
+        # Bokeh serves /favicon.ico without the prefix, where Panel asks for it with one.
+        "app_favicon": f"{_panel_files()}images/favicon.ico",
         "font": FONT,
         "mono": MONO,
         "light": css_variables(LIGHT),

@@ -29,7 +29,7 @@ from ingest import IngestError, import_results
 from queries import QueryError, Store, SuiteError, check_suite, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -41,6 +41,8 @@ _ORIGINS = typer.Option(
     help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
     show_default=False,
 )
+#: Names of numbers that are printed of a file; --json has all.
+_LISTED_NAMES = 12
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
 
 
@@ -111,7 +113,9 @@ def serve(
 
 @app.command("import")
 def import_(
-    source: Annotated[Path, typer.Argument(help="Folder of the results, or a zip or tar archive of it.")],
+    source: Annotated[
+        Path, typer.Argument(help="Folder of the results, one of its JSON or parquet files, or a zip or tar archive.")
+    ],
     *,
     to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
     format_: Annotated[Format, typer.Option("--format", help="Format of the results.")] = Format.AUTO,
@@ -138,9 +142,11 @@ def import_(
         return
     typer.echo(f"{to}: {len(manifest.saes):,} SAEs, {sum(table.rows for table in manifest.tables.values()):,} rows")
     typer.echo(f"{len(report.read):,} files read, {len(report.skipped):,} skipped, {len(report.rejected):,} rejections")
+    unused = [f"{_some(files, 1)}: {_some(names, _LISTED_NAMES)}" for names, files in report.unused.items()]
     for heading, lines in (
-        ("Skipped, for a suite has no place for them:", sorted(report.skipped)),
+        ("Skipped (not used):", sorted(report.skipped)),
         ("Rejected; all else was imported:", [f"{file}: {reason}" for file, reason in report.rejected]),
+        ("Numbers that were not imported (a suite has no place for them):", unused),
         ("Notes:", report.notes),
     ):
         _list(heading, lines)
@@ -283,7 +289,8 @@ def info(
     for name, value in found.items():
         shown = ", ".join(part for part, is_there in value.items() if is_there) if isinstance(value, dict) else value
         # Plain text: what a suite says of itself could be read as Rich's own markup.
-        table.add_row(name, Text(f"{shown:,}" if isinstance(shown, int) else printable(str(shown))))
+        said = "unknown" if shown is None else f"{shown:,}" if isinstance(shown, int) else printable(str(shown))
+        table.add_row(name, Text(said))
     Console().print(table)
 
 
@@ -311,6 +318,12 @@ def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(first, total=None)
         yield lambda what, done, total: progress.update(task, description=printable(what), completed=done, total=total)
+
+
+def _some(names: Sequence[str], most: int) -> str:
+    """List the first names, and count the others."""
+    others = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{others}"
 
 
 def _list(heading: str, lines: list[str]) -> None:

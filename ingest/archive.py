@@ -25,6 +25,8 @@ _COMPRESSIONS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"BZh": bz2.open,
     b"\xfd7zXZ\x00": lzma.open,
 }
+#: Endings of files that are results by themselves.
+_RESULTS = (".json", ".parquet")
 _MAGIC = max(map(len, _COMPRESSIONS))
 
 
@@ -38,12 +40,13 @@ class _Member(NamedTuple):
 
 @contextmanager
 def unpacked(path: Path, target: Path) -> Iterator[Path]:
-    """Give the folder of the results at `path`: itself, or for the block's time an unpacked archive.
+    """Give the results at `path`: themselves, or for the block's time an unpacked archive.
 
     Parameters
     ----------
     path : Path
-        A folder, or a zip or tar file. If that holds one folder and nothing else, it is this folder.
+        A folder, a JSON or parquet file, or a zip or tar file. If that holds one folder and nothing else, it is this
+        folder.
     target : Path
         The archive is unpacked beside it, where the suite will need room as well.
 
@@ -53,7 +56,7 @@ def unpacked(path: Path, target: Path) -> Iterator[Path]:
         Where there is neither, it cannot be unpacked, a member would lie outside the folder, or is none of files and
         folders, or all of them are more than `ingest.limits` allow.
     """
-    if path.is_dir():
+    if path.is_dir() or (path.is_file() and path.suffix.lower() in _RESULTS):
         yield path
         return
     if not path.exists():

@@ -37,7 +37,7 @@ def count_latents(root: Path, files: Mapping[str, Path]) -> int | None:
     lengths: Counter[int] = Counter()
     for file in files.values():
         try:
-            with reading(root, file, _WHAT, limits.FILE) as stream, _member(stream) as member:
+            with reading(root, file, _WHAT, limits.FILE) as stream, _member(stream) as (member, _):
                 shape, _, _ = _header(member)
         except UnreadableError:  # which the job that converts it reports
             continue
@@ -91,7 +91,7 @@ def write_arrays(
 
 def _read(stream: BinaryIO, n_latents: int) -> tuple[pa.Array, str]:
     """Read one array; also say what had to be left empty. UnreadableError where it cannot stand."""
-    with _member(stream) as member:
+    with _member(stream) as (member, others):
         shape, kind, beginning = _header(member)
         if shape != (n_latents,):
             message = f"the array has shape {shape}, the SAE's others have ({n_latents},); fetch it again"
@@ -106,19 +106,20 @@ def _read(stream: BinaryIO, n_latents: int) -> tuple[pa.Array, str]:
     empty = int(strange.sum())
     if empty == n_latents:
         raise UnreadableError("no value of the array is a cosine; fetch it again")
-    remark = f"{empty:,} values are no cosines (not finite, or beyond 1) and are left empty" if empty else ""
-    return pa.array(values.astype(np.float32), mask=strange), remark
+    remarks = [f"{empty:,} values are no cosines (not finite, or beyond 1) and are left empty"] if empty else []
+    remarks += [f"holds other arrays beside {_MEMBER}, which are not imported: {', '.join(others)}"] if others else []
+    return pa.array(values.astype(np.float32), mask=strange), "; ".join(remarks)
 
 
 @contextmanager
-def _member(stream: BinaryIO) -> Iterator[IO[bytes]]:
-    """Open the array in an npz file, which is no larger than such a file may hold."""
+def _member(stream: BinaryIO) -> Iterator[tuple[IO[bytes], list[str]]]:
+    """Open the array in an npz file, which is no larger than such a file may hold; and name the other arrays there."""
     size = os.fstat(stream.fileno()).st_size
     with Portions(stream) as portions, ZipFile(portions) as archive, archive.open(_MEMBER) as member:
         if archive.getinfo(_MEMBER).file_size > limits.RATIO * size:
             message = f"the array is more than {limits.RATIO} times as large as the file; fetch it again"
             raise UnreadableError(message)
-        yield member
+        yield member, [name for name in archive.namelist() if name != _MEMBER]
 
 
 def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], BytesIO]:

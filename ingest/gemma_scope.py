@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
 from queries.manifest import Neuronpedia
 
@@ -19,6 +21,40 @@ N_LATENTS = {
     524_000: 524_288,
     1_000_000: 1_048_576,
 }
+#: An SAE as SAE Lens and SAEBench call it: release and id, slashes possibly replaced.
+_NAME = re.compile(
+    r"(?:.*[/_])?gemma-scope-(?P<release>[0-9]+b-[a-z]+-[a-z]+)(?:-canonical)?[/_]"
+    r"layer_(?P<layer>[0-9]{1,3})[/_]width_(?P<width>[0-9]{1,4})(?P<unit>[km])[/_](?:average_l0_(?P<l0>[0-9]{1,5})|canonical)"
+)
+#: The residual SAEs of Gemma-2-2B, which are those that `canonical` lists.
+_RESIDUAL = "2b-pt-res"
+_UNITS = {"k": 1_000, "m": 1_000_000}
+
+
+class Place(NamedTuple):
+    """Which SAE of Gemma Scope it is: layer, nominal width and published L0, and where Neuronpedia hosts it."""
+
+    layer: int
+    width: int
+    l0: int
+    neuronpedia: Neuronpedia | None
+
+
+def place(name: str) -> Place | None:
+    """Find the SAE that SAEBench calls `name`, such as gemma-scope-2b-pt-res/layer_3/width_16k/average_l0_59."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    layer, width = int(found["layer"]), int(found["width"]) * _UNITS[found["unit"]]
+    known = canonical() if found["release"] == _RESIDUAL else {}
+    hosted = next((l0 for at, of, l0 in known if (at, of) == (layer, width)), None)
+    l0 = int(found["l0"]) if found["l0"] else hosted
+    return None if l0 is None else Place(layer, width, l0, known.get((layer, width, l0)))
+
+
+def is_model(name: str) -> bool:
+    """Tell whether a model, named with its organisation or without, is the one of the SAEs that are known here."""
+    return name.rpartition("/")[2] == MODEL
 
 
 @cache
@@ -41,3 +77,8 @@ def nominal_width(width: int) -> int:
 def count_latents(width: int, highest_latent: int) -> int:
     """Return the number of latents of a nominal width, where no array tells it."""
     return max(N_LATENTS.get(width, width), highest_latent + 1)
+
+
+def is_counted(width: int, n_latents: int) -> bool:
+    """Tell whether `count_latents` knew that number: widths of whole thousands are rounded, unless they are listed."""
+    return n_latents == N_LATENTS.get(width) or (n_latents == width and width % 1_000 != 0)

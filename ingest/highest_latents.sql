@@ -3,7 +3,7 @@ SELECT layer, width, l0, coalesce(max(latent), -1) AS latent
 FROM (
     SELECT layer, width, l0, list_max(split_latents) AS latent FROM letters
     UNION ALL
-    SELECT layer, width, l0, top_latent FROM tested_tokens
+    SELECT layer, width, l0, greatest(top_latent, second_latent, list_max(latents)) FROM tested_tokens
     UNION ALL
     SELECT layer, width, l0, latent FROM k_sparse
     UNION ALL

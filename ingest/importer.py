@@ -6,6 +6,7 @@ import re
 import shutil
 from collections import Counter
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -19,10 +20,12 @@ from ingest.cosine_arrays import write_arrays
 from ingest.files import reason
 from ingest.jobs import DONE, Job, run_jobs
 from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, pieces, write_pages
+from ingest.rules import keep_rules
 from ingest.source import Source
 from ingest.staging import staged
 from ingest.writer import write_tables
 from queries.manifest import SuiteError, first_problem
+from queries.schema import TABLES
 from queries.suite import read_suite
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ def import_results(
     Parameters
     ----------
     path : Path
-        Folder of the results, or an archive (zip, tar) of it.
+        Folder of the results, one file of it, or an archive (zip, tar) of it.
     target : Path
         Where the suite goes; its last part is the suite's name.
     format : str
@@ -97,6 +100,7 @@ def _import(
         except ValidationError as error:
             message = f"{path}: a suite cannot hold this ({first_problem(error)}); mend the source"
             raise IngestError(message) from error
+        findings = _keep_rules(source, findings)
         jobs = _jobs(source, findings)
         remarks = Counter[str]()
         # Closed with this block, whatever ends it: no process may write to the folder any more.
@@ -132,7 +136,8 @@ def detect(source: Source) -> str:
     if found:
         message = f"{source.root}: holds results in the formats {' and '.join(found)}; choose one with --format"
         raise IngestError(message)
-    because = "".join(f" ({file}: {reason})" for file, reason in source.report.rejected[:1])
+    rejected = [f"{file}: {reason}" for file, reason in source.report.rejected[:1]]
+    because = "".join(f" ({reason})" for reason in rejected or saebench.other_evaluations(source)[:1])
     message = (
         f"{source.root}: holds no results that are known here{because}; give the folder with sae_split_feats.parquet"
         " (published), feature_absorption/ (sae-spelling) or *_eval_results.json (saebench)"
@@ -143,6 +148,17 @@ def detect(source: Source) -> str:
 def suite_name(text: str) -> str:
     """Make a valid suite's name of `text`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._") or "suite"
+
+
+def _keep_rules(source: Source, findings: Findings) -> Findings:
+    """Leave out what contradicts the suite as a whole, such as latents that an SAE does not have."""
+    tables = {}
+    for name, rows in findings.tables.items():
+        kept = keep_rules(rows, TABLES[name], findings.manifest.saes)
+        for refused in kept.refused:
+            source.report.rejected.append((f"table {name}", refused))
+        tables[name] = kept.rows.filter(kept.good)
+    return replace(findings, tables=tables)
 
 
 def _jobs(source: Source, findings: Findings) -> list[Job]:

@@ -6,13 +6,14 @@ sae-spelling writes them, one file an SAE; SAEBench does too; the published expl
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ingest.conform import arrow_schema
 from ingest.source import same
-from queries.schema import TABLES, Column, Table
+from queries.schema import TABLES, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,10 @@ METADATA = Table(
     "metadata",
     "one SAE, one letter and one k",
     TABLES["k_sparse"].key,
-    (*map(TABLES["k_sparse"].column, TABLES["k_sparse"].key), Column("feats", "INTEGER[]", "")),
+    (
+        *map(TABLES["k_sparse"].column, TABLES["k_sparse"].key),
+        replace(TABLES["letters"].column("split_latents"), name="feats", required=True),
+    ),
 )
 METADATA_COLUMNS: Columns = same("letter", "k", "feats")
 #: The other file beside the scores, of whose thousand columns the test split's tokens are taken.
@@ -88,14 +92,14 @@ def wide_contract(source: Source, file: Path, names: Iterable[str]) -> tuple[Tab
     if missing:
         source.reject_without(file, missing[0])
         return None
-    floats = [f"{score}_{of}" for of in ("probe", *(f"sparse_sae_{k}" for k in ks)) for score in SCORES]
-    lists = ["split_feats", *map(_feats, ks)]
-    columns = (
-        *(TABLES["letters"].column(name) for name in _KEY),
-        *(Column(name, "DOUBLE", "", required=False) for name in floats),
-        *(Column(name, "INTEGER[]", "", required=False) for name in lists),
-    )
-    return Table("k_sparse", "one SAE and one letter", _KEY, columns), same(*floats, *lists)
+    letters, k_sparse = TABLES["letters"], TABLES["k_sparse"]
+    own = [
+        *(replace(letters.column(f"probe_{score}"), name=f"{score}_probe") for score in SCORES),
+        *(replace(k_sparse.column(score), name=f"{score}_sparse_sae_{k}") for k in ks for score in SCORES),
+        *(replace(letters.column("split_latents"), name=name) for name in ("split_feats", *map(_feats, ks))),
+    ]
+    columns = (*map(letters.column, _KEY), *(replace(column, required=False) for column in own))
+    return Table("k_sparse", "one SAE and one letter", _KEY, columns), same(*(column.name for column in own))
 
 
 def probes(wide: pa.Table) -> pa.Table:

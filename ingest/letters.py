@@ -72,6 +72,14 @@ def highest_latents(tables: Mapping[str, pa.Table]) -> dict[tuple[int, int, int]
     return {(row["layer"], row["width"], row["l0"]): row["latent"] for row in rows}
 
 
+def uncounted(sae: str, n_latents: int) -> str:
+    """Say in a sentence that the number of latents of an SAE is not counted anywhere."""
+    return (
+        f"{sae}: no file counts its latents. Its width, or the highest latent that its results name, gives"
+        f" {n_latents:,}; it may have more."
+    )
+
+
 def nothing_left(source: Source, mend: str) -> str:
     """Say in one line that nothing of `source` can be imported, and why."""
     because = "".join(f" ({file}: {reason})" for file, reason in source.report.rejected[:1])

@@ -13,6 +13,7 @@ from ingest.conform import conform
 from ingest.files import UnreadableError, reading
 from ingest.jobs import Outcome
 from ingest.layout import write_file
+from ingest.rules import keep_rules
 from ingest.sae_dashboard import DashboardError, evidence
 from queries.schema import SAE_KEY, TABLES
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 #: Pages of one piece of work, and bytes of them all: a worker holds their contexts at once.
 PAGES = 250
 _PIECE = 64 * limits.MB
+#: Bytes of a page that a suite keeps.
+_LONGEST = TABLES["dashboards"].max_text
 #: Where a growing suite keeps what was read of pages, a folder a piece of work; gone when it is whole.
 EVIDENCE = ".evidence"
 #: The tables that pages fill.
@@ -72,7 +75,10 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
         except UnreadableError as error:
             rejected.append((file, str(error)))
             continue
-        rows["dashboards"].append({**key, "latent": latent, "html": html})
+        if len(html.encode("utf-8", "replace")) > _LONGEST:
+            rejected.append((file, f"has more than {_LONGEST:,} bytes; the page is left out, its evidence is imported"))
+        else:
+            rows["dashboards"].append({**key, "latent": latent, "html": html})
         try:
             found = evidence(html, latent)
         except DashboardError as error:
@@ -83,8 +89,10 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
     written = []
     for name, some in rows.items():
         if some:
-            data = conform(pa.Table.from_pylist(some), TABLES[name])
-            written.append(write_file(evidence_file(folder, sae, piece, name), TABLES[name], [data]))
+            data, good, refused = keep_rules(conform(pa.Table.from_pylist(some), TABLES[name]), TABLES[name])
+            remarks.update(f"parts of dashboards, table {name}: {reason}" for reason in refused)
+            kept = data.filter(good)
+            written.append(write_file(evidence_file(folder, sae, piece, name), TABLES[name], [kept]))
     return Outcome(tuple(written), tuple(rejected), remarks)
 
 

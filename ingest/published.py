@@ -13,8 +13,9 @@ from ingest.conform import IngestError, with_all_columns
 from ingest.cosine_arrays import count_latents
 from ingest.files import UnreadableError
 from ingest.findings import Findings
+from ingest.json_files import number_names
 from ingest.k_sparse_frames import SCORES, probes, read_wide, steps
-from ingest.letters import TOKENS, highest_latents
+from ingest.letters import TOKENS, highest_latents, uncounted
 from ingest.prompts import with_prompts
 from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
@@ -38,6 +39,12 @@ _ARRAY = re.compile(r"layer_([0-9]{1,9})/width_(\w+)/l0_([0-9]{1,9})/letter_([A-
 _PAGES = "non_canonical_dashboards/layer_*/width_*/*.html"
 _PAGE = re.compile(r"layer_([0-9]{1,9})/width_(\w+)/average_l0_([0-9]{1,9})_feature_([0-9]{1,9})\.html\Z")
 _NUM_ENCODER_TOP = 3
+#: Numbers of the folder's manifest that are taken.
+_SAID = (
+    *("d_model", "num_layers", "tau", "thresholds.cos", "thresholds.margin"),
+    *(f"saes.{name}" for name in ("layer", "sae_width", "sae_l0", "l0_measured", "variance_explained")),
+    *(f"saes.{name}" for name in ("ce_loss_recovered", "dead_fraction", "tokens_seen")),
+)
 
 _SAE: Columns = {"layer": "layer", "width": "sae_width", "l0": "sae_l0"}
 _SAE_LETTER = _SAE | same("letter")
@@ -126,8 +133,11 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     if not saes:
         message = f"{source.root}: no SAE can be read; give the folder that holds {_FILES[0]}.parquet"
         raise IngestError(message)
+    limits = _uncounted(saes, arrays)
+    for limit in limits:
+        source.report.note(limit)
     listed = {sae.key: sae for sae in manifest.saes}
-    known = gemma_scope.canonical() if manifest.model.name == gemma_scope.MODEL else {}
+    known = gemma_scope.canonical() if gemma_scope.is_model(manifest.model.name) else {}
     return Findings(
         manifest=manifest.model_copy(
             update={
@@ -136,7 +146,8 @@ def read(source: Source, *, only: str | None = None) -> Findings:
                         update={"n_latents": count, "neuronpedia": known.get(key)}
                     )
                     for key, count in sorted(saes.items())
-                ]
+                ],
+                "provenance": manifest.provenance.model_copy(update={"limits": limits}),
             }
         ),
         tables=tables,
@@ -241,8 +252,18 @@ def _saes(
     source: Source, tables: Mapping[str, pa.Table], arrays: Mapping[SaeKey, Mapping[str, Path]]
 ) -> dict[SaeKey, int]:
     """List the SAEs that letters or cosines speak of, with their numbers of latents."""
-    saes = {key: gemma_scope.count_latents(key[1], highest) for key, highest in highest_latents(tables).items()}
-    return saes | {key: count for key, letters in arrays.items() if (count := count_latents(source.root, letters))}
+    counted = {key: count for key, letters in arrays.items() if (count := count_latents(source.root, letters))}
+    highest = highest_latents(tables)
+    return {key: gemma_scope.count_latents(key[1], latent) for key, latent in highest.items()} | counted
+
+
+def _uncounted(saes: Mapping[SaeKey, int], arrays: Mapping[SaeKey, Mapping[str, Path]]) -> list[str]:
+    """Name the SAEs whose number of latents neither arrays nor their width tell."""
+    return [
+        uncounted("layer {}, width {}, L0 {}".format(*key), count)
+        for key, count in sorted(saes.items())
+        if not arrays.get(key) and not gemma_scope.is_counted(key[1], count)
+    ]
 
 
 def _manifest(source: Source) -> Manifest:
@@ -253,6 +274,8 @@ def _manifest(source: Source) -> Manifest:
             with source.opened(file, "manifest", limits.MANIFEST) as stream:
                 said = json.load(stream)
                 if isinstance(said, dict) and "model" in said:
+                    source.report.hold(file, number_names(said))
+                    source.report.take(file, _SAID)
                     manifest = _described(said)
                     manifest.model_dump_json()  # which refuses what no file can hold
                     return manifest

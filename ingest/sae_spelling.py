@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -26,14 +26,14 @@ from ingest.k_sparse_frames import (
     read_wide,
     steps,
 )
-from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens
+from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens, uncounted
 from ingest.prompts import with_prompts
 from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED, read_tested
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
-from queries.schema import SAE_KEY, TABLES, Column, Table
+from queries.schema import SAE_KEY, TABLES, Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -47,7 +47,7 @@ NAME = "sae-spelling"
 _FILE = re.compile(
     r"layer_([0-9]{1,9})_(?:width_)?([0-9]{1,6}[km]?)_(?:l0_)?([0-9]{1,9})(?:_(auroc_f1|metadata|raw_results))?\.parquet"
 )
-_RANK = re.compile(r"(?:f1|precision|recall|auc)_sae_top_([0-9]{1,2})")
+_RANK = re.compile(r"(f1|precision|recall|auc)_sae_top_([0-9]{1,2})")
 _COSINE = re.compile(r"cos_probe_sae_(?:enc|dec)_[A-Za-z]_top_[0-9]{1,2}")
 #: A folder that is called like a model; those of SAEs have no number after the family's name.
 _MODEL = re.compile(r"(?:gemma|pythia|llama|qwen|mistral|smollm|gpt)-?\d[\w.-]*", re.IGNORECASE)
@@ -112,10 +112,19 @@ def read(source: Source, *, only: str | None = None) -> Findings:
             source, "give the folder that holds feature_absorption, k_sparse_probing or latent_evaluation"
         )
         raise IngestError(message)
+    highest = highest_latents(tables)
+    counts = {key: gemma_scope.count_latents(key[1], latent) for key, latent in highest.items()}
+    limits = [
+        uncounted("layer {}, width {}, L0 {}".format(*key), count)
+        for key, count in sorted(counts.items())
+        if not gemma_scope.is_counted(key[1], count)
+    ]
+    for limit in limits:
+        source.report.note(limit)
     method = Method(metric="ig_ablation")
     tables["letters"] = derive_split_latents(tables["letters"], tables["k_sparse"], method)
     model = _model(source, files)
-    known = gemma_scope.canonical() if model == gemma_scope.MODEL else {}
+    known = gemma_scope.canonical() if gemma_scope.is_model(model) else {}
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,
@@ -126,13 +135,13 @@ def read(source: Source, *, only: str | None = None) -> Findings:
                 layer=layer,
                 width=width,
                 l0=l0,
-                n_latents=gemma_scope.count_latents(width, highest),
+                n_latents=count,
                 neuronpedia=known.get((layer, width, l0)),
             )
-            for (layer, width, l0), highest in sorted(highest_latents(tables).items())
+            for (layer, width, l0), count in sorted(counts.items())
         ],
         tables={},
-        provenance=Provenance(made_by="sae-spelling"),
+        provenance=Provenance(made_by="sae-spelling", limits=limits),
     )
     return Findings(manifest, {name: rows for name, rows in tables.items() if rows.num_rows})
 
@@ -231,7 +240,7 @@ def _vocabulary(source: Source, file: _File) -> pa.Table | None:
 
 
 def _rank_numbers(names: Iterable[str]) -> list[int]:
-    return sorted({int(found[1]) for name in names if (found := _RANK.fullmatch(name))})
+    return sorted({int(found[2]) for name in names if (found := _RANK.fullmatch(name))})
 
 
 def _encoder_top(source: Source, file: _File) -> pa.Table | None:
@@ -242,11 +251,16 @@ def _encoder_top(source: Source, file: _File) -> pa.Table | None:
         if missing not in names:
             source.reject_without(file.path, missing)
             return None
-    floats = [name for name in names if _RANK.fullmatch(name) or _COSINE.fullmatch(name) or name.endswith("_probe")]
-    own = (
-        *(Column(name, "DOUBLE", "", required=False) for name in floats),
-        *(Column(f"sae_top_{rank}_feat", "INTEGER", "", required=False) for rank in ranks),
-    )
+    ranked, letters = TABLES["encoder_top"], TABLES["letters"]
+    own = [
+        *(replace(letters.column(f"probe_{score}"), name=f"{score}_probe", required=False) for score in SCORES),
+        *(replace(ranked.column("latent"), name=f"sae_top_{rank}_feat") for rank in ranks),
+    ]
+    for name in names:
+        if found := _RANK.fullmatch(name):
+            own.append(replace(ranked.column(found[1]), name=name, required=False))
+        elif _COSINE.fullmatch(name):
+            own.append(replace(ranked.column("cosine"), name=name))
     key = TABLES["letters"].key
     table = Table("latent_evaluation", "one SAE and one letter", key, (*map(TABLES["letters"].column, key), *own))
     return _rows(source, file, table, same(*(column.name for column in own)))

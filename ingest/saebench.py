@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from ingest import gemma_scope
 from ingest.conform import IngestError, with_all_columns, with_constants
 from ingest.files import UnreadableError
 from ingest.findings import Findings
+from ingest.json_files import number_names, read_json
 from ingest.k_sparse_frames import (
     METADATA,
     METADATA_COLUMNS,
@@ -25,9 +27,10 @@ from ingest.k_sparse_frames import (
     steps,
     wide_contract,
 )
-from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens
+from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens, uncounted
 from ingest.prompts import with_prompts
-from ingest.saebench_files import ABSORPTION, SaeFiles, collect, holds_absorption, read_json
+from ingest.saebench_files import UNKNOWN, SaeFiles, collect, holds_absorption, whole
+from ingest.saebench_results import ABSORPTION, CORE, eval_type
 from ingest.source import same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
@@ -36,7 +39,7 @@ from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance
 from queries.schema import SAE_KEY, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from ingest.source import Columns, Source
@@ -50,15 +53,22 @@ _SHOWN_NAMES = 3
 _RECORDS = TypeAdapter(list[dict[str, Any]])
 
 
-# What the suite calls a column -> what the files call it.
+# What the suite calls a column -> what the files call it, in all their forms.
 _LETTER: Columns = same("letter")
 _DETAILS: Columns = {
     "letter": "first_letter",
     # Here all split latents are counted; in SAEBench's tables a column of this name has one less.
-    "num_split_latents": "num_split_features",
+    "num_split_latents": ("num_split_features", "num_feature_splits"),
     "num_probe_true_positives": "num_probe_true_positives",
-    "num_absorbed": "num_full_absorption",
+    "num_absorbed": ("num_full_absorption", "num_absorption"),
     "absorption_fraction": "mean_absorption_fraction",
+}
+#: The same as num_absorbed / num_probe_true_positives.
+_RATES = ("full_absorption_rate", "absorption_rate")
+_LATENTS: Columns = {
+    "latent": "index",
+    "density": "feature_density",
+    "encoder_decoder_cosine": "encoder_decoder_cosine_sim",
 }
 _TESTED: Columns = {
     **same("letter", "token", "prompt", "num_probe_true_positives", "absorption_fraction"),
@@ -75,9 +85,9 @@ _TESTED: Columns = {
     "projections": "probe_projections",
     "activations": "projection_feat_acts",
     "cosines": "projection_feat_probe_cos",
-    "is_absorption": "is_full_absorption",
+    "is_absorption": ("is_full_absorption", "is_absorption"),
 }
-_NAMING_LATENTS = ("letters", "tested_tokens", "k_sparse")
+_NAMING_LATENTS = ("letters", "tested_tokens", "k_sparse", "latents")
 _NOTES = (
     "Full absorption: every split latent is silent, the latent with the largest projection on the probe has a cosine of"
     " at least 0.025 with it, and it makes up at least 0.4 of the token's total projection.\n"
@@ -85,7 +95,8 @@ _NOTES = (
     " other thresholds.\n"
     "The absorption fraction has two versions that are not comparable: up to 0.3.2 it has no thresholds, in 0.6.0 it"
     " has them and counts three absorbing latents at most. One SAE has 0.155 in the one and 0.016 in the other.\n"
-    "Every token that the linear probe gets right is tested. SAEBench's own means leave out letters whose linear probe"
+    "Every token that the linear probe gets right is tested; before 13 January 2025 only those of them on which every"
+    " split latent is silent have a row. SAEBench's own means leave out letters whose linear probe"
     " is poor (by default an F1 of 0.6 or less); where the tables of an SAE are imported, these letters are here too."
 ).splitlines()
 
@@ -93,6 +104,16 @@ _NOTES = (
 def detects(source: Source) -> bool:
     """Tell whether `source` holds results or tables of the absorption evaluation."""
     return holds_absorption(source)
+
+
+def other_evaluations(source: Source) -> list[str]:
+    """Name the evaluations of SAEBench that `source` holds, with a file of each."""
+    found = {eval_type(source, file): file for file in reversed(source.find("**/*.json"))}
+    return [
+        f"{source.report.name(file)} has results of SAEBench's evaluation {kind!r}, only {ABSORPTION!r} is imported"
+        for kind, file in found.items()
+        if kind
+    ]
 
 
 def read(source: Source, *, only: str | None = None) -> Findings:
@@ -112,24 +133,44 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     chosen = _of_one_model(source, _selected(source, only))
     saes: dict[tuple[int, ...], Sae] = {}
     used: list[SaeFiles] = []
-    found: dict[str, list[pa.Table]] = {name: [] for name in ("letters", "k_sparse", "tested_tokens", "tokens")}
+    left_out: defaultdict[str, list[str]] = defaultdict(list)
+    limits: list[str] = []
+    found: dict[str, list[pa.Table]] = {
+        name: [] for name in ("letters", "k_sparse", "tested_tokens", "latents", "tokens")
+    }
     for files in chosen:
         tables = _tables(source, files)
         try:
-            sae = _described(files, tables, saes)
+            sae, is_counted = _described(source, files, tables, saes)
         except IngestError as error:
-            _leave_out(source, files, str(error))
+            _leave_out(source, files, str(error), chosen)
+            continue
+        if same := saes.get(sae.key):
+            left_out[f"{same.name} ({_place(same)})"].append(f"{sae.name} (L0 {_known(sae.l0_measured, sae.l0)})")
+            reason = f"{same.name} has the same layer, width and rounded L0 ({_place(same)}); {_alone(files)}"
+            _leave_out(source, files, reason, chosen)
             continue
         saes[sae.key] = sae
         used.append(files)
+        if not is_counted:
+            limits.append(uncounted(files.name, sae.n_latents))
         place = dict(zip(SAE_KEY, sae.key, strict=True))
         measured = place | {"metric": _METRIC, "metric_version": files.version}
         found["letters"].append(with_constants(TABLES["letters"], tables["letters"], **measured))
         found["tested_tokens"].append(with_constants(TESTED, tables["tested_tokens"], **measured))
-        found["k_sparse"].append(with_constants(TABLES["k_sparse"], tables["k_sparse"], **place))
+        for name in ("k_sparse", "latents"):
+            found[name].append(with_constants(TABLES[name], tables[name], **place))
         found["tokens"] += [tables["raw_results"], tables["tested_tokens"]]
     if not saes:
         raise IngestError(nothing_left(source, "give the folder that holds eval_results or artifacts"))
+    for kept, others in left_out.items():
+        source.report.note(
+            f"A suite holds one SAE of each layer, width and rounded L0. {kept} is imported;"
+            f" {len(others):,} with the same {'is' if len(others) == 1 else 'are'} left out: {', '.join(others)}."
+        )
+    limits += _legacy_variance(used)
+    for limit in limits:
+        source.report.note(limit)
     method = Method(metric=_METRIC, metric_version=_version(source, used), tau=_tau(source, used), notes=_NOTES)
     unknown = sum(sae.l0 < 0 for sae in saes.values())
     if unknown:
@@ -144,15 +185,17 @@ def read(source: Source, *, only: str | None = None) -> Findings:
         "tested_tokens": tested,
         "tokens": numbered_tokens(*found["tokens"]),
         "prompts": prompts,
+        # They are very many: columns that nothing is known of are added as they are written.
+        "latents": pa.concat_tables(found["latents"], promote_options="permissive"),
     }
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,
-        model=Model(name=next((files.model for files in used if files.model), "unknown")),
+        model=Model(name=_model(used)),
         method=method,
         saes=sorted(saes.values(), key=lambda sae: sae.key),
         tables={},
-        provenance=Provenance(made_by="SAEBench"),
+        provenance=Provenance(made_by="SAEBench", limits=limits),
     )
     return Findings(manifest, {name: rows for name, rows in result.items() if rows.num_rows})
 
@@ -174,44 +217,84 @@ def _selected(source: Source, only: str | None) -> list[SaeFiles]:
 def _of_one_model(source: Source, saes: list[SaeFiles]) -> list[SaeFiles]:
     """Leave out the SAEs of other models than the one that most files are of."""
     sizes: Counter[str] = Counter()
+    names = {sae.model for sae in saes if sae.model}
     for sae in saes:
         if sae.model:
-            sizes[sae.model] += len(sae.files)
+            sizes[_same_model(sae.model, names)] += len(sae.files)
     model = min(sizes, key=lambda name: (-sizes[name], name), default=None)
+    kept = []
     for sae in saes:
-        if sae.model not in (model, None):
-            _leave_out(source, sae, f"it is of {sae.model} and the suite of {model}; {_alone(sae)}")
-    return [sae for sae in saes if sae.model in (model, None)]
+        if sae.model is None or _same_model(sae.model, names) == model:
+            kept.append(sae)
+        else:
+            _leave_out(source, sae, f"it is of {sae.model} and the suite of {model}; {_alone(sae)}", saes)
+    return kept
 
 
-def _leave_out(source: Source, sae: SaeFiles, reason: str) -> None:
+def _same_model(name: str, names: set[str]) -> str:
+    """Return one name for a model that is called with its organisation in one file and without it in another."""
+    bare = name.rpartition("/")[2]
+    organisations = {other for other in names if other.rpartition("/")[2] == bare and other != bare}
+    return bare if len(organisations) <= 1 else name
+
+
+def _model(used: list[SaeFiles]) -> str:
+    """Name the model as the files do, without its organisation where some of them leave it out."""
+    names = {files.model for files in used if files.model}
+    return min(names, key=lambda name: ("/" in name, name), default="unknown")
+
+
+def _leave_out(source: Source, sae: SaeFiles, reason: str, saes: list[SaeFiles]) -> None:
+    """Report that an SAE is not imported; its files may hold others that are."""
     for file in sae.files.values():
-        source.reject(file, reason)
+        if sum(file in other.files.values() for other in saes) > 1:
+            source.report.reject(file, f"{sae.name} is left out: {reason}")
+        else:
+            source.reject(file, reason)
 
 
 def _alone(sae: SaeFiles) -> str:
     return f"import it into a suite of its own with --only '{sae.name}'"
 
 
-def _described(files: SaeFiles, tables: Mapping[str, pa.Table], saes: Mapping[tuple[int, ...], Sae]) -> Sae:
-    """Describe an SAE; IngestError where it has no place beside `saes`."""
+def _place(sae: Sae) -> str:
+    return f"layer {sae.layer}, width {sae.width}, L0 {_known(sae.l0_measured, sae.l0)}"
+
+
+def _known(measured: float | None, l0: int) -> str:
+    return f"{l0}" if measured is None else f"{measured:.6g}"
+
+
+def _described(
+    source: Source, files: SaeFiles, tables: Mapping[str, pa.Table], saes: Mapping[tuple[int, ...], Sae]
+) -> tuple[Sae, bool]:
+    """Describe an SAE, and say whether its latents are counted; IngestError where it has no place in a suite."""
     if not tables["letters"].num_rows:
         raise IngestError("it tells of no letter that can be read; fetch the complete file")
-    layer = files.layer
+    layers = pc.unique(tables["letters"]["layer"]).drop_null().to_pylist()
+    layer = files.layer if files.layer is not None else layers[0] if len(layers) == 1 else None
     if layer is None:
-        raise IngestError("nothing tells the SAE's layer; add hook_layer to sae_cfg_dict")
+        raise IngestError('nothing tells the SAE\'s layer; add "sae_cfg_dict": {"hook_layer": ...} to its results')
     somewhere = {
         name: with_constants(TABLES[name], tables[name], layer=layer, width=0, l0=0) for name in _NAMING_LATENTS
     }
-    n_latents = files.n_latents or highest_latents(somewhere)[layer, 0, 0] + 1
+    highest = highest_latents(somewhere)[layer, 0, 0]
+    n_latents, is_counted = files.count_latents(highest)
     if not n_latents:
-        raise IngestError("nothing tells how many latents the SAE has; add d_sae to sae_cfg_dict")
+        raise IngestError(
+            'nothing tells how many latents the SAE has; add "sae_cfg_dict": {"d_sae": ...} to its results'
+        )
+    if set(layers) - {layer}:
+        source.report.note(f"{files.name} is of layer {layer}; its k-sparse probing says layer {layers[0]}.")
+    known = files.in_gemma_scope
     width = _nominal(n_latents)
-    unknown = -1 - sum(sae.l0 < 0 for sae in saes.values() if (sae.layer, sae.width) == (layer, width))
-    l0 = unknown if files.l0 is None else round(files.l0)
-    if same := saes.get((layer, width, l0)):
-        raise IngestError(f"{same.name} has the same layer, width and L0; {_alone(files)}")
-    return Sae(
+    if known:
+        l0 = known.l0
+    elif files.l0 is not None:
+        l0 = round(files.l0)
+    else:
+        l0 = -1 - sum(sae.l0 < 0 for sae in saes.values() if (sae.layer, sae.width) == (layer, width))
+    sae = Sae(
         layer=layer,
         width=width,
         l0=l0,
@@ -221,13 +304,27 @@ def _described(files: SaeFiles, tables: Mapping[str, pa.Table], saes: Mapping[tu
         hook=files.text("hook_name"),
         architecture=files.text("architecture"),
         neuronpedia=files.neuronpedia,
+        variance_explained=files.variance_explained,
+        loss_recovered=files.loss_recovered,
+        dead_fraction=files.dead_fraction,
     )
+    return sae, is_counted
 
 
 def _nominal(n_latents: int) -> int:
     """Return the width as people say it: 16000 for 16384 latents."""
     nominal = gemma_scope.nominal_width(n_latents)
     return nominal // 1000 * 1000 if nominal >= _THOUSANDS_FROM else nominal
+
+
+def _legacy_variance(used: list[SaeFiles]) -> Iterator[str]:
+    """Say so where the variance explained is by a formula that SAEBench gave up."""
+    number = sum(files.has_legacy_variance for files in used)
+    if number:
+        yield (
+            f"The variance explained of {number:,} of {len(used):,} SAEs was averaged over tokens, as SAEBench did"
+            " until 7 March 2025; it calls that formula incorrect today. Do not compare it with newer results."
+        )
 
 
 def _tau(source: Source, saes: list[SaeFiles]) -> float:
@@ -247,7 +344,7 @@ def _version(source: Source, saes: list[SaeFiles]) -> str | None:
     versions = {sae.version for sae in saes}
     if len(versions) == 1:
         return versions.pop()
-    names = ", ".join(sorted(version or "an unknown one" for version in versions))
+    names = ", ".join(sorted(version or "unknown" for version in versions))
     source.report.note(f"Several versions of SAEBench measured these SAEs ({names}); each row says which.")
     return None
 
@@ -273,13 +370,19 @@ def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
         "letters": first_known(("letter",), *told),
         "k_sparse": with_all_columns(TABLES["k_sparse"], *(steps(rows, ranked) for rows in wide[:1])),
         "tested_tokens": tested,
+        "latents": _latents(source, sae),
         "raw_results": read("raw_results", TOKENS, RAW_COLUMNS),
     }
 
 
 def _metrics(source: Source, sae: SaeFiles) -> pa.Table | None:
     file = sae.files.get("metrics")
-    return read_wide(source, file, _LETTER) if file else None
+    return _of_one_layer(source, file, read_wide(source, file, _keys(source.columns(file)))) if file else None
+
+
+def _keys(names: Iterable[str]) -> Columns:
+    """Say where scores of k-sparse probing name letter and layer; older files name no layer."""
+    return _LETTER | (same("layer") if "layer" in names else {})
 
 
 def _records(source: Source, sae: SaeFiles) -> pa.Table | None:
@@ -288,37 +391,82 @@ def _records(source: Source, sae: SaeFiles) -> pa.Table | None:
     if file is None:
         return None
     try:
-        records = read_json(source, file, _RECORDS.validate_json)
+        records = read_json(source, file, _RECORDS.validate_python)
     except UnreadableError as error:
         source.reject(file, str(error))
         return None
-    found = wide_contract(source, file, {name for record in records for name in record})
-    return _conformed(source, file, found[0], _LETTER | found[1], records) if found else None
+    source.report.hold(file, number_names(records))
+    names = {name for record in records for name in record}
+    found = wide_contract(source, file, names)
+    rows = _conformed(source, file, found[0], _keys(names) | found[1], records) if found else None
+    return _of_one_layer(source, file, rows)
+
+
+def _of_one_layer(source: Source, file: Path, rows: pa.Table | None) -> pa.Table | None:
+    """Keep the rows of the layer that most are of: a file has one SAE."""
+    if rows is None or not rows.num_rows or "layer" not in rows.column_names:
+        return rows
+    (layer, number), *others = Counter(rows["layer"].to_pylist()).most_common()
+    if others:
+        source.report.reject(file, f"{rows.num_rows - number:,} rows are of another layer than {layer}; remove them")
+    return rows.filter(pc.equal(rows["layer"], layer))
 
 
 def _details(source: Source, sae: SaeFiles) -> pa.Table:
     """Return the published numbers of each letter."""
     letters, file = TABLES["letters"], sae.files.get(ABSORPTION)
-    rows = _conformed(source, file, letters, _DETAILS, sae.details) if file and sae.details else None
-    return with_all_columns(letters, rows)
+    details = sae.absorption.eval_result_details if sae.absorption else []
+    if file is None or not details:
+        return with_all_columns(letters, None)
+    source.report.take(file, (f"eval_result_details.{name}" for name in _RATES))
+    records = [{"num_absorption": _absorbed(detail)} | detail for detail in details]
+    return with_all_columns(
+        letters, _conformed(source, file, letters, _DETAILS, records, within="eval_result_details.")
+    )
+
+
+def _absorbed(detail: Mapping[str, Any]) -> int | None:
+    """Return the number of absorbed tokens that a letter's rate tells."""
+    rates = (detail.get(name) for name in _RATES)
+    rate = next((rate for rate in rates if isinstance(rate, int | float) and 0 <= rate <= 1), None)
+    of = whole(detail.get("num_probe_true_positives"))
+    return None if rate is None or of is None else round(rate * of)
+
+
+def _latents(source: Source, sae: SaeFiles) -> pa.Table:
+    """Return what the core evaluation tells of each latent."""
+    latents, file = TABLES["latents"], sae.files.get(CORE)
+    told = sae.core.latents if sae.core else {}
+    none = with_all_columns(latents, None).select(["latent"])
+    if file is None or "index" not in told:
+        return none
+    columns = {
+        name: pa.chunked_array([_array([None if value == UNKNOWN else value for value in told[given]])])
+        for name, given in _LATENTS.items()
+        if given in told
+    }
+    return source.conform(file, latents, columns) or none
 
 
 def _conformed(
-    source: Source, file: Path, table: Table, columns: Columns, records: list[dict[str, Any]]
+    source: Source, file: Path, table: Table, columns: Columns, records: list[dict[str, Any]], *, within: str = ""
 ) -> pa.Table | None:
-    """Do for the records of a JSON file what Source.read does for the rows of a parquet file."""
-    present = {name for record in records for name in record}
-    for name, given in columns.items():
-        if given not in present and table.column(name).required:
-            source.reject(file, f"{given!r} is missing; fetch the complete file")
+    """Do for the records of a JSON file, which lie `within` a part of it, what Source.read does for a parquet file."""
+    present = {name for record in records for name in record if record[name] is not None}
+    names = {name: (given,) if isinstance(given, str) else given for name, given in columns.items()}
+    found = {name: next((one for one in given if one in present), None) for name, given in names.items()}
+    for name, given in names.items():
+        if found[name] is None and table.column(name).required:
+            source.reject(file, f"{given[0]!r} is missing; fetch the complete file")
             return None
+    source.report.take(file, (f"{within}{one}" for one in found.values() if one))
     return source.conform(
         file,
         table,
         {
-            name: pa.chunked_array([_array([record.get(given) for record in records])])
-            for name, given in columns.items()
-            if given in present
+            name: pa.chunked_array([_array([record.get(one) for record in records])])
+            for name, one in found.items()
+            if one
         },
     )
 

@@ -4,79 +4,41 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-from pydantic_core import from_json
-
-from ingest import gemma_scope, limits
-from ingest.files import UnreadableError, reading
+from ingest import gemma_scope
+from ingest.files import UnreadableError
+from ingest.json_files import read_json
+from ingest.saebench_results import (
+    ABSORPTION,
+    CORE,
+    Absorption,
+    Core,
+    CoreMetrics,
+    eval_type,
+    read_absorption,
+    read_core,
+)
 from ingest.source import parse_width
-from queries.manifest import MAX_LATENTS, Neuronpedia
+from queries.manifest import MAX_LATENTS, MAX_SCORE, Neuronpedia
 from queries.schema import INTEGER_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from ingest.source import Source
 
-_Parsed = TypeVar("_Parsed")
-
-ABSORPTION = "absorption_first_letter"
-_CORE = "core"
-_RESULTS = "_eval_results.json"
+#: What the core evaluation writes where it did not measure.
+UNKNOWN = -1
+_RESULTS = "_eval_results"
 _RECORDS = "_k_sparse_probing.json"
 #: In the path of a table, the name of the SAE, which may hold slashes, stands twice.
 _TABLE = re.compile(
     r"(?:.*/)?(?P<sae>[^/].*)/layer_(?P<layer>[0-9]{1,9})_(?P=sae)(?:_(?P<kind>metrics|metadata|raw_results))?\.parquet"
 )
-_EVAL_TYPE = re.compile(rb'"eval_type_id"\s*:\s*"([^"]*)"')
 _LAYER = re.compile(r"(?:blocks\.|layer[_-])([0-9]{1,9})(?![0-9])")
 _WIDTH = re.compile(r"width[_-](?:2pow([12]?[0-9])|([0-9]{1,5}k|[0-9]{1,2}m))(?![0-9])")
-
-
-class _Config(BaseModel):
-    model_name: str | None = None
-    f1_jump_threshold: float | None = None
-
-
-class _Eval(BaseModel):
-    """What every evaluation says of its SAE; older files say less."""
-
-    eval_config: _Config = _Config()
-    sae_lens_id: str | None = None
-    sae_lens_release_id: str | None = None
-    sae_bench_commit_hash: str | None = None
-    sae_cfg_dict: dict[str, Any] | None = None
-
-    @property
-    def sae_name(self) -> str | None:
-        """The SAE's name, where the file gives both parts of it."""
-        parts = (self.sae_lens_release_id, self.sae_lens_id)
-        return "/".join(filter(None, parts)) if all(parts) else None
-
-
-class _Absorption(_Eval):
-    eval_result_details: list[dict[str, Any]]
-
-
-class _Sparsity(BaseModel):
-    l0: float | None = None
-
-
-class _CoreMetrics(BaseModel):
-    sparsity: _Sparsity = _Sparsity()
-
-
-class _Core(_Eval):
-    eval_result_metrics: _CoreMetrics = _CoreMetrics()
-
-
-_EVALS: dict[str | None, Callable[[bytes], _Absorption | _Core]] = {
-    ABSORPTION: _Absorption.model_validate_json,
-    _CORE: _Core.model_validate_json,
-}
 
 
 @dataclass
@@ -90,7 +52,7 @@ class SaeFiles:
     files : dict of str to Path
         "absorption_first_letter" and "core" (results), "records" (of k-sparse probing), all JSON; the tables "tested",
         "metrics", "metadata" and "raw_results".
-    evals : list of _Eval
+    evals : list of Absorption and Core
         The results, those of absorption first.
     layer_in_path : int, optional
         The layer that the tables' names tell.
@@ -98,13 +60,22 @@ class SaeFiles:
 
     name: str
     files: dict[str, Path] = field(default_factory=dict)
-    evals: list[_Eval] = field(default_factory=list)
+    evals: list[Absorption | Core] = field(default_factory=list)
     layer_in_path: int | None = None
 
     @property
-    def details(self) -> list[dict[str, Any]]:
-        """The published numbers of each letter."""
-        return next((one.eval_result_details for one in self.evals if isinstance(one, _Absorption)), [])
+    def absorption(self) -> Absorption | None:
+        """The results of the absorption evaluation."""
+        return next((one for one in self.evals if isinstance(one, Absorption)), None)
+
+    @property
+    def core(self) -> Core | None:
+        """The results of the core evaluation."""
+        return next((one for one in self.evals if isinstance(one, Core)), None)
+
+    @property
+    def _metrics(self) -> CoreMetrics:
+        return self.core.eval_result_metrics if self.core else CoreMetrics()
 
     @property
     def config(self) -> dict[str, Any]:
@@ -126,45 +97,88 @@ class SaeFiles:
         return said if isinstance(said, str) else None
 
     @property
-    def layer(self) -> int | None:
-        """The layer, from the first that tells it."""
-        found = (_LAYER.search(str(self.config.get("hook_name"))), _LAYER.search(self.name))
-        told = (_count(self.config.get("hook_layer")), self.layer_in_path, *(int(one[1]) for one in found if one))
-        return next((layer for layer in told if layer is not None), None)
+    def in_gemma_scope(self) -> gemma_scope.Place | None:
+        """Where it stands in Gemma Scope, if it is called like one of these SAEs."""
+        return gemma_scope.place(self.name)
 
     @property
-    def n_latents(self) -> int | None:
-        """Number of latents: as described, or else as the name says."""
+    def layer(self) -> int | None:
+        """The layer, from the first that tells it; its tables' rows are asked where nothing here does."""
+        found = (_LAYER.search(str(self.config.get("hook_name"))), _LAYER.search(self.name))
+        told = (
+            whole(self.config.get("hook_layer")),
+            self.layer_in_path,
+            *(int(one[1]) for one in found if one),
+            *(whole(one.eval_config.layer) for one in self.evals),
+        )
+        return next((layer for layer in told if layer is not None), None)
+
+    def count_latents(self, highest: int) -> tuple[int, bool]:
+        """Return the number of latents, and whether it is counted; else the name and the `highest` latent tell it."""
+        if said := whole(self.config.get("d_sae")):
+            return said, True
         width = _WIDTH.search(self.name)
-        if said := _count(self.config.get("d_sae")):
-            return said
         if width is None:
-            return None
-        return 2 ** int(width[1]) if width[1] else gemma_scope.count_latents(parse_width(width[2]), -1)
+            return highest + 1, False
+        if width[1]:
+            return 2 ** int(width[1]), True
+        nominal = parse_width(width[2])
+        n_latents = gemma_scope.count_latents(nominal, highest)
+        return n_latents, gemma_scope.is_counted(nominal, n_latents)
 
     @property
     def l0(self) -> float | None:
-        """The measured L0; the core evaluation writes -1 where it did not measure."""
-        told = (one.eval_result_metrics.sparsity.l0 for one in self.evals if isinstance(one, _Core))
-        return next((l0 for l0 in told if l0 is not None and 0 <= l0 <= MAX_LATENTS), None)
+        """The measured L0."""
+        return _measured(0, MAX_LATENTS, self._metrics.sparsity.l0)
+
+    @property
+    def variance_explained(self) -> float | None:
+        """Share of the variance that the SAE explains."""
+        return _score(self._metrics.reconstruction_quality.explained_variance)
+
+    @property
+    def has_legacy_variance(self) -> bool:
+        """Whether the variance explained is by the formula that SAEBench used at first, and calls incorrect today."""
+        legacy = self._metrics.reconstruction_quality.explained_variance_legacy
+        return self.variance_explained is not None and legacy is None
+
+    @property
+    def loss_recovered(self) -> float | None:
+        """Share of the model's loss that the SAE wins back."""
+        return _score(self._metrics.model_performance_preservation.ce_loss_score)
+
+    @property
+    def dead_fraction(self) -> float | None:
+        """Share of latents that never fired in the core evaluation."""
+        alive = _measured(0, 1, self._metrics.misc_metrics.frac_alive)
+        return None if alive is None else 1 - alive
 
     @property
     def tau(self) -> float | None:
         """The rise in F1 that a further split latent had to bring."""
-        told = (one.eval_config.f1_jump_threshold for one in self.evals if isinstance(one, _Absorption))
-        return next((tau for tau in told if tau is not None and 0 <= tau <= 1), None)
+        return _measured(0, 1, self.absorption.eval_config.f1_jump_threshold) if self.absorption else None
 
     @property
     def version(self) -> str | None:
-        """The version of SAEBench that measured absorption."""
-        commits = (one.sae_bench_commit_hash for one in self.evals if isinstance(one, _Absorption))
-        return next((f"sae_bench {commit[:7]}" for commit in commits if commit), None)
+        """The version of SAEBench that measured absorption, as far as its results tell."""
+        return self.absorption.version if self.absorption else None
 
     @property
     def neuronpedia(self) -> Neuronpedia | None:
-        """Where Neuronpedia hosts it, if it says so itself."""
+        """Where Neuronpedia hosts it, if it says so itself or is one of Gemma Scope's SAEs that are known there."""
         model, _, source = str(self.config.get("neuronpedia_id") or "").partition("/")
-        return Neuronpedia(model=model, source=source) if model and source and "/" not in source else None
+        if model and source and "/" not in source:
+            return Neuronpedia(model=model, source=source)
+        return self.in_gemma_scope.neuronpedia if self.in_gemma_scope else None
+
+
+def _score(value: float | None) -> float | None:
+    return None if value == UNKNOWN else _measured(-MAX_SCORE, MAX_SCORE, value)
+
+
+def _measured(least: float, most: float, value: float | None) -> float | None:
+    """Return a number that lies between bounds; others, NaN among them, were not measured."""
+    return value if value is not None and least <= value <= most else None
 
 
 def holds_absorption(source: Source) -> bool:
@@ -172,7 +186,7 @@ def holds_absorption(source: Source) -> bool:
     return (
         any(_tables(source))
         or bool(source.find(f"**/*{_RECORDS}"))
-        or any(_eval_type(source, file) == ABSORPTION for file in source.find(f"**/*{_RESULTS}"))
+        or any(eval_type(source, file) == ABSORPTION for file in source.find("**/*.json"))
     )
 
 
@@ -191,9 +205,9 @@ def collect(source: Source) -> list[SaeFiles]:
         return sae
 
     for file, results in _evals(source):
-        name = results.sae_name or file.name.removesuffix(_RESULTS)
-        if sae := of(name, _CORE if isinstance(results, _Core) else ABSORPTION, file):
-            sae.evals = sorted([*sae.evals, results], key=lambda one: isinstance(one, _Core))
+        name = results.sae_name or results.sae_lens_id or file.name.removesuffix(".json").removesuffix(_RESULTS)
+        if sae := of(name, CORE if isinstance(results, Core) else ABSORPTION, file):
+            sae.evals = sorted([*sae.evals, results], key=lambda one: isinstance(one, Core))
             sae.name = name if "/" in name else sae.name
     for file, table in _tables(source):
         if sae := of(table["sae"], table["kind"] or "tested", file):
@@ -201,9 +215,9 @@ def collect(source: Source) -> list[SaeFiles]:
     for file in source.find(f"**/*{_RECORDS}"):
         of(file.name.removesuffix(_RECORDS), "records", file)
     for sae in saes.values():
-        if sae.files.keys() == {_CORE}:
+        if sae.files.keys() == {CORE}:
             source.report.skip(*sae.files.values())
-    return sorted((sae for sae in saes.values() if sae.files.keys() != {_CORE}), key=lambda sae: sae.name)
+    return sorted((sae for sae in saes.values() if sae.files.keys() != {CORE}), key=lambda sae: sae.name)
 
 
 def _joined(name: str) -> str:
@@ -211,10 +225,11 @@ def _joined(name: str) -> str:
     return name.replace("/", "_")
 
 
-def _count(value: object) -> int | None:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= INTEGER_MAX:
-        return value
-    return None
+def whole(value: object) -> int | None:
+    """Return a count that is no more than an INTEGER holds, be it written as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= INTEGER_MAX:
+        return None
+    return int(value) if value == int(value) else None
 
 
 def _tables(source: Source) -> Iterator[tuple[Path, re.Match[str]]]:
@@ -223,40 +238,20 @@ def _tables(source: Source) -> Iterator[tuple[Path, re.Match[str]]]:
             yield file, found
 
 
-def _eval_type(source: Source, file: Path) -> str | None:
-    """Return which evaluation wrote `file`, without parsing it: those of other evaluations are large."""
-    try:
-        with reading(source.root, file, "JSON file", limits.JSON) as stream:
-            found = _EVAL_TYPE.search(stream.read())
-    except UnreadableError:
-        return None
-    return found[1].decode("utf-8", "replace") if found else None
-
-
-def _evals(source: Source) -> Iterator[tuple[Path, _Absorption | _Core]]:
+def _evals(source: Source) -> Iterator[tuple[Path, Absorption | Core]]:
     """Read the results of the absorption and core evaluations, and pass over those of others."""
-    for file in source.find(f"**/*{_RESULTS}"):
-        kind = _eval_type(source, file)
-        results: _Absorption | _Core | None = None
+    for file in source.find("**/*.json"):
+        if file.name.endswith(_RECORDS):
+            continue
+        kind = eval_type(source, file)
         try:
-            if kind in _EVALS:
-                results = read_json(source, file, _EVALS[kind])
-            elif kind is None:
-                read_json(source, file, from_json)
+            if kind == ABSORPTION:
+                yield from ((file, results) for results in read_absorption(source, file))
+            elif kind == CORE:
+                yield file, read_core(source, file)
+            else:
+                if kind is None:
+                    read_json(source, file, bool)  # whether it is JSON at all
+                source.report.skip(file)
         except UnreadableError as error:
             source.reject(file, str(error))
-            continue
-        if results is None:
-            source.report.skip(file)
-        else:
-            yield file, results
-
-
-def read_json(source: Source, file: Path, parse: Callable[[bytes], _Parsed]) -> _Parsed:
-    """Parse a JSON file of no more values than memory is there for; UnreadableError where it is none."""
-    with source.opened(file, "JSON file", limits.JSON) as stream:
-        content = stream.read()
-        if sum(map(content.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:
-            message = f"holds more than {limits.JSON_VALUES:,} values; leave out what is not of the evaluation"
-            raise UnreadableError(message)
-        return parse(content)

@@ -51,7 +51,7 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
         "width": "Nominal width as published (16000 for 16,384 latents).",
         "l0": "Mean number of active latents a token, rounded; negative where it is unknown.",
         "name": "What its publishers call it.",
-        "n_latents": "Number of latents as counted.",
+        "n_latents": "Number of latents; where no file counts them, provenance: limits says so.",
         "l0_measured": "L0 before rounding.",
         "hook": "Hook point in TransformerLens's terms.",
         "architecture": "JumpReLU, BatchTopK, ...",

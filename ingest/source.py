@@ -20,6 +20,7 @@ from ingest.conform import IngestError, arrow_type
 from ingest.files import UnreadableError, reading, reason
 from ingest.gemma_scope import nominal_width
 from ingest.report import Report
+from ingest.rules import keep_rules
 from queries.schema import INTEGER_MAX, LETTERS
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ _BATCH, _BATCH_OF_LISTS = 16_384, 16
 #: Bytes of a value in memory; of a text, those of its place.
 _WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8}
 _TOO_LARGE = f"takes more than {limits.TABLE / limits.MB:,.0f} MB in memory; cut it into several"
+
+_BIGINT = 2.0**63
 
 #: A column of a suite's table -> its name in a file, or the names that it goes by, of which the first found counts.
 Columns = dict[str, str | tuple[str, ...]]
@@ -72,11 +75,12 @@ def parse_width(text: str) -> int:
 
 @dataclass
 class Source:
-    """A folder of results.
+    """A folder of results, or a file that is taken for a folder with nothing else in it.
 
     Attributes
     ----------
     root : Path
+        The folder.
     report : Report
         What was read and what was not.
     stamps : dict of Path to (int, int)
@@ -86,10 +90,13 @@ class Source:
     root: Path
     report: Report = field(init=False)
     stamps: dict[Path, _Stamp] = field(default_factory=dict)
+    _file: Path | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         # Links above the source are its owner's; those within are looked at one by one.
-        self.root = self.root.resolve()
+        path = self.root.resolve()
+        self._file = path if path.is_file() else None
+        self.root = path.parent if self._file else path
         self.report = Report(self.root)
 
     def find(self, pattern: str) -> list[Path]:
@@ -104,11 +111,13 @@ class Source:
 
     def has(self, file: Path) -> bool:
         """Tell whether there is anything called `file`, be it readable or not."""
-        return os.path.lexists(file)
+        return os.path.lexists(file) and self._file in (None, file)
 
     @cached_property
     def _entries(self) -> list[Path]:
         """List everything below the root, relative to it; what cannot be listed goes into the report."""
+        if self._file:
+            return [Path(self._file.name)]
         found: list[Path] = []
         folders = [Path()]
         while folders:
@@ -173,10 +182,12 @@ class Source:
         """Return name and type of each column of a parquet file; none, and a word in the report, where it is none."""
         try:
             with self.opened(file, "parquet file", limits.FILE) as stream:
-                return {field.name: field.type for field in pq.read_schema(stream)}
+                types = {field.name: field.type for field in pq.read_schema(stream)}
         except UnreadableError as error:
             self.reject(file, str(error))
             return {}
+        self.report.hold(file, (name for name, type_ in types.items() if _is_number(type_)))
+        return types
 
     def read(self, file: Path, table: Table, columns: Columns, **constants: object) -> pa.Table | None:
         """Read what `file` holds of `table`.
@@ -213,6 +224,7 @@ class Source:
         except UnreadableError as error:
             self.reject(file, str(error))
             return None
+        self.report.take(file, filter(None, found.values()))
         values = {name: data[one] for name, one in found.items() if one}
         values |= {name: pa.chunked_array([pa.repeat(value, data.num_rows)]) for name, value in constants.items()}
         return self.conform(file, table, values)
@@ -232,10 +244,13 @@ class Source:
             infinite = _count(_is_infinite(values))
             if infinite:
                 self.report.reject(file, f"{name}: {infinite:,} infinite values are left empty")
+            broken = _count(_is_known(values)) - _count(_is_known(typed[name])) - infinite
+            if broken:
+                self.report.reject(file, f"{name}: {broken:,} values are no whole numbers and are left empty")
         return self._without_bad_rows(file, table, pa.table(typed))
 
     def _without_bad_rows(self, file: Path, table: Table, data: pa.Table) -> pa.Table:
-        """Leave out rows that lack a required value, name no letter, or repeat a key."""
+        """Leave out rows that lack a required value, name no letter, break a rule of the table, or repeat a key."""
         good = pa.array([True] * data.num_rows, pa.bool_())
         for column in table.columns:
             if column.name in data.column_names and (column.required or column.name in table.key):
@@ -244,6 +259,9 @@ class Source:
             lower = pc.utf8_lower(data["letter"])
             data = data.set_column(data.column_names.index("letter"), "letter", lower)
             good = self._keep(file, good, pc.is_in(lower, pa.array(list(LETTERS))), "a letter that is none of a-z")
+        data, good, refused = keep_rules(data, table, good=good)
+        for what in refused:
+            self.report.reject(file, what)
         keys = [name for name in table.key if name in data.column_names]
         # A row that was left out already makes no other one a repetition.
         frame = data.select(keys).to_pandas()[good.to_numpy(zero_copy_only=False)]
@@ -317,9 +335,10 @@ def _written_out(values: pa.Array, kind: pa.DataType) -> pa.Array:
 def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedArray:
     """Cast to the contract's type; ValueError or ArrowException where values do not fit."""
     kind = arrow_type(duckdb_type)
+    if pa.types.is_integer(_value_type(kind)) and pa.types.is_floating(_value_type(values.type)):
+        values = _whole(values)
     if name == "width":
-        widths = [None if width is None else parse_width(str(width)) for width in values.to_pylist()]
-        return pa.chunked_array([pa.array(widths, kind)])
+        return pa.chunked_array([pa.array(map(_width_or_none, values.to_pylist()), kind)])
     if pa.types.is_string(kind):
         values = _as_text(values)
         if name == "token":
@@ -350,6 +369,48 @@ def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
         decoded = [None if item is None else item.decode("utf-8", "replace") for item in raw]
         values = pa.chunked_array([pa.array(decoded, pa.string())])
     return values
+
+
+def _width_or_none(value: object) -> int | None:
+    try:
+        return None if value is None else parse_width(str(value))
+    except ValueError:
+        return None
+
+
+def _whole(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return the integers among floats, which pandas made of a column with gaps; the other values become NULL."""
+    if pa.types.is_floating(values.type):
+        # Out of range of BIGINT, a float is as good as broken: no column of a suite holds it.
+        is_whole = pc.and_(pc.equal(values, pc.round(values)), pc.less(pc.abs(values), _BIGINT))
+        return pc.if_else(is_whole, values, pa.scalar(None, values.type)).cast(pa.int64())
+    lists = [
+        [int(item) for item in row] if row is not None and all(_is_whole(item) for item in row) else None
+        for row in values.to_pylist()
+    ]
+    return pa.chunked_array([pa.array(lists, pa.list_(pa.int64()))])
+
+
+def _is_whole(value: float | None) -> bool:
+    return value is not None and value.is_integer() and abs(value) < _BIGINT
+
+
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    """Return the type of the values in lists, however deep."""
+    while isinstance(kind, pa.ListType | pa.LargeListType | pa.FixedSizeListType):
+        kind = kind.value_type
+    return kind
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    """Tell whether values are numbers or verdicts, or lists of them."""
+    kind = _value_type(kind)
+    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+
+
+def _is_known(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    valid = pc.is_valid(values)
+    return pc.and_(valid, pc.invert(pc.is_nan(values).fill_null(False))) if pa.types.is_floating(values.type) else valid  # noqa: FBT003
 
 
 def _is_infinite(values: pa.ChunkedArray) -> pa.ChunkedArray | None:

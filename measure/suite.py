@@ -7,7 +7,7 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -91,11 +91,12 @@ def write_measured(
     """
     vocabulary = load_vocabulary(plan.shared["vocabulary"].folder(work))
     chosen = load_prompts(plan.shared["prompts"].folder(work))
-    keys = sae_keys(plan, work)
+    naming = name_saes(plan, work)
     measured = []
     for done, sae in enumerate(plan.saes):
         progress("Gathering results", done, len(plan.saes))
-        measured.append(_measure(config, sae, keys[id(sae)], work, vocabulary, chosen))
+        if id(sae) in naming.keys:
+            measured.append(_measure(config, sae, naming.keys[id(sae)], work, vocabulary, chosen))
     own = sorted((one for one in measured if not one.plan.repeats), key=lambda one: tuple(one.key.values()))
     tables: dict[str, Any] = {
         name: pa.concat_tables([one.tables[name] for one in own])
@@ -121,33 +122,48 @@ def write_measured(
         ),
         saes=[_record(one, work) for one in own],
         tables={},
-        provenance=_provenance(config, plan, work, tables),
+        provenance=_provenance(config, plan, work, tables, naming.left_out),
     )
     progress("Writing tables", 0, 1)
     present = {name: table for name, table in tables.items() if not isinstance(table, pa.Table) or table.num_rows}
     return write_suite(target, manifest, present, files=_notices(config, plan, work, base), force=force)
 
 
-def sae_keys(plan: Plan, work: Path) -> dict[int, dict[str, int]]:
-    """Name the SAEs of a plan by layer, nominal width and rounded L0; of several with the same, one is rounded off.
+class Naming(NamedTuple):
+    """The key of each SAE in the suite, by the id of its plan, and a sentence on each that has none."""
 
-    A repeat has the name of the SAE that it repeats.
+    keys: dict[int, dict[str, int]]
+    left_out: list[str]
+
+
+def name_saes(plan: Plan, work: Path) -> Naming:
+    """Name the SAEs of a plan by layer, nominal width and rounded L0.
+
+    A repeat has the name of the SAE that it repeats. Of several SAEs with the same name, the first is in the suite: an
+    L0 is not changed to make room.
     """
     keys: dict[int, dict[str, int]] = {}
-    taken: set[tuple[int, ...]] = set()
+    left_out: list[str] = []
+    taken: dict[tuple[int, ...], float] = {}
     first: dict[tuple[int, int, int], dict[str, int]] = {}
     for sae in plan.saes:
         if sae.repeats:
-            keys[id(sae)] = first[sae.layer, sae.width, sae.k]
+            if (sae.layer, sae.width, sae.k) in first:
+                keys[id(sae)] = first[sae.layer, sae.width, sae.k]
             continue
         quality = _read(sae, "quality", work)
-        l0 = round(quality["l0"])
-        while (sae.layer, quality["n_latents"], l0) in taken:
-            l0 += 1
-        key = {"layer": sae.layer, "width": quality["n_latents"], "l0": l0}
-        taken.add(tuple(key.values()))
+        key = {"layer": sae.layer, "width": quality["n_latents"], "l0": round(quality["l0"])}
+        name = tuple(key.values())
+        if name in taken:
+            left_out.append(
+                f"{sae.tasks['sae'].label} is left out: its L0 of {quality['l0']:.2f} and the {taken[name]:.2f} of"
+                f" another SAE of the same layer and width are both {key['l0']} when rounded, and a suite holds one of"
+                " them."
+            )
+            continue
+        taken[name] = quality["l0"]
         keys[id(sae)] = first[sae.layer, sae.width, sae.k] = key
-    return keys
+    return Naming(keys, left_out)
 
 
 def _read(sae: SaePlan, stage: str, work: Path) -> dict[str, Any]:
@@ -433,7 +449,7 @@ def _notes(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
     ).splitlines()
 
 
-def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) -> Provenance:
+def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any], left_out: list[str]) -> Provenance:
     windows = load_windows(plan.shared["text"].folder(work))
     length = windows.ids.shape[1] - 1
     corpus = []
@@ -460,7 +476,7 @@ def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) 
         summary=config.summary,
         corpus=corpus,
         checks=make_checks(config, loss, tables),
-        limits=config.limits,
+        limits=[*config.limits, *left_out],
     )
 
 

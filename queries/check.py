@@ -13,6 +13,7 @@ from queries.literal import literal
 from queries.location import pattern
 from queries.manifest import MANIFEST, SuiteError
 from queries.parquet import text_problem
+from queries.rules import conditions as table_conditions
 from queries.schema import SAE_KEY, TABLES
 from queries.suite import checksum, file_problems, read_manifest, table_files
 
@@ -135,7 +136,7 @@ def _value_problems(
     of a file is kept, for it may be larger than memory.
     """
     name = file.relative_to(root).as_posix()
-    conditions = list(_conditions(table))
+    conditions = list(table_conditions(table))
     counts = ", ".join(f"count(*) FILTER ({condition})" for _, condition, _ in conditions)
     problems: list[Problem] = []
     try:
@@ -220,19 +221,3 @@ def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[t
         ("FROM repeated", f"has the same {', '.join(table.key)} as a row before; a key stands once"),
         (f"{falling} AND file_row_number NOT IN (FROM repeated)", late),
     ]
-
-
-def _conditions(table: Table) -> Iterator[tuple[str | None, str, str]]:
-    """List what must not be true of a row: column, condition, message."""
-    yield None, "no_sae", f"is of an SAE that {MANIFEST} does not list"
-    for column in table.columns:
-        if column.required or column.name in table.key:
-            yield column.name, f"{column.name} IS NULL", "is empty; a value is needed"
-        is_float = column.type in ("FLOAT", "DOUBLE")
-        if is_float:
-            yield column.name, f"NOT isfinite({column.name})", "is no finite number; leave it empty"
-        if column.rule:
-            condition = column.rule.sql.replace("{}", column.name)
-            known = f" AND isfinite({column.name})" if is_float else ""
-            unknown_sae = " AND NOT no_sae" if "n_latents" in condition else ""
-            yield column.name, f"NOT ({condition}){known}{unknown_sae}", f"must be {column.rule.words}"

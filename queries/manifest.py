@@ -24,6 +24,8 @@ THRESHOLD_BOUNDS: dict[str, tuple[float, float]] = {
 MAX_SAES = 10_000
 #: Latents of an SAE; the largest that was published has 16 million.
 MAX_LATENTS = 2**24
+#: A share that a poor SAE misses by far, which still can be written out.
+MAX_SCORE = 1e6
 #: Bytes of a manifest; one of 1,040 SAEs has half a megabyte.
 MAX_MANIFEST_BYTES = 8 * 2**20
 #: Values in a manifest, at any depth: twice what MAX_SAES need. Each may be an error of its own, which takes time.
@@ -59,7 +61,7 @@ def _threshold(name: str, default: float) -> Any:
 
 def _score() -> Any:
     """Hold a share, which a poor SAE may miss by far, to a number that can be written out."""
-    return Field(default=None, ge=-1e6, le=1e6)
+    return Field(default=None, ge=-MAX_SCORE, le=MAX_SCORE)
 
 
 class Model(_Record):

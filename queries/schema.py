@@ -122,8 +122,8 @@ class Table:
 
 
 _SAE = (
-    Column("layer", "INTEGER", "Block whose residual stream the SAE reads, counted from 0."),
-    Column("width", "INTEGER", "Nominal width as published (16000 for 16,384 latents)."),
+    Column("layer", "INTEGER", "Block whose residual stream the SAE reads, counted from 0.", rule=_NOT_NEGATIVE),
+    Column("width", "INTEGER", "Nominal width as published (16000 for 16,384 latents).", rule=_NOT_NEGATIVE),
     Column(
         "l0",
         "INTEGER",

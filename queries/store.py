@@ -283,12 +283,13 @@ def _read_only(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame that several sessions can share: its arrays, and the lists in its cells, cannot be written.
 
     Columns of integers or truth values with NULL, for which DuckDB's versions give different types, hold NaN or None.
+    Columns of text hold None for NULL, where pandas 3 has NaN, which a template would show as "nan".
     """
     columns = {}
     for name, column in frame.items():
         if isinstance(column.dtype, np.dtype):
             values = column.to_numpy(copy=False)
-        elif pd.api.types.is_bool_dtype(column.dtype):
+        elif pd.api.types.is_bool_dtype(column.dtype) or (_is_text(column) and column.hasnans):
             values = column.to_numpy(object, na_value=None)
         elif pd.api.types.is_numeric_dtype(column.dtype):
             values = column.to_numpy(float, na_value=np.nan)
@@ -300,8 +301,13 @@ def _read_only(frame: pd.DataFrame) -> pd.DataFrame:
             for cell in values:
                 if isinstance(cell, np.ndarray):
                     cell.flags.writeable = False
-        columns[name] = values
+        # Of objects, a frame would make text again.
+        columns[name] = pd.Series(values, frame.index, object, copy=False) if values.dtype == object else values
     return pd.DataFrame(columns, index=frame.index, copy=False)
+
+
+def _is_text(column: pd.Series) -> bool:
+    return isinstance(column.dtype, pd.StringDtype)
 
 
 def _size(frame: pd.DataFrame) -> int:

@@ -23,13 +23,14 @@ weights AS (
         layer = $layer AND width = $width AND l0 = $l0 AS is_this,
         coalesce(1 / sample_portion / nullif(num_probe_true_positives, 0), 0)
             / count(*) OVER (PARTITION BY layer, width, l0) AS weight,
-        CASE WHEN num_rows = 0 THEN coalesce(num_absorbed, 0) ELSE 0 END AS num_without_rows
+        CASE WHEN coalesce(num_rows, 0) = 0 THEN coalesce(num_absorbed, 0) ELSE 0 END AS num_without_rows
     FROM rates($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
         AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
 ),
 whole AS (
     SELECT count(DISTINCT (layer, width, l0)) AS num_saes, bool_or(is_this) AS has_this,
+        coalesce(sum(num_without_rows) FILTER (is_this), 0) AS num_absorbed,
         coalesce(sum(weight * num_without_rows) FILTER (is_this), 0) AS rate,
         coalesce(sum(weight * num_without_rows), 0) AS suite_rate
     FROM weights
@@ -57,7 +58,7 @@ summed AS (
 SELECT value,
     CASE WHEN has_this THEN coalesce(summed.rate, 0) + whole.rate END AS absorption_rate,
     (coalesce(summed.suite_rate, 0) + whole.suite_rate) / num_saes AS suite_absorption_rate,
-    coalesce(summed.num_absorbed, 0) AS num_absorbed
+    CAST(coalesce(summed.num_absorbed, 0) + whole.num_absorbed AS BIGINT) AS num_absorbed
 FROM grid
 CROSS JOIN whole
 LEFT JOIN summed USING (value)

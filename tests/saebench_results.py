@@ -106,7 +106,7 @@ def absorption(sae: tuple[str, str], details: list[dict[str, Any]], **config: An
     }
 
 
-def core(sae: tuple[str, str], l0: float) -> dict[str, Any]:
+def core(sae: tuple[str, str], l0: float | None) -> dict[str, Any]:
     return {
         "eval_type_id": "core",
         "eval_config": {"model_name": "gemma-2-2b"},
@@ -190,3 +190,64 @@ def records() -> list[dict[str, Any]]:
         row | {"split_feats": RANKED[row["letter"]], "num_split_features": len(RANKED[row["letter"]]) - 1}
         for row in metrics().to_dict("records")
     ]
+
+
+def old_detail(true_positives: float, absorbed: int, split: int) -> dict[str, Any]:
+    """Return a letter's numbers as SAEBench called them before January 2025."""
+    return {
+        "num_absorption": absorbed,
+        "absorption_rate": absorbed / true_positives,
+        "num_probe_true_positives": true_positives,
+        "num_split_features": split,
+    }
+
+
+#: Made-up results of two letters in each form that SAEBench ever gave them, the oldest first.
+RELEASE, ID = "gemma-scope-2b-pt-res", "layer_3/width_16k/average_l0_59"
+_OLD = {"a": old_detail(100.0, 25, 2), "b": old_detail(80.0, 8, 1)}
+_MEANS = {"mean_absorption_rate": 0.175, "mean_num_split_features": 1.5}
+_CONFIG = {"model_name": "gemma-2-2b", "layer": 3, "f1_jump_threshold": 0.02, "random_seed": 42}
+_OF_OCTOBER = {"custom_eval_config": _CONFIG | {"selected_saes_dict": {RELEASE: [ID]}}}
+_ONE = {
+    "eval_instance_id": "made up",
+    "sae_lens_release": RELEASE,
+    "sae_lens_id": ID,
+    "eval_type_id": "absorption",
+    "sae_bench_version": COMMIT,
+    "eval_config": _CONFIG,
+    "eval_results": {f"absorption_first_letter_{letter}": numbers for letter, numbers in _OLD.items()} | _MEANS,
+}
+_TODAY = absorption((RELEASE, ID), [{"first_letter": letter} | numbers for letter, numbers in _OLD.items()])
+_TODAY["eval_config"] |= {"f1_jump_threshold": 0.02}
+FORMS: dict[str, tuple[str, Any]] = {
+    "letters by SAE": (
+        "gemma-2-2b_layer_3_eval_results.json",
+        {
+            "custom_eval_results": {
+                ID: {
+                    letter: {
+                        "num_feature_splits" if name == "num_split_features" else name: number
+                        for name, number in numbers.items()
+                    }
+                    for letter, numbers in _OLD.items()
+                }
+            }
+        }
+        | _OF_OCTOBER,
+    ),
+    "named letters by SAE": (
+        "gemma-2-2b_layer_3_eval_results.json",
+        {"custom_eval_results": {ID: _ONE["eval_results"]}} | _OF_OCTOBER,
+    ),
+    "one SAE": ("one_eval_results.json", _ONE),
+    "SAEs by name": ("all_eval_results.json", {f"{RELEASE}_{ID}": _ONE}),
+    "details": (
+        "details_eval_results.json",
+        {name: value for name, value in _TODAY.items() if name not in ("sae_cfg_dict", "eval_result_unstructured")},
+    ),
+    "details and configuration": ("described_eval_results.json", _TODAY),
+    "full absorption": (
+        "today_eval_results.json",
+        _TODAY | {"eval_result_details": [detail("a", 100, 25, 2, 0.3), detail("b", 80, 8, 1, 0.2)]},
+    ),
+}

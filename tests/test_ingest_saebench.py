@@ -9,19 +9,23 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import pytest
 
-from ingest import saebench
+from ingest import import_results, saebench
 from ingest.conform import IngestError
 from ingest.source import Source
 from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
 from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated
 from tests.saebench_results import (
+    COMMIT,
+    FORMS,
     FULL,
+    ID,
     METADATA,
     METRICS,
     OLD,
     RAW,
     RECORDS,
+    RELEASE,
     TESTED,
     absorption,
     core,
@@ -80,8 +84,9 @@ def test_saes_say_what_they_are(imported: Callable[..., Suite]) -> None:
     assert any("L0 of 1 of 2 SAEs is unknown" in note for note in suite.report.notes)
 
 
-@pytest.mark.usefixtures("root")
-def test_rows_say_what_was_measured(imported: Callable[..., Suite]) -> None:
+def test_rows_say_what_was_measured(root: Path, imported: Callable[..., Suite]) -> None:
+    newer = {"min_GT_probe_f1": 0.6}
+    edit_json(root / FULL_RESULTS, lambda results: results["eval_config"].update(newer))
     suite = imported()
     method = suite.findings.manifest.method
     assert (method.metric, method.metric_version, method.tau, method.cosine_threshold) == ("full", None, 0.03, 0.025)
@@ -89,12 +94,12 @@ def test_rows_say_what_was_measured(imported: Callable[..., Suite]) -> None:
     assert any("not comparable" in note for note in method.notes)
     letters = suite.table("letters").set_index(["layer", "letter"])
     assert set(letters["metric"]) == {"full"}
-    assert letters.loc[(5, "s"), "metric_version"] == "sae_bench c0f5431"
-    assert letters.loc[12]["metric_version"].isna().all()
-    assert set(suite.table("tested_tokens")["metric_version"]) == {"sae_bench c0f5431"}
+    assert letters.loc[(5, "s"), "metric_version"] == "SAEBench since 2025-03-30"
+    assert set(letters.loc[12]["metric_version"]) == {"SAEBench since 2025-01-13"}
+    assert set(suite.table("tested_tokens")["metric_version"]) == {"SAEBench since 2025-03-30"}
     assert any("Several versions" in note for note in suite.report.notes)
 
-    assert imported(only=f"{FULL[0]}/*").findings.manifest.method.metric_version == "sae_bench c0f5431"
+    assert imported(only=f"{FULL[0]}/*").findings.manifest.method.metric_version == "SAEBench since 2025-03-30"
 
 
 @pytest.mark.usefixtures("root")
@@ -176,7 +181,7 @@ def test_tables_are_enough(root: Path, imported: Callable[..., Suite], missing: 
         (root / name).unlink()
     suite = imported()
     joined = "_".join(FULL)
-    assert suite.saes == {(5, 16_000, -1): joined, (12, 4096, -1): "/".join(OLD)}
+    assert suite.saes == {(5, 16_000, 34): joined, (12, 4096, -1): "/".join(OLD)}
     rates = {place: rate for place, rate in suite.rates().items() if place[0] == 5}
     assert rates == pytest.approx({(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4})
 
@@ -188,7 +193,10 @@ def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: C
     named.parent.mkdir(parents=True)
     path.rename(named)
     suite = imported()
-    assert suite.saes == {(5, 709 + 1 - 9, -1): "own"}
+    assert suite.saes == {(5, 709 + 1, -1): "own"}
+    (note,) = (note for note in suite.report.notes if "no file counts its latents" in note)
+    assert "gives 710; it may have more" in note
+    assert note in suite.findings.manifest.provenance.limits
     assert suite.findings.manifest.model.name == "unknown"
 
 
@@ -213,8 +221,8 @@ def test_neuronpedia_source_is_never_guessed(root: Path, imported: Callable[...,
 
 @pytest.mark.parametrize("l0", [-1.0, math.nan, math.inf, None])
 def test_l0_that_was_not_measured_is_unknown(root: Path, imported: Callable[..., Suite], l0: float | None) -> None:
-    edit_json(root / FULL_CORE, lambda results: results["eval_result_metrics"]["sparsity"].update(l0=l0))
-    assert (5, 16_000, -1) in imported().saes
+    write_json(root / "core_eval_results.json", core(OLD, l0))
+    assert (12, 4096, -1) in imported().saes
 
 
 def test_core_results_count_wherever_they_are(root: Path, imported: Callable[..., Suite]) -> None:
@@ -468,3 +476,199 @@ def test_other_folders_are_not_taken(root: Path) -> None:
     keep(root, FULL_CORE)
     (root / "notes.json").write_text(json.dumps({"eval_type_id": "absorption_first_letter"}), encoding="utf-8")
     assert not saebench.detects(Source(root))
+
+
+# --- All forms of its results ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_results_is_read(tmp_path: Path, imported: Callable[..., Suite], form: str) -> None:
+    name, content = FORMS[form]
+    write_json(tmp_path / "results" / name, content)
+    assert saebench.detects(Source(tmp_path / "results"))
+    suite = imported()
+    (sae,) = suite.findings.manifest.saes
+    layer = 5 if "sae_cfg_dict" in content else 3  # which says more than the name
+    assert (sae.key, sae.name, sae.n_latents) == ((layer, 16_000, 59), f"{RELEASE}/{ID}", 16_384)
+    assert suite.findings.manifest.method.tau == 0.02
+    letters = suite.table("letters").set_index("letter")
+    assert letters["num_absorbed"].to_dict() == {"a": 25, "b": 8}
+    assert letters["num_probe_true_positives"].to_dict() == {"a": 100, "b": 80}
+    assert letters["num_split_latents"].to_dict() == {"a": 2, "b": 1}
+    assert suite.rates() == pytest.approx({(layer, "a"): 0.25, (layer, "b"): 0.1})
+    assert not suite.report.rejected
+    assert not {"num_absorption", "absorption_rate", "num_full_absorption", "layer"} & {
+        left for names in suite.report.unused for left in names
+    }
+
+
+def test_a_rate_without_a_count_is_counted(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    details = [{"first_letter": "a", "absorption_rate": 0.25, "num_probe_true_positives": 100}]
+    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))
+    assert imported().table("letters")["num_absorbed"].tolist() == [25]
+
+
+def test_tables_of_2024_are_read(root: Path, imported: Callable[..., Suite]) -> None:
+    keep(root, TESTED)
+
+    def before(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.drop(columns="absorption_fraction").rename(columns={"is_full_absorption": "is_absorption"})
+
+    edit(root / TESTED, before)
+    assert imported().rates() == pytest.approx({(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4})
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
+def test_a_json_file_is_a_source_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    name, content = FORMS["one SAE"]
+    file = tmp_path / "results" / name
+    file.parent.mkdir()
+    file.write_text(json.dumps(content), encoding)
+    (tmp_path / "results" / "sae_split_feats.parquet").write_bytes(b"is not looked at")
+    manifest, report = import_results(file, tmp_path / "suite")
+    assert [sae.name for sae in manifest.saes] == [f"{RELEASE}/{ID}"]
+    assert report.read == {name}
+    assert not report.rejected
+
+
+def test_another_evaluation_is_named(tmp_path: Path) -> None:
+    write_json(tmp_path / "scr.json", {"eval_type_id": "scr", "eval_result_metrics": {}})
+    with pytest.raises(IngestError, match=r"scr\.json has results of SAEBench's evaluation 'scr'"):
+        import_results(tmp_path / "scr.json", tmp_path / "suite")
+
+
+# --- What its results say of an SAE ----------------------------------------------------------------------------------
+
+
+def test_quality_comes_from_core(root: Path, imported: Callable[..., Suite]) -> None:
+    def measure(results: dict[str, Any]) -> None:
+        results["eval_result_metrics"] |= {
+            "reconstruction_quality": {"explained_variance": 0.75, "explained_variance_legacy": 0.7, "mse": 0.1},
+            "model_performance_preservation": {"ce_loss_score": 0.98, "ce_loss_with_sae": 4.7},
+            "misc_metrics": {"frac_alive": 0.9},
+        }
+        results["eval_result_details"] = [
+            {"index": 0, "feature_density": 0.0, "encoder_decoder_cosine_sim": -1.0, "encoder_norm": 0.6},
+            {"index": 1, "feature_density": 0.25, "encoder_decoder_cosine_sim": 0.5, "encoder_norm": 1.0},
+        ]
+
+    edit_json(root / FULL_CORE, measure)
+    suite = imported()
+    sae = suite.findings.manifest.saes[0]
+    assert [sae.variance_explained, sae.loss_recovered, sae.dead_fraction] == pytest.approx([0.75, 0.98, 0.1])
+    latents = suite.table("latents").set_index("latent")
+    assert latents["density"].to_dict() == {0: 0.0, 1: 0.25}
+    assert latents["encoder_decoder_cosine"].tolist() == pytest.approx([math.nan, 0.5], nan_ok=True)
+    (left,) = (names for names, files in suite.report.unused.items() if FULL_CORE in files)
+    assert left == ("ce_loss_with_sae", "encoder_norm", "l1", "mse")
+    assert not any("formula" in note for note in suite.report.notes)
+
+    edit_json(
+        root / FULL_CORE,
+        lambda results: (
+            results["eval_result_metrics"]["reconstruction_quality"].pop("explained_variance_legacy") and None
+        ),
+    )
+    suite = imported()
+    assert suite.findings.manifest.saes[0].variance_explained == 0.75
+    (limit,) = suite.findings.manifest.provenance.limits
+    assert "calls that formula incorrect" in limit
+
+    def lists(results: dict[str, Any]) -> None:
+        results["eval_result_details"] = [{"feature_density": [0.5, 0.125], "encoder_decoder_cosine_sim": []}]
+
+    edit_json(root / FULL_CORE, lists)
+    assert imported().table("latents")["density"].tolist() == [0.5, 0.125]
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan, math.inf, 1e9, None])
+def test_quality_that_was_not_measured_is_unknown(
+    root: Path, imported: Callable[..., Suite], value: float | None
+) -> None:
+    def measure(results: dict[str, Any]) -> None:
+        results["eval_result_metrics"] |= {
+            "reconstruction_quality": {"explained_variance": value},
+            "model_performance_preservation": {"ce_loss_score": value},
+            "misc_metrics": {"frac_alive": value},
+        }
+
+    edit_json(root / FULL_CORE, measure)
+    sae = imported().findings.manifest.saes[0]
+    assert (sae.variance_explained, sae.loss_recovered, sae.dead_fraction) == (None, None, None)
+
+
+def test_the_commit_of_somebodys_folder_is_no_version(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    for name, commit, layer in (("a", COMMIT, 1), ("b", "Unknown", 2)):
+        results = absorption((name, "sae"), [detail("s", 10, 3, 2, 0.2)], hook_layer=layer)
+        write_json(tmp_path / f"results/{name}_eval_results.json", results | {"sae_bench_commit_hash": commit})
+    suite = imported()
+    assert suite.findings.manifest.method.metric_version == "SAEBench since 2025-01-13"
+    assert not any("versions" in note for note in suite.report.notes)
+
+
+@pytest.mark.parametrize(
+    ("sae", "key", "source"),
+    [
+        ((RELEASE, ID), (3, 16_000, 59), "3-gemmascope-res-16k"),
+        ((f"google/{RELEASE}", ID), (3, 16_000, 59), "3-gemmascope-res-16k"),
+        ((f"{RELEASE}-canonical", "layer_3/width_65k/canonical"), (3, 65_000, 89), "3-gemmascope-res-65k"),
+        ((RELEASE, "layer_3/width_16k/average_l0_14"), (3, 16_000, 14), None),
+        (("gemma-scope-9b-pt-res", ID), (3, 16_000, 59), None),
+        (("mine", ID), (3, 16_000, -1), None),
+    ],
+)
+def test_gemma_scope_is_known_by_its_names(
+    tmp_path: Path, imported: Callable[..., Suite], sae: tuple[str, str], key: tuple[int, int, int], source: str | None
+) -> None:
+    results = absorption(sae, [detail("s", 10, 3, 2, 0.2)])
+    results["sae_cfg_dict"] = None
+    write_json(tmp_path / "results/x_eval_results.json", results)
+    (found,) = imported().findings.manifest.saes
+    assert found.key == key
+    assert (found.neuronpedia and found.neuronpedia.source) == source
+
+
+def test_a_model_is_one_with_its_organisation_and_without(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    for layer, model in enumerate(("google/gemma-2-2b", "gemma-2-2b", "google/gemma-2-2b")):
+        results = absorption((f"sae{layer}", "x"), [detail("s", 10, 3, 2, 0.2)], hook_layer=layer, model_name=model)
+        write_json(tmp_path / f"results/{layer}_eval_results.json", results)
+    suite = imported()
+    assert suite.findings.manifest.model.name == "gemma-2-2b"
+    assert len(suite.saes) == 3
+    results = absorption(("other", "x"), [detail("s", 10, 3, 2, 0.2)], hook_layer=9, model_name="me/gemma-2-2b")
+    write_json(tmp_path / "results/other_eval_results.json", results)
+    assert imported().findings.manifest.model.name == "google/gemma-2-2b"
+
+
+def test_the_layer_is_in_the_records_of_k_sparse_probing(root: Path, imported: Callable[..., Suite]) -> None:
+    keep(root, RECORDS)
+    (root / RECORDS).rename(root / "own_k_sparse_probing.json")
+    suite = imported()
+    assert suite.saes == {(5, 109, -1): "own"}
+    assert len(suite.table("k_sparse")) == 3 * 10
+    layers = {"a": 5, "q": 7, "s": 5}
+    write_json(root / "own_k_sparse_probing.json", [row | {"layer": layers[row["letter"]]} for row in records()])
+    suite = imported()
+    assert [key[0] for key in suite.saes] == [5]
+    assert suite.reasons("own_k_sparse_probing.json") == ["1 rows are of another layer than 5; remove them"]
+
+
+def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> None:
+    keep(root)
+    bare = absorption(("bare", "sae"), [detail("s", 10, 3, 2, 0.2)], hook_layer=5.0, d_sae=16384.0, hook_name=None)
+    write_json(root / "x_eval_results.json", bare)
+    assert (5, 16_000, -1) in imported().saes
+
+
+def test_saes_that_are_left_out_are_named_with_the_reason(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    for name, l0 in (("a", 19.7), ("b", 20.4), ("c", 20)):
+        results = absorption((name, "x"), [detail("s", 10, 3, 2, 0.2)])
+        write_json(tmp_path / f"results/{name}_eval_results.json", results)
+        write_json(tmp_path / f"results/core/{name}_eval_results.json", core((name, "x"), l0))
+    suite = imported()
+    assert suite.saes == {(5, 16_000, 20): "a/x"}
+    assert suite.findings.manifest.saes[0].l0_measured == 19.7
+    (note,) = (note for note in suite.report.notes if "left out" in note)
+    assert "one SAE of each layer, width and rounded L0" in note
+    assert "a/x (layer 5, width 16000, L0 19.7) is imported" in note
+    assert "2 with the same are left out: b/x (L0 20.4), c/x (L0 20)" in note

@@ -442,6 +442,31 @@ def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> Non
     assert blind.loc["s", ["num_tested", "num_absorbed", "absorption_rate"]].tolist() == [10, 0, 0.0]
 
 
+def test_published_numbers_are_counted(tmp_path: Path) -> None:
+    """Of results without their tokens, what was published is known, and at every threshold the same."""
+    rows = [{"layer": 0, "width": 8, "l0": 1, "letter": x, "num_probe_true_positives": 100} for x in "abc"]
+    absorbed = [row | {"num_absorbed": number} for row, number in zip(rows, (25, 0, None), strict=True)]
+    manifest = Manifest(
+        format_version=1,
+        name="published",
+        model=Model(name="x"),
+        method=Method(metric="full"),
+        saes=[Sae(layer=0, width=8, l0=1, n_latents=8)],
+        tables={},
+    )
+    write_suite(tmp_path / "published", manifest, {"letters": pa.Table.from_pylist(absorbed)})
+    with Store(tmp_path / "published") as store:
+        values = question_values(store, suite="published", sae=(0, 8, 1), letter="a")
+        (info,) = ask(store, "suite_info", values).to_dict("records")
+        counts = [info.get(name) for name in ("n_absorbed_tokens", "n_absorbed_published")]
+        assert sum(count for count in counts if count is not None and not math.isnan(count)) == 25
+        assert math.isnan(info["n_tested_tokens"])
+        assert math.isnan(info["n_absorbing_latents"])
+        curve = ask(store, "threshold_sensitivity", values | {"mean_policy": "with_candidates"})
+        assert set(curve["num_absorbed"]) == {25}
+        assert curve["absorption_rate"].tolist() == pytest.approx([0.125] * len(curve))
+
+
 def test_absorption_is_unknown_without_tested_tokens(shapes: Callable[[str], Store]) -> None:
     store = shapes("letters only")
     layer, width, l0 = TINY_SAES[0]

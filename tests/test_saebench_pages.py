@@ -14,7 +14,7 @@ from explorer.state import choose_sae, suggest_other
 from explorer.theme import LIGHT
 from ingest import import_results
 from queries import Store
-from tests.saebench_results import FULL, OLD, absorption, detail, results_file, write_json, write_results
+from tests.saebench_results import OLD, absorption, detail, results_file, write_json, write_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("saebench")
     source = write_results(folder / "source")
-    another = (FULL[0], "layer_5/width_16k/average_l0_99")
+    another = ("mine", "layer_5/width_16k")
     write_json(
         source / results_file(another), absorption(another, [detail("s", 10, 3, 2, 0.2), detail("t", 8, 0, 1, 0.0)])
     )
@@ -44,14 +44,14 @@ def test_published_numbers_are_said_as_such(store: Store) -> None:
     )
     assert (summary["num_tested"], summary["num_absorbing_latents"], summary["num_split_latents"]) == (None, None, 2)
     assert summary["absorption_fraction"] == pytest.approx(0.2)
-    assert summary["metric_version"] is None
+    assert summary["metric_version"] == "SAEBench since 2025-01-13"
     state.letter = "t"
     assert "none of these is absorbed" in headline(explorer.model.summary, "t")
     shown = str(explorer.model.sae_record)
     assert "/".join(OLD) in shown
     explorer.state.apply({"layer": 5, "l0": 34, "letter": "s"})
     assert explorer.model.summary is not None
-    assert explorer.model.summary["metric_version"] == "sae_bench c0f5431"
+    assert explorer.model.summary["metric_version"] == "SAEBench since 2025-01-13"
 
 
 def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) -> None:

@@ -15,9 +15,11 @@ import threading
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from html import unescape
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin
 
 import pytest
 
@@ -288,10 +290,22 @@ def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "explorer.cli", "serve", str(suite), "--port", str(port)]
     command += ["--prefix", "/a/b", "--address", "127.0.0.1"]
     server = start_process(command, tmp_path / "log", port, "/a/b/healthz")
+
+    def status(address: str) -> int:
+        try:
+            with urllib.request.urlopen(urljoin(f"{server.url}/a/b/dashboard", unescape(address))) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
     try:
         assert get(f"{server.url}/a/b/healthz")[0] == 200
-        assert get(f"{server.url}/a/b/dashboard")[0] == 200
+        code, page = get(f"{server.url}/a/b/dashboard")
+        assert code == 200
         assert get(f"{server.url}/healthz")[0] == 404
+        asked = re.findall(r"""<(?:link|script)[^>]*?(?:href|src)="([^"]+)\"""", page)
+        assert any("favicon" in address for address in asked)
+        assert {address: status(address) for address in asked} == dict.fromkeys(asked, 200)
     finally:
         server.stop()
 

@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from queue import Queue
@@ -146,6 +147,23 @@ def test_unknown_integers_are_nan(store: Store) -> None:
 
 
 # --- The cache -----------------------------------------------------------------------------------------------------
+
+
+def test_unknown_texts_are_none(own: Path) -> None:
+    contexts = pq.read_table(own / "contexts.parquet")
+    half = pa.array([None if place % 2 else "a text" for place in range(contexts.num_rows)])
+    column = contexts.column_names.index("source")
+    pq.write_table(contexts.set_column(column, "source", half), own / "contexts.parquet")
+    _edit_manifest(own, lambda manifest: manifest["saes"][0].update(name="named", architecture=None))
+    with Store(own) as store:
+        seen = Counter[type]()
+        for name, frame in _ask_all(store).items():
+            for column, kind in catalog()[name].columns.items():
+                if kind == "VARCHAR":
+                    found = {type(value) for row in frame.to_dict("records") for value in [row[column]]}
+                    assert found <= {str, type(None)}, (name, column)
+                    seen.update(found)
+        assert seen[type(None)]
 
 
 def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
