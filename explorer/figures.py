@@ -70,6 +70,8 @@ class Source(NamedTuple):
     page: str
     answer: str
     draw: Callable[[ExplorerModel], hv.Overlay]
+    #: Takes the answer and the state, and returns the rows that have a place in the plot.
+    placed: Callable[[pd.DataFrame, ExplorerState], pd.DataFrame]
     #: Takes the drawn figure, the answer, the state and the theme, and adds what the page says beside the plot.
     explain: Callable[[Any, pd.DataFrame, ExplorerState, Theme], None]
 
@@ -101,24 +103,51 @@ def _explain_cells(figure: Any, rows: pd.DataFrame, state: ExplorerState, which:
 #: The figures that can be written, by their names on the page.
 FIGURES: Mapping[str, Source] = {
     "cosine": Source(
-        "explore", "cosines", lambda model: CosineView(model).draw(), partial(_explain_marks, cosine_keys)
+        "explore",
+        "cosines",
+        lambda model: CosineView(model).draw(),
+        lambda rows, _: rows,
+        partial(_explain_marks, cosine_keys),
     ),
     "k-sparse": Source(
-        "explore", "k_sparse", lambda model: KSparseView(model).draw(), partial(_explain_marks, k_sparse_keys)
+        "explore",
+        "k_sparse",
+        lambda model: KSparseView(model).draw(),
+        lambda rows, state: rows[rows[state.k_sparse_score].notna()],
+        partial(_explain_marks, k_sparse_keys),
     ),
     **{
-        name: Source("explore", "sae_scores", partial(_scores, name), partial(_explain_widths, colour))
+        name: Source(
+            "explore",
+            "sae_scores",
+            partial(_scores, name),
+            lambda rows, _: sae_scores.known_l0s(rows),
+            partial(_explain_widths, colour),
+        )
         for name, (_, _, colour) in sae_scores.PANELS.items()
     },
     **{
-        name: Source("atlas", "sae_means", partial(_means, name), partial(_explain_widths, "width"))
+        name: Source(
+            "atlas",
+            "sae_means",
+            partial(_means, name),
+            lambda rows, _, name=name: absorption.drawn(rows, name),
+            partial(_explain_widths, "width"),
+        )
         for name in absorption.PANELS
     },
-    "absorption-heatmap": Source("atlas", "letter_rates", lambda model: HeatMapView(model).draw(), _explain_cells),
+    "absorption-heatmap": Source(
+        "atlas",
+        "letter_rates",
+        lambda model: HeatMapView(model).draw(),
+        lambda rows, state: rows[rows[state.cell].notna()],
+        _explain_cells,
+    ),
     "threshold-sensitivity": Source(
         "evidence",
         "threshold_sensitivity",
         lambda model: SensitivityView(model).draw(),
+        lambda rows, _: rows.dropna(subset=["absorption_rate", "suite_absorption_rate"], how="all"),
         partial(_explain_marks, sensitivity_keys),
     ),
 }
@@ -172,8 +201,13 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
     own.param.update(brushed=state.brushed, cosine_range=state.cosine_range)
     model = ExplorerModel(store, own)
     rows = getattr(model, source.answer)
-    if rows is None or rows.empty:
-        raise FigureError(f"the figure {name!r} is empty here: {model.error or 'the suite has no data for it'}")
+    if rows is None or rows.empty or source.placed(rows, own).empty:
+        why = model.error or (
+            "the suite has no data for it"
+            if rows is None or rows.empty
+            else "what it would draw is unknown in this suite"
+        )
+        raise FigureError(f"the figure {name!r} is empty here: {why}")
     figure = hv.render(source.draw(model), backend="bokeh")
     source.explain(figure, rows, own, which)
     return figure

@@ -40,7 +40,7 @@ def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
     set_widget(page, "tau", 0.01)
     expect_view(page, moved)
     changed = part(page, "headline").locator(".changed")
-    expect(changed).to_contain_text("thresholds differ from the paper")
+    expect(changed).to_contain_text("thresholds differ from this suite's own")
     wait_glyph(
         page, "k-sparse", 0, part=["split" if each else "not split" for each in moved.ask("k_sparse")["is_split"]]
     )

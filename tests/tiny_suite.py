@@ -13,7 +13,7 @@ from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Neuronpedi
 from tests.tiny_sae import COSINE_THRESHOLD, EFFECT_MARGIN, TAU, VOCABULARY, TinySae
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
 SAES = tuple(product((0, 3), (1000, 4000), (10, 40)))
@@ -34,6 +34,7 @@ def write_tiny_suite(
     activations: bool = True,
     without: Collection[str] = (),
     metric: str = "ig_ablation",
+    thresholds: Mapping[str, float] | None = None,
 ) -> Path:
     """Write a suite that is the same for the same arguments.
 
@@ -56,6 +57,8 @@ def write_tiny_suite(
         Other tables to leave out.
     metric : str
         What the manifest says was measured.
+    thresholds : mapping of str to float, optional
+        What the manifest says of the thresholds, in place of those that everything was made with.
 
     Returns
     -------
@@ -112,9 +115,7 @@ def write_tiny_suite(
         model=Model(name="tiny-model", licence="CC0-1.0", d_model=64, num_layers=4),
         method=Method(
             metric=metric,
-            tau=TAU,
-            cosine_threshold=COSINE_THRESHOLD,
-            effect_margin=EFFECT_MARGIN,
+            **{"tau": TAU, "cosine_threshold": COSINE_THRESHOLD, "effect_margin": EFFECT_MARGIN, **(thresholds or {})},
             notes=["Made up."],
         ),
         saes=records,

@@ -114,7 +114,10 @@ class Atlas(pn.viewable.Viewer):
         model, state = self._model, self._model.state
         means = model.sae_means
         rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]
-        self._panels.visible = self._map.visible = bool(rows)
+        drawable = {name: means is not None and not drawn(means, name).empty for name in PANELS}
+        for name, panel in zip(PANELS, self._panels, strict=True):
+            panel.visible = drawable[name]
+        self._panels.visible, self._map.visible = any(drawable.values()), bool(rows)
         brushed = set(state.brushed)
         shown = [row for row in rows if not brushed or (row["suite"], row["layer"], row["width"], row["l0"]) in brushed]
         widths = sorted({row["width"] for row in rows})
@@ -125,6 +128,7 @@ class Atlas(pn.viewable.Viewer):
             num_saes=len(rows),
             num_shown=len(shown),
             num_unknown=sum(row["l0"] < 0 for row in rows),
+            has_rates=drawable["absorption-vs-layer"],
             metrics=metrics,
             several=len(model.store.suites) > 1,
             scope=state.scope,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
+from explorer.model import records
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ class EvidenceHead(pn.viewable.Viewer):
 
     def _show(self, *_: param.parameterized.Event) -> None:
         model = self._model
-        differs = model.state.differs_from_paper
-        own = model.ask("suite_info", **model.state.thresholds_of_suite._asdict()) if differs else None
+        moved = bool(model.state.moved)
+        own = model.ask("suite_info", **model.state.thresholds_of_suite._asdict()) if moved else None
         self._head.html = render(
             "evidence_head",
             counts=model.suite_info,
-            published=None if own is None else int(own["n_absorbed_tokens"].iloc[0]),
-            differs=differs,
+            own=None if own is None else records(own)[0]["n_absorbed_tokens"],
+            decides="effect_margin" in model.state.movable,
             metric=model.manifest.method.metric if model.state.suite else "",
         )
 

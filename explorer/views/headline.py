@@ -42,7 +42,7 @@ class Headline(pn.viewable.Viewer):
             self._show()
 
     def _show(self) -> None:
-        self._sentence.html = sentence_html(self._model, changed=self._model.state.differs_from_paper)
+        self._sentence.html = sentence_html(self._model, changed=bool(self._model.state.moved))
         self._figures.html = figures_html(self._model)
 
     def __panel__(self) -> pn.viewable.Viewable:

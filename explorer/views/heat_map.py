@@ -58,8 +58,9 @@ class HeatMapView(pn.viewable.Viewer):
         state, means = self._model.state, self._model.sae_means
         keys = [] if means is None else sae_keys(means)
         shown = [key for key in keys if not state.brushed or key in state.brushed]
-        first = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[state.cell_order]
-        return sorted(shown, key=lambda key: (key[0], *(key[place] for place in first)))
+        order = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[state.cell_order]
+        # Unknown L0s, which are negative numbers, come last.
+        return sorted(shown, key=lambda key: (key[0], *((key[place] < 0, abs(key[place])) for place in order)))
 
     def draw(self) -> hv.Overlay:
         """Draw the state as it is now."""

@@ -61,7 +61,7 @@ class SensitivityView(pn.viewable.Viewer):
     def _tap(self, x: float, _: float) -> None:
         state = self._model.state
         of = state.sensitivity_of
-        if of in self._model.movable:
+        if of in state.movable:
             step = state.param[of].step
             state.apply({of: round(round(x / step) * step, 3)})
 
@@ -78,7 +78,7 @@ class SensitivityView(pn.viewable.Viewer):
             unanswered=model.unanswered("threshold_sensitivity"),
             of=of,
             options=_SHORT,
-            fixed=of not in model.movable,
+            fixed=of not in state.movable,
             own=number(getattr(state.thresholds_of_suite, of)),
             current=number(getattr(state, of)),
         )
