@@ -14,13 +14,15 @@ from typer.testing import CliRunner
 from explorer import Explorer, FigureError
 from explorer.cli import app
 from explorer.figures import FIGURES
-from explorer.format import l0_label, width_label
+from explorer.format import l0_label, percent, width_label
 from explorer.model import choices_of
 from explorer.plots.absorption import PANELS
 from explorer.state import ExplorerState, Thresholds
 from explorer.views.atlas import Atlas
 from explorer.views.evidence_head import EvidenceHead
+from explorer.views.headline import figures_html
 from explorer.views.heat_map import HeatMapView
+from explorer.views.letters import letter_cells
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.thresholds import Thresholds as ThresholdsView
 from ingest import import_results
@@ -249,3 +251,22 @@ def test_the_command_fails_where_no_l0_is_known(tmp_path: Path) -> None:
         assert result.exit_code == 2
         assert f"the figure '{name}' is empty here" in result.stderr
     assert not (tmp_path / "figure.svg").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strip_and_figures_of_a_letter_say_what_is_known(stores: dict[str, Store], kind: str) -> None:
+    explorer = Explorer(stores[kind], letter="s")
+    model = explorer.model
+    assert model.letters is not None
+    row = model.letters.set_index("letter").loc["s"]
+    (cell,) = (cell for cell in letter_cells(model.letters) if cell["letter"] == "s")
+    figures = " ".join(re.sub(r"<[^>]*>", " ", figures_html(model)).split())
+    if pd.isna(row["num_absorbed"]):
+        assert cell["label"] == "unknown what is absorbed"
+        assert "Absorbing latents – unknown" in figures
+    elif pd.isna(row["absorption_rate"]):
+        assert cell["label"] == "absorbing latents unknown, absorption rate –"
+        assert "Absorbing latents – 25 absorbed Absorption rate –" in figures
+    else:
+        assert cell["label"].endswith(f"absorption rate {percent(row['absorption_rate'])}")
+    assert not re.search(r"of [–-]|nan|None", figures), figures
