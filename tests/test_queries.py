@@ -261,7 +261,9 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
         assert len(frame)
     elif shape == "no SAE":
         # Alphabet, vocabulary and the suite itself do not depend on SAEs.
-        assert frame.empty == (name not in {"letter_counts", "movable", "random_tokens", "suite_info", "word_activations"})
+        assert frame.empty == (
+            name not in {"letter_counts", "movable", "random_tokens", "suite_info", "word_activations"}
+        )
 
 
 @pytest.mark.parametrize("name", catalog())

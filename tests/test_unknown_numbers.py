@@ -23,6 +23,7 @@ from explorer.views.evidence_head import EvidenceHead
 from explorer.views.headline import figures_html
 from explorer.views.heat_map import HeatMapView
 from explorer.views.letters import letter_cells
+from explorer.views.pair import PairView
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.thresholds import Thresholds as ThresholdsView
 from ingest import import_results
@@ -219,6 +220,21 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
         labels = [f"{sae.layer} · {width_label(sae.width)} · {l0_label(sae.l0)}" for sae in model.state.saes]
         assert list(cells.xaxis[0].major_label_overrides.values()) == labels
         assert_unknown_l0s_are_said(cells)
+
+
+def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Store]) -> None:
+    store = stores["mixed"]
+    values = values_of(store)
+    (_, here), (_, there) = store.fetch("saes")[["layer", "width", "l0"]].iterrows()
+    pair = {**here.astype(int), **{f"other_{name}": int(value) for name, value in there.items()}}
+    letters = ask(store, "pair_letters", values | pair)
+    assert letters.set_index("letter").loc["s", ["num_gained", "num_lost"]].isna().all()
+    state = {"compare_by": "pair", "letter": "s", "page": "compare"}
+    view: Any = PairView(
+        Explorer(store, **state, **{name: int(value) for name, value in pair.items()}).model
+    ).__panel__()
+    assert "is unknown: the suite does not store those of both SAEs" in view.html
+    assert not re.search(r"\((?:0|nan)\)|nan", view.html)
 
 
 def assert_unknown_l0s_are_said(figure: Any) -> None:

@@ -52,7 +52,7 @@ class Atlas(pn.viewable.Viewer):
         )
         below = pn.Row(
             self._map,
-            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "1 1 440px", "min-width": "280px"}),
+            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "1 1 540px", "min-width": "280px"}),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "24px"},
         )

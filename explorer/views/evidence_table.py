@@ -154,7 +154,9 @@ class EvidenceTable(pn.viewable.Viewer):
             verdicts=_VERDICTS,
             found=found,
             first=PAGE_ROWS * state.evidence_page + 1,
-            filtered=bool(state.evidence_token) or state.evidence_verdict != "all",
+            filtered=bool(state.evidence_token)
+            or state.evidence_verdict != "all"
+            or (self._of_suite and any(getattr(state, facet) is not None for facet in FACETS)),
             facets=self._facets() if self._of_suite else {},
         )
 

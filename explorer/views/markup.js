@@ -233,11 +233,22 @@ export function render({ model, el }) {
   if (!model.document.is_idle) model.document.idle.connect(watch)
   model.on("remove", () => observer.disconnect())
 
-  // A label names the handle of the slider that follows it.
+  // A label names the handle of the slider that follows it, which is read out as it is shown: the library that draws it
+  // (noUiSlider, as Bokeh 3.9 calls it) reads two decimals, whatever its format.
+  let isNamed = null
   model.on("after_layout", () => {
     const label = box.querySelector("[data-names-next]")
-    const handle = label && root.host.nextElementSibling.shadowRoot.querySelector("[role=slider]")
-    if (handle) handle.ariaLabel = label.textContent
+    const slider = label && root.host.nextElementSibling.shadowRoot
+    const handle = slider?.querySelector("[role=slider]")
+    if (!handle || handle === isNamed) return
+    isNamed = handle
+    handle.ariaLabel = label.textContent
+    const readAsShown = () => {
+      const shown = slider.querySelector(".bk-slider-value")?.textContent
+      if (shown && handle.ariaValueText !== shown) handle.ariaValueText = shown
+    }
+    new MutationObserver(readAsShown).observe(slider, { subtree: true, childList: true, characterData: true, attributeFilter: ["aria-valuetext"] })
+    readAsShown()
   })
 
   model.on("html", () => { show(); tellSeen() })

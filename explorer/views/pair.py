@@ -70,6 +70,7 @@ class PairView(pn.viewable.Viewer):
             suggested=other == suggest_other(state.saes, sae),
             letters=letters.to_dict("records"),
             letter=state.letter,
+            are_known=letters.loc[letters["letter"] == state.letter, "num_gained"].notna().all(),
             gained=[row for row in rows if _missing(row["latent"])],
             lost=[row for row in rows if _missing(row["other_latent"])],
             both=[row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],
