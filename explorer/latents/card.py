@@ -54,6 +54,8 @@ class LatentCard(pn.viewable.Viewer):
 
     def _show(self, *_: param.parameterized.Event) -> None:
         model, state = self._model, self._model.state
+        if state.latent is None:
+            self._card.html = ""  # the same latent, selected again, opens anew
         if state.latent is None or model.latent_roles is None:
             return
         roles = describe_roles(model.latent_roles, model.latent_cosines)
