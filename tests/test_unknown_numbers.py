@@ -226,7 +226,10 @@ def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Stor
     store = stores["mixed"]
     values = values_of(store)
     (_, here), (_, there) = store.fetch("saes")[["layer", "width", "l0"]].iterrows()
-    pair = {**here.astype(int), **{f"other_{name}": int(value) for name, value in there.items()}}
+    pair = {
+        **{name: int(value) for name, value in here.items()},
+        **{f"other_{name}": int(value) for name, value in there.items()},
+    }
     letters = ask(store, "pair_letters", values | pair)
     assert letters.set_index("letter").loc["s", ["num_gained", "num_lost"]].isna().all()
     state = {"compare_by": "pair", "letter": "s", "page": "compare"}

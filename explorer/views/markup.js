@@ -87,12 +87,28 @@ export function render({ model, el }) {
     }
   }
 
+  // What opens anew through an act of the reader's is brought into view, beside what stays at the top of the page; what a
+  // link opens is not, for there the page begins at its top.
+  let brought = null
+  function bring() {
+    const element = box.querySelector("[data-bring]")
+    const isAnother = element && element.dataset.bring !== brought
+    brought = element?.dataset.bring
+    if (!isAnother || !model.document.is_idle || !navigator.userActivation?.hasBeenActive) return
+    new ResizeObserver((_, observer) => {
+      if (element.isConnected && !element.offsetHeight) return // not laid out yet
+      observer.disconnect()
+      element.scrollIntoView({ block: "nearest" })
+    }).observe(element)
+  }
+
   function show() {
     const focused = key(root.activeElement)
     const typed = focused && root.activeElement.value
     const scrolled = [...box.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, e.scrollTop])
     const opened = new Map([...box.querySelectorAll("details[data-key]")].map((e) => [e.dataset.key, e.open]))
     box.innerHTML = model.html
+    bring()
     for (const frame of box.querySelectorAll("iframe[data-document]")) frame.srcdoc = allowScripts(frame.dataset.document)
     reveal()
     for (const [name, top] of scrolled) {
