@@ -421,9 +421,14 @@ class ExplorerState(param.Parameterized):
         """Return all values that a URL carries, by parameter."""
         return {name: getattr(self, name) for name in self.URL_KEYS}
 
+    @property
+    def starting(self) -> dict[str, Any]:
+        """What each value that a URL carries is at the start."""
+        return {name: self.param[name].default for name in self.URL_KEYS} | self.thresholds_of_suite._asdict()
+
     def to_query(self) -> str:
         """Write the state as a URL's query, without the question mark."""
-        starting = {name: self.param[name].default for name in self.URL_KEYS} | self.thresholds_of_suite._asdict()
+        starting = self.starting
         return urlencode(
             {
                 name: _BETWEEN.join(value) if isinstance(value, list) else value
