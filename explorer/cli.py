@@ -283,7 +283,10 @@ def info(
     for name, value in found.items():
         shown = ", ".join(part for part, is_there in value.items() if is_there) if isinstance(value, dict) else value
         # Plain text: what a suite says of itself could be read as Rich's own markup.
-        table.add_row(name, Text(f"{shown:,}" if isinstance(shown, int) else printable(str(shown))))
+        table.add_row(
+            name,
+            Text(f"{shown:,}" if isinstance(shown, int) else printable("unknown" if shown is None else str(shown))),
+        )
     Console().print(table)
 
 

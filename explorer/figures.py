@@ -80,6 +80,10 @@ def _means(name: str, model: ExplorerModel) -> hv.Overlay:
     return Atlas(model).draw(name)
 
 
+def _drawn(name: str, means: pd.DataFrame, _: ExplorerState) -> pd.DataFrame:
+    return absorption.drawn(means, name)
+
+
 #: The figures that can be written, by their names on the page.
 FIGURES: Mapping[str, Source] = {
     "cosine": Source(
@@ -108,7 +112,7 @@ FIGURES: Mapping[str, Source] = {
             "atlas",
             "sae_means",
             partial(_means, name),
-            lambda rows, _, name=name: absorption.drawn(rows, name),
+            partial(_drawn, name),
         )
         for name in absorption.PANELS
     },

@@ -115,9 +115,11 @@ def write_tiny_suite(
         model=Model(name="tiny-model", licence="CC0-1.0", d_model=64, num_layers=4),
         method=Method(
             metric=metric,
-            **{"tau": TAU, "cosine_threshold": COSINE_THRESHOLD, "effect_margin": EFFECT_MARGIN, **(thresholds or {})},
+            tau=TAU,
+            cosine_threshold=COSINE_THRESHOLD,
+            effect_margin=EFFECT_MARGIN,
             notes=["Made up."],
-        ),
+        ).model_copy(update=dict(thresholds or {})),
         saes=records,
         tables={},
         provenance=Provenance(
