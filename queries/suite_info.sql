@@ -1,5 +1,5 @@
--- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once an SAE. n_absorbed_published are
--- those of which only the number was published, not the tokens. NULL: nothing is stored of it, so it is unknown.
+-- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once an SAE. Of the absorbed tokens,
+-- n_absorbed_published are those of which only the number was published. NULL: nothing is stored of it, so it is unknown.
 -- params: suite VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: n_saes BIGINT, n_letters BIGINT, n_latents_max INTEGER, n_tested_tokens BIGINT, n_absorbed_tokens BIGINT,
 --          n_absorbing_latents BIGINT, n_absorbed_published BIGINT, cosines BOOLEAN, examples BOOLEAN,
@@ -14,7 +14,7 @@ FROM (
 ), (
     SELECT count(DISTINCT letter) AS n_letters,
         CAST(sum(num_rows) AS BIGINT) AS n_tested_tokens,
-        CAST(sum(num_absorbed) FILTER (num_rows IS NOT NULL) AS BIGINT) AS n_absorbed_tokens,
+        CAST(sum(num_absorbed) AS BIGINT) AS n_absorbed_tokens,
         CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published
     FROM rates($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite

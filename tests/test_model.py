@@ -434,8 +434,8 @@ def numbers_of(sentence: str) -> list[float]:
 
 def test_headline_for_one_split_latent() -> None:
     assert headline(SUMMARY, "l") == (
-        "Latent 65 finds 75 % of the L-words that the probe finds. On 120 of the words it misses, it does not fire at all;"
-        " 24 of these are absorbed by 7 other latents: absorption rate 3.0 % (2.0–4.4)."
+        "Latent 65 finds 75 % of the L-words that the probe finds. On 120 of the words it misses, it does not fire at"
+        " all; 24 of these are absorbed by 7 other latents: absorption rate 3.0 % (2.0–4.4)."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
@@ -37,10 +37,18 @@ class EvidenceHead(pn.viewable.Viewer):
         self._head.html = render(
             "evidence_head",
             counts=model.suite_info,
-            own=None if own is None else records(own)[0]["n_absorbed_tokens"],
+            absorbed=_counted(model.suite_info),
+            own=None if own is None else _counted(records(own)[0]),
             decides="effect_margin" in model.state.movable,
             metric=model.manifest.method.metric if model.state.suite else "",
         )
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._head
+
+
+def _counted(info: dict[str, Any] | None) -> int | None:
+    """Return how many of the tested tokens are absorbed: those of which only the number was published left out."""
+    if info is None or info["n_tested_tokens"] is None:
+        return None
+    return int(info["n_absorbed_tokens"] or 0) - int(info["n_absorbed_published"] or 0)
