@@ -17,8 +17,7 @@ from bokeh.resources import INLINE
 
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots import absorption, sae_scores
-from explorer.plots.heat_map import CELLS
-from explorer.plots.legend import add_legend, add_ramp, cosine_keys, k_sparse_keys, sensitivity_keys, width_keys
+from explorer.plots.legend import add_legend, legend_of
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, Theme, theme
 from explorer.views.atlas import Atlas
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from explorer.plots.legend import Key
     from queries import Store
 
 #: To a CSS pixel, and to a point.
@@ -70,8 +68,8 @@ class Source(NamedTuple):
     page: str
     answer: str
     draw: Callable[[ExplorerModel], hv.Overlay]
-    #: Takes the drawn figure, the answer, the state and the theme, and adds what the page says beside the plot.
-    explain: Callable[[Any, pd.DataFrame, ExplorerState, Theme], None]
+    #: Takes the answer and the state, and returns the rows that have a place in the plot.
+    placed: Callable[[pd.DataFrame, ExplorerState], pd.DataFrame]
 
 
 def _scores(name: str, model: ExplorerModel) -> hv.Overlay:
@@ -82,44 +80,53 @@ def _means(name: str, model: ExplorerModel) -> hv.Overlay:
     return Atlas(model).draw(name)
 
 
-def _explain_marks(
-    keys: Callable[[Theme], list[Key]], figure: Any, _rows: pd.DataFrame, _state: ExplorerState, which: Theme
-) -> None:
-    add_legend(figure, keys(which), which)
-
-
-def _explain_widths(colour: str, figure: Any, rows: pd.DataFrame, _state: ExplorerState, which: Theme) -> None:
-    add_legend(figure, width_keys(rows, which, coloured=colour == "width"), which)
-
-
-def _explain_cells(figure: Any, rows: pd.DataFrame, state: ExplorerState, which: Theme) -> None:
-    highest = float(rows[state.cell].max())
-    if highest > 0:  # else all is paper
-        add_ramp(figure, CELLS[state.cell], highest, which, in_percent=state.cell == "absorption_rate")
+def _drawn(name: str, means: pd.DataFrame, _: ExplorerState) -> pd.DataFrame:
+    return absorption.drawn(means, name)
 
 
 #: The figures that can be written, by their names on the page.
 FIGURES: Mapping[str, Source] = {
     "cosine": Source(
-        "explore", "cosines", lambda model: CosineView(model).draw(), partial(_explain_marks, cosine_keys)
+        "explore",
+        "cosines",
+        lambda model: CosineView(model).draw(),
+        lambda rows, _: rows,
     ),
     "k-sparse": Source(
-        "explore", "k_sparse", lambda model: KSparseView(model).draw(), partial(_explain_marks, k_sparse_keys)
+        "explore",
+        "k_sparse",
+        lambda model: KSparseView(model).draw(),
+        lambda rows, state: rows[rows[state.k_sparse_score].notna()],
     ),
     **{
-        name: Source("explore", "sae_scores", partial(_scores, name), partial(_explain_widths, colour))
-        for name, (_, _, colour) in sae_scores.PANELS.items()
+        name: Source(
+            "explore",
+            "sae_scores",
+            partial(_scores, name),
+            lambda rows, _: sae_scores.known_l0s(rows),
+        )
+        for name in sae_scores.PANELS
     },
     **{
-        name: Source("atlas", "sae_means", partial(_means, name), partial(_explain_widths, "width"))
+        name: Source(
+            "atlas",
+            "sae_means",
+            partial(_means, name),
+            partial(_drawn, name),
+        )
         for name in absorption.PANELS
     },
-    "absorption-heatmap": Source("atlas", "letter_rates", lambda model: HeatMapView(model).draw(), _explain_cells),
+    "absorption-heatmap": Source(
+        "atlas",
+        "letter_rates",
+        lambda model: HeatMapView(model).draw(),
+        lambda rows, state: rows[rows[state.cell].notna()],
+    ),
     "threshold-sensitivity": Source(
         "evidence",
         "threshold_sensitivity",
         lambda model: SensitivityView(model).draw(),
-        partial(_explain_marks, sensitivity_keys),
+        lambda rows, _: rows.dropna(subset=["absorption_rate", "suite_absorption_rate"], how="all"),
     ),
 }
 
@@ -172,10 +179,15 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
     own.param.update(brushed=state.brushed, cosine_range=state.cosine_range)
     model = ExplorerModel(store, own)
     rows = getattr(model, source.answer)
-    if rows is None or rows.empty:
-        raise FigureError(f"the figure {name!r} is empty here: {model.error or 'the suite has no data for it'}")
+    if rows is None or rows.empty or source.placed(rows, own).empty:
+        why = model.error or (
+            "the suite has no data for it"
+            if rows is None or rows.empty
+            else "what it would draw is unknown in this suite"
+        )
+        raise FigureError(f"the figure {name!r} is empty here: {why}")
     figure = hv.render(source.draw(model), backend="bokeh")
-    source.explain(figure, rows, own, which)
+    add_legend(figure, legend_of(name, rows, cell=own.cell, theme=which), which)
     return figure
 
 

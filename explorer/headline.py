@@ -28,7 +28,8 @@ def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = Tru
     upper = letter.upper()
     if summary is None:
         return f"Nothing was measured for {upper} on this SAE. Choose a letter with a count."
-    return " ".join(sentence for sentence in (_found(summary, upper), _silent(summary, upper)) if sentence)
+    found, is_share = _found(summary, upper)
+    return f"{found} {_absorption(summary, upper, is_share=is_share)}"
 
 
 def why_none_absorbs(summary: dict[str, Any] | None) -> str:
@@ -45,71 +46,103 @@ def why_none_absorbs(summary: dict[str, Any] | None) -> str:
     """
     if summary is None:
         return "The letter was not measured on this SAE."
-    if summary["num_absorbed"] is None:
-        return "The suite stores no tested tokens, so absorption is unknown here."
-    tested = summary["num_tested"]
-    if tested is None:
-        return "Only how many words are absorbed was published, not the words and their latents."
+    tested, absorbed, split = summary["num_tested"], summary["num_absorbed"], summary["split_latents"]
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
-    if not summary["stored_split"] or (not tested and summary["num_candidates"] != 0):
-        were = "was" if tested == 1 else "were"
-        return f"{count(tested, 'word')} {were} tested, and none is absorbed." if tested else "No word was tested."
-    them = "all split latents" if len(summary["split_latents"]) > 1 else "the split latent"
-    if not tested:
-        return f"No word that only the probe finds leaves {them} silent, so there was nothing to test."
-    leave = "leaves" if tested == 1 else "leave"
-    return f"{count(tested, 'word')} {leave} {them} silent, but no other latent takes over."
+    by_split = len(split) and summary["stored_split"]
+    them = "all split latents" if len(split) > 1 else "the split latent"
+    if absorbed is None:
+        why = "The suite stores no verdicts of this letter, so absorption is unknown here."
+    elif absorbed:
+        why = "Only how many words are absorbed was published, not the words and their latents."
+    elif tested is None:
+        why = "No word is absorbed, as published."
+    elif tested and by_split:
+        leave = "leaves" if tested == 1 else "leave"
+        why = f"{count(tested, 'word')} {leave} {them} silent, but no other latent takes over."
+    elif tested:
+        why = f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested, and none is absorbed."
+    elif by_split and summary["num_candidates"] == 0:
+        why = f"No word that only the probe finds leaves {them} silent, so there was nothing to test."
+    else:
+        why = "No word was tested."
+    return why
 
 
-def _found(summary: dict[str, Any], upper: str) -> str:
+def _found(summary: dict[str, Any], upper: str) -> tuple[str, bool]:
+    """Say which latents stand for the letter, and tell whether the share of words that they find is said with it."""
     split = list(summary["split_latents"])
     if not split and summary["num_split_latents"]:
         number = int(summary["num_split_latents"])
         known = f"{number} latents share" if number > 1 else "One latent stands for"
-        return f"{known} the letter {upper}; which {'ones were' if number > 1 else 'was'} not published."
+        return f"{known} the letter {upper}; which {'ones were' if number > 1 else 'was'} not published.", False
     if not split:
-        return f"No split latent is known for {upper}."
+        return f"No split latent is known for {upper}.", False
     several = len(split) > 1
     names = f"Latents {', '.join(map(str, split[:-1]))} and {split[-1]}" if several else f"Latent {split[0]}"
     probe, found = summary["num_probe_true_positives"], summary["num_true_positives"]
     # The count of words found belongs to the stored split latents, not to those of another tau.
     if probe and found is not None and summary["stored_split"]:
         verb = "together find" if several else "finds"
-        return f"{names} {verb} {100 * found / probe:.0f} % of the {upper}-words that the probe finds."
-    return f"{names} {'share' if several else 'stands for'} the letter {upper}."
+        return f"{names} {verb} {100 * found / probe:.0f} % of the {upper}-words that the probe finds.", True
+    return f"{names} {'share' if several else 'stands for'} the letter {upper}.", False
 
 
-def _silent(summary: dict[str, Any], upper: str) -> str:
-    tested, absorbed = summary["num_tested"], summary["num_absorbed"]
-    split, candidates = summary["split_latents"], summary["num_candidates"]
-    if absorbed is not None and tested is None:
-        probe = summary["num_probe_true_positives"]
-        return f"The probe finds {count(probe, 'word')}; {_absorbed(summary)}." if probe else ""
-    if absorbed is None or not len(split):
-        return ""
+def _absorption(summary: dict[str, Any], upper: str, *, is_share: bool) -> str:
+    """Say how many words could be absorbed, and how many are."""
+    tested, absorbed, probe = summary["num_tested"], summary["num_absorbed"], summary["num_probe_true_positives"]
+    candidates = summary["num_candidates"]
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
-    if candidates is None or not summary["stored_split"]:
-        if not tested:
-            return ""
-        return (
-            f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}."
-        )
-    they_are, them = ("They are all", "them all") if len(split) > 1 else ("It is", "it")
+    has_candidates = candidates is not None and len(summary["split_latents"]) and summary["stored_split"]
+    if probe == 0:
+        said = f"The probe finds no {upper}-word: nothing to absorb"
+    elif has_candidates and max(tested or 0, absorbed or 0) <= candidates:
+        said = _silent(summary, upper, is_share=is_share)
+    elif tested:
+        said = f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}"
+    elif tested == 0:
+        said = "No word was tested for absorption"
+    elif absorbed is None:
+        said = "How many words are absorbed is unknown"
+    elif probe:
+        said = f"The probe finds {count(probe, 'word')}; {_absorbed(summary)}"
+    elif absorbed:
+        said = f"{count(absorbed, 'word')} {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
+    else:
+        said = "No word is absorbed"
+    return f"{said}."
+
+
+def _silent(summary: dict[str, Any], upper: str, *, is_share: bool) -> str:
+    """Say on how many words the split latents are silent, and what came of these."""
+    tested, candidates = summary["num_tested"], summary["num_candidates"]
+    several = len(summary["split_latents"]) > 1
     if candidates == 0:
-        return f"No {upper}-word that only the probe finds leaves {them} silent: nothing to absorb."
-    sampled = f" ({tested:,} tested)" if tested < candidates else ""
-    return f"{they_are} silent on {candidates:,} of the others{sampled}; {_absorbed(summary)}."
+        them = "them all" if several else "it"
+        return f"No {upper}-word that only the probe finds leaves {them} silent: nothing to absorb"
+    misses, do = ("they miss", "they do") if several else ("it misses", "it does")
+    words = f"the words {misses}" if is_share else f"the {upper}-words that only the probe finds"
+    silent = f"On {candidates:,} of {words}, {do} not fire at all"
+    if tested == 0:
+        return f"{silent}; none of these was tested for absorption"
+    sampled = f" ({tested:,} tested)" if tested is not None and tested < candidates else ""
+    return f"{silent}{sampled}; {_absorbed(summary)}"
 
 
 def _absorbed(summary: dict[str, Any]) -> str:
+    """Say how many of the words that were just spoken of are absorbed."""
     absorbed, rate = summary["num_absorbed"], summary["absorption_rate"]
+    if absorbed is None:
+        return "how many of these are absorbed is unknown"
     if absorbed == 0:
         said = "none of these is absorbed by another latent"
     else:
-        latents = summary["num_absorbing_latents"]
-        by = "other latents" if latents is None else count(latents, "other latent")
-        said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {by}"
+        said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
     if rate is None:
         return said
     low, high = 100 * summary["rate_low"], 100 * summary["rate_high"]
     return f"{said}: absorption rate {100 * rate:.1f} % ({low:.1f}–{high:.1f})"
+
+
+def _absorbing(summary: dict[str, Any]) -> str:
+    latents = summary["num_absorbing_latents"]
+    return "other latents" if latents is None else count(latents, "other latent")

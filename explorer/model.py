@@ -84,8 +84,8 @@ QUESTIONS: Mapping[str, Question] = {
 
 
 def choices_of(store: Store) -> dict[str, SuiteChoices]:
-    """List, by suite, the SAEs that can be chosen and the thresholds the suite was measured with."""
-    saes = store.fetch("saes")
+    """List, by suite, the SAEs that can be chosen, the thresholds it was measured with and those that move anything."""
+    saes, movable = store.fetch("saes"), store.fetch("movable").set_index("suite")
     return {
         name: SuiteChoices(
             [
@@ -95,6 +95,7 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
             Thresholds(
                 suite.manifest.method.tau, suite.manifest.method.cosine_threshold, suite.manifest.method.effect_margin
             ),
+            [threshold for threshold in movable.columns if movable.loc[name, threshold]],
         )
         for name, suite in store.suites.items()
     }
@@ -172,16 +173,6 @@ class ExplorerModel(param.Parameterized):
     def manifest(self) -> Any:
         """The manifest of the suite shown."""
         return self.store.suites[self.shown.suite].manifest
-
-    @property
-    def movable(self) -> tuple[str, ...]:
-        """The thresholds by which verdicts can be decided anew.
-
-        SAEBench's full absorption depends on the total projection, which no table stores; only its splits follow tau.
-        """
-        suite = self.store.suites.get(self.state.suite)
-        fixed = suite is not None and suite.manifest.method.metric == "full"
-        return ("tau",) if fixed else ("tau", "cosine_threshold", "effect_margin")
 
     @property
     def sae_record(self) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ from queries.manifest import THRESHOLD_BOUNDS
 from queries.schema import INTEGER_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 PAGES = ("explore", "compare", "atlas", "evidence")
@@ -52,11 +52,16 @@ class Thresholds(NamedTuple):
     effect_margin: float = 1.0
 
 
+#: The thresholds of the paper.
+PAPER = Thresholds()
+
+
 class SuiteChoices(NamedTuple):
-    """What can be chosen in one suite: its SAEs, in order, and the thresholds it was measured with."""
+    """What one suite has: its SAEs, in order, the thresholds it was measured with, and which of these move anything."""
 
     saes: Sequence[SaeId] = ()
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = PAPER
+    movable: Collection[str] = Thresholds._fields
 
 
 def choose_sae(
@@ -273,12 +278,18 @@ class ExplorerState(param.Parameterized):
     @property
     def thresholds_of_suite(self) -> Thresholds:
         """The thresholds that the suite was measured with."""
-        return self._choices[self.suite].thresholds if self.suite else Thresholds()
+        return self._choices[self.suite].thresholds if self.suite else PAPER
 
     @property
-    def differs_from_paper(self) -> bool:
-        """Whether a threshold was moved away from the suite's own."""
-        return any(getattr(self, name) != value for name, value in self.thresholds_of_suite._asdict().items())
+    def movable(self) -> Collection[str]:
+        """The thresholds that move anything in the suite; by the others nothing can be decided again."""
+        return self._choices[self.suite].movable if self.suite else ()
+
+    @property
+    def moved(self) -> dict[str, float]:
+        """The suite's own value of each threshold that was moved away from it."""
+        own = self.thresholds_of_suite._asdict()
+        return {name: own[name] for name in own if name in self.movable and getattr(self, name) != own[name]}
 
     @property
     def sensitivity_low(self) -> float:
@@ -333,7 +344,7 @@ class ExplorerState(param.Parameterized):
         place = (suite, *(sae.key if sae else (None,) * 3), values.get("letter", self.letter))
         changes: dict[str, Any] = dict(zip(self._SAE, place, strict=False))
         if self._place[:1] != place[:1]:
-            thresholds = self._choices[suite].thresholds if suite else Thresholds()
+            thresholds = self._choices[suite].thresholds if suite else PAPER
             changes |= thresholds._asdict() | dict.fromkeys((*self._OTHER, *FACETS)) | {"brushed": []}
         if self._place != place:
             changes |= {"latent": None, "tested_words": [], "cosine_range": None, "evidence_page": 0}
@@ -380,6 +391,10 @@ class ExplorerState(param.Parameterized):
             if any(part is not None for part in other):
                 refused.append(f"other_layer, other_width, other_l0 = {_short(other)} is no SAE of this suite")
             wanted |= dict.fromkeys(self._OTHER)
+        own = self._choices[suite].thresholds._asdict() if suite else {}
+        for name in own:
+            if name not in self._choices[suite].movable and wanted.get(name, own[name]) != own[name]:
+                refused.append(f"{name} = {_short(wanted.pop(name))} moves nothing in this suite")
         if refusal := self._refuse_latent(wanted.get("latent"), sae):
             refused.append(refusal)
             wanted["latent"] = None
@@ -441,9 +456,14 @@ class ExplorerState(param.Parameterized):
         """Return all values that a URL carries, by parameter."""
         return {name: getattr(self, name) for name in self.URL_KEYS}
 
+    @property
+    def starting(self) -> dict[str, Any]:
+        """What each value that a URL carries is at the start."""
+        return {name: self.param[name].default for name in self.URL_KEYS} | self.thresholds_of_suite._asdict()
+
     def to_query(self) -> str:
         """Write the state as a URL's query, without the question mark."""
-        starting = {name: self.param[name].default for name in self.URL_KEYS} | self.thresholds_of_suite._asdict()
+        starting = self.starting
         return urlencode(
             {
                 name: _BETWEEN.join(value) if isinstance(value, list) else value

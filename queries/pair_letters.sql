@@ -1,12 +1,12 @@
 -- One row a letter that was measured on one of two SAEs of a suite: rates, splits and scores of both, and how many
--- tokens are absorbed on the other SAE only (gained) or on this one only (lost).
+-- tokens are absorbed on the other SAE only (gained) or on this one only (lost), NULL where the tokens of one are not stored.
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, other_layer INTEGER, other_width INTEGER,
 --         other_l0 INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: letter VARCHAR, absorption_rate DOUBLE, other_absorption_rate DOUBLE, num_split_latents BIGINT,
 --          other_num_split_latents BIGINT, precision DOUBLE, other_precision DOUBLE, recall DOUBLE,
 --          other_recall DOUBLE, num_gained BIGINT, num_lost BIGINT
 WITH both_saes AS (
-    SELECT rates.*, main.precision, main.recall
+    SELECT rates.*, num_rows IS NULL AS lacks_tokens, main.precision, main.recall
     FROM rates($tau, $cosine_threshold, $effect_margin) AS rates
     LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, layer, width, l0, letter)
     WHERE rates.suite = $suite
@@ -33,7 +33,8 @@ SELECT coalesce(this.letter, other.letter) AS letter,
     CAST(other.num_split_latents AS BIGINT) AS other_num_split_latents,
     this.precision, other.precision AS other_precision,
     this.recall, other.recall AS other_recall,
-    coalesce(moved.num_gained, 0) AS num_gained, coalesce(moved.num_lost, 0) AS num_lost
+    CASE WHEN NOT coalesce(this.lacks_tokens OR other.lacks_tokens, false) THEN coalesce(moved.num_gained, 0) END AS num_gained,
+    CASE WHEN NOT coalesce(this.lacks_tokens OR other.lacks_tokens, false) THEN coalesce(moved.num_lost, 0) END AS num_lost
 FROM this
 FULL JOIN other USING (letter)
 LEFT JOIN moved ON moved.letter = coalesce(this.letter, other.letter)

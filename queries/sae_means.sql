@@ -6,7 +6,9 @@
 --          absorption_q1 DOUBLE, absorption_q3 DOUBLE, num_letters BIGINT, num_split_latents DOUBLE,
 --          num_letters_split BIGINT, num_absorbed BIGINT, num_tested BIGINT, num_absorbing_latents BIGINT,
 --          canonical BOOLEAN, num_seeds BIGINT, seed_low DOUBLE, seed_high DOUBLE
-SELECT means.*, coalesce(absorbing.num_absorbing_latents, 0) AS num_absorbing_latents, saes.canonical,
+SELECT means.*,
+    CASE WHEN means.num_tested IS NOT NULL THEN coalesce(absorbing.num_absorbing_latents, 0) END AS num_absorbing_latents,
+    saes.canonical,
     spread.num_seeds, spread.rate_low AS seed_low, spread.rate_high AS seed_high
 FROM sae_means($tau, $cosine_threshold, $effect_margin, $mean_policy) AS means
 JOIN saes USING (suite, layer, width, l0)

@@ -1,11 +1,12 @@
--- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once per SAE. Where tokens are
--- absent, their published number counts; what is known of no letter, or which latents absorb them, is NULL.
+-- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once an SAE. Of the absorbed tokens,
+-- n_absorbed_published are those of which only the number was published. NULL: nothing is stored of it, so it is unknown.
 -- params: suite VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: n_saes BIGINT, n_letters BIGINT, n_latents_max INTEGER, n_tested_tokens BIGINT, n_absorbed_tokens BIGINT,
---          n_absorbing_latents BIGINT, cosines BOOLEAN, examples BOOLEAN, activations BOOLEAN, dashboards BOOLEAN
+--          n_absorbing_latents BIGINT, n_absorbed_published BIGINT, cosines BOOLEAN, examples BOOLEAN,
+--          activations BOOLEAN, dashboards BOOLEAN
 SELECT n_saes, n_letters, n_latents_max, n_tested_tokens, n_absorbed_tokens,
-    CASE WHEN all_latents_known THEN n_latents_known END AS n_absorbing_latents,
-    cosines, examples, activations, dashboards
+    CASE WHEN n_tested_tokens IS NOT NULL THEN n_absorbing END AS n_absorbing_latents,
+    n_absorbed_published, cosines, examples, activations, dashboards
 FROM (
     SELECT count(*) AS n_saes, max(n_latents) AS n_latents_max, coalesce(bool_or(cosines), false) AS cosines
     FROM saes
@@ -14,13 +15,13 @@ FROM (
     SELECT count(DISTINCT letter) AS n_letters,
         CAST(sum(num_rows) AS BIGINT) AS n_tested_tokens,
         CAST(sum(num_absorbed) AS BIGINT) AS n_absorbed_tokens,
-        coalesce(bool_and(num_absorbing_latents IS NOT NULL), true) AS all_latents_known
+        CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published
     FROM rates($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
 ), (
-    SELECT count(DISTINCT (layer, width, l0, top_latent)) FILTER (absorbed) AS n_latents_known
+    SELECT count(DISTINCT (layer, width, l0, top_latent)) AS n_absorbing
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite
+    WHERE suite = $suite AND absorbed
 ), (
     SELECT EXISTS (FROM contexts WHERE suite = $suite) AS examples,
         EXISTS (FROM token_activations WHERE suite = $suite) AS activations,

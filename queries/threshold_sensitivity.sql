@@ -1,6 +1,7 @@
 -- One row a value of one threshold, the other two as they are: the absorption rate of this SAE and the mean over all
 -- SAEs of the suite, each a mean over letters. sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values
--- from sensitivity_low to sensitivity_high, and with them the one in force and the suite's own.
+-- from sensitivity_low to sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of
+-- this SAE, and where no token stands behind a published number, that number. What is unknown of this SAE is NULL.
 -- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE, mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE,
 --         sensitivity_high DOUBLE
@@ -17,22 +18,24 @@ WITH grid AS (
     FROM suites
     WHERE suite = $suite
 ),
--- What one absorbed token adds to the mean rate of its SAE, and what is known without tokens.
+-- What one absorbed token adds to the mean rate of its SAE, and what is known of letters without tokens. As in sae_means, a
+-- letter whose rate is unknown takes no part.
 weights AS (
     SELECT layer, width, l0, letter,
         layer = $layer AND width = $width AND l0 = $l0 AS is_this,
         coalesce(1 / sample_portion / nullif(num_probe_true_positives, 0), 0)
             / count(*) OVER (PARTITION BY layer, width, l0) AS weight,
-        CASE WHEN coalesce(num_rows, 0) = 0 THEN coalesce(num_absorbed, 0) ELSE 0 END AS num_without_rows
+        CASE WHEN coalesce(num_rows, 0) = 0 THEN num_absorbed ELSE 0 END AS num_without_rows
     FROM rates($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite
+    WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0)
         AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
 ),
 whole AS (
-    SELECT count(DISTINCT (layer, width, l0)) AS num_saes, bool_or(is_this) AS has_this,
-        coalesce(sum(num_without_rows) FILTER (is_this), 0) AS num_absorbed,
+    SELECT count(DISTINCT (layer, width, l0)) AS num_saes,
+        bool_or(is_this) AS has_this,
         coalesce(sum(weight * num_without_rows) FILTER (is_this), 0) AS rate,
-        coalesce(sum(weight * num_without_rows), 0) AS suite_rate
+        coalesce(sum(weight * num_without_rows), 0) AS suite_rate,
+        coalesce(sum(num_without_rows) FILTER (is_this), 0) AS num_without_rows
     FROM weights
 ),
 -- The tokens on which only the threshold in question can still decide.
@@ -58,7 +61,7 @@ summed AS (
 SELECT value,
     CASE WHEN has_this THEN coalesce(summed.rate, 0) + whole.rate END AS absorption_rate,
     (coalesce(summed.suite_rate, 0) + whole.suite_rate) / num_saes AS suite_absorption_rate,
-    CAST(coalesce(summed.num_absorbed, 0) + whole.num_absorbed AS BIGINT) AS num_absorbed
+    CASE WHEN has_this THEN coalesce(summed.num_absorbed, 0) + CAST(whole.num_without_rows AS BIGINT) END AS num_absorbed
 FROM grid
 CROSS JOIN whole
 LEFT JOIN summed USING (value)

@@ -44,6 +44,7 @@ def test_info_of_the_embedded_suite() -> None:
         "n_latents_max": 8192,
         "n_tested_tokens": 10357,
         "n_absorbed_tokens": 1488,
+        "n_absorbed_published": None,
         "n_absorbing_latents": 844,
         "has": {"cosines": True, "examples": True, "activations": True, "dashboards": False},
     }

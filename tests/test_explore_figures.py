@@ -40,7 +40,7 @@ def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
     set_widget(page, "tau", 0.01)
     expect_view(page, moved)
     changed = part(page, "headline").locator(".changed")
-    expect(changed).to_contain_text("thresholds differ from the paper")
+    expect(changed).to_contain_text("thresholds differ from this suite's own")
     wait_glyph(
         page, "k-sparse", 0, part=["split" if each else "not split" for each in moved.ask("k_sparse")["is_split"]]
     )
@@ -48,7 +48,7 @@ def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
     expect_view(page, chosen)
     expect(changed).to_have_count(0)
     slider = page.get_by_role("slider", name="tau, the rise")
-    expect(slider).to_have_attribute("aria-valuetext", "0.03")
+    expect(slider).to_have_attribute("aria-valuetext", "0.030")
 
     page.get_by_role("radio", name="precision").click()
     wait_glyph(page, "k-sparse", 0, top=bars["precision"])

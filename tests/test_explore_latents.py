@@ -9,12 +9,17 @@ from urllib.parse import parse_qsl
 import pytest
 from playwright.sync_api import expect
 
-from tests.explore import buttons, choose, expect_view, open_view, part, results, row, task
+from tests.browser import tap, wait_for
+from tests.explore import buttons, choose, expect_view, open_view, part, results, row, task, wait_ready
+from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
     from playwright.sync_api import Locator
 
-    from tests.browser import PageOpener
+    from tests.browser import PageOpener, Server
     from tests.explore import Pair, View
 
 
@@ -50,6 +55,83 @@ def test_rows_and_letters_of_a_card_lead_on(open_page: PageOpener, home: View) -
     expect_view(page, other)
     part(page, "selection").get_by_role("button", name="Show its card").click()
     expect(card.locator("h2")).to_be_in_viewport()
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View, width: int) -> None:
+    """However its latent is selected, and with its heading beside what stays at the top of the page."""
+    view = home.but(letter="s")
+    page = open_view(open_page, view, width=width, height=844)
+    split, absorbing = view.split[0], view.absorbing
+
+    def expect_in_view(latent: int) -> None:
+        expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
+        wait_for(page, _SEEN)
+        lists, card = part(page, "latents").bounding_box(), part(page, "card").bounding_box()
+        assert lists
+        assert card
+        assert 0 <= card["y"] - (lists["y"] + lists["height"]) < 48
+
+    tap(page, "cosine", split, view.cosines[split])
+    expect_in_view(split)
+    row(page, "absorbing", absorbing[0]).click()
+    expect_in_view(absorbing[0])
+    page.evaluate("scrollTo(0, 0)")
+    tap(page, "cosine", absorbing[1], view.cosines[absorbing[1]])
+    expect_in_view(absorbing[1])
+    latent = part(page, "evidence").locator("[data-key^=top_latent-]").last
+    number = int(latent.inner_text())
+    latent.click()
+    expect_in_view(number)
+    part(page, "selection").get_by_role("button", name="Clear").click()
+    expect(part(page, "card").and_(page.locator(":visible"))).to_have_count(0)
+    row(page, "split", split).click()
+    expect_in_view(split)
+    # A link's latent leaves the page where it begins.
+    page = open_view(open_page, view.but(latent=split), width=width)
+    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {split}")
+    assert page.evaluate("scrollY") == 0
+    part(page, "selection").get_by_role("button", name="Show its card").click()
+    wait_for(page, _SEEN)
+
+
+# Whether the heading of the card is what is seen where it stands.
+_SEEN = """() => {
+  const card = [...Bokeh.index.query(({model}) => model.name === "card")][0]
+  const heading = card?.el.shadowRoot.querySelector("h2")
+  if (!heading) return false
+  const {left, top, bottom} = heading.getBoundingClientRect()
+  const seen = (x, y) => {
+    let hit = document.elementFromPoint(x, y)
+    while (hit?.shadowRoot?.elementFromPoint(x, y)) hit = hit.shadowRoot.elementFromPoint(x, y)
+    return hit === heading
+  }
+  return seen(left + 4, top + 2) && seen(left + 4, bottom - 2)
+}"""
+
+
+def test_of_a_latent_without_data_what_there_is_comes_first(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    """Neuronpedia's page, right below the heading; what the suite does not store is one line."""
+    suite = write_tiny_suite(tmp_path / "hosted", name="hosted", neuronpedia=True, examples=False, without=("latents",))
+    page = open_page(f"{serve(suite).url}/dashboard?layer=0&width=1000&l0=10&letter=s")
+    wait_ready(page)
+    page.locator("[data-key^=absorbing-]").first.click()
+    expect(part(page, "neuronpedia").locator("iframe")).to_be_visible()
+    order = ["card", "neuronpedia", "tester"]
+    tops = [box["y"] for name in order if (box := part(page, name).bounding_box())]
+    assert tops == sorted(tops)
+    assert len(tops) == len(order)
+    in_document = page.locator(".ax").evaluate_all("(all) => all.map((each) => each.className.replace('ax ', ''))")
+    assert sorted(order, key=in_document.index) == order
+    card = part(page, "card")
+    expect(card.locator(".lacks")).to_have_text("Not stored in this suite: contexts, histogram, output tokens.")
+    expect(card.locator(".empty")).to_have_count(0)
+    assert card.inner_text().count("store") == 1
+    # Of an SAE that has both, the suite's own data come first.
+    page = open_view(open_page, "/dashboard?letter=s&latent=47")
+    expect(part(page, "card").locator(".lacks")).to_have_count(0)
 
 
 def test_word_tester_answers(open_page: PageOpener, home: View) -> None:

@@ -94,10 +94,9 @@ def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> N
     expect(part(page, "latents").locator(".guide")).to_have_count(2)
     row(page, "absorbing", view.absorbing[0]).click()
     expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.absorbing[0]}")
-    expect(part(page, "card")).to_contain_text("stores no text in which this latent fires")
-    expect(part(page, "card")).to_contain_text("No histogram is stored")
-    expect(part(page, "missing")).to_contain_text(f"No dashboard for latent {view.absorbing[0]}")
-    expect(part(page, "missing")).to_contain_text("Neuronpedia, which does not host this SAE")
+    expect(part(page, "card").locator(".lacks")).to_have_text(
+        "Not stored in this suite: contexts, histogram, output tokens. Neuronpedia does not host this SAE."
+    )
     page.locator("[data-key=pack-absorbed]").click()
     expect(part(page, "tester")).to_contain_text(f"stores no activations of latent {view.absorbing[0]}")
     unfold(page, "splitting")

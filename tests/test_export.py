@@ -6,6 +6,7 @@ import base64
 import io
 import json
 import re
+import struct
 from pathlib import Path
 from threading import Semaphore
 from types import SimpleNamespace
@@ -21,20 +22,23 @@ import explorer
 from explorer import files
 from explorer.files import as_csv, as_parquet
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.plots.legend import Ramp, legend_of
 from explorer.request import Request
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
+from explorer.theme import LIGHT
 from explorer.views import background
 from explorer.views.export import Export
 from explorer.views.markup import Markup
 from queries import catalog
 from queries.literal import literal
-from tests.browser import wait_figure
+from tests.browser import figure, wait_figure
 from tests.explore import open_view, part, wait_query, wait_ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Download
 
+    from explorer.plots.legend import Key
     from tests.browser import PageOpener
     from tests.explore import View
 
@@ -168,6 +172,35 @@ def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.Monk
     assert visitor.told == [leave, print]
 
 
+def expect_legend(svg: str, legend: list[Key] | Ramp) -> None:
+    """Look for every key above the figure, in its colour, and nowhere else."""
+    assert legend
+    if isinstance(legend, Ramp):
+        assert svg.count(f">{legend.label}, 0 to ") == 1
+        assert all(colour in svg for colour in legend.colours)
+        return
+    for key in legend:
+        assert svg.count(f">{key.label}<") >= 1, key
+        assert key.colour in svg
+
+
+def test_a_file_is_named_after_the_state(model: ExplorerModel) -> None:
+    """What it is about, and what was moved or switched; nothing that is as it starts."""
+    dialog: Any = Export(model, shared=False)
+    state = model.state
+    place = f"{state.suite}_layer-4_width-2048_l0-6_s"
+    assert dialog._figure("cosine", "cosines")["file"] == f"{place}_cosine"
+    state.apply({"latent": 47, "cosine_threshold": 0.1, "cosine_view": "rank"})
+    assert dialog._figure("cosine", "cosines")["file"] == (
+        f"{place}_cosine-threshold-0.1_cosine-view-rank_latent-47_cosine"
+    )
+    state.apply({"page": "atlas", "mean_policy": "all_letters"})
+    assert dialog._figure("absorption-vs-l0", "sae_means")["file"] == (
+        f"{state.suite}_cosine-threshold-0.1_mean-policy-all_letters_absorption-vs-l0"
+    )
+    state.apply({"page": "explore", "latent": "", "cosine_threshold": 0.025, "cosine_view": "index"})
+
+
 @pytest.mark.browser
 def test_table_figure_and_sql_are_taken_from_the_dialog(
     open_page: PageOpener, home: View, model: ExplorerModel, tmp_path: Path
@@ -190,16 +223,22 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(saved("Parquet"))), cosines, check_dtype=False)
     assert saved("CSV for spreadsheets") == b"".join(as_csv(cosines.astype({"latent": "Int64"}), for_spreadsheets=True))
     expect(dialog).to_contain_text("begins with =, +, - or @ has an apostrophe in front")
-    assert saved("PNG").startswith(b"\x89PNG")
-    assert b"<svg" in saved("SVG")
+    shown = figure(page, "cosine")
+    png, svg = saved("PNG"), saved("SVG").decode()
+    assert png.startswith(b"\x89PNG")
+    expect_legend(svg, legend_of("cosine", model.cosines, cell="", theme=LIGHT))
+    drawn_width, drawn_height = (int(size) for size in re.findall(r'^<svg[^>]* width="(\d+)" height="(\d+)"', svg)[0])
+    assert drawn_width > shown.width
+    assert drawn_height > shown.height + 60  # axis and legend
+    assert struct.unpack(">II", png[16:24]) == (2 * drawn_width, 2 * drawn_height)
     state = model.state
     about = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_s_cosines"
     assert names == [
         f"{about}.csv",
         f"{about}.parquet",
         f"{about}_for-spreadsheets.csv",
-        f"{state.suite}_cosine.png",
-        f"{state.suite}_cosine.svg",
+        f"{about.removesuffix('s')}.png",
+        f"{about.removesuffix('s')}.svg",
     ]
     dialog.get_by_role("button", name="Close").click()
 
@@ -216,7 +255,10 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 @pytest.mark.parametrize(
     "query", ["letter=s&latent=47", "page=compare", "page=compare&compare_by=pair", "page=atlas", "page=evidence"]
 )
-def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, query: str) -> None:
+def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home: View, query: str) -> None:
+    state = ExplorerState(choices_of(home.store))
+    state.from_query(query)
+    model = ExplorerModel(home.store, state)
     page = open_page(f"/dashboard?suite={EMBEDDED.name}&{query}")
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
@@ -236,5 +278,9 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, query
         for name in figures.split():
             with page.expect_download() as download:
                 dialog.locator(f"[data-save-figure={name}][data-as=svg]").click()
-            assert download.value.suggested_filename == f"{EMBEDDED.name}_{name}.svg"
+            file = download.value.suggested_filename
+            assert re.fullmatch(rf"{EMBEDDED.name}_(?:[a-z0-9-]+_)*{name}\.svg", file), file
+            rows = getattr(model, answers.split()[0])
+            svg = Path(download.value.path()).read_text(encoding="utf-8")
+            expect_legend(svg, legend_of(name, rows, cell="absorption_rate", theme=LIGHT))
         dialog.get_by_role("button", name="Close").click()

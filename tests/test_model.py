@@ -42,7 +42,7 @@ class RecordingStore(Store):
     on_fetch: Callable[[str, dict[str, Any]], object] | None = None
 
     def fetch(self, name: str, /, **params: Any) -> pd.DataFrame:
-        if name != "saes":
+        if name not in {"saes", "movable"}:
             self.asked.append(name)
         if self.on_fetch:
             self.on_fetch(name, params)
@@ -445,15 +445,15 @@ def numbers_of(sentence: str) -> list[float]:
 
 def test_headline_for_one_split_latent() -> None:
     assert headline(SUMMARY, "l") == (
-        "Latent 65 finds 75 % of the L-words that the probe finds. It is silent on 120 of the others;"
-        " 24 of these are absorbed by 7 other latents: absorption rate 3.0 % (2.0–4.4)."
+        "Latent 65 finds 75 % of the L-words that the probe finds. On 120 of the words it misses, it does not fire at"
+        " all; 24 of these are absorbed by 7 other latents: absorption rate 3.0 % (2.0–4.4)."
     )
 
 
 def test_headline_for_several_split_latents() -> None:
     sentence = headline(SUMMARY | {"split_latents": np.array([65, 7, 1234])}, "l")
     assert sentence.startswith("Latents 65, 7 and 1234 together find 75 % of the L-words that the probe finds.")
-    assert "They are all silent on 120 of the others" in sentence
+    assert "On 120 of the words they miss, they do not fire at all;" in sentence
 
 
 def test_headline_where_nothing_is_absorbed() -> None:
@@ -480,7 +480,7 @@ def test_headline_says_what_was_sampled() -> None:
     """A rate is of all candidates, the count of absorbed ones is of those that were tested."""
     sampled = {"num_candidates": 1200, "num_tested": 200, "sample_portion": 1 / 6, "absorption_rate": 0.18}
     sentence = headline(SUMMARY | sampled, "l")
-    assert "silent on 1,200 of the others (200 tested); 24 of these are absorbed" in sentence
+    assert "On 1,200 of the words it misses, it does not fire at all (200 tested); 24 of these are absorbed" in sentence
     assert "absorption rate 18.0 %" in sentence
 
 
@@ -509,14 +509,14 @@ def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
     sentence = headline(SUMMARY | {"split_latents": [65, 7], "stored_split": False}, "l")
     assert "share the letter L" in sentence
     assert "75 %" not in sentence
-    assert "silent on 120 of the others" not in sentence
+    assert "does not fire" not in sentence
     assert "24" in sentence
 
 
 def test_headline_without_split_latents_speaks_of_none() -> None:
     sentence = headline(SUMMARY | {"split_latents": [], "num_split_latents": 0, "stored_split": True}, "l")
     assert sentence.startswith("No split latent is known for L.")
-    assert "It is silent" not in sentence
+    assert "fire" not in sentence
 
 
 def test_headlines_of_the_tiny_suite_are_true(model: ExplorerModel) -> None:

@@ -558,7 +558,7 @@ def test_a_snapshot_without_cosines_explains_itself(open_snapshot: Callable[...,
     page = open_snapshot(f"#letter=s&latent={latent}", path)
     assert "This suite stores no cosines for this SAE" in page.locator("#no-plot").inner_text()
     assert page.locator("#cosine-plot").is_hidden()
-    assert "The suite stores no text in which this latent fires" in page.locator("#card").inner_text()
+    assert "Not stored in this suite: contexts" in page.locator("#card").inner_text()
     page.evaluate("location.hash = 'letter=%3Cb%3E&latent=x'")
     page.wait_for_selector("html[data-shown='#letter=%3Cb%3E&latent=x']")
     assert page.locator("#headline").inner_text().startswith("Letter S")

@@ -186,13 +186,13 @@ def test_only_given_values_are_refused() -> None:
 
 def test_thresholds_follow_the_suite() -> None:
     state = ExplorerState(CHOICES, tau=0.2)
-    assert state.differs_from_paper
+    assert state.moved
     state.suite = "beta"
     assert (state.tau, state.cosine_threshold, state.effect_margin) == (0.05, 0.1, 2.0)
-    assert not state.differs_from_paper
+    assert not state.moved
     state.apply({"suite": "alpha", "effect_margin": 2.0})
     assert (state.tau, state.cosine_threshold, state.effect_margin) == (0.03, 0.025, 2.0)
-    assert state.differs_from_paper
+    assert state.moved
     state.apply({"suite": "alpha"})
     assert state.effect_margin == 2.0, "the suite stayed the same"
 

@@ -13,7 +13,7 @@ from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Neuronpedi
 from tests.tiny_sae import COSINE_THRESHOLD, EFFECT_MARGIN, TAU, VOCABULARY, TinySae
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
 SAES = tuple(product((0, 3), (1000, 4000), (10, 40)))
@@ -34,6 +34,7 @@ def write_tiny_suite(
     activations: bool = True,
     without: Collection[str] = (),
     metric: str = "ig_ablation",
+    thresholds: Mapping[str, float] | None = None,
 ) -> Path:
     """Write a suite that is the same for the same arguments.
 
@@ -56,6 +57,8 @@ def write_tiny_suite(
         Other tables to leave out.
     metric : str
         What the manifest says was measured.
+    thresholds : mapping of str to float, optional
+        What the manifest says of the thresholds, in place of those that everything was made with.
 
     Returns
     -------
@@ -116,7 +119,7 @@ def write_tiny_suite(
             cosine_threshold=COSINE_THRESHOLD,
             effect_margin=EFFECT_MARGIN,
             notes=["Made up."],
-        ),
+        ).model_copy(update=dict(thresholds or {})),
         saes=records,
         tables={},
         provenance=Provenance(

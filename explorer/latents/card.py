@@ -51,6 +51,8 @@ class LatentCard(pn.viewable.Viewer):
 
     def _show(self) -> None:
         model, shown = self._model, self._model.shown
+        if shown.latent is None:
+            self._card.html = ""  # the same latent, selected again, opens anew
         if shown.latent is None or model.latent_roles is None:
             return
         roles = describe_roles(model.latent_roles, model.latent_cosines)

@@ -30,7 +30,8 @@ class LatentPanel(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel, when_none: str = "") -> None:
         super().__init__()
         self._model = model
-        self._missing = Markup("missing")
+        self._parts: dict[str, pn.viewable.Viewer] = {}
+        self._order: list[pn.viewable.Viewer] = []
         self._none = Markup("message", html=when_none and render("empty", title="No latent is selected", why=when_none))
         self._known = pn.Column(sizing_mode="stretch_width", visible=False)
         self._layout = pn.Column(self._none, self._known, sizing_mode="stretch_width") if when_none else self._known
@@ -39,27 +40,25 @@ class LatentPanel(pn.viewable.Viewer):
 
     def _show(self) -> None:
         selected = self._model.shown.latent is not None
-        if selected and not len(self._known):
-            self._known[:] = [
-                LatentCard(self._model),
-                self._missing,
-                WordTester(self._model),
-                NeuronpediaEmbed(self._model),
-                OriginalPage(self._model),
-            ]
+        if selected and not self._parts:
+            self._parts = {
+                "card": LatentCard(self._model),
+                "tester": WordTester(self._model),
+                "neuronpedia": NeuronpediaEmbed(self._model),
+                "original": OriginalPage(self._model),
+            }
+        if selected and self._order != (order := self._ordered):
+            self._order = self._known[:] = order
         self._known.visible, self._none.visible = selected, not selected
-        if selected:
-            self._missing.html = self._say_what_is_missing()
 
-    def _say_what_is_missing(self) -> str:
-        """Name what no source has on this latent, and where it was looked for; empty where something was found."""
-        model = self._model
-        record = model.sae_record or {}
-        known = model.latent_contexts is not None and len(model.latent_contexts)
-        if known or record.get("canonical") or model.latent_dashboard is not None:
-            return ""
-        looked = "contexts and dashboards of this suite, and Neuronpedia, which does not host this SAE"
-        return render("empty", title=f"No dashboard for latent {model.shown.latent}", why=f"Looked for in: {looked}.")
+    @property
+    def _ordered(self) -> list[pn.viewable.Viewer]:
+        """The parts, those with something to show first: of a latent without own data that is Neuronpedia's page."""
+        contexts = self._model.latent_contexts
+        own = [self._parts["tester"]]
+        foreign = [self._parts["neuronpedia"], self._parts["original"]]
+        has_own = contexts is not None and len(contexts) > 0
+        return [self._parts["card"], *(own + foreign if has_own else foreign + own)]
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

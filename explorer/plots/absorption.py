@@ -8,6 +8,7 @@ import holoviews as hv
 import pandas as pd
 from bokeh.models import BasicTicker
 
+from explorer.format import l0_label
 from explorer.plots.sae_scores import MARKERS, known_l0s
 from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip, width_colours
 
@@ -30,14 +31,14 @@ _LABELS = {
 }
 _COLUMNS = [
     *(*SAE, "absorption_rate", "absorption_sd", "num_split_latents", "seed_low", "seed_high"),
-    *("seeds", "colour", "marker", "shown"),
+    *("seeds", "colour", "marker", "shown", "said_l0"),
 ]
-_TEXT = {"suite", "seeds", "colour", "marker"}
+_TEXT = {"suite", "seeds", "colour", "marker", "said_l0"}
 _FADED = 0.12
 _TOOLTIPS = tooltip(
     ("layer", "@layer"),
     ("width", "@width"),
-    ("L0", "@l0"),
+    ("L0", "@said_l0"),
     ("absorption rate, mean over letters", "@absorption_rate{0.0 %}"),
     ("standard deviation over letters", "@absorption_sd{0.0 %}"),
     ("split latents a letter", "@num_split_latents{0.00}"),
@@ -132,13 +133,15 @@ def _spread(data: pd.DataFrame, x: str, dimensions: list[hv.Dimension], *, is_ra
 
 
 def drawn(means: pd.DataFrame, panel: str) -> pd.DataFrame:
-    """Return the SAEs that have a place on the axes of a panel."""
-    return known_l0s(means) if PANELS[panel][0] == "l0" else means
+    """Return the SAEs that have a place on both axes of a panel."""
+    x, y = PANELS[panel]
+    placed = known_l0s(means) if x == "l0" else means
+    return placed[placed[y].notna()]
 
 
 def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the ranges of a panel's axes: all SAEs and seeds with some air, rates and L0 from 0."""
-    if means is None or means.empty:
+    if means is None or (means := drawn(means, panel)).empty:
         return (0.0, 1.0), (0.0, 1.0)
     x, y = PANELS[panel]
     low, high = (float(means[x].min()), float(means[x].max())) if x == "layer" else (0.0, float(means[x].max()))
@@ -155,6 +158,7 @@ def _points(means: pd.DataFrame | None, brushed: Collection[tuple[Any, ...]], th
     return means.assign(
         colour=[colours[width] for width in means["width"]],
         marker=[MARKERS[widths.index(width) % len(MARKERS)] for width in means["width"]],
+        said_l0=means["l0"].map(l0_label),
         seeds=[
             "–" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
             for low, high in zip(means["seed_low"], means["seed_high"], strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.format import number, width_label
+from explorer.format import l0_label, number, width_label
 from explorer.plots.absorption import sae_keys
 from explorer.state import LETTERS
 from explorer.theme import Theme, brush, figure_hook, fit_hook, tooltip
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CELLS = {"absorption_rate": "absorption rate", "num_split_latents": "split latents", "f1_gap": "F1 gap to the probe"}
 HEIGHT = 560
 _CORNERS = ["left", "bottom", "right", "top"]
-_EXTRA = ["suite", "layer", "width", "l0", "letter", "shown", "counted", "colour"]
+_EXTRA = ["suite", "layer", "width", "l0", "letter", "shown", "counted", "colour", "said_l0"]
 _MOST_LABELS = 40
 
 
@@ -78,9 +78,9 @@ def heat_map(
                 ("letter", "@letter"),
                 ("layer", "@layer"),
                 ("width", "@width"),
-                ("L0", "@l0"),
+                ("L0", "@said_l0"),
                 (CELLS[cell], "@shown"),
-                ("absorbed of tested", "@counted"),
+                ("absorbed", "@counted"),
             ),
         )
         * hv.Rectangles(ring, _CORNERS, _EXTRA).opts(fill_color=None, line_color=theme.ink, line_width=2)
@@ -129,8 +129,9 @@ def _cells(cells: pd.DataFrame | None, place: dict[tuple[Any, ...], int], cell: 
         right=x + 0.5,
         top=y + 0.5,
         shown=[_written(row, cell) for row in known.to_dict("records")],
-        counted=[f"{number(row.num_absorbed, 0)} of {number(row.num_tested, 0)}" for row in known.itertuples()],
+        counted=[_counted(row.num_absorbed, row.num_tested) for row in known.itertuples()],
         colour=colour_of(known[cell], theme),
+        said_l0=known["l0"].map(l0_label),
     )[[*_CORNERS, *_EXTRA]]
 
 
@@ -143,11 +144,18 @@ def _written(row: dict[str, Any], cell: str) -> str:
     return f"{row[cell]:.0f}" if cell == "num_split_latents" else f"{row[cell]:.3f}"
 
 
+def _counted(absorbed: float, tested: float) -> str:
+    """Write how many are absorbed, and of how many tested ones; the words behind a published number are not stored."""
+    if pd.isna(absorbed):
+        return "unknown"
+    return number(absorbed, 0) if pd.isna(tested) else f"{number(absorbed, 0)} of {number(tested, 0)} tested"
+
+
 def _label(saes: Sequence[tuple[Any, ...]]) -> Callable[[Any, Any], None]:
     """Make a hook that writes letters and SAEs along the axes; of very many SAEs only some are named."""
     step = max(1, -(-len(saes) // _MOST_LABELS))
     columns = {
-        place: f"{layer} · {width_label(width)} · {l0}"
+        place: f"{layer} · {width_label(width)} · {l0_label(l0)}"
         for place, (_, layer, width, l0) in enumerate(saes)
         if place % step == 0
     }

@@ -1,4 +1,4 @@
-"""The legend of a figure that stands by itself; on a page, HTML beside the figure says it."""
+"""The legend of a figure that stands by itself, in a file; on a page, HTML beside the figure says it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from bokeh.models import ColorBar, Legend, LegendItem, LinearColorMapper, NumeralTickFormatter
 
 from explorer.format import width_label
+from explorer.plots import absorption, sae_scores
+from explorer.plots.heat_map import CELLS
 from explorer.plots.sae_scores import MARKERS
 from explorer.theme import width_colours
 
@@ -28,6 +30,41 @@ class Key(NamedTuple):
     colour: str
     marker: str | None = None
     dash: str = "solid"
+
+
+class Ramp(NamedTuple):
+    """A ramp of colours from 0 to a highest value."""
+
+    label: str
+    colours: tuple[str, ...]
+    highest: float
+    in_percent: bool
+
+
+def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, theme: Theme) -> list[Key] | Ramp:
+    """Say what explains a figure.
+
+    Parameters
+    ----------
+    figure : str
+        Its name on the page; small cosine plots are called "cosine-" and their cell.
+    rows : DataFrame or None
+        The answer that it draws: the SAEs or cells, where the legend depends on them.
+    cell : str
+        What a cell of the heat map shows.
+    theme : Theme
+    """
+    if figure == "absorption-heatmap":
+        highest = 0.0 if rows is None or rows[cell].isna().all() else float(rows[cell].max())
+        return Ramp(CELLS[cell], theme.rates, highest, in_percent=cell == "absorption_rate")
+    if figure in sae_scores.PANELS or figure in absorption.PANELS:
+        coloured = "width" in sae_scores.PANELS.get(figure, ("width",))
+        return [] if rows is None else width_keys(rows, theme, coloured=coloured)
+    keys = {"k-sparse": k_sparse_keys(theme), "threshold-sensitivity": sensitivity_keys(theme)}
+    marks = cosine_keys(theme)
+    return keys.get(figure) or (
+        marks if figure == "cosine" else marks[1:3] if figure == "split-absorb-graph" else marks[:3]
+    )
 
 
 def cosine_keys(theme: Theme) -> list[Key]:
@@ -69,8 +106,15 @@ def sensitivity_keys(theme: Theme) -> list[Key]:
     ]
 
 
-def add_legend(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
-    """Write a row of keys above a figure."""
+def add_legend(figure: Figure, legend: Sequence[Key] | Ramp, theme: Theme) -> None:
+    """Write a row of keys above a figure, or a ramp beside it."""
+    if isinstance(legend, Ramp):
+        _add_ramp(figure, legend, theme)
+    else:
+        _add_keys(figure, legend, theme)
+
+
+def _add_keys(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
     items = []
     for key in keys:
         # A mark without a place is drawn in the legend only.
@@ -97,13 +141,14 @@ def add_legend(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
     )
 
 
-def add_ramp(figure: Figure, title: str, highest: float, theme: Theme, *, in_percent: bool) -> None:
-    """Write the ramp of a heat map beside it, from 0 to the highest value."""
+def _add_ramp(figure: Figure, ramp: Ramp, theme: Theme) -> None:
+    if ramp.highest <= 0:  # all is paper
+        return
     figure.add_layout(
         ColorBar(
-            color_mapper=LinearColorMapper(palette=list(theme.rates), low=0, high=highest),
-            title=title,
-            formatter=NumeralTickFormatter(format="0 %" if in_percent else "0.0"),
+            color_mapper=LinearColorMapper(palette=list(ramp.colours), low=0, high=ramp.highest),
+            title=ramp.label,
+            formatter=NumeralTickFormatter(format="0 %" if ramp.in_percent else "0.0"),
             width=8,
             background_fill_color=None,
             major_tick_line_color=None,

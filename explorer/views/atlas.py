@@ -52,7 +52,7 @@ class Atlas(pn.viewable.Viewer):
         )
         below = pn.Row(
             self._map,
-            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "1 1 440px", "min-width": "280px"}),
+            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "1 1 540px", "min-width": "280px"}),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "24px"},
         )
@@ -114,7 +114,10 @@ class Atlas(pn.viewable.Viewer):
         model, shown = self._model, self._model.shown
         means = model.sae_means
         rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]
-        self._panels.visible = self._map.visible = bool(rows)
+        drawable = {name: means is not None and not drawn(means, name).empty for name in PANELS}
+        for name, panel in zip(PANELS, self._panels, strict=True):
+            panel.visible = drawable[name]
+        self._panels.visible, self._map.visible = any(drawable.values()), bool(rows)
         brushed = set(shown.brushed)
         keys = [] if means is None else sae_keys(means)
         listed = [row for row, key in zip(rows, keys, strict=True) if not brushed or key in brushed]
@@ -126,6 +129,7 @@ class Atlas(pn.viewable.Viewer):
             num_saes=len(rows),
             num_shown=len(listed),
             num_unknown=sum(row["l0"] < 0 for row in rows),
+            has_rates=drawable["absorption-vs-layer"],
             metrics=metrics,
             several=len(model.store.suites) > 1,
             scope=shown.scope,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
@@ -25,18 +25,26 @@ class EvidenceHead(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._head = Markup("page-head")
-        on_change(model, self._show, answers=["suite_info", "own_info"], shown=["differs_from_paper"])
+        on_change(model, self._show, answers=["suite_info", "own_info"], shown=["moved"])
         self._show()
 
     def _show(self) -> None:
-        model = self._model
+        model, shown = self._model, self._model.shown
         self._head.html = render(
             "evidence_head",
             counts=model.suite_info,
-            published=(model.own_info or {}).get("n_absorbed_tokens"),
-            differs=model.shown.differs_from_paper,
-            metric=model.manifest.method.metric if model.shown.suite else "",
+            absorbed=_counted(model.suite_info),
+            own=_counted(model.own_info) if shown.moved else None,
+            decides="effect_margin" in shown.movable,
+            metric=model.manifest.method.metric if shown.suite else "",
         )
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._head
+
+
+def _counted(info: dict[str, Any] | None) -> int | None:
+    """Return how many of the tested tokens are absorbed: those of which only the number was published left out."""
+    if info is None or info["n_tested_tokens"] is None:
+        return None
+    return int(info["n_absorbed_tokens"] or 0) - int(info["n_absorbed_published"] or 0)

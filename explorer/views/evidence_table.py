@@ -161,7 +161,9 @@ class EvidenceTable(pn.viewable.Viewer):
             verdicts=_VERDICTS,
             found=found,
             first=PAGE_ROWS * shown.evidence_page + 1,
-            filtered=bool(shown.evidence_token) or shown.evidence_verdict != "all",
+            filtered=bool(shown.evidence_token)
+            or shown.evidence_verdict != "all"
+            or (self._of_suite and any(getattr(shown, facet) is not None for facet in FACETS)),
             facets=self._facets() if self._of_suite else {},
         )
 

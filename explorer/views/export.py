@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import panel as pn
 
 from explorer.files import as_csv, as_parquet
+from explorer.format import l0_label, number, percent
+from explorer.plots.legend import Ramp, legend_of
+from explorer.theme import theme
 from explorer.views.background import SlowBrowserError, in_background
 from explorer.views.markup import Markup, render
 from queries import QueryError, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     import pandas as pd
 
@@ -28,6 +32,20 @@ class _Format(NamedTuple):
     write: Callable[[pd.DataFrame], Iterator[bytes]]
 
 
+#: What a name of a file tells, where it was moved or switched.
+_SWITCHES = frozenset(
+    (
+        *("latent", "tau", "cosine_threshold", "effect_margin", "sensitivity_of", "mean_policy", "scope"),
+        *("main_latent_by", "cosine_view", "k_sparse_score", "graph_edges", "cell", "cell_order"),
+    )
+)
+#: What decides how a figure looks, besides its answer.
+_LOOKS = {
+    "cosine": ("cosine_threshold", "cosine_view", "latent"),
+    "k-sparse": ("tau", "k_sparse_score"),
+    "absorption-heatmap": ("cell", "cell_order"),
+    "split-absorb-graph": ("graph_edges", "latent"),
+}
 #: Rows that a page writes to a file: a browser holds all of it before it is saved.
 MOST_ROWS = 500_000
 FORMATS = {
@@ -73,11 +91,10 @@ class Export(pn.viewable.Viewer):
             return
         names = dict.fromkeys(self._wanted.get("answers", "").split())
         answers = [offer for name in names if (offer := self._offer(name))]
-        state = self._model.state
         self._dialog.html = render(
             "export",
             answers=answers,
-            figures={name: f"{state.suite}_{name}" for name in self._wanted.get("figures", "").split()},
+            figures=[self._figure(name, next(iter(names), "")) for name in self._wanted.get("figures", "").split()],
             formats=FORMATS,
             shared=self._shared,
             writing=self._writing,
@@ -96,6 +113,32 @@ class Export(pn.viewable.Viewer):
             return None
         return {"name": name, "doc": catalog()[query].doc, "sql": sql}
 
+    def _figure(self, name: str, answer: str) -> dict[str, str]:
+        """Describe a figure that draws an answer: its name, that of its file, and what its legend says."""
+        state = self._model.state
+        rows = getattr(self._model, answer, None)
+        explained = legend_of(name, rows, cell=state.cell, theme=theme(dark=state.dark))
+        if isinstance(explained, Ramp):
+            high = percent(explained.highest) if explained.in_percent else number(explained.highest)
+            legend: list[dict[str, Any]] = [{"label": explained.label, "ramp": explained.colours, "high": high}]
+        else:
+            legend = [key._asdict() for key in explained]
+        return {"name": name, "file": self._file(answer, name, _LOOKS.get(name, ())), "legend": json.dumps(legend)}
+
+    def _file(self, answer: str, name: str, looks: Sequence[str] = ()) -> str:
+        """Name a file after what it is about, and all that was moved or switched away from where it starts."""
+        model, state = self._model, self._model.state
+        parts = []
+        for key, value in model.place(answer).items():
+            written = l0_label(value).replace(" ", "-") if key == "l0" else str(value)
+            parts.append(written if key in ("suite", "letter") else f"{key}-{written}")
+        starting = state.starting
+        for key in dict.fromkeys((*catalog()[model.query(answer)].params, *looks)):
+            value = getattr(state, key, None)
+            if key in _SWITCHES and value != starting[key] and f"{key}-{value}" not in parts:
+                parts += [f"{key.replace('_', '-')}-{value}"]
+        return "_".join([*parts, name])
+
     def _saver(self, kind: str) -> Callable[[str], None]:
         """Make what has an answer written, and sent to the browser, as a file of that format."""
 
@@ -103,11 +146,10 @@ class Export(pn.viewable.Viewer):
             if self._writing:
                 return
             try:
-                ask, place = self._model.asking_whole(name), self._model.place(name)
+                ask, file = self._model.asking_whole(name), self._file(name, name)
             except KeyError:
                 return
-            about = [str(value) if key in ("suite", "letter") else f"{key}-{value}" for key, value in place.items()]
-            self._writing, self._failure = f"{'_'.join([*about, name])}{FORMATS[kind].ending}", ""
+            self._writing, self._failure = f"{file}{FORMATS[kind].ending}", ""
             self._render()
             in_background(partial(self._write, FORMATS[kind], self._writing, ask))
 

@@ -28,7 +28,7 @@ class Headline(pn.viewable.Viewer):
         self._sentence = Markup("headline", on={"reset-thresholds": self._reset})
         self._figures = Markup("figures")
         self._layout = pn.Column(self._sentence, self._figures, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["summary"], shown=["differs_from_paper"])
+        on_change(model, self._show, answers=["summary"], shown=["moved"])
         place = ["suite", "layer", "width", "l0", "letter"]
         on_change(model, self._show_unmeasured, shown=place, shown_with="summary")
         self._show()
@@ -42,7 +42,7 @@ class Headline(pn.viewable.Viewer):
             self._show()
 
     def _show(self) -> None:
-        self._sentence.html = sentence_html(self._model, changed=self._model.shown.differs_from_paper)
+        self._sentence.html = sentence_html(self._model, changed=bool(self._model.shown.moved))
         self._figures.html = figures_html(self._model)
 
     def __panel__(self) -> pn.viewable.Viewable:

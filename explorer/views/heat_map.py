@@ -58,8 +58,9 @@ class HeatMapView(pn.viewable.Viewer):
         shown, means = self._model.shown, self._model.sae_means
         keys = [] if means is None else sae_keys(means)
         left = [key for key in keys if not shown.brushed or key in shown.brushed]
-        first = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[shown.cell_order]
-        return sorted(left, key=lambda key: (key[0], *(key[place] for place in first)))
+        order = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[shown.cell_order]
+        # Unknown L0s, which are negative numbers, come last.
+        return sorted(left, key=lambda key: (key[0], *((key[place] < 0, abs(key[place])) for place in order)))
 
     def draw(self) -> hv.Overlay:
         """Draw what is shown."""

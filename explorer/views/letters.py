@@ -58,7 +58,8 @@ def letter_cells(letters: pd.DataFrame | None) -> list[dict[str, Any]]:
             cells.append({"letter": row.letter, "measured": False, "count": None, "shade": 0, "label": label})
             continue
         if row.num_absorbing_latents != row.num_absorbing_latents:
-            label = "tokens were not tested for absorption"
+            label = f"absorbing latents unknown, absorption rate {percent(row.absorption_rate)}"
+            label = label if row.num_absorbed == row.num_absorbed else "unknown what is absorbed"
             cells.append({"letter": row.letter, "measured": True, "count": "?", "shade": 0, "label": label})
             continue
         absorbing = int(row.num_absorbing_latents)

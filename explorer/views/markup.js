@@ -26,28 +26,77 @@ function save(file, blob) {
   URL.revokeObjectURL(link.href)
 }
 
-// A figure as it stands in a document (a notebook has one for each cell), on its paper instead of on nothing.
-async function saveFigure(name, as, file, of) {
+const SVG = "http://www.w3.org/2000/svg"
+// How the markers and lines of figures look in a legend, around its middle.
+const MARKS = {
+  circle: "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0",
+  square: "M-4,-4h8v8h-8z",
+  diamond: "M0,-5L4,0L0,5L-4,0z",
+  triangle: "M-4,3.5L0,-4L4,3.5z",
+  inverted_triangle: "M-4,-3.5L0,4L4,-3.5z",
+}
+const DASHES = { solid: "", dashed: "4 3", dotted: "1.5 2.5" }
+const PIXELS = 2 // of a picture, to one of the page
+
+function element(name, attributes, text) {
+  const made = document.createElementNS(SVG, name)
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value)
+  if (text) made.textContent = text
+  return made
+}
+
+// The keys of a legend (explorer/plots/legend.py) in as many rows as it takes, and how high these are.
+function drawLegend(keys, width, font, colour) {
+  const pen = document.createElement("canvas").getContext("2d")
+  pen.font = `12px ${font}`
+  const group = element("g", { "font-family": font, "font-size": "12px", fill: colour })
+  let x = 12, y = 14
+  for (const { label, colour: own, marker, dash, ramp, high } of keys) {
+    const said = ramp ? `${label}, 0 to ${high}` : label
+    const sample = ramp ? 14 * ramp.length : 16
+    const long = sample + 6 + pen.measureText(said).width
+    if (x > 12 && x + long > width - 12) [x, y] = [12, y + 18]
+    if (ramp) ramp.forEach((step, nth) => group.append(element("rect", { x: x + 14 * nth, y: y - 5, width: 14, height: 10, fill: step })))
+    else if (marker) group.append(element("path", { d: MARKS[marker], transform: `translate(${x + 8},${y})`, fill: own }))
+    else group.append(element("path", { d: `M${x},${y}h16`, stroke: own, "stroke-width": 1.5, "stroke-dasharray": DASHES[dash] }))
+    group.append(element("text", { x: x + sample + 6, y: y + 4 }, said))
+    x += long + 16
+  }
+  return [group, keys.length ? y + 12 : 0]
+}
+
+// A figure as it stands in a document (a notebook has one for each cell), on its paper instead of on nothing, below its
+// legend, which the page says in HTML.
+async function saveFigure(name, as, file, keys, of) {
   const shown = ({ model, frame, el }) =>
     model.name === name && model.document === of && frame != null && el.checkVisibility()
   const view = [...window.Bokeh.index.query(shown)][0]
   if (!view) return false
-  const paper = getComputedStyle(view.el).getPropertyValue("--ax-paper").trim() || "#ffffff"
-  const { canvas, ctx } = view.export(as)
-  if (as === "svg") {
-    const ground = document.createElementNS("http://www.w3.org/2000/svg", "rect")
-    for (const [key, value] of Object.entries({ width: "100%", height: "100%", fill: paper })) ground.setAttribute(key, value)
-    const svg = new DOMParser().parseFromString(ctx.get_serialized_svg(true), "image/svg+xml")
-    svg.documentElement.prepend(svg.importNode(ground))
-    save(file, new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" }))
-  } else {
-    ctx.setTransform(1, 0, 0, 1, 0, 0)
-    ctx.globalCompositeOperation = "destination-over"
-    ctx.fillStyle = paper
-    ctx.fillRect(0, 0, canvas.width, canvas.height)
-    save(file, await new Promise((done) => canvas.toBlob(done)))
-  }
+  const style = getComputedStyle(view.el)
+  const role = (which, otherwise) => style.getPropertyValue(which).trim() || otherwise
+  const { width, height } = view.bbox
+  const [legend, above] = drawLegend(keys, width, role("--ax-font", "sans-serif"), role("--ax-muted", "#555"))
+  const figure = new DOMParser().parseFromString(view.export("svg").ctx.get_serialized_svg(true), "image/svg+xml").documentElement
+  // Each text is followed by its outline, which nobody sees and every search finds.
+  for (const outline of figure.querySelectorAll('text[fill="none"][stroke-opacity="0"]')) outline.remove()
+  figure.setAttribute("y", above)
+  const size = { width, height: height + above }
+  const whole = element("svg", { xmlns: SVG, ...size })
+  whole.append(element("rect", { ...size, fill: role("--ax-paper", "#ffffff") }), legend, document.importNode(figure, true))
+  const picture = new Blob([new XMLSerializer().serializeToString(whole)], { type: "image/svg+xml" })
+  save(file, as === "svg" ? picture : await inPixels(picture, size))
   return true
+}
+
+async function inPixels(picture, { width, height }) {
+  const image = new Image(PIXELS * width, PIXELS * height)
+  image.src = URL.createObjectURL(picture)
+  await image.decode()
+  URL.revokeObjectURL(image.src)
+  const canvas = document.createElement("canvas")
+  Object.assign(canvas, { width: image.width, height: image.height })
+  canvas.getContext("2d").drawImage(image, 0, 0, image.width, image.height)
+  return new Promise((done) => canvas.toBlob(done))
 }
 
 // A page in a frame is held to the policy of the page around it: its scripts run only where they carry that one's nonce.
@@ -87,12 +136,28 @@ export function render({ model, el }) {
     }
   }
 
+  // What opens anew through an act of the reader's is brought into view, beside what stays at the top of the page; what a
+  // link opens is not, for there the page begins at its top.
+  let brought = null
+  function bring() {
+    const element = box.querySelector("[data-bring]")
+    const isAnother = element && element.dataset.bring !== brought
+    brought = element?.dataset.bring
+    if (!isAnother || !model.document.is_idle || !navigator.userActivation?.hasBeenActive) return
+    new ResizeObserver((_, observer) => {
+      if (element.isConnected && !element.offsetHeight) return // not laid out yet
+      observer.disconnect()
+      element.scrollIntoView({ block: "nearest" })
+    }).observe(element)
+  }
+
   function show() {
     const focused = key(root.activeElement)
     const typed = focused && root.activeElement.value
     const scrolled = [...box.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, e.scrollTop])
     const opened = new Map([...box.querySelectorAll("details[data-key]")].map((e) => [e.dataset.key, e.open]))
     box.innerHTML = model.html
+    bring()
     for (const frame of box.querySelectorAll("iframe[data-document]")) frame.srcdoc = allowScripts(frame.dataset.document)
     reveal()
     for (const [name, top] of scrolled) {
@@ -147,8 +212,8 @@ export function render({ model, el }) {
     }
     const figure = event.target.closest("[data-save-figure]")
     if (figure) {
-      const { saveFigure: name, as, file } = figure.dataset
-      saveFigure(name, as, file, model.document).then((saved) => { if (saved) tell(figure); else figure.disabled = true })
+      const { saveFigure: name, as, file, legend } = figure.dataset
+      saveFigure(name, as, file, JSON.parse(legend), model.document).then((saved) => { if (saved) tell(figure); else figure.disabled = true })
       return
     }
     const element = event.target.closest("[data-action]")
@@ -233,11 +298,22 @@ export function render({ model, el }) {
   if (!model.document.is_idle) model.document.idle.connect(watch)
   model.on("remove", () => observer.disconnect())
 
-  // A label names the handle of the slider that follows it.
+  // A label names the handle of the slider that follows it, which is read out as it is shown: the library that draws it
+  // (noUiSlider, as Bokeh 3.9 calls it) reads two decimals, whatever its format.
+  let isNamed = null
   model.on("after_layout", () => {
     const label = box.querySelector("[data-names-next]")
-    const handle = label && root.host.nextElementSibling.shadowRoot.querySelector("[role=slider]")
-    if (handle) handle.ariaLabel = label.textContent
+    const slider = label && root.host.nextElementSibling.shadowRoot
+    const handle = slider?.querySelector("[role=slider]")
+    if (!handle || handle === isNamed) return
+    isNamed = handle
+    handle.ariaLabel = label.textContent
+    const readAsShown = () => {
+      const shown = slider.querySelector(".bk-slider-value")?.textContent
+      if (shown && handle.ariaValueText !== shown) handle.ariaValueText = shown
+    }
+    new MutationObserver(readAsShown).observe(slider, { subtree: true, childList: true, characterData: true, attributeFilter: ["aria-valuetext"] })
+    readAsShown()
   })
 
   model.on("html", () => { show(); tellSeen() })

@@ -69,6 +69,7 @@ class PairView(pn.viewable.Viewer):
             suggested=other == suggest_other(shown.saes, sae),
             letters=letters.to_dict("records"),
             letter=shown.letter,
+            are_known=letters.loc[letters["letter"] == shown.letter, "num_gained"].notna().all(),
             gained=[row for row in rows if _missing(row["latent"])],
             lost=[row for row in rows if _missing(row["other_latent"])],
             both=[row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],

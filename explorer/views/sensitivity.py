@@ -60,7 +60,7 @@ class SensitivityView(pn.viewable.Viewer):
 
     def _tap(self, x: float, _: float) -> None:
         state, of = self._model.state, self._model.shown.sensitivity_of
-        if of in self._model.movable:
+        if of in state.movable:
             step = state.param[of].step
             state.apply({of: round(round(x / step) * step, 3)})
 
@@ -77,7 +77,7 @@ class SensitivityView(pn.viewable.Viewer):
             unanswered=model.unanswered("threshold_sensitivity"),
             of=of,
             options=_SHORT,
-            fixed=of not in model.movable,
+            fixed=of not in shown.movable,
             own=number(getattr(shown.thresholds_of_suite, of)),
             current=number(getattr(shown, of)),
         )

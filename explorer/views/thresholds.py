@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.format import number
+from explorer.state import PAPER
 from explorer.views.markup import Markup, render
 from explorer.views.widgets import Slider
 
@@ -46,20 +47,29 @@ class Thresholds(pn.viewable.Viewer):
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state
         own = state.thresholds_of_suite._asdict()
-        movable = self._model.movable
         for name, slider in self._sliders.items():
-            slider.visible = name in movable
+            slider.visible = name in state.movable
             low, high = state.param[name].softbounds
             # Where the style sheet of sliders marks the suite's own value.
             slider.styles = {"--own": str((own[name] - low) / (high - low))}
-        moved = {name: value for name, value in own.items() if getattr(state, name) != value}
+        paper = PAPER._asdict()
         self._head.html = render(
             "thresholds",
-            differs=state.differs_from_paper,
-            own=", ".join(f"{name.replace('_', ' ')} {number(value)}" for name, value in moved.items()),
-            fixed=len(movable) < len(SLIDERS),
+            moved=", ".join(f"{_name(name)} {number(value)}" for name, value in state.moved.items()),
+            of_suite=", ".join(
+                f"{_name(name)} {number(value)} (paper: {number(paper[name])})"
+                for name, value in own.items()
+                if value != paper[name]
+            ),
+            fixed=[_name(name) for name in SLIDERS if name not in state.movable],
+            metric=self._model.manifest.method.metric if state.suite else "",
         )
         self._layout.visible = state.sae is not None
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def _name(threshold: str) -> str:
+    """Write the name of a threshold in words."""
+    return threshold.replace("_", " ")

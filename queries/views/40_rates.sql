@@ -1,5 +1,6 @@
 -- One row an SAE and a letter: counts, and the absorption rate with its interval, under the given thresholds.
--- Numbers that were published without the tokens or latents behind them stand where nothing can be counted.
+-- Numbers that were published without the tokens or latents behind them stand where nothing can be counted. A letter without
+-- candidates has none absorbed; whether candidates of which none was tested are, is unknown.
 CREATE MACRO rates(tau, cosine_threshold, effect_margin) AS TABLE
 SELECT *,
     num_absorbed / sample_portion / nullif(num_probe_true_positives, 0) AS absorption_rate,
@@ -9,12 +10,11 @@ FROM (
             coalesce(nullif(letters.sample_portion, 0), 1) AS sample_portion,
             splits.split_latents AS split_latents,
             coalesce(len(splits.split_latents), letters.num_split_latents) AS num_split_latents,
-            coalesce(counted.num_absorbed, letters.num_absorbed, known.zero) AS num_absorbed
+            coalesce(counted.num_absorbed, letters.num_absorbed, nothing.zero) AS num_absorbed
         ),
         letters.num_absorbed AS num_absorbed_published,
-        coalesce(counted.num_absorbing_latents, CASE WHEN coalesce(letters.num_absorbed, 0) = 0 THEN known.zero END)
-            AS num_absorbing_latents,
-        coalesce(counted.num_rows, known.zero) AS num_rows
+        coalesce(counted.num_absorbing_latents, nothing.zero) AS num_absorbing_latents,
+        coalesce(counted.num_rows, nothing.zero) AS num_rows
     FROM letters
     JOIN splits(tau) AS splits USING (suite, layer, width, l0, letter)
     LEFT JOIN (
@@ -25,5 +25,5 @@ FROM (
         FROM verdicts(tau, cosine_threshold, effect_margin)
         GROUP BY ALL
     ) AS counted USING (suite, layer, width, l0, letter)
-    LEFT JOIN tested_suites AS known USING (suite)
+    LEFT JOIN nothing_to_test AS nothing USING (suite, layer, width, l0, letter)
 );

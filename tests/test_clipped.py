@@ -1,0 +1,182 @@
+"""At every width, all text of every page is there to be read, and what comes first in the document is seen first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from playwright.sync_api import expect
+
+from explorer.state import ExplorerState
+from ingest import import_results
+from tests.browser import wait_figure, wait_for
+from tests.explore import part, unfold, wait_ready
+from tests.saebench_results import write_results
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from playwright.sync_api import Page
+
+    from tests.browser import PageOpener, Server
+
+pytestmark = pytest.mark.browser
+
+WIDTHS = (1920, 1440, 1280, 1024, 768, 390)
+#: What is cut on purpose: the strip of letters on a phone scrolls sideways, and contexts show what surrounds a peak.
+CUT = ".letter .grid, .contexts li, .ax-header"
+
+COLUMNS = ExplorerState.param.evidence_columns.objects
+
+_WALK = """
+const parent = (node) => node.assignedSlot ?? node.parentNode ?? node.host ?? null
+function* walk(root) {
+  for (const node of root.childNodes) {
+    yield node
+    if (node.shadowRoot) yield* walk(node.shadowRoot)
+    yield* walk(node)
+  }
+}
+"""
+
+_CLIPPED = f"""(allowed) => {{
+  {_WALK}
+  const clipped = []
+  const range = document.createRange()
+  for (const text of walk(document.body)) {{
+    const owner = text.parentElement
+    if (text.nodeType !== Node.TEXT_NODE || !text.data.trim()) continue
+    if (!owner?.checkVisibility({{visibilityProperty: true, opacityProperty: true}})) continue
+    if (owner.closest("script, style, svg, .sr, option")) continue
+    range.selectNodeContents(text)
+    const rects = [...range.getClientRects()].filter(({{width, height}}) => width && height)
+    if (!rects.length) continue
+    const left = Math.min(...rects.map((rect) => rect.left)), right = Math.max(...rects.map((rect) => rect.right))
+    const top = Math.min(...rects.map((rect) => rect.top)), bottom = Math.max(...rects.map((rect) => rect.bottom))
+    let isAllowed = false, by = null
+    for (let node = owner; node; node = parent(node)) {{
+      if (!(node instanceof Element)) continue
+      if (node.matches(allowed)) isAllowed = true
+      const box = node.getBoundingClientRect(), style = getComputedStyle(node)
+      const beyond = left < box.left - 1 || right > box.right + 1
+      const isCell = node.matches("td, th, dt, dd, .cell") && node.contains(owner)
+      const isBody = node === document.body || node === document.documentElement
+      if (!isBody && beyond && (style.overflowX !== "visible" || style.clipPath !== "none" || isCell)) by ??= node
+      if (!isBody && style.overflowY === "hidden" && (top < box.top - 1 || bottom > box.bottom + 1)) by ??= node
+      if (style.position === "fixed") break
+    }}
+    if (left < -1 || right > document.documentElement.clientWidth + 1) by ??= document.body
+    const by_what = by && `${{by.tagName.toLowerCase()}}.${{by.className}}`
+    if (by && !isAllowed) clipped.push(`${{JSON.stringify(text.data.trim().slice(0, 40))}} by ${{by_what}}`)
+  }}
+  return clipped
+}}"""
+
+# Whatever would be seen in another order than that of the document.
+_ORDERED = f"""() => {{
+  {_WALK}
+  const orders = [...walk(document.body)].filter((node) => {{
+    if (!(node instanceof Element) || !node.checkVisibility()) return false
+    const {{order, flexDirection}} = getComputedStyle(node)
+    return order !== "0" || flexDirection.endsWith("reverse") || node.tabIndex > 0
+  }})
+  return orders.map((node) => `${{node.tagName.toLowerCase()}}.${{node.className}}`)
+}}"""
+
+_AT_REST = """() => {
+  const main = document.querySelector("main").getBoundingClientRect()
+  const size = `${innerWidth} ${document.documentElement.scrollHeight} ${main.width}`
+  const rests = window.testSize === size
+  window.testSize = size
+  return rests && document.getAnimations().every((each) => each.effect.getTiming().iterations === Infinity)
+}"""
+
+
+def resized(page: Page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    wait_for(page, "(width) => innerWidth === width", width)
+    for _ in range(2):
+        wait_for(page, _AT_REST)
+
+
+def _explore(page: Page) -> None:
+    for name in ("splitting", "decision", "scores"):
+        unfold(page, name)
+    wait_figure(page, "k-sparse")
+    part(page, "tester").locator("[data-key=pack-letter]").click()
+    expect(part(page, "tester").locator("table")).to_be_visible()
+    _open_token(page)
+
+
+def _open_token(page: Page) -> None:
+    part(page, "evidence").locator("tbody button:visible").first.click()
+    expect(part(page, "evidence").locator("tr.opened:visible")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("query", "act"),
+    [
+        ("letter=s&latent=47&tau=0.05", _explore),
+        ("page=compare", None),
+        ("page=compare&compare_by=letter", None),
+        ("page=compare&compare_by=pair", None),
+        ("page=atlas", None),
+        ("page=evidence&facet_latent=47", None),
+        ("page=evidence&evidence_token=s", _open_token),
+        (f"page=evidence&cosine_threshold=0.1&evidence_columns={'.'.join(COLUMNS)}", None),
+    ],
+)
+def test_no_text_is_clipped_at_any_width(open_page: PageOpener, query: str, act: Callable[[Page], None] | None) -> None:
+    page = open_page(f"/dashboard?{query}")
+    wait_ready(page)
+    if act is not None:
+        act(page)
+    _expect_all_is_read(page)
+
+
+def test_no_text_of_published_results_is_clipped(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
+) -> None:
+    """They have one metric more, an absorption fraction."""
+    import_results(write_results(tmp_path / "source"), tmp_path / "published")
+    url = serve(tmp_path / "published").url
+    for query in ("letter=s", "page=atlas", "page=evidence"):
+        page = open_page(f"{url}/dashboard?{query}")
+        wait_ready(page)
+        if query == "letter=s":
+            expect(part(page, "figures").locator("dt")).to_have_count(8)
+        _expect_all_is_read(page)
+
+
+def _expect_all_is_read(page: Page) -> None:
+    clipped = {}
+    for width in WIDTHS:
+        resized(page, width)
+        if found := page.evaluate(_CLIPPED, CUT):
+            clipped[width] = found
+        assert page.evaluate(_ORDERED) == []
+    assert clipped == {}
+
+
+def test_the_sidebar_is_read_from_top_to_bottom(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?letter=s")
+    wait_ready(page)
+    tops = [box["y"] for each in page.locator(".ax-sidebar > *").all() if (box := each.bounding_box())]
+    assert len(tops) == len(("choices", "letters", "thresholds", "tasks"))
+    assert tops == sorted(tops)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [("cosine_threshold", None, "0.025"), ("tau", "0.035", "0.035"), ("effect_margin", "1.05", "1.05")],
+)
+def test_a_slider_reads_out_what_it_shows(open_page: PageOpener, name: str, value: str | None, read: str) -> None:
+    page = open_page(f"/dashboard?letter=s{f'&{name}={value}' if value else ''}")
+    wait_ready(page)
+    label = {"cosine_threshold": "least cosine", "tau": "tau: rise", "effect_margin": "least lead"}[name]
+    slider = page.get_by_role("slider", name=label)
+    expect(slider).to_have_attribute("aria-valuetext", read)
+    slider.press("ArrowRight")
+    step = 0.05 if name == "effect_margin" else 0.005
+    expect(slider).to_have_attribute("aria-valuetext", f"{float(read) + step:.{len(read) - 2}f}")

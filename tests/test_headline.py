@@ -1,0 +1,135 @@
+"""The headline is a true sentence for every combination of what is known of a letter and what is not."""
+
+from __future__ import annotations
+
+import re
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from explorer.headline import headline, why_none_absorbs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: Values by name: unknown, none, one, several; those of split latents are lists of them, or how many they are.
+KNOWN: dict[str, tuple[Any, ...]] = {
+    "split_latents": ([], [65], [65, 7]),
+    "num_split_latents": (None, 0, 1, 2),
+    "stored_split": (None, False, True),
+    "num_probe_true_positives": (None, 0, 1, 800),
+    "num_true_positives": (None, 0, 1, 600),
+    "num_candidates": (None, 0, 1, 120),
+    "num_tested": (None, 0, 1, 90, 120, 800),
+    "num_absorbed": (None, 0, 1, 24),
+    "num_absorbing_latents": (None, 0, 1, 5),
+}
+
+
+def summaries() -> Iterator[dict[str, Any]]:
+    """Make every summary that can be: no part is larger than its whole, and a rate is known where its parts are."""
+    for values in product(*KNOWN.values()):
+        row = dict(zip(KNOWN, values, strict=True))
+        split, probe, absorbed = row["split_latents"], row["num_probe_true_positives"], row["num_absorbed"]
+        found, candidates, tested = row["num_true_positives"], row["num_candidates"], row["num_tested"]
+        absorbing = row["num_absorbing_latents"]
+        if split and row["num_split_latents"] != len(split):
+            continue
+        if not split and row["stored_split"]:
+            continue
+        if any(
+            part is not None and probe is not None and part > probe for part in (found, candidates, tested, absorbed)
+        ):
+            continue
+        if None not in (found, candidates, probe) and found + candidates > probe:
+            continue
+        if None not in (absorbed, tested) and absorbed > tested:
+            continue
+        # Nobody counts the latents of words that were not counted, and there are no more of them than words.
+        if absorbed is None and absorbing is not None:
+            continue
+        if None not in (absorbed, absorbing) and not (absorbed > 0) <= absorbing <= absorbed:
+            continue
+        rate = absorbed / probe if absorbed is not None and probe else None
+        yield row | {
+            "absorption_rate": rate,
+            "rate_low": None if rate is None else 0.01,
+            "rate_high": None if rate is None else 0.99,
+            "sample_portion": 1.0,
+        }
+
+
+def test_the_sentence_is_true_of_every_combination() -> None:
+    count = 0
+    for row in summaries():
+        count += 1
+        said = headline(row, "l")
+        about = f"{said!r} of {row}"
+        sentences = re.findall(r"[^.]*(?:\d\.\d[^.]*)*\.", said)
+        assert "".join(sentences) == said, about
+        assert not re.search(
+            r"None|nan|\b0 of|\b1 (?:words|L-words|latents|other latents)\b|\b1 of \w+ are\b|  ", said
+        ), about
+        assert not re.search(r"\b(?:\d\d+|[02-9]) (?:word|L-word|latent|other latent)\b", said), about
+        # A word that points back has something to point to.
+        if re.search(r"\b(?:the others|it misses|they miss)\b", said):
+            assert re.search(r"\bfinds? \d+ % of the L-words", sentences[0]), about
+        for sentence in sentences:
+            for back in re.finditer(r"\bof these\b", sentence):
+                assert re.search(r"\d(?:,\d{3})* (?:of the )?(?:L-)?words?\b|\d tested", sentence[: back.start()]), (
+                    about
+                )
+        if re.search(r"\b(?:it|they|them)\b", said, re.IGNORECASE):
+            assert row["split_latents"], about
+            assert bool(re.search(r"\b(?:they|them)\b", said, re.IGNORECASE)) == (len(row["split_latents"]) > 1), about
+        expect_absorbed(row, said, about)
+        expect_numbers(row, said, about)
+    assert count > 1000
+
+
+def expect_absorbed(row: dict[str, Any], said: str, about: str) -> None:
+    """What is known of absorption is said, what is not is said to be unknown or untested, and nothing else."""
+    absorbed, tested, rate = row["num_absorbed"], row["num_tested"], row["absorption_rate"]
+    if "nothing to absorb" in said:
+        assert not absorbed, about
+        assert row["num_candidates"] == 0 or row["num_probe_true_positives"] == 0, about
+    elif re.search(r"none of these was tested|No word was tested", said):
+        assert tested == 0, about
+        assert not absorbed, about
+    elif absorbed is None:
+        assert "unknown" in said, about
+    elif absorbed:
+        assert re.search(rf"\b{absorbed} (?:of these|words?) (?:is|are) absorbed by \w", said), about
+    else:
+        assert re.search(r"none of these is absorbed|No word is absorbed", said), about
+    assert ("unknown" not in said) or absorbed is None, about
+    # The rate is that of the words just counted; where none were, the figure below says it.
+    if rate is not None and re.search(r"of these (?:is|are) absorbed by", said):
+        assert f"absorption rate {100 * rate:.1f} %" in said, about
+    assert "absorption rate" not in said or rate is not None, about
+
+
+def expect_numbers(row: dict[str, Any], said: str, about: str) -> None:
+    """Every number said is one of the summary's."""
+    percents = [row[name] for name in ("absorption_rate", "rate_low", "rate_high")]
+    true = {str(value) for value in row.values() if isinstance(value, int) and not isinstance(value, bool)}
+    true |= {str(latent) for latent in row["split_latents"]} | {
+        f"{100 * value:.1f}" for value in percents if value is not None
+    }
+    if row["num_probe_true_positives"] and row["num_true_positives"] is not None:
+        true.add(f"{100 * row['num_true_positives'] / row['num_probe_true_positives']:.0f}")
+    assert set(re.findall(r"\d+(?:\.\d+)?", said)) <= true, about
+
+
+def test_why_nothing_absorbs_is_true_of_every_combination() -> None:
+    for row in summaries():
+        if row["num_absorbing_latents"]:
+            continue
+        said = why_none_absorbs(row)
+        about = f"{said!r} of {row}"
+        assert not re.search(r"None|nan|\b1 words\b|\b0 word", said), about
+        assert ("unknown" in said) == (row["num_absorbed"] is None), about
+        if row["num_absorbed"]:
+            assert "none is absorbed" not in said, about
+            assert "no other latent takes over" not in said, about
+        if re.search(r"\b(?:all split latents|the split latent)\b", said):
+            assert row["split_latents"], about

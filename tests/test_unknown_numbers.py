@@ -1,0 +1,292 @@
+"""What a suite does not know is shown as unknown, and what was published without its tokens is counted."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import pandas as pd
+import pytest
+from bokeh.models import HoverTool
+from typer.testing import CliRunner
+
+from explorer import Explorer, FigureError
+from explorer.cli import app
+from explorer.figures import FIGURES
+from explorer.format import l0_label, percent, width_label
+from explorer.model import choices_of
+from explorer.plots.absorption import PANELS
+from explorer.state import ExplorerState, Thresholds
+from explorer.views.atlas import Atlas
+from explorer.views.evidence_head import EvidenceHead
+from explorer.views.headline import figures_html
+from explorer.views.heat_map import HeatMapView
+from explorer.views.letters import letter_cells
+from explorer.views.pair import PairView
+from explorer.views.sensitivity import SensitivityView
+from explorer.views.thresholds import Thresholds as ThresholdsView
+from ingest import import_results
+from queries import Store
+from tests.questions import ask, question_values
+from tests.saebench_results import absorption, detail, results_file, write_json, write_results
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+KINDS = ("tokens", "published", "mixed", "uncounted", "unprobed")
+MEANS = [*("layer", "width", "l0"), "absorption_rate"]
+
+
+def write_kind(kind: str, folder: Path) -> Path:
+    """Write a suite of a kind: how it knows what is absorbed, or that it does not."""
+    if kind == "tokens":
+        return write_tiny_suite(folder / kind, name=kind)
+    source = folder / f"{kind}-source"
+    if kind == "mixed":
+        write_results(source)
+    else:
+        sae = ("gemma-scope-2b-pt-res", "layer_3/width_16k/average_l0_5")
+        details = [detail("s", 100, 25, 1, 0.3), detail("t", 8, 0, 1, 0.0), detail("u", 50, 50, 2, 0.9)]
+        without = {
+            "published": (),
+            "uncounted": ("num_full_absorption", "full_absorption_rate"),
+            "unprobed": ("num_probe_true_positives", "full_absorption_rate"),
+        }[kind]
+        for each in details:
+            for name in without:
+                del each[name]
+        write_json(source / results_file(sae), absorption(sae, details))
+    import_results(source, folder / kind)
+    return folder / kind
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store]]:
+    folder = tmp_path_factory.mktemp("kinds")
+    opened = {kind: Store(write_kind(kind, folder)) for kind in KINDS}
+    yield opened
+    for store in opened.values():
+        store.close()
+
+
+def values_of(store: Store) -> dict[str, Any]:
+    (suite,) = store.suites
+    sae = store.fetch("saes").iloc[0]
+    return question_values(store, suite=suite, sae=(int(sae["layer"]), int(sae["width"]), int(sae["l0"])))
+
+
+def same(one: float | None, other: float | None) -> bool:
+    return bool(pd.isna(one) and pd.isna(other)) or one == pytest.approx(other)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("policy", ["with_candidates", "all_letters"])
+def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store], kind: str, policy: str) -> None:
+    """Letters, means, the curve by a threshold and the counts of the suite agree, or all say that it is unknown."""
+    store = stores[kind]
+    values = values_of(store) | {"mean_policy": policy}
+    cells = ask(store, "letter_rates", values)
+    means = ask(store, "sae_means", values)
+    for row in means.to_dict("records"):
+        of_sae = cells[(cells["layer"] == row["layer"]) & (cells["width"] == row["width"]) & (cells["l0"] == row["l0"])]
+        assert same(row["num_absorbed"], of_sae["num_absorbed"].sum(min_count=1))
+        if of_sae["absorption_rate"].isna().all():
+            assert pd.isna(row["absorption_rate"])  # an unknown rate is no rate of 0
+        elif policy == "all_letters":
+            assert row["absorption_rate"] == pytest.approx(of_sae["absorption_rate"].mean())
+    for of in ("tau", "cosine_threshold", "effect_margin"):
+        low, high = ExplorerState.param[of].softbounds
+        curve = ask(
+            store,
+            "threshold_sensitivity",
+            values | {"sensitivity_of": of, "sensitivity_low": low, "sensitivity_high": high},
+        )
+        here = curve[curve["value"] == values[of]]
+        this = means[
+            (means[["layer", "width", "l0"]] == [values[name] for name in ("layer", "width", "l0")]).all(axis=1)
+        ]
+        if curve.empty:
+            assert means["absorption_rate"].isna().all()
+            continue
+        assert same(here["absorption_rate"].iloc[0], this["absorption_rate"].iloc[0])
+        assert same(here["suite_absorption_rate"].iloc[0], means["absorption_rate"].mean())
+        assert same(here["num_absorbed"].iloc[0], this["num_absorbed"].iloc[0])
+    info = ask(store, "suite_info", values).iloc[0]
+    assert same(info["n_absorbed_tokens"], cells["num_absorbed"].sum(min_count=1))
+    published = cells.loc[cells["num_tested"].isna(), "num_absorbed"]
+    assert same(info["n_absorbed_published"], published.sum(min_count=1))
+    assert pd.isna(info["n_tested_tokens"]) == (not len(pd.DataFrame(ask(store, "evidence", values | FACETS))))
+
+
+FACETS = dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent"))
+
+
+SAID = {
+    "tokens": r"\d+ of [\d,]+ tested tokens of 8 SAEs are absorbed, by \d+ latents",
+    "published": "75 words of 1 SAE are absorbed, as published",
+    "mixed": r"4 of 11 tested tokens of 2 SAEs .* A further 3 words are absorbed as published",
+    "uncounted": "How many words are absorbed is unknown",
+    "unprobed": "75 words of 1 SAE are absorbed, as published",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_evidence_says_what_was_counted_and_what_was_published(stores: dict[str, Store], kind: str) -> None:
+    model = Explorer(stores[kind], page="evidence").model
+    head: Any = EvidenceHead(model).__panel__()
+    said = " ".join(re.sub(r"<[^>]*>", "", head.html).split())
+    assert re.search(SAID[kind], said), said
+    assert not re.search(r"\b0 of 0\b|[–-] of|nan|None", said), said
+    of_tokens = "Choose a token" in said
+    assert of_tokens == (kind in ("tokens", "mixed"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, Store], kind: str) -> None:
+    """What is offered is what changes an answer; another value is refused in a link, and raises no badge."""
+    store = stores[kind]
+    values = values_of(store)
+    moves = set()
+    of_seeds = ["num_seeds", "seed_low", "seed_high"]  # which are known at the suite's own thresholds only
+    for of in Thresholds._fields:
+        low, high = ExplorerState.param[of].softbounds
+        for question in ("letter_rates", "sae_means"):
+            answers = [
+                ask(store, question, values | {of: value}).drop(columns=of_seeds, errors="ignore")
+                for value in (low, 0.03, high)
+            ]
+            if not all(answers[0].equals(each) for each in answers):
+                moves.add(of)
+    state = ExplorerState(choices_of(store))
+    model = Explorer(store, page="evidence").model
+    assert set(model.state.movable) == moves
+    for of in Thresholds._fields:
+        low, _ = ExplorerState.param[of].softbounds
+        refused = state.from_query(f"{of}={low}")
+        assert bool(refused) == (of not in moves), of
+        assert bool(state.moved) == (of in moves)
+        # Set directly, as a notebook may, it is no difference either.
+        model.state.param.update(**{of: low})
+        assert bool(model.state.moved) == (of in moves)
+        model.state.param.update(**model.state.thresholds_of_suite._asdict())
+    side: Any = ThresholdsView(model)
+    assert bool(re.search("moves? nothing", side._head.html)) == (len(moves) < len(Thresholds._fields))
+    model.state.sensitivity_of = "effect_margin"
+    plot = SensitivityView(model)
+    if "effect_margin" not in moves and plot._plot.visible:
+        assert "moves nothing" in plot._head.html
+
+
+@pytest.mark.parametrize("own", [{}, {"tau": 0.05}, {"cosine_threshold": 0.1, "effect_margin": 2.0}])
+def test_what_a_threshold_differs_from_is_named(tmp_path: Path, own: dict[str, float]) -> None:
+    """Moved ones differ from the suite's; a suite that was measured with others than the paper's says so itself."""
+    with Store(write_tiny_suite(tmp_path / "suite", name="suite", thresholds=own)) as store:
+        model = Explorer(store).model
+        side: Any = ThresholdsView(model)
+        for moved in (False, True):
+            if moved:
+                model.state.tau = 0.1
+            said = side._head.html
+            assert ("differs from this suite's own" in said) == moved
+            assert "from the paper" not in said.replace("than the paper", "")
+            assert ("measured with other thresholds than the paper's" in said) == bool(own)
+            for name, value in own.items():
+                assert f"{name.replace('_', ' ')} {value:.3f}" in said
+                assert f"(paper: {getattr(Thresholds(), name):.3f})" in said
+
+
+def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_path: Path) -> None:
+    """In plots, labels, tooltips and tables of all pages."""
+    source = tmp_path / "source"
+    for nth in range(3):
+        sae = ("made-up", f"layer_3/trainer_{nth}")
+        write_json(source / results_file(sae), absorption(sae, [detail("s", 100, 25, 1, 0.3)]))
+    import_results(source, tmp_path / "suite")
+    with Store(tmp_path / "suite") as store:
+        model = Explorer(store, page="atlas").model
+        assert model.sae_means is not None
+        assert (model.sae_means["l0"] < 0).all()
+        atlas = Atlas(model)
+        shown = {name: pane.visible for name, pane in zip(PANELS, atlas._panels, strict=True)}
+        assert shown == {"absorption-vs-l0": False, "absorption-vs-layer": True, "splits-vs-l0": False}
+        for name in PANELS:
+            figure = hv.render(atlas.draw(name), backend="bokeh")
+            for axis in (figure.x_range, figure.y_range):
+                assert axis.start < axis.end, name
+            assert_unknown_l0s_are_said(figure)
+        cells = hv.render(HeatMapView(model).draw(), backend="bokeh")
+        labels = [f"{sae.layer} · {width_label(sae.width)} · {l0_label(sae.l0)}" for sae in model.state.saes]
+        assert list(cells.xaxis[0].major_label_overrides.values()) == labels
+        assert_unknown_l0s_are_said(cells)
+
+
+def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Store]) -> None:
+    store = stores["mixed"]
+    values = values_of(store)
+    (_, here), (_, there) = store.fetch("saes")[["layer", "width", "l0"]].iterrows()
+    pair = {
+        **{name: int(value) for name, value in here.items()},
+        **{f"other_{name}": int(value) for name, value in there.items()},
+    }
+    letters = ask(store, "pair_letters", values | pair)
+    assert letters.set_index("letter").loc["s", ["num_gained", "num_lost"]].isna().all()
+    state = {"compare_by": "pair", "letter": "s", "page": "compare"}
+    view: Any = PairView(
+        Explorer(store, **state, **{name: int(value) for name, value in pair.items()}).model
+    ).__panel__()
+    assert "is unknown: the suite does not store those of both SAEs" in view.html
+    assert not re.search(r"\((?:0|nan)\)|nan", view.html)
+
+
+def assert_unknown_l0s_are_said(figure: Any) -> None:
+    """Look up what each tooltip would show."""
+    for tool in figure.select(HoverTool):
+        (field,) = re.findall(r">L0</span><span>@\{?(\w+)", tool.tooltips)
+        for renderer in tool.renderers:
+            assert all(str(said).startswith("unknown") for said in renderer.data_source.data[field])
+
+
+@pytest.mark.parametrize("kind", ["published", "uncounted", "unprobed"])
+def test_a_figure_with_nothing_to_draw_is_not_written(stores: dict[str, Store], tmp_path: Path, kind: str) -> None:
+    """Whatever is unknown, an L0, a rate or a score: one line says so, and there is no file."""
+    explorer = Explorer(stores[kind], letter="s")
+    drawn = {"splits-vs-l0", "absorption-heatmap", "absorption-vs-l0", "absorption-vs-layer", "threshold-sensitivity"}
+    known = drawn if kind == "published" else {"splits-vs-l0"}
+    for name in FIGURES.keys() - known:
+        path = tmp_path / f"{name}.svg"
+        with pytest.raises(FigureError, match=f"the figure '{name}' is empty here"):
+            explorer.save_figure(name, path)
+        assert not path.exists()
+
+
+def test_the_command_fails_where_no_l0_is_known(tmp_path: Path) -> None:
+    sae = ("made-up", "layer_3/trainer_0")
+    write_json(tmp_path / "source" / results_file(sae), absorption(sae, [detail("s", 100, 25, 1, 0.3)]))
+    import_results(tmp_path / "source", tmp_path / "suite")
+    for name in ("absorption-vs-l0", "splits-vs-l0"):
+        result = CliRunner().invoke(app, ["figure", name, str(tmp_path / "suite"), "-o", str(tmp_path / "figure.svg")])
+        assert result.exit_code == 2
+        assert f"the figure '{name}' is empty here" in result.stderr
+    assert not (tmp_path / "figure.svg").exists()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_strip_and_figures_of_a_letter_say_what_is_known(stores: dict[str, Store], kind: str) -> None:
+    explorer = Explorer(stores[kind], letter="s")
+    model = explorer.model
+    assert model.letters is not None
+    row = model.letters.set_index("letter").loc["s"]
+    (cell,) = (cell for cell in letter_cells(model.letters) if cell["letter"] == "s")
+    figures = " ".join(re.sub(r"<[^>]*>", " ", figures_html(model)).split())
+    if pd.isna(row["num_absorbed"]):
+        assert cell["label"] == "unknown what is absorbed"
+        assert "Absorbing latents – unknown" in figures
+    elif pd.isna(row["absorption_rate"]):
+        assert cell["label"] == "absorbing latents unknown, absorption rate –"
+        assert "Absorbing latents – 25 absorbed Absorption rate –" in figures
+    else:
+        assert cell["label"].endswith(f"absorption rate {percent(row['absorption_rate'])}")
+    assert not re.search(r"of [–-]|nan|None", figures), figures
