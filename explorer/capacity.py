@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import os
-import re
 import time
-from contextlib import suppress
 from functools import cache, wraps
 from http import HTTPStatus
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -19,6 +15,7 @@ from panel.io.server import WSHandler
 
 from explorer.failures import RefusedRequestError
 from explorer.guard import before
+from explorer.session_limits import MAX_SESSIONS, max_sessions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,17 +23,6 @@ if TYPE_CHECKING:
     from bokeh.core.types import ID
     from bokeh.server.session import ServerSession
 
-_LOG = logging.getLogger("explorer")
-
-#: How long a server keeps a session that no browser is connected to, where nothing else is said; Bokeh's own default.
-SESSION_SECONDS = 15
-#: Environment variable with the number of sessions that a process holds at most.
-MAX_SESSIONS = "ABSORPTION_EXPLORER_MAX_SESSIONS"
-#: What a process takes without sessions, its cache of answers and a long question included, and what each session does
-#: once its reader has seen all pages, MB; measured, and rounded up.
-PROCESS_MB, SESSION_MB = 1_000, 15
-#: Whatever the memory, so many are held.
-_FEWEST = 10
 #: A full server ends a session that no browser has been connected to for so long, and one whose reader has done nothing
 #: for so long, seconds.
 UNCONNECTED_SECONDS, IDLE_SECONDS = 5, 600
@@ -70,7 +56,7 @@ def limit_sessions() -> None:
     @wraps(create)
     async def create_within_limit(context: ApplicationContext, session_id: ID, *args: Any, **options: Any) -> Any:
         if session_id not in context._sessions and session_id not in context._pending_sessions:  # noqa: SLF001
-            await _make_room(context, _limit(os.environ.get(MAX_SESSIONS, "")))
+            await _make_room(context, max_sessions(os.environ.get(MAX_SESSIONS, "")))
         return await create(context, session_id, *args, **options)
 
     @wraps(open_socket)
@@ -85,36 +71,6 @@ def limit_sessions() -> None:
     setattr(ApplicationContext, "create_session_if_needed", create_within_limit)  # noqa: B010 - methods, to type checkers
     setattr(WSHandler, "_async_open", open_or_close)  # noqa: B010
     before(WSHandler, "on_message", _note_act)
-
-
-@cache
-def _limit(given: str) -> int:
-    if given.isdecimal() and int(given) > 0:
-        return int(given)
-    if given:
-        _LOG.error(
-            "%s is not a whole number above 0: as many sessions are held as the memory is enough for", MAX_SESSIONS
-        )
-    return default_max_sessions()
-
-
-def default_max_sessions(num_procs: int = 1) -> int:
-    """Return how many sessions each of so many processes can hold in the memory that is there."""
-    return max(_FEWEST, int((_memory_mb() / num_procs - PROCESS_MB) / SESSION_MB))
-
-
-def _memory_mb() -> float:
-    """Return what this machine has free, or what its control group or container may take, if that is less."""
-    found = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e6]
-    with suppress(OSError):
-        free = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        found += [int(free[1]) / 1e3] if free else []
-    with suppress(OSError):
-        group = Path("/sys/fs/cgroup", Path("/proc/self/cgroup").read_text().rpartition("0::/")[2].strip())
-        for folder in (group, *group.parents):
-            with suppress(OSError, ValueError):  # "max" is no limit
-                found.append(int((folder / "memory.max").read_text()) / 1e6)
-    return min(found)
 
 
 def _note_act(handler: Any) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tornado.websocket import WebSocketClosedError
 
-from explorer import capacity
+from explorer import capacity, session_limits
 from explorer.app import prepare_process
-from explorer.capacity import MAX_SESSIONS, PROCESS_MB, SESSION_MB, default_max_sessions
+from explorer.session_limits import MAX_SESSIONS, PROCESS_MB, SESSION_MB, default_max_sessions, max_sessions
 from tests.async_visitors import all_leave, ask_page, is_served, join, tell, visit
 from tests.browser import free_port, start_process
 from tests.in_process import InProcess, empty_page, serving
@@ -143,18 +143,18 @@ def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
 
 
 def test_default_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity, "_memory_mb", lambda: 4 * PROCESS_MB)
+    monkeypatch.setattr(session_limits, "_memory_mb", lambda: 4 * PROCESS_MB)
     assert default_max_sessions(1) == 3 * PROCESS_MB // SESSION_MB
     assert default_max_sessions(2) == PROCESS_MB // SESSION_MB
     assert default_max_sessions(4) > 0
 
 
 def test_memory_is_what_can_be_had() -> None:
-    assert 0 < capacity._memory_mb() < 2**30
+    assert 0 < session_limits._memory_mb() < 2**30
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "many", "1e3", "²"])
 def test_setting_that_is_no_number_is_told_in_a_line(given: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert capacity._limit(given) == default_max_sessions()
+    assert max_sessions(given) == default_max_sessions()
     (record,) = caplog.records
     assert MAX_SESSIONS in record.message
