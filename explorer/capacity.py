@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from functools import cache, wraps
+from functools import cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -14,8 +14,9 @@ from bokeh.server.contexts import ApplicationContext
 from panel.io.server import WSHandler
 
 from explorer.failures import RefusedRequestError
-from explorer.guard import before
 from explorer.session_limits import MAX_SESSIONS, max_sessions
+from explorer.upstream.bokeh import being_built, end, is_known
+from explorer.upstream.hooks import around, before
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,16 +51,21 @@ def limit_sessions() -> None:
     Where there are as many, the session that has been without a browser for longest ends, or else the one whose reader
     has done nothing for longest. Where there is none that may end, the page says that the server is full.
     """
-    create = ApplicationContext.create_session_if_needed
-    open_socket = WSHandler._async_open  # noqa: SLF001 - Bokeh builds sessions here, too
+    around(ApplicationContext, "create_session_if_needed", _within_limit)
+    around(WSHandler, "_async_open", _open_or_close)  # which builds sessions, too
+    before(WSHandler, "on_message", _note_act)
 
-    @wraps(create)
+
+def _within_limit(create: Any) -> Any:
     async def create_within_limit(context: ApplicationContext, session_id: ID, *args: Any, **options: Any) -> Any:
-        if session_id not in context._sessions and session_id not in context._pending_sessions:  # noqa: SLF001
+        if not is_known(context, session_id):
             await _make_room(context, max_sessions(os.environ.get(MAX_SESSIONS, "")))
         return await create(context, session_id, *args, **options)
 
-    @wraps(open_socket)
+    return create_within_limit
+
+
+def _open_or_close(open_socket: Any) -> Any:
     async def open_or_close(handler: WSHandler, token: str) -> None:
         try:
             await open_socket(handler, token)
@@ -68,9 +74,7 @@ def limit_sessions() -> None:
         else:
             _note_act(handler)  # who opens a page has done something
 
-    setattr(ApplicationContext, "create_session_if_needed", create_within_limit)  # noqa: B010 - methods, to type checkers
-    setattr(WSHandler, "_async_open", open_or_close)  # noqa: B010
-    before(WSHandler, "on_message", _note_act)
+    return open_or_close
 
 
 def _note_act(handler: Any) -> None:
@@ -88,17 +92,12 @@ async def _make_room(context: ApplicationContext, limit: int) -> None:
         Where there is none that may end.
     """
     held = [session for session in context.sessions if not session.expiration_requested]
-    if len(held) + len(context._pending_sessions) < limit:  # noqa: SLF001
+    if len(held) + being_built(context) < limit:
         return
     session = _least_used(held)
     if session is None:
         raise ServerFullError
-    # Its memory is free at once, or as soon as what it is doing is done.
-    session.request_expiration()
-    for connection in list(session._subscribed_connections):  # noqa: SLF001
-        _hang_up(connection._socket)  # noqa: SLF001
-    if not session.expiration_blocked:
-        await context._discard_session(session, lambda ended: ended.connection_count == 0)  # noqa: SLF001
+    await end(context, session)
 
 
 def _least_used(sessions: Sequence[ServerSession]) -> ServerSession | None:
@@ -115,11 +114,3 @@ def _least_used(sessions: Sequence[ServerSession]) -> ServerSession | None:
         if longest is not None and unused[longest] >= seconds:
             return longest
     return None
-
-
-def _hang_up(handler: Any) -> None:
-    """End a websocket; its page says that the connection is lost, and shows the same view after a reload."""
-    if handler.connection is not None:
-        handler.application.client_lost(handler.connection)
-        handler.connection = None  # else Bokeh tells the session, which has ended by then
-    handler.close()
