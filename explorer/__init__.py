@@ -1,8 +1,28 @@
 """Absorption Explorer: look at feature splitting and feature absorption in sparse autoencoders."""
 
-from explorer.app import Explorer, session
-from explorer.figures import FigureError
-from explorer.snapshot import SnapshotError, save_snapshot
-from explorer.store import open_store
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explorer.app import Explorer, session
+    from explorer.figures import FigureError
+    from explorer.snapshot import SnapshotError, save_snapshot
+    from explorer.store import open_store
 
 __all__ = ["Explorer", "FigureError", "SnapshotError", "open_store", "save_snapshot", "session"]
+
+#: The module of each name. It is loaded when the name is first asked for: the command checks and imports without Panel.
+_MODULES = {
+    "Explorer": "explorer.app",
+    "session": "explorer.app",
+    "FigureError": "explorer.figures",
+    "SnapshotError": "explorer.snapshot",
+    "save_snapshot": "explorer.snapshot",
+    "open_store": "explorer.store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

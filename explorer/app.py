@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from panel.io.resources import LOCAL_DIST, patch_model_css
 
-from explorer.capacity import SESSION_SECONDS, limit_sessions
+from explorer.capacity import limit_sessions
 from explorer.compression import compress
 from explorer.connections import limit_connections
 from explorer.figures import write_figure
@@ -25,6 +25,7 @@ from explorer.pages.compare import compare_page
 from explorer.pages.evidence import evidence_page
 from explorer.pages.explore import explore_page
 from explorer.pages.switch import Switch
+from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
 from explorer.store import shared_store, without_folders

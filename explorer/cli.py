@@ -17,15 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from explorer import server
-from explorer.app import Explorer
-from explorer.capacity import MAX_SESSIONS, SESSION_SECONDS, default_max_sessions
-from explorer.figures import FIGURES
 from explorer.format import printable
-from explorer.inbound import MESSAGE_BYTES
-from explorer.snapshot import SnapshotError, save_snapshot
+from explorer.session_limits import MAX_SESSIONS, SESSION_SECONDS, default_max_sessions
 from explorer.store import EMBEDDED, open_store
-from ingest import IngestError, import_results
 from queries import QueryError, Store, SuiteError, check_suite, locate
 
 if TYPE_CHECKING:
@@ -44,6 +38,21 @@ _ORIGINS = typer.Option(
 #: Names of numbers that are printed of a file; --json has all.
 _LISTED_NAMES = 12
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
+
+
+#: The keys of `explorer.figures.FIGURES`.
+_FIGURES = (
+    "cosine",
+    "k-sparse",
+    "precision-vs-l0",
+    "recall-vs-l0",
+    "precision-vs-recall",
+    "absorption-vs-l0",
+    "absorption-vs-layer",
+    "splits-vs-l0",
+    "absorption-heatmap",
+    "threshold-sensitivity",
+)
 
 
 class Format(StrEnum):
@@ -88,6 +97,8 @@ def serve(
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
+    from explorer import server
+
     paths = [str(locate(suite)) for suite in suites or []]
     try:
         # Opened here only to be checked: the server's processes open their own.
@@ -105,7 +116,6 @@ def serve(
             prefix=prefix,
             use_xheaders=use_xheaders,
             websocket_origin=allow_websocket_origin or [f"localhost:{port}", f"127.0.0.1:{port}"],
-            http_server_kwargs={"max_body_size": MESSAGE_BYTES},
         )
     except OSError as error:
         _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
@@ -127,6 +137,8 @@ def import_(
 
     Formats: the published explorer's data folder, sae-spelling's experiments, SAEBench's absorption eval.
     """
+    from ingest import IngestError, import_results
+
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _progress("Looking at the source") as report_progress:
@@ -166,6 +178,8 @@ def measure(
     force: Annotated[bool, typer.Option("--force", help="Replace the suite that is there.")] = False,
 ) -> None:
     """Measure SAEs: from a model to a suite; a measurement that was interrupted goes on where it stopped."""
+    from ingest import IngestError
+
     try:
         # Its libraries are an extra, and nothing that serves loads them.
         command = import_module("measure.command")
@@ -207,6 +221,8 @@ def snapshot(
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
 ) -> None:
     """Write one SAE with all of its letters to an HTML file that opens without server and network."""
+    from explorer.snapshot import SnapshotError, save_snapshot
+
     given = {"layer": layer, "width": width, "l0": l0, "letter": letter and letter.lower(), "latent": latent}
     try:
         with open_store(*([suite] if suite else [])) as store, _progress("Opening the suite") as report_progress:
@@ -224,7 +240,7 @@ def snapshot(
 
 @app.command()
 def figure(
-    name: Annotated[str, typer.Argument(help=f"Name of the figure: {', '.join(FIGURES)}.")],
+    name: Annotated[str, typer.Argument(help=f"Name of the figure: {', '.join(_FIGURES)}.")],
     suite: Annotated[str | None, _SUITE] = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .svg or .png.")],
@@ -241,6 +257,8 @@ def figure(
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
 ) -> None:
     """Write a figure for a paper."""
+    from explorer.app import Explorer
+
     given = {"layer": layer, "width": width, "l0": l0, "letter": letter and letter.lower(), "latent": latent}
     state = {key: value for key, value in given.items() if value is not None}
     try:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import gzip
-from functools import cache, lru_cache, wraps
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bokeh.server.views.multi_root_static_handler import MultiRootStaticHandler
 from bokeh.server.views.static_handler import StaticHandler
 from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
-from tornado.web import GZipContentEncoding, StaticFileHandler
 
-from explorer.guard import before
+from explorer.upstream.hooks import around, before
+from explorer.upstream.tornado import is_under_way, pack
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from tornado.web import StaticFileHandler
 
 #: Of files that are worth it, and that Bokeh and Panel serve.
 _KINDS = (".js", ".css", ".svg", ".json")
@@ -27,23 +29,22 @@ _KEPT = 100
 @cache
 def compress() -> None:
     """Compress what this process serves, under both commands: the classes that serve are the one place they share."""
-    setattr(WSHandler, "get_compression_options", lambda _: dict(_WEBSOCKET))  # noqa: B010 - typed as what it replaces
+    around(WSHandler, "get_compression_options", lambda _: lambda _: dict(_WEBSOCKET))
     kind: Any
     for kind in (StaticHandler, MultiRootStaticHandler, ComponentResourceHandler):
-        kind.get = _packing(kind.get)
+        around(kind, "get", _packing)
     before(DocHandler, "flush", _pack_page)
 
 
 def _pack_page(handler: Any) -> None:
     """Have a page packed as it is written, which Tornado offers to whole applications only."""
-    if not handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
-        handler._transforms.append(GZipContentEncoding(handler.request))  # noqa: SLF001
+    if not is_under_way(handler):
+        pack(handler)
 
 
 def _packing(get: Any) -> Any:
     """Make a handler of static files send what it packed once."""
 
-    @wraps(get)
     async def packed_get(handler: StaticFileHandler, path: str, include_body: bool = True) -> None:  # noqa: FBT001, FBT002
         wanted = handler.request.headers
         if "gzip" not in wanted.get("Accept-Encoding", "") or "Range" in wanted or not path.endswith(_KINDS):

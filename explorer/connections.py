@@ -6,11 +6,13 @@ import errno
 import logging
 import resource
 import socket
-from functools import cache, wraps
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
+
+from explorer.upstream.hooks import around
 
 if TYPE_CHECKING:
     from tornado.iostream import IOStream
@@ -54,10 +56,12 @@ class PatientSocket(socket.socket):
 @cache
 def limit_connections() -> None:
     """Limit the connections of this process, also of a server that stands already, as under ``panel serve``."""
-    most = _allow_descriptors()
-    own = HTTPServer.handle_stream
+    around(HTTPServer, "handle_stream", partial(_within, _allow_descriptors()))
 
-    @wraps(own)
+
+def _within(most: int, own: Any) -> Any:
+    """Have a server take a connection only while there are descriptors below `most`, and wait only so long for it."""
+
     def handle_stream(server: HTTPServer, stream: IOStream, address: tuple[Any, ...]) -> None:
         # The system gives the lowest number that is free: one this high means that all below are in use.
         if stream.socket.fileno() >= most:
@@ -69,7 +73,7 @@ def limit_connections() -> None:
         server.conn_params.header_timeout, server.conn_params.body_timeout = HEAD_SECONDS, BODY_SECONDS
         own(server, stream, address)
 
-    setattr(HTTPServer, "handle_stream", handle_stream)  # noqa: B010 - a method, to type checkers
+    return handle_stream
 
 
 def _allow_descriptors() -> int:

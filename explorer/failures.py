@@ -10,6 +10,8 @@ from tornado.web import HTTPError, RequestHandler
 
 from explorer.log import log_failure
 from explorer.theme import DARK, FONT, LIGHT, css_variables
+from explorer.upstream.hooks import around
+from explorer.upstream.tornado import reason
 from explorer.views.markup import render
 
 if TYPE_CHECKING:
@@ -37,9 +39,8 @@ class RefusedRequestError(HTTPError):
 
 def answer_errors() -> None:
     """Have all handlers of this process answer and log errors as this module does, in place of Tornado."""
-    own: Any = RequestHandler
-    own.write_error = _write_error
-    own.log_exception = _log_exception
+    around(RequestHandler, "write_error", lambda _: _write_error)
+    around(RequestHandler, "log_exception", lambda _: _log_exception)
 
 
 def fail(handler: RequestHandler) -> None:
@@ -61,7 +62,7 @@ def _write_error(handler: RequestHandler, _status: int, **options: Any) -> None:
 
 def _page(handler: RequestHandler) -> str:
     status = handler.get_status()
-    title = f"{status} {handler._reason}"  # noqa: SLF001 - Tornado has no other way to read it
+    title = f"{status} {reason(handler)}"
     return _bare(title, _FAILED if status == HTTPStatus.INTERNAL_SERVER_ERROR else "")
 
 

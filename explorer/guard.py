@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
-from functools import cache, wraps
+from functools import cache
 from http import HTTPStatus
-from inspect import isawaitable, iscoroutinefunction
 from string import punctuation
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote_to_bytes
@@ -20,8 +19,10 @@ from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 from tornado.web import HTTPError, RequestHandler
 
 from explorer.failures import answer_errors, fail
-from explorer.inbound import take_only_known_messages
+from explorer.inbound import MESSAGE_BYTES, take_only_known_messages
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
+from explorer.upstream.hooks import around, before
+from explorer.upstream.tornado import is_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -66,11 +67,7 @@ def headers(nonce: str | None) -> Mapping[str, str]:
 
 @cache
 def guard() -> None:
-    """Guard the pages that this process serves.
-
-    Under ``panel serve`` nothing of the explorer runs before the first page is asked for, when the server stands
-    already: its classes of handlers are the one place that serves both ways of starting it.
-    """
+    """Guard the pages that this process serves."""
     sign_tokens()
     answer_errors()
     before(RequestHandler, "flush", _seal)
@@ -81,30 +78,8 @@ def guard() -> None:
     before(WSHandler, "on_finish", _release_unopened)
     before(WSHandler, "on_close", release_session)
     before(WSHandler, "on_pong", note_answer)
-    setattr(DocHandler, "get_session", _noting_session(DocHandler.get_session))  # noqa: B010 - untyped
+    around(DocHandler, "get_session", _noting_session)
     take_only_known_messages()
-
-
-def before(kind: type[Any], method: str, act: Callable[[Any], Any]) -> None:
-    """Have `act` done with a handler of that kind before its method runs; before a coroutine, it may be one itself."""
-    own = vars(kind).get(method)
-
-    def call(handler: Any, *args: Any, **kwargs: Any) -> Any:
-        # What the kind inherits is looked up when it is called: it may be replaced later.
-        return own(handler, *args, **kwargs) if own else getattr(super(kind, handler), method)(*args, **kwargs)
-
-    @wraps(getattr(kind, method))
-    def acted(handler: Any, *args: Any, **kwargs: Any) -> Any:
-        act(handler)
-        return call(handler, *args, **kwargs)
-
-    @wraps(getattr(kind, method))
-    async def acted_and_awaited(handler: Any, *args: Any, **kwargs: Any) -> Any:
-        if isawaitable(done := act(handler)):
-            await done
-        return await call(handler, *args, **kwargs)
-
-    setattr(kind, method, acted_and_awaited if iscoroutinefunction(getattr(kind, method)) else acted)
 
 
 def is_checked(request: Any) -> bool:
@@ -128,6 +103,7 @@ def _check(handler: Any) -> Any:
     request.is_checked = True
     if not isinstance(handler, WSHandler):
         return None
+    handler.settings["websocket_max_message_size"] = MESSAGE_BYTES
     if request.headers.get("Sec-WebSocket-Extensions") not in _COMPRESSIONS:
         request.headers.pop("Sec-WebSocket-Extensions", None)
     return claim_session(handler)
@@ -153,7 +129,6 @@ def _refuse_imports(handler: RequestHandler) -> None:
 def _noting_session(own: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Have the handler of pages note which session it is about to write, and the nonce of its document."""
 
-    @wraps(own)
     async def get_session(handler: Any) -> Any:
         session = await own(handler)
         handler.session_id, handler.nonce = session.id, _nonce(session.document)
@@ -169,7 +144,7 @@ def _nonce(document: Any) -> str | None:
 
 def _seal(handler: Any) -> None:
     """Put the headers of an answer right, and send no page without a nonce."""
-    if handler._headers_written:  # noqa: SLF001 - Tornado asks it of itself
+    if is_under_way(handler):
         return
     nonce = None
     if isinstance(handler, SessionHandler) and handler.get_status() == HTTPStatus.OK:

@@ -25,6 +25,8 @@ from bokeh.server.session import ServerSession
 from panel.io.server import WSHandler
 from panel.models.esm import ReactiveESM
 
+from explorer.upstream.hooks import around
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -340,8 +342,7 @@ _refusals = count(1)
 
 def take_only_known_messages() -> None:
     """Have the websockets of this process take what stands in the list."""
-    setattr(WSHandler, "max_message_size", MESSAGE_BYTES)  # noqa: B010 - a property, to type checkers
-    setattr(WSHandler, "on_message", _on_message)  # noqa: B010 - typed as what it replaces
+    around(WSHandler, "on_message", lambda _: _on_message)
 
 
 async def _on_message(handler: Any, part: str | bytes) -> None:

@@ -27,6 +27,8 @@ from bokeh.util.logconfig import basicConfig
 from bokeh.util.token import get_session_id
 from tornado.websocket import WebSocketHandler
 
+from explorer.upstream.tornado import content_length
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -88,7 +90,7 @@ def log_request(handler: RequestHandler) -> None:
         path=request.path,
         status=status,
         ms=round(1000 * request.request_time()),
-        bytes=int(handler._headers.get("Content-Length", 0)),  # noqa: SLF001 - Tornado has no other way to read it
+        bytes=content_length(handler),
     )
 
 

@@ -13,9 +13,10 @@ from tornado.httpserver import HTTPServer
 
 from explorer import health
 from explorer.app import prepare_process, session
-from explorer.capacity import MAX_SESSIONS
 from explorer.connections import PatientSocket
+from explorer.inbound import MESSAGE_BYTES
 from explorer.log import log_event, log_request, log_to_stderr
+from explorer.session_limits import MAX_SESSIONS
 from explorer.store import close_stores, give_up_questions, shared_store
 from explorer.workers import fork_workers
 from queries import SuiteError
@@ -68,6 +69,7 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_ses
         check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
         extra_patterns=health.routes(paths),
         log_function=log_request,
+        http_server_kwargs={"max_body_size": MESSAGE_BYTES},
         location=False,
         start=False,
         show=False,

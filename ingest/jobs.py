@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
+from ingest import limits
 from ingest.conform import IngestError
 from ingest.source import stamp
 from ingest.staging import hold
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Where a growing suite keeps what is known of finished jobs; gone when it is whole.
 DONE = ".done"
+#: Bytes of sources up to which the work is done here: workers take longer to start.
+SMALL = 16 * limits.MB
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Job:
     sources : tuple of Path
         The files that it reads.
     work : callable
-        Takes the folder of the growing suite; is sent to another process.
+        Takes the folder of the growing suite; may be sent to another process.
     """
 
     name: str
@@ -70,14 +73,20 @@ def run_jobs(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
             ahead.append(job)
         else:
             yield kept
-    if not ahead:
-        return
+    if sum(file.stat().st_size for job in ahead for file in job.sources) <= SMALL:
+        yield from (_do(folder, job) for job in ahead)
+    else:
+        yield from _by_workers(folder, ahead)
+
+
+def _by_workers(folder: Path, jobs: Sequence[Job]) -> Generator[Outcome]:
+    """Do `jobs` on all cores."""
     # Not forked: this process has threads (DuckDB's, the progress bar's), whose locks a fork would copy.
     context = multiprocessing.get_context("spawn")
-    workers = min(os.cpu_count() or 1, len(ahead))
+    workers = min(os.cpu_count() or 1, len(jobs))
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(folder,)) as pool:
         try:
-            for future in as_completed([pool.submit(_do, folder, job) for job in ahead]):
+            for future in as_completed([pool.submit(_do, folder, job) for job in jobs]):
                 yield future.result()
         except BrokenProcessPool as error:
             message = f"{folder}: a process that writes there was ended, most likely for want of memory; make more free"
@@ -103,7 +112,7 @@ def _follow(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 def _do(folder: Path, job: Job) -> Outcome:
-    """Do one job, in a process of its own, and note it as done."""
+    """Do one job and note it as done."""
     stamps = [stamp(file) for file in job.sources]
     outcome = job.work(folder)
     record = {

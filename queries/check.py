@@ -15,7 +15,7 @@ from queries.manifest import MANIFEST, SuiteError
 from queries.parquet import text_problem
 from queries.rules import conditions as table_conditions
 from queries.schema import SAE_KEY, TABLES
-from queries.suite import checksum, file_problems, read_manifest, table_files
+from queries.suite import checksum, read_header, read_manifest, table_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,14 +86,14 @@ def check_suite(folder: Path) -> list[Problem]:
                 problems.append(Problem(MANIFEST, table.name, None, None, "the table is missing; every suite needs it"))
             rows = 0
             for file in files:
-                found = [
-                    Problem(file.relative_to(root).as_posix(), table.name, column, None, message)
-                    for column, message in file_problems(connection, root, file, table, manifest)
-                ]
-                if not found and (too_long := text_problem(file, table)):
-                    found = [Problem(file.relative_to(root).as_posix(), table.name, too_long[0], None, too_long[1])]
+                columns, wrong = read_header(connection, root, file, table, manifest)
+                # Those of resident tables are looked at with the header.
+                if not wrong and not table.resident and (too_long := text_problem(file, table)):
+                    wrong = [too_long]
+                name = file.relative_to(root).as_posix()
+                found = [Problem(name, table.name, column, None, message) for column, message in wrong]
                 if not found:
-                    found, number = _value_problems(connection, root, file, table)
+                    found, number = _value_problems(connection, root, file, table, columns)
                     rows += number
                 found = found or _content_problems(root, manifest, file, table)
                 problems += found
@@ -128,7 +128,7 @@ def _content_problems(root: Path, manifest: Manifest, file: Path, table: Table) 
 
 
 def _value_problems(
-    connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table
+    connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table, present: set[str]
 ) -> tuple[list[Problem], int]:
     """Look at every row of a file whose header is right; return what is wrong, and the number of rows.
 
@@ -136,15 +136,18 @@ def _value_problems(
     of a file is kept, for it may be larger than memory.
     """
     name = file.relative_to(root).as_posix()
+    contents = _contents(root, file, table, present)
+    rows = _with_sae(contents, table)
     conditions = list(table_conditions(table))
-    counts = ", ".join(f"count(*) FILTER ({condition})" for _, condition, _ in conditions)
+    counts = ", ".join(f"count_if({condition})" for _, condition, _ in conditions)
     problems: list[Problem] = []
     try:
-        _view(connection, root, file, table)
-        number, *wrong = connection.execute(f"SELECT count(*), {counts} FROM rows").fetchone() or ()  # noqa: S608 - contract's
-        found: list[tuple[str | None, str, str]] = [(None, *found) for found in _key_problems(connection, table)]
+        number, *wrong = connection.execute(f"SELECT count(*), {counts} FROM ({rows})").fetchone() or ()  # noqa: S608 - contract's
+        found: list[tuple[str | None, str, str]] = [
+            (None, *found) for found in _key_problems(connection, contents, table)
+        ]
         found += [
-            (column, f"SELECT file_row_number FROM rows WHERE {condition}", message)  # noqa: S608 - contract's
+            (column, f"SELECT file_row_number FROM ({rows}) WHERE {condition}", message)  # noqa: S608 - contract's
             for (column, condition, message), count in zip(conditions, wrong, strict=True)
             if count
         ]
@@ -162,18 +165,15 @@ def _listed(connection: duckdb.DuckDBPyConnection, query: str, problem: Problem)
     """Name the first rows that `query` finds, and count the others."""
     rows = connection.execute(f"FROM ({query}) ORDER BY file_row_number LIMIT {LISTED_ROWS}").fetchall()
     yield from (replace(problem, row=row) for (row,) in rows)
+    if len(rows) < LISTED_ROWS:
+        return
     (number,) = connection.execute(f"SELECT count(*) FROM ({query})").fetchone() or (0,)  # noqa: S608 - contract's
     if number > LISTED_ROWS:
         yield replace(problem, message=f"{problem.message} ({number - LISTED_ROWS:,} more rows like this)")
 
 
-def _view(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: Table) -> None:
-    """Make the view `contents` of a file, the contract's columns and the row's number, and the view `rows`.
-
-    It has the number of latents of the row's SAE, too.
-    """
-    source = f"read_parquet({literal(pattern(file))}, hive_partitioning = false, file_row_number = true)"
-    present = {row[0] for row in connection.execute(f"DESCRIBE FROM {source}").fetchall()}
+def _contents(root: Path, file: Path, table: Table, present: set[str]) -> str:
+    """Write the SELECT of a file's rows: the contract's columns and the row's number."""
     in_path = dict(part.split("=") for part in file.relative_to(root).parts if "=" in part)
     columns = ", ".join(
         f"CAST({value} AS {column.type}) AS {column.name}"
@@ -186,16 +186,19 @@ def _view(connection: duckdb.DuckDBPyConnection, root: Path, file: Path, table: 
             else "NULL"
         ]
     )
-    has_sae = set(SAE_KEY) <= {column.name for column in table.columns}
-    n_latents = "n_latents, n_latents IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
-    joined = f"LEFT JOIN saes USING ({', '.join(SAE_KEY)})" if has_sae else ""
-    connection.execute(
-        f"CREATE OR REPLACE TEMP VIEW contents AS SELECT {columns}, file_row_number FROM {source}"  # noqa: S608 - names of the contract
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP VIEW rows AS SELECT *, {n_latents} FROM contents {joined}")  # noqa: S608 - the same
+    source = f"read_parquet({literal(pattern(file))}, hive_partitioning = false, file_row_number = true)"
+    return f"SELECT {columns}, file_row_number FROM {source}"  # noqa: S608 - names of the contract
 
 
-def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[tuple[str, str]]:
+def _with_sae(contents: str, table: Table) -> str:
+    """Write the same SELECT with the number of latents of each row's SAE."""
+    if not set(SAE_KEY) <= {column.name for column in table.columns}:
+        return f"SELECT *, NULL AS n_latents, false AS no_sae FROM ({contents})"  # noqa: S608 - names of the contract
+    joined = f"({contents}) LEFT JOIN saes USING ({', '.join(SAE_KEY)})"
+    return f"SELECT *, n_latents IS NULL AS no_sae FROM {joined}"  # noqa: S608 - names of the contract
+
+
+def _key_problems(connection: duckdb.DuckDBPyConnection, contents: str, table: Table) -> list[tuple[str, str]]:
     """Return queries for the rows whose key is not larger than that of the row before, and what is wrong with them."""
     # In a partition the SAE is the same in every row.
     names = [name for name in table.key if not (table.partitioned and name in SAE_KEY)]
@@ -203,7 +206,7 @@ def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[t
     # Rows come in the order of the file; without an ORDER BY they are not sorted again, which would take memory.
     before = ", ".join(f"lag({name}) OVER ()" for name in names)
     falling = (
-        f"SELECT file_row_number FROM (SELECT file_row_number, row({before}) >= row({key}) AS falls FROM contents)"  # noqa: S608 - names of the contract
+        f"SELECT file_row_number FROM (SELECT file_row_number, row({before}) >= row({key}) AS falls FROM ({contents}))"  # noqa: S608 - names of the contract
         " WHERE falls AND file_row_number > 0"
     )
     late = f"comes too late: rows are sorted by {', '.join(table.key)}"
@@ -211,7 +214,7 @@ def _key_problems(connection: duckdb.DuckDBPyConnection, table: Table) -> list[t
         return []  # which is the rule, and quickly seen
     repeated = (
         "SELECT file_row_number FROM (SELECT file_row_number, row_number() OVER"  # noqa: S608 - names of the contract
-        f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM contents) WHERE nth > 1"
+        f" (PARTITION BY {key} ORDER BY file_row_number) AS nth FROM ({contents})) WHERE nth > 1"
     )
     try:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE repeated AS {repeated}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import duckdb
 
@@ -170,34 +170,54 @@ def read_suite(path: Path | str) -> Suite:
                 message = f"{place(root, MANIFEST)}: tables: {table.name!r} is missing; every suite needs it"
                 raise SuiteError(message)
             for file in files if isinstance(root, Path) else files[:1]:
-                for _, problem in file_problems(connection, root, file, table, manifest):
-                    message = f"{file}: {problem}"
+                header = read_header(connection, root, file, table, manifest)
+                if header.problems:
+                    message = f"{file}: {header.problems[0][1]}"
                     raise SuiteError(message)
-                columns[table.name] = set(_header(connection, file, table))
+                columns[table.name] = header.columns | set(SAE_KEY if table.partitioned else ())
     return Suite(root, manifest, columns, stamps)
 
 
-def file_problems(
-    connection: duckdb.DuckDBPyConnection, root: Location, file: Location, table: Table, manifest: Manifest
-) -> Iterator[tuple[str | None, str]]:
-    """Compare the header of `file` with the contract and with what the manifest says.
+class Header(NamedTuple):
+    """What the header of a file says.
 
-    Yields
-    ------
-    tuple of str or None, and str
+    Attributes
+    ----------
+    columns : set of str
+        Those that the file itself has.
+    problems : list of tuple of str or None, and str
         The column that is wrong, None for the whole file; what is wrong and the mend.
     """
+
+    columns: set[str]
+    problems: list[tuple[str | None, str]]
+
+
+def read_header(
+    connection: duckdb.DuckDBPyConnection, root: Location, file: Location, table: Table, manifest: Manifest
+) -> Header:
+    """Compare the header of `file` with the contract and with what the manifest says."""
     if isinstance(root, Path) and isinstance(file, Path):
         wrong = _unreadable(root, file, table)
         if wrong:
-            yield wrong
-            return
+            return Header(set(), [wrong])
+    # Folders above the suite may be called a=b; they are no columns.
+    describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
     try:
-        found = _header(connection, file, table)
+        rows = connection.execute(describe, {"file": pattern(file)}).fetchall()
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
-        yield None, f"not a readable parquet file ({reason}); restore it or import the suite again"
-        return
+        return Header(set(), [(None, f"not a readable parquet file ({reason}); restore it or import the suite again")])
+    types: dict[str, str] = {row[0]: row[1] for row in rows}
+    # The folders' names tell these.
+    known = types | (dict.fromkeys(SAE_KEY, "INTEGER") if table.partitioned else {})
+    return Header(set(types), list(_header_problems(connection, known, table, manifest)))
+
+
+def _header_problems(
+    connection: duckdb.DuckDBPyConnection, found: dict[str, str], table: Table, manifest: Manifest
+) -> Iterator[tuple[str | None, str]]:
+    """Compare the columns that were found, and their types, with the contract and with what the manifest says."""
     listed = manifest.tables[table.name].columns
     for name, type_ in listed.items():
         if found.get(name) != type_:
@@ -220,14 +240,6 @@ def _unreadable(root: Path, file: Path, table: Table) -> tuple[str | None, str] 
     if wrong:
         return None, wrong
     return text_problem(file, table) if table.resident else None
-
-
-def _header(connection: duckdb.DuckDBPyConnection, file: Location, table: Table) -> dict[str, str]:
-    """Return name and type of the columns of `file`, those that its folders' names carry included."""
-    # Folders above the suite may be called a=b; they are no columns.
-    describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
-    found = {row[0]: row[1] for row in connection.execute(describe, {"file": pattern(file)}).fetchall()}
-    return found | (dict.fromkeys(SAE_KEY, "INTEGER") if table.partitioned else {})
 
 
 def _casts(connection: duckdb.DuckDBPyConnection, has: str, needed: str) -> bool:

@@ -1,38 +1,151 @@
-"""Many visitors at once, who use no browser: requests for the page, and the websockets that it opens."""
+"""Visitors who use no browser, any number at once: they ask for pages, and send over websockets what BokehJS would."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from contextlib import suppress
+from contextlib import asynccontextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
-from tornado.websocket import WebSocketClientConnection, WebSocketClosedError, websocket_connect
+from tornado.websocket import WebSocketClosedError, websocket_connect
 
 from tests.visitors import token_of
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from bokeh.models import Model
     from tornado.httpclient import HTTPResponse
+    from tornado.websocket import WebSocketClientConnection
 
 SECONDS = 60
-_JOINED: list[WebSocketClientConnection] = []
+_JOINED: list[Visitor] = []
+
+# --- What they send --------------------------------------------------------------------------------------------------
 
 
-async def ask_page(url: str) -> HTTPResponse:
+def changed(model: Model | str, name: str, value: Any) -> dict[str, Any]:
+    """Write a change of a property as BokehJS does."""
+    identity = model if isinstance(model, str) else model.id
+    return {"kind": "ModelChanged", "model": {"id": identity}, "attr": name, "new": value}
+
+
+def happened(name: str, model: Model | str | None, **values: Any) -> dict[str, Any]:
+    """Write an event as BokehJS does."""
+    named = {} if model is None else {"model": {"id": model if isinstance(model, str) else model.id}}
+    message = {"type": "event", "name": name, "values": as_map(named | values)}
+    return {"kind": "MessageSent", "msg_type": "bokeh_event", "msg_data": message}
+
+
+def as_map(values: dict[str, Any]) -> dict[str, Any]:
+    """Write an object as BokehJS does."""
+    entries = [[name, as_map(value) if _is_plain_object(value) else value] for name, value in values.items()]
+    return {"type": "map", "entries": entries}
+
+
+def _is_plain_object(value: Any) -> bool:
+    return isinstance(value, dict) and not {"id", "type"} & value.keys()
+
+
+# --- Who sends it ----------------------------------------------------------------------------------------------------
+
+
+class Visitor:
+    """A page's websocket.
+
+    Attributes
+    ----------
+    document : dict
+        The session's document as it was pulled.
+    models : dict
+        Its models by their ids.
+    """
+
+    def __init__(self, opened: WebSocketClientConnection) -> None:
+        self._socket = opened
+        self._number = 0
+        self.document: dict[str, Any] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+
+    async def send(self, kind: str, content: Any, **header: Any) -> str:
+        """Send a message; returns its id."""
+        self._number += 1
+        text = content if isinstance(content, str) else json.dumps(content)
+        name = f"m{self._number}"
+        for message in (json.dumps({"msgid": name, "msgtype": kind} | header), "{}", text):
+            await self._socket.write_message(message)
+        return name
+
+    async def send_bytes(self, content: bytes) -> None:
+        await self._socket.write_message(content, binary=True)
+
+    async def answer(self, to: str | None) -> dict[str, Any]:
+        """Return kind and content of the answer to a message, or of what the server says first."""
+        while True:
+            parts = [await self._part() for _ in range(3)]
+            header, _, content = map(json.loads, parts)
+            for _ in range(2 * header.get("num_buffers", 0)):
+                await self._part()
+            if header.get("reqid") == to:
+                return {"kind": header["msgtype"], "content": content}
+
+    async def _part(self) -> Any:
+        part = await asyncio.wait_for(self._socket.read_message(), SECONDS)
+        if part is None:
+            raise ConnectionError
+        return part
+
+    async def pull(self) -> None:
+        """Take the session's document, as a page does first."""
+        answer = await self.answer(await self.send("PULL-DOC-REQ", {}))
+        self.document = answer["content"]["doc"]
+        self.models = _models(self.document)
+
+    async def is_served(self) -> bool:
+        """Return whether the server answers."""
+        try:
+            return (await self.answer(await self.send("PATCH-DOC", {"events": []})))["kind"] == "OK"
+        except (ConnectionError, WebSocketClosedError):
+            return False
+
+    async def end(self) -> tuple[int | None, str | None]:
+        """Wait until the server closes; returns code and reason."""
+        while await asyncio.wait_for(self._socket.read_message(), SECONDS) is not None:
+            pass
+        return self._socket.close_code, self._socket.close_reason
+
+    def leave(self) -> None:
+        """Close the websocket."""
+        self._socket.close()
+
+    def one(self, kind: str, **having: Any) -> str:
+        """Return the id of the first model of a kind."""
+        return next(
+            name
+            for name, model in self.models.items()
+            if model["name"].split(".")[-1] == kind and having.items() <= model.get("attributes", {}).items()
+        )
+
+
+def _models(value: Any) -> dict[str, dict[str, Any]]:
+    """Collect the models of a document by their ids."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    found = {name: model for each in inner for name, model in _models(each).items()}
+    if isinstance(value, dict) and value.get("type") == "object" and "id" in value:
+        found[value["id"]] = value
+    return found
+
+
+async def ask_page(url: str, query: str = "") -> HTTPResponse:
     """Ask for the dashboard of the server at `url`."""
-    request = HTTPRequest(f"{url}/dashboard", connect_timeout=SECONDS, request_timeout=SECONDS)
+    request = HTTPRequest(f"{url}/dashboard?{query}", connect_timeout=SECONDS, request_timeout=SECONDS)
     return await AsyncHTTPClient().fetch(request, raise_error=False)
 
 
-async def join(url: str, token: str, query: str = "") -> WebSocketClientConnection | int:
+async def join(url: str, token: str, query: str = "") -> Visitor | int:
     """Open a page's websocket, and pull its document as Bokeh does; the status, where it is refused."""
-    joined = await connect(url, token, query)
-    return joined if isinstance(joined, int) or await document_of(joined) else HTTPStatus.GONE
-
-
-async def connect(url: str, token: str, query: str = "") -> WebSocketClientConnection | int:
-    """Open a page's websocket; the status, where it is refused."""
     request = HTTPRequest(
         f"ws{url.removeprefix('http')}/dashboard/ws?{query}",
         headers={"Origin": url},
@@ -40,51 +153,37 @@ async def connect(url: str, token: str, query: str = "") -> WebSocketClientConne
         request_timeout=SECONDS,
     )
     try:
-        joined = await websocket_connect(request, subprotocols=["bokeh", token], max_message_size=2**27)
+        visitor = Visitor(await websocket_connect(request, subprotocols=["bokeh", token], max_message_size=2**27))
     except HTTPClientError as error:
         return error.code
-    _JOINED.append(joined)
-    return joined if await _comes(joined, "ACK") else HTTPStatus.GONE
+    _JOINED.append(visitor)
+    try:
+        assert (await visitor.answer(None))["kind"] == "ACK"
+        await visitor.pull()
+    except ConnectionError:
+        return HTTPStatus.GONE
+    return visitor
 
 
-async def document_of(joined: WebSocketClientConnection) -> str:
-    """Return a session's document, as JSON without its arrays; nothing where the connection ends."""
-    await tell(joined, "PULL-DOC-REQ")
-    if not await _comes(joined, "PULL-DOC-REPLY"):
-        return ""
-    await joined.read_message()
-    return str(await joined.read_message() or "")
-
-
-async def tell(joined: WebSocketClientConnection, kind: str, **content: object) -> None:
-    """Send a message."""
-    for part in ({"msgid": "1", "msgtype": kind}, {}, content):
-        await joined.write_message(json.dumps(part))
-
-
-async def is_served(joined: WebSocketClientConnection) -> bool:
-    """Return whether the server answers."""
-    with suppress(WebSocketClosedError):
-        await tell(joined, "PATCH-DOC", events=[])
-        return await _comes(joined, "OK")
-    return False
-
-
-async def _comes(joined: WebSocketClientConnection, kind: str) -> bool:
-    """Read until there is a message of that kind; False where the connection ends."""
-    while (part := await joined.read_message()) is not None:
-        if isinstance(part, str) and f'"{kind}"' in part:
-            return True
-    return False
-
-
-async def visit(url: str) -> WebSocketClientConnection | int:
+async def visit(url: str, query: str = "") -> Visitor | int:
     """Open the page and its websocket; the status, where either is refused."""
-    page = await ask_page(url)
+    page = await ask_page(url, query)
     return await join(url, token_of(page.body)) if page.code == HTTPStatus.OK else page.code
+
+
+@asynccontextmanager
+async def visiting(url: str, query: str = "") -> AsyncIterator[Visitor]:
+    """Open a page and its websocket, for the block."""
+    visitor = await visit(url, query)
+    assert isinstance(visitor, Visitor), visitor
+    try:
+        yield visitor
+    finally:
+        _JOINED.remove(visitor)
+        visitor.leave()
 
 
 async def all_leave() -> None:
     """Close the websockets of all visitors."""
     while _JOINED:
-        _JOINED.pop().close()
+        _JOINED.pop().leave()

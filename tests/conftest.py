@@ -24,7 +24,7 @@ LOG_TAIL = 8000
 #: What a server logs of a message that is in no page's list.
 REFUSAL = "Refused a message"
 
-SERVERS = pytest.StashKey[dict[tuple[str, ...], Server]]()
+SERVERS = pytest.StashKey[dict[tuple[object, ...], Server]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -48,16 +48,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
-    """Start the real dashboard on the given suites, once for each set of them: ``serve(path, ...)``."""
+    """Start the real dashboard on the given suites, once for each set of them: ``serve(path, ...)``.
+
+    ``serve(path, ..., own_command=True)`` starts it by the project's own command.
+    """
     servers = request.config.stash[SERVERS]
     logs = tmp_path_factory.mktemp("servers")
 
     with ExitStack() as stack:
 
-        def start(*suites: Path | str) -> Server:
-            key = tuple(map(str, suites))
+        def start(*suites: Path | str, own_command: bool = False) -> Server:
+            key = (own_command, *map(str, suites))
             if key not in servers:
-                servers[key] = start_server(logs / f"{len(servers)}.log", *suites)
+                servers[key] = start_server(logs / f"{len(servers)}.log", *suites, own_command=own_command)
                 stack.callback(servers[key].stop)
             return servers[key]
 
@@ -68,6 +71,19 @@ def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def server(serve: Callable[..., Server]) -> Server:
     """The real dashboard on the embedded suite."""
     return serve()
+
+
+@pytest.fixture(scope="session")
+def own_command(serve: Callable[..., Server]) -> Server:
+    """The same by the project's own command."""
+    return serve(own_command=True)
+
+
+@pytest.fixture(params=["server", "own_command"], ids=["panel serve", "absorption-explorer serve"])
+def either(request: pytest.FixtureRequest) -> Server:
+    """The real dashboard, started in either way."""
+    started: Server = request.getfixturevalue(request.param)
+    return started
 
 
 @pytest.fixture(scope="session")

@@ -76,32 +76,54 @@ def _drawer(page: Page) -> None:
     wait_for(page, "() => document.documentElement.classList.contains('ax-drawer-open')")
 
 
-@pytest.mark.parametrize(
-    ("query", "act", "width"),
-    [
-        ("letter=s", None, 1440),
-        ("letter=s&latent=47&tau=0.05", _open_all, 1440),
-        ("letter=nonsense", _search, 1440),
-        ("letter=s", _about, 1440),
-        ("letter=s", _export, 1440),
-        ("letter=s", _keys, 1440),
-        ("letter=s&latent=47", None, 390),
-        ("letter=s", _drawer, 390),
-        ("page=compare", None, 1440),
-        ("page=compare&compare_by=letter", None, 1440),
-        ("page=compare&compare_by=pair", None, 1440),
-        ("page=atlas", None, 1440),
-        ("page=evidence&facet_latent=47", None, 1440),
-        ("page=evidence&evidence_token=no+such+token", None, 390),
-    ],
-)
+def _close(page: Page) -> None:
+    page.keyboard.press("Escape")
+    expect(page.locator("dialog[open]")).to_have_count(0)
+
+
+#: By window: its width, and addresses, each with what is done there one after the other.
+_VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], None] | None, ...]]]] = {
+    "Explore": (
+        1440,
+        {
+            "letter=s": (None, _about, _close, _export, _close, _keys),
+            "letter=s&latent=47&tau=0.05": (_open_all,),
+            "letter=nonsense": (_search,),
+        },
+    ),
+    "other pages": (
+        1440,
+        {
+            "page=compare": (None,),
+            "page=compare&compare_by=letter": (None,),
+            "page=compare&compare_by=pair": (None,),
+            "page=atlas": (None,),
+            "page=evidence&facet_latent=47": (None,),
+        },
+    ),
+    "narrow": (
+        390,
+        {"letter=s&latent=47": (None, _drawer), "page=evidence&evidence_token=no+such+token": (None,)},
+    ),
+}
+
+
+@pytest.mark.parametrize(("width", "visits"), _VISITS.values(), ids=_VISITS)
 def test_nothing_serious_stands_in_anybodys_way(
-    open_page: PageOpener, query: str, act: Callable[[Page], None] | None, width: int
+    open_page: PageOpener, width: int, visits: dict[str, tuple[Callable[[Page], None] | None, ...]]
 ) -> None:
-    page = open_page(f"/dashboard?{query}", width=width)
-    wait_ready(page)
-    if act is not None:
-        act(page)
-    assert _violations(page) == []
-    page.evaluate("document.documentElement.dataset.theme = 'dark'")
-    assert _violations(page) == []
+    context, found = None, {}
+    for query, acts in visits.items():
+        page = open_page(f"/dashboard?{query}", width=width, context=context)
+        context = page.context
+        wait_ready(page)
+        for act in acts:
+            page.evaluate("document.documentElement.dataset.theme = 'light'")
+            if act is not None:
+                act(page)
+            if act is not _close:
+                found[query, act, "light"] = _violations(page)
+                page.evaluate("document.documentElement.dataset.theme = 'dark'")
+                found[query, act, "dark"] = _violations(page)
+        page.close()
+    assert {when: what for when, what in found.items() if what} == {}

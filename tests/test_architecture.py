@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.published_results import write_published_results
+from tests.tiny_suite import write_tiny_suite
+
 ROOT = Path(__file__).parents[1]
 ROOMS = ("queries", "ingest", "measure", "explorer")
 
@@ -113,9 +116,26 @@ def test_no_import_goes_upwards() -> None:
 
 
 def test_what_serves_loads_nothing_that_measures() -> None:
-    script = "import sys, dashboard, explorer.cli; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, cwd=ROOT).stdout
-    assert not {name.split(".")[0] for name in loaded.split()} & {"measure", *MEASURING}
+    script = "import sys, dashboard, explorer.app, explorer.cli, explorer.server, ingest; print(*sys.modules)"
+    assert not _loaded_by(script) & {"measure", *MEASURING}
+
+
+@pytest.mark.parametrize("command", ["--help", "check {suite}", "info {suite}", "import {results} --to {folder}/suite"])
+def test_what_draws_nothing_loads_no_panel(command: str, tmp_path: Path) -> None:
+    places = {"folder": tmp_path, "suite": tmp_path / "tiny", "results": tmp_path / "results"}
+    if "{suite}" in command:
+        write_tiny_suite(places["suite"])
+    if "{results}" in command:
+        write_published_results(places["results"])
+    script = "import atexit, sys, explorer.cli; atexit.register(lambda: print(*sys.modules)); explorer.cli.main()"
+    assert not _loaded_by(script, *command.format(**places).split()) & {"panel", "holoviews", "bokeh"}
+
+
+def _loaded_by(script: str, *arguments: str) -> set[str]:
+    """Return the packages that are loaded when a script ends, which prints them last."""
+    command = [sys.executable, "-c", script, *arguments]
+    shown = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
+    return {name.split(".")[0] for name in shown.stdout.splitlines()[-1].split()}
 
 
 def test_sql_is_written_in_queries_only() -> None:

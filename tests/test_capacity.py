@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tornado.websocket import WebSocketClosedError
 
-from explorer import capacity
+from explorer import capacity, session_limits
 from explorer.app import prepare_process
-from explorer.capacity import MAX_SESSIONS, PROCESS_MB, SESSION_MB, default_max_sessions
-from tests.async_visitors import all_leave, ask_page, is_served, join, tell, visit
+from explorer.session_limits import MAX_SESSIONS, PROCESS_MB, SESSION_MB, default_max_sessions, max_sessions
+from tests.async_visitors import all_leave, ask_page, join, visit
 from tests.browser import free_port, start_process
 from tests.in_process import InProcess, empty_page, serving
 from tests.visitors import token_of
@@ -79,7 +79,7 @@ def test_full_server_says_so_and_its_readers_stay(way: str, tmp_path: Path) -> N
         assert refused.headers["Cache-Control"] == "no-store"
         assert "default-src 'none'" in refused.headers["Content-Security-Policy"]
         assert refused.headers["X-Content-Type-Options"] == "nosniff"
-        assert all([await is_served(reader) for reader in readers])
+        assert all([await reader.is_served() for reader in readers])
         await all_leave()
 
     try:
@@ -96,7 +96,7 @@ def test_pages_that_nobody_joins_make_room(served: InProcess, monkeypatch: pytes
     for _ in range(3 * LIMIT):
         assert served.run(ask_page(served.url)).code == HTTPStatus.OK
         assert len(served.context._sessions) <= LIMIT
-    assert served.run(is_served(reader))
+    assert served.run(reader.is_served())
     never(monkeypatch, "UNCONNECTED_SECONDS")
     assert served.run(ask_page(served.url)).code == FULL
 
@@ -118,8 +118,8 @@ def test_idle_reader_makes_room_for_another(served: InProcess, monkeypatch: pyte
     assert served.run(visit(served.url)) == FULL
     at_once(monkeypatch, "IDLE_SECONDS")
     another = served.run(visit(served.url))
-    assert served.run(is_served(another))
-    assert [served.run(is_served(reader)) for reader in readers] == [False, True, True]
+    assert served.run(another.is_served())
+    assert [served.run(reader.is_served()) for reader in readers] == [False, True, True]
     assert len(served.context._sessions) == LIMIT
 
 
@@ -132,7 +132,7 @@ def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
     async def act_until_closed() -> None:
         with suppress(WebSocketClosedError):
             while True:
-                await tell(reader, "PATCH-DOC", events=[])
+                await reader.send("PATCH-DOC", {"events": []})
 
     async def make_room() -> None:
         await asyncio.gather(act_until_closed(), capacity._make_room(served.context, limit=1))
@@ -143,18 +143,18 @@ def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
 
 
 def test_default_follows_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capacity, "_memory_mb", lambda: 4 * PROCESS_MB)
+    monkeypatch.setattr(session_limits, "_memory_mb", lambda: 4 * PROCESS_MB)
     assert default_max_sessions(1) == 3 * PROCESS_MB // SESSION_MB
     assert default_max_sessions(2) == PROCESS_MB // SESSION_MB
     assert default_max_sessions(4) > 0
 
 
 def test_memory_is_what_can_be_had() -> None:
-    assert 0 < capacity._memory_mb() < 2**30
+    assert 0 < session_limits._memory_mb() < 2**30
 
 
 @pytest.mark.parametrize("given", ["0", "-1", "many", "1e3", "²"])
 def test_setting_that_is_no_number_is_told_in_a_line(given: str, caplog: pytest.LogCaptureFixture) -> None:
-    assert capacity._limit(given) == default_max_sessions()
+    assert max_sessions(given) == default_max_sessions()
     (record,) = caplog.records
     assert MAX_SESSIONS in record.message

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from explorer import cli
 from explorer.cli import app
+from explorer.figures import FIGURES
 from queries import check_suite
 from tests.published_results import SAES, write_published_results
 from tests.tiny_suite import write_tiny_suite
@@ -114,3 +116,7 @@ def test_what_is_no_suite_is_named_in_one_line(command: list[str], tmp_path: Pat
     assert result.exit_code == 2
     assert result.stderr.startswith(f"absorption-explorer: {tmp_path / 'none'}: no such folder")
     assert result.stderr.count("\n") == 1
+
+
+def test_help_names_every_figure() -> None:
+    assert tuple(FIGURES) == cli._FIGURES

@@ -8,21 +8,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import pytest
-
-from tests.browser import start_server
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.browser import Server
-
-
-@pytest.fixture(scope="module", params=[False, True], ids=["panel serve", "absorption-explorer serve"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    started = start_server(tmp_path_factory.mktemp("server") / "log", own_command=request.param)
-    yield started
-    started.stop()
 
 
 def ask(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPResponse, bytes]:
@@ -35,46 +22,46 @@ def ask(server: Server, path: str, **headers: str) -> tuple[http.client.HTTPResp
     return response, content
 
 
-def test_pages_scripts_and_components_come_packed(server: Server) -> None:
-    page, packed = ask(server, "/dashboard", Accept_Encoding="gzip")
+def test_pages_scripts_and_components_come_packed(either: Server) -> None:
+    page, packed = ask(either, "/dashboard", Accept_Encoding="gzip")
     assert page.headers["Content-Encoding"] == "gzip"
     html = gzip.decompress(packed).decode()
     script = re.search(r'src="/?(static/js/bokeh\.min\.js[^"]*)"', html)
     assert script
     component = "/components/explorer.views.markup/Markup/_bundle_path/markup.js"
     for path in (f"/{script.group(1)}", component):
-        plain, content = ask(server, path)
-        packed_one, packed = ask(server, path, Accept_Encoding="gzip, br")
+        plain, content = ask(either, path)
+        packed_one, packed = ask(either, path, Accept_Encoding="gzip, br")
         assert plain.headers["Content-Encoding"] is None
         assert packed_one.headers["Content-Encoding"] == "gzip"
         assert packed_one.headers["Vary"] == "Accept-Encoding"
         assert packed_one.headers["Content-Type"] == plain.headers["Content-Type"]
         assert gzip.decompress(packed) == content
         assert len(packed) < len(content) / 2
-        known, nothing = ask(server, path, Accept_Encoding="gzip", If_None_Match=packed_one.headers["Etag"])
+        known, nothing = ask(either, path, Accept_Encoding="gzip", If_None_Match=packed_one.headers["Etag"])
         assert (known.status, nothing) == (304, b"")
-        part, some = ask(server, path, Accept_Encoding="gzip", Range="bytes=0-9")
+        part, some = ask(either, path, Accept_Encoding="gzip", Range="bytes=0-9")
         assert (part.status, some) == (206, content[:10])
 
 
-def test_what_is_missing_is_missing_packed_or_not(server: Server) -> None:
+def test_what_is_missing_is_missing_packed_or_not(either: Server) -> None:
     for path in ("/static/js/no.js", "/static/extensions/panel/no.css", "/static/js/%2e%2e/%2e%2e/no.js"):
-        assert {ask(server, path, Accept_Encoding=kind)[0].status for kind in ("identity", "gzip")} <= {403, 404}
+        assert {ask(either, path, Accept_Encoding=kind)[0].status for kind in ("identity", "gzip")} <= {403, 404}
 
 
-def test_messages_come_packed(server: Server) -> None:
+def test_messages_come_packed(either: Server) -> None:
     asked = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
         "Sec_WebSocket_Version": "13",
         "Sec_WebSocket_Key": "AAAAAAAAAAAAAAAAAAAAAA==",
         "Sec_WebSocket_Extensions": "permessage-deflate",
-        "Origin": server.url,
+        "Origin": either.url,
     }
-    html = ask(server, "/dashboard")[1].decode()
+    html = ask(either, "/dashboard")[1].decode()
     token = re.search(r'"token":"([^"]+)"', html)
     assert token
-    address = urlsplit(server.url)
+    address = urlsplit(either.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=60)
     headers = {name.replace("_", "-"): value for name, value in asked.items()}
     connection.request("GET", "/dashboard/ws", headers=headers | {"Sec-WebSocket-Protocol": f"bokeh, {token.group(1)}"})

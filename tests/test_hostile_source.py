@@ -16,7 +16,6 @@ import subprocess
 import sys
 import tarfile
 import zipfile
-from concurrent.futures import Executor, Future
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +25,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import IngestError, import_results, jobs, limits
+from ingest import IngestError, import_results, limits
 from queries import check_suite
 from queries.schema import LETTERS
 from tests import published_results, sae_spelling_results, saebench_results
@@ -38,23 +37,6 @@ if TYPE_CHECKING:
 
 ARRAY = "probe_sae_cos_sims/layer_8/width_64/l0_9/letter_q.npz"
 PAGE = "non_canonical_dashboards/layer_8/width_64/average_l0_9_feature_3.html"
-
-
-class Inline(Executor):
-    """Does the bulk at once and here, for what is tried is how files are read."""
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def submit(self, do: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
-        future: Future[Any] = Future()
-        future.set_result(do(*args, **options))
-        return future
-
-
-@pytest.fixture
-def inline(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "ProcessPoolExecutor", Inline)
 
 
 def write_published(root: Path) -> Path:
@@ -134,7 +116,6 @@ def endless(file: Path, _: Path) -> str:
     return " MB"
 
 
-@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("make", [to_a_secret, to_nothing, to_itself, to_a_device, a_pipe, a_folder, endless])
 @pytest.mark.parametrize("name", FORMATS)
 def test_only_plain_files_of_the_source_are_read(tmp_path: Path, name: str, make: Callable[[Path, Path], str]) -> None:
@@ -203,7 +184,6 @@ def _corrupt(archive: bytes) -> bytes:
     return archive[:middle] + b"\xff" * 20 + archive[middle + 20 :]
 
 
-@pytest.mark.usefixtures("inline")
 def test_arrays_cost_what_they_hold_and_not_what_they_say(tmp_path: Path) -> None:
     root = published_results.write_published_results(tmp_path / "results")
     values = np.random.default_rng(0).uniform(-1, 1, 64).astype("<f4").tobytes()
@@ -236,7 +216,6 @@ def test_arrays_cost_what_they_hold_and_not_what_they_say(tmp_path: Path) -> Non
     assert check_suite(tmp_path / "suite") == []
 
 
-@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize(
     "content",
     [
@@ -289,7 +268,6 @@ def test_numbers_that_no_suite_holds_cost_their_file_only(tmp_path: Path, place:
     assert check_suite(tmp_path / "suite") == []
 
 
-@pytest.mark.usefixtures("inline")
 @pytest.mark.parametrize("kind", ["rows", "text", "texts", "list", "columns"])
 def test_tables_cost_no_more_than_memory_is_there_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
@@ -310,7 +288,6 @@ def test_tables_cost_no_more_than_memory_is_there_for(
     assert [file for file, _ in report.rejected] == ["english_tokens.parquet"]
 
 
-@pytest.mark.usefixtures("inline")
 def test_tables_hold_the_same_however_they_lie_in_their_files(tmp_path: Path) -> None:
     root = published_results.write_published_results(tmp_path / "results")
     import_results(root, tmp_path / "plain" / "suite")
@@ -425,7 +402,9 @@ def test_what_is_no_archive_is_refused_at_once(tmp_path: Path) -> None:
 _IMPORT = """
 import os, signal, sys
 from pathlib import Path
-from ingest import import_results
+from ingest import import_results, jobs
+
+jobs.SMALL = 0
 
 def kill(_, done, total):
     if total > 1 and done == 1:

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from ingest import import_results, jobs
+from ingest import import_results
 from queries import check_suite
 from queries.schema import TABLES
 from tests.result_files import edit
-from tests.test_hostile_source import FORMATS, Inline
+from tests.test_hostile_source import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from ingest.report import Report
 
 UNHEARD_OF = "unheard_of"
-
-
-@pytest.fixture(autouse=True)
-def _in_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jobs, "ProcessPoolExecutor", Inline)
 
 
 def imported(root: Path, name: str) -> Report:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 import threading
@@ -16,7 +17,7 @@ from playwright.sync_api import expect
 
 from explorer import app, tokens
 from explorer.tokens import NEW_SESSION_SECONDS
-from tests.async_visitors import all_leave, ask_page, connect, document_of, is_served, join
+from tests.async_visitors import all_leave, ask_page, join
 from tests.browser import free_port, start_process, wait_for
 from tests.explore import cell, expect_view, open_view, query_of, wait_ready
 from tests.in_process import InProcess, empty_page, serving
@@ -78,7 +79,7 @@ def test_page_joins_its_session_again_however_old_its_token(served: InProcess) -
     served.run(join(served.url, token))
     for again in (token, token_for(session_id, age=10 * NEW_SESSION_SECONDS)):
         served.run(all_leave())
-        assert served.run(is_served(served.run(join(served.url, again, AGAIN))))
+        assert served.run(served.run(join(served.url, again, AGAIN)).is_served())
     assert list(served.context._sessions) == [session_id]
 
 
@@ -99,14 +100,14 @@ def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
     token = token_for(session_id)
     assert served.run(join(served.url, token, AGAIN)) == HTTPStatus.FORBIDDEN
     assert not served.context._sessions
-    assert served.run(is_served(served.run(join(served.url, token))))
+    assert served.run(served.run(join(served.url, token)).is_served())
     assert list(served.context._sessions) == [session_id]
 
 
 def test_session_that_a_websocket_builds_has_the_style_sheets_of_its_server() -> None:
     app.prepare_process()
     with serving(app.session) as served:
-        document = served.run(document_of(served.run(connect(served.url, token_for(new_session())))))
+        document = json.dumps(served.run(join(served.url, token_for(new_session()))).document)
         served.run(all_leave())
     assert "static/extensions/panel/css/loading.css" in document
     assert "cdn.holoviz.org" not in document

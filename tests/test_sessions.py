@@ -15,7 +15,7 @@ import pytest
 from bokeh.document import Document
 
 from explorer import app, open_store
-from tests.visitor import changed, visiting
+from tests.async_visitors import changed, visiting
 from tests.visitors import open_session
 
 if TYPE_CHECKING:

@@ -15,6 +15,8 @@ from bokeh.client import ClientSession
 from bokeh.util.token import _base64_decode
 from tornado.ioloop import IOLoop
 
+import explorer.app  # noqa: F401 - whoever pulls a session's document needs the classes of its models
+
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator

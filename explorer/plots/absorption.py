@@ -97,7 +97,7 @@ def absorption_plot(
             alpha="shown",
             line_color=theme.paper,
             tools=["hover", "box_select"],
-            default_tools=["pan", "box_zoom", "reset", "save"],
+            default_tools=["pan", "box_zoom", "reset"],
             hover_tooltips=_TOOLTIPS,
         )
         * hv.Points(ring, dimensions, extra).opts(

@@ -73,7 +73,7 @@ def heat_map(
             line_color=theme.rule,
             line_width=0.5,
             tools=["hover", "xbox_select"],
-            default_tools=["xpan", "xbox_zoom", "reset", "save"],
+            default_tools=["xpan", "xbox_zoom", "reset"],
             hover_tooltips=tooltip(
                 ("letter", "@letter"),
                 ("layer", "@layer"),

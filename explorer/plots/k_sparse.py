@@ -49,7 +49,7 @@ def k_sparse_plot(
             color="colour",
             line_color=None,
             tools=["hover"],
-            default_tools=["save"],
+            default_tools=[],
             hover_tooltips=tooltip(
                 ("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")
             ),

@@ -78,7 +78,7 @@ def sae_scores_plot(
         marker="marker",
         line_color=theme.paper,
         tools=["hover"],
-        default_tools=["pan", "box_zoom", "reset", "save"],
+        default_tools=["pan", "box_zoom", "reset"],
         hover_tooltips=_TOOLTIPS,
         **(by_l0 if colour == "l0" else {"color": "colour"}),
     )

@@ -60,7 +60,7 @@ def sensitivity_plot(
         hv.Curve(data, value, [mean]).opts(color=theme.muted, line_width=1.5)
         * hv.Curve(data, value, [rate]).opts(color=theme.absorbing, line_width=2)
         * hv.Points(data, [value, rate], ["suite_absorption_rate", "num_absorbed"]).opts(
-            size=9, alpha=0, tools=["hover"], default_tools=["save"], hover_tooltips=_TOOLTIPS
+            size=9, alpha=0, tools=["hover"], default_tools=[], hover_tooltips=_TOOLTIPS
         )
         * hv.VLine(published).opts(color=theme.muted, line_width=1.5, line_dash="dashed")
         * hv.VLine(current).opts(color=theme.ink, line_width=1.5)

@@ -52,7 +52,7 @@ def small_cosine_plot(
     hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS, "line_color": theme.paper}
     return (
         hv.Curve(drawn, "latent", "cosine").opts(
-            color=theme.other, line_width=1, default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset", "save"]
+            color=theme.other, line_width=1, default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"]
         )
         * hv.Points(marked.loc[marked["part"] == "split", _COLUMNS], _COLUMNS).opts(
             marker="diamond", size=10, color=theme.split, **hover

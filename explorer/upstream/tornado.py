@@ -1,0 +1,31 @@
+"""What Tornado keeps of an answer to itself; `explorer.upstream.parts` says why it is asked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tornado.web import GZipContentEncoding
+
+if TYPE_CHECKING:
+    from tornado.web import RequestHandler
+
+
+def is_under_way(handler: RequestHandler) -> bool:
+    """Tell whether the head of an answer has been sent."""
+    return handler._headers_written  # noqa: SLF001
+
+
+def reason(handler: RequestHandler) -> str:
+    """Return the words beside the status of an answer."""
+    return handler._reason  # noqa: SLF001
+
+
+def content_length(handler: RequestHandler) -> int:
+    """Return the bytes of an answer as its head has them, 0 where it says nothing."""
+    return int(handler._headers.get("Content-Length", 0))  # noqa: SLF001
+
+
+def pack(handler: RequestHandler) -> None:
+    """Have an answer packed as it is written."""
+    transforms: list[Any] = handler._transforms  # noqa: SLF001
+    transforms.append(GZipContentEncoding(handler.request))
