@@ -91,9 +91,7 @@ PARTS = (
     Part(None, "_pull_doc_json", "the same", _PULL),
     Part(None, "_notified_idle", "the same", _PULL),
     Part(None, "_new_models", "the same", _PULL),
-    Part(
-        None, "freeze_all_models", "what has left the page is let go (views/browser.js)", "no wait of 30 s"
-    ),
+    Part(None, "freeze_all_models", "what has left the page is let go (views/browser.js)", "no wait of 30 s"),
     Part(None, "args_string", "the same: tells the server that it comes again", "arguments of `reconnect`"),
     Part(None, "_trigger_on_change", "echoes in notebooks are ignored (views/cell.js)", "jupyter_bokeh without echoes"),
     Part(None, "get_serialized_svg", "figures as SVG (views/markup.js, figures.py)", "an export that returns text"),
