@@ -115,9 +115,9 @@ class Export(pn.viewable.Viewer):
 
     def _figure(self, name: str, answer: str) -> dict[str, str]:
         """Describe a figure that draws an answer: its name, that of its file, and what its legend says."""
-        state = self._model.state
+        shown = self._model.shown
         rows = getattr(self._model, answer, None)
-        explained = legend_of(name, rows, cell=state.cell, theme=theme(dark=state.dark))
+        explained = legend_of(name, rows, cell=shown.cell, theme=theme(dark=shown.dark))
         if isinstance(explained, Ramp):
             high = percent(explained.highest) if explained.in_percent else number(explained.highest)
             legend: list[dict[str, Any]] = [{"label": explained.label, "ramp": explained.colours, "high": high}]
@@ -127,14 +127,14 @@ class Export(pn.viewable.Viewer):
 
     def _file(self, answer: str, name: str, looks: Sequence[str] = ()) -> str:
         """Name a file after what it is about, and all that was moved or switched away from where it starts."""
-        model, state = self._model, self._model.state
+        model, shown = self._model, self._model.shown
         parts = []
         for key, value in model.place(answer).items():
             written = l0_label(value).replace(" ", "-") if key == "l0" else str(value)
             parts.append(written if key in ("suite", "letter") else f"{key}-{written}")
-        starting = state.starting
+        starting = shown.starting
         for key in dict.fromkeys((*catalog()[model.query(answer)].params, *looks)):
-            value = getattr(state, key, None)
+            value = getattr(shown, key, None)
             if key in _SWITCHES and value != starting[key] and f"{key}-{value}" not in parts:
                 parts += [f"{key.replace('_', '-')}-{value}"]
         return "_".join([*parts, name])

@@ -62,7 +62,7 @@ class Thresholds(pn.viewable.Viewer):
                 if value != paper[name]
             ),
             fixed=[_name(name) for name in SLIDERS if name not in state.movable],
-            metric=self._model.manifest.method.metric if state.suite else "",
+            metric=self._model.store.suites[state.suite].manifest.method.metric if state.suite else "",
         )
         self._layout.visible = state.sae is not None
 
