@@ -363,9 +363,11 @@ _AIM = f"""([name, x, y]) => {{
   view.el.scrollIntoView({{block: "center", behavior: "instant"}});
   // Bokeh takes two taps within 300 ms for a double tap, wherever they fall: each of ours is a tap of its own.
   view.canvas_view.ui_event_bus.ui_gestures.tap_timestamp = -Infinity;
-  const {{left, top}} = view.canvas_view.events_el.getBoundingClientRect();
   const sx = view.frame.x_scale.compute(x);
   const sy = view.frame.y_scale.compute(y);
+  // Of a figure as tall as the window, the end where the point lies.
+  if (view.canvas_view.events_el.getBoundingClientRect().top + sy > innerHeight - 8) view.el.scrollIntoView(false);
+  const {{left, top}} = view.canvas_view.events_el.getBoundingClientRect();
   const point = [left + sx, top + sy];
   let hit = document.elementFromPoint(...point);
   while (hit?.shadowRoot?.elementFromPoint(...point)) hit = hit.shadowRoot.elementFromPoint(...point);

@@ -259,3 +259,23 @@ def results(page: Page) -> list[list[str]]:
         )
     )
     return cells
+
+
+def wait_card_seen(page: Page) -> None:
+    """Wait until the page has scrolled to the card of the selected latent."""
+    wait_for(page, _CARD_SEEN)
+
+
+#: Whether the heading of the card is what is seen where it stands.
+_CARD_SEEN = """() => {
+  const card = [...Bokeh.index.query(({model}) => model.name === "card")][0]
+  const heading = card?.el.shadowRoot.querySelector("h2")
+  if (!heading) return false
+  const {left, top, bottom} = heading.getBoundingClientRect()
+  const seen = (x, y) => {
+    let hit = document.elementFromPoint(x, y)
+    while (hit?.shadowRoot?.elementFromPoint(x, y)) hit = hit.shadowRoot.elementFromPoint(x, y)
+    return hit === heading
+  }
+  return seen(left + 4, top + 2) && seen(left + 4, bottom - 2)
+}"""

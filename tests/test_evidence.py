@@ -10,7 +10,7 @@ from explorer import open_store
 from explorer.evidence import why
 from explorer.model import ExplorerModel, choices_of
 from explorer.state import ExplorerState
-from explorer.views.evidence_table import EvidenceTable
+from explorer.views.evidence_table import EvidenceTable, ablated
 from explorer.views.markup import Markup
 from queries import Store
 from tests.questions import THRESHOLDS, ask, question_values
@@ -196,3 +196,17 @@ def test_absurd_thresholds_are_answered(tiny: Store, thresholds: dict[str, float
         assert model.error == ""
     assert model.suite_info is not None
     assert 0 <= model.suite_info["n_absorbed_tokens"] <= model.suite_info["n_tested_tokens"]
+
+
+def test_effects_of_either_sign_start_at_zero() -> None:
+    effects = (-0.47, 0.55, None, -2.0)
+    bars = ablated([{"effect": effect} for effect in effects])
+    (zero,) = {bar["zero"] for bar in bars}
+    assert 0 < zero < 100
+    for effect, bar in zip(effects, bars, strict=True):
+        assert bar["share"] == pytest.approx(100 * abs(effect or 0.0) / 2.55)
+        begin, end = sorted((zero, zero + 100 * (effect or 0.0) / 2.55))
+        assert (bar["start"], bar["start"] + bar["share"]) == pytest.approx((begin, end))
+    # Where all are of one sign, zero is at an end.
+    assert {bar["zero"] for bar in ablated([{"effect": -1.0}, {"effect": -2.0}])} == {100}
+    assert {bar["zero"] for bar in ablated([{"effect": 1.0}, {"effect": 0.0}])} == {0}

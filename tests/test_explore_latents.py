@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import tap, wait_for
-from tests.explore import buttons, choose, expect_view, open_view, part, results, row, task, wait_ready
+from tests.browser import tap
+from tests.explore import buttons, choose, expect_view, open_view, part, results, row, task, wait_card_seen, wait_ready
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
 
     def expect_in_view(latent: int) -> None:
         expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
-        wait_for(page, _SEEN)
+        wait_card_seen(page)
         lists, card = part(page, "latents").bounding_box(), part(page, "card").bounding_box()
         assert lists
         assert card
@@ -92,22 +92,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
     expect(part(page, "card").locator("h2")).to_have_text(f"Latent {split}")
     assert page.evaluate("scrollY") == 0
     part(page, "selection").get_by_role("button", name="Show its card").click()
-    wait_for(page, _SEEN)
-
-
-# Whether the heading of the card is what is seen where it stands.
-_SEEN = """() => {
-  const card = [...Bokeh.index.query(({model}) => model.name === "card")][0]
-  const heading = card?.el.shadowRoot.querySelector("h2")
-  if (!heading) return false
-  const {left, top, bottom} = heading.getBoundingClientRect()
-  const seen = (x, y) => {
-    let hit = document.elementFromPoint(x, y)
-    while (hit?.shadowRoot?.elementFromPoint(x, y)) hit = hit.shadowRoot.elementFromPoint(x, y)
-    return hit === heading
-  }
-  return seen(left + 4, top + 2) && seen(left + 4, bottom - 2)
-}"""
+    wait_card_seen(page)
 
 
 def test_of_a_latent_without_data_what_there_is_comes_first(

@@ -22,7 +22,7 @@ from explorer.theme import DARK, LIGHT, Theme, tint
 from explorer.views.letter_graph import LetterGraphView
 from queries import Store
 from tests.browser import point, tap, wait_figure, wait_for, wait_model
-from tests.explore import View, cell, open_view, part, wait_query
+from tests.explore import View, cell, open_view, part, wait_card_seen, wait_query
 from tests.hostile_suite import HOSTILE, write_hostile_suite
 from tests.tiny_suite import write_tiny_suite
 
@@ -441,6 +441,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
         wait_query(page, {"latent": latent})
         expect(_head(page)).to_contain_text(f"Show the card of {latent}")
         expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
+        wait_card_seen(page)
 
 
 @pytest.mark.browser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -191,3 +192,20 @@ def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch:
         model.state.page = "explore"
         model.state.page = "atlas"
         assert drawn[2:] == [("t", DARK)]
+
+
+def test_both_latents_of_the_word_tester_have_one_scale(tmp_path: Path) -> None:
+    with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
+        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"))
+        assert model.absorbing_latents is not None
+        model.state.latent = int(model.absorbing_latents["latent"].iloc[0])
+        tester: Any = WordTester(model).__panel__()
+        tester._handle_msg({"action": "pack", "value": "absorbed"})
+        tester._handle_msg({"action": "pack", "value": "letter"})
+    bars = [
+        (float(width), float(shown.replace(",", "")))
+        for width, shown in re.findall(r'<i style="width: (\d+)%"></i><span>([\d.,]+)</span>', tester.html)
+    ]
+    highest = max(shown for _, shown in bars)
+    assert len({shown for _, shown in bars}) > 2
+    assert all(width == round(100 * shown / highest) for width, shown in bars)

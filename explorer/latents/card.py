@@ -31,11 +31,13 @@ class LatentCard(pn.viewable.Viewer):
     Parameters
     ----------
     model : ExplorerModel
+    came_with : int, optional
+        The latent that the page was opened with, to which it does not scroll.
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, came_with: int | None = None) -> None:
         super().__init__()
-        self._model = model
+        self._model, self._came_with = model, came_with
         self._all_contexts_of: tuple[SaeId, int] | None = None  # the latent all of whose contexts were asked for
         self._card = Markup("card", on={"more-contexts": self._show_all, "role-letter": self._go_to_letter})
         on_change(model, self._show, answers=_ANSWERS, shown=["letter", "latent"])
@@ -51,6 +53,8 @@ class LatentCard(pn.viewable.Viewer):
 
     def _show(self) -> None:
         model, shown = self._model, self._model.shown
+        if shown.latent != self._came_with:
+            self._came_with = None
         if shown.latent is None:
             self._card.html = ""  # the same latent, selected again, opens anew
         if shown.latent is None or model.latent_roles is None:
@@ -66,6 +70,7 @@ class LatentCard(pn.viewable.Viewer):
             logits=model.latent_logits,
             histogram=model.latent_histogram,
             roles=roles,
+            brought=self._came_with is None,
             num_shown=None if self._all_contexts_of == (shown.sae, shown.latent) else _FIRST_CONTEXTS,
         )
 
@@ -83,6 +88,7 @@ def card_html(
     logits: dict[str, Any] | None,
     histogram: dict[str, Any] | None,
     roles: Sequence[dict[str, Any]],
+    brought: bool = False,
     num_shown: int | None = None,
 ) -> str:
     """Write the card of a latent.
@@ -99,6 +105,8 @@ def card_html(
         Rows of `latent_contexts`.
     roles : sequence of dict
         What `describe_roles` returns.
+    brought : bool
+        Whether the page scrolls to it.
     num_shown : int, optional
         Contexts shown before the rest is asked for; all by default.
     """
@@ -119,6 +127,7 @@ def card_html(
             for title, which in (("Raised", "raised"), ("Lowered", "lowered"))
         ],
         roles=roles,
+        brought=brought,
     )
 
 

@@ -30,6 +30,7 @@ class LatentPanel(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel, when_none: str = "") -> None:
         super().__init__()
         self._model = model
+        self._came_with = model.shown.latent
         self._parts: dict[str, pn.viewable.Viewer] = {}
         self._order: list[pn.viewable.Viewer] = []
         self._none = Markup("message", html=when_none and render("empty", title="No latent is selected", why=when_none))
@@ -42,7 +43,7 @@ class LatentPanel(pn.viewable.Viewer):
         selected = self._model.shown.latent is not None
         if selected and not self._parts:
             self._parts = {
-                "card": LatentCard(self._model),
+                "card": LatentCard(self._model, self._came_with),
                 "tester": WordTester(self._model),
                 "neuronpedia": NeuronpediaEmbed(self._model),
                 "original": OriginalPage(self._model),

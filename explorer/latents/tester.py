@@ -134,6 +134,8 @@ class WordTester(pn.viewable.Viewer):
             packs=self._packs(),
             seed=shown.seed,
             typed=self._typed,
+            # What another view has tested here is brought into view.
+            brought="" if shown.tested_words == self._sent[0] else f"{shown.latent} {self._typed}",
             most_typed=MOST_TYPED,
             missing=self._missing,
             results=self._results,

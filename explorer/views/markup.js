@@ -136,14 +136,13 @@ export function render({ model, el }) {
     }
   }
 
-  // What opens anew through an act of the reader's is brought into view, beside what stays at the top of the page; what a
-  // link opens is not, for there the page begins at its top.
+  // What opens anew through an act of the reader's is brought into view, beside what stays at the top of the page.
   let brought = null
   function bring() {
     const element = box.querySelector("[data-bring]")
     const isAnother = element && element.dataset.bring !== brought
     brought = element?.dataset.bring
-    if (!isAnother || !model.document.is_idle || !navigator.userActivation?.hasBeenActive) return
+    if (!isAnother || !model.document.is_idle) return
     new ResizeObserver((_, observer) => {
       if (element.isConnected && !element.offsetHeight) return // not laid out yet
       observer.disconnect()
