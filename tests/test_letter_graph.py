@@ -392,7 +392,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     assert _shown(view)[0].endswith("is the only split latent. 12 words were tested, and none is absorbed.")
     model.state.apply({"suite": "bare", "letter": "s"})
     assert _shown(view)[0] == (
-        f"{title.format('S')} Export The suite stores no tested tokens, so absorption is unknown here."
+        f"{title.format('S')} Export The suite stores no verdicts of this letter, so absorption is unknown here."
     )
 
 

@@ -1,6 +1,6 @@
 -- One row an SAE: its letters taken together, under the given thresholds and mean policy.
--- A letter of which the probe finds no word has rate 0: there is nothing to absorb. One whose rate is
--- unknown takes no part.
+-- A letter of which the probe finds no word, or of which there was nothing to test, has rate 0. One whose rate is unknown takes
+-- no part.
 CREATE MACRO sae_means(tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
 SELECT suite, layer, width, l0,
     avg(rate) FILTER (counts) AS absorption_rate,
@@ -14,7 +14,7 @@ SELECT suite, layer, width, l0,
     CAST(sum(num_rows) AS BIGINT) AS num_tested
 FROM (
     SELECT *,
-        coalesce(absorption_rate, CASE WHEN num_probe_true_positives = 0 THEN 0 END) AS rate,
+        coalesce(absorption_rate, CASE WHEN num_probe_true_positives = 0 OR num_rows = 0 THEN 0 END) AS rate,
         rate IS NOT NULL AND counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS counts
     FROM rates(tau, cosine_threshold, effect_margin)
 )
