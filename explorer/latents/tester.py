@@ -93,11 +93,12 @@ class WordTester(pn.viewable.Viewer):
 
     def _send(self, words: list[str], typed: str, act: str) -> None:
         """Have words tested, which are of the state: another view may send some, too."""
-        self._sent = words[:_MOST_WORDS], typed, act
-        if self._model.is_current:
-            self._model.state.tested_words = self._sent[0]
-            if self._model.shown.tested_words == self._sent[0]:
-                self._test()
+        words = words[:_MOST_WORDS]
+        self._sent = words, typed, act
+        if self._model.shown.tested_words == words:
+            self._test()
+        elif self._model.is_current:
+            self._model.state.tested_words = words
 
     def _test(self) -> None:
         """Ask for what the words do to the latent."""

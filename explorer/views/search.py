@@ -101,11 +101,11 @@ class Search(pn.viewable.Viewer):
     def _take_main_latent(self, token: str, letter: str, split: pd.DataFrame | None) -> None:
         if split is None:
             return
+        self._show_tested(token, letter, None if split.empty else int(split["latent"].iloc[0]))
         if split.empty:
             self._model.error = (
                 f"No main latent is known for {letter.upper()} on this SAE: select any latent to test words on it."
             )
-        self._show_tested(token, letter, None if split.empty else int(split["latent"].iloc[0]))
 
     def _show_tested(self, token: str, letter: str, latent: int | None) -> None:
         words = [] if latent is None else forms([token.strip()])
