@@ -12,7 +12,7 @@ import time
 from http import HTTPStatus
 from multiprocessing import current_process
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 from bokeh.server.tornado import BokehTornado
 from bokeh.settings import settings
@@ -21,6 +21,7 @@ from tornado.web import HTTPError
 from tornado.websocket import WebSocketClosedError
 
 if TYPE_CHECKING:
+    from bokeh.server.session import ServerSession
     from bokeh.server.views.ws import WSHandler
     from tornado.httputil import HTTPServerRequest
 
@@ -37,6 +38,8 @@ _ANSWER_SECONDS = 2.0
 
 #: Sessions' ids, each with the one connection that holds it.
 _HOLDERS: WeakValueDictionary[str, WSHandler] = WeakValueDictionary()
+#: Sessions that had a connection which has ended.
+_LEFT: WeakSet[ServerSession] = WeakSet()
 
 
 def sign_tokens() -> None:
@@ -62,15 +65,18 @@ async def claim_session(handler: WSHandler) -> None:
     """Let a websocket join the session that its token was made for; refuse a token that is not this server's.
 
     A session that has a connection is not joined by another one, unless that one has been cut off. A page that comes
-    again joins its session or none: one that is built anew would show the address that the page was opened with.
+    again joins its session or none: one that is built anew, or that was built by the page's request in another process
+    than its websocket reached, would show the address that the page was opened with.
     """
     origin = handler.request.headers.get("Origin")
     # Tornado does not ask where Origin and Host agree, as they also do where another site's name leads to this machine.
     if origin is not None and not handler.check_origin(origin):
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="Cross origin websockets not allowed")
     session_id, age = _read(handler.request)
-    lives = any(session.id == session_id for session in handler.application_context.sessions)
-    if not lives and (AGAIN in handler.request.arguments or age > NEW_SESSION_SECONDS):
+    session = next((each for each in handler.application_context.sessions if each.id == session_id), None)
+    comes_again = AGAIN in handler.request.arguments
+    was_joined = session_id in _HOLDERS or (session is not None and session in _LEFT)
+    if (comes_again and not was_joined) or (session is None and (comes_again or age > NEW_SESSION_SECONDS)):
         raise HTTPError(HTTPStatus.FORBIDDEN, reason="This session has ended")
     holder = _HOLDERS.get(session_id)
     if holder is not None:
@@ -88,6 +94,8 @@ def note_answer(handler: Any) -> None:
 
 def release_session(handler: WSHandler) -> None:
     """Let other connections join the session of one that has ended."""
+    if handler.connection is not None:
+        _LEFT.add(handler.connection.session)
     for session_id in [session_id for session_id, holder in _HOLDERS.items() if holder is handler]:
         del _HOLDERS[session_id]
 

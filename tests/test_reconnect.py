@@ -94,6 +94,14 @@ def test_session_that_has_ended_is_not_built_again(served: InProcess) -> None:
     assert not served.context._sessions
 
 
+def test_session_that_nobody_joined_is_none_to_return_to(served: InProcess) -> None:
+    """As in the process that served the page, where its websocket reached another one and had a session built there."""
+    token = token_of(served.run(ask_page(served.url)).body)
+    assert list(served.context._sessions) == [get_session_id(token)]
+    assert served.run(join(served.url, token, AGAIN)) == HTTPStatus.FORBIDDEN
+    assert served.run(served.run(join(served.url, token)).is_served())
+
+
 def test_only_the_first_websocket_builds_a_session(served: InProcess) -> None:
     """As another worker does, which has not served the page."""
     session_id = new_session()
