@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import drag, figure, glyphs, tap, wait_glyph, wait_model
+from tests.browser import drag, figure, glyphs, point, tap, wait_glyph, wait_model
 from tests.explore import (
     ABSORBING,
     BAND,
@@ -19,6 +19,7 @@ from tests.explore import (
     expect_view,
     open_view,
     part,
+    wait_card_seen,
     wait_query,
 )
 
@@ -100,6 +101,8 @@ def test_wheel_ends_at_the_whole(open_page: PageOpener, home: View) -> None:
     whole = _span(page)
     latent = view.split[0]
     tap(page, "cosine", latent, view.cosines[latent])  # before it is tapped, the wheel scrolls the page
+    wait_card_seen(page)  # which the page scrolls to
+    page.mouse.move(*point(page, "cosine", latent, view.cosines[latent]))
     page.mouse.wheel(0, -600)
     wait_model(page, "cosine", "({x_range: {start, end}}, width) => end - start < width", (whole[1] - whole[0]) / 2)
     for _ in range(5):
