@@ -261,6 +261,22 @@ def results(page: Page) -> list[list[str]]:
     return cells
 
 
+def open_parts(page: Page) -> None:
+    """Unfold the explanations on the page Explore, test words on its latent, and open a token."""
+    for name in ("splitting", "decision", "scores"):
+        unfold(page, name)
+    wait_figure(page, "k-sparse")
+    part(page, "tester").locator("[data-key=pack-letter]").click()
+    expect(part(page, "tester").locator("table")).to_be_visible()
+    open_token(page)
+
+
+def open_token(page: Page) -> None:
+    """Open the first tested token."""
+    part(page, "evidence").locator("tbody button:visible").first.click()
+    expect(part(page, "evidence").locator("tr.opened:visible")).to_be_visible()
+
+
 def wait_card_seen(page: Page) -> None:
     """Wait until the page has scrolled to the card of the selected latent."""
     wait_for(page, _CARD_SEEN)

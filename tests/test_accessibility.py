@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import wait_figure, wait_for
-from tests.explore import part, unfold, wait_ready
+from tests.browser import wait_for
+from tests.explore import open_parts, part, wait_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,13 +39,7 @@ def _violations(page: Page) -> list[str]:
 
 def _open_all(page: Page) -> None:
     """Unfold everything on the page Explore, and open a token."""
-    for name in ("splitting", "decision", "scores"):
-        unfold(page, name)
-    wait_figure(page, "k-sparse")
-    part(page, "tester").locator("[data-key=pack-letter]").click()
-    expect(part(page, "tester").locator("table")).to_be_visible()
-    part(page, "evidence").locator("tbody button").first.click()
-    expect(part(page, "evidence").locator("tr.opened")).to_be_visible()
+    open_parts(page)
     folded = page.locator("details:not([open]) > summary:visible")
     while folded.count():
         folded.first.click()

@@ -9,8 +9,8 @@ from playwright.sync_api import expect
 
 from explorer.state import ExplorerState
 from ingest import import_results
-from tests.browser import wait_figure, wait_for
-from tests.explore import part, unfold, wait_ready
+from tests.browser import wait_for
+from tests.explore import open_parts, open_token, part, wait_ready
 from tests.saebench_results import write_results
 
 if TYPE_CHECKING:
@@ -100,30 +100,16 @@ def resized(page: Page, width: int) -> None:
         wait_for(page, _AT_REST)
 
 
-def _explore(page: Page) -> None:
-    for name in ("splitting", "decision", "scores"):
-        unfold(page, name)
-    wait_figure(page, "k-sparse")
-    part(page, "tester").locator("[data-key=pack-letter]").click()
-    expect(part(page, "tester").locator("table")).to_be_visible()
-    _open_token(page)
-
-
-def _open_token(page: Page) -> None:
-    part(page, "evidence").locator("tbody button:visible").first.click()
-    expect(part(page, "evidence").locator("tr.opened:visible")).to_be_visible()
-
-
 @pytest.mark.parametrize(
     ("query", "act"),
     [
-        ("letter=s&latent=47&tau=0.05", _explore),
+        ("letter=s&latent=47&tau=0.05", open_parts),
         ("page=compare", None),
         ("page=compare&compare_by=letter", None),
         ("page=compare&compare_by=pair", None),
         ("page=atlas", None),
         ("page=evidence&facet_latent=47", None),
-        ("page=evidence&evidence_token=s", _open_token),
+        ("page=evidence&evidence_token=s", open_token),
         (f"page=evidence&cosine_threshold=0.1&evidence_columns={'.'.join(COLUMNS)}", None),
     ],
 )
