@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from ingest.conform import arrow_schema
-from queries.connection import connect
+from ingest.sql import cursor
 from queries.rules import Condition, conditions
 from queries.schema import SAE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-
-    import duckdb
 
     from queries.manifest import Sae
     from queries.schema import Table
@@ -77,12 +74,6 @@ def _too_long(table: Table) -> Iterator[Condition]:
             yield Condition(column.name, f"strlen({column.name}) > {table.max_text}", message)
 
 
-@cache
-def _database() -> duckdb.DuckDBPyConnection:
-    """Open a database once for all tables, of which a source has very many."""
-    return connect()
-
-
 def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable[Sae] | None) -> list[pa.Array]:
     """Tell of each rule which rows break it."""
     if not rules or not data.num_rows:
@@ -97,7 +88,7 @@ def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable
     rows = pa.concat_tables(
         [arrow_schema(map(table.column, compared)).empty_table(), data], promote_options="permissive"
     ).append_column("row_number", pa.array(range(data.num_rows), pa.int64()))
-    with _database().cursor() as connection:
+    with cursor() as connection:
         connection.register("data", rows)
         if has_sae:
             known = [dict(zip(SAE_KEY, sae.key, strict=True)) | {"n_latents": sae.n_latents} for sae in saes or ()]
