@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
@@ -29,7 +30,11 @@ class Suite:
         self.folder = folder
         self.report = source.report
         write_suite(folder, findings.manifest, findings.tables)
-        self.store = Store(folder)
+
+    @cached_property
+    def store(self) -> Store:
+        """The suite, opened when it is first asked."""
+        return Store(self.folder)
 
     @property
     def saes(self) -> dict[tuple[int, int, int], str | None]:
@@ -71,4 +76,5 @@ def importing(read: Callable[..., Findings], folder: Path) -> Iterator[Callable[
 
     yield do
     for suite in suites:
-        suite.store.close()
+        if "store" in vars(suite):
+            suite.store.close()
