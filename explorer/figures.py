@@ -42,7 +42,15 @@ _SECONDS = 60
 _KEY, _LETTER, _BESIDE = 3.0, 0.55, 11
 #: How much wider a column has to be than a row is high, for its label.
 _SLANT = 1.3
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge", "microsoft-edge")
+_BROWSERS = (
+    "chromium-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "chrome",
+    "msedge",
+    "microsoft-edge",
+)
 
 # What is drawn once BokehJS is done: SVG as text, PNG as a data URL.
 _EXPORT = """async (as) => {
