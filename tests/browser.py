@@ -37,8 +37,8 @@ WAIT_SECONDS = 60
 #: What the console says while a page whose server has gone tries to reconnect.
 _RECONNECTING = (r"/ws\?again=1' failed", "Failed to connect to Bokeh server: Could not open websocket")
 
-#: The first is Chromium without a window's toolbar, which is a page of its own and rendered anew for each window even if
-#: nobody sees it: opening a page of ours takes 1.2 seconds of the browser's processor time instead of 2.6 (version 156).
+#: The first is Chromium without a window's toolbar, which is a page of its own that is rendered for each window though
+#: nobody sees it: opening a page of ours takes 1.2 seconds of the browser's processor instead of 2.6 (version 156).
 CHROMIUM_NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
 CHROMIUM_ARGS = (
     "--no-sandbox",  # CI runs as root, where the sandbox cannot
