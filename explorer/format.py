@@ -41,6 +41,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def in_brackets(number: int | None) -> str:
+    """Write how many a heading's list has, to follow the heading: (12); nothing where that is unknown."""
+    return "" if number is None else f" ({number:,})"
+
+
 def l0_label(l0: int) -> str:
     """Write an L0; SAEs whose L0 is unknown are numbered: unknown 1 for -1."""
     return str(l0) if l0 >= 0 else f"unknown {-l0}"

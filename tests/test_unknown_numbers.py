@@ -20,8 +20,10 @@ from explorer.plots.absorption import PANELS
 from explorer.state import ExplorerState, Thresholds
 from explorer.views.atlas import Atlas
 from explorer.views.evidence_head import EvidenceHead
+from explorer.views.evidence_table import EvidenceTable
 from explorer.views.headline import figures_html
 from explorer.views.heat_map import HeatMapView
+from explorer.views.latent_lists import LatentLists
 from explorer.views.letters import letter_cells
 from explorer.views.pair import PairView
 from explorer.views.sensitivity import SensitivityView
@@ -290,3 +292,29 @@ def test_strip_and_figures_of_a_letter_say_what_is_known(stores: dict[str, Store
     else:
         assert cell["label"].endswith(f"absorption rate {percent(row['absorption_rate'])}")
     assert not re.search(r"of [–-]|nan|None", figures), figures
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> None:
+    """Lists count what they list, else what was published; of the unknown they give no number, and no "none"."""
+    for letter in "stu":
+        model = Explorer(stores[kind], letter=letter).model
+        lists: Any = LatentLists(model).__panel__()
+        tested: Any = EvidenceTable(model, "letter_evidence").__panel__()
+        suite: Any = EvidenceTable(Explorer(stores[kind], page="evidence").model, "suite_evidence").__panel__()
+        summary = model.summary
+        if summary is None:
+            continue
+        known = {
+            "Split latents": summary["num_split_latents"],
+            "Absorbing latents": summary["num_absorbing_latents"],
+            f"Tokens tested for {letter.upper()}": summary["num_tested"],
+            "Tested tokens of the suite": ask(stores[kind], "suite_info", values_of(stores[kind]))["n_tested_tokens"][0],
+        }
+        said = lists.html + tested.html + suite.html
+        assert {
+            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</h2>", said)[1]  # type: ignore[index]
+            for title in known
+        } == {title: None if pd.isna(count) else f"{int(count):,}" for title, count in known.items()}
+        assert ("No token was tested" in tested.html) == (summary["num_tested"] == 0)
+        assert ("No split latent is known" in lists.html) == (not summary["num_split_latents"])
