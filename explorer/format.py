@@ -59,6 +59,11 @@ def width_label(width: int) -> str:
     return str(width)
 
 
+def latents_label(width: int, *, counted: bool) -> str:
+    """Write how many latents an SAE of a nominal width has: 2k latents; the least that it has where nobody counted."""
+    return f"{'' if counted else 'at least '}{width_label(width)} latents"
+
+
 def visible(token: str) -> str:
     """Return `token` with its white space made visible, and whatever else would not be seen."""
     return printable(token.translate(_MARKS))

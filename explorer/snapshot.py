@@ -155,7 +155,7 @@ class _Collector:
             "letters": letters,
             "cosines": {letter: _packed_cosines(cosines) for letter, cosines in self._cosines.items()},
             "cards": _packed(cards),
-            "n_latents": self._sae.n_latents,
+            "n_latents": self._sae.n_latents if self._sae.counted else None,
             "figures": self._figures(),
         }
         page = self._page(data, start)

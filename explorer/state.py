@@ -30,13 +30,17 @@ _SHOWN_CHARACTERS = 40
 
 
 class SaeId(NamedTuple):
-    """Names one SAE within its suite; `canonical` ones are hosted on Neuronpedia."""
+    """Names one SAE within its suite.
+
+    `canonical` ones are hosted on Neuronpedia; where nobody `counted` them, `n_latents` is the least that there are.
+    """
 
     layer: int
     width: int
     l0: int
     n_latents: int = 0
     canonical: bool = False
+    counted: bool = True
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -413,7 +417,7 @@ class ExplorerState(param.Parameterized):
     @staticmethod
     def _refuse_latent(latent: int | None, sae: SaeId | None) -> str:
         """Say why an SAE has no such latent; empty where it has, or where nobody knows how many it has."""
-        if latent is None or (sae is not None and not latent >= sae.n_latents > 0):
+        if latent is None or (sae is not None and (not sae.counted or not latent >= sae.n_latents > 0)):
             return ""
         there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
         return f"latent = {_short(latent)} does not exist here ({there})"

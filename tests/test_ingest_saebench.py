@@ -197,6 +197,7 @@ def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: C
     (note,) = (note for note in suite.report.notes if "no file counts its latents" in note)
     assert "gives 710; it may have more" in note
     assert note in suite.findings.manifest.provenance.limits
+    assert [sae.n_latents_counted for sae in suite.findings.manifest.saes] == [False]
     assert suite.findings.manifest.model.name == "unknown"
 
 
