@@ -353,3 +353,15 @@ def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *,
             assert ("at least 1k latents" in text) != is_counted
         about = render("provenance", manifest=model.manifest, saes=model.manifest.saes, versions="")
         assert (f"at least {highest:,}" in about) != is_counted
+
+
+def test_sentences_stand_apart(tmp_path: Path) -> None:
+    """A suite of which neither L0 nor rates are known says both, and how many SAEs are brushed."""
+    for sae in (("own", "layer_3_width_16k_a"), ("own", "layer_3_width_16k_b")):
+        write_json(tmp_path / "source" / results_file(sae), absorption(sae, [{"first_letter": "s"}]))
+    import_results(tmp_path / "source", tmp_path / "own")
+    with Store(tmp_path / "own") as store:
+        model = Explorer(store, page="atlas").model
+        model.state.brushed = [(model.state.suite, *model.state.sae.key)]
+        head = Atlas(model)._head.html
+        assert not re.search(r"[.!?](<[^>]*>)*[A-Z0-9]", head), head
