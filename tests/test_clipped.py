@@ -175,7 +175,9 @@ def test_the_title_is_read_on_phones(open_page: PageOpener) -> None:
     for width in (720, 390, 360, 320):
         resized(page, width)
         # Beside the tools, wholly.
-        assert name.evaluate("(it) => it.scrollWidth <= it.clientWidth && it.scrollHeight <= it.parentNode.clientHeight")
+        assert name.evaluate(
+            "(it) => it.scrollWidth <= it.clientWidth && it.scrollHeight <= it.parentNode.clientHeight"
+        )
         box, search = name.bounding_box(), part(page, "search").bounding_box()
         assert box
         assert search

@@ -362,6 +362,6 @@ def test_sentences_stand_apart(tmp_path: Path) -> None:
     import_results(tmp_path / "source", tmp_path / "own")
     with Store(tmp_path / "own") as store:
         model = Explorer(store, page="atlas").model
-        model.state.brushed = [(model.state.suite, *model.state.sae.key)]
+        model.state.brushed = [("own", 5, 16_000, -1)]
         head = Atlas(model)._head.html
         assert not re.search(r"[.!?](<[^>]*>)*[A-Z0-9]", head), head
