@@ -41,6 +41,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def in_brackets(number: int | None) -> str:
+    """Write how many a heading's list has, to follow the heading: (12); nothing where that is unknown."""
+    return "" if number is None else f" ({number:,})"
+
+
 def l0_label(l0: int) -> str:
     """Write an L0; SAEs whose L0 is unknown are numbered: unknown 1 for -1."""
     return str(l0) if l0 >= 0 else f"unknown {-l0}"
@@ -52,6 +57,11 @@ def width_label(width: int) -> str:
         if width >= unit:
             return f"{width // unit}{letter}"
     return str(width)
+
+
+def latents_label(width: int, *, counted: bool) -> str:
+    """Write how many latents an SAE of a nominal width has: 2k latents; the least that it has where nobody counted."""
+    return f"{'' if counted else 'at least '}{width_label(width)} latents"
 
 
 def visible(token: str) -> str:

@@ -32,6 +32,14 @@ def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = Tru
     return f"{found} {_absorption(summary, upper, is_share=is_share)}"
 
 
+def why_no_split(summary: dict[str, Any] | None, letter: str) -> str:
+    """Say why no split latent is listed, where none is; see `why_none_absorbs`."""
+    number = summary and summary["num_split_latents"]
+    if number:
+        return f"{count(int(number), 'latent')} for {letter.upper()}; only the number was published."
+    return f"No split latent is known for {letter.upper()} on this SAE."
+
+
 def why_none_absorbs(summary: dict[str, Any] | None) -> str:
     """Say why no absorbing latent is known, where none is.
 

@@ -89,7 +89,10 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
     return {
         name: SuiteChoices(
             [
-                SaeId(int(sae.layer), int(sae.width), int(sae.l0), int(sae.n_latents), bool(sae.canonical))
+                SaeId(
+                    *(int(sae.layer), int(sae.width), int(sae.l0), int(sae.n_latents)),
+                    *(bool(sae.canonical), bool(sae.n_latents_counted)),
+                )
                 for sae in saes[saes["suite"] == name].itertuples()
             ],
             Thresholds(

@@ -24,7 +24,7 @@ from explorer.plots.standalone import standalone
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.cosine import highest_html, no_cosines_html, roles
-from explorer.views.evidence_table import COLUMNS, ablated, judged
+from explorer.views.evidence_table import COLUMNS, ablated, count_tested, judged
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.headline import figures_html, sentence_html
@@ -155,7 +155,7 @@ class _Collector:
             "letters": letters,
             "cosines": {letter: _packed_cosines(cosines) for letter, cosines in self._cosines.items()},
             "cards": _packed(cards),
-            "n_latents": self._sae.n_latents,
+            "n_latents": self._sae.n_latents if self._sae.counted else None,
             "figures": self._figures(),
         }
         page = self._page(data, start)
@@ -223,7 +223,14 @@ class _Collector:
         columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
         sortable = {name: title for name, title in columns.items() if name in state.param.evidence_sort.objects}
         return {
-            "evidence": render("snapshot_evidence", letter=letter, rows=rows, columns=columns, sortable=sortable),
+            "evidence": render(
+                "snapshot_evidence",
+                letter=letter,
+                rows=rows,
+                num_tested=count_tested(len(rows), (model.summary or {}).get("num_tested")),
+                columns=columns,
+                sortable=sortable,
+            ),
             "ablated": [
                 render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []))) for row in rows
             ],

@@ -30,13 +30,17 @@ _SHOWN_CHARACTERS = 40
 
 
 class SaeId(NamedTuple):
-    """Names one SAE within its suite; `canonical` ones are hosted on Neuronpedia."""
+    """Names one SAE within its suite.
+
+    `canonical` ones are hosted on Neuronpedia; where nobody `counted` them, `n_latents` is the least that there are.
+    """
 
     layer: int
     width: int
     l0: int
     n_latents: int = 0
     canonical: bool = False
+    counted: bool = True
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -413,10 +417,18 @@ class ExplorerState(param.Parameterized):
     @staticmethod
     def _refuse_latent(latent: int | None, sae: SaeId | None) -> str:
         """Say why an SAE has no such latent; empty where it has, or where nobody knows how many it has."""
-        if latent is None or (sae is not None and not latent >= sae.n_latents > 0):
+        if latent is None or (sae is not None and (not sae.counted or not latent >= sae.n_latents > 0)):
             return ""
         there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
         return f"latent = {_short(latent)} does not exist here ({there})"
+
+    def _refuse_facet_latent(self) -> str:
+        """Say why no SAE of the suite has the latent whose tokens are listed; empty where one may have it."""
+        latent, most = self.facet_latent, max((sae.n_latents for sae in self.saes), default=0)
+        if latent is None or latent < most or not all(sae.counted and sae.n_latents for sae in self.saes):
+            return ""
+        there = f"no SAE of this suite has more than {most:,} latents"
+        return f"facet_latent = {_short(latent)} does not exist here ({there})"
 
     def setters(self, *names: str) -> dict[str, Callable[[Any], list[str]]]:
         """Make, by parameter, what takes over a reader's choice."""
@@ -478,18 +490,27 @@ class ExplorerState(param.Parameterized):
         Returns
         -------
         list of str
-            A sentence for each value that was refused and replaced, and one that names the keys that are unknown.
+            A sentence for each value that was refused, replaced or given again, and one that names the unknown keys.
         """
-        given = dict(parse_qsl(query.removeprefix("?"), keep_blank_values=True))
-        given = {_FORMER_KEYS.get(name, name): value for name, value in given.items()}
+        given: dict[str, str] = {}
+        again: list[str] = []
+        for key, value in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
+            name = _FORMER_KEYS.get(key, key)
+            if name in self.URL_KEYS and given.get(name, value) != value:
+                again.append(f"{name} = {_short(given[name])} is given a second time, as {_short(value)}")
+            given[name] = value
         starting = {name: self.param[name].default for name in self.URL_KEYS if name not in self._SAE}
         suite = given.get("suite", self.suite)
         thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
         known = {name: value for name, value in given.items() if name in self.URL_KEYS}
-        refused = self.apply(starting | thresholds._asdict() | known)
+        with param.parameterized.batch_call_watchers(self):
+            refused = again[:_SHOWN_OPTIONS] + self.apply(starting | thresholds._asdict() | known)
+            if refusal := self._refuse_facet_latent():
+                refused.append(refusal)
+                self.facet_latent = None
         if unknown := [_short(name) for name in given if name not in known]:
             named = ", ".join(unknown[:_SHOWN_OPTIONS]) + (", ..." if len(unknown) > _SHOWN_OPTIONS else "")
-            refused.append(f"nothing here is called {named}: that part of the link was left out")
+            refused.append(f"nothing here is called {named}")
         return refused
 
 
@@ -539,8 +560,9 @@ def _within(name: str, value: float, bounds: tuple[float | None, float | None] |
 
 
 def _refusal(name: str, value: object, options: Sequence[object]) -> str:
-    shown = ", ".join(str(option) for option in options[:_SHOWN_OPTIONS]) or "nothing"
-    more = ", ..." if len(options) > _SHOWN_OPTIONS else ""
+    there = [option for option in options if option is not None]
+    shown = ", ".join(str(option) for option in there[:_SHOWN_OPTIONS]) or "nothing"
+    more = ", ..." if len(there) > _SHOWN_OPTIONS else ""
     return f"{name} = {_short(value)} does not exist here (there is {shown}{more})"
 
 

@@ -133,7 +133,8 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     if not saes:
         message = f"{source.root}: no SAE can be read; give the folder that holds {_FILES[0]}.parquet"
         raise IngestError(message)
-    limits = _uncounted(saes, arrays)
+    unknown = _uncounted(saes, arrays)
+    limits = [uncounted("layer {}, width {}, L0 {}".format(*key), saes[key]) for key in unknown]
     for limit in limits:
         source.report.note(limit)
     listed = {sae.key: sae for sae in manifest.saes}
@@ -143,7 +144,11 @@ def read(source: Source, *, only: str | None = None) -> Findings:
             update={
                 "saes": [
                     listed.get(key, Sae(layer=key[0], width=key[1], l0=key[2], n_latents=count)).model_copy(
-                        update={"n_latents": count, "neuronpedia": known.get(key)}
+                        update={
+                            "n_latents": count,
+                            "n_latents_counted": key not in unknown,
+                            "neuronpedia": known.get(key),
+                        }
                     )
                     for key, count in sorted(saes.items())
                 ],
@@ -257,12 +262,10 @@ def _saes(
     return {key: gemma_scope.count_latents(key[1], latent) for key, latent in highest.items()} | counted
 
 
-def _uncounted(saes: Mapping[SaeKey, int], arrays: Mapping[SaeKey, Mapping[str, Path]]) -> list[str]:
-    """Name the SAEs whose number of latents neither arrays nor their width tell."""
+def _uncounted(saes: Mapping[SaeKey, int], arrays: Mapping[SaeKey, Mapping[str, Path]]) -> list[SaeKey]:
+    """List the SAEs whose number of latents neither arrays nor their width tell."""
     return [
-        uncounted("layer {}, width {}, L0 {}".format(*key), count)
-        for key, count in sorted(saes.items())
-        if not arrays.get(key) and not gemma_scope.is_counted(key[1], count)
+        key for key, count in sorted(saes.items()) if not arrays.get(key) and not gemma_scope.is_counted(key[1], count)
     ]
 
 

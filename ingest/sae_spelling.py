@@ -136,6 +136,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
                 width=width,
                 l0=l0,
                 n_latents=count,
+                n_latents_counted=gemma_scope.is_counted(width, count),
                 neuronpedia=known.get((layer, width, l0)),
             )
             for (layer, width, l0), count in sorted(counts.items())

@@ -141,7 +141,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     for files in chosen:
         tables = _tables(source, files)
         try:
-            sae, is_counted = _described(source, files, tables, saes)
+            sae = _described(source, files, tables, saes)
         except IngestError as error:
             _leave_out(source, files, str(error), chosen)
             continue
@@ -152,7 +152,7 @@ def read(source: Source, *, only: str | None = None) -> Findings:
             continue
         saes[sae.key] = sae
         used.append(files)
-        if not is_counted:
+        if not sae.n_latents_counted:
             limits.append(uncounted(files.name, sae.n_latents))
         place = dict(zip(SAE_KEY, sae.key, strict=True))
         measured = place | {"metric": _METRIC, "metric_version": files.version}
@@ -267,8 +267,8 @@ def _known(measured: float | None, l0: int) -> str:
 
 def _described(
     source: Source, files: SaeFiles, tables: Mapping[str, pa.Table], saes: Mapping[tuple[int, ...], Sae]
-) -> tuple[Sae, bool]:
-    """Describe an SAE, and say whether its latents are counted; IngestError where it has no place in a suite."""
+) -> Sae:
+    """Describe an SAE; IngestError where it has no place in a suite."""
     if not tables["letters"].num_rows:
         raise IngestError("it tells of no letter that can be read; fetch the complete file")
     layers = pc.unique(tables["letters"]["layer"]).drop_null().to_pylist()
@@ -294,12 +294,13 @@ def _described(
         l0 = round(files.l0)
     else:
         l0 = -1 - sum(sae.l0 < 0 for sae in saes.values() if (sae.layer, sae.width) == (layer, width))
-    sae = Sae(
+    return Sae(
         layer=layer,
         width=width,
         l0=l0,
         name=files.name,
         n_latents=n_latents,
+        n_latents_counted=is_counted,
         l0_measured=files.l0,
         hook=files.text("hook_name"),
         architecture=files.text("architecture"),
@@ -308,7 +309,6 @@ def _described(
         loss_recovered=files.loss_recovered,
         dead_fraction=files.dead_fraction,
     )
-    return sae, is_counted
 
 
 def _nominal(n_latents: int) -> int:

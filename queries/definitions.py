@@ -67,14 +67,15 @@ def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
 def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
     """Make the table of all SAEs from the manifests."""
     columns = (
-        "suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, sae VARCHAR, n_latents INTEGER, l0_measured DOUBLE,"
-        " hook VARCHAR, architecture VARCHAR, canonical BOOLEAN, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR,"
-        " cosines BOOLEAN, variance_explained DOUBLE, loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT"
+        "suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, sae VARCHAR, n_latents INTEGER,"
+        " n_latents_counted BOOLEAN, l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR, canonical BOOLEAN,"
+        " neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, cosines BOOLEAN, variance_explained DOUBLE,"
+        " loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT"
     )
     rows = [
         (
-            *(suite.name, sae.layer, sae.width, sae.l0, sae.name, sae.n_latents, sae.l0_measured, sae.hook),
-            *(sae.architecture, sae.neuronpedia is not None),
+            *(suite.name, sae.layer, sae.width, sae.l0, sae.name, sae.n_latents, sae.n_latents_counted),
+            *(sae.l0_measured, sae.hook, sae.architecture, sae.neuronpedia is not None),
             *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
             *(sae.cosines, sae.variance_explained, sae.loss_recovered, sae.dead_fraction, sae.tokens_seen),
         )

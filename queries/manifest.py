@@ -102,6 +102,8 @@ class Sae(_Record):
     #: What its publishers call it.
     name: str | None = None
     n_latents: int = _count(MAX_LATENTS)
+    #: Else `n_latents` is the least that it can be.
+    n_latents_counted: bool = True
     l0_measured: float | None = _count(default=None)
     hook: str | None = None
     architecture: str | None = None

@@ -189,7 +189,7 @@ _LETTERS_TABLE = Table(
             "num_absorbed",
             "INTEGER",
             "Absorbed tokens, where only the number was published and not the tokens.",
-            _NOT_NEGATIVE,
+            _OF_PROBE,
         ),
         _optional(
             "absorption_fraction",

@@ -8,7 +8,8 @@ SELECT n_saes, n_letters, n_latents_max, n_tested_tokens, n_absorbed_tokens,
     CASE WHEN n_tested_tokens IS NOT NULL THEN n_absorbing END AS n_absorbing_latents,
     n_absorbed_published, cosines, examples, activations, dashboards
 FROM (
-    SELECT count(*) AS n_saes, max(n_latents) AS n_latents_max, coalesce(bool_or(cosines), false) AS cosines
+    SELECT count(*) AS n_saes, CASE WHEN bool_and(n_latents_counted) THEN max(n_latents) END AS n_latents_max,
+        coalesce(bool_or(cosines), false) AS cosines
     FROM saes
     WHERE suite = $suite
 ), (

@@ -166,3 +166,19 @@ def test_a_slider_reads_out_what_it_shows(open_page: PageOpener, name: str, valu
     slider.press("ArrowRight")
     step = 0.05 if name == "effect_margin" else 0.005
     expect(slider).to_have_attribute("aria-valuetext", f"{float(read) + step:.{len(read) - 2}f}")
+
+
+def test_the_title_is_read_on_phones(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?letter=s")
+    wait_ready(page)
+    name = part(page, "brand").locator(".name")
+    for width in (720, 390, 360, 320):
+        resized(page, width)
+        # Beside the tools, wholly.
+        assert name.evaluate(
+            "(it) => it.scrollWidth <= it.clientWidth && it.scrollHeight <= it.parentNode.clientHeight"
+        )
+        box, search = name.bounding_box(), part(page, "search").bounding_box()
+        assert box
+        assert search
+        assert box["x"] + box["width"] <= search["x"]

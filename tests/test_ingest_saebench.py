@@ -197,6 +197,7 @@ def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: C
     (note,) = (note for note in suite.report.notes if "no file counts its latents" in note)
     assert "gives 710; it may have more" in note
     assert note in suite.findings.manifest.provenance.limits
+    assert [sae.n_latents_counted for sae in suite.findings.manifest.saes] == [False]
     assert suite.findings.manifest.model.name == "unknown"
 
 
@@ -672,3 +673,13 @@ def test_saes_that_are_left_out_are_named_with_the_reason(tmp_path: Path, import
     assert "one SAE of each layer, width and rounded L0" in note
     assert "a/x (layer 5, width 16000, L0 19.7) is imported" in note
     assert "2 with the same are left out: b/x (L0 20.4), c/x (L0 20)" in note
+
+
+def test_no_more_can_be_absorbed_than_the_probe_finds(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    """Else a page would show a rate above 100 %."""
+    details = [detail("a", 10, 25, 1, 0.3), detail("b", 10, 10, 1, 0.3)]
+    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))
+    suite = imported()
+    assert suite.table("letters")["num_absorbed"].fillna(-1).tolist() == [-1, 10]
+    ((_, reason),) = suite.report.rejected
+    assert "at most num_probe_true_positives" in reason

@@ -296,9 +296,20 @@ def test_what_a_link_says_beside_is_named() -> None:
     # As links to the explorer of the paper's authors have it.
     assert state.from_query("layer=5&sae_width=4000&sae_l0=20&letter=s") == []
     assert sae_of(state) == (5, 4000, 20)
-    assert state.from_query("letter=t&utm_source=mail&dark=True") == [
-        "nothing here is called 'utm_source', 'dark': that part of the link was left out"
+    assert state.from_query("letter=t&utm_source=mail&dark=True") == ["nothing here is called 'utm_source', 'dark'"]
+    # The last counts.
+    for twice in ("letter=s&letter=t", "layer=5&width=1000&sae_width=4000", "facet_layer=3&facet_layer=5"):
+        name = twice.split("=")[-2].split("&")[-1].removeprefix("sae_")
+        (refused,) = state.from_query(twice)
+        assert refused.startswith(f"{name} = ")
+        assert "is given a second time, as" in refused
+    assert state.from_query("letter=s&letter=s") == []
+    assert state.from_query("facet_latent=4096") == [
+        "facet_latent = '4096' does not exist here (no SAE of this suite has more than 4,096 latents)"
     ]
+    assert state.facet_latent is None
+    assert state.from_query("facet_latent=4095") == []
+    assert "None" not in state.from_query("facet_letter=7")[0]
     (many,) = state.from_query(urlencode({f"{number}" * 100: "" for number in range(50)}))
     assert len(many) < 500
     for facet, there in (("facet_layer", "0, 3, 5"), ("facet_width", "1000, 4000"), ("facet_l0", "10, 40, 90, 20")):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +16,19 @@ from explorer import Explorer, FigureError
 from explorer.cli import app
 from explorer.figures import FIGURES
 from explorer.format import l0_label, percent, width_label
+from explorer.latents.card import LatentCard
 from explorer.model import choices_of
 from explorer.plots.absorption import PANELS
 from explorer.state import ExplorerState, Thresholds
 from explorer.views.atlas import Atlas
+from explorer.views.compare_head import CompareHead
 from explorer.views.evidence_head import EvidenceHead
-from explorer.views.headline import figures_html
+from explorer.views.evidence_table import EvidenceTable
+from explorer.views.headline import figures_html, sentence_html
 from explorer.views.heat_map import HeatMapView
+from explorer.views.latent_lists import LatentLists
 from explorer.views.letters import letter_cells
+from explorer.views.markup import render
 from explorer.views.pair import PairView
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.thresholds import Thresholds as ThresholdsView
@@ -290,3 +296,72 @@ def test_strip_and_figures_of_a_letter_say_what_is_known(stores: dict[str, Store
     else:
         assert cell["label"].endswith(f"absorption rate {percent(row['absorption_rate'])}")
     assert not re.search(r"of [–-]|nan|None", figures), figures
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> None:
+    """Lists count what they list, else what was published; of the unknown they give no number, and no "none"."""
+    info = ask(stores[kind], "suite_info", values_of(stores[kind])).iloc[0]
+    for letter in "stu":
+        model = Explorer(stores[kind], letter=letter).model
+        lists: Any = LatentLists(model).__panel__()
+        tested: Any = EvidenceTable(model, "letter_evidence").__panel__()
+        suite: Any = EvidenceTable(Explorer(stores[kind], page="evidence").model, "suite_evidence").__panel__()
+        summary = model.summary
+        if summary is None:
+            continue
+        known = {
+            "Split latents": summary["num_split_latents"],
+            "Absorbing latents": summary["num_absorbing_latents"],
+            f"Tokens tested for {letter.upper()}": summary["num_tested"],
+            "Tested tokens of the suite": info["n_tested_tokens"],
+        }
+        said = lists.html + tested.html + suite.html
+        assert {
+            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</h2>", said)[1]  # type: ignore[index]
+            for title in known
+        } == {title: None if pd.isna(count) else f"{int(count):,}" for title, count in known.items()}
+        assert ("No token was tested" in tested.html) == (summary["num_tested"] == 0)
+        assert ("No split latent is known" in lists.html) == (not summary["num_split_latents"])
+
+
+@pytest.mark.parametrize("is_counted", [True, False])
+def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *, is_counted: bool) -> None:
+    """Wherever it stands; a latent beyond it may be there, so that it can be found and chosen."""
+    folder = write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])
+    manifest = folder / "manifest.json"
+    said = json.loads(manifest.read_text("utf-8"))
+    said["saes"][0]["n_latents_counted"] = is_counted
+    manifest.write_text(json.dumps(said), "utf-8")
+    highest = said["saes"][0]["n_latents"]
+    with Store(folder) as store:
+        model = Explorer(store, letter="s").model
+        refused = model.state.from_query(f"latent={highest}&letter=s")
+        assert bool(refused) == is_counted
+        assert (model.state.latent == highest) != is_counted
+        assert refused or model.shown.latent == highest
+        values = values_of(store)
+        assert ask(store, "suite_info", values)["n_latents_max"].isna()[0] != is_counted
+        found = ask(store, "search", values | {"search": str(highest)})
+        assert ("latent" in set(found["kind"])) != is_counted
+        model.state.latent = 0
+        card: Any = LatentCard(model).__panel__()
+        model.state.apply({"page": "compare", "compare_by": "letter"})
+        head: Any = CompareHead(model).__panel__()
+        for text in (sentence_html(model, changed=False), figures_html(model), card.html, head.html):
+            assert "1k latents" in text
+            assert ("at least 1k latents" in text) != is_counted
+        about = render("provenance", manifest=model.manifest, saes=model.manifest.saes, versions="")
+        assert (f"at least {highest:,}" in about) != is_counted
+
+
+def test_sentences_stand_apart(tmp_path: Path) -> None:
+    """A suite of which neither L0 nor rates are known says both, and how many SAEs are brushed."""
+    for sae in (("own", "layer_3_width_16k_a"), ("own", "layer_3_width_16k_b")):
+        write_json(tmp_path / "source" / results_file(sae), absorption(sae, [{"first_letter": "s"}]))
+    import_results(tmp_path / "source", tmp_path / "own")
+    with Store(tmp_path / "own") as store:
+        model = Explorer(store, page="atlas").model
+        model.state.brushed = [("own", 5, 16_000, -1)]
+        head = Atlas(model)._head.html
+        assert not re.search(r"[.!?](<[^>]*>)*[A-Z0-9]", head), head

@@ -74,8 +74,13 @@ class EvidenceTable(pn.viewable.Viewer):
                 "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(FACETS, "")}),
             },
         )
-        on_change(model, self._show, answers=[answer], shown=["evidence_columns"])
+        on_change(model, self._show, answers=[answer, self._counts], shown=["evidence_columns"])
         self._show()
+
+    @property
+    def _counts(self) -> str:
+        """The answer that tells how many tokens were tested."""
+        return "suite_info" if self._of_suite else "summary"
 
     @property
     def _of_suite(self) -> bool:
@@ -143,7 +148,15 @@ class EvidenceTable(pn.viewable.Viewer):
         rows = judged(frame, shown)
         for row in rows:
             row["is_open"] = tuple(row[name] for name in _PLACE) == self._opened
-        found = rows[0]["num_found"] if rows else 0
+        is_filtered = (
+            bool(shown.evidence_token)
+            or shown.evidence_verdict != "all"
+            or (self._of_suite and any(getattr(shown, facet) is not None for facet in FACETS))
+        )
+        counts = getattr(self._model, self._counts) or {}
+        tested = counts.get("n_tested_tokens" if self._of_suite else "num_tested")
+        # Of a page beyond the last there are no rows, and with a filter there may be none.
+        found = rows[0]["num_found"] if rows else count_tested(0, 0 if is_filtered and tested else tested)
         optional = {name: COLUMNS[name] for name in self._model.state.param.evidence_columns.objects}
         hidden = set(optional) - set(shown.evidence_columns) | (set() if self._of_suite else {"layer", "width", "l0"})
         columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
@@ -161,9 +174,7 @@ class EvidenceTable(pn.viewable.Viewer):
             verdicts=_VERDICTS,
             found=found,
             first=PAGE_ROWS * shown.evidence_page + 1,
-            filtered=bool(shown.evidence_token)
-            or shown.evidence_verdict != "all"
-            or (self._of_suite and any(getattr(shown, facet) is not None for facet in FACETS)),
+            filtered=is_filtered and found is not None,
             facets=self._facets() if self._of_suite else {},
         )
 
@@ -176,6 +187,11 @@ def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
     rows = [] if frame is None else records(frame)
     thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
     return [row | {"place": place, "why": why(row, **thresholds)} for place, row in enumerate(rows)]
+
+
+def count_tested(found: int, tested: int | None) -> int | None:
+    """Count the tested tokens; where the suite lists none, that is none only if none was tested, else unknown."""
+    return found or (0 if tested == 0 else None)
 
 
 def ablated(latents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
-from explorer.headline import why_none_absorbs
+from explorer.headline import why_no_split, why_none_absorbs
 from explorer.views.markup import Markup, render
 from explorer.views.on_change import on_change
 
@@ -42,13 +42,15 @@ class LatentLists(pn.viewable.Viewer):
 
 def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
     """Write the two lists, with a word on why nothing absorbs where that is so."""
-    split, absorbing = model.split_latents, model.absorbing_latents
+    split, absorbing, summary = model.split_latents, model.absorbing_latents, model.summary or {}
     return render(
         "latents",
         split=[] if split is None else split.to_dict("records"),
         absorbing=[] if absorbing is None else absorbing.to_dict("records"),
+        num_split=summary.get("num_split_latents"),
+        num_absorbing=summary.get("num_absorbing_latents"),
         selected=selected,
         letter=model.shown.letter,
-        why_no_split=model.unanswered("split_latents"),
+        why_no_split=model.unanswered("split_latents") or why_no_split(model.summary, model.shown.letter),
         why_none_absorbs=model.unanswered("absorbing_latents") or why_none_absorbs(model.summary),
     )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from bokeh.models import Range1d
 
-from explorer.format import l0_label, width_label
+from explorer.format import l0_label, latents_label, width_label
 from explorer.plots.cosine import y_range
 from explorer.plots.small_cosine import HEIGHT, small_cosine_plot
 from explorer.theme import theme
@@ -176,7 +176,7 @@ def layer_multiples(model: ExplorerModel) -> SmallMultiples:
         shown = model.shown
         saes = [sae for sae in shown.saes if sae.layer == shown.layer]
         return {
-            f"{width_label(width)} latents": [
+            latents_label(width, counted=all(sae.counted for sae in saes if sae.width == width)): [
                 (("width", sae.width), ("l0", sae.l0)) for sae in saes if sae.width == width
             ]
             for width in dict.fromkeys(sae.width for sae in saes)
