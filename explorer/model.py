@@ -90,8 +90,12 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
         name: SuiteChoices(
             [
                 SaeId(
-                    *(int(sae.layer), int(sae.width), int(sae.l0), int(sae.n_latents)),
-                    *(bool(sae.canonical), bool(sae.n_latents_counted)),
+                    int(sae.layer),
+                    int(sae.width),
+                    int(sae.l0),
+                    int(sae.n_latents),
+                    canonical=bool(sae.canonical),
+                    counted=bool(sae.n_latents_counted),
                 )
                 for sae in saes[saes["suite"] == name].itertuples()
             ],
