@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from playwright.sync_api import TimeoutError as NeverCame
 from playwright.sync_api import expect
 
 from explorer.format import number, width_label
 from explorer.headline import headline
-from tests.browser import WAIT_SECONDS, NeverCame, glyphs, wait_figure, wait_for, wait_glyph, wait_model
+from tests.browser import WAIT_SECONDS, glyphs, wait_figure, wait_for, wait_glyph, wait_model
 from tests.questions import THRESHOLDS, ask
 
 if TYPE_CHECKING:
