@@ -181,13 +181,20 @@ def expect_marks(page: Page, view: View) -> None:
 
 
 def expect_view(page: Page, view: View) -> None:
-    """Wait until every part of the page shows the view."""
+    """Wait until every part of the page shows the view.
+
+    Raises
+    ------
+    AssertionError
+        If it does not come to that; the message says what differs.
+    """
     wanted = _facts(view)
     try:
         wait_for(page, f"(wanted) => JSON.stringify(({_READ})(wanted)) === JSON.stringify(wanted)", wanted)
     except NeverCame:
-        assert page.evaluate(_READ, wanted) == wanted
-        raise
+        seen = page.evaluate(_READ, wanted)
+        others = {name: (seen[name], wanted[name]) for name in wanted if seen[name] != wanted[name]}
+        raise AssertionError(f"what is shown, and what was wanted: {others}") from None
     expect_marks(page, view)
 
 
