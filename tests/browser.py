@@ -33,6 +33,8 @@ ROOT = Path(__file__).parents[1]
 START_SECONDS = 90
 STOP_SECONDS = 15
 WAIT_SECONDS = 60
+#: Milliseconds between two looks at a page; to look at each of its frames would cost it a tenth of a processor.
+LOOK_EVERY = 20
 
 #: What the console says while a page whose server has gone tries to reconnect.
 _RECONNECTING = (r"/ws\?again=1' failed", "Failed to connect to Bokeh server: Could not open websocket")
@@ -293,7 +295,7 @@ def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
     deadline = monotonic() + WAIT_SECONDS
     while monotonic() < deadline:
         try:
-            if page.evaluate(_WAIT % predicate, [arg, deadline - monotonic()]):
+            if page.evaluate(_WAIT % (predicate, LOOK_EVERY), [arg, deadline - monotonic()]):
                 return
         except BrowserError as error:
             if "context was destroyed" not in error.message:
@@ -307,7 +309,7 @@ _WAIT = """async ([arg, seconds]) => {
   const end = performance.now() + 1000 * seconds
   while (!(await predicate(arg))) {
     if (performance.now() > end) return false
-    await new Promise(requestAnimationFrame)
+    await new Promise((next) => setTimeout(next, %d))
   }
   return true
 }"""
@@ -333,7 +335,7 @@ const box = (view) => {
 };
 """
 
-# Painted, and at rest: Playwright asks once an animation frame, and the figure lies where it lay when last asked.
+# Painted, and at rest: the figure lies where it lay when last asked.
 _PAINTED = f"""(name) => {{
   {_FIND}
   const view = find(name);

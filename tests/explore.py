@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
+from playwright.sync_api import TimeoutError as NeverCame
 from playwright.sync_api import expect
 
 from explorer.format import number, width_label
@@ -180,42 +181,86 @@ def expect_marks(page: Page, view: View) -> None:
 
 
 def expect_view(page: Page, view: View) -> None:
-    """Wait until every part of the page shows the view."""
-    expect(part(page, "headline").locator(".where")).to_contain_text(view.where)
-    summary = view.summary
-    expect(part(page, "headline").locator("h1")).to_have_text(headline(summary, view.letter))
-    if summary:
-        scores = [f"{number(summary[f'main_{s}'])} | {number(summary[f'probe_{s}'])}" for s in ("precision", "recall")]
-        expect(part(page, "figures").locator("dd:not(.under)").nth(0)).to_have_text(scores[0])
-        expect(part(page, "figures").locator("dd:not(.under)").nth(1)).to_have_text(scores[1])
-    else:
-        expect(part(page, "figures")).to_contain_text(f"No figures for {view.letter.upper()}")
-    for name in SAE_GROUPS:
-        label = width_label(view.width) if name == "width" else str(getattr(view, name))
-        expect(buttons(page, name).and_(page.locator(":has(:checked)"))).to_have_text(re.compile(rf"^{label}\*?$"))
-    _expect_strip(page, view)
-    for role, latents in (("split", view.split), ("absorbing", view.absorbing)):
-        rows = page.locator(f"[data-key^={role}-]")
-        expect(rows.locator(".id")).to_have_text([str(latent) for latent in latents])
-        pressed = [str(latent) for latent in latents if latent == view.latent]
-        expect(rows.and_(page.locator("[aria-pressed=true]")).locator(".id")).to_have_text(pressed)
-    if view.latent is None:
-        expect(part(page, "card").and_(page.locator(":visible"))).to_have_count(0)
-    else:
-        expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.latent}")
-        expect(part(page, "tester").locator("th").or_(part(page, "tester").locator("h3")).first).to_be_visible()
-        expect(part(page, "selection").locator("strong")).to_have_text(f"Latent {view.latent}")
-    wait_query(page, {"latent": None, "tau": None, **view.query})
-    assert query_of(page) == view.query
+    """Wait until every part of the page shows the view.
+
+    Raises
+    ------
+    AssertionError
+        If it does not come to that; the message says what differs.
+    """
+    wanted = _facts(view)
+    try:
+        wait_for(page, f"(wanted) => JSON.stringify(({_READ})(wanted)) === JSON.stringify(wanted)", wanted)
+    except NeverCame:
+        seen = page.evaluate(_READ, wanted)
+        others = {name: (seen[name], wanted[name]) for name in wanted if seen[name] != wanted[name]}
+        raise AssertionError(f"what is shown, and what was wanted: {others}") from None
     expect_marks(page, view)
 
 
-def _expect_strip(page: Page, view: View) -> None:
-    expect(cell(page, view.letter)).to_have_attribute("aria-checked", "true")
-    expect(page.locator("[data-letter][aria-checked=true]")).to_have_count(1)
-    counts = view.letters
-    wanted = [str(counts.get(letter, "–")) for letter in "abcdefghijklmnopqrstuvwxyz"]
-    expect(page.locator("[data-letter] .count")).to_have_text(wanted)
+def _facts(view: View) -> dict[str, Any]:
+    """What `_READ` finds on a page that shows the view."""
+    summary, counts, latent = view.summary, view.letters, view.latent
+    width = width_label(view.width)
+    pressed = {role: [str(each) for each in getattr(view, role) if each == latent] for role in ("split", "absorbing")}
+    return {
+        "where": view.where,
+        "headline": [headline(summary, view.letter)],
+        "scores": [f"{number(summary[f'main_{s}'])} | {number(summary[f'probe_{s}'])}" for s in ("precision", "recall")]
+        if summary
+        else f"No figures for {view.letter.upper()}",
+        "chosen": {"Layer": [str(view.layer)], "Width": [width], "L0": [str(view.l0)]},
+        "letter": [view.letter],
+        "counts": [str(counts.get(letter, "–")) for letter in "abcdefghijklmnopqrstuvwxyz"],
+        "split": [str(each) for each in view.split],
+        "absorbing": [str(each) for each in view.absorbing],
+        "pressed": [*pressed["split"], *pressed["absorbing"]],
+        "card": [] if latent is None else [f"Latent {latent}"],
+        "tested": latent is not None,
+        "selected": [] if latent is None else [f"Latent {latent}"],
+        "address": sorted(map(list, view.query.items())),
+    }
+
+
+#: What the page shows, all at once: each by itself is looked for through all shadow roots, which takes a browser long.
+_READ = """(wanted) => {
+  const roots = []
+  const enter = (root) => {
+    roots.push(root)
+    for (const element of root.querySelectorAll("*")) if (element.shadowRoot) enter(element.shadowRoot)
+  }
+  enter(document)
+  const all = (selector, within = roots) => within.flatMap((root) => [...root.querySelectorAll(selector)])
+  const text = (element) => element.textContent.replace(/\\s+/g, " ").trim()
+  const texts = (selector) => all(selector).map(text)
+  const isSeen = (element) =>
+    element.checkVisibility({visibilityProperty: true}) && element.getBoundingClientRect().height > 0
+  // As far as it is said.
+  const said = (words, selector) => texts(selector).some((each) => each.includes(words)) ? words : texts(selector)
+  const chosen = (name) => {
+    const [group] = all(`[role=radiogroup][aria-label=${name}]`)
+    const labels = group ? all("label:has(:checked)", [group, ...(group.shadowRoot ? [group.shadowRoot] : [])]) : []
+    return labels.map((label) => text(label).replace(/\\*$/, ""))
+  }
+  const facts = {
+    where: () => said(wanted.where, ".ax.headline .where"),
+    headline: () => texts(".ax.headline h1"),
+    scores: () => Array.isArray(wanted.scores)
+      ? texts(".ax.figures dd:not(.under)").slice(0, 2)
+      : said(wanted.scores, ".ax.figures"),
+    chosen: () => Object.fromEntries(Object.keys(wanted.chosen).map((name) => [name, chosen(name)])),
+    letter: () => all("[data-letter][aria-checked=true]").map((cell) => cell.dataset.letter),
+    counts: () => texts("[data-letter] .count"),
+    split: () => texts("[data-key^=split-] .id"),
+    absorbing: () => texts("[data-key^=absorbing-] .id"),
+    pressed: () => ["split", "absorbing"].flatMap((role) => texts(`[data-key^=${role}-][aria-pressed=true] .id`)),
+    card: () => all(".ax.card").filter(isSeen).flatMap((card) => all("h2", [card])).map(text),
+    tested: () => wanted.tested && all(".ax.tester :is(th, h3)").slice(0, 1).some(isSeen),
+    selected: () => wanted.selected.length ? texts(".ax.selection strong") : [],
+    address: () => [...new URLSearchParams(window.location.search)].sort(),
+  }
+  return Object.fromEntries(Object.keys(wanted).map((name) => [name, facts[name]()]))
+}"""
 
 
 def expect_theme(page: Page, theme: Theme) -> None:

@@ -109,6 +109,8 @@ def test_busy_until_all_is_answered(open_page: PageOpener, home: View) -> None:
     wait_for(page, "() => document.documentElement.classList.contains('ax-is-busy')")
     wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
     assert part(page, "headline").locator(".where").inner_text().strip() == home.but(letter="i").where
+    # A page at rest leaves the processor to others.
+    wait_for(page, "() => document.getAnimations().every(({playState}) => playState !== 'running')")
 
 
 #: Remembers which split latents the plot shows as soon as the headline has changed.

@@ -453,19 +453,29 @@ def here() -> Iterator[str]:
     server.stop()
 
 
-#: Figures by the address that shows them.
-_PLOTS = {
-    "letter=s&width=8192&l0=7": ("cosine", "split-absorb-graph"),
-    "letter=s&cosine_view=distribution": ("cosine",),
-    "letter=c": ("k-sparse", "precision-vs-l0"),
-    "page=atlas": ("absorption-vs-l0", "absorption-heatmap"),
-    "page=evidence": ("threshold-sensitivity",),
-    "page=compare&layer=8&letter=s&width=8192&l0=14": ("cosine-8192-14",),
-}
+def use_plots(page: Page) -> None:
+    """Do with each figure of all pages all that its tools allow; `page` shows Compare, with that of an SAE."""
+    use_plot(page, "cosine-8192-14")
+    page.get_by_role("link", name="Explore").click()
+    use_plot(page, "cosine")
+    part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+    use_plot(page, "split-absorb-graph")
+    page.get_by_role("radio", name="distribution").click()
+    wait_query(page, {"cosine_view": "distribution"})
+    use_plot(page, "cosine")
+    for explanation, name in (("splitting", "k-sparse"), ("scores", "precision-vs-l0")):
+        unfold(page, explanation)
+        use_plot(page, name)
+    for name in ("absorption-vs-l0", "absorption-heatmap"):
+        page.get_by_role("link", name="Atlas").click()  # what is tapped there is shown in Explore
+        use_plot(page, name)
+    page.get_by_role("link", name="Evidence").click()
+    use_plot(page, "threshold-sensitivity")
 
 
 def use_plot(page: Page, name: str) -> None:
     """Do with a figure all that its tools allow."""
+    wait_figure(page, name)
     tools = ask_model(page, name, "({toolbar}) => toolbar.tools.map((tool) => tool.type)")
     for tool in tools:
         if tool in ("BoxSelectTool", "BoxZoomTool", "PanTool"):
@@ -502,17 +512,10 @@ def wait_until_noted(page: Page, entries: Noted, name: str) -> None:
 def test_pages_send_what_is_in_the_list_and_all_of_it(
     here: str, noted: tuple[Noted, Noted], open_page: PageOpener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    for query, names in _PLOTS.items():
-        for name in names:
-            page = open_page(f"{here}/dashboard?{query}")
-            wait_ready(page)
-            if query == "letter=c":
-                unfold(page, "splitting" if name == "k-sparse" else "scores")
-            if name == "split-absorb-graph":
-                part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
-            wait_figure(page, name)
-            use_plot(page, name)
-            page.close()
+    page = open_page(f"{here}/dashboard?page=compare&layer=8&letter=s&width=8192&l0=14")
+    wait_ready(page)
+    use_plots(page)
+    page.close()
     page = open_page(f"{here}/dashboard?letter=s")
     wait_ready(page)
     _cut_connections()

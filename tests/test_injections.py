@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from itertools import cycle
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -26,7 +27,7 @@ from explorer.views.act import take
 from explorer.views.search import Search
 from queries import Store
 from tests.browser import glyphs, point, wait_figure, wait_for
-from tests.explore import part, wait_ready
+from tests.explore import part, wait_query, wait_ready
 from tests.injections import FLAG, TEXTS, write_injected_suite
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ if TYPE_CHECKING:
 #: The last SAE, which has imported pages.
 SAE = {"layer": "3", "width": "1000", "l0": "40"}
 
-# All that a page holds, through its shadow roots: its texts, and what injected markup would leave behind.
-_READ = """() => {
+# All that a page, or a part, holds, through its shadow roots: its texts, and what injected markup would leave behind.
+_READ = """(part) => {
   const texts = [], found = []
   const walk = (root) => {
     for (const element of root.querySelectorAll("*")) {
@@ -52,11 +53,13 @@ _READ = """() => {
       }
       const is_foreign = element.matches("script, object, embed, base, meta, form[action]")
       if (root instanceof ShadowRoot && is_foreign) found.push(element.outerHTML)
-      for (const node of element.childNodes) if (node.nodeType === Node.TEXT_NODE) texts.push(node.data)
+      if (!element.matches("style, script")) {
+        for (const node of element.childNodes) if (node.nodeType === Node.TEXT_NODE) texts.push(node.data)
+      }
       if (element.shadowRoot) walk(element.shadowRoot)
     }
   }
-  walk(document)
+  walk(part ?? document)
   return [texts.join("\\n"), found]
 }"""
 
@@ -112,20 +115,31 @@ def test_tokens_stay_text_on_every_page(
     visit: Callable[[dict[str, str]], Page], open_page: PageOpener, store: Store, suite: tuple[Path, list[str]]
 ) -> None:
     walk = Walk()
+    page = visit(SAE | {"page": "evidence"})
+    table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
     for number in range(4):
-        page = visit({"page": "evidence", "evidence_page": str(number)})
-        expect(part(page, "evidence").locator("tbody tr").first).to_be_visible()
-        part(page, "evidence").locator("tbody button").first.click()
-        expect(part(page, "evidence").locator("tr.opened")).to_be_visible()
+        if number:
+            table.get_by_role("button", name="Next").click()
+            wait_query(page, {"evidence_page": str(number)})
+        # The opened row stays open until the next ones are there.
+        expect(table.locator("tr.opened")).to_have_count(0)
+        table.locator("tbody button").first.click()
+        expect(table.locator("tr.opened")).to_be_visible()
         walk.look(page)
     for text in suite[1]:
         assert visible(text) in walk.read, text
-    for query in ({"page": "compare"}, {"page": "compare", "compare_by": "pair"}, {"page": "atlas"}):
-        page = visit(SAE | query)
-        walk.look(page)
-        page.get_by_role("button", name="About").click()
-        expect(part(page, "about").locator("dialog")).to_be_visible()
-        walk.look(page)
+    page.get_by_role("link", name="Compare").click()
+    expect(part(page, "cell-head").first).to_be_visible()
+    walk.look(page)
+    page.get_by_role("radio", name="two SAEs").click()
+    expect(part(page, "pair").locator("tbody tr").first).to_be_visible()
+    walk.look(page)
+    page.get_by_role("link", name="Atlas").click()
+    expect(part(page, "atlas-table").locator("tbody tr").first).to_be_visible()
+    walk.look(page)
+    page.get_by_role("button", name="About").click()
+    expect(part(page, "about").locator("dialog")).to_be_visible()
+    walk.look(page)
     # What a manifest says of its suite stands there as it is, but for what no browser keeps.
     assert re.sub(r"[\r\0]", "", " ".join(TEXTS))[:500] in walk.read
     latent = store.fetch("absorbing_latents", suite="tiny", layer=3, width=1000, l0=40, letter="s", **_THRESHOLDS)
@@ -151,9 +165,12 @@ def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
 ) -> None:
     name = "split-absorb-graph"
     walk = Walk()
+    page = visit({"letter": "a", "effect_margin": "0.25"})
+    part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+    boxes: dict[str, Any] = {"name": []}
     for letter in ("a", "s", "t"):
-        page = visit({"letter": letter, "effect_margin": "0.25"})
-        part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+        page.locator(f"[data-letter={letter}]").click()
+        wait_for(page, _OTHER_BOXES, [name, boxes["name"]])
         wait_figure(page, name)
         boxes = next(drawn["data"] for drawn in glyphs(page, name) if "name" in drawn["data"])
         for token, x, low, high in zip(boxes["name"], boxes["x"], boxes["low"], boxes["high"], strict=True):
@@ -168,24 +185,46 @@ def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
         tags = set(re.findall(r"<(\w+)", (tmp_path / "graph.svg").read_text("utf-8")))
         assert tags <= {"svg", "defs", "g", "rect", "path", "text", "clipPath", "style"}
         walk.look(page)
+        part(page, "export").get_by_role("button", name="Close").click()
+
+
+#: Whether a figure draws boxes with names, others than these.
+_OTHER_BOXES = """([name, before]) => {
+  const model = Bokeh.documents.map((doc) => doc.get_model_by_name(name)).find((found) => found)
+  const boxes = model?.renderers.map(({data_source}) => data_source?.data.name).find((names) => names)
+  return boxes && String([...boxes]) !== String(before)
+}"""
 
 
 @pytest.mark.browser
 def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page]) -> None:
     walk = Walk()
-    for text in TEXTS[::8]:
-        page = visit(dict.fromkeys(ExplorerState.URL_KEYS, text) | {text: text})
+    keys = (*ExplorerState.URL_KEYS, *TEXTS[::8])
+    for first in range(0, len(TEXTS), len(TEXTS) // 3):
+        page = visit(dict(zip(keys, cycle(TEXTS[first:] + TEXTS[:first]), strict=False)))
         expect(part(page, "notices").locator(".notice").first).to_be_visible()
         walk.look(page)
-    field = page.get_by_role("combobox")
+    search = part(page, "search")
     for text in TEXTS:
         typed = re.sub(r"[\r\n\0]", " ", text).strip()
-        field.fill(typed)
-        wait_for(page, "() => document.querySelector('.ax-is-busy') === null")
-        walk.look(page)
+        page.get_by_role("combobox", name="Search").fill(typed)
+        wait_for(page, _FOUND, [search.element_handle(), typed, visible(typed)])
+        texts, found = search.evaluate(_READ)
+        walk.read += texts
+        assert found == []
+    walk.look(page)
     page = visit({"page": "evidence", "evidence_token": "<img src=x onerror=pwned=1>"})
     expect(part(page, "evidence").locator("[name=evidence_token]")).to_have_value("<img src=x onerror=pwned=1>")
     walk.look(page)
+
+
+#: Whether the list of what was found is of what was typed: it quotes it, or begins with a token that begins so.
+_FOUND = """([search, typed, visible]) => {
+  const bare = (text) => text.replace(/\\s/g, "").toLowerCase()
+  const said = bare(search.querySelector("[role=status]").textContent)
+  const option = bare(search.querySelector("[role=option] code")?.textContent ?? "")
+  return said.includes(`“${bare(typed)}”`) || option.startsWith(bare(visible)) || option.startsWith("␣" + bare(visible))
+}"""
 
 
 # --- Files, notebooks, terminals -------------------------------------------------------------------------------------
