@@ -1,6 +1,6 @@
 """The command ``absorption-explorer``, but a question that a file names takes for ever: python slow_command.py FILE ...
 
-A file beside it, ending in .asked, tells that the question runs. Questions are given up after two seconds.
+A file beside it, ending in .asked, tells that the question was asked. Questions are given up after two seconds.
 """
 
 import os
@@ -19,17 +19,17 @@ SECONDS = float(os.environ.get("QUESTION_SECONDS", "2"))
 named = Path(sys.argv.pop(1))
 
 
-def slowed() -> dict[str, Query]:
-    """Return the catalogue as it is now."""
-    found = dict(catalog())
-    name = named.read_text() if named.exists() else ""
-    if name in found:
-        slow = f"SELECT answer.* FROM ({found[name].sql}) AS answer WHERE ({FOR_EVER}) > 0"  # noqa: S608
-        found[name] = replace(found[name], sql=slow)
+class Slowed(dict[str, Query]):
+    """The catalogue, with the question slowed that the file names now."""
+
+    def __getitem__(self, name: str) -> Query:
+        query = super().__getitem__(name)
+        if not named.exists() or name != named.read_text():
+            return query
         named.with_suffix(".asked").touch()
-    return found
+        return replace(query, sql=f"SELECT answer.* FROM ({query.sql}) AS answer WHERE ({FOR_EVER}) > 0")  # noqa: S608
 
 
-vars(queries.store)["catalog"] = slowed
+vars(queries.store)["catalog"] = lambda: Slowed(catalog())
 (Store.__init__.__kwdefaults__ or {})["timeout"] = SECONDS
 main()
