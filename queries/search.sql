@@ -15,7 +15,7 @@ SELECT 'latent' AS kind, NULL AS token, NULL AS letter, TRY_CAST(trim($search) A
     NULL AS num_saes, NULL AS num_absorbed
 FROM saes
 WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
-    AND regexp_full_match(trim($search), '[0-9]{1,9}') 
+    AND regexp_full_match(trim($search), '[0-9]{1,9}')
     AND (TRY_CAST(trim($search) AS INTEGER) < n_latents OR NOT n_latents_counted)
 UNION ALL
 FROM (

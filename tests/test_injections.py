@@ -200,8 +200,14 @@ _OTHER_BOXES = """([name, before]) => {
 def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page]) -> None:
     walk = Walk()
     keys = (*ExplorerState.URL_KEYS, *TEXTS[::8])
-    for first in range(0, len(TEXTS), len(TEXTS) // 3):
-        page = visit(dict(zip(keys, cycle(TEXTS[first:] + TEXTS[:first]), strict=False)))
+    # Every eighth text in each key, and every text in one.
+    addresses = [dict.fromkeys(ExplorerState.URL_KEYS, text) | {text: text} for text in TEXTS[::8]]
+    addresses += [
+        dict(zip(keys, cycle(TEXTS[first:] + TEXTS[:first]), strict=False))
+        for first in range(0, len(TEXTS), len(TEXTS) // 3)
+    ]
+    for address in addresses:
+        page = visit(address)
         expect(part(page, "notices").locator(".notice").first).to_be_visible()
         walk.look(page)
     search = part(page, "search")
