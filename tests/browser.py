@@ -26,7 +26,7 @@ from playwright.sync_api import TimeoutError as NeverCame
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Route
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route
 
 ROOT = Path(__file__).parents[1]
 
@@ -466,6 +466,16 @@ def wait_figure(page: Page, name: str) -> Figure:
 def tap(page: Page, name: str, x: float | str, y: float | str) -> None:
     """Click a figure at data coordinates; see `point`."""
     page.mouse.click(*point(page, name, x, y))
+
+
+def scroll_to_figure(heading: Locator, name: str) -> Figure:
+    """Scroll to a heading until the figure below it is drawn, for what comes above it may push it out of view again."""
+    predicate = f"""([heading, name]) => {{
+      heading.scrollIntoView({{block: "center", behavior: "instant"}});
+      return ({_PAINTED})(name);
+    }}"""
+    wait_for(heading.page, predicate, [heading.element_handle(), name])
+    return figure(heading.page, name)
 
 
 def point(page: Page, name: str, x: float | str, y: float | str) -> tuple[float, float]:

@@ -136,6 +136,11 @@ def part(page: Page, name: str) -> Locator:
     return page.locator(f".ax.{name}")
 
 
+def graph_head(page: Page) -> Locator:
+    """The heading of the graph of split and absorbing latents."""
+    return part(page, "section").filter(has_text="splits and what absorbs it")
+
+
 def cell(page: Page, letter: str) -> Locator:
     return page.locator(f"[data-letter={letter}]")
 

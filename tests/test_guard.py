@@ -14,8 +14,8 @@ from playwright.sync_api import expect
 
 from explorer.guard import EMBED_IN, URL_CHARACTERS, URL_VALUES, headers
 from explorer.inbound import MESSAGE_BYTES
-from tests.browser import wait_figure, wait_for
-from tests.explore import part, wait_ready
+from tests.browser import scroll_to_figure, wait_for
+from tests.explore import graph_head, part, wait_ready
 from tests.tiny_suite import write_tiny_suite
 from tests.visitors import UPGRADE, ask, join_status, token_from, websocket
 
@@ -213,8 +213,7 @@ def test_pages_keep_to_their_own_policy(open_page: PageOpener, server: Server) -
         page.goto(f"{server.url}/dashboard?{query}")
         wait_ready(page)
         if "latent" in query:
-            part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
-            wait_figure(page, "split-absorb-graph")
+            scroll_to_figure(graph_head(page), "split-absorb-graph")
             page.get_by_label("Export the graph").click()
             with page.expect_download():
                 part(page, "export").get_by_role("button", name="PNG").first.click()

@@ -26,8 +26,8 @@ from tornado.websocket import websocket_connect
 from explorer import Explorer, app, inbound, open_store, tokens
 from explorer.guard import TOKEN_CHARACTERS
 from tests.async_visitors import SECONDS, Visitor, as_map, changed, happened, visiting
-from tests.browser import ask_model, drag, free_port, point, wait_figure
-from tests.explore import choose, part, unfold, wait_query, wait_ready
+from tests.browser import ask_model, drag, free_port, point, scroll_to_figure, wait_figure
+from tests.explore import choose, graph_head, unfold, wait_query, wait_ready
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -458,7 +458,7 @@ def use_plots(page: Page) -> None:
     use_plot(page, "cosine-8192-14")
     page.get_by_role("link", name="Explore").click()
     use_plot(page, "cosine")
-    part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+    scroll_to_figure(graph_head(page), "split-absorb-graph")
     use_plot(page, "split-absorb-graph")
     page.get_by_role("radio", name="distribution").click()
     wait_query(page, {"cosine_view": "distribution"})

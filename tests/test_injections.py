@@ -26,8 +26,8 @@ from explorer.state import ExplorerState
 from explorer.views.act import take
 from explorer.views.search import Search
 from queries import Store
-from tests.browser import glyphs, point, wait_figure, wait_for
-from tests.explore import part, wait_query, wait_ready
+from tests.browser import glyphs, point, scroll_to_figure, wait_figure, wait_for
+from tests.explore import graph_head, part, wait_query, wait_ready
 from tests.injections import FLAG, TEXTS, write_injected_suite
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
     name = "split-absorb-graph"
     walk = Walk()
     page = visit({"letter": "a", "effect_margin": "0.25"})
-    part(page, "section").filter(has_text="splits and what absorbs it").scroll_into_view_if_needed()
+    scroll_to_figure(graph_head(page), name)
     boxes: dict[str, Any] = {"name": []}
     for letter in ("a", "s", "t"):
         page.locator(f"[data-letter={letter}]").click()

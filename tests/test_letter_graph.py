@@ -21,8 +21,8 @@ from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT, Theme, tint
 from explorer.views.letter_graph import LetterGraphView
 from queries import Store
-from tests.browser import point, tap, wait_figure, wait_for, wait_model
-from tests.explore import View, cell, open_view, part, wait_card_seen, wait_query
+from tests.browser import point, scroll_to_figure, tap, wait_figure, wait_for, wait_model
+from tests.explore import View, cell, graph_head, open_view, part, wait_card_seen, wait_query
 from tests.hostile_suite import HOSTILE, write_hostile_suite
 from tests.tiny_suite import write_tiny_suite
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import panel as pn
-    from playwright.sync_api import Locator, Page
 
     from explorer.views.markup import Markup
     from tests.browser import PageOpener, Server
@@ -419,27 +418,22 @@ def _graph_of(view: View, **thresholds: float) -> Graph:
     return arrange(view.ask("split_latents"), view.ask("absorbing_latents", **thresholds))
 
 
-def _head(page: Page) -> Locator:
-    return part(page, "section").filter(has_text="splits and what absorbs it")
-
-
 @pytest.mark.browser
 @pytest.mark.parametrize("width", [1440, 390])
 def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> None:
     view = home.but(letter="s", width=8192, l0=7)
     page = open_view(open_page, view, width=width)
-    _head(page).scroll_into_view_if_needed()
+    figure = scroll_to_figure(graph_head(page), NAME)
     graph = _graph_of(view)
     # Labels have their pixels on every screen.
     right = "({inner_width, x_range: {start, end}}, x) => Math.abs(inner_width * (end - x) / (end - start) - 132) < 1"
-    figure = wait_figure(page, NAME)
     wait_model(page, NAME, right, TOKEN)
     assert figure.y_range == pytest.approx((-graph.rows - 0.4, 1.6))
     for nodes, x, nth in ((graph.absorbing, ABSORBING, 1), (graph.split, SPLIT, 0), (graph.tokens, TOKEN + 0.05, -1)):
         latent = str(nodes["latent"].iloc[nth])
         tap(page, NAME, x, float(nodes["y"].iloc[nth]))
         wait_query(page, {"latent": latent})
-        expect(_head(page)).to_contain_text(f"Show the card of {latent}")
+        expect(graph_head(page)).to_contain_text(f"Show the card of {latent}")
         expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
         wait_card_seen(page)
 
@@ -456,12 +450,12 @@ def test_width_of_the_edges_is_switched_and_letters_change_the_height(open_page:
       return Math.abs(Math.max(...widths) - widest) < 0.01;
     }"""
     for edges, radio in (("effect", "effect"), ("count", "tokens")):
-        _head(page).get_by_role("radio", name=radio).click()
+        graph_head(page).get_by_role("radio", name=radio).click()
         wait_query(page, {"graph_edges": None if edges == "count" else edges})
         wait_for(page, widest, [NAME, float(join(_graph_of(view), "s", edges)["width"].max())])
     cell(page, "t").click()
     other = _graph_of(view.but(letter="t"))
-    expect(_head(page).locator("h2")).to_have_text("How T splits and what absorbs it")
+    expect(graph_head(page).locator("h2")).to_have_text("How T splits and what absorbs it")
     wait_for(
         page,
         "([name, height]) => Bokeh.documents[0].get_model_by_name(name)?.inner_height === height",
@@ -475,8 +469,7 @@ def test_hovering_tells_both_ends_and_no_token_becomes_markup(
 ) -> None:
     folder = write_hostile_suite(tmp_path / "hostile")
     page = open_view(open_page, f"{serve(folder).url}/dashboard?letter=s&effect_margin=0.25")
-    _head(page).scroll_into_view_if_needed()
-    wait_figure(page, NAME)
+    scroll_to_figure(graph_head(page), NAME)
     with Store(folder) as store:
         graph = _graph_of(View(store, suite="tiny", layer=0, width=1000, l0=10, letter="s"), effect_margin=0.25)
     token = next(row for row in graph.tokens.itertuples() if row.token == HOSTILE["s,comma"])
