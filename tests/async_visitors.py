@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClosedError, websocket_connect
 
-from tests.visitors import token_of
+from tests.visitors import QUERY, token_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -138,7 +138,7 @@ def _models(value: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
-async def ask_page(url: str, query: str = "") -> HTTPResponse:
+async def ask_page(url: str, query: str = QUERY) -> HTTPResponse:
     """Ask for the dashboard of the server at `url`."""
     request = HTTPRequest(f"{url}/dashboard?{query}", connect_timeout=SECONDS, request_timeout=SECONDS)
     return await AsyncHTTPClient().fetch(request, raise_error=False)
@@ -165,14 +165,14 @@ async def join(url: str, token: str, query: str = "") -> Visitor | int:
     return visitor
 
 
-async def visit(url: str, query: str = "") -> Visitor | int:
+async def visit(url: str, query: str = QUERY) -> Visitor | int:
     """Open the page and its websocket; the status, where either is refused."""
     page = await ask_page(url, query)
     return await join(url, token_of(page.body)) if page.code == HTTPStatus.OK else page.code
 
 
 @asynccontextmanager
-async def visiting(url: str, query: str = "") -> AsyncIterator[Visitor]:
+async def visiting(url: str, query: str = QUERY) -> AsyncIterator[Visitor]:
     """Open a page and its websocket, for the block."""
     visitor = await visit(url, query)
     assert isinstance(visitor, Visitor), visitor

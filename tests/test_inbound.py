@@ -279,7 +279,7 @@ def _mutate(value: Any, random: Random, pool: list[Any]) -> None:
 
 
 async def _name_a_file(visitor: Visitor) -> None:
-    await visitor.send("PATCH-DOC", {"events": [changed(visitor.one("ResetTool"), "icon", "/proc/self/fd/0")]})
+    await visitor.send("PATCH-DOC", {"events": [changed(visitor.one("HoverTool"), "icon", "/proc/self/fd/0")]})
 
 
 async def _make_an_array(visitor: Visitor) -> None:
