@@ -17,9 +17,7 @@ from explorer.cli import main
 from queries import Query, Store, catalog
 
 #: Waits, for what computes as long would take a core from the tests beside it.
-FOR_EVER = (
-    "WITH RECURSIVE numbers(n) AS (SELECT 1::BIGINT UNION ALL SELECT wait(n) + 1 FROM numbers) SELECT max(n) FROM numbers"
-)
+FOR_EVER = "WITH RECURSIVE each(n) AS (SELECT 1::BIGINT UNION ALL SELECT wait(n) + 1 FROM each) SELECT max(n) FROM each"
 SECONDS = float(os.environ.get("QUESTION_SECONDS", "2"))
 
 named = Path(sys.argv.pop(1))
