@@ -13,6 +13,7 @@ import param
 from explorer.request import Asked, Request
 from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds
 from queries import QueryError, Store, catalog
+from queries.schema import letter_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from explorer.state import Snapshot
 
 _PLACE = ("suite", "layer", "width", "l0", "letter")
+#: The parameters of queries that are no attribute of the state's: where in it they stand.
+_READ = {"sae": "sae.id", "other_sae": "other.id"}
 #: What no question has been asked with.
 _NEVER: dict[str, Any] = {"": None}
 
@@ -46,7 +49,7 @@ _OWN_THRESHOLDS: Mapping[str, str | None] = MappingProxyType(
     {name: f"thresholds_of_suite.{name}" for name in Thresholds._fields}
 )
 _OF_LETTER: Mapping[str, str | None] = MappingProxyType(
-    {f"facet_{name}": name for name in ("layer", "width", "l0", "letter")} | {"facet_latent": None}
+    {f"facet_{name}": name for name in ("layer", "width", "l0", "concept")} | {"facet_latent": None}
 )
 
 QUESTIONS: Mapping[str, Question] = {
@@ -96,6 +99,7 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
                     int(sae.n_latents),
                     canonical=bool(sae.canonical),
                     counted=bool(sae.n_latents_counted),
+                    id=sae.sae,
                 )
                 for sae in saes[saes["suite"] == name].itertuples()
             ],
@@ -185,13 +189,7 @@ class ExplorerModel(param.Parameterized):
     def sae_record(self) -> dict[str, Any] | None:
         """What the suite says of the SAE shown, None in a suite without SAEs."""
         shown, saes = self.shown, self._saes
-        chosen = saes[
-            (saes["suite"] == shown.suite)
-            & (saes["layer"] == shown.layer)
-            & (saes["width"] == shown.width)
-            & (saes["l0"] == shown.l0)
-        ]
-        return _record(chosen)
+        return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae.id)]) if shown.sae else None
 
     def follow(self, page: str) -> None:
         """Answer the questions of a page also while it is not shown, as a view of it needs that stands by itself."""
@@ -250,12 +248,9 @@ class ExplorerModel(param.Parameterized):
         if at.sae is None or (question.of_latent and at.latent is None):
             return None
         names = catalog()[question.query].params
-        if at.other is None and "other_layer" in names:
+        if at.other is None and "other_sae" in names:
             return None
-        # The SAE compared with is the suggested one as long as none was chosen.
-        other = {f"other_{name}": getattr(at.other, name) for name in ("layer", "width", "l0")} if at.other else {}
-        read = {name: question.reads.get(name, name) for name in names}
-        return {name: other.get(name, source and attrgetter(source)(at)) for name, source in read.items()}
+        return {name: param_of(at, question.reads.get(name, name)) for name in names}
 
     def is_kept(self, answer: str) -> bool:
         """Tell whether an answer is kept up to date; one that is not shown may grow old."""
@@ -290,7 +285,7 @@ class ExplorerModel(param.Parameterized):
             Of the query; those that are not given are those of what is shown.
         """
         wanted = {
-            name: params[name] if name in params else getattr(self.shown, name) for name in catalog()[query].params
+            name: params[name] if name in params else param_of(self.shown, name) for name in catalog()[query].params
         }
 
         def taken(answers: Answers) -> None:
@@ -339,7 +334,15 @@ class ExplorerModel(param.Parameterized):
     def place(self, answer: str) -> dict[str, Any]:
         """Return what of suite, SAE, letter and latent an answer is about; takes what `whole` takes."""
         _, params = self._behind(answer)
-        return {name: params[name] for name in (*_PLACE, "latent") if params.get(name) is not None}
+        found: dict[str, Any] = {"suite": params.get("suite")}
+        if "sae" in params:
+            sae = next(sae for sae in self.shown.saes if sae.id == params["sae"])
+            found |= {"layer": sae.layer, "width": sae.width, "l0": sae.l0}
+        if "compared" in params:
+            found["layer"] = self.shown.layer
+        if "concept" in params:
+            found["letter"] = letter_of(params["concept"])
+        return {name: value for name, value in (found | {"latent": params.get("latent")}).items() if value is not None}
 
     def _behind(self, answer: str) -> tuple[str, dict[str, Any]]:
         """Return query and parameters of an answer."""
@@ -350,6 +353,11 @@ class ExplorerModel(param.Parameterized):
         if params is None:
             raise KeyError(answer)
         return question.query, params | ({"evidence_page": None} if "evidence_page" in params else {})
+
+
+def param_of(at: Snapshot, name: str | None) -> Any:
+    """Return the value of a query's parameter in a state; NULL where none is read."""
+    return name and attrgetter(_READ.get(name, name))(at)
 
 
 def _at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[], None]) -> None:

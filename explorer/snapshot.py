@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.latents.card import card_html, describe_roles
-from explorer.model import ExplorerModel, choices_of, records
+from explorer.model import ExplorerModel, choices_of, param_of, records
 from explorer.plots.cosine import cosine_plot, y_range
 from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.standalone import standalone
@@ -344,7 +344,10 @@ class _Collector:
             raise SnapshotError(self._model.error)
 
     def _ask(self, query: str, **params: Any) -> pd.DataFrame:
-        wanted = {name: params.get(name, getattr(self._model.shown, name, None)) for name in catalog()[query].params}
+        wanted = {
+            name: params[name] if name in params else param_of(self._model.shown, name)
+            for name in catalog()[query].params
+        }
         try:
             return self._model.store.fetch(query, **wanted)
         except QueryError as failure:

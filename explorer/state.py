@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 from queries.manifest import THRESHOLD_BOUNDS
-from queries.schema import INTEGER_MAX
+from queries.schema import INTEGER_MAX, concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -41,6 +41,8 @@ class SaeId(NamedTuple):
     n_latents: int = 0
     canonical: bool = False
     counted: bool = True
+    #: The name by which questions mean it.
+    id: str = ""
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -321,6 +323,21 @@ class ExplorerState(param.Parameterized):
         wish = tuple(getattr(self, name) for name in self._OTHER)
         chosen = next((sae for sae in self.saes if sae.key == wish), None)
         return chosen or suggest_other(self.saes, self.sae)
+
+    @property
+    def compared(self) -> list[str]:
+        """The ids of the SAEs that Compare sets side by side: those of the layer."""
+        return [sae.id for sae in self.saes if sae.layer == self.layer]
+
+    @property
+    def concept(self) -> str:
+        """The concept looked for."""
+        return concept_id(self.letter)
+
+    @property
+    def facet_concept(self) -> str | None:
+        """The concept of the tokens listed, or None."""
+        return concept_id(self.facet_letter) if self.facet_letter else None
 
     def _settle(self, *events: param.parameterized.Event) -> None:
         """Bring everything in line with a suite, SAE, letter or latent that was set directly."""

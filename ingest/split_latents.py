@@ -35,17 +35,16 @@ def derive_split_latents(letters: pa.Table, k_sparse: pa.Table, method: Method) 
         `letters` with split_latents; NULL where the ranked latents are unknown too.
     """
     with connect() as connection:
-        suite = "'' AS suite"
+        keys = "'' AS suite, [layer, width, l0] AS sae, letter AS concept"
         connection.register("given", letters.select([*_KEY, "split_latents"]))
         connection.register("steps", k_sparse.select([*_KEY, "k", "latent", "f1"]))
-        connection.execute(f"CREATE TABLE letters AS SELECT {suite}, * FROM given")  # noqa: S608 - a constant
-        connection.execute(f"CREATE TABLE k_sparse AS SELECT {suite}, * FROM steps")  # noqa: S608 - a constant
-        connection.execute(f"CREATE TABLE suites AS SELECT {suite}, CAST(? AS DOUBLE) AS tau", [method.tau])
+        connection.execute(f"CREATE TABLE letters AS SELECT {keys}, split_latents FROM given")  # noqa: S608 - a constant
+        connection.execute(f"CREATE TABLE k_sparse AS SELECT {keys}, k, latent, f1 FROM steps")  # noqa: S608 - a constant
+        connection.execute("CREATE TABLE suites AS SELECT '' AS suite, CAST(? AS DOUBLE) AS tau", [method.tau])
         for needed in ("ranks", "splits"):
             connection.execute(derived_views()[needed])
-        columns = ", ".join((*_KEY, "split_latents"))
-        rows = connection.execute(f"SELECT {columns} FROM splits(?)", [method.tau]).fetchall()  # noqa: S608 - names
-    found = {row[:-1]: row[-1] for row in rows}
-    keys = zip(*(letters[name].to_pylist() for name in _KEY), strict=True)
-    derived = pa.array([found[key] for key in keys], arrow_type(TABLES["letters"].column("split_latents").type))
+        rows = connection.execute("SELECT sae, concept, split_latents FROM splits(?)", [method.tau]).fetchall()
+    found = {(*sae, concept): latents for sae, concept, latents in rows}
+    wanted = zip(*(letters[name].to_pylist() for name in _KEY), strict=True)
+    derived = pa.array([found[key] for key in wanted], arrow_type(TABLES["letters"].column("split_latents").type))
     return letters.set_column(letters.column_names.index("split_latents"), "split_latents", derived)

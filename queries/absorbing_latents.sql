@@ -1,7 +1,6 @@
 -- One row an absorbing latent of one letter on one SAE: most tokens first, then the strongest mean effect.
 -- tokens are those it absorbs, strongest effect first, and effects theirs, NaN where none was published.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, tau DOUBLE,
---         cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, num_tokens BIGINT, mean_effect DOUBLE, cosine FLOAT, tokens VARCHAR[],
 --          effects FLOAT[], density FLOAT, num_vocab_tokens INTEGER
 SELECT absorbing.*, latents.density, latents.num_vocab_tokens
@@ -10,12 +9,12 @@ FROM (
         any_value(top_cosine) AS cosine, list(token ORDER BY top_effect, token) AS tokens,
         list(coalesce(top_effect, 'NaN'::FLOAT) ORDER BY top_effect, token) AS effects
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter AND absorbed
+    WHERE suite = $suite AND sae = $sae AND concept = $concept AND absorbed
     GROUP BY top_latent
 ) AS absorbing
 LEFT JOIN (
     SELECT latent, density, num_vocab_tokens
     FROM latents
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+    WHERE suite = $suite AND sae = $sae
 ) AS latents USING (latent)
 ORDER BY num_tokens DESC, mean_effect, latent

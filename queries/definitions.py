@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from queries.catalog import derived_views, functions
 from queries.literal import literal
 from queries.location import pattern, place
-from queries.schema import SAE_KEY, TABLES, Table
+from queries.schema import LETTERS, SAE_KEY, TABLES, Table, concept_id
 from queries.suite import table_files
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
         yield Definition(name, sql)
     yield from _suites(suites)
     yield from _saes(suites)
+    yield from _concepts(suites)
     for table in TABLES.values():
         yield from _table(table, suites)
     for name, sql in derived_views().items():
@@ -67,14 +68,14 @@ def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
 def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
     """Make the table of all SAEs from the manifests."""
     columns = (
-        "suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, sae VARCHAR, n_latents INTEGER,"
+        "suite VARCHAR, sae VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, title VARCHAR, n_latents INTEGER,"
         " n_latents_counted BOOLEAN, l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR, canonical BOOLEAN,"
         " neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, cosines BOOLEAN, variance_explained DOUBLE,"
         " loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT"
     )
     rows = [
         (
-            *(suite.name, sae.layer, sae.width, sae.l0, sae.name, sae.n_latents, sae.n_latents_counted),
+            *(suite.name, sae.id, *sae.key, sae.name, sae.n_latents, sae.n_latents_counted),
             *(sae.l0_measured, sae.hook, sae.architecture, sae.neuronpedia is not None),
             *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
             *(sae.cosines, sae.variance_explained, sae.loss_recovered, sae.dead_fraction, sae.tokens_seen),
@@ -83,6 +84,12 @@ def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
         for sae in suite.manifest.saes
     ]
     yield from filled("saes", columns, rows)
+
+
+def _concepts(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make the table of all concepts: of the first layout of a suite, the first letters."""
+    rows = [(suite.name, concept_id(letter), letter) for suite in suites for letter in LETTERS]
+    yield from filled("concepts", "suite VARCHAR, concept VARCHAR, letter VARCHAR", rows)
 
 
 def filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:
@@ -96,12 +103,11 @@ def filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Itera
 def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
     """Make `table` of all suites: a table in memory that is filled suite by suite, or a view of the files.
 
-    What lies in one file an SAE is a macro of an SAE, ``cosines(suite, layer, width, l0)``, or of all SAEs of a layer,
-    ``cosines(suite, layer)``, so that no question costs more where there are more SAEs that it does not ask of.
+    What lies in one file an SAE is a macro of a list of SAEs, ``cosines(suite, saes)``, so that no question costs more
+    where there are more SAEs that it does not ask of.
     """
     if not table.resident:
-        of = "(in_suite, in_layer, in_width := NULL, in_l0 := NULL) AS TABLE"
-        kind = f"MACRO {table.name}{of}" if table.partitioned else f"VIEW {table.name} AS"
+        kind = f"MACRO {table.name}(in_suite, in_saes) AS TABLE" if table.partitioned else f"VIEW {table.name} AS"
         union = " UNION ALL\n".join(_select(table, suite) for suite in suites)
         yield Definition(table.name, f"CREATE {kind}\n{union};")
         return
@@ -112,27 +118,49 @@ def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
 
 
 def _select(table: Table, suite: Suite) -> str:
-    """Write the SELECT that reads `table` of one suite with the contract's columns and types."""
+    """Write the SELECT that reads `table` of one suite with the contract's columns and types, and with its two keys.
+
+    The keys come from joins, whose filters DuckDB hands on to what reads the files.
+    """
+    names = {column.name for column in table.columns}
+    columns, joins = [f"{literal(suite.name)} AS suite"], ""
+    replaced: list[str] = []
+    for key, former in (("sae", SAE_KEY), ("concept", ("letter",))):
+        if set(former) <= names:
+            columns.append(f"{key}s.{key}")
+            replaced += former
+            # Of the vocabulary, some tokens have no letter.
+            join = "LEFT JOIN" if table.name == "tokens" else "JOIN"
+            joins += f"{join} (FROM {key}s WHERE suite = {literal(suite.name)}) AS {key}s USING ({', '.join(former)})\n"
+    columns.append(f"rows.* EXCLUDE ({', '.join(replaced)})" if replaced else "rows.*")
+    select = f"SELECT {', '.join(columns)}\nFROM (\n{_rows(table, suite)}\n) AS rows\n{joins}"
+    if table.partitioned:
+        return f"{select}WHERE {literal(suite.name)} = in_suite AND list_contains(in_saes, sae)"
+    return f"{select}ORDER BY {', '.join(table.key)}" if table.resident else select.rstrip()
+
+
+def _rows(table: Table, suite: Suite) -> str:
+    """Write the SELECT that reads `table` of one suite as its files have it."""
     names = table_files(suite.manifest, table)
     present = suite.columns.get(table.name, set())
     columns = ", ".join(
         f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
         for column in table.columns
     )
-    wrapped = textwrap.fill(columns, 118, initial_indent="    ", subsequent_indent="    ")
-    select = f"SELECT {literal(suite.name)} AS suite,\n{wrapped}\n"
+    select = f"SELECT\n{textwrap.fill(columns, 114, initial_indent='    ', subsequent_indent='    ')}"
     if not names:
-        return f"{select}WHERE false"
+        return f"{select}\nWHERE false"
     if not table.partitioned:
         # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
-        return f"{select}FROM read_parquet({literal(pattern(place(suite.root, names[0])))}, hive_partitioning = false)"
-    root, listed = literal(pattern(f"{suite.root}/")), literal("\n".join(names))
+        return (
+            f"{select}\nFROM read_parquet({literal(pattern(place(suite.root, names[0])))}, hive_partitioning = false)"
+        )
+    saes = (sae.id for sae in suite.manifest.saes if sae.cosines)
+    listed = literal("\n".join(f"{sae}\t{name}" for sae, name in zip(saes, names, strict=True)))
     types = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
     return (
-        f"{select}FROM read_parquet(\n"
-        f"    files_of({root}, {listed}, in_layer, in_width, in_l0),\n"
+        f"{select}\nFROM read_parquet(\n"
+        f"    files_of({literal(pattern(f'{suite.root}/'))}, {listed}, in_saes),\n"
         f"    hive_partitioning = true, hive_types = {{{types}}}\n"
-        ")\n"
-        "WHERE suite = in_suite AND layer = in_layer\n"
-        "    AND coalesce(width = in_width, true) AND coalesce(l0 = in_l0, true)"
+        ")"
     )

@@ -1,7 +1,7 @@
 -- One row a letter: the latent's cosine with that letter's probe.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, latent INTEGER
+-- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: letter VARCHAR, cosine FLOAT
-SELECT letter, cosine
-FROM cosines($suite, $layer, $width, $l0)
+SELECT letter_of(concept) AS letter, cosine
+FROM cosines($suite, [$sae])
 WHERE latent = $latent
-ORDER BY letter
+ORDER BY concept

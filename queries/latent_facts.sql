@@ -1,8 +1,8 @@
 -- At most one row: how one latent behaves on text and vocabulary, and what else the suite holds on it.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, latent INTEGER
+-- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: density FLOAT, max_activation FLOAT, mean_activation FLOAT, num_vocab_tokens INTEGER,
 --          max_activation_vocab FLOAT, encoder_decoder_cosine FLOAT, top_letter VARCHAR, top_letter_cosine FLOAT
 SELECT density, max_activation, mean_activation, num_vocab_tokens, max_activation_vocab, encoder_decoder_cosine,
     top_letter, top_letter_cosine
 FROM latents
-WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND latent = $latent
+WHERE suite = $suite AND sae = $sae AND latent = $latent

@@ -4,19 +4,20 @@
 -- params: suite VARCHAR, latent INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, split_rank INTEGER, num_absorbed BIGINT,
 --          mean_effect DOUBLE
-SELECT layer, width, l0, letter,
+SELECT saes.layer, saes.width, saes.l0, letter_of(concept) AS letter,
     coalesce(split_rank, 0) AS split_rank,
     coalesce(num_absorbed, 0) AS num_absorbed,
     mean_effect
 FROM (
-    SELECT layer, width, l0, letter, CAST(list_position(split_latents, $latent) AS INTEGER) AS split_rank
+    SELECT sae, concept, CAST(list_position(split_latents, $latent) AS INTEGER) AS split_rank
     FROM splits($tau)
     WHERE suite = $suite AND list_contains(split_latents, $latent)
 ) AS split
 FULL JOIN (
-    SELECT layer, width, l0, letter, count(*) AS num_absorbed, avg(top_effect) AS mean_effect
+    SELECT sae, concept, count(*) AS num_absorbed, avg(top_effect) AS mean_effect
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND top_latent = $latent AND absorbed
-    GROUP BY layer, width, l0, letter
-) AS absorbing USING (layer, width, l0, letter)
-ORDER BY layer, width, l0, num_absorbed DESC, letter
+    GROUP BY sae, concept
+) AS absorbing USING (sae, concept)
+JOIN (FROM saes WHERE suite = $suite) AS saes USING (sae)
+ORDER BY layer, width, l0, num_absorbed DESC, concept

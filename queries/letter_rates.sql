@@ -4,7 +4,7 @@
 -- columns: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, absorption_rate DOUBLE,
 --          rate_low DOUBLE, rate_high DOUBLE, num_absorbed BIGINT, num_tested BIGINT, num_split_latents BIGINT,
 --          f1_gap DOUBLE
-SELECT rates.suite, rates.layer, rates.width, rates.l0, rates.letter, rates.absorption_rate,
+SELECT rates.suite, saes.layer, saes.width, saes.l0, letter_of(rates.concept) AS letter, rates.absorption_rate,
     rates.absorption_interval.low AS rate_low,
     rates.absorption_interval.high AS rate_high,
     rates.num_absorbed,
@@ -12,6 +12,7 @@ SELECT rates.suite, rates.layer, rates.width, rates.l0, rates.letter, rates.abso
     CAST(rates.num_split_latents AS BIGINT) AS num_split_latents,
     rates.probe_f1 - main.f1 AS f1_gap
 FROM rates($tau, $cosine_threshold, $effect_margin) AS rates
-LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, layer, width, l0, letter)
+JOIN saes USING (suite, sae)
+LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, sae, concept)
 WHERE $scope = 'all' OR rates.suite = $suite
-ORDER BY rates.suite, rates.layer, rates.width, rates.l0, rates.letter
+ORDER BY rates.suite, saes.layer, saes.width, saes.l0, rates.concept

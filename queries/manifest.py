@@ -119,6 +119,12 @@ class Sae(_Record):
         """Layer, nominal width and L0, which name the SAE in its suite."""
         return (self.layer, self.width, self.l0)
 
+    @property
+    def id(self) -> str:
+        """The name by which tables and addresses mean the SAE, as in l8-w8192-l0-14; of an unknown L0, l8-w8192-2."""
+        l0 = f"-l0-{self.l0}" if self.l0 >= 0 else "" if self.l0 == -1 else f"-{-self.l0}"
+        return f"l{self.layer}-w{self.width}{l0}"
+
 
 class TableEntry(_Record):
     """What the manifest says of one parquet table: number of rows, type by column name, SHA-256 by file."""

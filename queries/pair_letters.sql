@@ -1,33 +1,32 @@
 -- One row a letter that was measured on one of two SAEs of a suite: rates, splits and scores of both, and how many
 -- tokens are absorbed on the other SAE only (gained) or on this one only (lost), NULL where the tokens of one are not stored.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, other_layer INTEGER, other_width INTEGER,
---         other_l0 INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, other_sae VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: letter VARCHAR, absorption_rate DOUBLE, other_absorption_rate DOUBLE, num_split_latents BIGINT,
 --          other_num_split_latents BIGINT, precision DOUBLE, other_precision DOUBLE, recall DOUBLE,
 --          other_recall DOUBLE, num_gained BIGINT, num_lost BIGINT
 WITH both_saes AS (
     SELECT rates.*, num_rows IS NULL AS lacks_tokens, main.precision, main.recall
     FROM rates($tau, $cosine_threshold, $effect_margin) AS rates
-    LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, layer, width, l0, letter)
+    LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, sae, concept)
     WHERE rates.suite = $suite
 ),
-this AS (FROM both_saes WHERE layer = $layer AND width = $width AND l0 = $l0),
-other AS (FROM both_saes WHERE layer = $other_layer AND width = $other_width AND l0 = $other_l0),
+this AS (FROM both_saes WHERE sae = $sae),
+other AS (FROM both_saes WHERE sae = $other_sae),
 absorbed AS (
-    SELECT letter, token,
-        bool_or(layer = $layer AND width = $width AND l0 = $l0) AS on_this,
-        bool_or(layer = $other_layer AND width = $other_width AND l0 = $other_l0) AS on_other
+    SELECT concept, token,
+        bool_or(sae = $sae) AS on_this,
+        bool_or(sae = $other_sae) AS on_other
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND absorbed
-    GROUP BY letter, token
+    GROUP BY concept, token
 ),
 moved AS (
-    SELECT letter, count(*) FILTER (on_other AND NOT on_this) AS num_gained,
+    SELECT concept, count(*) FILTER (on_other AND NOT on_this) AS num_gained,
         count(*) FILTER (on_this AND NOT on_other) AS num_lost
     FROM absorbed
-    GROUP BY letter
+    GROUP BY concept
 )
-SELECT coalesce(this.letter, other.letter) AS letter,
+SELECT letter_of(coalesce(this.concept, other.concept)) AS letter,
     this.absorption_rate, other.absorption_rate AS other_absorption_rate,
     CAST(this.num_split_latents AS BIGINT) AS num_split_latents,
     CAST(other.num_split_latents AS BIGINT) AS other_num_split_latents,
@@ -36,6 +35,6 @@ SELECT coalesce(this.letter, other.letter) AS letter,
     CASE WHEN NOT coalesce(this.lacks_tokens OR other.lacks_tokens, false) THEN coalesce(moved.num_gained, 0) END AS num_gained,
     CASE WHEN NOT coalesce(this.lacks_tokens OR other.lacks_tokens, false) THEN coalesce(moved.num_lost, 0) END AS num_lost
 FROM this
-FULL JOIN other USING (letter)
-LEFT JOIN moved ON moved.letter = coalesce(this.letter, other.letter)
+FULL JOIN other USING (concept)
+LEFT JOIN moved ON moved.concept = coalesce(this.concept, other.concept)
 ORDER BY letter

@@ -1,9 +1,9 @@
 -- At most 60 rows: tokens of the vocabulary drawn at random, the same for the same seed; 30 of the letter, then 30 of
 -- all other letters. Test tokens only, where the split is known: no probe was fitted on them.
--- params: suite VARCHAR, letter VARCHAR, seed INTEGER
+-- params: suite VARCHAR, concept VARCHAR, seed INTEGER
 -- columns: token VARCHAR, of_letter BOOLEAN
-SELECT token, letter = $letter AS of_letter
+SELECT token, concept = $concept AS of_letter
 FROM tokens
-WHERE suite = $suite AND letter IS NOT NULL AND coalesce(is_test, true)
-QUALIFY row_number() OVER (PARTITION BY letter = $letter ORDER BY hash(token_id, $seed), token_id) <= 30
+WHERE suite = $suite AND concept IS NOT NULL AND coalesce(is_test, true)
+QUALIFY row_number() OVER (PARTITION BY concept = $concept ORDER BY hash(token_id, $seed), token_id) <= 30
 ORDER BY of_letter DESC, hash(token_id, $seed), token_id

@@ -1,24 +1,23 @@
 -- One row a latent that plays a part for any letter on this SAE: how it behaves, the output tokens that it raises and
 -- lowers, its activations on text. What the suite does not store of it is NULL.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, tau DOUBLE, cosine_threshold DOUBLE,
---         effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, density FLOAT, max_activation FLOAT, num_vocab_tokens INTEGER, top_letter VARCHAR,
 --          top_letter_cosine FLOAT, raised_tokens VARCHAR[], raised_logits FLOAT[], lowered_tokens VARCHAR[],
 --          lowered_logits FLOAT[], low FLOAT, high FLOAT, counts INTEGER[]
 SELECT latent, density, max_activation, num_vocab_tokens, top_letter, top_letter_cosine, raised_tokens, raised_logits,
     lowered_tokens, lowered_logits, low, high, counts
 FROM (
-    SELECT DISTINCT suite, layer, width, l0, latent
+    SELECT DISTINCT suite, sae, latent
     FROM roles($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+    WHERE suite = $suite AND sae = $sae
 )
 LEFT JOIN (
-    FROM latents WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+    FROM latents WHERE suite = $suite AND sae = $sae
 ) USING (latent)
 LEFT JOIN (
-    FROM logits WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+    FROM logits WHERE suite = $suite AND sae = $sae
 ) USING (latent)
 LEFT JOIN (
-    FROM histograms WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+    FROM histograms WHERE suite = $suite AND sae = $sae
 ) USING (latent)
 ORDER BY latent

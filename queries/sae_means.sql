@@ -6,18 +6,18 @@
 --          absorption_q1 DOUBLE, absorption_q3 DOUBLE, num_letters BIGINT, num_split_latents DOUBLE,
 --          num_letters_split BIGINT, num_absorbed BIGINT, num_tested BIGINT, num_absorbing_latents BIGINT,
 --          canonical BOOLEAN, num_seeds BIGINT, seed_low DOUBLE, seed_high DOUBLE
-SELECT means.*,
+SELECT means.suite, saes.layer, saes.width, saes.l0, means.* EXCLUDE (suite, sae),
     CASE WHEN means.num_tested IS NOT NULL THEN coalesce(absorbing.num_absorbing_latents, 0) END AS num_absorbing_latents,
     saes.canonical,
     spread.num_seeds, spread.rate_low AS seed_low, spread.rate_high AS seed_high
 FROM sae_means($tau, $cosine_threshold, $effect_margin, $mean_policy) AS means
-JOIN saes USING (suite, layer, width, l0)
+JOIN saes USING (suite, sae)
 LEFT JOIN (
-    SELECT suite, layer, width, l0, count(DISTINCT top_latent) AS num_absorbing_latents
+    SELECT suite, sae, count(DISTINCT top_latent) AS num_absorbing_latents
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE absorbed
-    GROUP BY suite, layer, width, l0
-) AS absorbing USING (suite, layer, width, l0)
-LEFT JOIN seed_spread($tau, $cosine_threshold, $effect_margin, $mean_policy) AS spread USING (suite, layer, width, l0)
+    GROUP BY suite, sae
+) AS absorbing USING (suite, sae)
+LEFT JOIN seed_spread($tau, $cosine_threshold, $effect_margin, $mean_policy) AS spread USING (suite, sae)
 WHERE $scope = 'all' OR means.suite = $suite
-ORDER BY means.suite, means.layer, means.width, means.l0
+ORDER BY means.suite, saes.layer, saes.width, saes.l0

@@ -18,6 +18,16 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SAE_KEY = ("layer", "width", "l0")
 
 
+def concept_id(letter: str) -> str:
+    """Name the concept of words that start with `letter`, a-z, in lower case."""
+    return f"first-letter.{letter}"
+
+
+def letter_of(concept: str) -> str:
+    """Return the letter that a concept of `concept_id` is about."""
+    return concept.partition(".")[2]
+
+
 class Rule(NamedTuple):
     """What the values of a column must be.
 

@@ -2,11 +2,10 @@
 -- leading space or not, with its letter, the number of SAEs it was tested on, and on how many of these it is absorbed;
 -- kind 'word': a token of the vocabulary that begins like this and was tested on no SAE; kind 'latent': a latent of this
 -- SAE.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, search VARCHAR, tau DOUBLE,
---         cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, search VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: kind VARCHAR, token VARCHAR, letter VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
 WITH found AS (
-    SELECT token, letter, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
+    SELECT token, letter_of(concept) AS letter, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
     GROUP BY token, letter
@@ -14,7 +13,7 @@ WITH found AS (
 SELECT 'latent' AS kind, NULL AS token, NULL AS letter, TRY_CAST(trim($search) AS INTEGER) AS latent,
     NULL AS num_saes, NULL AS num_absorbed
 FROM saes
-WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0
+WHERE suite = $suite AND sae = $sae
     AND regexp_full_match(trim($search), '[0-9]{1,9}')
     AND (TRY_CAST(trim($search) AS INTEGER) < n_latents OR NOT n_latents_counted)
 UNION ALL
@@ -26,10 +25,10 @@ FROM (
 )
 UNION ALL
 FROM (
-    SELECT 'word', token, letter, NULL, NULL, NULL
+    SELECT 'word', token, letter_of(concept), NULL, NULL, NULL
     FROM tokens
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
-        AND letter IS NOT NULL AND token NOT IN (SELECT token FROM found)
+        AND concept IS NOT NULL AND token NOT IN (SELECT token FROM found)
     ORDER BY len(ltrim(token)), token
     LIMIT 3
 )

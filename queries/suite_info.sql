@@ -13,14 +13,14 @@ FROM (
     FROM saes
     WHERE suite = $suite
 ), (
-    SELECT count(DISTINCT letter) AS n_letters,
+    SELECT count(DISTINCT concept) AS n_letters,
         CAST(sum(num_rows) AS BIGINT) AS n_tested_tokens,
         CAST(sum(num_absorbed) AS BIGINT) AS n_absorbed_tokens,
         CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published
     FROM rates($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
 ), (
-    SELECT count(DISTINCT (layer, width, l0, top_latent)) AS n_absorbing
+    SELECT count(DISTINCT (sae, top_latent)) AS n_absorbing
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND absorbed
 ), (

@@ -1,6 +1,5 @@
 -- One row: what is known of one letter on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, tau DOUBLE,
---         cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
 --          probe_precision DOUBLE, probe_recall DOUBLE, probe_f1 DOUBLE,
 --          split_latents INTEGER[], num_split_latents BIGINT, stored_split BOOLEAN,
@@ -35,9 +34,8 @@ SELECT rates.split_latents[1] AS main_latent,
 FROM (
     SELECT *
     FROM rates($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter
+    WHERE suite = $suite AND sae = $sae AND concept = $concept
 ) AS rates
-JOIN letters USING (suite, layer, width, l0, letter)
+JOIN letters USING (suite, sae, concept)
 LEFT JOIN k_sparse AS main
-    ON main.suite = rates.suite AND main.layer = rates.layer AND main.width = rates.width AND main.l0 = rates.l0
-    AND main.letter = rates.letter AND main.k = 1
+    ON main.suite = rates.suite AND main.sae = rates.sae AND main.concept = rates.concept AND main.k = 1

@@ -2,9 +2,8 @@
 -- SAEs of the suite, each a mean over letters. sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values
 -- from sensitivity_low to sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of
 -- this SAE, and where no token stands behind a published number, that number. What is unknown of this SAE is NULL.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, tau DOUBLE, cosine_threshold DOUBLE,
---         effect_margin DOUBLE, mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE,
---         sensitivity_high DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR,
+--         sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
 -- columns: value DOUBLE, absorption_rate DOUBLE, suite_absorption_rate DOUBLE, num_absorbed BIGINT
 WITH grid AS (
     SELECT round($sensitivity_low + ($sensitivity_high - $sensitivity_low) * step / 40, 9) AS value
@@ -21,17 +20,17 @@ WITH grid AS (
 -- What one absorbed token adds to the mean rate of its SAE, and what is known of letters without tokens. As in sae_means, a
 -- letter whose rate is unknown takes no part.
 weights AS (
-    SELECT layer, width, l0, letter,
-        layer = $layer AND width = $width AND l0 = $l0 AS is_this,
+    SELECT sae, concept,
+        sae = $sae AS is_this,
         coalesce(1 / sample_portion / nullif(num_probe_true_positives, 0), 0)
-            / count(*) OVER (PARTITION BY layer, width, l0) AS weight,
+            / count(*) OVER (PARTITION BY sae) AS weight,
         CASE WHEN coalesce(num_rows, 0) = 0 THEN num_absorbed ELSE 0 END AS num_without_rows
     FROM rates($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
         AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
 ),
 whole AS (
-    SELECT count(DISTINCT (layer, width, l0)) AS num_saes,
+    SELECT count(DISTINCT sae) AS num_saes,
         bool_or(is_this) AS has_this,
         coalesce(sum(weight * num_without_rows) FILTER (is_this), 0) AS rate,
         coalesce(sum(weight * num_without_rows), 0) AS suite_rate,
@@ -43,7 +42,7 @@ open_tokens AS (
     SELECT weights.is_this, weights.weight, top_effect IS NULL AS is_decided, tau_published, fires_published,
         silent_from, top_cosine, margin
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
-    JOIN weights USING (layer, width, l0, letter)
+    JOIN weights USING (sae, concept)
     WHERE suite = $suite
         AND CASE WHEN top_effect IS NULL THEN is_absorption
             ELSE lowers AND (silent OR $sensitivity_of = 'tau') AND (stands_out OR $sensitivity_of = 'effect_margin')

@@ -1,13 +1,13 @@
 -- One row a latent that was ablated on a tested token, most negative effect first; a token of NULL means all of the
 -- letter.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, token VARCHAR
+-- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, token VARCHAR
 -- columns: token VARCHAR, latent INTEGER, effect FLOAT, activation FLOAT, cosine FLOAT
 SELECT token, latent, effect, activation, cosine
 FROM (
     SELECT token, generate_subscripts(latents, 1) AS place, unnest(latents) AS latent,
         unnest(coalesce(effects, projections)) AS effect, unnest(activations) AS activation, unnest(cosines) AS cosine
     FROM tested_tokens
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND letter = $letter
+    WHERE suite = $suite AND sae = $sae AND concept = $concept
         AND ($token IS NULL OR token = $token)
 )
 ORDER BY token, place

@@ -1,6 +1,6 @@
 -- One row a vocabulary token among the given ones, in the order given: how strongly it drives the latent and the main
 -- latent of the letter. NULL: no activations are stored for that latent; 0: it is silent on the token.
--- params: suite VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, latent INTEGER, main_latent INTEGER, words VARCHAR[]
+-- params: suite VARCHAR, sae VARCHAR, latent INTEGER, main_latent INTEGER, words VARCHAR[]
 -- columns: token VARCHAR, letter VARCHAR, is_test BOOLEAN, activation FLOAT, main_activation FLOAT
 WITH words AS (
     SELECT token, min(place) AS place
@@ -10,13 +10,13 @@ WITH words AS (
 stored AS (
     SELECT latent, token_ids, activations
     FROM token_activations
-    WHERE suite = $suite AND layer = $layer AND width = $width AND l0 = $l0 AND latent IN ($latent, $main_latent)
+    WHERE suite = $suite AND sae = $sae AND latent IN ($latent, $main_latent)
 ),
 fired AS (
     SELECT latent, unnest(token_ids) AS token_id, unnest(activations) AS activation
     FROM stored
 )
-SELECT tokens.token, tokens.letter, tokens.is_test,
+SELECT tokens.token, letter_of(tokens.concept) AS letter, tokens.is_test,
     CASE WHEN EXISTS (FROM stored WHERE latent = $latent) THEN coalesce(own.activation, 0) END AS activation,
     CASE WHEN EXISTS (FROM stored WHERE latent = $main_latent) THEN coalesce(main.activation, 0) END AS main_activation
 FROM words

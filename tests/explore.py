@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from explorer.format import number, width_label
 from explorer.headline import headline
 from tests.browser import WAIT_SECONDS, glyphs, wait_figure, wait_for, wait_glyph, wait_model
-from tests.questions import THRESHOLDS, ask
+from tests.questions import THRESHOLDS, ask, keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +49,7 @@ class View:
         return replace(self, **changes)
 
     def ask(self, name: str, **others: Any) -> pd.DataFrame:
-        values = THRESHOLDS | {"seed": 0} | self._state()
+        values = THRESHOLDS | {"seed": 0} | keys(**self._state())
         return ask(self.store, name, values | others)
 
     def _state(self) -> dict[str, Any]:

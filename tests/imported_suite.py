@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from ingest.source import Source
 from ingest.writer import write_suite
 from queries.store import Store
-from tests.questions import THRESHOLDS
+from tests.questions import THRESHOLDS, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +45,7 @@ class Suite:
 
     def ask(self, name: str, **values: Any) -> list[dict[str, Any]]:
         suite = {"suite": self.findings.manifest.name}
-        return self.store.fetch(name, **(suite | values)).to_dict("records")
+        return self.store.fetch(name, **(suite | keys(**values))).to_dict("records")
 
     def table(self, name: str) -> pd.DataFrame:
         return pq.read_table(self.folder / f"{name}.parquet").to_pandas()

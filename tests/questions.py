@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from queries import catalog
+from queries.manifest import Sae
+from queries.schema import concept_id
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,18 +16,38 @@ if TYPE_CHECKING:
 THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
 
 
+def sae_id(layer: int, width: int, l0: int) -> str:
+    """Return the name by which questions mean an SAE."""
+    return Sae(layer=layer, width=width, l0=l0, n_latents=0).id
+
+
+def keys(**values: Any) -> dict[str, Any]:
+    """Name the SAE that layer, width and L0 mean, and the concept that a letter means, as questions do."""
+    if "l0" in values:
+        values["sae"] = sae_id(*(values.pop(name) for name in ("layer", "width", "l0")))
+    if "other_l0" in values:
+        values["other_sae"] = sae_id(*(values.pop(f"other_{name}") for name in ("layer", "width", "l0")))
+    if "letter" in values:
+        values["concept"] = concept_id(values.pop("letter"))
+    return values
+
+
 def question_values(
     store: Store, *, suite: str = "tiny", sae: tuple[int, int, int], letter: str = "s", **others: Any
 ) -> dict[str, Any]:
     """Choose the letter's last and first split latents on `sae`; `others` take the place of these values."""
-    place = {"suite": suite} | dict(zip(("layer", "width", "l0"), sae, strict=True))
-    split = store.fetch("split_latents", **place, letter=letter, tau=THRESHOLDS["tau"])["latent"].tolist()
+    place, concept = {"suite": suite, "sae": sae_id(*sae)}, concept_id(letter)
+    split = store.fetch("split_latents", **place, concept=concept, tau=THRESHOLDS["tau"])["latent"].tolist()
     other = next((key for key in ((0, 1000, 10), (3, 1000, 40)) if key != sae), sae)
+    saes = store.fetch("saes")
+    layer = saes.loc[(saes["suite"] == suite) & (saes["layer"] == sae[0]), "sae"].tolist()
     return {
+        **dict(zip(("layer", "width", "l0"), sae, strict=True)),
         **place,
-        **dict(zip(("other_layer", "other_width", "other_l0"), other, strict=True)),
+        "other_sae": sae_id(*other),
+        "compared": layer,
         **THRESHOLDS,
-        "letter": letter,
+        "concept": concept,
         "latent": split[-1] if split else 0,
         "main_latent": split[0] if split else None,
         "main_latent_by": "k_sparse",
@@ -38,11 +60,11 @@ def question_values(
         "evidence_sort": "top_effect",
         "evidence_descending": False,
         "evidence_page": 0,
-        **dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")),
+        **dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_concept", "facet_latent")),
         "sensitivity_of": "tau",
         "sensitivity_low": 0.0,
         "sensitivity_high": 0.2,
-        "token": _tested(store, place, letter),
+        "token": _tested(store, suite, sae, concept),
         "search": "sh",
         **others,
     }
@@ -53,10 +75,10 @@ def ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
     return store.fetch(name, **{param: values[param] for param in catalog()[name].params})
 
 
-def _tested(store: Store, place: dict[str, Any], letter: str) -> str | None:
-    """Return the first tested token of a letter, None where there is none."""
+def _tested(store: Store, suite: str, sae: tuple[int, int, int], concept: str) -> str | None:
+    """Return the first tested token of a concept, None where there is none."""
     order = {"evidence_sort": "token", "evidence_descending": False, "evidence_page": 0}
-    wanted = {"evidence_token": "", "evidence_verdict": "all", "facet_letter": letter, "facet_latent": None}
-    facets = {f"facet_{name}": value for name, value in place.items() if name != "suite"}
-    rows = store.fetch("evidence", suite=place["suite"], **THRESHOLDS, **order, **wanted, **facets)
+    wanted = {"evidence_token": "", "evidence_verdict": "all", "facet_latent": None}
+    facets = dict(zip(("facet_layer", "facet_width", "facet_l0"), sae, strict=True)) | {"facet_concept": concept}
+    rows = store.fetch("evidence", suite=suite, **THRESHOLDS, **order, **wanted, **facets)
     return None if rows.empty else str(rows["token"].iloc[0])

@@ -95,7 +95,7 @@ def test_filters_hold_together(tiny: Store) -> None:
     assert sum(parts) == whole
     assert rows_of(tiny, evidence_verdict="differs").empty
     assert len(rows_of(tiny, evidence_verdict="differs", effect_margin=50.0))
-    some = rows_of(tiny, facet_layer=3, facet_letter="s")
+    some = rows_of(tiny, facet_layer=3, facet_concept="first-letter.s")
     assert set(some["layer"]) == {3}
     assert set(some["letter"]) == {"s"}
     assert rows_of(tiny, facet_layer=99).empty

@@ -30,6 +30,7 @@ from queries.schema import LETTERS, TABLES
 from queries.suite import read_suite
 from tests.dashboard_page import dashboard_page
 from tests.published_results import K_VALUES, N_LATENTS, SAES, SHOWN, ranked_rows, write_published_results
+from tests.questions import keys
 from tests.result_files import edit
 
 if TYPE_CHECKING:
@@ -311,11 +312,11 @@ def test_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.Mo
     ]
     place = {"suite": "suite", "layer": 8, "width": 64, "l0": 9}
     with Store(case.target) as store:
-        assert store.fetch("latent_page", **place, latent=7)["html"].tolist() == ["<p>no data</p>"]
-        assert store.fetch("latent_page", **place, latent=9).empty
-        assert len(store.fetch("latent_contexts", **place, latent=5)) > 5
-        assert len(store.fetch("latent_logits", **place, latent=5)) == 1
-        assert store.fetch("latent_facts", **place, latent=3)["max_activation"].iloc[0] > 0
+        assert store.fetch("latent_page", **keys(**place, latent=7))["html"].tolist() == ["<p>no data</p>"]
+        assert store.fetch("latent_page", **keys(**place, latent=9)).empty
+        assert len(store.fetch("latent_contexts", **keys(**place, latent=5))) > 5
+        assert len(store.fetch("latent_logits", **keys(**place, latent=5))) == 1
+        assert store.fetch("latent_facts", **keys(**place, latent=3))["max_activation"].iloc[0] > 0
     assert check_suite(case.target) == []
 
 

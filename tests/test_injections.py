@@ -29,6 +29,7 @@ from queries import Store
 from tests.browser import glyphs, point, scroll_to_figure, wait_figure, wait_for
 from tests.explore import graph_head, part, wait_query, wait_ready
 from tests.injections import FLAG, TEXTS, write_injected_suite
+from tests.questions import keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +143,9 @@ def test_tokens_stay_text_on_every_page(
     walk.look(page)
     # What a manifest says of its suite stands there as it is, but for what no browser keeps.
     assert re.sub(r"[\r\0]", "", " ".join(TEXTS))[:500] in walk.read
-    latent = store.fetch("absorbing_latents", suite="tiny", layer=3, width=1000, l0=40, letter="s", **_THRESHOLDS)
+    latent = store.fetch(
+        "absorbing_latents", **keys(suite="tiny", layer=3, width=1000, l0=40, letter="s", **_THRESHOLDS)
+    )
     page = visit(SAE | {"letter": "s", "latent": str(latent["latent"].iloc[0])})
     part(page, "tester").locator("[data-key=pack-absorbed]").click()
     expect(part(page, "tester").locator("table")).to_be_visible()

@@ -24,6 +24,7 @@ from queries import Store
 from tests.browser import wait_for
 from tests.explore import open_view, wait_query
 from tests.in_process import serving
+from tests.questions import keys
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> Non
 
 def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> None:
     sae = dict(zip(("layer", "width", "l0"), SAES[-1], strict=True))  # the one with dashboards
-    evident = store.fetch("cosines", suite="tiny", letter="s", **sae).nlargest(1, "cosine")
+    evident = store.fetch("cosines", **keys(suite="tiny", letter="s", **sae)).nlargest(1, "cosine")
     held = Held(store, **sae, latent=int(evident["latent"].iloc[0]))
     part = {name: held.markups(name)[0] for name in ("search", "tester", "evidence", "original")}
     store.page = threading.current_thread()

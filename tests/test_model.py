@@ -222,7 +222,9 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
     values = vars(state.snapshot())
     if state.other is not None:
         assert state.other.key == (0, 1000, 10)
-        values |= dict(zip(("other_layer", "other_width", "other_l0"), state.other.key, strict=True))
+        values["other_sae"] = state.other.id
+    if state.sae is not None:
+        values["sae"] = state.sae.id
     shown = {name: question for name, question in QUESTIONS.items() if question.page in ("", state.page)}
     for name, question in shown.items():
         if question.part not in ("", state.compare_by):
@@ -293,7 +295,7 @@ def test_late_answers_are_dropped(model: ExplorerModel, store: RecordingStore) -
     moved: list[str] = []
 
     def move_on(name: str, params: dict[str, Any]) -> None:
-        if params.get("letter") == "t" and not moved:
+        if params.get("concept") == "first-letter.t" and not moved:
             moved.append(name)
             model.state.letter = "a"
 
@@ -303,9 +305,8 @@ def test_late_answers_are_dropped(model: ExplorerModel, store: RecordingStore) -
     assert moved
     assert len(changes) == 1
     state = model.state
-    expected = store.fetch(
-        "split_latents", suite="tiny", layer=state.layer, width=state.width, l0=state.l0, letter="a", tau=state.tau
-    )
+    assert state.sae is not None
+    expected = store.fetch("split_latents", suite="tiny", sae=state.sae.id, concept="first-letter.a", tau=state.tau)
     pd.testing.assert_frame_equal(model.split_latents, expected)
     assert model.summary is not None
     assert model.summary["num_tested"] == 6
@@ -313,7 +314,7 @@ def test_late_answers_are_dropped(model: ExplorerModel, store: RecordingStore) -
 
 def test_late_failure_is_dropped(model: ExplorerModel, store: RecordingStore) -> None:
     def move_on(name: str, params: dict[str, Any]) -> None:
-        if name == "summary" and params["letter"] == "t":
+        if name == "summary" and params["concept"] == "first-letter.t":
             model.state.letter = "a"
             message = "too late to matter"
             raise QueryError(message)
@@ -329,7 +330,7 @@ def test_newer_change_gives_up_what_an_older_one_asks(model: ExplorerModel, stor
     moved, one = Event(), Lock()
 
     def wait_for_the_newer(_: str, params: dict[str, Any]) -> None:
-        if params.get("letter") == "t" and one.acquire(blocking=False):
+        if params.get("concept") == "first-letter.t" and one.acquire(blocking=False):
             newer.start()
             newer.join(60)
             moved.set()
@@ -415,7 +416,8 @@ def test_every_parameter_says_what_it_is() -> None:
     assert [name for name in ExplorerModel.param if name != "name" and not ExplorerModel.param[name].doc] == []
     # A question's parameters are taken from the state by name.
     for question in QUESTIONS.values():
-        assert all(hasattr(ExplorerState, name) for name in catalog()[question.query].params), question.query
+        names = catalog()[question.query].params
+        assert all(hasattr(ExplorerState, name) for name in names if name != "other_sae"), question.query
 
 
 # --- The headline --------------------------------------------------------------------------------------------------

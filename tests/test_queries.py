@@ -19,7 +19,7 @@ from ingest import write_suite
 from queries import Store, catalog
 from queries.manifest import Manifest, Method, Model, Sae
 from queries.schema import LETTERS, TABLES
-from tests.questions import ask, question_values
+from tests.questions import ask, keys, question_values
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -167,7 +167,7 @@ def _thresholds(tau: float, cosine_threshold: float, effect_margin: float) -> di
 
 
 def _split(store: Store, letter: str, tau: float) -> list[int]:
-    return store.fetch("split_latents", suite="hand", **SAE, letter=letter, tau=tau)["latent"].tolist()
+    return store.fetch("split_latents", **keys(suite="hand", **SAE, letter=letter, tau=tau))["latent"].tolist()
 
 
 # --- The contract, on suites of every shape ------------------------------------------------------------------------
@@ -310,7 +310,7 @@ def test_two_suites_are_kept_apart(tmp_path: Path) -> None:
 )
 def test_split_stops_at_the_first_step_that_fails(hand: Store, tau: float, expected: list[int]) -> None:
     assert _split(hand, "s", tau) == expected
-    k_sparse = hand.fetch("k_sparse", suite="hand", **SAE, letter="s", tau=tau)
+    k_sparse = hand.fetch("k_sparse", **keys(suite="hand", **SAE, letter="s", tau=tau))
     assert k_sparse["k"].tolist() == [1, 2, 3, 4, 5, 20]
     assert k_sparse.loc[k_sparse["is_split"], "latent"].tolist() == expected
 
@@ -330,7 +330,7 @@ def test_stored_split_stands_where_no_latents_are_ranked(hand: Store, tau: float
 
 
 def test_split_latents_tell_cosine_and_gain(hand: Store) -> None:
-    frame = hand.fetch("split_latents", suite="hand", **SAE, letter="s", tau=0.0)
+    frame = hand.fetch("split_latents", **keys(suite="hand", **SAE, letter="s", tau=0.0))
     assert frame["k"].tolist() == [1, 2, 3, 4]
     assert frame["cosine"].tolist() == [5 / 64, 3 / 64, 7 / 64, 2 / 64]
     assert frame["f1"].tolist() == [0.5, 0.6, 0.605, 0.8]
@@ -339,10 +339,10 @@ def test_split_latents_tell_cosine_and_gain(hand: Store) -> None:
 
 
 def test_sae_without_cosines_still_has_its_split(hand: Store) -> None:
-    frame = hand.fetch("split_latents", suite="hand", **BLIND, letter="s", tau=0.03)
+    frame = hand.fetch("split_latents", **keys(suite="hand", **BLIND, letter="s", tau=0.03))
     assert frame["latent"].tolist() == [5, 3]
     assert frame["cosine"].isna().all()
-    assert hand.fetch("cosines", suite="hand", **BLIND, letter="s").empty
+    assert hand.fetch("cosines", **keys(suite="hand", **BLIND, letter="s")).empty
 
 
 # --- Verdicts, counts and rates ------------------------------------------------------------------------------------
@@ -352,23 +352,23 @@ def test_sae_without_cosines_still_has_its_split(hand: Store) -> None:
 def test_verdicts_follow_the_thresholds(hand: Store, thresholds: tuple[float, float, float]) -> None:
     expected = ABSORBED[thresholds]
     asked = {"suite": "hand", **SAE, **_thresholds(*thresholds)}
-    assert hand.fetch("absorbed_tokens", **asked, letter="s")["token"].tolist() == expected
+    assert hand.fetch("absorbed_tokens", **keys(**asked, letter="s"))["token"].tolist() == expected
     top = {token: latent for token, latent, *_ in TESTED}
-    absorbing = hand.fetch("absorbing_latents", **asked, letter="s")
+    absorbing = hand.fetch("absorbing_latents", **keys(**asked, letter="s"))
     assert dict(zip(absorbing["latent"], absorbing["num_tokens"], strict=True)) == Counter(
         top[token] for token in expected
     )
     for latent in range(14):
-        roles = hand.fetch("latent_roles", **asked, latent=latent).set_index("letter")
+        roles = hand.fetch("latent_roles", **keys(**asked, latent=latent)).set_index("letter")
         taken = sum(top[token] == latent for token in expected)
         assert (roles["num_absorbed"].get("s", 0)) == taken
-    counts = hand.fetch("letter_counts", **asked).set_index("letter").loc["s"]
+    counts = hand.fetch("letter_counts", **keys(**asked)).set_index("letter").loc["s"]
     assert counts["num_absorbed"] == len(expected)
     assert counts["num_absorbing_latents"] == len({top[token] for token in expected})
 
 
 def test_absorbing_latents_come_by_tokens_then_effect(hand: Store) -> None:
-    frame = hand.fetch("absorbing_latents", suite="hand", **SAE, letter="s", **_thresholds(*PAPER))
+    frame = hand.fetch("absorbing_latents", **keys(suite="hand", **SAE, letter="s", **_thresholds(*PAPER)))
     # 10 and 11 tie on tokens and on mean effect: the lower number first.
     assert frame["latent"].tolist() == [10, 11, 7, 12]
     assert frame["mean_effect"].tolist() == [-2.5, -2.5, -5.0, -4.0]
@@ -394,7 +394,7 @@ def wilson(part: float, whole: float) -> tuple[float, float]:
 
 
 def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
-    summary = hand.fetch("summary", suite="hand", **SAE, letter="s", **_thresholds(*PAPER)).iloc[0]
+    summary = hand.fetch("summary", **keys(suite="hand", **SAE, letter="s", **_thresholds(*PAPER))).iloc[0]
     assert list(summary["split_latents"]) == [5, 3]
     assert summary["stored_split"]
     assert (summary["main_latent"], summary["main_f1"], summary["main_precision"]) == (5, 0.5, 0.75)
@@ -402,7 +402,7 @@ def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
     # 6 of the half that was tested stand for 12 of the probe's 40.
     assert summary["absorption_rate"] == pytest.approx(0.3)
     assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(12, 40), abs=1e-9)
-    other_tau = hand.fetch("summary", suite="hand", **SAE, letter="s", **_thresholds(0.0, 0.025, 1.0)).iloc[0]
+    other_tau = hand.fetch("summary", **keys(suite="hand", **SAE, letter="s", **_thresholds(0.0, 0.025, 1.0))).iloc[0]
     assert not other_tau["stored_split"]
     assert other_tau["absorption_rate"] == pytest.approx(0.2)
 
@@ -432,7 +432,7 @@ def test_an_unknown_part_has_no_interval(hand: Store) -> None:
 
 
 def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
-    frame = hand.fetch("letter_counts", suite="hand", **SAE, **_thresholds(*PAPER)).set_index("letter")
+    frame = hand.fetch("letter_counts", **keys(suite="hand", **SAE, **_thresholds(*PAPER))).set_index("letter")
     assert "".join(frame.index) == LETTERS
     assert set(frame.index[frame["measured"]]) == set(STORED)
     assert frame.loc[~frame["measured"]].drop(columns="measured").isna().all(axis=None)
@@ -440,7 +440,7 @@ def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> Non
     assert frame.loc["z", ["num_absorbed", "num_tested", "absorption_rate"]].tolist() == [0, 0, 0.0]
     # Nothing to share: no rate, rather than a rate of 0.
     assert math.isnan(frame.loc["c", "absorption_rate"])
-    blind = hand.fetch("letter_counts", suite="hand", **BLIND, **_thresholds(*PAPER)).set_index("letter")
+    blind = hand.fetch("letter_counts", **keys(suite="hand", **BLIND, **_thresholds(*PAPER))).set_index("letter")
     assert blind.loc["s", ["num_tested", "num_absorbed", "absorption_rate"]].tolist() == [10, 0, 0.0]
 
 
@@ -471,7 +471,7 @@ def test_published_numbers_are_counted(tmp_path: Path) -> None:
 def test_absorption_is_unknown_without_tested_tokens(shapes: Callable[[str], Store]) -> None:
     store = shapes("letters only")
     layer, width, l0 = TINY_SAES[0]
-    counts = store.fetch("letter_counts", suite="tiny", layer=layer, width=width, l0=l0, **_thresholds(*PAPER))
+    counts = store.fetch("letter_counts", **keys(suite="tiny", layer=layer, width=width, l0=l0, **_thresholds(*PAPER)))
     tested = counts[counts["num_tested"] > 0]
     assert len(tested)
     assert tested["num_absorbed"].isna().all()
@@ -505,7 +505,7 @@ def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float
                 if stands_out and silent and row.top_cosine >= cosine_threshold:
                     absorbing.append(row.top_latent)
         asked = dict(zip(key, place, strict=True)) | _thresholds(*thresholds)
-        summary = tiny.fetch("summary", suite="tiny", **asked).iloc[0]
+        summary = tiny.fetch("summary", **keys(suite="tiny", **asked)).iloc[0]
         assert list(summary["split_latents"]) == split
         assert summary["num_tested"] == tested
         assert summary["num_absorbed"] == len(absorbing)
@@ -544,11 +544,11 @@ def test_sae_without_precision_has_no_score(shapes: Callable[[str], Store]) -> N
 def test_latent_roles_tell_every_part(tiny: Store) -> None:
     layer, width, l0 = TINY_SAES[0]
     sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
-    split = tiny.fetch("split_latents", **sae, letter="s", tau=0.03)["latent"].tolist()
-    roles = tiny.fetch("latent_roles", **sae, latent=split[1], **_thresholds(*PAPER)).to_dict("records")
+    split = tiny.fetch("split_latents", **keys(**sae, letter="s", tau=0.03))["latent"].tolist()
+    roles = tiny.fetch("latent_roles", **keys(**sae, latent=split[1], **_thresholds(*PAPER))).to_dict("records")
     # In the tiny suite the last split latent has the highest encoder cosine.
     assert roles == [{"letter": "s", "split_rank": 2, "num_absorbed": 0, "is_encoder_top": True}]
-    none = tiny.fetch("latent_roles", **sae, latent=0, **_thresholds(*PAPER))
+    none = tiny.fetch("latent_roles", **keys(**sae, latent=0, **_thresholds(*PAPER)))
     assert none.empty
 
 
@@ -557,14 +557,16 @@ def test_parts_of_all_latents_are_those_of_each(tiny: Store, hand: Store) -> Non
     tiny_sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
     for store, sae in ((tiny, tiny_sae), (hand, {"suite": "hand", **SAE})):
         for thresholds in (_thresholds(*PAPER), _thresholds(0.004, 0.25, 0.5)):
-            roles = store.fetch("sae_roles", **sae, **thresholds)
+            roles = store.fetch("sae_roles", **keys(**sae, **thresholds))
             assert len(roles)
             for latent, mine in roles.groupby("latent"):
-                own = store.fetch("latent_roles", **sae, latent=latent, **thresholds)
+                own = store.fetch("latent_roles", **keys(**sae, latent=latent, **thresholds))
                 pd.testing.assert_frame_equal(mine.drop(columns="latent").reset_index(drop=True), own)
-            assert store.fetch("sae_cards", **sae, **thresholds)["latent"].tolist() == sorted(set(roles["latent"]))
+            assert store.fetch("sae_cards", **keys(**sae, **thresholds))["latent"].tolist() == sorted(
+                set(roles["latent"])
+            )
     # All that plays a part for s: 5 and 3 are split off, the others absorb.
-    hand_roles = hand.fetch("sae_roles", suite="hand", **SAE, **_thresholds(*PAPER))
+    hand_roles = hand.fetch("sae_roles", **keys(suite="hand", **SAE, **_thresholds(*PAPER)))
     of_s = hand_roles[hand_roles["letter"] == "s"].set_index("latent")
     assert of_s["split_rank"].to_dict() == {3: 2, 5: 1} | dict.fromkeys((7, 10, 11, 12), 0)
     assert of_s["num_absorbed"].to_dict() == {3: 0, 5: 0, 7: 1, 10: 2, 11: 2, 12: 1}
@@ -616,7 +618,7 @@ def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
     cosines = ask(tiny, "latent_cosines", params).set_index("letter")["cosine"]
     assert list(cosines.index) == sorted(TINY_LETTERS)
     for letter in TINY_LETTERS:
-        of_letter = ask(tiny, "cosines", params | {"letter": letter})
+        of_letter = ask(tiny, "cosines", params | keys(letter=letter))
         assert of_letter["latent"].tolist() == list(range(1024))
         assert cosines[letter] == of_letter["cosine"].iloc[params["latent"]]
     assert ask(tiny, "latent_dashboard", params)["latent"].tolist() == [params["latent"]]
@@ -627,7 +629,9 @@ def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
 
 
 def _words(store: Store, words: list[str], *, latent: int = 10, main_latent: int | None = 5) -> pd.DataFrame:
-    return store.fetch("word_activations", suite="hand", **SAE, latent=latent, main_latent=main_latent, words=words)
+    return store.fetch(
+        "word_activations", **keys(suite="hand", **SAE, latent=latent, main_latent=main_latent, words=words)
+    )
 
 
 def test_words_come_in_the_order_given_with_both_activations(hand: Store) -> None:
@@ -653,7 +657,7 @@ def test_no_words_are_an_empty_answer(hand: Store) -> None:
 
 
 def _draw(store: Store, letter: str, seed: int, *, of_letter: bool = True) -> list[str]:
-    frame = store.fetch("random_tokens", suite="hand", letter=letter, seed=seed)
+    frame = store.fetch("random_tokens", **keys(suite="hand", letter=letter, seed=seed))
     return frame.loc[frame["of_letter"] == of_letter, "token"].tolist()
 
 

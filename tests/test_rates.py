@@ -11,7 +11,7 @@ import pytest
 from explorer import open_store
 from explorer.state import SaeId, suggest_other
 from queries import Store
-from tests.questions import THRESHOLDS
+from tests.questions import THRESHOLDS, keys
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -113,12 +113,12 @@ def test_two_saes_gain_and_lose_what_the_files_say(store: Store) -> None:
     saes = store.fetch("saes")
     this, other = (tuple(int(value) for value in saes.iloc[place][SAE]) for place in (0, -1))
     pair: dict[str, Any] = dict(zip([*SAE, *(f"other_{name}" for name in SAE)], [*this, *other], strict=True))
-    answer = store.fetch("pair_letters", suite=suite, **pair, **THRESHOLDS).set_index("letter")
+    answer = store.fetch("pair_letters", **keys(suite=suite, **pair, **THRESHOLDS)).set_index("letter")
     sets = {key: group.groupby("letter")["token"].agg(set) for key, group in tokens.groupby(SAE)}
     for letter, row in answer.iterrows():
         mine, theirs = (sets[key].get(letter, set()) if key in sets else set() for key in (this, other))
         assert (row["num_gained"], row["num_lost"]) == (len(theirs - mine), len(mine - theirs))
-        listed = store.fetch("pair_tokens", suite=suite, letter=str(letter), **pair, **THRESHOLDS)
+        listed = store.fetch("pair_tokens", **keys(suite=suite, letter=str(letter), **pair, **THRESHOLDS))
         assert set(listed.loc[listed["latent"].isna(), "token"]) == theirs - mine
         assert set(listed.loc[listed["other_latent"].isna(), "token"]) == mine - theirs
 
@@ -127,12 +127,10 @@ def test_reduced_cosines_keep_every_extreme(store: Store) -> None:
     (suite,) = store.suites
     sae = store.fetch("saes").iloc[-1]
     key = {name: int(sae[name]) for name in SAE}
-    whole = store.fetch("cosines", suite=suite, **key, letter="s")
+    whole = store.fetch("cosines", **keys(suite=suite, **key, letter="s"))
     for frame in (
-        store.fetch("layer_cosines", suite=suite, layer=key["layer"], letter="s").query(
-            "width == @key['width'] and l0 == @key['l0']"
-        ),
-        store.fetch("sae_cosines", suite=suite, **key).query("letter == 's'"),
+        store.fetch("layer_cosines", **keys(suite=suite, compared=[sae["sae"]], letter="s")),
+        store.fetch("sae_cosines", **keys(suite=suite, **key)).query("letter == 's'"),
     ):
         assert len(frame) <= 900
         exact = whole.set_index("latent")["cosine"]

@@ -11,7 +11,7 @@ import pytest
 
 from queries import QueryError, Store, SuiteError, catalog
 from queries import location as location_module
-from tests.questions import ask, question_values
+from tests.questions import ask, keys, question_values
 from tests.range_server import range_server
 from tests.tiny_suite import write_tiny_suite
 
@@ -52,7 +52,7 @@ def test_every_question_has_the_same_answer_as_here(folder: Path) -> None:
         # One letter of one SAE is a part of its file, and only that is fetched.
         size = (folder / "tiny/cosines/layer=3/width=4000/l0=10/cosines.parquet").stat().st_size
         before = len(requests)
-        there.fetch("cosines", suite="tiny", layer=3, width=4000, l0=10, letter="s")
+        there.fetch("cosines", **keys(suite="tiny", layer=3, width=4000, l0=10, letter="s"))
         fetched = sum(int(sent) for path, sent in requests[before:] if "layer=3" in path)
         assert 0 < fetched < size
 

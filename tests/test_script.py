@@ -80,7 +80,7 @@ def test_literals_read_back(value: object) -> None:
 
 
 def test_scripts_hold_what_they_need_and_name_the_files_from_here(embedded: Store) -> None:
-    text = embedded.script("k_sparse", suite=EMBEDDED.name, layer=4, width=2000, l0=7, letter="s", tau=0.05)
+    text = embedded.script("k_sparse", suite=EMBEDDED.name, sae="l4-w2048-l0-6", concept="first-letter.s", tau=0.05)
     assert "SET VARIABLE tau = '0.05'::DOUBLE;" in text
     assert "TEMP MACRO splits" in text
     for needless in ("contexts", "MACRO verdicts", "tested_tokens", "wilson"):

@@ -26,7 +26,7 @@ from queries import QueryError
 from tests.browser import PageOpener, ask_model, drag, figure, glyphs, point, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, LINE, RING, SPLIT
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
-from tests.questions import THRESHOLDS
+from tests.questions import THRESHOLDS, keys
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -135,7 +135,7 @@ def snapshot(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Snapshot
 def fetch(store: Store, query: str, letter: str, **params: Any) -> pd.DataFrame:
     thresholds = {} if query in ("cosines", "token_latents") else THRESHOLDS
     thresholds = {"tau": THRESHOLDS["tau"]} if query in ("split_latents", "k_sparse") else thresholds
-    return store.fetch(query, suite="tiny", **SAE, letter=letter, **thresholds, **params)
+    return store.fetch(query, **keys(suite="tiny", **SAE, letter=letter, **thresholds, **params))
 
 
 # --- What the file holds -------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ def test_thresholds_and_origin_are_named(store: Store, snapshot: Snapshot, tmp_p
     assert "tau=0.1" in other.text, "the address of the same view"
     assert (
         other.letter("t")["split"]
-        == store.fetch("split_latents", suite="tiny", **SAE, letter="t", tau=0.1)["latent"].tolist()
+        == store.fetch("split_latents", **keys(suite="tiny", **SAE, letter="t", tau=0.1))["latent"].tolist()
     )
 
 

@@ -26,7 +26,7 @@ import queries.store
 from explorer.store import close_stores, shared_store
 from queries import Asking, Query, QueryError, Store, SuiteError, catalog
 from queries.schema import TABLES
-from tests.questions import THRESHOLDS, ask, question_values
+from tests.questions import THRESHOLDS, ask, keys, question_values, sae_id
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -88,7 +88,7 @@ def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
             answers = []
             for question in questions[worker::8] + questions[: worker + 1]:
                 store._cache.clear()  # every question meets the database
-                frame = store.fetch("cosines", **question)
+                frame = store.fetch("cosines", **keys(**question))
                 answers.append(np.array_equal(frame["cosine"], expected[question["layer"], question["letter"]]))
             return answers
 
@@ -98,7 +98,7 @@ def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
 
 
 def test_wrong_parameters_are_a_mistake_of_the_caller(store: Store) -> None:
-    with pytest.raises(TypeError, match="random_tokens takes suite, letter, seed, not suite"):
+    with pytest.raises(TypeError, match="random_tokens takes suite, concept, seed, not suite"):
         store.fetch("random_tokens", suite="tiny")
     with pytest.raises(KeyError):
         store.fetch("nonsense")
@@ -140,7 +140,7 @@ def test_answers_cannot_be_spoilt_for_others(store: Store) -> None:
 
 def test_unknown_integers_are_nan(store: Store) -> None:
     """Whatever the version of DuckDB makes of them: views format floats, and pandas' NA has no truth value."""
-    counts = store.fetch("letter_counts", **SAE, **THRESHOLDS)
+    counts = store.fetch("letter_counts", **keys(**SAE, **THRESHOLDS))
     assert counts["num_absorbed"].dtype == np.float64
     assert counts["num_absorbed"].isna().tolist() == [letter not in LETTERS for letter in counts["letter"]]
     assert counts["num_absorbed"].dropna().tolist() == [2, 0, 2, 0, 4, 2]
@@ -175,7 +175,7 @@ def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytes
         return run(self, query, params)
 
     monkeypatch.setattr(Store, "_run", count)
-    words = {"suite": "tiny", "letter": "a"}
+    words = {"suite": "tiny", "concept": "first-letter.a"}
     for seed in (901, 902, 901, 902):
         store.fetch("random_tokens", **words, seed=seed)
     assert ran == ["random_tokens"] * 2
@@ -185,30 +185,30 @@ def test_cache_is_bounded_by_what_it_really_holds(folder: Path, monkeypatch: pyt
     limit = 60_000
     monkeypatch.setattr(queries.store, "CACHE_BYTES", limit)
     with Store(folder) as store:
-        latents = store.fetch("split_latents", **SAE, letter="t", tau=0.03)["latent"].tolist()
-        latents += store.fetch("absorbing_latents", **SAE, **THRESHOLDS, letter="t")["latent"].tolist()
+        latents = store.fetch("split_latents", **keys(**SAE, letter="t", tau=0.03))["latent"].tolist()
+        latents += store.fetch("absorbing_latents", **keys(**SAE, **THRESHOLDS, letter="t"))["latent"].tolist()
         for latent in latents:
-            store.fetch("latent_logits", **SAE, latent=latent)
-            store.fetch("latent_contexts", **SAE, latent=latent)
+            store.fetch("latent_logits", **keys(**SAE, latent=latent))
+            store.fetch("latent_contexts", **keys(**SAE, latent=latent))
         for letter in LETTERS:
             for layer, width, l0 in SAES:
-                store.fetch("cosines", suite="tiny", layer=layer, width=width, l0=l0, letter=letter)
+                store.fetch("cosines", **keys(suite="tiny", layer=layer, width=width, l0=l0, letter=letter))
         assert 0 < len(store._cache) < 2 * len(latents) + len(LETTERS) * len(SAES)
         held = {id(result.frame): result.frame for result in store._cache.values()}
         assert sum(_weigh(frame) for frame in held.values()) <= limit
 
     monkeypatch.setattr(queries.store, "CACHE_BYTES", 8_000)
     with Store(folder) as store:
-        cosines = store.fetch("cosines", **SAE, letter="s")
+        cosines = store.fetch("cosines", **keys(**SAE, letter="s"))
         assert len(cosines) == 1024
         assert not store._cache, "an answer larger than the cache must not be kept"
-        pd.testing.assert_frame_equal(store.fetch("cosines", **SAE, letter="s"), cosines)
+        pd.testing.assert_frame_equal(store.fetch("cosines", **keys(**SAE, letter="s")), cosines)
 
 
 def test_lists_count_with_their_texts(folder: Path) -> None:
     with Store(folder) as store:
-        latent = store.fetch("split_latents", **SAE, letter="t", tau=0.03)["latent"].iloc[0]
-        frame = store.fetch("latent_contexts", **SAE, latent=int(latent))
+        latent = store.fetch("split_latents", **keys(**SAE, letter="t", tau=0.03))["latent"].iloc[0]
+        frame = store.fetch("latent_contexts", **keys(**SAE, latent=int(latent)))
         (counted,) = [result.size for key, result in store._cache.items() if key[0] == "latent_contexts"]
         assert counted >= _weigh(frame)
 
@@ -306,15 +306,17 @@ def test_changed_file_fails_its_questions_only(own: Path, way: str) -> None:
         with pytest.raises(
             QueryError, match=r"'latent_facts' failed: latents\.parquet of the suite tiny was changed or"
         ):
-            store.fetch("latent_facts", **SAE, latent=1)
-        assert len(store.fetch("cosines", **SAE, letter="s")) == 1024
+            store.fetch("latent_facts", **keys(**SAE, latent=1))
+        assert len(store.fetch("cosines", **keys(**SAE, letter="s"))) == 1024
 
 
 def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
     """So what it costs does not grow with the SAEs of a suite."""
     folder = write_tiny_suite(tmp_path / "suite")
-    questions = {"layer_cosines": {"suite": "tiny", "layer": 0, "letter": "s"}, "cosines": SAE | {"letter": "s"}}
+    questions: dict[str, dict[str, Any]] = {"cosines": keys(**SAE, letter="s")}
     with Store(folder) as store:
+        of_layer = store.fetch("saes").query("layer == 0")["sae"].tolist()
+        questions = {"layer_cosines": {"suite": "tiny", "compared": of_layer, "concept": "first-letter.s"}} | questions
         expected = {name: store.fetch(name, **params) for name, params in questions.items()}
     with Store(folder) as store:
         for (name, params), needed in zip(questions.items(), ("layer=0/", COSINES), strict=True):
@@ -327,13 +329,13 @@ def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
 
 def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> None:
     with Store(own) as store:
-        before = store.fetch("cosines", **SAE, letter="s")
+        before = store.fetch("cosines", **keys(**SAE, letter="s"))
         shutil.rmtree(own)
         write_tiny_suite(own, seed=1, saes=SAES[:1])
         with pytest.raises(QueryError, match=r"manifest\.json of the suite tiny was changed .* Reload the page"):
-            store.fetch("cosines", **SAE, letter="t")
+            store.fetch("cosines", **keys(**SAE, letter="t"))
         # What was answered before stands.
-        assert store.fetch("cosines", **SAE, letter="s").equals(before)
+        assert store.fetch("cosines", **keys(**SAE, letter="s")).equals(before)
 
 
 def test_shared_store_is_opened_anew_for_a_changed_suite(own: Path) -> None:
@@ -430,7 +432,7 @@ def test_closed_store_has_let_go(own: Path) -> None:
         return [str(link) for link in links if str(own) in str(link.readlink())]
 
     store = Store(own)
-    store.fetch("cosines", **SAE, letter="s")
+    store.fetch("cosines", **keys(**SAE, letter="s"))
     frame = store.fetch("saes")
     store.close()
     store.close()
@@ -449,8 +451,8 @@ def test_closed_store_has_let_go(own: Path) -> None:
 @pytest.mark.parametrize("name", ["it's", "a [b] *?", 'say "x"', "line\nbreak", "ünï 😀", "x=1", "name=1"])
 def test_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     with Store(write_tiny_suite(tmp_path / name / "tiny", saes=SAES[:1], examples=False)) as store:
-        assert len(store.fetch("cosines", **SAE, letter="s")) == 1024
-        assert store.fetch("letter_counts", **SAE, **THRESHOLDS)["measured"].sum() == len(LETTERS)
+        assert len(store.fetch("cosines", **keys(**SAE, letter="s"))) == 1024
+        assert store.fetch("letter_counts", **keys(**SAE, **THRESHOLDS))["measured"].sum() == len(LETTERS)
 
 
 def _edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -623,7 +625,7 @@ def test_folder_that_reads_as_a_column_is_refused(tmp_path: Path) -> None:
         Store(folder)
     # Without cosines, nothing is read from the path.
     with Store(write_tiny_suite(tmp_path / "layer=7" / "blind", saes=SAES[:1], cosines=False)) as store:
-        assert store.fetch("letter_counts", **SAE, **THRESHOLDS)["measured"].sum() == len(LETTERS)
+        assert store.fetch("letter_counts", **keys(**SAE, **THRESHOLDS))["measured"].sum() == len(LETTERS)
 
 
 def test_every_table_can_be_left_out_but_the_required(tmp_path: Path) -> None:
@@ -632,3 +634,10 @@ def test_every_table_can_be_left_out_but_the_required(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "bare", saes=SAES, without=set(TABLES) - required)) as store:
         assert len(store.fetch("saes")) == len(SAES)
         assert not store.fetch("saes")["cosines"].any()
+
+
+def test_ids_of_saes_are_distinct_readable_and_fit_for_a_url() -> None:
+    keys_of_saes = [(0, 1000, 10), (10, 100, 10), (0, 1000, -1), (0, 1000, -2), (0, 1000, 0), (1, 1000, -1)]
+    ids = [sae_id(*key) for key in keys_of_saes]
+    assert ids == ["l0-w1000-l0-10", "l10-w100-l0-10", "l0-w1000", "l0-w1000-2", "l0-w1000-l0-0", "l1-w1000"]
+    assert all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*", each) for each in ids)

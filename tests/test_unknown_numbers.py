@@ -34,7 +34,7 @@ from explorer.views.sensitivity import SensitivityView
 from explorer.views.thresholds import Thresholds as ThresholdsView
 from ingest import import_results
 from queries import Store
-from tests.questions import ask, question_values
+from tests.questions import ask, keys, question_values
 from tests.saebench_results import absorption, detail, results_file, write_json, write_results
 from tests.tiny_suite import write_tiny_suite
 
@@ -127,7 +127,7 @@ def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store],
     assert pd.isna(info["n_tested_tokens"]) == (not len(pd.DataFrame(ask(store, "evidence", values | FACETS))))
 
 
-FACETS = dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent"))
+FACETS = dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_concept", "facet_latent"))
 
 
 SAID = {
@@ -237,7 +237,7 @@ def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Stor
         **{name: int(value) for name, value in here.items()},
         **{f"other_{name}": int(value) for name, value in there.items()},
     }
-    letters = ask(store, "pair_letters", values | pair)
+    letters = ask(store, "pair_letters", values | keys(**pair))
     assert letters.set_index("letter").loc["s", ["num_gained", "num_lost"]].isna().all()
     state = {"compare_by": "pair", "letter": "s", "page": "compare"}
     view: Any = PairView(

@@ -42,7 +42,7 @@ COLUMNS = {
     "reason": "Verdict",
     "why": "Why",
 }
-_PLACE = ("layer", "width", "l0", "letter", "token")
+_PLACE = ("sae", "concept", "token")
 
 
 class EvidenceTable(pn.viewable.Viewer):

@@ -56,7 +56,7 @@ def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
         "headline",
         letter=shown.letter,
         sae=shown.sae,
-        name=(model.sae_record or {}).get("sae"),
+        name=(model.sae_record or {}).get("title"),
         sentence=model.unanswered("summary") or headline(summary, shown.letter, has_sae=shown.sae is not None),
         changed=changed,
     )

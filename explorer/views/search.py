@@ -11,6 +11,7 @@ from explorer.latents.tester import forms
 from explorer.request import Request
 from explorer.state import FACETS, SEARCH_CHARACTERS
 from explorer.views.markup import Markup, render
+from queries.schema import concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,7 +97,7 @@ class Search(pn.viewable.Viewer):
             self._show_tested(token, letter, shown.latent)
         else:
             take = partial(self._take_main_latent, token, letter)
-            self._model.ask(self._request, "split_latents", take, letter=letter)
+            self._model.ask(self._request, "split_latents", take, concept=concept_id(letter))
 
     def _take_main_latent(self, token: str, letter: str, split: pd.DataFrame | None) -> None:
         if split is None:

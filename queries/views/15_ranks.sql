@@ -3,12 +3,12 @@
 -- split latent. Without end for the first, whose F1 rises from nothing; below every tau from an unknown F1 on.
 -- Rounded, lest 0.73 - 0.70 exceed 0.03.
 CREATE TABLE ranks AS
-SELECT suite, layer, width, l0, letter, k, latent,
-    min(step) OVER (PARTITION BY suite, layer, width, l0, letter ORDER BY k) AS rise
+SELECT suite, sae, concept, k, latent,
+    min(step) OVER (PARTITION BY suite, sae, concept ORDER BY k) AS rise
 FROM (
     SELECT *,
         CASE WHEN k = 1 THEN 'inf' ELSE coalesce(round(f1 - lag(f1) OVER (
-            PARTITION BY suite, layer, width, l0, letter ORDER BY k), 9), '-inf') END AS step
+            PARTITION BY suite, sae, concept ORDER BY k), 9), '-inf') END AS step
     FROM k_sparse
     WHERE k <= 15
 );

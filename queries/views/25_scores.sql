@@ -10,15 +10,15 @@ WITH tested AS (
 fired AS (
     SELECT token_row, max(rise) AS silent_from
     FROM (SELECT *, unnest(active) AS latent FROM tested)
-    JOIN ranks USING (suite, layer, width, l0, letter, latent)
+    JOIN ranks USING (suite, sae, concept, latent)
     GROUP BY token_row
 ),
 ranked AS (
-    SELECT DISTINCT suite, layer, width, l0, letter, true AS is_ranked
+    SELECT DISTINCT suite, sae, concept, true AS is_ranked
     FROM ranks
     WHERE latent IS NOT NULL
 )
-SELECT tested.suite, tested.layer, tested.width, tested.l0, tested.letter, tested.token,
+SELECT tested.suite, tested.sae, tested.concept, tested.token,
     tested.top_latent, tested.top_effect, tested.top_cosine,
     tested.second_latent, tested.second_effect, tested.second_cosine,
     abs(tested.top_effect) - abs(coalesce(tested.second_effect, 0)) AS margin,
@@ -28,8 +28,8 @@ SELECT tested.suite, tested.layer, tested.width, tested.l0, tested.letter, teste
     suites.tau AS tau_published,
     tested.is_absorption, tested.token_row
 FROM tested
-JOIN letters USING (suite, layer, width, l0, letter)
+JOIN letters USING (suite, sae, concept)
 JOIN suites USING (suite)
 LEFT JOIN fired USING (token_row)
-LEFT JOIN ranked USING (suite, layer, width, l0, letter)
+LEFT JOIN ranked USING (suite, sae, concept)
 ORDER BY tested.token_row;

@@ -1,8 +1,8 @@
 -- One row an SAE and a letter without a tested token because there was none to test: it has no candidates, or where those were
 -- not counted, other letters of the SAE have tested tokens. Elsewhere a letter without any is unknown, or was published.
 CREATE TABLE nothing_to_test AS
-SELECT suite, layer, width, l0, letter, CAST(0 AS BIGINT) AS zero
+SELECT suite, sae, concept, CAST(0 AS BIGINT) AS zero
 FROM letters
-LEFT JOIN (SELECT DISTINCT suite, layer, width, l0, true AS is_tested FROM tested_tokens)
-    USING (suite, layer, width, l0)
+LEFT JOIN (SELECT DISTINCT suite, sae, true AS is_tested FROM tested_tokens)
+    USING (suite, sae)
 WHERE coalesce(num_candidates = 0, is_tested) AND coalesce(num_absorbed, 0) = 0;

@@ -16,14 +16,14 @@ FROM (
         coalesce(counted.num_absorbing_latents, nothing.zero) AS num_absorbing_latents,
         coalesce(counted.num_rows, nothing.zero) AS num_rows
     FROM letters
-    JOIN splits(tau) AS splits USING (suite, layer, width, l0, letter)
+    JOIN splits(tau) AS splits USING (suite, sae, concept)
     LEFT JOIN (
-        SELECT suite, layer, width, l0, letter,
+        SELECT suite, sae, concept,
             count(*) AS num_rows,
             count(*) FILTER (absorbed) AS num_absorbed,
             count(DISTINCT top_latent) FILTER (absorbed) AS num_absorbing_latents
         FROM verdicts(tau, cosine_threshold, effect_margin)
         GROUP BY ALL
-    ) AS counted USING (suite, layer, width, l0, letter)
-    LEFT JOIN nothing_to_test AS nothing USING (suite, layer, width, l0, letter)
+    ) AS counted USING (suite, sae, concept)
+    LEFT JOIN nothing_to_test AS nothing USING (suite, sae, concept)
 );

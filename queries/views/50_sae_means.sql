@@ -2,7 +2,7 @@
 -- A letter of which the probe finds no word, or of which there was nothing to test, has rate 0. One whose rate is unknown takes
 -- no part.
 CREATE MACRO sae_means(tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
-SELECT suite, layer, width, l0,
+SELECT suite, sae,
     avg(rate) FILTER (counts) AS absorption_rate,
     stddev_samp(rate) FILTER (counts) AS absorption_sd,
     quantile_cont(rate, 0.25) FILTER (counts) AS absorption_q1,
@@ -18,4 +18,4 @@ FROM (
         rate IS NOT NULL AND counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS counts
     FROM rates(tau, cosine_threshold, effect_margin)
 )
-GROUP BY suite, layer, width, l0;
+GROUP BY suite, sae;

@@ -1,8 +1,8 @@
 -- One row a latent that plays a part for a letter on an SAE: part is 'split' or 'absorbing'.
 CREATE MACRO marks(tau, cosine_threshold, effect_margin) AS TABLE
-SELECT suite, layer, width, l0, letter, unnest(split_latents) AS latent, 'split' AS part
+SELECT suite, sae, concept, unnest(split_latents) AS latent, 'split' AS part
 FROM splits(tau)
 UNION ALL
-SELECT DISTINCT suite, layer, width, l0, letter, top_latent AS latent, 'absorbing' AS part
+SELECT DISTINCT suite, sae, concept, top_latent AS latent, 'absorbing' AS part
 FROM verdicts(tau, cosine_threshold, effect_margin)
 WHERE absorbed;

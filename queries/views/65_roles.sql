@@ -1,23 +1,23 @@
 -- One row a latent and a letter in which it plays a part on an SAE: its place among the split latents (0: not one), the
 -- tokens it absorbs, whether its encoder direction is the closest to the probe.
 CREATE MACRO roles(tau, cosine_threshold, effect_margin) AS TABLE
-SELECT suite, layer, width, l0, letter, latent,
+SELECT suite, sae, concept, latent,
     max(split_rank) AS split_rank,
     max(num_absorbed) AS num_absorbed,
     bool_or(is_encoder_top) AS is_encoder_top
 FROM (
-    SELECT suite, layer, width, l0, letter, unnest(split_latents) AS latent,
+    SELECT suite, sae, concept, unnest(split_latents) AS latent,
         CAST(generate_subscripts(split_latents, 1) AS INTEGER) AS split_rank,
         CAST(0 AS BIGINT) AS num_absorbed,
         false AS is_encoder_top
     FROM splits(tau)
     UNION ALL
-    SELECT suite, layer, width, l0, letter, top_latent AS latent, 0, count(*), false
+    SELECT suite, sae, concept, top_latent AS latent, 0, count(*), false
     FROM verdicts(tau, cosine_threshold, effect_margin)
     WHERE absorbed
     GROUP BY ALL
     UNION ALL
-    SELECT suite, layer, width, l0, letter, latent, 0, 0, true
+    SELECT suite, sae, concept, latent, 0, 0, true
     FROM encoder_top
     WHERE rank = 0
 )
