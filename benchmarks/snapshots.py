@@ -16,7 +16,8 @@ from benchmarks.measuring import summary
 from explorer import open_store, save_snapshot
 from explorer.store import EMBEDDED
 from ingest.writer import write_suite
-from queries.schema import LETTERS, SAE_KEY
+from queries.layout_1 import SAE_KEY
+from queries.schema import LETTERS
 from queries.suite import cosines_file, read_manifest
 
 if TYPE_CHECKING:

@@ -290,6 +290,19 @@ def check(
 
 
 @app.command()
+def upgrade(suite: Annotated[Path, typer.Argument(help="Folder of a suite.")]) -> None:
+    """Rewrite a suite of the first layout in the newest one."""
+    from ingest import IngestError
+    from ingest.upgrade import upgrade_suite
+
+    try:
+        upgrade_suite(suite)
+    except (SuiteError, IngestError) as error:
+        _fail(str(error), error)
+    typer.echo(f"{suite}: has the newest layout now")
+
+
+@app.command()
 def info(
     suite: Annotated[str | None, _SUITE] = None,
     as_json: Annotated[bool, _JSON] = False,

@@ -330,7 +330,7 @@ class _Collector:
                 "provenance",
                 manifest=manifest,
                 versions=versions(),
-                saes=[sae for sae in manifest.saes if sae.key == self._sae.key],
+                saes=[sae for sae in manifest.saes if sae.id == self._sae.id],
             ),
             absent=absent,
             version=version("absorption-explorer"),

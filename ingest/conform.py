@@ -18,7 +18,9 @@ _ARROW_TYPES = {
     "FLOAT": pa.float32(),
     "DOUBLE": pa.float64(),
     "VARCHAR": pa.string(),
+    "BIGINT": pa.int64(),
     "BOOLEAN": pa.bool_(),
+    "MAP(VARCHAR, VARCHAR)": pa.map_(pa.string(), pa.string()),
 }
 
 

@@ -24,8 +24,8 @@ from ingest.rules import keep_rules
 from ingest.source import Source
 from ingest.staging import staged
 from ingest.writer import write_tables
+from queries.layout_1 import TABLES
 from queries.manifest import SuiteError, first_problem
-from queries.schema import TABLES
 from queries.suite import read_suite
 
 if TYPE_CHECKING:

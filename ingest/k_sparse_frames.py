@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from ingest.conform import arrow_schema
 from ingest.source import same
-from queries.schema import TABLES, Table
+from queries.layout_1 import TABLES
+from queries.schema import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from ingest.conform import arrow_schema, run_starts
-from queries.schema import SAE_KEY
+from queries.layout_1 import SAE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,8 +28,12 @@ _ROWS = 2048
 _ROWS_OF = {"token_activations": 128, "logits": 512, "dashboards": 16}
 
 
+#: The columns of a key that name the SAE, in either layout.
+_OF_SAE = ("sae", *SAE_KEY)
+
+
 def stored_columns(table: Table) -> tuple[Column, ...]:
-    """Return the columns that a file of `table` holds; partitions have the SAE in the folders' names instead."""
+    """Return the columns that a file of `table` holds; the first layout has the SAE of cosines in names of folders."""
     return tuple(column for column in table.columns if not (table.partitioned and column.name in SAE_KEY))
 
 
@@ -64,11 +68,11 @@ def write_file(path: Path, table: Table, pieces: Iterable[pa.Table]) -> Path:
 def _row_groups(data: pa.Table, table: Table) -> Iterator[pa.Table]:
     """Cut conformed `data` of one file, which has rows, into its row groups."""
     if table.partitioned:
-        boundaries, rows = table.key[len(SAE_KEY) : -1], data.num_rows
+        boundaries, rows = [name for name in table.key[:-1] if name not in _OF_SAE], data.num_rows
     elif table.resident:  # read whole, once: one group compresses best
-        boundaries, rows = (), data.num_rows
+        boundaries, rows = [], data.num_rows
     else:
-        boundaries, rows = tuple(name for name in SAE_KEY if name in table.key), _ROWS_OF.get(table.name, _ROWS)
+        boundaries, rows = [name for name in table.key if name in _OF_SAE], _ROWS_OF.get(table.name, _ROWS)
     starts = run_starts(data, boundaries).tolist()
     for start, end in zip(starts, [*starts[1:], data.num_rows], strict=True):
         for offset in range(start, end, rows):
@@ -86,4 +90,6 @@ def _encoding(column: Column) -> str | None:
 
 def _leaf(column: Column) -> str:
     """Return the path of the values of `column` in the parquet schema."""
+    if column.type.startswith("MAP"):
+        return f"{column.name}.key_value.value"
     return f"{column.name}.list.element" if column.type.endswith("[]") else column.name

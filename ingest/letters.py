@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from ingest.conform import arrow_schema, with_all_columns
 from ingest.sql import join
-from queries.schema import TABLES
+from queries.layout_1 import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -15,7 +15,7 @@ from ingest.jobs import Outcome
 from ingest.layout import write_file
 from ingest.rules import keep_rules
 from ingest.sae_dashboard import DashboardError, evidence
-from queries.schema import SAE_KEY, TABLES
+from queries.layout_1 import SAE_KEY, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

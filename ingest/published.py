@@ -21,8 +21,8 @@ from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED, read_tested
+from queries.layout_1 import TABLES
 from queries.manifest import FORMAT_VERSION, MANIFEST, Manifest, Method, Model, Provenance, Sae
-from queries.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

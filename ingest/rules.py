@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from ingest.conform import arrow_schema
 from ingest.sql import cursor
+from queries.layout_1 import SAE_KEY
 from queries.rules import Condition, conditions
-from queries.schema import SAE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -32,8 +32,9 @@ from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED, read_tested
+from queries.layout_1 import SAE_KEY, TABLES
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
-from queries.schema import SAE_KEY, TABLES, Table
+from queries.schema import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -35,8 +35,8 @@ from ingest.source import same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED
+from queries.layout_1 import SAE_KEY, TABLES
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
-from queries.schema import SAE_KEY, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,8 +7,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queries.manifest import Manifest, Method, Model, Neuronpedia, Provenance, Sae, TableEntry
-from queries.schema import TABLES
+from queries import schema
+from queries.layout_1 import TABLES
+from queries.manifest import Family, Manifest, Method, Model, Neuronpedia, Provenance, Sae, TableEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -22,12 +23,13 @@ SCHEMA_DOC = Path(__file__).parents[1] / "data" / "SCHEMA.md"
 #: Meaning of the manifest's fields, by model. A field without one stops the rendering.
 _FIELDS: dict[type[BaseModel], dict[str, str]] = {
     Manifest: {
-        "format_version": "Version of this layout: 1.",
+        "format_version": "Version of the layout: 1, or 2.",
         "name": "Short name, fit for a folder and a URL; the value of the column `suite` in queries.",
         "title": "Name shown to people.",
         "model": "The language model.",
         "method": "How absorption was measured.",
-        "saes": "The SAEs; layer, width and L0 name each of them.",
+        "saes": "The SAEs, in the first layout, where layer, width and L0 name each of them; the second has a table.",
+        "families": "The families that concepts belong to; in the second layout.",
         "tables": "What lies beside the manifest, by table name; a table not listed here is not read.",
         "provenance": "Where the figures come from.",
     },
@@ -46,7 +48,16 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
         "effect_margin": "Least lead of the top latent's effect over the runner-up's, logits.",
         "notes": "Sentences on how it was measured.",
     },
+    Family: {
+        "family": "Its id, the part of a concept's id before the dot.",
+        "title": "Name shown to people.",
+        "noun": "What one of its concepts is called.",
+        "exclusive": "Whether a token has one of its concepts at most.",
+        "prompt": "The prompt it was measured with.",
+        "answers": "The answers that the prompt asks for.",
+    },
     Sae: {
+        "sae": "Its id; where there is none, it is made of layer, width and L0.",
         "layer": "Block whose residual stream the SAE reads, counted from 0.",
         "width": "Nominal width as published (16000 for 16,384 latents).",
         "l0": "Mean number of active latents a token, rounded; negative where it is unknown.",
@@ -62,6 +73,10 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
         "loss_recovered": "Share of the model's loss that the reconstruction wins back.",
         "dead_fraction": "Share of latents that never fire.",
         "tokens_seen": "Tokens it was trained on.",
+        "recipe": "How it was trained.",
+        "seed": "Seed of its first weights and of the order of its data.",
+        "repeat_of": "The SAE of which it is a further seed.",
+        "attributes": "What else its source says of it.",
     },
     Neuronpedia: {
         "model": "Neuronpedia's name of the model, e.g. `gemma-2-2b`.",
@@ -94,9 +109,10 @@ def render_schema() -> str:
             for name, field in model.model_fields.items()
         )
         lines += [f"### {model.__name__}", "", *_markdown(("field", "type", "meaning"), rows), ""]
-    lines += ["## The tables", ""]
-    for table in TABLES.values():
-        lines += [*_section(table), ""]
+    for title, tables in (("The tables", TABLES), ("The tables of the second layout", schema.TABLES)):
+        lines += [f"## {title}", ""]
+        for table in tables.values():
+            lines += [*_section(table), ""]
     return "\n".join(lines)
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from ingest.conform import arrow_type
 from queries.catalog import derived_views
 from queries.connection import connect
-from queries.schema import SAE_KEY, TABLES
+from queries.layout_1 import SAE_KEY, TABLES
 
 if TYPE_CHECKING:
     from queries.manifest import Method
@@ -38,7 +38,7 @@ def derive_split_latents(letters: pa.Table, k_sparse: pa.Table, method: Method) 
         keys = "'' AS suite, [layer, width, l0] AS sae, letter AS concept"
         connection.register("given", letters.select([*_KEY, "split_latents"]))
         connection.register("steps", k_sparse.select([*_KEY, "k", "latent", "f1"]))
-        connection.execute(f"CREATE TABLE letters AS SELECT {keys}, split_latents FROM given")  # noqa: S608 - a constant
+        connection.execute(f"CREATE TABLE measurements AS SELECT {keys}, split_latents FROM given")  # noqa: S608 - a constant
         connection.execute(f"CREATE TABLE k_sparse AS SELECT {keys}, k, latent, f1 FROM steps")  # noqa: S608 - a constant
         connection.execute("CREATE TABLE suites AS SELECT '' AS suite, CAST(? AS DOUBLE) AS tau", [method.tau])
         for needed in ("ranks", "splits"):

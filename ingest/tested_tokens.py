@@ -14,7 +14,8 @@ import pyarrow as pa
 from ingest.conform import with_all_columns
 from ingest.source import same
 from ingest.sql import join
-from queries.schema import TABLES, Column, Table
+from queries.layout_1 import TABLES
+from queries.schema import Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -13,13 +13,15 @@ import pyarrow.parquet as pq
 from ingest.conform import IngestError, conform, run_starts
 from ingest.layout import write_file
 from ingest.staging import staged
+from queries.layout_1 import SAE_KEY, TABLES
 from queries.manifest import MANIFEST, Manifest, SuiteError, TableEntry, parse_manifest
-from queries.schema import SAE_KEY, TABLES, Table
-from queries.suite import checksum, cosines_file, table_files
+from queries.suite import checksum, contracts, cosines_file, table_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    from queries.schema import Table
 
 
 def write_suite(
@@ -77,16 +79,22 @@ def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table 
         else:
             write_file(suite / f"{name}.parquet", table, ordered)
     saes = [sae.model_copy(update={"cosines": (suite / cosines_file(sae.key)).exists()}) for sae in manifest.saes]
-    named = manifest.model_copy(
-        update={"saes": saes, "tables": {name: _entry(suite, table, []) for name, table in TABLES.items()}}
-    )
+    return write_manifest(suite, manifest.model_copy(update={"saes": saes}))
+
+
+def write_manifest(suite: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest of the tables that lie in the folder `suite`; return it."""
+    tables = contracts(manifest)
+    named = manifest.model_copy(update={"tables": {name: _entry(suite, table, []) for name, table in tables.items()}})
     entries = {
         name: _entry(suite, table, files)
-        for name, table in TABLES.items()
+        for name, table in tables.items()
         if (files := [file for file in table_files(named, table) if (suite / file).exists()])
     }
     written = named.model_copy(update={"tables": entries})
-    text = json.dumps(written.model_dump(mode="json"), indent=1, ensure_ascii=False)
+    # The second layout has a table of SAEs, the first one family of concepts.
+    left_out = {"families"} if manifest.format_version == 1 else {"saes"}
+    text = json.dumps(written.model_dump(mode="json", exclude=left_out), indent=1, ensure_ascii=False)
     try:
         parse_manifest(text, suite.name)
     except SuiteError as error:

@@ -9,13 +9,14 @@ import duckdb
 
 from queries.connection import connect
 from queries.definitions import filled
+from queries.header import read_header
+from queries.layout_1 import SAE_KEY
 from queries.literal import literal
 from queries.location import pattern
 from queries.manifest import MANIFEST, SuiteError
 from queries.parquet import text_problem
 from queries.rules import conditions as table_conditions
-from queries.schema import SAE_KEY, TABLES
-from queries.suite import checksum, read_header, read_manifest, table_files
+from queries.suite import checksum, contracts, read_manifest, table_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,14 +73,15 @@ def check_suite(folder: Path) -> list[Problem]:
         manifest = read_manifest(root)
     except SuiteError as error:
         return [Problem(MANIFEST, None, None, None, str(error))]
+    tables = contracts(manifest)
     problems = [
         Problem(MANIFEST, name, None, None, f"{name!r} is no table of a suite; take it out of the manifest")
-        for name in sorted(set(manifest.tables) - set(TABLES))
+        for name in sorted(set(manifest.tables) - set(tables))
     ]
     listed = set()
     with connect([root]) as connection:
         _create_saes(connection, manifest)
-        for table in TABLES.values():
+        for table in tables.values():
             files = [root / name for name in table_files(manifest, table)]
             listed |= set(files)
             if table.required and not files:
@@ -106,8 +108,8 @@ def check_suite(folder: Path) -> list[Problem]:
 
 
 def _create_saes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
-    columns = "layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER"
-    for definition in filled("saes", columns, [(*sae.key, sae.n_latents) for sae in manifest.saes]):
+    columns = "sae VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER"
+    for definition in filled("saes", columns, [(sae.id, *sae.key, sae.n_latents) for sae in manifest.saes]):
         connection.execute(definition.sql)
 
 
@@ -192,10 +194,12 @@ def _contents(root: Path, file: Path, table: Table, present: set[str]) -> str:
 
 def _with_sae(contents: str, table: Table) -> str:
     """Write the same SELECT with the number of latents of each row's SAE."""
-    if not set(SAE_KEY) <= {column.name for column in table.columns}:
+    names = {column.name for column in table.columns}
+    key = next((key for key in (("sae",), SAE_KEY) if set(key) <= names), None)
+    if key is None or table.name == "saes":
         return f"SELECT *, NULL AS n_latents, false AS no_sae FROM ({contents})"  # noqa: S608 - names of the contract
-    joined = f"({contents}) LEFT JOIN saes USING ({', '.join(SAE_KEY)})"
-    return f"SELECT *, n_latents IS NULL AS no_sae FROM {joined}"  # noqa: S608 - names of the contract
+    saes = f"(SELECT {', '.join(key)}, n_latents FROM saes) AS saes"  # noqa: S608 - names of the contract
+    return f"SELECT *, n_latents IS NULL AS no_sae FROM ({contents}) LEFT JOIN {saes} USING ({', '.join(key)})"  # noqa: S608
 
 
 def _key_problems(connection: duckdb.DuckDBPyConnection, contents: str, table: Table) -> list[tuple[str, str]]:

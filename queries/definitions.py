@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, NamedTuple
 
+from queries import layout_1, reading_1
 from queries.catalog import derived_views, functions
 from queries.literal import literal
-from queries.location import pattern, place
-from queries.schema import LETTERS, SAE_KEY, TABLES, Table, concept_id
-from queries.suite import table_files
+from queries.rows import rows_of
+from queries.schema import TABLES, Table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator
@@ -40,9 +39,10 @@ def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
         yield Definition(name, sql)
     yield from _suites(suites)
     yield from _saes(suites)
-    yield from _concepts(suites)
     for table in TABLES.values():
-        yield from _table(table, suites)
+        if table.name != "saes":
+            yield from _table(table, suites)
+    yield from _repeats(suites)
     for name, sql in derived_views().items():
         yield Definition(name, sql)
 
@@ -82,14 +82,9 @@ def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
         )
         for suite in suites
         for sae in suite.manifest.saes
+        if sae.repeat_of is None
     ]
     yield from filled("saes", columns, rows)
-
-
-def _concepts(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of all concepts: of the first layout of a suite, the first letters."""
-    rows = [(suite.name, concept_id(letter), letter) for suite in suites for letter in LETTERS]
-    yield from filled("concepts", "suite VARCHAR, concept VARCHAR, letter VARCHAR", rows)
 
 
 def filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:
@@ -113,54 +108,64 @@ def _table(table: Table, suites: Collection[Suite]) -> Iterator[Definition]:
         return
     start = f"CREATE TABLE {table.name} AS\n"
     for suite in suites:
-        yield Definition(table.name, f"{start}{_select(table, suite)};", ", ".join(map(str, suite.files(table))))
+        yield Definition(table.name, f"{start}{_select(table, suite)};", _reads(table, suite))
         start = f"INSERT INTO {table.name}\n"
 
 
+def _reads(table: Table, suite: Suite) -> str:
+    """Name the files that hold `table` of a suite, for messages."""
+    former = layout_1.TABLES.get(layout_1.FORMER.get(table.name, table.name))
+    files = suite.files(former if suite.manifest.format_version == 1 and former else table)
+    return ", ".join(map(str, files))
+
+
 def _select(table: Table, suite: Suite) -> str:
-    """Write the SELECT that reads `table` of one suite with the contract's columns and types, and with its two keys.
-
-    The keys come from joins, whose filters DuckDB hands on to what reads the files.
-    """
-    names = {column.name for column in table.columns}
-    columns, joins = [f"{literal(suite.name)} AS suite"], ""
-    replaced: list[str] = []
-    for key, former in (("sae", SAE_KEY), ("concept", ("letter",))):
-        if set(former) <= names:
-            columns.append(f"{key}s.{key}")
-            replaced += former
-            # Of the vocabulary, some tokens have no letter.
-            join = "LEFT JOIN" if table.name == "tokens" else "JOIN"
-            joins += f"{join} (FROM {key}s WHERE suite = {literal(suite.name)}) AS {key}s USING ({', '.join(former)})\n"
-    columns.append(f"rows.* EXCLUDE ({', '.join(replaced)})" if replaced else "rows.*")
-    select = f"SELECT {', '.join(columns)}\nFROM (\n{_rows(table, suite)}\n) AS rows\n{joins}"
+    """Write the SELECT that reads `table` of one suite with the contract's columns and types."""
+    select = (reading_1.select if suite.manifest.format_version == 1 else _second_layout)(table, suite)
     if table.partitioned:
-        return f"{select}WHERE {literal(suite.name)} = in_suite AND list_contains(in_saes, sae)"
-    return f"{select}ORDER BY {', '.join(table.key)}" if table.resident else select.rstrip()
+        return f"{select}\nWHERE {literal(suite.name)} = in_suite AND list_contains(in_saes, sae)"
+    return f"{select}\nORDER BY {', '.join(table.key)}" if table.resident else select
 
 
-def _rows(table: Table, suite: Suite) -> str:
-    """Write the SELECT that reads `table` of one suite as its files have it."""
-    names = table_files(suite.manifest, table)
-    present = suite.columns.get(table.name, set())
-    columns = ", ".join(
-        f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
-        for column in table.columns
-    )
-    select = f"SELECT\n{textwrap.fill(columns, 114, initial_indent='    ', subsequent_indent='    ')}"
-    if not names:
-        return f"{select}\nWHERE false"
-    if not table.partitioned:
-        # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
-        return (
-            f"{select}\nFROM read_parquet({literal(pattern(place(suite.root, names[0])))}, hive_partitioning = false)"
-        )
-    saes = (sae.id for sae in suite.manifest.saes if sae.cosines)
-    listed = literal("\n".join(f"{sae}\t{name}" for sae, name in zip(saes, names, strict=True)))
-    types = ", ".join(f"'{name}': INTEGER" for name in SAE_KEY)
-    return (
-        f"{select}\nFROM read_parquet(\n"
-        f"    files_of({literal(pattern(f'{suite.root}/'))}, {listed}, in_saes),\n"
-        f"    hive_partitioning = true, hive_types = {{{types}}}\n"
-        ")"
+def _second_layout(table: Table, suite: Suite) -> str:
+    """Read a table as it is; further seeds count only in the spread over seeds."""
+    select = f"SELECT {literal(suite.name)} AS suite, rows.*\nFROM (\n{rows_of(table, suite)}\n) AS rows"
+    repeats = [sae.id for sae in suite.manifest.saes if sae.repeat_of is not None]
+    if repeats and table.resident and "sae" in table.key:
+        return f"{select}\nWHERE sae NOT IN {literal(repeats)}"
+    return select
+
+
+def _repeats(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make the table of what each seed of an SAE gave that was trained several times."""
+    start = "CREATE TABLE repeats AS\n"
+    for suite in suites:
+        is_first = suite.manifest.format_version == 1
+        reads = layout_1.TABLES["repeats"] if is_first else TABLES["measurements"]
+        select = (reading_1.repeats if is_first else _seeds)(suite)
+        yield Definition("repeats", f"{start}{select};", ", ".join(map(str, suite.files(reads))))
+        start = "INSERT INTO repeats\n"
+
+
+def _seeds(suite: Suite) -> str:
+    """Read them from the measurements of the SAEs that are further seeds, and of those that these repeat."""
+    repeated = {sae.repeat_of for sae in suite.manifest.saes if sae.repeat_of is not None}
+    rows = [
+        (sae.id, sae.repeat_of or sae.id, sae.seed, sae.l0_measured)
+        for sae in suite.manifest.saes
+        if sae.repeat_of is not None or sae.id in repeated
+    ] or [("", "", 0, 0.0)]
+    values = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
+    return (  # names and numbers of the contract and the manifest
+        f"SELECT {literal(suite.name)} AS suite, seeds.repeated AS sae, CAST(seeds.seed AS INTEGER) AS seed, concept,\n"
+        "    CAST(seeds.l0 AS DOUBLE) AS l0_measured,\n"
+        "    coalesce(num_split_latents, len(split_latents)) AS num_split_latents,\n"
+        "    num_probe_true_positives, num_candidates, sample_portion,\n"
+        "    coalesce(num_absorbed, absorbed.number, 0) AS num_absorbed\n"
+        f"FROM (\n{rows_of(TABLES['measurements'], suite)}\n) AS rows\n"
+        f"JOIN (VALUES\n    {values}\n) AS seeds(sae, repeated, seed, l0) USING (sae)\n"
+        "LEFT JOIN (\n"
+        "    SELECT sae, concept, count_if(is_absorption) AS number\n"
+        f"    FROM (\n{rows_of(TABLES['tested_tokens'], suite)}\n)\n    GROUP BY ALL\n"
+        ") AS absorbed USING (sae, concept)"
     )

@@ -9,10 +9,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import from_json
 
-from queries.schema import INTEGER_MAX
+from queries.schema import ID_PATTERN, INTEGER_MAX
 
 MANIFEST = "manifest.json"
+#: The version of the layout that is written, and those that are read.
 FORMAT_VERSION = 1
+FORMAT_VERSIONS = (1, 2)
 
 #: Bounds of each threshold: a suite's own values lie where the page's widgets can move them.
 THRESHOLD_BOUNDS: dict[str, tuple[float, float]] = {
@@ -95,6 +97,8 @@ class Neuronpedia(_Record):
 class Sae(_Record):
     """One SAE of the suite."""
 
+    #: Its id; where the suite gives none, it is made of layer, width and L0.
+    sae: str | None = Field(default=None, pattern=f"^{ID_PATTERN}$", max_length=_NAME_LENGTH)
     layer: int = _count()
     width: int = _count()
     #: Negative where the L0 is unknown; -1, -2, ... then tell such SAEs of a layer and width apart.
@@ -113,6 +117,11 @@ class Sae(_Record):
     loss_recovered: float | None = _score()
     dead_fraction: float | None = Field(default=None, ge=0, le=1)
     tokens_seen: int | None = _count(_BIGINT_MAX, default=None)
+    recipe: str | None = None
+    seed: int | None = _count(default=None)
+    #: The id of the SAE of which this is a further seed.
+    repeat_of: str | None = None
+    attributes: dict[str, str] = Field(default_factory=dict, max_length=_LIST_LENGTH)
 
     @property
     def key(self) -> tuple[int, int, int]:
@@ -122,8 +131,26 @@ class Sae(_Record):
     @property
     def id(self) -> str:
         """The name by which tables and addresses mean the SAE, as in l8-w8192-l0-14; of an unknown L0, l8-w8192-2."""
+        if self.sae is not None:
+            return self.sae
         l0 = f"-l0-{self.l0}" if self.l0 >= 0 else "" if self.l0 == -1 else f"-{-self.l0}"
         return f"l{self.layer}-w{self.width}{l0}"
+
+
+class Family(_Record):
+    """Concepts of one kind, such as the first letters."""
+
+    family: str = Field(pattern=f"^{ID_PATTERN}$", max_length=_NAME_LENGTH)
+    title: str
+    #: What one of its concepts is called.
+    noun: str
+    #: Whether a token has one of them at most.
+    exclusive: bool = False
+    prompt: str | None = None
+    answers: list[str] = Field(default_factory=list, max_length=_LIST_LENGTH)
+
+
+FIRST_LETTERS = Family(family="first-letter", title="First letters", noun="letter", exclusive=True)
 
 
 class TableEntry(_Record):
@@ -158,7 +185,9 @@ class Manifest(_Record):
     title: str | None = None
     model: Model
     method: Method
-    saes: list[Sae] = Field(max_length=MAX_SAES)
+    #: Of the second layout in a table of their own.
+    saes: list[Sae] = Field(default=[], max_length=MAX_SAES)
+    families: list[Family] = Field(default=[FIRST_LETTERS], max_length=_LIST_LENGTH)
     tables: dict[str, TableEntry] = Field(max_length=_LIST_LENGTH)
     provenance: Provenance = Provenance()
 
@@ -194,10 +223,11 @@ def parse_manifest(text: str, file: object) -> Manifest:
         _check_values(content)
         # The version first: of what another one holds, nothing else can be said.
         version = _Version.model_validate(content).format_version
-        if version != FORMAT_VERSION:
+        if version not in FORMAT_VERSIONS:
+            known = " and ".join(map(str, FORMAT_VERSIONS))
             message = (
-                f"{file}: format_version {version} is not known here (this program reads {FORMAT_VERSION}); import the"
-                " suite again or update the program"
+                f"{file}: format_version {version} is not known here (this program reads {known}); import the suite"
+                " again or update the program"
             )
             raise SuiteError(message)
         return Manifest.model_validate(content)

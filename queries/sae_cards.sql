@@ -4,8 +4,8 @@
 -- columns: latent INTEGER, density FLOAT, max_activation FLOAT, num_vocab_tokens INTEGER, top_letter VARCHAR,
 --          top_letter_cosine FLOAT, raised_tokens VARCHAR[], raised_logits FLOAT[], lowered_tokens VARCHAR[],
 --          lowered_logits FLOAT[], low FLOAT, high FLOAT, counts INTEGER[]
-SELECT latent, density, max_activation, num_vocab_tokens, top_letter, top_letter_cosine, raised_tokens, raised_logits,
-    lowered_tokens, lowered_logits, low, high, counts
+SELECT latent, density, max_activation, num_vocab_tokens, letter_of(top_concept) AS top_letter,
+    top_concept_cosine AS top_letter_cosine, raised_tokens, raised_logits, lowered_tokens, lowered_logits, low, high, counts
 FROM (
     SELECT DISTINCT suite, sae, latent
     FROM roles($tau, $cosine_threshold, $effect_margin)

@@ -14,9 +14,6 @@ INTEGER_MAX = 2**31 - 1
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
-#: The columns that name one SAE within a suite.
-SAE_KEY = ("layer", "width", "l0")
-
 
 def concept_id(letter: str) -> str:
     """Name the concept of words that start with `letter`, a-z, in lower case."""
@@ -55,7 +52,9 @@ _OF_PROBE = Rule(
 )
 _ID = Rule("{} >= 0 AND {} < n_latents", "0 or more and less than the SAE's number of latents")
 _IDS = Rule("coalesce(list_min({}) >= 0 AND list_max({}) < n_latents, true)", f"{_ID.words}, each")
-_LETTER_RULE = Rule("length({}) = 1 AND {} BETWEEN 'a' AND 'z'", "a lower-case letter, a-z")
+#: Fit for a URL and for a file's name.
+ID_PATTERN = "[a-z0-9][a-z0-9._-]*"
+_ID_RULE = Rule(f"regexp_full_match({{}}, '{ID_PATTERN}')", "an id: small letters, digits, dots, hyphens, underscores")
 
 
 def _beside(other: str) -> Rule:
@@ -103,7 +102,7 @@ class Table:
     resident : bool
         Whether the store copies it into memory when it opens (small and asked for by every view).
     partitioned : bool
-        Whether it lies in one file an SAE, ``<name>/layer=L/width=W/l0=S/<name>.parquet``.
+        Whether it lies in one file an SAE, ``<name>/<sae>.parquet``.
     max_rows : int
         Rows that a file may have.
     max_bytes : int
@@ -131,17 +130,8 @@ class Table:
         return {column.name: column for column in self.columns}[name]
 
 
-_SAE = (
-    Column("layer", "INTEGER", "Block whose residual stream the SAE reads, counted from 0.", rule=_NOT_NEGATIVE),
-    Column("width", "INTEGER", "Nominal width as published (16000 for 16,384 latents).", rule=_NOT_NEGATIVE),
-    Column(
-        "l0",
-        "INTEGER",
-        "Mean number of active latents a token, rounded; with layer and width it names the SAE. Negative where it is"
-        " unknown: -1 for the first such SAE of a layer and width, -2 for the next.",
-    ),
-)
-_LETTER = Column("letter", "VARCHAR", "Lower-case first letter, a-z: the concept.", rule=_LETTER_RULE)
+_SAE = Column("sae", "VARCHAR", "Id of the SAE (saes).", rule=_ID_RULE)
+_CONCEPT = Column("concept", "VARCHAR", "Id of the concept (concepts).", rule=_ID_RULE)
 _LATENT = Column("latent", "INTEGER", "Row of the SAE's decoder, counted from 0.", rule=_ID)
 
 
@@ -155,15 +145,70 @@ _METRIC = (
     _optional("metric_version", "VARCHAR", "Version of the program that measured it, where it is known."),
 )
 
-_LETTERS_TABLE = Table(
-    "letters",
-    "one SAE and one letter",
-    (*SAE_KEY, "letter"),
+_SAES = Table(
+    "saes",
+    "one SAE",
+    ("sae",),
     (
-        *_SAE,
-        _LETTER,
+        _SAE,
+        _optional("title", "VARCHAR", "What its publisher calls it."),
+        _optional("layer", "INTEGER", "Block that it reads, counted from 0.", _NOT_NEGATIVE),
+        _optional("hook", "VARCHAR", "Point of the model that it reads, e.g. blocks.4.hook_resid_post."),
+        _optional("width", "INTEGER", "Nominal width as published (16000 for 16,384 latents).", _NOT_NEGATIVE),
+        _optional("num_latents", "INTEGER", "Number of its latents.", _NOT_NEGATIVE),
         _optional(
-            "split_latents", "INTEGER[]", "Latents that share the letter at the suite's tau, main one first.", _IDS
+            "num_latents_counted", "BOOLEAN", "Whether they were counted; else num_latents is the least that there are."
+        ),
+        _optional(
+            "l0", "DOUBLE", "Mean number of active latents a token, as it was measured or published.", _NOT_NEGATIVE
+        ),
+        _optional("l0_nominal", "INTEGER", "L0 by which it is called.", _NOT_NEGATIVE),
+        _optional("architecture", "VARCHAR", "Its architecture, e.g. BatchTopK."),
+        _optional("recipe", "VARCHAR", "How it was trained."),
+        _optional("seed", "INTEGER", "Seed of its first weights and of the order of its data."),
+        _optional("repeat_of", "VARCHAR", "The SAE of which it is a further seed."),
+        _optional("tokens_seen", "BIGINT", "Tokens it was trained on.", _NOT_NEGATIVE),
+        _optional("variance_explained", "DOUBLE", "Share of the stream's variance that the reconstruction explains."),
+        _optional("loss_recovered", "DOUBLE", "Share of the model's loss that the reconstruction wins back."),
+        _optional("dead_fraction", "DOUBLE", "Share of latents that never fire.", _SHARE),
+        _optional("neuronpedia_model", "VARCHAR", "Neuronpedia's name of the model, where it hosts the SAE."),
+        _optional("neuronpedia_source", "VARCHAR", "Its name of the SAE, e.g. 3-gemmascope-res-16k."),
+        _optional("attributes", "MAP(VARCHAR, VARCHAR)", "What else its source says of it."),
+    ),
+    required=True,
+    resident=True,
+    max_rows=10_000,
+    max_bytes=64 * 2**20,
+)
+
+_CONCEPTS = Table(
+    "concepts",
+    "one concept",
+    ("concept",),
+    (
+        _CONCEPT,
+        Column("family", "VARCHAR", "Family it belongs to (manifest: families).", rule=_ID_RULE),
+        Column("label", "VARCHAR", "What is shown of it, e.g. L, -ing, verb."),
+        Column("phrase", "VARCHAR", "What is said of its tokens, e.g. starts with L."),
+        _optional("parent", "VARCHAR", "The concept of which it is a kind."),
+        _optional("position", "INTEGER", "Its place in its family.", _NOT_NEGATIVE),
+        _optional("num_tokens", "INTEGER", "Tokens of the vocabulary that have it.", _NOT_NEGATIVE),
+    ),
+    required=True,
+    resident=True,
+    max_rows=100_000,
+    max_bytes=64 * 2**20,
+)
+
+_MEASUREMENTS = Table(
+    "measurements",
+    "one SAE, one concept and one metric",
+    ("sae", "concept", "metric"),
+    (
+        _SAE,
+        _CONCEPT,
+        _optional(
+            "split_latents", "INTEGER[]", "Latents that share the concept at the suite's tau, main one first.", _IDS
         ),
         _optional(
             "num_split_latents", "INTEGER", "How many they are, where only the number was published.", _NOT_NEGATIVE
@@ -171,7 +216,7 @@ _LETTERS_TABLE = Table(
         _optional(
             "num_probe_true_positives",
             "INTEGER",
-            "Test tokens of the letter that the linear probe gets right.",
+            "Test tokens of the concept that the linear probe gets right.",
             _NOT_NEGATIVE,
         ),
         _optional(
@@ -221,11 +266,11 @@ _LETTERS_TABLE = Table(
 
 _K_SPARSE = Table(
     "k_sparse",
-    "one SAE, one letter and one k of the k-sparse probe",
-    (*SAE_KEY, "letter", "k"),
+    "one SAE, one concept and one k of the k-sparse probe",
+    ("sae", "concept", "k"),
     (
-        *_SAE,
-        _LETTER,
+        _SAE,
+        _CONCEPT,
         Column("k", "INTEGER", "Number of latents the probe may use: 1-15, 20, 50.", rule=_NOT_NEGATIVE),
         _optional("latent", "INTEGER", "The k-th latent in rank order, the one that this k adds.", _ID),
         Column("f1", "DOUBLE", "F1 on the test split.", rule=_SHARE),
@@ -241,11 +286,11 @@ _K_SPARSE = Table(
 
 _ENCODER_TOP = Table(
     "encoder_top",
-    "one SAE, one letter and one of the latents whose encoder direction is closest to the probe",
-    (*SAE_KEY, "letter", "rank"),
+    "one SAE, one concept and one of the latents whose encoder direction is closest to the probe",
+    ("sae", "concept", "rank"),
     (
-        *_SAE,
-        _LETTER,
+        _SAE,
+        _CONCEPT,
         Column(
             "rank", "INTEGER", "0 for the latent with the highest encoder cosine, 1 for the next.", rule=_NOT_NEGATIVE
         ),
@@ -266,10 +311,10 @@ _ENCODER_TOP = Table(
 _TESTED_TOKENS = Table(
     "tested_tokens",
     "one SAE and one candidate token whose active latents were ablated",
-    (*SAE_KEY, "letter", "token"),
+    ("sae", "concept", "token"),
     (
-        *_SAE,
-        _LETTER,
+        _SAE,
+        _CONCEPT,
         Column("token", "VARCHAR", "The token as the tokenizer has it, leading space included."),
         _optional("token_id", "INTEGER", "Its number in the model's vocabulary."),
         _optional("prompt_id", "INTEGER", "The prompt it was shown in (prompts)."),
@@ -300,10 +345,10 @@ _TESTED_TOKENS = Table(
         _optional("absorption_fraction", "FLOAT", "SAEBench's absorption fraction of this token."),
         _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
         _optional("true_effect_second", "FLOAT", "The same for the runner-up."),
-        _optional("spelling_metric", "FLOAT", "Logit of the right letter minus the mean of the other 25, unmodified."),
-        _optional("model_letter", "VARCHAR", "The letter that the model itself answers."),
+        _optional("answer_metric", "FLOAT", "Logit of the right answer minus the mean of the others, unmodified."),
+        _optional("model_answer", "VARCHAR", "What the model itself answers."),
         _optional("model_correct", "BOOLEAN", "Whether that answer is right."),
-        _optional("probe_logit", "FLOAT", "Score of the linear probe; positive predicts the letter."),
+        _optional("probe_logit", "FLOAT", "Score of the linear probe; positive predicts the concept."),
         _optional("num_active_latents", "INTEGER", "Latents active on the token.", _NOT_NEGATIVE),
         Column("is_absorption", "BOOLEAN", "The verdict as it was published with the suite's own thresholds."),
         *_METRIC,
@@ -321,10 +366,9 @@ _TOKENS = Table(
     (
         Column("token_id", "INTEGER", "Its number in the model's vocabulary (or in this file)."),
         Column("token", "VARCHAR", "The token as the tokenizer has it, leading space included."),
-        _LETTER,
         _optional("is_test", "BOOLEAN", "Whether it is in the test split, on which every figure is measured."),
-        _optional("model_letter", "VARCHAR", "The letter that the model itself answers (test tokens)."),
-        _optional("model_metric", "FLOAT", "Spelling metric of the unmodified model, logits (test tokens)."),
+        _optional("model_answer", "VARCHAR", "What the model itself answers (test tokens)."),
+        _optional("model_metric", "FLOAT", "Logit of the right answer minus the mean of the others (test tokens)."),
     ),
     resident=True,
     # The largest vocabularies have half a million.
@@ -332,12 +376,23 @@ _TOKENS = Table(
     max_bytes=256 * 2**20,
 )
 
+_TOKEN_CONCEPTS = Table(
+    "token_concepts",
+    "one token of the vocabulary and one of its concepts",
+    ("token_id", "concept"),
+    (Column("token_id", "INTEGER", "The token (tokens)."), _CONCEPT),
+    resident=True,
+    # Four for each of half a million.
+    max_rows=2_000_000,
+    max_bytes=256 * 2**20,
+)
+
 _LATENTS = Table(
     "latents",
     "one latent of one SAE",
-    (*SAE_KEY, "latent"),
+    ("sae", "latent"),
     (
-        *_SAE,
+        _SAE,
         _LATENT,
         _optional("density", "FLOAT", "Share of text tokens on which it fires.", _SHARE),
         _optional("max_activation", "FLOAT", "Largest activation on text.", _NOT_NEGATIVE),
@@ -348,17 +403,17 @@ _LATENTS = Table(
         _optional("num_test_tokens", "INTEGER", "Of these, in the test split.", _NOT_NEGATIVE),
         _optional("max_activation_vocab", "FLOAT", "Largest activation on the vocabulary.", _NOT_NEGATIVE),
         _optional("encoder_decoder_cosine", "FLOAT", "Cosine of its encoder column with its decoder row.", _COSINE),
-        _optional("top_letter", "VARCHAR", "Letter whose probe has the highest cosine with its decoder row."),
-        _optional("top_letter_cosine", "FLOAT", "That cosine.", _COSINE),
+        _optional("top_concept", "VARCHAR", "Concept whose probe has the highest cosine with its decoder row."),
+        _optional("top_concept_cosine", "FLOAT", "That cosine.", _COSINE),
     ),
 )
 
 _CONTEXTS = Table(
     "contexts",
     "one text window in which a latent fires strongly",
-    (*SAE_KEY, "latent", "rank"),
+    ("sae", "latent", "rank"),
     (
-        *_SAE,
+        _SAE,
         _LATENT,
         Column("rank", "INTEGER", "0 for the strongest.", rule=_NOT_NEGATIVE),
         Column("activation", "FLOAT", "Activation on the token that the window was chosen for."),
@@ -381,9 +436,9 @@ _CONTEXTS = Table(
 _LOGITS = Table(
     "logits",
     "one latent's effect on the output vocabulary",
-    (*SAE_KEY, "latent"),
+    ("sae", "latent"),
     (
-        *_SAE,
+        _SAE,
         _LATENT,
         Column("raised_tokens", "VARCHAR[]", "Output tokens that the decoder row raises most."),
         Column(
@@ -400,9 +455,9 @@ _LOGITS = Table(
 _HISTOGRAMS = Table(
     "histograms",
     "one latent's activations on text",
-    (*SAE_KEY, "latent"),
+    ("sae", "latent"),
     (
-        *_SAE,
+        _SAE,
         _LATENT,
         Column("low", "FLOAT", "Left edge of the first bin, activation."),
         Column("high", "FLOAT", "Right edge of the last bin, activation."),
@@ -418,9 +473,9 @@ _HISTOGRAMS = Table(
 _TOKEN_ACTIVATIONS = Table(
     "token_activations",
     "one latent's activations on the vocabulary",
-    (*SAE_KEY, "latent"),
+    ("sae", "latent"),
     (
-        *_SAE,
+        _SAE,
         _LATENT,
         Column("token_ids", "INTEGER[]", "Tokens (tokens.token_id) on which it fires, strongest first."),
         Column("activations", "FLOAT[]", "Its activation on each of them.", rule=_beside("token_ids")),
@@ -430,8 +485,8 @@ _TOKEN_ACTIVATIONS = Table(
 _DASHBOARDS = Table(
     "dashboards",
     "one latent's imported HTML page",
-    (*SAE_KEY, "latent"),
-    (*_SAE, _LATENT, Column("html", "VARCHAR", "The page as it was published; shown in a sandbox only.")),
+    ("sae", "latent"),
+    (_SAE, _LATENT, Column("html", "VARCHAR", "The page as it was published; shown in a sandbox only.")),
     # Published pages have some 100 kB.
     max_text=1_000_000,
 )
@@ -449,41 +504,15 @@ _PROMPTS = Table(
     max_text=100_000,
 )
 
-_REPEATS = Table(
-    "repeats",
-    "one SAE that was trained several times, one of its seeds and one letter",
-    (*SAE_KEY, "seed", "letter"),
-    (
-        *_SAE,
-        Column("seed", "INTEGER", "Seed of its first weights and of the order of its data."),
-        _LETTER,
-        _optional("l0_measured", "DOUBLE", "L0 of this training before rounding.", _NOT_NEGATIVE),
-        _optional("num_split_latents", "INTEGER", "Number of split latents.", _NOT_NEGATIVE),
-        Column(
-            "num_probe_true_positives",
-            "INTEGER",
-            "Test tokens of the letter that the linear probe gets right.",
-            rule=_NOT_NEGATIVE,
-        ),
-        Column("num_candidates", "INTEGER", "Words that could be absorbed.", rule=_NOT_NEGATIVE),
-        Column("sample_portion", "DOUBLE", "Share of the candidates that was tested.", rule=_PORTION),
-        Column("num_absorbed", "INTEGER", "Absorbed tokens at the suite's own thresholds.", rule=_NOT_NEGATIVE),
-    ),
-    resident=True,
-    # 8 seeds for each letter of 10,000 SAEs.
-    max_rows=2_000_000,
-    max_bytes=128 * 2**20,
-)
-
 _COSINES = Table(
     "cosines",
-    "one SAE, one letter and one latent",
-    (*SAE_KEY, "letter", "latent"),
+    "one SAE, one concept and one latent",
+    ("sae", "concept", "latent"),
     (
-        *_SAE,
-        _LETTER,
+        _SAE,
+        _CONCEPT,
         _LATENT,
-        _optional("cosine", "FLOAT", "Cosine of the decoder row with the letter's probe.", _COSINE),
+        _optional("cosine", "FLOAT", "Cosine of the decoder row with the concept's probe.", _COSINE),
     ),
     partitioned=True,
     # 26 letters of 16 million latents.
@@ -493,11 +522,14 @@ _COSINES = Table(
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
-        _LETTERS_TABLE,
+        _SAES,
+        _CONCEPTS,
+        _MEASUREMENTS,
         _K_SPARSE,
         _ENCODER_TOP,
         _TESTED_TOKENS,
         _TOKENS,
+        _TOKEN_CONCEPTS,
         _LATENTS,
         _CONTEXTS,
         _LOGITS,
@@ -505,7 +537,6 @@ TABLES: dict[str, Table] = {
         _TOKEN_ACTIVATIONS,
         _DASHBOARDS,
         _PROMPTS,
-        _REPEATS,
         _COSINES,
     )
 }

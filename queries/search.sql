@@ -27,8 +27,9 @@ UNION ALL
 FROM (
     SELECT 'word', token, letter_of(concept), NULL, NULL, NULL
     FROM tokens
+    JOIN token_concepts USING (suite, token_id)
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
-        AND concept IS NOT NULL AND token NOT IN (SELECT token FROM found)
+        AND token NOT IN (SELECT token FROM found)
     ORDER BY len(ltrim(token)), token
     LIMIT 3
 )

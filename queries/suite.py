@@ -5,18 +5,20 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import duckdb
 
+from queries import layout_1, schema
 from queries.connection import connect
-from queries.location import Location, file_problem, is_url, locate, pattern, place
+from queries.header import columns_in_path, read_header
+from queries.layout_1 import SAE_KEY
+from queries.location import Location, file_problem, is_url, locate, place
 from queries.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, SuiteError, parse_manifest
-from queries.parquet import footer_problem, text_problem
-from queries.schema import SAE_KEY, TABLES, Table
+from queries.saes_table import read_saes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from queries.schema import Table
 
 #: Of a file: inode, bytes and time of its last change, which no replacement, damage or import leaves as they were.
 Stamp = tuple[int, int, int]
@@ -69,8 +71,13 @@ def _stamp(root: Location, name: str) -> Stamp | None:
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
+def contracts(manifest: Manifest) -> dict[str, Table]:
+    """Return the tables that a suite may have, in its layout."""
+    return layout_1.TABLES if manifest.format_version == 1 else schema.TABLES
+
+
 def cosines_file(sae: tuple[int, int, int]) -> str:
-    """Return where the cosines of `sae` (layer, width and L0) lie in a suite."""
+    """Return where the cosines of `sae` (layer, width and L0) lie in a suite of the first layout."""
     layer, width, l0 = sae
     return f"cosines/layer={layer}/width={width}/l0={l0}/cosines.parquet"
 
@@ -80,7 +87,8 @@ def table_files(manifest: Manifest, table: Table) -> list[str]:
     if table.name not in manifest.tables:
         return []
     if table.partitioned:
-        return [cosines_file(sae.key) for sae in manifest.saes if sae.cosines]
+        has = [sae for sae in manifest.saes if sae.cosines]
+        return [cosines_file(sae.key) if manifest.format_version == 1 else f"cosines/{sae.id}.parquet" for sae in has]
     return [f"{table.name}.parquet"]
 
 
@@ -91,9 +99,12 @@ def checksum(file: Path) -> str:
 
 
 def read_manifest(path: Path | str) -> Manifest:
-    """Read and check the manifest of the suite at `path`; SuiteError where that fails."""
+    """Read and check the manifest of the suite at `path`, with its SAEs; SuiteError where that fails."""
     root = locate(path)
-    return parse_manifest(_manifest_text(root), place(root, MANIFEST))
+    manifest = parse_manifest(_manifest_text(root), place(root, MANIFEST))
+    if manifest.format_version == 1:
+        return manifest
+    return manifest.model_copy(update={"saes": read_saes(root, manifest)})
 
 
 def _manifest_text(root: Location) -> str:
@@ -152,19 +163,20 @@ def read_suite(path: Path | str) -> Suite:
     stamps = {} if is_url(root) else {MANIFEST: _stamp(root, MANIFEST)}  # before it is read
     manifest = read_manifest(root)
     if stamps:
-        names = (name for table in TABLES.values() for name in table_files(manifest, table))
+        names = (name for table in contracts(manifest).values() for name in table_files(manifest, table))
         stamps |= {name: _stamp(root, name) for name in names}
-    unknown = sorted(set(manifest.tables) - set(TABLES))
+    tables = contracts(manifest)
+    unknown = sorted(set(manifest.tables) - set(tables))
     if unknown:
         message = f"{place(root, MANIFEST)}: tables: {unknown[0]!r} is no table of a suite; take it out of the manifest"
         raise SuiteError(message)
     misleading = [part for part in str(root).split("/") if part.partition("=")[0] in SAE_KEY and "=" in part]
-    if misleading and any(table_files(manifest, table) for table in TABLES.values() if table.partitioned):
+    if misleading and any(table_files(manifest, table) for table in tables.values() if table.partitioned):
         message = f"{root}: lies in a folder called {misleading[0]!r}, that reads as a column; move the suite"
         raise SuiteError(message)
     columns: dict[str, set[str]] = {}
     with connect([root]) as connection:
-        for table in TABLES.values():
+        for table in tables.values():
             files = [place(root, name) for name in table_files(manifest, table)]
             if table.required and not files:
                 message = f"{place(root, MANIFEST)}: tables: {table.name!r} is missing; every suite needs it"
@@ -174,82 +186,5 @@ def read_suite(path: Path | str) -> Suite:
                 if header.problems:
                     message = f"{file}: {header.problems[0][1]}"
                     raise SuiteError(message)
-                columns[table.name] = header.columns | set(SAE_KEY if table.partitioned else ())
+                columns[table.name] = header.columns | set(columns_in_path(table))
     return Suite(root, manifest, columns, stamps)
-
-
-class Header(NamedTuple):
-    """What the header of a file says.
-
-    Attributes
-    ----------
-    columns : set of str
-        Those that the file itself has.
-    problems : list of tuple of str or None, and str
-        The column that is wrong, None for the whole file; what is wrong and the mend.
-    """
-
-    columns: set[str]
-    problems: list[tuple[str | None, str]]
-
-
-def read_header(
-    connection: duckdb.DuckDBPyConnection, root: Location, file: Location, table: Table, manifest: Manifest
-) -> Header:
-    """Compare the header of `file` with the contract and with what the manifest says."""
-    if isinstance(root, Path) and isinstance(file, Path):
-        wrong = _unreadable(root, file, table)
-        if wrong:
-            return Header(set(), [wrong])
-    # Folders above the suite may be called a=b; they are no columns.
-    describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
-    try:
-        rows = connection.execute(describe, {"file": pattern(file)}).fetchall()
-    except duckdb.Error as error:
-        reason = str(error).splitlines()[0]
-        return Header(set(), [(None, f"not a readable parquet file ({reason}); restore it or import the suite again")])
-    types: dict[str, str] = {row[0]: row[1] for row in rows}
-    # The folders' names tell these.
-    known = types | (dict.fromkeys(SAE_KEY, "INTEGER") if table.partitioned else {})
-    return Header(set(types), list(_header_problems(connection, known, table, manifest)))
-
-
-def _header_problems(
-    connection: duckdb.DuckDBPyConnection, found: dict[str, str], table: Table, manifest: Manifest
-) -> Iterator[tuple[str | None, str]]:
-    """Compare the columns that were found, and their types, with the contract and with what the manifest says."""
-    listed = manifest.tables[table.name].columns
-    for name, type_ in listed.items():
-        if found.get(name) != type_:
-            has = f"has {found[name]}" if name in found else "has no such column"
-            yield name, f"{MANIFEST} says column {name!r} is {type_}, the file {has}; import the suite again"
-    for column in table.columns:
-        if column.required and column.name not in found and column.name not in listed:
-            yield column.name, f"column {column.name!r} ({column.type}) is missing; import the suite again"
-        if column.name in found and not _casts(connection, found[column.name], column.type):
-            message = f"column {column.name!r} is {found[column.name]}, needed is {column.type}; import again"
-            yield column.name, message
-
-
-def _unreadable(root: Path, file: Path, table: Table) -> tuple[str | None, str] | None:
-    """Return the column and the reason for which a file is not read at all."""
-    wrong = file_problem(root, file.relative_to(root).as_posix())
-    if wrong:
-        return None, f"{wrong}, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
-    wrong = footer_problem(file, table)
-    if wrong:
-        return None, wrong
-    return text_problem(file, table) if table.resident else None
-
-
-def _casts(connection: duckdb.DuckDBPyConnection, has: str, needed: str) -> bool:
-    """Tell whether values of type `has` can stand for `needed` without being parsed from text."""
-    if has == needed:
-        return True
-    if "VARCHAR" in (has, needed) or has.endswith("[]") != needed.endswith("[]"):
-        return False
-    try:
-        connection.execute(f"SELECT CAST(NULL::{has} AS {needed})")
-    except duckdb.Error:
-        return False
-    return True

@@ -16,11 +16,12 @@ fired AS (
     SELECT latent, unnest(token_ids) AS token_id, unnest(activations) AS activation
     FROM stored
 )
-SELECT tokens.token, letter_of(tokens.concept) AS letter, tokens.is_test,
+SELECT tokens.token, letter_of(concept) AS letter, tokens.is_test,
     CASE WHEN EXISTS (FROM stored WHERE latent = $latent) THEN coalesce(own.activation, 0) END AS activation,
     CASE WHEN EXISTS (FROM stored WHERE latent = $main_latent) THEN coalesce(main.activation, 0) END AS main_activation
 FROM words
 JOIN tokens ON tokens.suite = $suite AND tokens.token = words.token
+LEFT JOIN token_concepts ON token_concepts.suite = $suite AND token_concepts.token_id = tokens.token_id
 LEFT JOIN fired AS own ON own.latent = $latent AND own.token_id = tokens.token_id
 LEFT JOIN fired AS main ON main.latent = $main_latent AND main.token_id = tokens.token_id
 ORDER BY words.place

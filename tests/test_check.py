@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from ingest import write_suite
 from queries import check_suite
 from queries.check import LISTED_ROWS
+from queries.layout_1 import TABLES
 from queries.manifest import Manifest, Method, Model, Sae
-from queries.schema import TABLES
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

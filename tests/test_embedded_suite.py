@@ -13,7 +13,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from queries.schema import LETTERS, SAE_KEY, TABLES, Table
+from queries.layout_1 import SAE_KEY, TABLES
+from queries.schema import LETTERS, Table
 from queries.suite import read_manifest
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite

@@ -23,8 +23,8 @@ from explorer.state import ExplorerState
 from ingest import IngestError, write_suite
 from queries import QueryError, Store, SuiteError, catalog, check_suite
 from queries.connection import connect
+from queries.layout_1 import TABLES
 from queries.manifest import MAX_LATENTS, MAX_MANIFEST_BYTES, MAX_SAES, THRESHOLD_BOUNDS, Manifest, Method, Model
-from queries.schema import TABLES
 from tests.questions import question_values
 from tests.tiny_suite import write_tiny_suite
 

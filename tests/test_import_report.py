@@ -12,7 +12,7 @@ import pytest
 
 from ingest import import_results
 from queries import check_suite
-from queries.schema import TABLES
+from queries.layout_1 import TABLES
 from tests.result_files import edit
 from tests.test_hostile_source import FORMATS
 

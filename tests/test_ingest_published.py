@@ -25,8 +25,9 @@ from ingest import IngestError, import_results
 from ingest import pages as pages_module
 from ingest import writer as writer_module
 from queries import Store, check_suite
+from queries.layout_1 import TABLES
 from queries.manifest import Neuronpedia
-from queries.schema import LETTERS, TABLES
+from queries.schema import LETTERS
 from queries.suite import read_suite
 from tests.dashboard_page import dashboard_page
 from tests.published_results import K_VALUES, N_LATENTS, SAES, SHOWN, ranked_rows, write_published_results

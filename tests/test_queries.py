@@ -17,8 +17,9 @@ import pytest
 
 from ingest import write_suite
 from queries import Store, catalog
+from queries.layout_1 import TABLES
 from queries.manifest import Manifest, Method, Model, Sae
-from queries.schema import LETTERS, TABLES
+from queries.schema import LETTERS
 from tests.questions import ask, keys, question_values
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ingest.conform import conform
 from ingest.sae_dashboard import DashboardError, evidence
-from queries.schema import SAE_KEY, TABLES
+from queries.layout_1 import SAE_KEY, TABLES
 from tests.dashboard_page import dashboard_data, dashboard_page, page_of
 
 _SHAPE = {"contexts": 20, "intervals": 10, "interval_contexts": 5, "bins": 50, "logits": 10}

@@ -25,7 +25,7 @@ import pytest
 import queries.store
 from explorer.store import close_stores, shared_store
 from queries import Asking, Query, QueryError, Store, SuiteError, catalog
-from queries.schema import TABLES
+from queries.layout_1 import TABLES
 from tests.questions import THRESHOLDS, ask, keys, question_values, sae_id
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
@@ -581,9 +581,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     ),
     "unknown format": (
         # A later format has fields that this program does not know; the version is what the reader must hear of.
-        lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=2, invention=True)),
+        lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=3, invention=True)),
         "manifest.json",
-        "format_version 2 is not known",
+        "format_version 3 is not known",
     ),
     "unusable name": (
         lambda folder: _edit_manifest(folder, lambda m: m.update(name="../tiny")),

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from queries.schema import SAE_KEY
+from queries.layout_1 import SAE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -139,7 +139,7 @@ class TinySae:
 
     def __init__(self, sae: Sae, seed: int) -> None:
         self.sae = sae
-        self.rng = np.random.default_rng([seed, *sae.key])
+        self.rng = np.random.default_rng([seed, *map(abs, sae.key)])
         self.key = dict(zip(SAE_KEY, sae.key, strict=True))
         self.cosine = self.rng.normal(0, 0.04, (len(LETTERS), sae.n_latents)).astype(np.float32)
         # Latents 0 and 1 stay without a role: results name them where no latent is meant.

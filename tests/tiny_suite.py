@@ -71,7 +71,7 @@ def write_tiny_suite(
             width=width,
             l0=l0,
             n_latents=2 ** round(math.log2(width)),
-            l0_measured=l0 + 0.25,
+            l0_measured=l0 + 0.25 if l0 >= 0 else None,
             hook=f"blocks.{layer}.hook_resid_post",
             architecture="JumpReLU",
             variance_explained=0.8,

@@ -22,13 +22,13 @@ SELECT tested.suite, tested.sae, tested.concept, tested.token,
     tested.top_latent, tested.top_effect, tested.top_cosine,
     tested.second_latent, tested.second_effect, tested.second_cosine,
     abs(tested.top_effect) - abs(coalesce(tested.second_effect, 0)) AS margin,
-    coalesce(list_has_any(tested.active, letters.split_latents), false) AS fires_published,
+    coalesce(list_has_any(tested.active, measurements.split_latents), false) AS fires_published,
     CASE WHEN is_ranked THEN coalesce(fired.silent_from, '-inf')
         WHEN fires_published THEN 'inf' ELSE '-inf' END AS silent_from,
     suites.tau AS tau_published,
     tested.is_absorption, tested.token_row
 FROM tested
-JOIN letters USING (suite, sae, concept)
+JOIN measurements USING (suite, sae, concept)
 JOIN suites USING (suite)
 LEFT JOIN fired USING (token_row)
 LEFT JOIN ranked USING (suite, sae, concept)

@@ -2,7 +2,7 @@
 -- not counted, other letters of the SAE have tested tokens. Elsewhere a letter without any is unknown, or was published.
 CREATE TABLE nothing_to_test AS
 SELECT suite, sae, concept, CAST(0 AS BIGINT) AS zero
-FROM letters
+FROM measurements
 LEFT JOIN (SELECT DISTINCT suite, sae, true AS is_tested FROM tested_tokens)
     USING (suite, sae)
 WHERE coalesce(num_candidates = 0, is_tested) AND coalesce(num_absorbed, 0) = 0;

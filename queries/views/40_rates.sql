@@ -6,16 +6,16 @@ SELECT *,
     num_absorbed / sample_portion / nullif(num_probe_true_positives, 0) AS absorption_rate,
     wilson(num_absorbed / sample_portion, num_probe_true_positives) AS absorption_interval
 FROM (
-    SELECT letters.* REPLACE (
-            coalesce(nullif(letters.sample_portion, 0), 1) AS sample_portion,
+    SELECT measurements.* REPLACE (
+            coalesce(nullif(measurements.sample_portion, 0), 1) AS sample_portion,
             splits.split_latents AS split_latents,
-            coalesce(len(splits.split_latents), letters.num_split_latents) AS num_split_latents,
-            coalesce(counted.num_absorbed, letters.num_absorbed, nothing.zero) AS num_absorbed
+            coalesce(len(splits.split_latents), measurements.num_split_latents) AS num_split_latents,
+            coalesce(counted.num_absorbed, measurements.num_absorbed, nothing.zero) AS num_absorbed
         ),
-        letters.num_absorbed AS num_absorbed_published,
+        measurements.num_absorbed AS num_absorbed_published,
         coalesce(counted.num_absorbing_latents, nothing.zero) AS num_absorbing_latents,
         coalesce(counted.num_rows, nothing.zero) AS num_rows
-    FROM letters
+    FROM measurements
     JOIN splits(tau) AS splits USING (suite, sae, concept)
     LEFT JOIN (
         SELECT suite, sae, concept,

@@ -1,0 +1,100 @@
+"""Whether the header of a suite's parquet file is what contract and manifest say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import duckdb
+
+from queries.layout_1 import SAE_KEY
+from queries.location import Location, file_problem, pattern
+from queries.manifest import MANIFEST, Manifest
+from queries.parquet import footer_problem, text_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from queries.schema import Table
+
+
+class Header(NamedTuple):
+    """What the header of a file says.
+
+    Attributes
+    ----------
+    columns : set of str
+        Those that the file itself has.
+    problems : list of tuple of str or None, and str
+        The column that is wrong, None for the whole file; what is wrong and the mend.
+    """
+
+    columns: set[str]
+    problems: list[tuple[str | None, str]]
+
+
+def read_header(
+    connection: duckdb.DuckDBPyConnection, root: Location, file: Location, table: Table, manifest: Manifest
+) -> Header:
+    """Compare the header of `file` with the contract and with what the manifest says."""
+    if isinstance(root, Path) and isinstance(file, Path):
+        wrong = _unreadable(root, file, table)
+        if wrong:
+            return Header(set(), [wrong])
+    # Folders above the suite may be called a=b; they are no columns.
+    describe = "DESCRIBE SELECT * FROM read_parquet($file, hive_partitioning = false)"
+    try:
+        rows = connection.execute(describe, {"file": pattern(file)}).fetchall()
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        return Header(set(), [(None, f"not a readable parquet file ({reason}); restore it or import the suite again")])
+    types: dict[str, str] = {row[0]: row[1] for row in rows}
+    # The folders' names tell these.
+    known = types | dict.fromkeys(columns_in_path(table), "INTEGER")
+    return Header(set(types), list(_header_problems(connection, known, table, manifest)))
+
+
+def columns_in_path(table: Table) -> tuple[str, ...]:
+    """Return the columns of a table that stand in the names of its files' folders."""
+    return SAE_KEY if table.partitioned and SAE_KEY[0] in table.key else ()
+
+
+def _header_problems(
+    connection: duckdb.DuckDBPyConnection, found: dict[str, str], table: Table, manifest: Manifest
+) -> Iterator[tuple[str | None, str]]:
+    """Compare the columns that were found, and their types, with the contract and with what the manifest says."""
+    listed = manifest.tables[table.name].columns
+    for name, type_ in listed.items():
+        if found.get(name) != type_:
+            has = f"has {found[name]}" if name in found else "has no such column"
+            yield name, f"{MANIFEST} says column {name!r} is {type_}, the file {has}; import the suite again"
+    for column in table.columns:
+        if column.required and column.name not in found and column.name not in listed:
+            yield column.name, f"column {column.name!r} ({column.type}) is missing; import the suite again"
+        if column.name in found and not _casts(connection, found[column.name], column.type):
+            message = f"column {column.name!r} is {found[column.name]}, needed is {column.type}; import again"
+            yield column.name, message
+
+
+def _unreadable(root: Path, file: Path, table: Table) -> tuple[str | None, str] | None:
+    """Return the column and the reason for which a file is not read at all."""
+    wrong = file_problem(root, file.relative_to(root).as_posix())
+    if wrong:
+        return None, f"{wrong}, but {MANIFEST} lists table {table.name!r}; restore it or import the suite again"
+    wrong = footer_problem(file, table)
+    if wrong:
+        return None, wrong
+    return text_problem(file, table) if table.resident else None
+
+
+def _casts(connection: duckdb.DuckDBPyConnection, has: str, needed: str) -> bool:
+    """Tell whether values of type `has` can stand for `needed` without being parsed from text."""
+    if has == needed:
+        return True
+    if "VARCHAR" in (has, needed) or has.endswith("[]") != needed.endswith("[]"):
+        return False
+    try:
+        connection.execute(f"SELECT CAST(NULL::{has} AS {needed})")
+    except duckdb.Error:
+        return False
+    return True

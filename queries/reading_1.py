@@ -1,0 +1,72 @@
+"""Reads the tables of the first layout of a suite under the names and keys of the second."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from queries.layout_1 import FORMER, SAE_KEY, TABLES
+from queries.literal import literal
+from queries.rows import rows_of
+from queries.schema import LETTERS, Table, concept_id
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from queries.suite import Suite
+
+
+def select(table: Table, suite: Suite) -> str:
+    """Read a table of the first layout under the names of the second.
+
+    The keys come from joins, whose filters DuckDB hands on to what reads the files.
+    """
+    name = literal(suite.name)
+    if table.name == "concepts":
+        return _letters(name)
+    former = TABLES[FORMER.get(table.name, table.name)]
+    columns = [f"{name} AS suite"]
+    for column in table.columns:
+        match column.name:
+            case "sae":
+                columns.append("saes.sae")
+            case "concept":
+                columns.append("letters.concept")
+            case "top_concept":
+                columns.append("'first-letter.' || rows.top_letter AS top_concept")
+            case _:
+                columns.append(f"rows.{FORMER.get(column.name, column.name)} AS {column.name}")
+    wrapped = textwrap.fill(", ".join(columns), 118, subsequent_indent="    ")
+    return f"SELECT {wrapped}\nFROM (\n{rows_of(former, suite)}\n) AS rows\n{_joins(name, table.key)}".rstrip()
+
+
+def _letters(suite: str) -> str:
+    """List the concepts of the first layout."""
+    rows = ((concept_id(letter), letter.upper(), place) for place, letter in enumerate(LETTERS))
+    values = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
+    return (
+        f"SELECT {suite} AS suite, concept, 'first-letter' AS family, label, 'starts with ' || label AS phrase,\n"
+        "    NULL::VARCHAR AS parent, position::INTEGER AS position, NULL::INTEGER AS num_tokens\n"
+        f"FROM (VALUES\n    {values}\n) AS letters(concept, label, position)"
+    )
+
+
+def repeats(suite: Suite) -> str:
+    """Read them from the table that the first layout has of them."""
+    name = literal(suite.name)
+    return (
+        f"SELECT {name} AS suite, saes.sae, rows.seed, letters.concept,\n"
+        f"    rows.* EXCLUDE ({', '.join(SAE_KEY)}, seed, letter)\n"
+        f"FROM (\n{rows_of(TABLES['repeats'], suite)}\n) AS rows\n{_joins(name, ('sae', 'concept'))}"
+    )
+
+
+def _joins(suite: str, keys: Collection[str]) -> str:
+    """Write the joins that put the keys of the second layout in the place of those of the first."""
+    joins = []
+    if "sae" in keys:
+        joins.append(f"JOIN (FROM saes WHERE suite = {suite}) AS saes USING ({', '.join(SAE_KEY)})")
+    if "concept" in keys:
+        letters = f"SELECT concept, lower(label) AS letter FROM concepts WHERE suite = {suite}"
+        joins.append(f"JOIN ({letters}) AS letters USING (letter)")
+    return "\n".join(joins)

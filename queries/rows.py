@@ -1,0 +1,42 @@
+"""The SELECT that reads a suite's files as they are."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+from queries.header import columns_in_path
+from queries.literal import literal
+from queries.location import pattern, place
+from queries.suite import table_files
+
+if TYPE_CHECKING:
+    from queries.schema import Table
+    from queries.suite import Suite
+
+
+def rows_of(table: Table, suite: Suite) -> str:
+    """Write the SELECT that reads `table` of one suite as its files have it."""
+    names = table_files(suite.manifest, table)
+    present = suite.columns.get(table.name, set())
+    columns = ", ".join(
+        f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
+        for column in table.columns
+    )
+    select = f"SELECT\n{textwrap.fill(columns, 114, initial_indent='    ', subsequent_indent='    ')}"
+    if not names:
+        return f"{select}\nWHERE false"
+    if not table.partitioned:
+        # Without a word about it, DuckDB would take a folder called a=b above the suite for a column.
+        file = literal(pattern(place(suite.root, names[0])))
+        return f"{select}\nFROM read_parquet({file}, hive_partitioning = false)"
+    saes = (sae.id for sae in suite.manifest.saes if sae.cosines)
+    listed = literal("\n".join(f"{sae}\t{name}" for sae, name in zip(saes, names, strict=True)))
+    types = ", ".join(f"'{name}': INTEGER" for name in columns_in_path(table))
+    hive = f"true, hive_types = {{{types}}}" if types else "false"
+    return (
+        f"{select}\nFROM read_parquet(\n"
+        f"    files_of({literal(pattern(f'{suite.root}/'))}, {listed}, in_saes),\n"
+        f"    hive_partitioning = {hive}\n"
+        ")"
+    )
