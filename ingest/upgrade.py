@@ -10,7 +10,7 @@ import pyarrow as pa
 from ingest.conform import IngestError, arrow_schema, conform
 from ingest.layout import write_file
 from ingest.staging import staged
-from ingest.writer import write_manifest
+from ingest.writer import clear, write_manifest
 from queries.connection import connect
 from queries.definitions import definitions
 from queries.layout_1 import FORMER
@@ -68,6 +68,7 @@ def upgrade_suite(folder: Path) -> None:
         message = f"{folder}: has the newest layout already; nothing was changed"
         raise IngestError(message)
     with staged(folder, force=True) as new, connect([suite.root]) as connection:
+        clear(new)
         for definition in definitions([suite]):
             connection.execute(definition.sql)
         _copy_others(folder, new)
@@ -90,29 +91,37 @@ def _copy_others(folder: Path, new: Path) -> None:
 
 
 def _write(connection: duckdb.DuckDBPyConnection, new: Path, table: Table, saes: Iterable[Sae]) -> None:
-    """Write a table, SAE by SAE where it does not lie in memory."""
+    """Write a table, piece by piece where it does not lie in memory."""
     if table.resident or "sae" not in table.key:
         select = _SELECTS.get(table.name, f"FROM {table.name}")
         write_file(new / f"{table.name}.parquet", table, [conform(connection.sql(select).to_arrow_table(), table)])
         return
     ids = sorted(sae.id for sae in saes if sae.cosines or not table.partitioned)
     if table.partitioned:
+        rows = f"SELECT rows.* FROM suites, {table.name}(suite, [$sae]) AS rows"
         for sae in ids:
-            rows = f"SELECT rows.* FROM suites, {table.name}(suite, [$sae]) AS rows"
-            write_file(new / table.name / f"{sae}.parquet", table, _pieces(connection, table, rows, [sae]))
+            write_file(new / table.name / f"{sae}.parquet", table, _pieces(connection, table, rows, "concept", [sae]))
     else:
-        rows = f"FROM {table.name} WHERE sae = $sae"
-        write_file(new / f"{table.name}.parquet", table, _pieces(connection, table, rows, ids))
+        rows = f"SELECT * FROM {table.name} WHERE sae = $sae"
+        pieces = _pieces(connection, table, rows, f"latent // {_LATENTS}", ids)
+        write_file(new / f"{table.name}.parquet", table, pieces)
+
+
+#: Latents whose rows are taken into memory together: of 20 contexts each, some 160,000.
+_LATENTS = 8192
 
 
 def _pieces(
-    connection: duckdb.DuckDBPyConnection, table: Table, select: str, saes: Iterable[str]
+    connection: duckdb.DuckDBPyConnection, table: Table, select: str, part: str, saes: Iterable[str]
 ) -> Iterator[pa.Table]:
-    """Read a table SAE by SAE."""
+    """Read a table SAE by SAE, and of each SAE part by part."""
     for sae in saes:
-        rows = connection.execute(select, {"sae": sae}).to_arrow_table()
-        if rows.num_rows:
-            yield conform(rows, table)
+        parts = connection.execute(
+            f"SELECT DISTINCT {part} AS part FROM ({select}) ORDER BY part", {"sae": sae}
+        ).fetchall()
+        for (value,) in parts:
+            piece = f"SELECT * FROM ({select}) WHERE {part} = $part"
+            yield conform(connection.execute(piece, {"sae": sae, "part": value}).to_arrow_table(), table)
 
 
 def _with_seeds(connection: duckdb.DuckDBPyConnection, saes: Iterable[Sae]) -> list[Sae]:

@@ -58,12 +58,17 @@ def write_suite(
         Where `folder` exists and `force` is not given, or rows do not meet their contract.
     """
     with staged(folder, force=force) as suite:
-        for left in suite.iterdir():  # of a writer that was killed
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        clear(suite)
         for path, content in files:
             (suite / path).parent.mkdir(parents=True, exist_ok=True)
             (suite / path).write_bytes(content)
         return write_tables(suite, manifest, tables)
+
+
+def clear(suite: Path) -> None:
+    """Take away what a writer that was killed left in the folder in which a suite is to grow."""
+    for left in suite.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table | Iterable[pa.Table]]) -> Manifest:

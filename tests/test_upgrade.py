@@ -95,6 +95,16 @@ def test_the_command_upgrades_once(first: Path, tmp_path: Path) -> None:
     assert check_suite(folder) == []
 
 
+def test_what_a_killed_upgrade_left_is_no_part_of_the_suite(first: Path, second: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(first, folder)
+    (tmp_path / ".tiny.partial" / "cosines").mkdir(parents=True)
+    (tmp_path / ".tiny.partial" / "cosines" / "left.parquet").write_text("half of it")
+    upgrade_suite(folder)
+    written = {file.relative_to(folder): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert written == {file.relative_to(second): file.read_bytes() for file in second.rglob("*") if file.is_file()}
+
+
 def test_a_suite_that_cannot_be_read_stays_as_it_is(first: Path, tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     shutil.copytree(first, folder)
