@@ -15,6 +15,7 @@ from bokeh.models import BoxSelectTool, ColorBar, HoverTool
 
 from explorer.plots.absorption import absorption_plot
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place
+from explorer.plots.heat_map import colour_of, steps_of
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.plots.sae_scores import PANELS, sae_scores_plot
 from explorer.theme import DARK, LIGHT, Theme, width_colours
@@ -440,3 +441,34 @@ def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
     ticker = figure.xaxis[0].ticker
     assert ticker.min_interval == 1
     assert figure.x_range.start < 8 - 0.25 < 8 + 0.25 < figure.x_range.end
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ([0.005, 0.05, 1.0], ["up to 4.0 %", "16.0 %", "36.0 %", "64.0 %", "100.0 %"]),
+        ([0.0, 0.0124, np.nan], ["up to 0.1 %", "0.2 %", "0.5 %", "0.8 %", "1.2 %"]),
+        ([0.0, 0.0], []),
+        ([np.nan], []),
+    ],
+)
+def test_small_rates_differ_in_colour_beside_large_ones(values: list[float], said: list[str]) -> None:
+    steps = steps_of(pd.DataFrame({"absorption_rate": values}), "absorption_rate", LIGHT)
+    assert [step.said for step in steps] == said
+    colours = colour_of(pd.Series(values), steps, LIGHT)
+    for value, colour in zip(values, colours, strict=True):
+        if value > 0:
+            (place,) = (place for place, step in enumerate(steps) if step.colour == colour)
+            assert value <= steps[place].most
+            assert place == 0 or value > steps[place - 1].most
+        else:
+            assert colour == (LIGHT.paper if value == 0 else "rgba(0, 0, 0, 0)")
+    known = [colour for value, colour in zip(values, colours, strict=True) if value > 0]
+    assert len(set(known)) == len(known)
+
+
+def test_counts_have_a_colour_each_as_long_as_there_are_colours() -> None:
+    counts = pd.DataFrame({"num_split_latents": [1.0, 2.0, 3.0]})
+    steps = steps_of(counts, "num_split_latents", DARK)
+    assert [(step.most, step.said) for step in steps] == [(1, "1"), (2, "2"), (3, "3")]
+    assert [step.colour for step in steps] == list(DARK.rates[-3:])

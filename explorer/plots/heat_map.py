@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from bisect import bisect_left
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.format import l0_label, number, width_label
+from explorer.format import l0_label, number, percent, width_label
 from explorer.plots.absorption import sae_keys
 from explorer.state import LETTERS
 from explorer.theme import Theme, brush, figure_hook, fit_hook, tooltip
@@ -37,7 +39,7 @@ def heat_map(
 ) -> hv.Overlay:
     """Draw a cell a letter and an SAE: letters from the top down, SAEs from left to right, SAE n at x = n.
 
-    A value of 0 has the colour of the paper, a letter without data is hatched.
+    A value of 0 has the colour of the paper, others that of their step (`steps_of`); a letter without data is hatched.
 
     Parameters
     ----------
@@ -103,16 +105,41 @@ def heat_map(
     )
 
 
-def colour_of(values: pd.Series, theme: Theme) -> list[str]:
-    """Give each value its step of the theme's sequential ramp; 0 and below is paper, no value nothing."""
-    highest = float(values.max()) if values.notna().any() else 0.0
+class Step(NamedTuple):
+    """A colour of the heat map, the highest value that has it, and how that is written."""
+
+    colour: str
+    most: float
+    said: str
+
+
+def steps_of(cells: pd.DataFrame | None, cell: str, theme: Theme) -> list[Step]:
+    """Choose the steps of the theme's sequential ramp, from the lowest; none where no value is above 0.
+
+    They grow with the square, so that small values differ in colour beside one that is a hundred times as large.
+    """
+    highest = 0.0 if cells is None or cells[cell].isna().all() else float(cells[cell].max())
+    if highest <= 0:
+        return []
+    unit = 1.0 if cell == "num_split_latents" else 0.001
     ramp = theme.rates
+    even = [highest * (place / len(ramp)) ** 2 for place in range(1, len(ramp))]
+    # Each ends at a number as it is written.
+    ends = sorted({round(unit * math.ceil(round(value / unit, 6)), 3) for value in even} - {0.0})
+    ends = [*(end for end in ends if end < highest), highest]
+    write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
+    said = [write(end) for end in ends]
+    if not (cell == "num_split_latents" and ends[0] == 1):
+        said[0] = f"up to {said[0]}"
+    # Of few steps, the strongest colours.
+    return [Step(*step) for step in zip(ramp[-len(ends) :], ends, said, strict=True)]
+
+
+def colour_of(values: pd.Series, steps: Sequence[Step], theme: Theme) -> list[str]:
+    """Give each value the colour of its step; 0 and below is paper, no value nothing."""
+    ends = [step.most for step in steps]
     return [
-        "rgba(0, 0, 0, 0)"
-        if np.isnan(value)
-        else theme.paper
-        if value <= 0 or highest <= 0
-        else ramp[min(int(len(ramp) * value / highest), len(ramp) - 1)]
+        "rgba(0, 0, 0, 0)" if np.isnan(value) else steps[bisect_left(ends, value)].colour if value > 0 else theme.paper
         for value in values.to_numpy(float)
     ]
 
@@ -130,7 +157,7 @@ def _cells(cells: pd.DataFrame | None, place: dict[tuple[Any, ...], int], cell: 
         top=y + 0.5,
         shown=[_written(row, cell) for row in known.to_dict("records")],
         counted=[_counted(row.num_absorbed, row.num_tested) for row in known.itertuples()],
-        colour=colour_of(known[cell], theme),
+        colour=colour_of(known[cell], steps_of(cells, cell, theme), theme),
         said_l0=known["l0"].map(l0_label),
     )[[*_CORNERS, *_EXTRA]]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bokeh.models import ColorBar, Legend, LegendItem, LinearColorMapper, NumeralTickFormatter
+from bokeh.models import Legend, LegendItem
 
 from explorer.format import width_label
 from explorer.plots import absorption, sae_scores
-from explorer.plots.heat_map import CELLS
+from explorer.plots.heat_map import CELLS, Step, steps_of
 from explorer.plots.sae_scores import MARKERS
 from explorer.theme import width_colours
 
@@ -32,16 +32,7 @@ class Key(NamedTuple):
     dash: str = "solid"
 
 
-class Ramp(NamedTuple):
-    """A ramp of colours from 0 to a highest value."""
-
-    label: str
-    colours: tuple[str, ...]
-    highest: float
-    in_percent: bool
-
-
-def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, theme: Theme) -> list[Key] | Ramp:
+def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, theme: Theme) -> list[Key]:
     """Say what explains a figure.
 
     Parameters
@@ -55,8 +46,7 @@ def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, theme: Theme
     theme : Theme
     """
     if figure == "absorption-heatmap":
-        highest = 0.0 if rows is None or rows[cell].isna().all() else float(rows[cell].max())
-        return Ramp(CELLS[cell], theme.rates, highest, in_percent=cell == "absorption_rate")
+        return step_keys(steps_of(rows, cell, theme), CELLS[cell])
     if figure in sae_scores.PANELS or figure in absorption.PANELS:
         coloured = "width" in sae_scores.PANELS.get(figure, ("width",))
         return [] if rows is None else width_keys(rows, theme, coloured=coloured)
@@ -86,6 +76,14 @@ def k_sparse_keys(theme: Theme) -> list[Key]:
     ]
 
 
+def step_keys(steps: Sequence[Step], name: str) -> list[Key]:
+    """Explain the colours of the heat map: up to which value each goes."""
+    return [
+        Key(f"{name} {step.said}" if place == 0 else step.said, step.colour, "square")
+        for place, step in enumerate(steps)
+    ]
+
+
 def width_keys(saes: pd.DataFrame, theme: Theme, *, coloured: bool = True) -> list[Key]:
     """Explain how the widths of SAEs (column width) are drawn; without colours where these mean something else."""
     widths = sorted(saes["width"].unique())
@@ -106,15 +104,8 @@ def sensitivity_keys(theme: Theme) -> list[Key]:
     ]
 
 
-def add_legend(figure: Figure, legend: Sequence[Key] | Ramp, theme: Theme) -> None:
-    """Write a row of keys above a figure, or a ramp beside it."""
-    if isinstance(legend, Ramp):
-        _add_ramp(figure, legend, theme)
-    else:
-        _add_keys(figure, legend, theme)
-
-
-def _add_keys(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
+def add_legend(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
+    """Write a row of keys above a figure."""
     items = []
     for key in keys:
         # A mark without a place is drawn in the legend only.
@@ -138,23 +129,4 @@ def _add_keys(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:
             spacing=12,
         ),
         "above",
-    )
-
-
-def _add_ramp(figure: Figure, ramp: Ramp, theme: Theme) -> None:
-    if ramp.highest <= 0:  # all is paper
-        return
-    figure.add_layout(
-        ColorBar(
-            color_mapper=LinearColorMapper(palette=list(ramp.colours), low=0, high=ramp.highest),
-            title=ramp.label,
-            formatter=NumeralTickFormatter(format="0 %" if ramp.in_percent else "0.0"),
-            width=8,
-            background_fill_color=None,
-            major_tick_line_color=None,
-            major_label_text_color=theme.muted,
-            title_text_color=theme.muted,
-            title_text_font_style="normal",
-        ),
-        "right",
     )

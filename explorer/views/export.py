@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import panel as pn
 
 from explorer.files import as_csv, as_parquet
-from explorer.format import l0_label, number, percent
-from explorer.plots.legend import Ramp, legend_of
+from explorer.format import l0_label
+from explorer.plots.legend import legend_of
 from explorer.theme import theme
 from explorer.views.background import SlowBrowserError, in_background
 from explorer.views.markup import Markup, render
@@ -117,12 +117,8 @@ class Export(pn.viewable.Viewer):
         """Describe a figure that draws an answer: its name, that of its file, and what its legend says."""
         shown = self._model.shown
         rows = getattr(self._model, answer, None)
-        explained = legend_of(name, rows, cell=shown.cell, theme=theme(dark=shown.dark))
-        if isinstance(explained, Ramp):
-            high = percent(explained.highest) if explained.in_percent else number(explained.highest)
-            legend: list[dict[str, Any]] = [{"label": explained.label, "ramp": explained.colours, "high": high}]
-        else:
-            legend = [key._asdict() for key in explained]
+        keys = legend_of(name, rows, cell=shown.cell, theme=theme(dark=shown.dark))
+        legend = [key._asdict() for key in keys]
         return {"name": name, "file": self._file(answer, name, _LOOKS.get(name, ())), "legend": json.dumps(legend)}
 
     def _file(self, answer: str, name: str, looks: Sequence[str] = ()) -> str:

@@ -10,7 +10,7 @@ import panel as pn
 
 from explorer.format import l0_label, number, percent, width_label
 from explorer.plots.absorption import sae_keys
-from explorer.plots.heat_map import CELLS, HEIGHT, heat_map
+from explorer.plots.heat_map import CELLS, HEIGHT, heat_map, steps_of
 from explorer.state import LETTERS
 from explorer.theme import theme
 from explorer.views.live_plot import live_plot
@@ -95,8 +95,7 @@ class HeatMapView(pn.viewable.Viewer):
             cell=shown.cell,
             orders=_ORDERS,
             order=shown.cell_order,
-            ramp=[dressed.paper, *dressed.rates],
-            highest=None if cells is None else cells[shown.cell].max(),
+            steps=steps_of(cells, shown.cell, dressed),
         )
         self._twin.html = self._highest_cells()
 

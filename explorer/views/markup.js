@@ -51,15 +51,12 @@ function drawLegend(keys, width, font, colour) {
   pen.font = `12px ${font}`
   const group = element("g", { "font-family": font, "font-size": "12px", fill: colour })
   let x = 12, y = 14
-  for (const { label, colour: own, marker, dash, ramp, high } of keys) {
-    const said = ramp ? `${label}, 0 to ${high}` : label
-    const sample = ramp ? 14 * ramp.length : 16
-    const long = sample + 6 + pen.measureText(said).width
+  for (const { label, colour: own, marker, dash } of keys) {
+    const long = 22 + pen.measureText(label).width
     if (x > 12 && x + long > width - 12) [x, y] = [12, y + 18]
-    if (ramp) ramp.forEach((step, nth) => group.append(element("rect", { x: x + 14 * nth, y: y - 5, width: 14, height: 10, fill: step })))
-    else if (marker) group.append(element("path", { d: MARKS[marker], transform: `translate(${x + 8},${y})`, fill: own }))
+    if (marker) group.append(element("path", { d: MARKS[marker], transform: `translate(${x + 8},${y})`, fill: own }))
     else group.append(element("path", { d: `M${x},${y}h16`, stroke: own, "stroke-width": 1.5, "stroke-dasharray": DASHES[dash] }))
-    group.append(element("text", { x: x + sample + 6, y: y + 4 }, said))
+    group.append(element("text", { x: x + 22, y: y + 4 }, label))
     x += long + 16
   }
   return [group, keys.length ? y + 12 : 0]
