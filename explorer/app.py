@@ -70,8 +70,8 @@ class Explorer(pn.viewable.Viewer):
     store : Store
         From `open_store`; may be shared by any number of explorers.
     **state
-        Starting values: suite, layer, width, l0, letter, latent, thresholds; see `ExplorerState`. Without `dark`, the
-        theme of the notebook is followed.
+        Starting values: suite, sae and concept (or layer, width, l0 and letter), latent, thresholds; see
+        `ExplorerState`. Without `dark`, the theme of the notebook is followed.
 
     Attributes
     ----------

@@ -23,6 +23,14 @@ FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_laten
 SEARCH_CHARACTERS = 100
 #: What links to the explorer of the paper's authors call what has another name here.
 _FORMER_KEYS = {"sae_width": "width", "sae_l0": "l0"}
+#: What a URL names by an id: the parameters that the id stands for, which links of old name one by one.
+_IDS = {
+    "sae": ("layer", "width", "l0"),
+    "concept": ("letter",),
+    "other_sae": ("other_layer", "other_width", "other_l0"),
+    "facet_concept": ("facet_letter",),
+}
+_NAMED_BY = {part: key for key, parts in _IDS.items() for part in parts}
 #: Stands in a URL between the parts of a list.
 _BETWEEN = "."
 _SHOWN_OPTIONS = 8
@@ -264,7 +272,7 @@ class ExplorerState(param.Parameterized):
         *("evidence_columns", "evidence_page", "sensitivity_of"),
         *FACETS,
     )
-    _ALWAYS_IN_URL = frozenset(URL_KEYS[:7])
+    _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))
     _SAE = ("suite", "layer", "width", "l0")
     _OTHER = ("other_layer", "other_width", "other_l0")
 
@@ -381,14 +389,15 @@ class ExplorerState(param.Parameterized):
         Parameters
         ----------
         values : mapping of str to object
-            Values by parameter, or their text as a URL has it. A latent of "" means none.
+            Values by parameter, or their text as a URL has it. A latent of "" means none. `sae`, `other_sae`, `concept`
+            and `facet_concept` take ids, in place of what these stand for.
 
         Returns
         -------
         list of str
             A sentence for each value that was refused; the rest is set.
         """
-        refused: list[str] = []
+        values, refused = self._without_ids(values)
         wanted: dict[str, Any] = {}
         for name, value in values.items():
             try:
@@ -425,6 +434,21 @@ class ExplorerState(param.Parameterized):
                 refused.append(_refusal(facet, wanted.pop(facet), there))
         self._move(suite, sae, options, wanted)
         return refused
+
+    def _without_ids(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """Put what an id stands for in its place; with a sentence for each id that names nothing."""
+        found = {name: value for name, value in values.items() if name not in _IDS}
+        suite = values.get("suite", self.suite)
+        saes = {sae.id: sae.key for sae in (self._choices[suite].saes if suite in self._choices else ())}
+        concepts = {concept_id(letter): (letter,) for letter in LETTERS}
+        refused = []
+        for name in [name for name in _IDS if name in values]:
+            known: dict[str, tuple[Any, ...]] = saes if name.endswith("sae") else concepts
+            if values[name] in known:
+                found |= dict(zip(_IDS[name], known[values[name]], strict=True))
+            elif values[name] is not None:
+                refused.append(_refusal(name, values[name], list(known)))
+        return found, refused
 
     def snapshot(self) -> Snapshot:
         """Return what the state is now: all its parameters, and what follows from them."""
@@ -492,14 +516,21 @@ class ExplorerState(param.Parameterized):
 
     def to_query(self) -> str:
         """Write the state as a URL's query, without the question mark."""
-        starting = self.starting
-        return urlencode(
-            {
-                name: _BETWEEN.join(value) if isinstance(value, list) else value
-                for name, value in self.url_values().items()
-                if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name])
-            }
-        )
+        starting, written = self.starting, {}
+        for name, value in self.url_values().items():
+            key = _NAMED_BY.get(name, name)
+            shown = value if key == name else self._id(key)
+            if shown is not None and (key in self._ALWAYS_IN_URL or shown != starting.get(key)):
+                written[key] = _BETWEEN.join(shown) if isinstance(shown, list) else shown
+        return urlencode(written)
+
+    def _id(self, key: str) -> str | None:
+        """Return the id that stands in a URL for several parameters, None where they name nothing."""
+        if key.endswith("concept"):
+            concept: str | None = getattr(self, key)
+            return concept
+        place = tuple(getattr(self, name) for name in _IDS[key])
+        return next((sae.id for sae in self.saes if sae.key == place), None)
 
     def from_query(self, query: str) -> list[str]:
         """Take over a URL's query; switches and thresholds that it does not name go back to their start.
@@ -513,13 +544,19 @@ class ExplorerState(param.Parameterized):
         again: list[str] = []
         for key, value in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
             name = _FORMER_KEYS.get(key, key)
-            if name in self.URL_KEYS and given.get(name, value) != value:
+            if name in (*self.URL_KEYS, *_IDS) and given.get(name, value) != value:
                 again.append(f"{name} = {_short(given[name])} is given a second time, as {_short(value)}")
             given[name] = value
+        again += [
+            f"{part} = {_short(given.pop(part))} is left out, for {key} says it"
+            for key, parts in _IDS.items()
+            for part in parts
+            if key in given and part in given
+        ]
         starting = {name: self.param[name].default for name in self.URL_KEYS if name not in self._SAE}
         suite = given.get("suite", self.suite)
         thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
-        known = {name: value for name, value in given.items() if name in self.URL_KEYS}
+        known = {name: value for name, value in given.items() if name in (*self.URL_KEYS, *_IDS)}
         with param.parameterized.batch_call_watchers(self):
             refused = again[:_SHOWN_OPTIONS] + self.apply(starting | thresholds._asdict() | known)
             if refusal := self._refuse_facet_latent():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode
 
 from playwright.sync_api import TimeoutError as NeverCame
 from playwright.sync_api import expect
@@ -119,16 +119,36 @@ def wait_ready(page: Page) -> None:
 
 
 def query_of(page: Page) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(page.url).query))
+    """What the URL says, with layer, width, L0 and letter for the ids of SAEs and concepts."""
+    return page.evaluate(f"({_MEANING})(window.location.search)")
 
 
 def wait_query(page: Page, wanted: Mapping[str, str | None]) -> None:
-    """Wait until the URL has these values; None: does not have the key."""
-    predicate = """(wanted) => {
-      const has = new URLSearchParams(window.location.search);
-      return Object.entries(wanted).every(([key, value]) => has.get(key) === value);
-    }"""
+    """Wait until the URL has these values, as `query_of` has them; None: does not have the key."""
+    predicate = f"""(wanted) => {{
+      const has = ({_MEANING})(window.location.search);
+      return Object.entries(wanted).every(([key, value]) => (has[key] ?? null) === value);
+    }}"""
     wait_for(page, predicate, dict(wanted))
+
+
+_MEANING = r"""(search) => {
+  const said = Object.fromEntries(new URLSearchParams(search));
+  for (const before of ["", "other_"]) {
+    const id = said[`${before}sae`];
+    if (id == null) continue;
+    delete said[`${before}sae`];
+    const [, layer, width, l0, unknown] = id.match(/^l(\d+)-w(\d+)(?:-l0-(\d+)|-(\d+))?$/);
+    const parts = { layer, width, l0: l0 ?? `-${unknown ?? 1}` };
+    for (const name in parts) said[before + name] = parts[name];
+  }
+  for (const [key, name] of [["concept", "letter"], ["facet_concept", "facet_letter"]]) {
+    if (said[key] == null) continue;
+    said[name] = said[key].split(".")[1];
+    delete said[key];
+  }
+  return said;
+}"""
 
 
 def part(page: Page, name: str) -> Locator:
@@ -195,9 +215,9 @@ def expect_view(page: Page, view: View) -> None:
     """
     wanted = _facts(view)
     try:
-        wait_for(page, f"(wanted) => JSON.stringify(({_READ})(wanted)) === JSON.stringify(wanted)", wanted)
+        wait_for(page, f"(wanted) => JSON.stringify(({_READ})(wanted, {_MEANING})) === JSON.stringify(wanted)", wanted)
     except NeverCame:
-        seen = page.evaluate(_READ, wanted)
+        seen = page.evaluate(f"(wanted) => ({_READ})(wanted, {_MEANING})", wanted)
         others = {name: (seen[name], wanted[name]) for name in wanted if seen[name] != wanted[name]}
         raise AssertionError(f"what is shown, and what was wanted: {others}") from None
     expect_marks(page, view)
@@ -228,7 +248,7 @@ def _facts(view: View) -> dict[str, Any]:
 
 
 #: What the page shows, all at once: each by itself is looked for through all shadow roots, which takes a browser long.
-_READ = """(wanted) => {
+_READ = """(wanted, meaning) => {
   const roots = []
   const enter = (root) => {
     roots.push(root)
@@ -262,7 +282,7 @@ _READ = """(wanted) => {
     card: () => all(".ax.card").filter(isSeen).flatMap((card) => all("h2", [card])).map(text),
     tested: () => wanted.tested && all(".ax.tester :is(th, h3)").slice(0, 1).some(isSeen),
     selected: () => wanted.selected.length ? texts(".ax.selection strong") : [],
-    address: () => [...new URLSearchParams(window.location.search)].sort(),
+    address: () => Object.entries(meaning(window.location.search)).sort(),
   }
   return Object.fromEntries(Object.keys(wanted).map((name) => [name, facts[name]()]))
 }"""

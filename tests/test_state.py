@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds, choose_sae
+from tests.questions import sae_id
 
 ALPHA = [
     SaeId(0, 1000, 10, 1024),
@@ -23,6 +24,7 @@ ALPHA = [
     SaeId(5, 4000, 20, 4096),
 ]
 BETA = [SaeId(3, 1000, 40, 1024), SaeId(3, 8000, 15, 8192)]
+ALPHA, BETA = ([sae._replace(id=sae_id(*sae.key)) for sae in saes] for saes in (ALPHA, BETA))
 CHOICES = {
     "alpha": SuiteChoices(ALPHA),
     "beta": SuiteChoices(BETA, Thresholds(tau=0.05, cosine_threshold=0.1, effect_margin=2.0)),
@@ -274,9 +276,43 @@ def test_url_carries_the_state_from_anywhere_to_anywhere(here: dict[str, Any], t
     assert other.to_query() == state.to_query()
 
 
+def test_links_of_old_go_on_working_and_are_rewritten() -> None:
+    state = ExplorerState(CHOICES)
+    former = "page=compare&layer=3&width=1000&l0=90&letter=Q&compare_by=pair&other_layer=5&other_width=4000&other_l0=20"
+    assert state.from_query(f"{former}&facet_letter=s") == []
+    newest = (
+        "page=compare&suite=alpha&sae=l3-w1000-l0-90&concept=first-letter.q&compare_by=pair&other_sae=l5-w4000-l0-20"
+        "&facet_concept=first-letter.s"
+    )
+    assert state.to_query() == newest
+    other = ExplorerState(CHOICES)
+    assert other.from_query(newest) == []
+    assert other.url_values() == state.url_values()
+
+
+def test_what_an_id_says_is_said_once_and_what_it_does_not_name_is_refused() -> None:
+    state = ExplorerState(CHOICES)
+    assert state.from_query("sae=l3-w1000-l0-90&l0=40&concept=first-letter.q&letter=r") == [
+        "l0 = '40' is left out, for sae says it",
+        "letter = 'r' is left out, for concept says it",
+    ]
+    assert (state.layer, state.width, state.l0, state.letter) == (3, 1000, 90, "q")
+    refused = state.from_query("sae=nowhere&concept=suffix.ing&other_sae=l9-w9-l0-9&facet_concept=Q")
+    assert sorted(sentence.partition(" (there is ")[0] for sentence in refused) == [
+        "concept = 'suffix.ing' does not exist here",
+        "facet_concept = 'Q' does not exist here",
+        "other_sae = 'l9-w9-l0-9' does not exist here",
+        "sae = 'nowhere' does not exist here",
+    ]
+    assert (state.layer, state.width, state.l0, state.letter) == (3, 1000, 90, "a")
+    # An id is one of its suite.
+    assert state.from_query("suite=beta&sae=l3-w8000-l0-15") == []
+    assert (state.suite, state.l0) == ("beta", 15)
+
+
 def test_url_names_thresholds_and_switches_only_where_they_were_changed() -> None:
     state = ExplorerState(CHOICES)
-    start = "page=explore&suite=alpha&layer=0&width=1000&l0=40&letter=a"
+    start = "page=explore&suite=alpha&sae=l0-w1000-l0-40&concept=first-letter.a"
     assert state.to_query() == start
     state.param.update(latent=7, tau=0.1, cosine_view="rank")
     assert state.to_query() == f"{start}&latent=7&tau=0.1&cosine_view=rank"

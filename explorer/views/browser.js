@@ -183,14 +183,21 @@ export function render({ model }) {
   // The busy line: from a message to the server, which a ping follows, until the last ping is answered.
   let timer = null
   const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
-  // Up to 30 s after the last change, BokehJS (3.9, 3.10) keeps what has left the page: figures would pile up.
+  // Up to 30 s after the last change, BokehJS (3.9, 3.10) keeps what has left the page: figures would pile up. Answers come
+  // after the pong, so it is let go once nothing more comes from the server.
   const letGo = () => whenIdle(() => { if (!life.signal.aborted) page.freeze_all_models(() => {}) })
+  let lingering = null
+  const letGoSoon = ({ sync }) => {
+    if (sync) return
+    clearTimeout(lingering)
+    lingering = setTimeout(letGo, 200)
+  }
+  page.on_change(letGoSoon)
   const dim = () => root.classList.toggle("ax-is-waiting", model.waiting)
   model.on("waiting", dim)
   model.on("pong", () => {
     if (model.pong !== model.ping) return
     settle()
-    letGo()
   })
   dim()
   root.classList.toggle("ax-is-busy", model.pong !== model.ping)
@@ -201,7 +208,7 @@ export function render({ model }) {
     model.ping += 1
   }
   page.on_change(busy)
-  life.signal.addEventListener("abort", () => page.remove_on_change(busy))
+  life.signal.addEventListener("abort", () => [busy, letGoSoon].forEach((follow) => page.remove_on_change(follow)))
 
   whenPainted(() => root.classList.add("ax-ready"))
   return document.createElement("span")
