@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from explorer.evidence import why
 from explorer.format import l0_label, width_label
@@ -51,7 +51,10 @@ class EvidenceTable(View):
     model : ExplorerModel
     """
 
-    follows = ("sae", "saes", "evidence_columns")
+    follows: ClassVar[tuple[str, ...]] = (
+        *("sae", "cosine_threshold", "effect_margin", "evidence_token", "evidence_verdict", "evidence_sort"),
+        *("evidence_descending", "evidence_page", "evidence_columns"),
+    )
     _of_suite = False
 
     def __init__(self, model: ExplorerModel) -> None:
@@ -173,12 +176,14 @@ class LetterEvidence(EvidenceTable):
     """The tested tokens of one letter of one SAE."""
 
     answers = ("letter_evidence", "summary")
+    follows = (*EvidenceTable.follows, "letter")
 
 
 class SuiteEvidence(EvidenceTable):
     """The tested tokens of a suite."""
 
     answers = ("suite_evidence", "suite_info")
+    follows = (*EvidenceTable.follows, "saes", *FACETS)
     _of_suite = True
 
 

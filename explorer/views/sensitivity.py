@@ -32,14 +32,8 @@ class SensitivityView(View):
 
     answers = ("threshold_sensitivity",)
     follows = (
-        "sae",
-        "sensitivity_of",
-        "tau",
-        "cosine_threshold",
-        "effect_margin",
-        "thresholds_of_suite",
-        "movable",
-        "dark",
+        *("sae", "sensitivity_of", "sensitivity_low", "sensitivity_high", "tau"),
+        *("cosine_threshold", "effect_margin", "thresholds_of_suite", "movable", "dark"),
     )
 
     def __init__(self, model: ExplorerModel) -> None:
