@@ -39,5 +39,5 @@ class Pages(Switch):
         self._remember = remember
         super().__init__(model)
 
-    def _make(self, option: type[View]) -> View:
-        return Explore(self._model, self._remember) if option is Explore else super()._make(option)
+    def _make(self, part: type[View]) -> View:
+        return Explore(self._model, self._remember) if part is Explore else super()._make(part)

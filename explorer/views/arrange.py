@@ -28,9 +28,6 @@ class Stack(View):
         super().__init__(model)
         self._layout = pn.Column(*map(self._make, self.parts), sizing_mode="stretch_width")
 
-    def _make(self, part: type[View]) -> View:
-        return part(self._model)
-
 
 class Switch(View):
     """Shows the view that an attribute of the state names, once its answers are there.
@@ -69,6 +66,3 @@ class Switch(View):
             self._layout.append(self._built[chosen])
         for name, content in self._built.items():
             content.styles = IN_SIGHT if name == chosen else OUT_OF_SIGHT
-
-    def _make(self, option: type[View]) -> View:
-        return option(self._model)

@@ -60,5 +60,9 @@ class View(pn.viewable.Viewer):
     def _show(self) -> None:
         """Bring the view up to date."""
 
+    def _make(self, part: type[View]) -> View:
+        """Make a view that this one consists of."""
+        return part(self._model)
+
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
