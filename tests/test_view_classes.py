@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from explorer import Explorer, model
+from explorer.latents.tester import WordTester
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.pages.compare import Compared
@@ -200,3 +201,24 @@ def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
     drawn.clear()
     of.state.letter = "t"
     assert sorted(drawn) == every
+
+
+def test_other_random_words_leave_the_tested_ones_and_their_results(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = made(store, Pages)
+    assert of.split_latents is not None
+    of.state.latent = int(of.split_latents["latent"].iloc[0])
+    tester: Any = WordTester(of).__panel__()
+    tester._handle_msg({"action": "pack", "value": "letter"})
+    asked: list[str] = []
+    fetch = store.fetch
+
+    def noted(name: str, /, **params: Any) -> Any:
+        asked.append(name)
+        return fetch(name, **params)
+
+    monkeypatch.setattr(store, "fetch", noted)
+    of.state.seed += 1
+    assert asked == ["random_tokens"]
+    assert 'class="results"' in tester.html
