@@ -26,6 +26,7 @@ from explorer.plots.cosine import cosine_plot
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from explorer.theme import LIGHT
+from explorer.views.cosine import CosineView
 from tests.browser import CHROMIUM_ARGS, find_chromium, free_port, start_server
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def _lines(store: Store, sae: SaeId) -> tuple[str, list[dict[str, list[float]]]]
     for letter in "abcdefgh":
         layer, width, l0 = sae.key
         state = ExplorerState(choices_of(store), layer=layer, width=width, l0=l0, letter=letter)
-        model = ExplorerModel(store, state)
+        model = ExplorerModel(store, state, CosineView)
         split, absorbing = (
             () if found is None else found["latent"].tolist()
             for found in (model.split_latents, model.absorbing_latents)

@@ -20,11 +20,7 @@ from explorer.guard import guard, is_checked
 from explorer.latents.panel import LatentPanel
 from explorer.log import log_failure
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
-from explorer.pages.atlas import atlas_page
-from explorer.pages.compare import compare_page
-from explorer.pages.evidence import evidence_page
-from explorer.pages.explore import explore_page
-from explorer.pages.switch import Switch
+from explorer.pages import Pages
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
@@ -34,7 +30,7 @@ from explorer.views.background import patiently
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
 from explorer.views.cosine import CosineView
-from explorer.views.evidence_table import EvidenceTable
+from explorer.views.evidence_table import LetterEvidence
 from explorer.views.export import Export
 from explorer.views.header import Header
 from explorer.views.heat_map import HeatMapView
@@ -55,6 +51,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from bokeh.document import Document
 
+    from explorer.views.view import View
     from queries import Store
 
 _LOG = logging.getLogger("explorer")
@@ -86,7 +83,7 @@ class Explorer(pn.viewable.Viewer):
     def __init__(self, store: Store, **state: Any) -> None:
         super().__init__()
         self.state = ExplorerState(choices_of(store), **state)
-        self.model = ExplorerModel(store, self.state)
+        self.model = ExplorerModel(store, self.state, Letters, Pages)
         self.notices = Notices(self.model)
         self._follows_notebook = "dark" not in state
         self._dark_notebook: bool | None = None
@@ -115,38 +112,38 @@ class Explorer(pn.viewable.Viewer):
     @cached_property
     def cosine(self) -> pn.viewable.Viewable:
         """The cosine plot: every latent against the letter's probe."""
-        return self._cell(self.notices, CosineView(self._answering("explore"), alone=True))
+        return self._alone(CosineView, alone=True)
 
     @cached_property
     def k_sparse(self) -> pn.viewable.Viewable:
         """The scores of the k-sparse probes, with tau."""
-        return self._cell(self.notices, KSparseView(self._answering("explore")))
+        return self._alone(KSparseView)
 
     @cached_property
     def scores(self) -> pn.viewable.Viewable:
         """Precision and recall over all SAEs of the suite."""
-        return self._cell(self.notices, SaeScoresView(self._answering("explore")))
+        return self._alone(SaeScoresView)
 
     @cached_property
     def heat_map(self) -> pn.viewable.Viewable:
         """Absorption rate, splits or F1 gap of every letter on every SAE."""
-        return self._cell(self.notices, HeatMapView(self._answering("atlas")))
+        return self._alone(HeatMapView)
 
     @cached_property
     def sensitivity(self) -> pn.viewable.Viewable:
         """The absorption rate by one of the thresholds."""
-        return self._cell(self.notices, SensitivityView(self._answering("evidence")))
+        return self._alone(SensitivityView)
 
     @cached_property
     def evidence(self) -> pn.viewable.Viewable:
         """The tested tokens of the letter, each with what decided on it."""
-        return self._cell(self.notices, EvidenceTable(self._answering("explore"), "letter_evidence"))
+        return self._alone(LetterEvidence)
 
     @cached_property
     def card(self) -> pn.viewable.Viewable:
         """All that is known of the selected latent."""
         none = "Tap one in another view of this explorer, or set explorer.state.latent."
-        return self._cell(self.notices, LatentPanel(self._answering("explore"), when_none=none))
+        return self._alone(LatentPanel, when_none=none)
 
     def to_dataframe(self, answer: str) -> pd.DataFrame:
         """Return the table behind a view, whole; a copy that may be changed.
@@ -238,13 +235,6 @@ class Explorer(pn.viewable.Viewer):
         """Make the parts of which the whole consists."""
         progress = Progress(self.model, (remembered("tasks") or "").split("."))
         remember = browser.remember
-        opened = ["absorption"] if remembered("open") is None else (remembered("open") or "").split(".")
-        pages = {
-            "explore": lambda: explore_page(self.model, opened=opened, remember=remember),
-            "compare": lambda: compare_page(self.model),
-            "atlas": lambda: atlas_page(self.model),
-            "evidence": lambda: evidence_page(self.model),
-        }
         return {
             "header": Header(self.model, partial(snapshot_html, self.model.store), on_page=on_page),
             "choose": Selectors(self.state),
@@ -252,13 +242,13 @@ class Explorer(pn.viewable.Viewer):
             "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
             "thresholds": pn.Column(Thresholds(self.model), sizing_mode="stretch_width"),
             "tasks": Tasks(self.model, progress, remember),
-            "main": pn.Column(self.notices, Switch(self.model, "page", pages), sizing_mode="stretch_width"),
+            "main": pn.Column(self.notices, Pages(self.model, remember), sizing_mode="stretch_width"),
         }
 
-    def _answering(self, page: str) -> ExplorerModel:
-        """Return the model, which from now on answers the questions of that page even while it is not shown."""
-        self.model.follow(page)
-        return self.model
+    def _alone(self, view: type[View], **options: Any) -> pn.viewable.Viewable:
+        """Show a view by itself, whatever page is shown."""
+        self.model.show(view)
+        return self._cell(self.notices, view(self.model, **options))
 
     def _cell(self, *content: pn.viewable.Viewable | pn.viewable.Viewer) -> pn.viewable.Viewable:
         return Cell(self.model, *content, on_dark=self._follow_notebook).__panel__()

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from explorer.views.view import View
     from queries import Store
 
 #: To a CSS pixel, and to a point.
@@ -71,21 +72,13 @@ class FigureError(ValueError):
 
 
 class Source(NamedTuple):
-    """Where a figure comes from: the page that asks for its data, the answer without which it is empty, its plot."""
+    """Where a figure comes from: the view that shows it, the answer without which it is empty, its plot in the view."""
 
-    page: str
+    view: type[View]
     answer: str
-    draw: Callable[[ExplorerModel], hv.Overlay]
     #: Takes the answer and the state, and returns the rows that have a place in the plot.
     placed: Callable[[pd.DataFrame, ExplorerState], pd.DataFrame]
-
-
-def _scores(name: str, model: ExplorerModel) -> hv.Overlay:
-    return SaeScoresView(model).draw(name)
-
-
-def _means(name: str, model: ExplorerModel) -> hv.Overlay:
-    return Atlas(model).draw(name)
+    panel: tuple[str, ...] = ()
 
 
 def _drawn(name: str, means: pd.DataFrame, _: ExplorerState) -> pd.DataFrame:
@@ -94,46 +87,17 @@ def _drawn(name: str, means: pd.DataFrame, _: ExplorerState) -> pd.DataFrame:
 
 #: The figures that can be written, by their names on the page.
 FIGURES: Mapping[str, Source] = {
-    "cosine": Source(
-        "explore",
-        "cosines",
-        lambda model: CosineView(model).draw(),
-        lambda rows, _: rows,
-    ),
-    "k-sparse": Source(
-        "explore",
-        "k_sparse",
-        lambda model: KSparseView(model).draw(),
-        lambda rows, state: rows[rows[state.k_sparse_score].notna()],
-    ),
+    "cosine": Source(CosineView, "cosines", lambda rows, _: rows),
+    "k-sparse": Source(KSparseView, "k_sparse", lambda rows, state: rows[rows[state.k_sparse_score].notna()]),
     **{
-        name: Source(
-            "explore",
-            "sae_scores",
-            partial(_scores, name),
-            lambda rows, _: sae_scores.known_l0s(rows),
-        )
+        name: Source(SaeScoresView, "sae_scores", lambda rows, _: sae_scores.known_l0s(rows), (name,))
         for name in sae_scores.PANELS
     },
-    **{
-        name: Source(
-            "atlas",
-            "sae_means",
-            partial(_means, name),
-            partial(_drawn, name),
-        )
-        for name in absorption.PANELS
-    },
-    "absorption-heatmap": Source(
-        "atlas",
-        "letter_rates",
-        lambda model: HeatMapView(model).draw(),
-        lambda rows, state: rows[rows[state.cell].notna()],
-    ),
+    **{name: Source(Atlas, "sae_means", partial(_drawn, name), (name,)) for name in absorption.PANELS},
+    "absorption-heatmap": Source(HeatMapView, "letter_rates", lambda rows, state: rows[rows[state.cell].notna()]),
     "threshold-sensitivity": Source(
-        "evidence",
+        SensitivityView,
         "threshold_sensitivity",
-        lambda model: SensitivityView(model).draw(),
         lambda rows, _: rows.dropna(subset=["absorption_rate", "suite_absorption_rate"], how="all"),
     ),
 }
@@ -183,9 +147,9 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
     if source is None:
         raise FigureError(f"there is no figure {name!r}; there is {', '.join(FIGURES)}")
     values = {key: value for key, value in state.url_values().items() if value is not None}
-    own = ExplorerState(choices_of(store), **values | {"page": source.page, "dark": which is DARK})
+    own = ExplorerState(choices_of(store), **values | {"dark": which is DARK})
     own.param.update(brushed=state.brushed, cosine_range=state.cosine_range)
-    model = ExplorerModel(store, own)
+    model = ExplorerModel(store, own, source.view)
     rows = getattr(model, source.answer)
     if rows is None or rows.empty or source.placed(rows, own).empty:
         why = model.error or (
@@ -194,7 +158,8 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
             else "what it would draw is unknown in this suite"
         )
         raise FigureError(f"the figure {name!r} is empty here: {why}")
-    figure = hv.render(source.draw(model), backend="bokeh")
+    view: Any = source.view(model)
+    figure = hv.render(view.drawing(*source.panel)(), backend="bokeh")
     add_legend(figure, legend_of(name, rows, cell=own.cell, theme=which), which)
     return figure
 

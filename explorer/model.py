@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from operator import attrgetter
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pandas as pd
 import param
@@ -16,7 +16,7 @@ from queries import QueryError, Store, catalog
 from queries.schema import letter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from explorer.request import Answers
     from explorer.state import Snapshot
@@ -33,16 +33,24 @@ class Question(NamedTuple):
 
     A query's parameters carry the names of the state's, so nothing else has to be said; `reads` names those that take
     the value of another of its attributes (None: NULL). A `record` is an answer of at most one row, held as a dict;
-    questions `of_latent` are asked only while a latent is selected, those of a `page` only while it is shown, and those
-    of a `part` only while Compare sets that side by side.
+    questions `of_latent` are asked only while a latent is selected.
     """
 
     query: str
     record: bool = False
     of_latent: bool = False
-    page: str = ""
-    part: str = ""
     reads: Mapping[str, str | None] = MappingProxyType({})
+
+
+class Asker(Protocol):
+    """What asks: a class of views, which says what it shows (`explorer.views.view.View`)."""
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """The answers that it shows."""
+
+    def on_show(self, at: Snapshot) -> Iterable[Asker]:
+        """List what is on show when it is."""
 
 
 _OWN_THRESHOLDS: Mapping[str, str | None] = MappingProxyType(
@@ -54,35 +62,35 @@ _OF_LETTER: Mapping[str, str | None] = MappingProxyType(
 
 QUESTIONS: Mapping[str, Question] = {
     "letters": Question("letter_counts"),
-    "summary": Question("summary", record=True, page="explore"),
-    "cosines": Question("cosines", page="explore"),
-    "split_latents": Question("split_latents", page="explore"),
-    "absorbing_latents": Question("absorbing_latents", page="explore"),
-    "k_sparse": Question("k_sparse", page="explore"),
-    "letter_evidence": Question("evidence", page="explore", reads=_OF_LETTER),
-    "suite_evidence": Question("evidence", page="evidence"),
-    "latent_parts": Question("latent_parts", page="evidence", reads={"latent": "facet_latent"}),
-    "threshold_sensitivity": Question("threshold_sensitivity", page="evidence"),
-    "suite_info": Question("suite_info", record=True, page="evidence"),
-    "own_info": Question("suite_info", record=True, page="evidence", reads=_OWN_THRESHOLDS),
-    "sae_scores": Question("sae_scores", page="explore"),
-    "latent_facts": Question("latent_facts", record=True, of_latent=True, page="explore"),
-    "latent_contexts": Question("latent_contexts", of_latent=True, page="explore"),
-    "latent_logits": Question("latent_logits", record=True, of_latent=True, page="explore"),
-    "latent_histogram": Question("latent_histogram", record=True, of_latent=True, page="explore"),
-    "latent_roles": Question("latent_roles", of_latent=True, page="explore"),
-    "latent_cosines": Question("latent_cosines", of_latent=True, page="explore"),
-    "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True, page="explore"),
-    "random_tokens": Question("random_tokens", of_latent=True, page="explore"),
-    "absorbed_tokens": Question("absorbed_tokens", of_latent=True, page="explore"),
-    "layer_cosines": Question("layer_cosines", page="compare", part="l0"),
-    "layer_marks": Question("layer_marks", page="compare", part="l0"),
-    "sae_cosines": Question("sae_cosines", page="compare", part="letter"),
-    "sae_marks": Question("sae_marks", page="compare", part="letter"),
-    "pair_letters": Question("pair_letters", page="compare", part="pair"),
-    "pair_tokens": Question("pair_tokens", page="compare", part="pair"),
-    "sae_means": Question("sae_means", page="atlas"),
-    "letter_rates": Question("letter_rates", page="atlas"),
+    "summary": Question("summary", record=True),
+    "cosines": Question("cosines"),
+    "split_latents": Question("split_latents"),
+    "absorbing_latents": Question("absorbing_latents"),
+    "k_sparse": Question("k_sparse"),
+    "letter_evidence": Question("evidence", reads=_OF_LETTER),
+    "suite_evidence": Question("evidence"),
+    "latent_parts": Question("latent_parts", reads={"latent": "facet_latent"}),
+    "threshold_sensitivity": Question("threshold_sensitivity"),
+    "suite_info": Question("suite_info", record=True),
+    "own_info": Question("suite_info", record=True, reads=_OWN_THRESHOLDS),
+    "sae_scores": Question("sae_scores"),
+    "latent_facts": Question("latent_facts", record=True, of_latent=True),
+    "latent_contexts": Question("latent_contexts", of_latent=True),
+    "latent_logits": Question("latent_logits", record=True, of_latent=True),
+    "latent_histogram": Question("latent_histogram", record=True, of_latent=True),
+    "latent_roles": Question("latent_roles", of_latent=True),
+    "latent_cosines": Question("latent_cosines", of_latent=True),
+    "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
+    "random_tokens": Question("random_tokens", of_latent=True),
+    "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
+    "layer_cosines": Question("layer_cosines"),
+    "layer_marks": Question("layer_marks"),
+    "sae_cosines": Question("sae_cosines"),
+    "sae_marks": Question("sae_marks"),
+    "pair_letters": Question("pair_letters"),
+    "pair_tokens": Question("pair_tokens"),
+    "sae_means": Question("sae_means"),
+    "letter_rates": Question("letter_rates"),
 }
 
 
@@ -120,6 +128,8 @@ class ExplorerModel(param.Parameterized):
     store : Store
     state : ExplorerState
         Watched; a change asks exactly the questions whose parameters changed, and all answers arrive as one change.
+    *views : classes of views
+        What is shown: only what it shows is asked.
     """
 
     letters = param.DataFrame(doc="Counts of each letter on this SAE (letter_counts).")
@@ -160,7 +170,7 @@ class ExplorerModel(param.Parameterized):
     waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
 
-    def __init__(self, store: Store, state: ExplorerState) -> None:
+    def __init__(self, store: Store, state: ExplorerState, *views: Asker) -> None:
         super().__init__()
         self.store = store
         self.state = state
@@ -174,7 +184,7 @@ class ExplorerModel(param.Parameterized):
         self._failed: set[str] = set()
         self._answered: dict[str, dict[str, Any] | None] = {}
         self._asked_by_views: dict[str, dict[str, Any]] = {}
-        self._followed: set[str] = set()
+        self._views = views
         self._saes = store.fetch("saes")
         self.shown = self._latest
         state.param.watch(self._refresh, [name for name in state.param if name != "name"])
@@ -191,19 +201,23 @@ class ExplorerModel(param.Parameterized):
         shown, saes = self.shown, self._saes
         return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae.id)]) if shown.sae else None
 
-    def follow(self, page: str) -> None:
-        """Answer the questions of a page also while it is not shown, as a view of it needs that stands by itself."""
-        self._followed.add(page)
+    def show(self, view: Asker) -> None:
+        """Answer the questions of a view that is shown by itself, too."""
+        self._views = (*self._views, view)
         self._refresh()
+
+    def shows(self, view: Asker) -> bool:
+        """Tell whether a view is on show, and its answers those of what is shown."""
+        return view in self._on_show(self.shown)
+
+    def _on_show(self, at: Snapshot) -> set[Asker]:
+        return {part for view in self._views for part in view.on_show(at)}
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
         """Ask what changed; what a former change asked is not waited for any more."""
         self._latest = self.state.snapshot()
-        wanted = {
-            name: self._params(question, self._latest)
-            for name, question in QUESTIONS.items()
-            if self._is_wanted(question, self._latest)
-        }
+        needed = {name for view in self._on_show(self._latest) for name in view.answers}
+        wanted = {name: self._params(question, self._latest) for name, question in QUESTIONS.items() if name in needed}
         changed = {name: params for name, params in wanted.items() if self._answered.get(name, _NEVER) != params}
         if changed and changed != self._open:
             self._open = changed
@@ -251,15 +265,6 @@ class ExplorerModel(param.Parameterized):
         if at.other is None and "other_sae" in names:
             return None
         return {name: param_of(at, question.reads.get(name, name)) for name in names}
-
-    def is_kept(self, answer: str) -> bool:
-        """Tell whether an answer is kept up to date; one that is not shown may grow old."""
-        return self._is_wanted(QUESTIONS[answer], self.shown)
-
-    def _is_wanted(self, question: Question, at: Snapshot) -> bool:
-        """Tell whether what is shown calls for the question."""
-        pages = ("", at.page, *self._followed)
-        return question.page in pages and question.part in ("", at.compare_by)
 
     def select(self, latent: int) -> None:
         """Select a latent of what is drawn; nothing comes of it where the reader has moved on from there."""

@@ -23,14 +23,14 @@ from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.standalone import standalone
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
-from explorer.views.cosine import highest_html, no_cosines_html, roles
+from explorer.views.cosine import CosineView, highest_html, no_cosines_html, roles
 from explorer.views.evidence_table import COLUMNS, ablated, count_tested, judged
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
-from explorer.views.headline import figures_html, sentence_html
-from explorer.views.k_sparse import scores_html
-from explorer.views.latent_lists import lists_html
-from explorer.views.letters import letter_cells
+from explorer.views.headline import Headline, figures_html, sentence_html
+from explorer.views.k_sparse import KSparseView, scores_html
+from explorer.views.latent_lists import LatentLists, lists_html
+from explorer.views.letters import Letters, letter_cells
 from explorer.views.markup import STATIC, render, styles
 from explorer.whole_file import whole_file
 from queries import QueryError, catalog
@@ -45,6 +45,8 @@ if TYPE_CHECKING:
 
 #: Of the state, what a snapshot depends on.
 _KEPT = ("suite", "layer", "width", "l0", "letter", "latent", "tau", "cosine_threshold", "effect_margin")
+#: What shows on the page the answers that it keeps, but for the tested tokens, which it asks for as a whole.
+_SHOWN = (Letters, Headline, CosineView, LatentLists, KSparseView)
 #: Cosines are shown with four decimals, and kept with as many.
 _SCALE = 10_000
 _UNKNOWN = -32_768
@@ -114,7 +116,7 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
                 f"{wanted.suite}: this SAE has {wanted.sae.n_latents:,} latents, a snapshot holds {_MAX_LATENTS:,} at"
                 " most; choose another"
             )
-        model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}))
+        model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}), *_SHOWN)
         return _Collector(model, wanted.sae, progress or (lambda *_: None)).html(state)
     except QueryError as error:
         raise SnapshotError(str(error)) from error

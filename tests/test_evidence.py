@@ -9,8 +9,9 @@ import pytest
 from explorer import open_store
 from explorer.evidence import why
 from explorer.model import ExplorerModel, choices_of
+from explorer.pages import Pages
 from explorer.state import ExplorerState
-from explorer.views.evidence_table import EvidenceTable, ablated
+from explorer.views.evidence_table import LetterEvidence, ablated
 from explorer.views.markup import Markup
 from queries import Store
 from tests.questions import THRESHOLDS, ask, question_values
@@ -114,8 +115,8 @@ def test_search_finds_tokens_and_latents(tiny: Store) -> None:
 
 def test_table_follows_what_the_reader_does(tiny: Store) -> None:
     state = ExplorerState(choices_of(tiny), letter="s")
-    model = ExplorerModel(tiny, state)
-    table = EvidenceTable(model, "letter_evidence").__panel__()
+    model = ExplorerModel(tiny, state, LetterEvidence)
+    table = LetterEvidence(model).__panel__()
     assert isinstance(table, Markup)
     assert model.letter_evidence is not None
     rows = model.letter_evidence
@@ -190,7 +191,7 @@ def test_parts_of_a_latent_are_those_of_every_sae(tiny: Store) -> None:
 )
 def test_absurd_thresholds_are_answered(tiny: Store, thresholds: dict[str, float]) -> None:
     state = ExplorerState(choices_of(tiny), **SAE_VALUES, letter="s", **thresholds)
-    model = ExplorerModel(tiny, state)
+    model = ExplorerModel(tiny, state, Pages)
     for page in ("explore", "compare", "atlas", "evidence"):
         state.page = page
         assert model.error == ""

@@ -22,6 +22,7 @@ import explorer
 from explorer import files
 from explorer.files import as_csv, as_parquet
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.pages import Pages
 from explorer.plots.legend import legend_of
 from explorer.request import Request
 from explorer.state import ExplorerState
@@ -29,6 +30,7 @@ from explorer.store import EMBEDDED
 from explorer.theme import LIGHT
 from explorer.views import background
 from explorer.views.export import Export
+from explorer.views.letters import Letters
 from explorer.views.markup import Markup
 from queries import catalog
 from queries.literal import literal
@@ -114,7 +116,7 @@ def test_every_answer_is_offered_by_some_button() -> None:
 
 @pytest.fixture(scope="module")
 def model(home: View) -> ExplorerModel:
-    return ExplorerModel(home.store, ExplorerState(choices_of(home.store), letter="s"))
+    return ExplorerModel(home.store, ExplorerState(choices_of(home.store), letter="s"), Letters, Pages)
 
 
 def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
@@ -254,7 +256,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home: View, query: str) -> None:
     state = ExplorerState(choices_of(home.store))
     state.from_query(query)
-    model = ExplorerModel(home.store, state)
+    model = ExplorerModel(home.store, state, Letters, Pages)
     page = open_page(f"/dashboard?suite={EMBEDDED.name}&{query}")
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from contextlib import closing
+from functools import partial
 from itertools import product
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,7 @@ from explorer import Explorer, open_store
 from explorer.model import choices_of
 from explorer.state import ExplorerState
 from explorer.views.browser import Browser
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup
 from explorer.views.widgets import Choice, Slider
 from queries import Store
@@ -218,15 +219,14 @@ def test_plots_take_taps_and_brushes_of_numbers_only() -> None:
         drawn.append(x_range)
         return hv.Curve([1, 2]) * hv.Curve([2, 1])
 
-    pane = live_plot(
-        draw,
-        follows=lambda _: None,
+    live = LivePlot(
+        lambda: partial(draw),
         height=100,
         on_tap=lambda x, y: told.append((x, y)),
         on_brush=(hv.streams.BoundsX, told.append),
         zoom=zoom,
     )
-    plot = pane.object
+    plot = live.pane.object
     streams = {type(stream): stream for stream in hv.streams.Stream.registry[plot]}
     for x, y in ((None, 1.0), ("a", 1.0), (float("nan"), 1.0), (1.0, float("inf")), ([], {}), (0.5, 1.5)):
         for subscriber in streams[hv.streams.Tap].subscribers:

@@ -295,7 +295,7 @@ def _shown(view: LetterGraphView) -> tuple[str, list[list[str]], bool]:
 
 
 def test_words_and_table_hold_what_the_letter_has(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
     head, rows, is_drawn = _shown(LetterGraphView(model))
     assert is_drawn
     assert head == (
@@ -321,7 +321,7 @@ def test_words_and_table_hold_what_the_letter_has(tiny: Store) -> None:
 
 
 def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"))
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), LetterGraphView)
     view = LetterGraphView(model)
     head, plot, _ = _parts(view)
     model.state.letter = "s"
@@ -345,7 +345,7 @@ def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: p
         return letter_graph(graph, letter=letter, selected=selected, **options)
 
     monkeypatch.setattr("explorer.views.letter_graph.letter_graph", draw)
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
     view = LetterGraphView(model)
     head, *_ = _parts(view)
     view.__panel__().get_root()
@@ -365,7 +365,7 @@ def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: p
 
 
 def test_nothing_to_draw_is_explained(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"))
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), LetterGraphView)
     view = LetterGraphView(model)
     title = "How {} splits and what absorbs it"
     assert model.split_latents is not None
@@ -396,7 +396,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
 
 
 def test_switch_and_selection_show_in_the_head(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
     view = LetterGraphView(model)
     head, *_ = _parts(view)
     head._handle_msg({"action": "graph_edges", "value": "effect"})
@@ -493,7 +493,7 @@ def test_the_graph_is_drawn_once_a_letter(tiny: Store, monkeypatch: pytest.Monke
         return letter_graph(graph, **how)
 
     monkeypatch.setattr("explorer.views.letter_graph.letter_graph", noted)
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"))
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
     view = LetterGraphView(model)
     head, _, _ = _parts(view)
     head._handle_msg({"action": "seen", "value": True})

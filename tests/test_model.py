@@ -14,8 +14,10 @@ import pytest
 
 from explorer.headline import headline
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.pages import Pages
 from explorer.request import Request
 from explorer.state import ExplorerState
+from explorer.views.letters import Letters
 from queries import QueryError, Store, catalog
 from tests.questions import THRESHOLDS, ask
 from tests.tiny_sae import LETTERS
@@ -73,7 +75,7 @@ def store(opened: RecordingStore) -> Iterator[RecordingStore]:
 
 @pytest.fixture
 def model(store: RecordingStore) -> ExplorerModel:
-    made = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"))
+    made = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Letters, Pages)
     store.asked.clear()
     return made
 
@@ -94,7 +96,7 @@ def changes_of(model: ExplorerModel) -> list[set[str]]:
 
 
 def test_start_asks_everything_but_latents(store: RecordingStore) -> None:
-    model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"))
+    model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Letters, Pages)
     assert Counter(store.asked) == Counter(OF_SAE | {"sae_scores"})
     assert model.latent_facts is model.latent_roles is None
     assert model.error == ""
@@ -225,10 +227,11 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
         values["other_sae"] = state.other.id
     if state.sae is not None:
         values["sae"] = state.sae.id
-    shown = {name: question for name, question in QUESTIONS.items() if question.page in ("", state.page)}
-    for name, question in shown.items():
-        if question.part not in ("", state.compare_by):
-            continue
+    at = state.snapshot()
+    shown = {name for view in (*Letters.on_show(at), *Pages.on_show(at)) for name in view.answers}
+    assert shown
+    for name in shown:
+        question = QUESTIONS[name]
         reads = {name: source and attrgetter(source)(state) for name, source in question.reads.items()}
         expected = ask(store, question.query, values | reads)
         answer = getattr(model, name)
@@ -399,13 +402,13 @@ def test_other_random_words_are_drawn_by_another_seed(model: ExplorerModel) -> N
 
 
 def test_suite_without_saes_or_cosines(tmp_path: Any, store: RecordingStore) -> None:
-    blind = ExplorerModel(store, ExplorerState(choices_of(store), suite="twin", letter="s"))
+    blind = ExplorerModel(store, ExplorerState(choices_of(store), suite="twin", letter="s"), Letters, Pages)
     assert blind.cosines is not None
     assert blind.cosines.empty
     assert blind.summary is not None
     assert blind.error == ""
     with Store(write_tiny_suite(tmp_path / "none", saes=())) as empty:
-        model = ExplorerModel(empty, ExplorerState(choices_of(empty)))
+        model = ExplorerModel(empty, ExplorerState(choices_of(empty)), Letters, Pages)
         model.state.letter = "s"
         assert all(getattr(model, name) is None for name in QUESTIONS)
         assert model.sae_record is None

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 
 from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
+from explorer.pages import Pages
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.views.markup import Markup, chip, visible
 from explorer.views.search import Search
@@ -61,7 +62,7 @@ class Asked:
     """A search, and what its reader does with it."""
 
     def __init__(self, store: Store, **state: Any) -> None:
-        self.model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s", **state))
+        self.model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s", **state), Pages)
         self.state = self.model.state
         field = Search(self.model).__panel__()
         assert isinstance(field, Markup)

@@ -23,7 +23,7 @@ from explorer.state import ExplorerState, Thresholds
 from explorer.views.atlas import Atlas
 from explorer.views.compare_head import CompareHead
 from explorer.views.evidence_head import EvidenceHead
-from explorer.views.evidence_table import EvidenceTable
+from explorer.views.evidence_table import LetterEvidence, SuiteEvidence
 from explorer.views.headline import figures_html, sentence_html
 from explorer.views.heat_map import HeatMapView
 from explorer.views.latent_lists import LatentLists
@@ -182,7 +182,7 @@ def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, St
     assert bool(re.search("moves? nothing", side._head.html)) == (len(moves) < len(Thresholds._fields))
     model.state.sensitivity_of = "effect_margin"
     plot = SensitivityView(model)
-    if "effect_margin" not in moves and plot._plot.visible:
+    if "effect_margin" not in moves and plot._plot.pane.visible:
         assert "moves nothing" in plot._head.html
 
 
@@ -219,11 +219,11 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
         shown = {name: pane.visible for name, pane in zip(PANELS, atlas._panels, strict=True)}
         assert shown == {"absorption-vs-l0": False, "absorption-vs-layer": True, "splits-vs-l0": False}
         for name in PANELS:
-            figure = hv.render(atlas.draw(name), backend="bokeh")
+            figure = hv.render(atlas.drawing(name)(), backend="bokeh")
             for axis in (figure.x_range, figure.y_range):
                 assert axis.start < axis.end, name
             assert_unknown_l0s_are_said(figure)
-        cells = hv.render(HeatMapView(model).draw(), backend="bokeh")
+        cells = hv.render(HeatMapView(model).drawing()(), backend="bokeh")
         labels = [f"{sae.layer} · {width_label(sae.width)} · {l0_label(sae.l0)}" for sae in model.state.saes]
         assert list(cells.xaxis[0].major_label_overrides.values()) == labels
         assert_unknown_l0s_are_said(cells)
@@ -305,8 +305,8 @@ def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> 
     for letter in "stu":
         model = Explorer(stores[kind], letter=letter).model
         lists: Any = LatentLists(model).__panel__()
-        tested: Any = EvidenceTable(model, "letter_evidence").__panel__()
-        suite: Any = EvidenceTable(Explorer(stores[kind], page="evidence").model, "suite_evidence").__panel__()
+        tested: Any = LetterEvidence(model).__panel__()
+        suite: Any = SuiteEvidence(Explorer(stores[kind], page="evidence").model).__panel__()
         summary = model.summary
         if summary is None:
             continue

@@ -14,6 +14,7 @@ from panel.io.state import set_curdoc
 
 from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
+from explorer.pages import Pages
 from explorer.plots.heat_map import heat_map
 from explorer.state import ExplorerState, SaeId, SuiteChoices
 from explorer.theme import DARK, LIGHT, Theme
@@ -39,7 +40,7 @@ def html_of(headline: Headline) -> str:
 
 def test_headline_follows_from_one_letter_without_data_to_the_next(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
-        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="c"))
+        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="c"), Headline)
         headline = Headline(model)
         assert "Nothing was measured for C" in html_of(headline)
         model.state.letter = "d"
@@ -110,7 +111,7 @@ def test_a_slider_stays_on_its_steps() -> None:
 
 def test_tasks_tick_themselves(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10), (0, 1000, 40)])) as store:
-        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="a"))
+        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="a"), Pages)
         progress = Progress(model, done=["explore_cosine", "no_such_task", "explore_cosine"])
         assert progress.done == ["explore_cosine"]
         model.state.letter = "s"
@@ -176,7 +177,7 @@ def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr("explorer.views.heat_map.heat_map", noted)
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
-        model = ExplorerModel(store, ExplorerState(choices_of(store), page="atlas", letter="a"))
+        model = ExplorerModel(store, ExplorerState(choices_of(store), page="atlas", letter="a"), Pages)
         view = HeatMapView(model)
         view.__panel__().get_root()
         assert drawn == [("a", LIGHT)]
@@ -196,7 +197,7 @@ def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch:
 
 def test_both_latents_of_the_word_tester_have_one_scale(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
-        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"))
+        model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Pages)
         assert model.absorbing_latents is not None
         model.state.latent = int(model.absorbing_latents["latent"].iloc[0])
         tester: Any = WordTester(model).__panel__()

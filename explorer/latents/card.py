@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
-
 from explorer.format import count, printable, visible
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,13 +17,12 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
     from explorer.state import SaeId
 
-_ANSWERS = [f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines")]
 _FIRST_CONTEXTS = 20
 _BEFORE, _AFTER = 10, 8  # tokens shown around the peak
 _DEEPEST = 56  # percent of the full colour: tokens stay readable on it
 
 
-class LatentCard(pn.viewable.Viewer):
+class LatentCard(View):
     """Shows contexts, histogram, output tokens and the part the latent plays in each letter.
 
     Parameters
@@ -35,12 +32,16 @@ class LatentCard(pn.viewable.Viewer):
         The latent that the page was opened with, to which it does not scroll.
     """
 
+    answers = tuple(f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines"))
+    follows = ("sae", "letter", "latent")
+
     def __init__(self, model: ExplorerModel, came_with: int | None = None) -> None:
-        super().__init__()
-        self._model, self._came_with = model, came_with
+        super().__init__(model)
+        self._came_with = came_with
         self._all_contexts_of: tuple[SaeId, int] | None = None  # the latent all of whose contexts were asked for
-        self._card = Markup("card", on={"more-contexts": self._show_all, "role-letter": self._go_to_letter})
-        on_change(model, self._show, answers=_ANSWERS, shown=["letter", "latent"])
+        self._layout = self._card = Markup(
+            "card", on={"more-contexts": self._show_all, "role-letter": self._go_to_letter}
+        )
         self._show()
 
     def _show_all(self, _: object) -> None:
@@ -73,9 +74,6 @@ class LatentCard(pn.viewable.Viewer):
             brought=self._came_with is None,
             num_shown=None if self._all_contexts_of == (shown.sae, shown.latent) else _FIRST_CONTEXTS,
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._card
 
 
 def card_html(

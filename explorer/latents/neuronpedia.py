@@ -5,10 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
-import panel as pn
-
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -40,7 +38,7 @@ def embed_url(model: str, source: str, latent: int, *, shown: Collection[str], w
     return f"{feature_page(model, source, latent)}?{urlencode({'embed': 'true'} | switches | text, quote_via=quote)}"
 
 
-class NeuronpediaEmbed(pn.viewable.Viewer):
+class NeuronpediaEmbed(View):
     """Embeds the latent's page of a canonical SAE; empty for others.
 
     Parameters
@@ -48,12 +46,13 @@ class NeuronpediaEmbed(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("absorbed_tokens", "random_tokens")
+    follows = ("suite", "sae", "latent")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         self._shown = {part for part, (_, on) in PARTS.items() if on}
-        self._embed = Markup("neuronpedia", on={"part": self._switch})
-        on_change(model, self._show, answers=["absorbed_tokens", "random_tokens"], shown=["latent"])
+        self._layout = self._embed = Markup("neuronpedia", on={"part": self._switch})
         self._show()
 
     def _switch(self, change: tuple[str, bool]) -> None:
@@ -79,6 +78,3 @@ class NeuronpediaEmbed(pn.viewable.Viewer):
             height=240 + 260 * len(self._shown & {"plots", "activations", "test"}),
             parts=[{"id": part, "title": title, "shown": part in self._shown} for part, (title, _) in PARTS.items()],
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._embed

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import panel as pn
-
 from explorer.request import Request
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +27,7 @@ body { font-family: system-ui, sans-serif; margin: 16px; }
 </style>"""
 
 
-class OriginalPage(pn.viewable.Viewer):
+class OriginalPage(View):
     """Offers the imported page of the latent, where the suite keeps one.
 
     Parameters
@@ -37,37 +35,35 @@ class OriginalPage(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
-    def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._page = Markup("original", on={"original": self._toggle})
-        self._request = Request(model)
-        on_change(model, self._close, answers=["latent_dashboard"], shown=["latent"])
-        self._close()
+    answers = ("latent_dashboard",)
+    follows = ("suite", "sae", "latent")
 
-    def _close(self) -> None:
-        """Start anew, as the next latent does."""
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        self._layout = self._page = Markup("original", on={"original": self._toggle})
+        self._request = Request(model)
+        self._show()
+
+    def _show(self) -> None:
+        """Start anew, closed."""
         self._request.give_up()
         self._is_open, self._html = False, ""
-        self._show()
+        self._render()
 
     def _toggle(self, _: object) -> None:
         if self._is_open:
-            self._close()
+            self._show()
         else:
             self._is_open = True
             self._model.ask(self._request, "latent_page", self._open)
 
     def _open(self, page: pd.DataFrame | None) -> None:
         self._html = "" if page is None or page.empty else _POLICY + _RESTYLE + page["html"].iloc[0]
-        self._show()
+        self._render()
 
-    def _show(self) -> None:
+    def _render(self) -> None:
         latent = self._model.shown.latent
         if self._model.latent_dashboard is None or latent is None:
             self._page.html = ""
         else:
             self._page.html = render("original", open=self._is_open, document=self._html, latent=latent)
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._page

@@ -11,13 +11,13 @@ from explorer.latents.neuronpedia import NeuronpediaEmbed
 from explorer.latents.original import OriginalPage
 from explorer.latents.tester import WordTester
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
-class LatentPanel(pn.viewable.Viewer):
+class LatentPanel(View):
     """Shows card, word tester, Neuronpedia's embed and the imported page of the selected latent.
 
     Parameters
@@ -27,16 +27,18 @@ class LatentPanel(pn.viewable.Viewer):
         Shown as long as no latent is selected; without it the panel is not there.
     """
 
+    answers = ("latent_contexts",)
+    follows = ("latent",)
+    parts = (LatentCard, WordTester, NeuronpediaEmbed, OriginalPage)
+
     def __init__(self, model: ExplorerModel, when_none: str = "") -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         self._came_with = model.shown.latent
         self._parts: dict[str, pn.viewable.Viewer] = {}
         self._order: list[pn.viewable.Viewer] = []
         self._none = Markup("message", html=when_none and render("empty", title="No latent is selected", why=when_none))
         self._known = pn.Column(sizing_mode="stretch_width", visible=False)
         self._layout = pn.Column(self._none, self._known, sizing_mode="stretch_width") if when_none else self._known
-        on_change(model, self._show, answers=["latent_roles", "latent_contexts", "latent_dashboard"], shown=["latent"])
         self._show()
 
     def _show(self) -> None:
@@ -60,6 +62,3 @@ class LatentPanel(pn.viewable.Viewer):
         foreign = [self._parts["neuronpedia"], self._parts["original"]]
         has_own = contexts is not None and len(contexts) > 0
         return [self._parts["card"], *(own + foreign if has_own else foreign + own)]
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout

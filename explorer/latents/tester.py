@@ -6,12 +6,10 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
-
 from explorer.format import count
 from explorer.request import Request
 from explorer.views.markup import Markup, render, visible
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +24,7 @@ _MOST_WORDS = 800
 MOST_TYPED = 2000
 
 
-class WordTester(pn.viewable.Viewer):
+class WordTester(View):
     """Tests typed words or packs of words on the selected latent.
 
     Parameters
@@ -34,22 +32,21 @@ class WordTester(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("summary", "random_tokens", "absorbed_tokens")
+    follows = ("suite", "sae", "letter", "latent", "tested_words", "seed")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         self._sent: tuple[list[str], str, str] = ([], "", "")  # the words last sent from here, as typed, and the act
         self._typed = ""
         self._results: list[dict[str, Any]] = []
         self._is_answered = False
         self._request = Request(model)
-        self._tester = Markup(
+        self._layout = self._tester = Markup(
             "tester", on={"pack": self._test_pack, "test": self._test_typed, "reshuffle": self._reshuffle}
         )
-        # Another main latent, which the thresholds choose, has other activations.
-        of_test = ["suite", "sae", "letter", "latent", "tested_words"]
-        on_change(model, self._test, answers=["latent_facts", "summary"], shown=of_test)
-        on_change(model, self._show, answers=["random_tokens", "absorbed_tokens"])
-        self._test()
+        self._test_of: tuple[Any, ...] = ()
+        self._show()
 
     def _reshuffle(self, _: object) -> None:
         self._model.state.seed += 1
@@ -100,6 +97,16 @@ class WordTester(pn.viewable.Viewer):
         elif self._model.is_current:
             self._model.state.tested_words = words
 
+    def _show(self) -> None:
+        shown = self._model.shown
+        # Another main latent, which the thresholds choose, has other activations.
+        test_of = (shown.suite, shown.sae, shown.letter, shown.latent, shown.tested_words, self._main)
+        if test_of == self._test_of:
+            self._render()
+        else:
+            self._test_of = test_of
+            self._test()
+
     def _test(self) -> None:
         """Ask for what the words do to the latent."""
         words = self._model.shown.tested_words
@@ -112,11 +119,11 @@ class WordTester(pn.viewable.Viewer):
             self._model.ask(self._request, "word_activations", take, words=words, main_latent=self._main)
         else:
             self._request.give_up()
-            self._show()
+            self._render()
 
     def _take(self, act: str, answer: pd.DataFrame | None) -> None:
         self._results, self._is_answered = ([], False) if answer is None else (self._compare(answer), True)
-        self._show()
+        self._render()
         # Say what was tested, and whether it turned up words of the letter that leave the main latent silent.
         self._model.act = act
         if any(row["note"] for row in self._results):
@@ -126,7 +133,7 @@ class WordTester(pn.viewable.Viewer):
     def _main(self) -> int | None:
         return (self._model.summary or {}).get("main_latent")
 
-    def _show(self) -> None:
+    def _render(self) -> None:
         shown = self._model.shown
         if shown.latent is None or shown.sae is None:
             return
@@ -179,9 +186,6 @@ class WordTester(pn.viewable.Viewer):
         if self._main is not None and self._main != latent:
             said += f", main latent {self._main} on {sum(row['main_activation'] > 0 for row in results)}"
         return f"{said}."
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._tester
 
 
 def forms(words: Iterable[str]) -> list[str]:

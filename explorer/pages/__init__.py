@@ -1,1 +1,43 @@
 """Pages arrange views and hold no logic."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from explorer.pages.compare import Compare
+from explorer.pages.evidence import Evidence
+from explorer.pages.explore import Explore
+from explorer.views.arrange import Switch
+from explorer.views.atlas import Atlas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from explorer.model import ExplorerModel
+    from explorer.views.view import View
+
+
+class Pages(Switch):
+    """The pages, one of which is on show.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    remember : callable
+        Takes a name and a value to keep for later visits.
+    """
+
+    follows = ("page",)
+    options: ClassVar[Mapping[str, type[View]]] = {
+        "explore": Explore,
+        "compare": Compare,
+        "atlas": Atlas,
+        "evidence": Evidence,
+    }
+
+    def __init__(self, model: ExplorerModel, remember: Callable[[str, str], None]) -> None:
+        self._remember = remember
+        super().__init__(model)
+
+    def _make(self, part: type[View]) -> View:
+        return Explore(self._model, self._remember) if part is Explore else super()._make(part)

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-import panel as pn
-
-from explorer.pages.switch import Switch
+from explorer.views.arrange import Stack, Switch
 from explorer.views.compare_head import CompareHead
 from explorer.views.pair import PairView
-from explorer.views.small_multiples import layer_multiples, letter_multiples
+from explorer.views.small_multiples import LayerMultiples, LetterMultiples
 
 if TYPE_CHECKING:
-    from explorer.model import ExplorerModel
+    from collections.abc import Mapping
+
+    from explorer.views.view import View
 
 
-def compare_page(model: ExplorerModel) -> pn.viewable.Viewable:
-    """Arrange the page."""
-    return pn.Column(
-        CompareHead(model),
-        Switch(
-            model,
-            "compare_by",
-            {
-                "l0": lambda: layer_multiples(model).__panel__(),
-                "letter": lambda: letter_multiples(model).__panel__(),
-                "pair": lambda: PairView(model).__panel__(),
-            },
-        ),
-        sizing_mode="stretch_width",
-    )
+class Compared(Switch):
+    """What is set side by side."""
+
+    follows = ("compare_by",)
+    options: ClassVar[Mapping[str, type[View]]] = {"l0": LayerMultiples, "letter": LetterMultiples, "pair": PairView}
+
+
+class Compare(Stack):
+    """The page."""
+
+    parts = (CompareHead, Compared)

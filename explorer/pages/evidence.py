@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import panel as pn
-
+from explorer.views.arrange import Stack
 from explorer.views.evidence_head import EvidenceHead
-from explorer.views.evidence_table import EvidenceTable
+from explorer.views.evidence_table import SuiteEvidence
 from explorer.views.latent_parts import LatentParts
 from explorer.views.sensitivity import SensitivityView
 
@@ -15,13 +14,11 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
-def evidence_page(model: ExplorerModel) -> pn.viewable.Viewable:
-    """Arrange the page."""
-    return pn.Column(
-        EvidenceHead(model),
-        SensitivityView(model),
-        LatentParts(model),
-        EvidenceTable(model, "suite_evidence"),
-        margin=(0, 0, 24, 0),
-        sizing_mode="stretch_width",
-    )
+class Evidence(Stack):
+    """The page."""
+
+    parts = (EvidenceHead, SensitivityView, LatentParts, SuiteEvidence)
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        self._layout.margin = (0, 0, 24, 0)

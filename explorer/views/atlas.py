@@ -13,9 +13,9 @@ from explorer.plots.absorption import PANELS, absorption_plot, drawn, extents, s
 from explorer.plots.sae_scores import width_legend
 from explorer.theme import theme
 from explorer.views.heat_map import HeatMapView, current_sae, open_sae
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -25,10 +25,9 @@ _POLICIES = {
     "all_letters": "all letters, without candidates = 0",
 }
 _REACH = 0.06
-_SHOWN = ["brushed", "dark", "layer", "width", "l0"]
 
 
-class Atlas(pn.viewable.Viewer):
+class Atlas(View):
     """Shows absorption and splitting over all SAEs; brushing in one plot filters the others and the table.
 
     Parameters
@@ -36,14 +35,18 @@ class Atlas(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("sae_means",)
+    follows = ("suite", "layer", "width", "l0", "brushed", "scope", "mean_policy", "dark", "touch")
+    parts = (HeatMapView,)
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         state = model.state
         self._head = Markup("page-head", on={**state.setters("mean_policy", "scope"), "clear": self._clear})
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear})
+        self._plots = [self._plot(name) for name in PANELS]
         self._panels = pn.Row(
-            *(self._panel(name) for name in PANELS),
+            *(plot.pane for plot in self._plots),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
@@ -57,23 +60,22 @@ class Atlas(pn.viewable.Viewer):
             styles={"flex-wrap": "wrap", "gap": "24px"},
         )
         self._layout = pn.Column(self._head, self._panels, below, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["sae_means"], shown=_SHOWN)
         self._show()
 
-    def _panel(self, name: str) -> pn.pane.HoloViews:
-        return live_plot(
-            lambda: self.draw(name),
-            follows=partial(on_change, self._model, answers=["sae_means"], shown=[*_SHOWN, "touch"]),
+    def _plot(self, name: str) -> LivePlot:
+        return LivePlot(
+            partial(self.drawing, name),
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             on_brush=(hv.streams.BoundsXY, lambda bounds: self._brush(name, bounds)),
             styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
-    def draw(self, name: str) -> hv.Overlay:
-        """Draw the panel of that name with what is shown."""
+    def drawing(self, name: str) -> partial[hv.Overlay]:
+        """Make the call that draws the panel of that name with what is shown."""
         shown = self._model.shown
-        return absorption_plot(
+        return partial(
+            absorption_plot,
             self._model.sae_means,
             name,
             brushed=set(shown.brushed),
@@ -115,8 +117,9 @@ class Atlas(pn.viewable.Viewer):
         means = model.sae_means
         rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]
         drawable = {name: means is not None and not drawn(means, name).empty for name in PANELS}
-        for name, panel in zip(PANELS, self._panels, strict=True):
-            panel.visible = drawable[name]
+        for name, plot in zip(PANELS, self._plots, strict=True):
+            plot.update()
+            plot.pane.visible = drawable[name]
         self._panels.visible, self._map.visible = any(drawable.values()), bool(rows)
         brushed = set(shown.brushed)
         keys = [] if means is None else sae_keys(means)
@@ -146,6 +149,3 @@ class Atlas(pn.viewable.Viewer):
             current=current_sae(shown),
             several=shown.scope == "all",
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import panel as pn
-
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -15,7 +13,7 @@ if TYPE_CHECKING:
 _PARTS = {"l0": "every L0 of every width", "letter": "letters of one SAE", "pair": "two SAEs"}
 
 
-class CompareHead(pn.viewable.Viewer):
+class CompareHead(View):
     """Names and switches what is compared.
 
     Parameters
@@ -23,12 +21,11 @@ class CompareHead(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    follows = ("layer", "sae", "letter", "compare_by")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._head = Markup("page-head", on=model.state.setters("compare_by"))
-        # "letters" is kept up to date on every page, so the head is, too, whichever part is shown.
-        on_change(model, self._show, shown=["layer", "width", "l0", "letter", "compare_by"], shown_with="letters")
+        super().__init__(model)
+        self._layout = self._head = Markup("page-head", on=model.state.setters("compare_by"))
         self._show()
 
     def _show(self) -> None:
@@ -36,6 +33,3 @@ class CompareHead(pn.viewable.Viewer):
         self._head.html = render(
             "compare_head", parts=_PARTS, part=shown.compare_by, letter=shown.letter, layer=shown.layer, sae=shown.sae
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._head

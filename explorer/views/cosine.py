@@ -13,9 +13,9 @@ import panel as pn
 from explorer.format import number
 from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, nearest_latent, place, y_range
 from explorer.theme import theme
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,11 +27,9 @@ if TYPE_CHECKING:
 VIEWS = {name: name for name in ("index", "rank", "distribution")}
 _LISTED = 40
 _TABLED = 25
-_MODEL = ["cosines", "split_latents", "absorbing_latents"]
-_SHOWN = ["latent", "cosine_threshold", "cosine_range", "dark", "touch"]
 
 
-class CosineView(pn.viewable.Viewer):
+class CosineView(View):
     """Shows the cosines of the letter's probe with all latents; a tap or the brush leads to latents.
 
     Parameters
@@ -41,9 +39,14 @@ class CosineView(pn.viewable.Viewer):
         Whether nothing else is shown with it, neither lists of latents nor a card.
     """
 
+    answers = ("cosines", "split_latents", "absorbing_latents")
+    follows = (
+        *("suite", "sae", "letter", "latent"),
+        *("cosine_view", "cosine_threshold", "cosine_range", "dark", "touch"),
+    )
+
     def __init__(self, model: ExplorerModel, *, alone: bool = False) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         self._alone = alone
         state = model.state
         self._head = Markup("section", on=state.setters("cosine_view"))
@@ -51,20 +54,15 @@ class CosineView(pn.viewable.Viewer):
             "selection",
             on={"latent": self._select, "clear": self._clear, "clear-range": self._clear_range},
         )
-        self._plot = pn.Column(sizing_mode="stretch_width")
+        self._plot: LivePlot | None = None
+        self._place = pn.Column(sizing_mode="stretch_width")
         self._message = Markup("message")
         self._twin = Markup("twins")
         self._zoom = hv.streams.RangeX()
-        self._layout = pn.Column(self._head, self._plot, self._selection, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show_plot, answers=["cosines"], shown=["cosine_view"])
-        words = ["latent", "cosine_view", "cosine_range", "touch"]
-        on_change(model, self._show_words, answers=[*_MODEL, "summary"], shown=words)
-        on_change(model, self._show_twin, answers=_MODEL)
+        self._layout = pn.Column(self._head, self._place, self._selection, self._twin, sizing_mode="stretch_width")
         self._zoomed_in = self._n_latents
-        self._shown: str | None = None
-        self._show_plot()
-        self._show_words()
-        self._show_twin()
+        self._placed = ""
+        self._show()
 
     @property
     def _n_latents(self) -> int:
@@ -80,66 +78,54 @@ class CosineView(pn.viewable.Viewer):
         frame = self._model.absorbing_latents
         return [] if frame is None else frame["latent"].tolist()
 
+    def _show(self) -> None:
+        self._layout.visible = self._model.shown.sae is not None
+        self._show_plot()
+        self._show_words()
+        self._twin.html = highest_html(self._model.cosines, self._roles)
+
     def _show_plot(self) -> None:
-        """Put up the plot of the chosen form, or what explains its absence; the same form is left to redraw itself."""
+        """Put up the plot of the chosen form, or what explains its absence; a plot of the same form is kept."""
         wanted = self._model.shown.cosine_view if self._n_latents else "empty"
+        if self._zoomed_in != self._n_latents:
+            # The plot shows all latents anew when their number changes; the line must, too.
+            self._zoomed_in = self._n_latents
+            self._zoom.update(x_range=None)
         if wanted == "empty":
             self._message.html = no_cosines_html(self._model)
-        if wanted == self._shown:
+        if wanted == self._placed:
+            if self._plot is not None:
+                self._plot.update()
             return
-        self._shown = wanted
-        if wanted == "empty":
-            self._plot.param.update(objects=[self._message], min_height=None)
+        self._placed = wanted
+        self._plot = None if wanted == "empty" else self._live(wanted)
+        if self._plot is None:
+            self._place.param.update(objects=[self._message], min_height=None)
         else:
-            self._plot.param.update(objects=[self._live(wanted)], min_height=HEIGHT)
+            self._place.param.update(objects=[self._plot.pane], min_height=HEIGHT)
 
-    def _live(self, view: str) -> pn.pane.HoloViews:
+    def _live(self, view: str) -> LivePlot:
         """Make the plot of one form, with the ways that lead from it back to the state."""
-        follows = partial(on_change, self._model, answers=_MODEL, shown=_SHOWN)
         if view == "distribution":
-            return live_plot(
-                self._distribution,
-                follows=follows,
+            return LivePlot(
+                self.drawing,
                 height=HEIGHT,
                 on_tap=self._tap_distribution,
                 on_brush=(hv.streams.BoundsX, self._brush),
             )
-        return live_plot(
-            lambda x_range: self._line(view, x_range),
-            follows=follows,
+        return LivePlot(
+            self.drawing,
             height=HEIGHT,
             on_tap=lambda x, y: self._tap(view, x, y),
             on_brush=(hv.streams.BoundsY, self._brush),
             zoom=self._zoom,
         )
 
-    def draw(self) -> hv.Overlay:
-        """Draw all of the data in the form that was chosen."""
-        view = self._model.shown.cosine_view
-        return self._distribution() if view == "distribution" else self._line(view, None)
-
-    def _line(self, view: str, x_range: tuple[float, float] | None) -> hv.Overlay:
-        shown = self._model.shown
-        if self._zoomed_in != self._n_latents:
-            # The plot shows all latents anew when their number changes; the line must, too.
-            self._zoomed_in, x_range = self._n_latents, None
-            self._zoom.update(x_range=None)
-        return cosine_plot(
-            self._model.cosines,
-            split=self._split,
-            absorbing=self._absorbing,
-            selected=shown.latent,
-            threshold=shown.cosine_threshold,
-            brushed=shown.cosine_range,
-            theme=theme(dark=shown.dark),
-            touch=shown.touch,
-            view=view,
-            x_range=x_range,
-        )
-
-    def _distribution(self) -> hv.Overlay:
-        shown = self._model.shown
-        return cosine_distribution(
+    def drawing(self) -> partial[hv.Overlay]:
+        """Make the call that draws the cosines in the form that was chosen."""
+        shown, view = self._model.shown, self._model.shown.cosine_view
+        return partial(
+            cosine_distribution if view == "distribution" else partial(cosine_plot, view=view),
             self._model.cosines,
             split=self._split,
             absorbing=self._absorbing,
@@ -195,7 +181,6 @@ class CosineView(pn.viewable.Viewer):
 
     def _show_words(self) -> None:
         shown, cosines = self._model.shown, self._model.cosines
-        self._layout.visible = shown.sae is not None
         self._head.html = render(
             "cosine_head", letter=shown.letter, views=VIEWS, view=shown.cosine_view, shown=bool(self._n_latents)
         )
@@ -215,15 +200,9 @@ class CosineView(pn.viewable.Viewer):
             alone=self._alone,
         )
 
-    def _show_twin(self) -> None:
-        self._twin.html = highest_html(self._model.cosines, self._roles)
-
     @property
     def _roles(self) -> dict[int, str]:
         return roles(self._model.shown.letter, self._split, self._absorbing)
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout
 
 
 def no_cosines_html(model: ExplorerModel) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
-
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
-class EvidenceHead(pn.viewable.Viewer):
+class EvidenceHead(View):
     """Title and live counts.
 
     Parameters
@@ -21,11 +19,12 @@ class EvidenceHead(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("suite_info", "own_info")
+    follows = ("suite", "moved", "movable")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._head = Markup("page-head")
-        on_change(model, self._show, answers=["suite_info", "own_info"], shown=["moved"])
+        super().__init__(model)
+        self._layout = self._head = Markup("page-head")
         self._show()
 
     def _show(self) -> None:
@@ -38,9 +37,6 @@ class EvidenceHead(pn.viewable.Viewer):
             decides="effect_margin" in shown.movable,
             metric=model.manifest.method.metric if shown.suite else "",
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._head
 
 
 def _counted(info: dict[str, Any] | None) -> int | None:

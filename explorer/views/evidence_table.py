@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
-
-import panel as pn
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from explorer.evidence import why
 from explorer.format import l0_label, width_label
@@ -13,7 +11,7 @@ from explorer.model import records
 from explorer.request import Request
 from explorer.state import FACETS, LETTERS
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,23 +43,28 @@ COLUMNS = {
 _PLACE = ("sae", "concept", "token")
 
 
-class EvidenceTable(pn.viewable.Viewer):
+class EvidenceTable(View):
     """Lists tested tokens page by page; sorting, filtering and paging are the query's.
 
     Parameters
     ----------
     model : ExplorerModel
-    answer : str
-        `letter_evidence` for one letter of one SAE, `suite_evidence` for all of a suite.
     """
 
-    def __init__(self, model: ExplorerModel, answer: str) -> None:
-        super().__init__()
-        self._model, self._answer = model, answer
+    follows: ClassVar[tuple[str, ...]] = (
+        *("sae", "cosine_threshold", "effect_margin", "evidence_token", "evidence_verdict", "evidence_sort"),
+        *("evidence_descending", "evidence_page", "evidence_columns"),
+    )
+    _of_suite = False
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        #: The tokens, and what tells how many were tested.
+        self._answer, self._counts = self.answers
         self._opened: tuple[Any, ...] | None = None
         self._bars: list[dict[str, Any]] = []
         self._request = Request(model)
-        self._table = Markup(
+        self._layout = self._table = Markup(
             "evidence",
             on={
                 "filter": self._filter,
@@ -74,17 +77,7 @@ class EvidenceTable(pn.viewable.Viewer):
                 "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(FACETS, "")}),
             },
         )
-        on_change(model, self._show, answers=[answer, self._counts], shown=["evidence_columns"])
         self._show()
-
-    @property
-    def _counts(self) -> str:
-        """The answer that tells how many tokens were tested."""
-        return "suite_info" if self._of_suite else "summary"
-
-    @property
-    def _of_suite(self) -> bool:
-        return self._answer == "suite_evidence"
 
     def _ask(self, **filters: object) -> None:
         """Change what is listed, from its first page."""
@@ -178,8 +171,20 @@ class EvidenceTable(pn.viewable.Viewer):
             facets=self._facets() if self._of_suite else {},
         )
 
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._table
+
+class LetterEvidence(EvidenceTable):
+    """The tested tokens of one letter of one SAE."""
+
+    answers = ("letter_evidence", "summary")
+    follows = (*EvidenceTable.follows, "letter")
+
+
+class SuiteEvidence(EvidenceTable):
+    """The tested tokens of a suite."""
+
+    answers = ("suite_evidence", "suite_info")
+    follows = (*EvidenceTable.follows, "saes", *FACETS)
+    _of_suite = True
 
 
 def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:

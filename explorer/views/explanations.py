@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.text import render_text
+from explorer.views.browser import remembered
 from explorer.views.disclosure import Disclosure
 from explorer.views.k_sparse import KSparseView
 from explorer.views.markup import Markup
-from explorer.views.on_change import on_change
 from explorer.views.sae_scores import SaeScoresView
+from explorer.views.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from explorer.model import ExplorerModel
 
@@ -27,7 +28,7 @@ TITLES = {
 }
 
 
-class Prose(pn.viewable.Viewer):
+class Prose(View):
     """Shows one explanation with the values in force.
 
     Parameters
@@ -37,19 +38,16 @@ class Prose(pn.viewable.Viewer):
         Name of a file of `explorer.text`.
     """
 
+    follows = ("suite", "letter", "tau", "cosine_threshold", "effect_margin")
+
     def __init__(self, model: ExplorerModel, topic: str) -> None:
-        super().__init__()
-        self._model, self._topic = model, topic
-        self._text = Markup("prose")
-        named = ["suite", "letter", "tau", "cosine_threshold", "effect_margin"]
-        on_change(model, self._show, shown=named, shown_with="summary")
+        super().__init__(model)
+        self._topic = topic
+        self._layout = self._text = Markup("prose")
         self._show()
 
     def _show(self) -> None:
         self._text.html = prose_html(self._model, self._topic)
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._text
 
 
 def prose_html(model: ExplorerModel, topic: str) -> str:
@@ -65,22 +63,22 @@ def prose_html(model: ExplorerModel, topic: str) -> str:
     )
 
 
-class Explanations(pn.viewable.Viewer):
+class Explanations(View):
     """Collapsible explanations; a first visitor finds the first one open.
 
     Parameters
     ----------
     model : ExplorerModel
-    opened : collection of str
-        Names of those that are open.
     remember : callable
         Takes a name and a value to keep for later visits.
     """
 
-    def __init__(self, model: ExplorerModel, opened: Collection[str], remember: Callable[[str, str], None]) -> None:
-        super().__init__()
-        self._model, self._remember = model, remember
-        self._opened = set(opened)
+    parts = (Prose, KSparseView, SaeScoresView)
+
+    def __init__(self, model: ExplorerModel, remember: Callable[[str, str], None]) -> None:
+        super().__init__(model)
+        self._remember = remember
+        self._opened = set((remembered("open") or "absorption").split("."))
         parts: dict[str, tuple[str, Callable[[], pn.viewable.Viewable]]] = {
             "absorption": (TITLES["absorption"], lambda: self._prose("absorption")),
             "splitting": (
@@ -108,6 +106,3 @@ class Explanations(pn.viewable.Viewer):
         self._remember("open", ".".join(sorted(self._opened)) or "none")
         if is_open:
             self._model.act = f"open-{name}"
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout

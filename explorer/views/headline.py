@@ -8,13 +8,13 @@ import panel as pn
 
 from explorer.headline import headline
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
-class Headline(pn.viewable.Viewer):
+class Headline(View):
     """Says in words and figures what is shown.
 
     Parameters
@@ -22,31 +22,22 @@ class Headline(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("summary",)
+    follows = ("suite", "sae", "letter", "moved")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         self._sentence = Markup("headline", on={"reset-thresholds": self._reset})
         self._figures = Markup("figures")
         self._layout = pn.Column(self._sentence, self._figures, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["summary"], shown=["moved"])
-        place = ["suite", "layer", "width", "l0", "letter"]
-        on_change(model, self._show_unmeasured, shown=place, shown_with="summary")
         self._show()
 
     def _reset(self, _: object) -> None:
         self._model.state.apply(self._model.state.thresholds_of_suite._asdict())
 
-    def _show_unmeasured(self) -> None:
-        # From one letter without data to the next the summary stays None, which is no change, but the letter is.
-        if self._model.summary is None:
-            self._show()
-
     def _show(self) -> None:
         self._sentence.html = sentence_html(self._model, changed=bool(self._model.shown.moved))
         self._figures.html = figures_html(self._model)
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout
 
 
 def sentence_html(model: ExplorerModel, *, changed: bool) -> str:

@@ -13,9 +13,9 @@ from explorer.plots.absorption import sae_keys
 from explorer.plots.heat_map import CELLS, HEIGHT, heat_map, steps_of
 from explorer.state import LETTERS
 from explorer.theme import theme
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -23,11 +23,9 @@ if TYPE_CHECKING:
 
 _ORDERS = {"layer": "by layer", "width": "by width", "l0": "by L0"}
 _TABLED = 25
-_ANSWERS = ["sae_means", "letter_rates"]
-_SWITCHES = ["brushed", "cell", "cell_order", "dark", "layer", "width", "l0", "letter"]
 
 
-class HeatMapView(pn.viewable.Viewer):
+class HeatMapView(View):
     """Shows absorption rate, splits or F1 gap of every letter on every SAE.
 
     Parameters
@@ -35,21 +33,16 @@ class HeatMapView(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("sae_means", "letter_rates")
+    follows = ("suite", "layer", "width", "l0", "letter", "brushed", "cell", "cell_order", "dark", "touch")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("cell", "cell_order"))
         self._twin = Markup("twins")
-        self._plot = live_plot(
-            self.draw,
-            follows=partial(on_change, model, answers=_ANSWERS, shown=[*_SWITCHES, "touch"]),
-            height=HEIGHT,
-            on_tap=self._tap,
-            on_brush=(hv.streams.BoundsX, self._brush),
-        )
-        self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=_ANSWERS, shown=_SWITCHES)
+        self._plot = LivePlot(self.drawing, height=HEIGHT, on_tap=self._tap, on_brush=(hv.streams.BoundsX, self._brush))
+        self._layout = pn.Column(self._head, self._plot.pane, self._twin, sizing_mode="stretch_width")
         self._show()
 
     @property
@@ -62,10 +55,11 @@ class HeatMapView(pn.viewable.Viewer):
         # Unknown L0s, which are negative numbers, come last.
         return sorted(left, key=lambda key: (key[0], *((key[place] < 0, abs(key[place])) for place in order)))
 
-    def draw(self) -> hv.Overlay:
-        """Draw what is shown."""
+    def drawing(self) -> partial[hv.Overlay]:
+        """Make the call that draws what is shown."""
         shown = self._model.shown
-        return heat_map(
+        return partial(
+            heat_map,
             self._model.letter_rates,
             saes=self._ordered,
             cell=shown.cell,
@@ -87,6 +81,7 @@ class HeatMapView(pn.viewable.Viewer):
 
     def _show(self) -> None:
         shown, means, cells = self._model.shown, self._model.sae_means, self._model.letter_rates
+        self._plot.update()
         self._layout.visible = means is not None and not means.empty
         dressed = theme(dark=shown.dark)
         self._head.html = render(
@@ -115,9 +110,6 @@ class HeatMapView(pn.viewable.Viewer):
         return render(
             "twin", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout
 
 
 def current_sae(shown: Snapshot) -> tuple[Any, ...]:

@@ -10,9 +10,9 @@ import panel as pn
 from explorer.format import number
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.theme import theme
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 from explorer.views.widgets import Slider
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
 
-_ANSWERS = ["k_sparse", "summary"]
 
-
-class KSparseView(pn.viewable.Viewer):
+class KSparseView(View):
     """Shows the score of the k-sparse probes; a tap on a bar selects the latent that it adds.
 
     Parameters
@@ -32,9 +30,11 @@ class KSparseView(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("k_sparse", "summary")
+    follows = ("sae", "letter", "latent", "k_sparse_score", "tau", "thresholds_of_suite", "dark")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("k_sparse_score"))
         self._twin = Markup("twins")
@@ -44,20 +44,15 @@ class KSparseView(pn.viewable.Viewer):
             format="0.000",
             drives="",  # the model called tau is the sidebar's: a name belongs to one
         )
-        self._plot = live_plot(
-            self.draw,
-            follows=partial(on_change, model, answers=_ANSWERS, shown=["latent", "k_sparse_score", "dark"]),
-            height=300,
-            on_tap=self._tap,
-        )
-        self._layout = pn.Column(self._head, self._plot, self._tau, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=_ANSWERS, shown=["k_sparse_score"])
+        self._plot = LivePlot(self.drawing, height=300, on_tap=self._tap)
+        self._layout = pn.Column(self._head, self._plot.pane, self._tau, self._twin, sizing_mode="stretch_width")
         self._show()
 
-    def draw(self) -> hv.Overlay:
-        """Draw what is shown."""
+    def drawing(self) -> partial[hv.Overlay]:
+        """Make the call that draws what is shown."""
         shown, summary = self._model.shown, self._model.summary or {}
-        return k_sparse_plot(
+        return partial(
+            k_sparse_plot,
             self._model.k_sparse,
             score=shown.k_sparse_score,
             probe=summary.get(f"probe_{shown.k_sparse_score}"),
@@ -75,7 +70,8 @@ class KSparseView(pn.viewable.Viewer):
     def _show(self) -> None:
         shown, k_sparse = self._model.shown, self._model.k_sparse
         empty = k_sparse is None or k_sparse.empty
-        self._plot.visible = self._tau.visible = not empty
+        self._plot.update()
+        self._plot.pane.visible = self._tau.visible = not empty
         self._head.html = render(
             "k_sparse_head",
             letter=shown.letter,
@@ -88,9 +84,6 @@ class KSparseView(pn.viewable.Viewer):
             tau=shown.tau,
         )
         self._twin.html = scores_html(k_sparse, "The same as a table")
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout
 
 
 def scores_html(k_sparse: pd.DataFrame | None, summary: str) -> str:

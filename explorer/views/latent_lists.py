@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import panel as pn
-
 from explorer.headline import why_no_split, why_none_absorbs
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
-class LatentLists(pn.viewable.Viewer):
+class LatentLists(View):
     """Lists the latents that matter for the letter.
 
     Parameters
@@ -22,11 +20,12 @@ class LatentLists(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("split_latents", "absorbing_latents", "summary")
+    follows = ("sae", "letter", "latent")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._lists = Markup("latents", on={"latent": self._select})
-        on_change(model, self._show, answers=["split_latents", "absorbing_latents", "summary"], shown=["latent"])
+        super().__init__(model)
+        self._layout = self._lists = Markup("latents", on={"latent": self._select})
         self._show()
 
     def _select(self, latent: int) -> None:
@@ -35,9 +34,6 @@ class LatentLists(pn.viewable.Viewer):
     def _show(self) -> None:
         self._lists.visible = self._model.shown.sae is not None
         self._lists.html = lists_html(self._model, selected=self._model.shown.latent)
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._lists
 
 
 def lists_html(model: ExplorerModel, *, selected: int | None) -> str:

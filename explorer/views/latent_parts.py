@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import panel as pn
-
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
-class LatentParts(pn.viewable.Viewer):
+class LatentParts(View):
     """Lists every letter and part of the latent that the page Evidence is narrowed to; nothing without one.
 
     Parameters
@@ -21,11 +19,12 @@ class LatentParts(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("latent_parts",)
+    follows = ("facet_latent",)
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._table = Markup("latent-parts", on={"go": self._go})
-        on_change(model, self._show, answers=["latent_parts"], shown=["facet_latent"])
+        super().__init__(model)
+        self._layout = self._table = Markup("latent-parts", on={"go": self._go})
         self._show()
 
     def _go(self, place: int) -> None:
@@ -43,6 +42,3 @@ class LatentParts(pn.viewable.Viewer):
             unanswered=self._model.unanswered("latent_parts"),
             rows=[] if rows is None or shown.facet_latent is None else rows.to_dict("records"),
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -12,20 +13,18 @@ from explorer.plots.graph_edges import EDGES
 from explorer.plots.graph_layout import Graph, arrange
 from explorer.plots.letter_graph import letter_graph
 from explorer.theme import theme
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
 from explorer.views.sight import IN_SIGHT, OUT_OF_SIGHT
+from explorer.views.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import holoviews as hv
 
     from explorer.model import ExplorerModel
 
 
-class LetterGraphView(pn.viewable.Viewer):
+class LetterGraphView(View):
     """Shows letter, split latents, absorbing latents and tokens; the plot is built and redrawn while it is in view.
 
     Parameters
@@ -33,20 +32,20 @@ class LetterGraphView(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("split_latents", "absorbing_latents", "summary")
+    follows = ("sae", "letter", "latent", "graph_edges", "dark")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._is_seen, self._is_stale = False, True
+        super().__init__(model)
+        self._is_seen = False
         self._arranged: tuple[Any, Any, Graph] | None = None
         self._head = Markup(
             "section", on={"seen": self._see, **model.state.setters("graph_edges")}, margin=(16, 0, 0, 0)
         )
-        self._plot = pn.Column(sizing_mode="stretch_width")
+        self._plot: LivePlot | None = None
+        self._place = pn.Column(sizing_mode="stretch_width")
         self._twin = Markup("twins")
-        self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["split_latents", "absorbing_latents", "summary"])
-        on_change(model, self._show_head, shown=["letter", "latent", "graph_edges"], shown_with="summary")
-        on_change(model, self._redraw, shown=["latent", "graph_edges", "dark"], shown_with="summary")
+        self._layout = pn.Column(self._head, self._place, self._twin, sizing_mode="stretch_width")
         self._show()
 
     @property
@@ -65,34 +64,22 @@ class LetterGraphView(pn.viewable.Viewer):
         self._is_seen = is_seen
         self._catch_up()
 
-    def _have_drawn(self, draw_anew: Callable[[], object]) -> None:
-        self._draw_anew = draw_anew
-
-    def _redraw(self) -> None:
-        self._is_stale = True
-        self._catch_up()
-
     def _catch_up(self) -> None:
-        """Build or redraw what is out of date once it is in view: of all plots it takes HoloViews longest."""
-        if not (self._is_stale and self._is_seen and self._is_drawn):
+        """Build or redraw the plot once it is in view: of all plots it takes HoloViews longest."""
+        if not (self._is_seen and self._is_drawn):
             return
-        self._is_stale = False
-        if len(self._plot):
-            for plot in self._plot:
-                plot.height = self._graph.height
-            self._draw_anew()
+        height = self._graph.height
+        if self._plot is None:
+            self._plot = LivePlot(self._drawing, height=height, on_tap=self._tap)
+            self._place[:] = [self._plot.pane]
         else:
-            height = self._graph.height
-            self._plot[:] = [live_plot(self._draw, follows=self._have_drawn, height=height, on_tap=self._tap)]
+            self._plot.pane.height = height
+            self._plot.update()
 
-    def _show_plot(self) -> None:
-        """Give the plot its place, by a style: a property of Bokeh's would have it lay out all of the page."""
-        self._plot.styles = IN_SIGHT | {"min-height": f"{self._graph.height}px"} if self._is_drawn else OUT_OF_SIGHT
-        self._redraw()
-
-    def _draw(self) -> hv.Overlay:
+    def _drawing(self) -> partial[hv.Overlay]:
         shown = self._model.shown
-        return letter_graph(
+        return partial(
+            letter_graph,
             self._graph,
             letter=shown.letter,
             edges=shown.graph_edges,
@@ -107,11 +94,10 @@ class LetterGraphView(pn.viewable.Viewer):
 
     def _show(self) -> None:
         self._layout.visible = self._model.shown.sae is not None
-        self._show_plot()
+        # By a style: a property of Bokeh's would have it lay out all of the page.
+        self._place.styles = IN_SIGHT | {"min-height": f"{self._graph.height}px"} if self._is_drawn else OUT_OF_SIGHT
+        self._catch_up()
         self._twin.html = self._tabulate() if self._is_drawn else ""
-        self._show_head()
-
-    def _show_head(self) -> None:
         graph, shown, absorbing = self._graph, self._model.shown, self._model.absorbing_latents
         summary = self._model.summary or {}
         self._head.html = render(
@@ -161,6 +147,3 @@ class LetterGraphView(pn.viewable.Viewer):
             columns=["from", "to", "F1 brought", "tokens", "effect"],
             rows=rows,
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
-
 from explorer.format import count, percent
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,7 +16,7 @@ if TYPE_CHECKING:
 _DARKEST = 54  # percent of the full colour: letter and count stay readable on it
 
 
-class Letters(pn.viewable.Viewer):
+class Letters(View):
     """Chooses the letter; arrow keys walk through it.
 
     Parameters
@@ -26,11 +24,11 @@ class Letters(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("letters",)
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._strip = Markup("letter", on={"letter": self._choose})
-        on_change(model, self._show, answers=["letters"])
+        super().__init__(model)
+        self._layout = self._strip = Markup("letter", on={"letter": self._choose})
         # What is chosen is marked at once.
         model.state.param.watch(lambda _: self._show(), "letter")
         self._show()
@@ -41,9 +39,6 @@ class Letters(pn.viewable.Viewer):
     def _show(self) -> None:
         cells = letter_cells(self._model.letters)
         self._strip.html = render("letters", cells=cells, letter=self._model.state.letter) if cells else ""
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._strip
 
 
 def letter_cells(letters: pd.DataFrame | None) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""A plot that follows the session, and reports taps and brushes."""
+"""A plot that is drawn anew where what it is drawn of has changed, and reports taps and brushes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from explorer.views.act import one_act
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from functools import partial
+
+#: What is compared by value; all else, as frames, is another where it is not the same.
+_PLAIN = (bool, int, float, str, tuple, list, set)
 
 
 class _Drawings(param.Parameterized):
@@ -21,24 +25,14 @@ class _Drawings(param.Parameterized):
     number = param.Integer(0)
 
 
-def live_plot(
-    draw: Callable[..., hv.Overlay],
-    *,
-    follows: Callable[[Callable[[], object]], object],
-    height: int,
-    on_tap: Callable[[float, float], object] | None = None,
-    on_brush: tuple[type[hv.streams.Stream], Callable[[Any], object]] | None = None,
-    zoom: hv.streams.RangeX | None = None,
-    **layout: Any,
-) -> pn.pane.HoloViews:
-    """Make the pane of a plot.
+class LivePlot:
+    """The pane of a plot.
 
     Parameters
     ----------
-    draw : callable
-        Draws an overlay of always the same structure; takes `x_range` where `zoom` is given.
-    follows : callable
-        Takes what draws anew, in place, and calls it when that is due.
+    drawing : callable
+        Makes of what is shown a call that draws an overlay, always of the same structure; another function or another
+        argument makes it another drawing. Where `zoom` is given, the call takes `x_range`, too.
     height : int
         Pixels.
     on_tap : callable, optional
@@ -50,26 +44,55 @@ def live_plot(
     **layout
         Passed on to the pane.
     """
-    drawings = _Drawings()
-    follows(lambda: drawings.param.update(number=drawings.number + 1))
-    # Each drawing is another one: there is nothing to remember.
-    drawing = hv.Callable(
-        lambda x_range=None, **_: draw() if zoom is None else draw(x_range if _are_numbers(x_range) else None),
-        memoize=False,
+
+    def __init__(
+        self,
+        drawing: Callable[[], partial[hv.Overlay]],
+        *,
+        height: int,
+        on_tap: Callable[[float, float], object] | None = None,
+        on_brush: tuple[type[hv.streams.Stream], Callable[[Any], object]] | None = None,
+        zoom: hv.streams.RangeX | None = None,
+        **layout: Any,
+    ) -> None:
+        self._drawing, self._drawn = drawing, drawing()
+        self._drawings = _Drawings()
+        # Each drawing is another one: there is nothing to remember.
+        draw = hv.Callable(
+            lambda x_range=None, **_: (
+                self._drawn() if zoom is None else self._drawn(x_range=x_range if _are_numbers(x_range) else None)
+            ),
+            memoize=False,
+        )
+        # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
+        stream = hv.streams.Params(self._drawings, ["number"], linked=True)
+        plot = hv.DynamicMap(draw, streams=[stream, *([] if zoom is None else [zoom])])
+        if zoom is not None:
+            zoom.source = plot
+        if on_tap is not None:
+            tap = hv.streams.Tap(source=plot, x=None, y=None)
+            tap.add_subscriber(lambda x, y: _held(on_tap, x, y) if _are_numbers((x, y)) else None)
+        if on_brush is not None:
+            kind, take = on_brush
+            brush = kind(source=plot)
+            brush.add_subscriber(lambda **told: _brushed(take, next(iter(told.values()))))
+        self.pane = pn.pane.HoloViews(
+            plot, sizing_mode="stretch_width", height=height, margin=0, linked_axes=False, **layout
+        )
+
+    def update(self) -> None:
+        """Draw anew, in place, where the drawing has become another."""
+        former, self._drawn = self._drawn, self._drawing()
+        if not _is_same(former, self._drawn):
+            self._drawings.number += 1
+
+
+def _is_same(one: partial[hv.Overlay], other: partial[hv.Overlay]) -> bool:
+    """Tell whether two calls draw the same."""
+    former, new = ({"": call.func, **dict(enumerate(call.args)), **call.keywords} for call in (one, other))
+    return former.keys() == new.keys() and all(
+        value is new[name] or (type(value) in _PLAIN and value == new[name]) for name, value in former.items()
     )
-    # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
-    stream = hv.streams.Params(drawings, ["number"], linked=True)
-    plot = hv.DynamicMap(drawing, streams=[stream, *([] if zoom is None else [zoom])])
-    if zoom is not None:
-        zoom.source = plot
-    if on_tap is not None:
-        tap = hv.streams.Tap(source=plot, x=None, y=None)
-        tap.add_subscriber(lambda x, y: _held(on_tap, x, y) if _are_numbers((x, y)) else None)
-    if on_brush is not None:
-        kind, take = on_brush
-        brush = kind(source=plot)
-        brush.add_subscriber(lambda **told: _brushed(take, next(iter(told.values()))))
-    return pn.pane.HoloViews(plot, sizing_mode="stretch_width", height=height, margin=0, linked_axes=False, **layout)
 
 
 def _are_numbers(values: object) -> bool:

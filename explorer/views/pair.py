@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
-
 from explorer.format import l0_label, width_label
 from explorer.state import suggest_other
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
     from explorer.state import SaeId
 
 
-class PairView(pn.viewable.Viewer):
+class PairView(View):
     """Compares the SAE shown with another one.
 
     Parameters
@@ -24,13 +22,14 @@ class PairView(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("pair_letters", "pair_tokens")
+    follows = ("sae", "other", "saes", "letter")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
-        self._view = Markup(
+        super().__init__(model)
+        self._layout = self._view = Markup(
             "pair", on={"other": self._choose, "suggested": self._suggest, "swap": self._swap, "letter": self._letter}
         )
-        on_change(model, self._show, answers=["pair_letters", "pair_tokens"], shown=["letter"])
         self._show()
 
     def _choose(self, key: str) -> None:
@@ -74,9 +73,6 @@ class PairView(pn.viewable.Viewer):
             lost=[row for row in rows if _missing(row["other_latent"])],
             both=[row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._view
 
 
 def _name(sae: SaeId) -> str:

@@ -11,9 +11,9 @@ import panel as pn
 from explorer.format import l0_label, number, width_label
 from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot, width_legend
 from explorer.theme import theme
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -24,7 +24,7 @@ _CHOICES = {"encoder": "by encoder cosine", "k_sparse": "by k-sparse probing"}
 _REACH = 0.06
 
 
-class SaeScoresView(pn.viewable.Viewer):
+class SaeScoresView(View):
     """Shows three panels over all SAEs, the current one ringed.
 
     Parameters
@@ -32,35 +32,40 @@ class SaeScoresView(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("sae_scores",)
+    follows = ("sae", "saes", "layer", "width", "l0", "main_latent_by", "dark")
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("main_latent_by"))
         self._twin = Markup("twins")
+        self._plots = [self._plot(name) for name in PANELS]
         self._panels = pn.Row(
-            *(self._panel(name) for name in PANELS),
+            *(plot.pane for plot in self._plots),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
         self._layout = pn.Column(self._head, self._panels, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["sae_scores"], shown=["dark"])
         self._show()
 
-    def _panel(self, name: str) -> pn.pane.HoloViews:
-        return live_plot(
-            lambda: self.draw(name),
-            follows=partial(on_change, self._model, answers=["sae_scores"], shown=["layer", "width", "l0", "dark"]),
+    def _plot(self, name: str) -> LivePlot:
+        return LivePlot(
+            partial(self.drawing, name),
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
-    def draw(self, name: str) -> hv.Overlay:
-        """Draw the panel of that name with what is shown."""
+    def drawing(self, name: str) -> partial[hv.Overlay]:
+        """Make the call that draws the panel of that name with what is shown."""
         shown = self._model.shown
-        return sae_scores_plot(
-            self._model.sae_scores, name, current=(shown.layer, shown.width, shown.l0), theme=theme(dark=shown.dark)
+        return partial(
+            sae_scores_plot,
+            self._model.sae_scores,
+            name,
+            current=(shown.layer, shown.width, shown.l0),
+            theme=theme(dark=shown.dark),
         )
 
     def _tap(self, name: str, x: float, y: float) -> None:
@@ -79,6 +84,8 @@ class SaeScoresView(pn.viewable.Viewer):
     def _show(self) -> None:
         shown, scores = self._model.shown, self._model.sae_scores
         empty = scores is None or scores.empty
+        for plot in self._plots:
+            plot.update()
         self._panels.visible = not empty
         widths = sorted({sae.width for sae in shown.saes})
         self._head.html = render(
@@ -117,6 +124,3 @@ class SaeScoresView(pn.viewable.Viewer):
                 columns=["layer", "width", "L0", "precision", "recall", "letters"],
             )
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout

@@ -10,9 +10,9 @@ import panel as pn
 from explorer.format import number, percent
 from explorer.plots.sensitivity import HEIGHT, LABELS, sensitivity_plot
 from explorer.theme import theme
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
     import holoviews as hv
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _SHORT = {"tau": "tau", "cosine_threshold": "cosine threshold", "effect_margin": "effect margin"}
 
 
-class SensitivityView(pn.viewable.Viewer):
+class SensitivityView(View):
     """Shows how the absorption rate of this SAE, and of all, depends on one of the thresholds.
 
     Parameters
@@ -30,26 +30,26 @@ class SensitivityView(pn.viewable.Viewer):
     model : ExplorerModel
     """
 
+    answers = ("threshold_sensitivity",)
+    follows = (
+        *("sae", "sensitivity_of", "sensitivity_low", "sensitivity_high", "tau"),
+        *("cosine_threshold", "effect_margin", "thresholds_of_suite", "movable", "dark"),
+    )
+
     def __init__(self, model: ExplorerModel) -> None:
-        super().__init__()
-        self._model = model
+        super().__init__(model)
         self._head = Markup("section", on=model.state.setters("sensitivity_of"))
         self._twin = Markup("twins")
-        self._plot = live_plot(
-            self.draw,
-            follows=partial(on_change, model, answers=["threshold_sensitivity"], shown=["dark"]),
-            height=HEIGHT,
-            on_tap=self._tap,
-        )
-        self._layout = pn.Column(self._head, self._plot, self._twin, sizing_mode="stretch_width")
-        on_change(model, self._show, answers=["threshold_sensitivity"])
+        self._plot = LivePlot(self.drawing, height=HEIGHT, on_tap=self._tap)
+        self._layout = pn.Column(self._head, self._plot.pane, self._twin, sizing_mode="stretch_width")
         self._show()
 
-    def draw(self) -> hv.Overlay:
-        """Draw what is shown."""
+    def drawing(self) -> partial[hv.Overlay]:
+        """Make the call that draws what is shown."""
         shown = self._model.shown
         of = shown.sensitivity_of
-        return sensitivity_plot(
+        return partial(
+            sensitivity_plot,
             self._model.threshold_sensitivity,
             of=of,
             span=(shown.sensitivity_low, shown.sensitivity_high),
@@ -70,7 +70,8 @@ class SensitivityView(pn.viewable.Viewer):
         of = shown.sensitivity_of
         empty = rows is None or rows.empty
         self._layout.visible = shown.sae is not None
-        self._plot.visible = not empty
+        self._plot.update()
+        self._plot.pane.visible = not empty
         self._head.html = render(
             "sensitivity_head",
             empty=empty,
@@ -100,6 +101,3 @@ class SensitivityView(pn.viewable.Viewer):
                 ],
             )
         )
-
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -11,17 +12,18 @@ from explorer.format import l0_label, latents_label, width_label
 from explorer.plots.cosine import y_range
 from explorer.plots.small_cosine import HEIGHT, small_cosine_plot
 from explorer.theme import theme
-from explorer.views.live_plot import live_plot
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.on_change import on_change
+from explorer.views.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import holoviews as hv
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.theme import Theme
 
 #: Rows that fill a first screen and come in one message; each that follows alone costs the browser a new layout.
 _ROWS_AT_ONCE = 3
@@ -29,54 +31,38 @@ _ROWS_AT_ONCE = 3
 Cell = tuple[tuple[str, Any], ...]
 
 
-class SmallMultiples(pn.viewable.Viewer):
+class SmallMultiples(View):
     """Shows one small plot a cell, each built when it scrolls into view.
 
     Parameters
     ----------
     model : ExplorerModel
-    lines, marks : str
-        Parameters of the model that hold the reduced lines and the marks of all cells.
-    columns : callable
-        Lists the cells by column: what the column is called, and its cells from the top down.
-    title : callable
-        Names a cell.
-    heads_show : list of str
-        Attributes of what is shown that the cells' titles name.
     """
 
-    def __init__(
-        self,
-        model: ExplorerModel,
-        *,
-        lines: str,
-        marks: str,
-        columns: Callable[[], Mapping[str, list[Cell]]],
-        title: Callable[[Cell], str],
-        heads_show: list[str],
-    ) -> None:
-        super().__init__()
-        self._model, self._lines, self._marks = model, lines, marks
-        self._columns, self._title = columns, title
+    follows = ("saes", "layer", "width", "l0", "letter", "dark")
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        #: The reduced lines of all cells, and their marks.
+        self._lines, self._marks = self.answers
         self._shown: Mapping[str, list[Cell]] | None = None
         self._y_range = Range1d(*y_range(None))
-        self._layout = pn.Row(sizing_mode="stretch_width", styles={"flex-wrap": "wrap", "gap": "24px"})
+        self._layout: pn.Row = pn.Row(sizing_mode="stretch_width", styles={"flex-wrap": "wrap", "gap": "24px"})
         self._heads: dict[Cell, Markup] = {}
         self._built: set[Cell] = set()
-        self._draw_anew: list[Callable[[], object]] = []
-        on_change(model, self._show, answers=[lines, marks], shown=["dark"])
-        on_change(model, self._show_heads, shown=heads_show, shown_with=lines)
+        self._plots: list[LivePlot] = []
         self._show()
 
+    def _columns(self) -> Mapping[str, list[Cell]]:
+        """List the cells by column: what the column is called, and its cells from the top down."""
+        raise NotImplementedError
+
+    def _title(self, cell: Cell) -> str:
+        """Name a cell."""
+        raise NotImplementedError
+
     def _frame(self, name: str, cell: Cell) -> pd.DataFrame | None:
-        """Take the rows of `cell` out of the answer that holds all cells."""
-        frame = getattr(self._model, name)
-        if frame is None:
-            return None
-        for column, value in cell:
-            if column in frame.columns:
-                frame = frame[frame[column] == value]
-        return frame
+        return _rows_of(cell, getattr(self._model, name))
 
     def _show(self) -> None:
         lines = getattr(self._model, self._lines)
@@ -84,12 +70,11 @@ class SmallMultiples(pn.viewable.Viewer):
         self._y_range.update(start=low, end=high, reset_start=low, reset_end=high)
         columns = self._columns() if lines is not None and len(lines) else {}
         if columns == self._shown:
-            for draw_anew in self._draw_anew:
-                draw_anew()
+            for plot in self._plots:
+                plot.update()
         else:
             self._shown = columns
-            # The plots that were there go, and with them what drew them anew.
-            self._heads, self._built, self._draw_anew = {}, set(), []
+            self._heads, self._built, self._plots = {}, set(), []
             made: list[Any] = [self._column(name, cells) for name, cells in columns.items()]
             self._layout[:] = made or [self._explain()]
         self._show_heads()
@@ -128,18 +113,13 @@ class SmallMultiples(pn.viewable.Viewer):
         return pn.Column(head, body, sizing_mode="stretch_width", margin=(0, 0, 8, 0))
 
     def _plot(self, cell: Cell, x_range: Range1d) -> pn.pane.HoloViews:
-        name = _figure(cell)
+        plot = LivePlot(partial(self._drawing, cell, x_range), height=HEIGHT)
+        self._plots.append(plot)
+        return plot.pane
 
-        def draw() -> hv.Overlay:
-            return small_cosine_plot(
-                self._frame(self._lines, cell),
-                self._frame(self._marks, cell),
-                name=name,
-                theme=theme(dark=self._model.shown.dark),
-                ranges=(x_range, self._y_range),
-            )
-
-        return live_plot(draw, follows=self._draw_anew.append, height=HEIGHT)
+    def _drawing(self, cell: Cell, x_range: Range1d) -> partial[hv.Overlay]:
+        lines, marks = (getattr(self._model, name) for name in self.answers)
+        return partial(_draw, lines, marks, cell, (x_range, self._y_range), theme(dark=self._model.shown.dark))
 
     def _go(self, cell: Cell) -> None:
         self._model.state.apply(dict(cell) | {"page": "explore"})
@@ -160,20 +140,37 @@ class SmallMultiples(pn.viewable.Viewer):
                 num_absorbing=parts.count("absorbing"),
             )
 
-    def __panel__(self) -> pn.viewable.Viewable:
-        return self._layout
-
 
 def _figure(cell: Cell) -> str:
     """Name the figure of a cell."""
     return "-".join(["cosine", *(str(value) for _, value in cell)])
 
 
-def layer_multiples(model: ExplorerModel) -> SmallMultiples:
-    """Set side by side every L0 of every width of the layer, for one letter."""
+def _rows_of(cell: Cell, frame: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Take the rows of a cell out of the answer that holds all cells."""
+    if frame is None:
+        return None
+    for column, value in cell:
+        if column in frame.columns:
+            frame = frame[frame[column] == value]
+    return frame
 
-    def columns() -> dict[str, list[Cell]]:
-        shown = model.shown
+
+def _draw(
+    lines: pd.DataFrame | None, marks: pd.DataFrame | None, cell: Cell, ranges: tuple[Range1d, Range1d], which: Theme
+) -> hv.Overlay:
+    """Draw a cell out of the answers that hold all cells."""
+    name = _figure(cell)
+    return small_cosine_plot(_rows_of(cell, lines), _rows_of(cell, marks), name=name, theme=which, ranges=ranges)
+
+
+class LayerMultiples(SmallMultiples):
+    """Sets side by side every L0 of every width of the layer, for one letter."""
+
+    answers = ("layer_cosines", "layer_marks")
+
+    def _columns(self) -> Mapping[str, list[Cell]]:
+        shown = self._model.shown
         saes = [sae for sae in shown.saes if sae.layer == shown.layer]
         return {
             latents_label(width, counted=all(sae.counted for sae in saes if sae.width == width)): [
@@ -182,42 +179,27 @@ def layer_multiples(model: ExplorerModel) -> SmallMultiples:
             for width in dict.fromkeys(sae.width for sae in saes)
         }
 
-    def title(cell: Cell) -> str:
-        values, shown = dict(cell), model.shown
+    def _title(self, cell: Cell) -> str:
+        values, shown = dict(cell), self._model.shown
         return (
             f"{width_label(values['width'])}, L0 {l0_label(values['l0'])}, layer {shown.layer}, {shown.letter.upper()}"
         )
 
-    return SmallMultiples(
-        model,
-        lines="layer_cosines",
-        marks="layer_marks",
-        columns=columns,
-        title=title,
-        heads_show=["layer", "width", "l0", "letter"],
-    )
 
+class LetterMultiples(SmallMultiples):
+    """Sets side by side every letter of one SAE, in two columns."""
 
-def letter_multiples(model: ExplorerModel) -> SmallMultiples:
-    """Set side by side every letter of one SAE, in two columns."""
+    answers = ("sae_cosines", "sae_marks")
 
-    def columns() -> dict[str, list[Cell]]:
-        letters = list(dict.fromkeys(model.sae_cosines["letter"])) if model.sae_cosines is not None else []
+    def _columns(self) -> Mapping[str, list[Cell]]:
+        lines = self._model.sae_cosines
+        letters = list(dict.fromkeys(lines["letter"])) if lines is not None else []
         half = -(-len(letters) // 2)
         cells: list[Cell] = [(("letter", letter),) for letter in letters]
         return {"": cells[:half], " ": cells[half:]} if letters else {}
 
-    def title(cell: Cell) -> str:
-        shown = model.shown
+    def _title(self, cell: Cell) -> str:
+        shown = self._model.shown
         return (
             f"{dict(cell)['letter'].upper()}, {width_label(shown.width)}, L0 {l0_label(shown.l0)}, layer {shown.layer}"
         )
-
-    return SmallMultiples(
-        model,
-        lines="sae_cosines",
-        marks="sae_marks",
-        columns=columns,
-        title=title,
-        heads_show=["layer", "width", "l0", "letter"],
-    )

@@ -1,0 +1,68 @@
+"""Views that consist of views: below each other, or one of several at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+import panel as pn
+
+from explorer.views.sight import IN_SIGHT, OUT_OF_SIGHT
+from explorer.views.view import View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from explorer.model import ExplorerModel
+    from explorer.state import Snapshot
+
+
+class Stack(View):
+    """Shows its parts below each other.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        self._layout = pn.Column(*map(self._make, self.parts), sizing_mode="stretch_width")
+
+
+class Switch(View):
+    """Shows the view that an attribute of the state names, once its answers are there.
+
+    Each is built when it is first shown, and stays as it was left while another one is.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    #: By value of the one attribute that it follows.
+    options: ClassVar[Mapping[str, type[View]]]
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        self._built: dict[str, pn.Column] = {}
+        self._layout: pn.Column = pn.Column(sizing_mode="stretch_width")
+        self._show()
+
+    @classmethod
+    def on_show(cls, at: Snapshot) -> Iterator[type[View]]:
+        """List what is on show at that time: itself, and the one that is chosen."""
+        yield from super().on_show(at)
+        yield from cls.options[cls._chosen(at)].on_show(at)
+
+    @classmethod
+    def _chosen(cls, at: Snapshot) -> str:
+        (attribute,) = cls.follows
+        return str(getattr(at, attribute))
+
+    def _show(self) -> None:
+        chosen = self._chosen(self._model.shown)
+        if chosen not in self._built:
+            self._built[chosen] = pn.Column(self._make(self.options[chosen]), sizing_mode="stretch_width")
+            self._layout.append(self._built[chosen])
+        for name, content in self._built.items():
+            content.styles = IN_SIGHT if name == chosen else OUT_OF_SIGHT

@@ -1,0 +1,224 @@
+"""What a class of views says of itself is true: what it shows, what it consists of; and what is out of sight waits."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from explorer import Explorer, model
+from explorer.latents.tester import WordTester
+from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.pages import Pages
+from explorer.pages.compare import Compared
+from explorer.plots.small_cosine import small_cosine_plot
+from explorer.state import ExplorerState, Snapshot
+from explorer.views.arrange import Stack, Switch
+from explorer.views.evidence_table import EvidenceTable
+from explorer.views.explanations import Prose
+from explorer.views.headline import Headline
+from explorer.views.letters import Letters
+from explorer.views.markup import Markup
+from explorer.views.small_multiples import LayerMultiples, SmallMultiples
+from explorer.views.tasks import Progress
+from explorer.views.view import View
+from queries import Store, catalog
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SAES = ((0, 1000, 10), (0, 1000, 40), (0, 4000, 40), (3, 1000, 10))
+#: What other classes are made of, shown by none itself.
+BASES = {Stack, Switch, EvidenceTable, SmallMultiples}
+WALK: tuple[dict[str, Any], ...] = (
+    {"letter": "t", "latent": 65, "facet_latent": 65, "tested_words": [" short"]},
+    {"letter": "x"},
+    {"layer": 3, "letter": "s"},
+    {"layer": 0, "tau": 0.1, "cosine_threshold": 0.1, "effect_margin": 2.0},
+    {"cosine_view": "distribution", "cosine_range": (0.1, 0.2), "evidence_verdict": "absorbed"},
+)
+
+
+def classes(of: type[View] = View) -> set[type[View]]:
+    """List what is derived from a class, but for those that are made to be derived from."""
+    return {found for sub in of.__subclasses__() for found in ({sub} - BASES) | classes(sub)}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES, dashboards=True)) as opened:
+        yield opened
+
+
+def made(store: Store, *views: type[View], **values: Any) -> ExplorerModel:
+    return ExplorerModel(store, ExplorerState(choices_of(store), **{"letter": "s"} | values), *views)
+
+
+def on_show(at: Snapshot) -> set[type[View]]:
+    return {*Letters.on_show(at), *Pages.on_show(at)}
+
+
+def every_page() -> Iterator[dict[str, str]]:
+    for page in Pages.options:
+        for part in Compared.options if page == "compare" else ["l0"]:
+            yield {"page": page, "compare_by": part}
+
+
+def test_what_is_named_is_there(store: Store) -> None:
+    """Every answer is shown by some view, and every view by some page."""
+    state = made(store).state
+    known = vars(state.snapshot())
+    for view in classes():
+        assert QUESTIONS.keys() >= set(view.answers), view
+        assert known.keys() >= set(view.follows), view
+    assert {name for view in classes() for name in view.answers} == QUESTIONS.keys()
+    assert list(Pages.options) == state.param.page.objects
+    assert list(Compared.options) == state.param.compare_by.objects
+    shown = set()
+    for values in every_page():
+        state.param.update(**values)
+        shown |= on_show(state.snapshot())
+    assert shown == classes()
+
+
+def test_the_model_knows_no_pages() -> None:
+    tree = ast.parse(Path(model.__file__).read_text("utf-8"))
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    words |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    words |= {node.arg for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
+    assert not words & ({"page", "part", "compare_by", *Pages.options} - catalog().keys())
+
+
+def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever `_show` reads of the model is an answer that it names, of the state an attribute that it follows."""
+    showing: list[type[View]] = []
+    read: dict[type[View], set[str]] = defaultdict(set)
+    built: set[type[View]] = set()
+
+    def noted(of: Any, names: Callable[[], set[str]]) -> None:
+        get = of.__getattribute__
+
+        def getattribute(self: Any, name: str) -> Any:
+            if showing and name in names():
+                read[showing[-1]].add(name)
+            return get(self, name)
+
+        monkeypatch.setattr(of, "__getattribute__", getattribute)
+
+    def watched(view: Any) -> None:
+        show, begin = view._show, view.__init__
+
+        def shown(self: View) -> None:
+            showing.append(type(self))
+            show(self)
+            showing.pop()
+
+        def init(self: View, *args: Any, **options: Any) -> None:
+            built.add(type(self))
+            showing.append(View)  # what is read while it is built is its parent's no more
+            begin(self, *args, **options)
+            showing.pop()
+
+        monkeypatch.setattr(view, "_show", shown)
+        monkeypatch.setattr(view, "__init__", init)
+
+    for view in {*classes(), *BASES}:
+        watched(view)
+    monkeypatch.setattr(Progress, "_on_act", lambda *_: None)  # which looks at what any view did
+    attributes = set(vars(made(store).state.snapshot()))
+    noted(ExplorerModel, lambda: set(QUESTIONS))
+    noted(Snapshot, lambda: attributes)
+    monkeypatch.setattr("explorer.views.explanations.remembered", lambda _: "absorption.splitting.decision.scores")
+    shown: set[type[View]] = {Letters}
+    explorer = Explorer(store, letter="s")
+    _ = explorer.layout
+    for page in every_page():
+        for values in ({}, *WALK):
+            assert explorer.state.apply({"page": page["page"], "compare_by": page["compare_by"], **values}) == []
+        shown |= on_show(explorer.model.shown)
+        assert built == shown
+    assert shown == classes()
+    assert {view: names for view in shown if (names := read[view] - {*view.answers, *view.follows})} == {}
+
+
+@pytest.mark.parametrize("view", [Headline, Prose])
+def test_what_is_not_on_show_waits_until_it_is(store: Store, view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[str] = []
+    monkeypatch.setattr(view, "_show", lambda self: shown.append(self._model.shown.letter))
+    of = made(store, Pages, page="explore")
+    _ = view(of, "absorption") if view is Prose else view(of)
+    shown.clear()
+    of.state.page = "atlas"
+    of.state.letter = "t"
+    of.state.letter = "l"
+    assert shown == []
+    of.state.page = "explore"
+    assert shown == ["l"]
+    of.state.page = "atlas"
+    of.state.page = "explore"
+    assert shown == ["l"]
+
+
+def test_a_view_by_itself_is_answered_whatever_page_is_shown(store: Store) -> None:
+    of = made(store, Pages, page="atlas")
+    assert of.summary is None
+    of.show(Headline)
+    assert of.summary is not None
+    assert of.cosines is None
+    assert of.shows(Headline)
+    assert not made(store, Headline).shows(Pages)
+
+
+def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def noted(*frames: Any, **how: Any) -> Any:
+        drawn.append(how["name"])
+        return small_cosine_plot(*frames, **how)
+
+    monkeypatch.setattr("explorer.views.small_multiples.small_cosine_plot", noted)
+    of = made(store, LayerMultiples)
+    layout: Any = LayerMultiples(of).__panel__()
+    layout.get_root()
+    every = ["cosine-1000-10", "cosine-1000-40", "cosine-4000-40"]
+    assert sorted(drawn) == every
+    drawn.clear()
+    of.state.l0 = 40  # another is the current one, in its title
+    assert drawn == []
+    current = [part.html for part in layout.select(Markup) if 'aria-current="true"' in part.html]
+    assert len(current) == 1
+    assert "L0 40" in current[0]
+    of.state.dark = True
+    assert sorted(drawn) == every
+    drawn.clear()
+    of.state.letter = "t"
+    assert sorted(drawn) == every
+
+
+def test_other_random_words_leave_the_tested_ones_and_their_results(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of = made(store, Pages)
+    assert of.split_latents is not None
+    of.state.latent = int(of.split_latents["latent"].iloc[0])
+    tester: Any = WordTester(of).__panel__()
+    tester._handle_msg({"action": "pack", "value": "letter"})
+    asked: list[str] = []
+    fetch = store.fetch
+
+    def noted(name: str, /, **params: Any) -> Any:
+        asked.append(name)
+        return fetch(name, **params)
+
+    monkeypatch.setattr(store, "fetch", noted)
+    of.state.seed += 1
+    assert asked == ["random_tokens"]
+    assert 'class="results"' in tester.html
