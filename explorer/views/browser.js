@@ -5,7 +5,8 @@ const SHOW_BUSY_AFTER = 100 // ms
 const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 
 // Safari has no such callback.
-const whenIdle = window.requestIdleCallback ?? ((act) => setTimeout(act, SHOW_BUSY_AFTER))
+// Where nothing is painted any more, a browser may not tell for long that it is idle.
+const whenIdle = (act) => window.requestIdleCallback?.(act, { timeout: 1000 }) ?? setTimeout(act, SHOW_BUSY_AFTER)
 
 // What has the focus has the first right to a key: a choice or a slider to the arrows, a field to all.
 function taken(event) {
