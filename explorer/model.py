@@ -341,8 +341,9 @@ class ExplorerModel(param.Parameterized):
         _, params = self._behind(answer)
         found: dict[str, Any] = {"suite": params.get("suite")}
         if "sae" in params:
-            sae = next(sae for sae in self.shown.saes if sae.id == params["sae"])
-            found |= {"layer": sae.layer, "width": sae.width, "l0": sae.l0}
+            # What a view asked when it was used may be of a suite that is shown no more.
+            saes = (sae for sae in self.shown.saes if sae.id == params["sae"])
+            found |= next(({"layer": sae.layer, "width": sae.width, "l0": sae.l0} for sae in saes), {})
         if "compared" in params:
             found["layer"] = self.shown.layer
         if "concept" in params:
