@@ -438,16 +438,20 @@ class ExplorerState(param.Parameterized):
     def _without_ids(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Put what an id stands for in its place; with a sentence for each id that names nothing."""
         found = {name: value for name, value in values.items() if name not in _IDS}
+        named = [name for name in _IDS if values.get(name) is not None]
+        refused: list[str] = []
+        if not named:  # as in most acts; a suite may have 10,000 SAEs
+            return found, refused
         suite = values.get("suite", self.suite)
         saes = {sae.id: sae.key for sae in (self._choices[suite].saes if suite in self._choices else ())}
         concepts = {concept_id(letter): (letter,) for letter in LETTERS}
-        refused = []
-        for name in [name for name in _IDS if name in values]:
+        for name in named:
             known: dict[str, tuple[Any, ...]] = saes if name.endswith("sae") else concepts
-            if values[name] in known:
-                found |= dict(zip(_IDS[name], known[values[name]], strict=True))
-            elif values[name] is not None:
+            parts = known.get(str(values[name]))
+            if parts is None:
                 refused.append(_refusal(name, values[name], list(known)))
+            else:
+                found |= dict(zip(_IDS[name], parts, strict=True))
         return found, refused
 
     def snapshot(self) -> Snapshot:

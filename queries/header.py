@@ -54,6 +54,14 @@ def read_header(
     return Header(set(types), list(_header_problems(connection, known, table, manifest)))
 
 
+def cast_columns(table: Table, present: set[str]) -> str:
+    """Write the columns of a table with the contract's types; NULL for those that its file does not have."""
+    return ", ".join(
+        f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
+        for column in table.columns
+    )
+
+
 def columns_in_path(table: Table) -> tuple[str, ...]:
     """Return the columns of a table that stand in the names of its files' folders."""
     return SAE_KEY if table.partitioned and SAE_KEY[0] in table.key else ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING
 
-from queries.header import columns_in_path
+from queries.header import cast_columns, columns_in_path
 from queries.literal import literal
 from queries.location import pattern, place
 from queries.suite import table_files
@@ -18,11 +18,7 @@ if TYPE_CHECKING:
 def rows_of(table: Table, suite: Suite) -> str:
     """Write the SELECT that reads `table` of one suite as its files have it."""
     names = table_files(suite.manifest, table)
-    present = suite.columns.get(table.name, set())
-    columns = ", ".join(
-        f"CAST({column.name if column.name in present else 'NULL'} AS {column.type}) AS {column.name}"
-        for column in table.columns
-    )
+    columns = cast_columns(table, suite.columns.get(table.name, set()))
     select = f"SELECT\n{textwrap.fill(columns, 114, initial_indent='    ', subsequent_indent='    ')}"
     if not names:
         return f"{select}\nWHERE false"

@@ -9,7 +9,7 @@ import duckdb
 from pydantic import ValidationError
 
 from queries.connection import connect
-from queries.header import read_header
+from queries.header import cast_columns, read_header
 from queries.layout_1 import SAE_KEY
 from queries.location import Location, pattern, place
 from queries.manifest import MANIFEST, Manifest, Neuronpedia, Sae, SuiteError, first_problem
@@ -36,10 +36,7 @@ def read_saes(root: Location, manifest: Manifest) -> list[Sae]:
         if header.problems:
             message = f"{file}: {header.problems[0][1]}"
             raise SuiteError(message)
-        columns = ", ".join(
-            f"CAST({column.name if column.name in header.columns else 'NULL'} AS {column.type}) AS {column.name}"
-            for column in table.columns
-        )
+        columns = cast_columns(table, header.columns)
         try:
             rows = connection.execute(f"SELECT {columns} FROM read_parquet($file)", {"file": pattern(file)})
             names = [column.name for column in table.columns]
