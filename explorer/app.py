@@ -29,13 +29,13 @@ from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.background import patiently
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
+from explorer.views.concepts import Concepts
 from explorer.views.cosine import CosineView
-from explorer.views.evidence_table import LetterEvidence
+from explorer.views.evidence_table import ConceptEvidence
 from explorer.views.export import Export
 from explorer.views.header import Header
 from explorer.views.heat_map import HeatMapView
 from explorer.views.k_sparse import KSparseView
-from explorer.views.letters import Letters
 from explorer.views.markup import STATIC, Markup, render, styles
 from explorer.views.notices import Notices
 from explorer.views.sae_scores import SaeScoresView
@@ -83,7 +83,7 @@ class Explorer(pn.viewable.Viewer):
     def __init__(self, store: Store, **state: Any) -> None:
         super().__init__()
         self.state = ExplorerState(choices_of(store), **state)
-        self.model = ExplorerModel(store, self.state, Letters, Pages)
+        self.model = ExplorerModel(store, self.state, Concepts, Pages)
         self.notices = Notices(self.model)
         self._follows_notebook = "dark" not in state
         self._dark_notebook: bool | None = None
@@ -96,7 +96,7 @@ class Explorer(pn.viewable.Viewer):
         flow = {"flex-wrap": "wrap", "align-content": "flex-start", "gap": "16px 32px"}
         side = [
             pn.Column(parts[name], sizing_mode="stretch_width", styles={"flex": "1 1 200px", "min-width": "200px"})
-            for name in ("choose", "letters", "thresholds", "tasks")
+            for name in ("choose", "concepts", "thresholds", "tasks")
         ]
         return self._cell(
             # What a search finds lies over what follows.
@@ -111,7 +111,7 @@ class Explorer(pn.viewable.Viewer):
 
     @cached_property
     def cosine(self) -> pn.viewable.Viewable:
-        """The cosine plot: every latent against the letter's probe."""
+        """The cosine plot: every latent against the concept's probe."""
         return self._alone(CosineView, alone=True)
 
     @cached_property
@@ -126,7 +126,7 @@ class Explorer(pn.viewable.Viewer):
 
     @cached_property
     def heat_map(self) -> pn.viewable.Viewable:
-        """Absorption rate, splits or F1 gap of every letter on every SAE."""
+        """Absorption rate, splits or F1 gap of every concept on every SAE."""
         return self._alone(HeatMapView)
 
     @cached_property
@@ -136,8 +136,8 @@ class Explorer(pn.viewable.Viewer):
 
     @cached_property
     def evidence(self) -> pn.viewable.Viewable:
-        """The tested tokens of the letter, each with what decided on it."""
-        return self._alone(LetterEvidence)
+        """The tested tokens of the concept, each with what decided on it."""
+        return self._alone(ConceptEvidence)
 
     @cached_property
     def card(self) -> pn.viewable.Viewable:
@@ -151,7 +151,7 @@ class Explorer(pn.viewable.Viewer):
         Parameters
         ----------
         answer : str
-            Name of a table of `ExplorerModel`, as in "cosines", "letter_evidence", "letter_rates".
+            Name of a table of `ExplorerModel`, as in "cosines", "concept_evidence", "concept_rates".
 
         Raises
         ------
@@ -239,7 +239,7 @@ class Explorer(pn.viewable.Viewer):
             "header": Header(self.model, partial(snapshot_html, self.model.store), on_page=on_page),
             "choose": Selectors(self.state),
             # A template renames its roots; inside a column the strip keeps the name of its parameter.
-            "letters": pn.Column(Letters(self.model), sizing_mode="stretch_width"),
+            "concepts": pn.Column(Concepts(self.model), sizing_mode="stretch_width"),
             "thresholds": pn.Column(Thresholds(self.model), sizing_mode="stretch_width"),
             "tasks": Tasks(self.model, progress, remember),
             "main": pn.Column(self.notices, Pages(self.model, remember), sizing_mode="stretch_width"),

@@ -40,6 +40,8 @@ _LISTED_NAMES = 12
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
 
 
+#: What SAEs can be drawn against (`explorer.state.X_AXES`).
+_NUMBERS = ("l0", "layer", "width", "variance-explained", "loss-recovered", "dead-fraction")
 #: The keys of `explorer.figures.FIGURES`.
 _FIGURES = (
     "cosine",
@@ -47,9 +49,7 @@ _FIGURES = (
     "precision-vs-l0",
     "recall-vs-l0",
     "precision-vs-recall",
-    "absorption-vs-l0",
-    "absorption-vs-layer",
-    "splits-vs-l0",
+    *(f"{what}-vs-{x}" for what in ("absorption", "splits") for x in _NUMBERS),
     "absorption-heatmap",
     "threshold-sensitivity",
 )
@@ -213,17 +213,31 @@ def snapshot(
     suite: Annotated[str | None, _SUITE] = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
-    layer: Annotated[int | None, typer.Option(help="Layer of the SAE.", show_default=False)] = None,
-    width: Annotated[int | None, typer.Option(help="Nominal width of the SAE.", show_default=False)] = None,
-    l0: Annotated[int | None, typer.Option(help="L0 of the SAE.", show_default=False)] = None,
-    letter: Annotated[str | None, typer.Option(help="Letter shown first.", show_default=False)] = None,
+    sae: Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)] = None,
+    layer: Annotated[int | None, typer.Option(help="Its layer, where no id is given.", show_default=False)] = None,
+    width: Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)] = None,
+    l0: Annotated[float | None, typer.Option(help="Its L0.", show_default=False)] = None,
+    architecture: Annotated[str | None, typer.Option(help="Its architecture.", show_default=False)] = None,
+    concept: Annotated[str | None, typer.Option(help="Id of the concept shown first.", show_default=False)] = None,
+    letter: Annotated[
+        str | None, typer.Option(help="The first letter that is the concept.", show_default=False)
+    ] = None,
     latent: Annotated[int | None, typer.Option(help="Latent shown first.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
 ) -> None:
-    """Write one SAE with all of its letters to an HTML file that opens without server and network."""
+    """Write one SAE with a family of concepts to an HTML file that opens without server and network."""
     from explorer.snapshot import SnapshotError, save_snapshot
 
-    given = {"layer": layer, "width": width, "l0": l0, "letter": letter and letter.lower(), "latent": latent}
+    given = {
+        "sae": sae,
+        "layer": layer,
+        "width": width,
+        "l0": l0,
+        "architecture": architecture,
+        "concept": concept,
+        "letter": letter,
+        "latent": latent,
+    }
     try:
         with open_store(*([suite] if suite else [])) as store, _progress("Opening the suite") as report_progress:
             save_snapshot(
@@ -244,10 +258,15 @@ def figure(
     suite: Annotated[str | None, _SUITE] = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .svg or .png.")],
-    layer: Annotated[int | None, typer.Option(help="Layer of the SAE.", show_default=False)] = None,
-    width: Annotated[int | None, typer.Option(help="Nominal width of the SAE.", show_default=False)] = None,
-    l0: Annotated[int | None, typer.Option(help="L0 of the SAE.", show_default=False)] = None,
-    letter: Annotated[str | None, typer.Option(help="The letter.", show_default=False)] = None,
+    sae: Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)] = None,
+    layer: Annotated[int | None, typer.Option(help="Its layer, where no id is given.", show_default=False)] = None,
+    width: Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)] = None,
+    l0: Annotated[float | None, typer.Option(help="Its L0.", show_default=False)] = None,
+    architecture: Annotated[str | None, typer.Option(help="Its architecture.", show_default=False)] = None,
+    concept: Annotated[str | None, typer.Option(help="Id of the concept.", show_default=False)] = None,
+    letter: Annotated[
+        str | None, typer.Option(help="The first letter that is the concept.", show_default=False)
+    ] = None,
     latent: Annotated[int | None, typer.Option(help="Latent that is ringed.", show_default=False)] = None,
     size: Annotated[tuple[float, float], typer.Option(help="Width and height, inches.")] = (6, 3),
     font: Annotated[str | None, typer.Option(help="Family of the font, as CSS has it.", show_default=False)] = None,
@@ -259,7 +278,16 @@ def figure(
     """Write a figure for a paper."""
     from explorer.app import Explorer
 
-    given = {"layer": layer, "width": width, "l0": l0, "letter": letter and letter.lower(), "latent": latent}
+    given = {
+        "sae": sae,
+        "layer": layer,
+        "width": width,
+        "l0": l0,
+        "architecture": architecture,
+        "concept": concept,
+        "letter": letter,
+        "latent": latent,
+    }
     state = {key: value for key, value in given.items() if value is not None}
     try:
         with open_store(*([suite] if suite else [])) as store:

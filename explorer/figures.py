@@ -94,7 +94,7 @@ FIGURES: Mapping[str, Source] = {
         for name in sae_scores.PANELS
     },
     **{name: Source(Atlas, "sae_means", partial(_drawn, name), (name,)) for name in absorption.PANELS},
-    "absorption-heatmap": Source(HeatMapView, "letter_rates", lambda rows, state: rows[rows[state.cell].notna()]),
+    "absorption-heatmap": Source(HeatMapView, "concept_rates", lambda rows, state: rows[rows[state.cell].notna()]),
     "threshold-sensitivity": Source(
         SensitivityView,
         "threshold_sensitivity",
@@ -160,7 +160,7 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
         raise FigureError(f"the figure {name!r} is empty here: {why}")
     view: Any = source.view(model)
     figure = hv.render(view.drawing(*source.panel)(), backend="bokeh")
-    add_legend(figure, legend_of(name, rows, cell=own.cell, theme=which), which)
+    add_legend(figure, legend_of(name, rows, cell=own.cell, by=own.told_by, theme=which), which)
     return figure
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _MINUS = "\N{MINUS SIGN}"
 #: How white space inside a token is made visible.
@@ -46,9 +50,21 @@ def in_brackets(number: int | None) -> str:
     return "" if number is None else f" ({number:,})"
 
 
-def l0_label(l0: int) -> str:
-    """Write an L0; SAEs whose L0 is unknown are numbered: unknown 1 for -1."""
-    return str(l0) if l0 >= 0 else f"unknown {-l0}"
+def l0_label(l0: float | None, digits: int = 3) -> str:
+    """Write an L0; a measured one to three digits."""
+    if l0 is None or l0 != l0:
+        return "unknown"
+    return f"{l0:.0f}" if l0 == round(l0) or l0 >= 10**digits else f"{l0:.{digits}g}"
+
+
+def l0_labels(l0s: Iterable[float | None]) -> dict[float | None, str]:
+    """Write L0s with as many digits as tell them apart."""
+    values = list(l0s)
+    for digits in range(3, 10):
+        labels = {value: l0_label(value, digits) for value in values}
+        if len(set(labels.values())) == len(labels):
+            break
+    return labels
 
 
 def width_label(width: int) -> str:

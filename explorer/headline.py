@@ -7,15 +7,17 @@ from typing import Any
 from explorer.format import count
 
 
-def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = True) -> str:
-    """Say what is known of `letter` on the SAE shown.
+def headline(summary: dict[str, Any] | None, label: str, noun: str, *, has_sae: bool = True) -> str:
+    """Say what is known of a concept on the SAE shown.
 
     Parameters
     ----------
     summary : dict or None
-        The record of the query `summary`; None where the letter was not measured.
-    letter : str
-        Lower-case letter.
+        The record of the query `summary`; None where the concept was not measured.
+    label : str
+        What is shown of the concept, as in L.
+    noun : str
+        What it is, as in letter.
     has_sae : bool
         Whether there is an SAE to speak of.
 
@@ -25,19 +27,18 @@ def headline(summary: dict[str, Any] | None, letter: str, *, has_sae: bool = Tru
     """
     if not has_sae:
         return "This suite holds no SAE, so there is nothing to show yet."
-    upper = letter.upper()
     if summary is None:
-        return f"Nothing was measured for {upper} on this SAE. Choose a letter with a count."
-    found, is_share = _found(summary, upper)
-    return f"{found} {_absorption(summary, upper, is_share=is_share)}"
+        return f"Nothing was measured for {label} on this SAE. Choose a {noun} with a count."
+    found, is_share = _found(summary, label, noun)
+    return f"{found} {_absorption(summary, label, is_share=is_share)}"
 
 
-def why_no_split(summary: dict[str, Any] | None, letter: str) -> str:
+def why_no_split(summary: dict[str, Any] | None, label: str) -> str:
     """Say why no split latent is listed, where none is; see `why_none_absorbs`."""
     number = summary and summary["num_split_latents"]
     if number:
-        return f"{count(int(number), 'latent')} for {letter.upper()}; only the number was published."
-    return f"No split latent is known for {letter.upper()} on this SAE."
+        return f"{count(int(number), 'latent')} for {label}; only the number was published."
+    return f"No split latent is known for {label} on this SAE."
 
 
 def why_none_absorbs(summary: dict[str, Any] | None) -> str:
@@ -46,20 +47,20 @@ def why_none_absorbs(summary: dict[str, Any] | None) -> str:
     Parameters
     ----------
     summary : dict or None
-        The record of the query `summary`; None where the letter was not measured.
+        The record of the query `summary`; None where the concept was not measured.
 
     Returns
     -------
     str
     """
     if summary is None:
-        return "The letter was not measured on this SAE."
+        return "It was not measured on this SAE."
     tested, absorbed, split = summary["num_tested"], summary["num_absorbed"], summary["split_latents"]
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
     by_split = len(split) and summary["stored_split"]
     them = "all split latents" if len(split) > 1 else "the split latent"
     if absorbed is None:
-        why = "The suite stores no verdicts of this letter, so absorption is unknown here."
+        why = "The suite stores no verdicts here, so absorption is unknown here."
     elif absorbed:
         why = "Only how many words are absorbed was published, not the words and their latents."
     elif tested is None:
@@ -76,35 +77,35 @@ def why_none_absorbs(summary: dict[str, Any] | None) -> str:
     return why
 
 
-def _found(summary: dict[str, Any], upper: str) -> tuple[str, bool]:
-    """Say which latents stand for the letter, and tell whether the share of words that they find is said with it."""
+def _found(summary: dict[str, Any], label: str, noun: str) -> tuple[str, bool]:
+    """Say which latents stand for the concept, and tell whether the share of words that they find is said with it."""
     split = list(summary["split_latents"])
     if not split and summary["num_split_latents"]:
         number = int(summary["num_split_latents"])
         known = f"{number} latents share" if number > 1 else "One latent stands for"
-        return f"{known} the letter {upper}; which {'ones were' if number > 1 else 'was'} not published.", False
+        return f"{known} the {noun} {label}; which {'ones were' if number > 1 else 'was'} not published.", False
     if not split:
-        return f"No split latent is known for {upper}.", False
+        return f"No split latent is known for {label}.", False
     several = len(split) > 1
     names = f"Latents {', '.join(map(str, split[:-1]))} and {split[-1]}" if several else f"Latent {split[0]}"
     probe, found = summary["num_probe_true_positives"], summary["num_true_positives"]
     # The count of words found belongs to the stored split latents, not to those of another tau.
     if probe and found is not None and summary["stored_split"]:
         verb = "together find" if several else "finds"
-        return f"{names} {verb} {100 * found / probe:.0f} % of the {upper}-words that the probe finds.", True
-    return f"{names} {'share' if several else 'stands for'} the letter {upper}.", False
+        return f"{names} {verb} {100 * found / probe:.0f} % of the {label} words that the probe finds.", True
+    return f"{names} {'share' if several else 'stands for'} the {noun} {label}.", False
 
 
-def _absorption(summary: dict[str, Any], upper: str, *, is_share: bool) -> str:
+def _absorption(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
     """Say how many words could be absorbed, and how many are."""
     tested, absorbed, probe = summary["num_tested"], summary["num_absorbed"], summary["num_probe_true_positives"]
     candidates = summary["num_candidates"]
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
     has_candidates = candidates is not None and len(summary["split_latents"]) and summary["stored_split"]
     if probe == 0:
-        said = f"The probe finds no {upper}-word: nothing to absorb"
+        said = f"The probe finds no {label} word: nothing to absorb"
     elif has_candidates and max(tested or 0, absorbed or 0) <= candidates:
-        said = _silent(summary, upper, is_share=is_share)
+        said = _silent(summary, label, is_share=is_share)
     elif tested:
         said = f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested for absorption; {_absorbed(summary)}"
     elif tested == 0:
@@ -120,15 +121,15 @@ def _absorption(summary: dict[str, Any], upper: str, *, is_share: bool) -> str:
     return f"{said}."
 
 
-def _silent(summary: dict[str, Any], upper: str, *, is_share: bool) -> str:
+def _silent(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
     """Say on how many words the split latents are silent, and what came of these."""
     tested, candidates = summary["num_tested"], summary["num_candidates"]
     several = len(summary["split_latents"]) > 1
     if candidates == 0:
         them = "them all" if several else "it"
-        return f"No {upper}-word that only the probe finds leaves {them} silent: nothing to absorb"
+        return f"No {label} word that only the probe finds leaves {them} silent: nothing to absorb"
     misses, do = ("they miss", "they do") if several else ("it misses", "it does")
-    words = f"the words {misses}" if is_share else f"the {upper}-words that only the probe finds"
+    words = f"the words {misses}" if is_share else f"the {label} words that only the probe finds"
     silent = f"On {candidates:,} of {words}, {do} not fire at all"
     if tested == 0:
         return f"{silent}; none of these was tested for absorption"

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import pandas as pd
 import param
 
+from explorer.concepts import Concept, Family
 from explorer.request import Asked, Request
-from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds
+from explorer.saes import Sae, labelled
+from explorer.state import ExplorerState, SuiteChoices, Thresholds
 from queries import QueryError, Store, catalog
-from queries.schema import letter_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from explorer.request import Answers
     from explorer.state import Snapshot
 
-_PLACE = ("suite", "layer", "width", "l0", "letter")
-#: The parameters of queries that are no attribute of the state's: where in it they stand.
-_READ = {"sae": "sae.id", "other_sae": "other.id"}
+_PLACE = ("suite", "sae", "concept")
+#: The parameters of queries that have another name in the state.
+_READ = {"other_suite": "compared_suite", "other_sae": "compared_sae.id"}
 #: What no question has been asked with.
 _NEVER: dict[str, Any] = {"": None}
 
@@ -56,18 +57,18 @@ class Asker(Protocol):
 _OWN_THRESHOLDS: Mapping[str, str | None] = MappingProxyType(
     {name: f"thresholds_of_suite.{name}" for name in Thresholds._fields}
 )
-_OF_LETTER: Mapping[str, str | None] = MappingProxyType(
-    {f"facet_{name}": name for name in ("layer", "width", "l0", "concept")} | {"facet_latent": None}
+_OF_CONCEPT: Mapping[str, str | None] = MappingProxyType(
+    {"facet_saes": "own_saes", "facet_concept": "concept", "facet_latent": None}
 )
 
 QUESTIONS: Mapping[str, Question] = {
-    "letters": Question("letter_counts"),
+    "concepts": Question("concept_counts"),
     "summary": Question("summary", record=True),
     "cosines": Question("cosines"),
     "split_latents": Question("split_latents"),
     "absorbing_latents": Question("absorbing_latents"),
     "k_sparse": Question("k_sparse"),
-    "letter_evidence": Question("evidence", reads=_OF_LETTER),
+    "concept_evidence": Question("evidence", reads=_OF_CONCEPT),
     "suite_evidence": Question("evidence"),
     "latent_parts": Question("latent_parts", reads={"latent": "facet_latent"}),
     "threshold_sensitivity": Question("threshold_sensitivity"),
@@ -83,34 +84,29 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
     "random_tokens": Question("random_tokens", of_latent=True),
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
-    "layer_cosines": Question("layer_cosines"),
-    "layer_marks": Question("layer_marks"),
+    "compared_cosines": Question("compared_cosines"),
+    "compared_marks": Question("compared_marks"),
     "sae_cosines": Question("sae_cosines"),
     "sae_marks": Question("sae_marks"),
-    "pair_letters": Question("pair_letters"),
+    "pair_concepts": Question("pair_concepts"),
     "pair_tokens": Question("pair_tokens"),
     "sae_means": Question("sae_means"),
-    "letter_rates": Question("letter_rates"),
+    "concept_rates": Question("concept_rates"),
 }
 
 
 def choices_of(store: Store) -> dict[str, SuiteChoices]:
-    """List, by suite, the SAEs that can be chosen, the thresholds it was measured with and those that move anything."""
-    saes, movable = store.fetch("saes"), store.fetch("movable").set_index("suite")
+    """List, by suite, what can be chosen, the thresholds it was measured with and those that move anything."""
+    saes, concepts, families = store.fetch("saes"), store.fetch("concepts"), store.fetch("families")
+    movable = store.fetch("movable").set_index("suite")
     return {
         name: SuiteChoices(
-            [
-                SaeId(
-                    int(sae.layer),
-                    int(sae.width),
-                    int(sae.l0),
-                    int(sae.n_latents),
-                    canonical=bool(sae.canonical),
-                    counted=bool(sae.n_latents_counted),
-                    id=sae.sae,
-                )
-                for sae in saes[saes["suite"] == name].itertuples()
-            ],
+            labelled([_sae(row) for row in records(saes[saes["suite"] == name])]),
+            {row["concept"]: _concept(row) for row in records(concepts[concepts["suite"] == name])},
+            {
+                row["family"]: Family(row["family"], row["title"], row["noun"])
+                for row in records(families[families["suite"] == name])
+            },
             Thresholds(
                 suite.manifest.method.tau, suite.manifest.method.cosine_threshold, suite.manifest.method.effect_margin
             ),
@@ -118,6 +114,30 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
         )
         for name, suite in store.suites.items()
     }
+
+
+def _sae(row: Mapping[str, Any]) -> Sae:
+    """Make an SAE of a row of the query `saes`."""
+    whole = ("layer", "width", "seed", "n_latents", "l0_nominal")
+    known = {name: None if row[name] is None else int(row[name]) for name in whole}
+    nominal = known.pop("l0_nominal")
+    return Sae(
+        row["sae"],
+        **known,
+        hook=row["hook"],
+        architecture=row["architecture"],
+        l0=row["l0"] if nominal is None else nominal,
+        l0_measured=row["l0"],
+        title=row["title"],
+        counted=bool(row["n_latents_counted"]),
+        canonical=bool(row["canonical"]),
+        cosines=bool(row["cosines"]),
+    )
+
+
+def _concept(row: Mapping[str, Any]) -> Concept:
+    """Make a concept of a row of the query `concepts`."""
+    return Concept(row["concept"], *(row[name] for name in ("family", "label", "phrase", "parent")))
 
 
 class ExplorerModel(param.Parameterized):
@@ -132,38 +152,38 @@ class ExplorerModel(param.Parameterized):
         What is shown: only what it shows is asked.
     """
 
-    letters = param.DataFrame(doc="Counts of each letter on this SAE (letter_counts).")
-    summary = param.Dict(doc="What is known of this letter on this SAE, None where it was not measured (summary).")
+    concepts = param.DataFrame(doc="Counts of each concept of the family on this SAE (concept_counts).")
+    summary = param.Dict(doc="What is known of this concept on this SAE, None where it was not measured (summary).")
     cosines = param.DataFrame(doc="Cosine of every latent with the probe (cosines).")
-    split_latents = param.DataFrame(doc="Split latents of this letter (split_latents).")
-    absorbing_latents = param.DataFrame(doc="Absorbing latents of this letter (absorbing_latents).")
-    letter_evidence = param.DataFrame(doc="Tested tokens of this letter, one page of them (evidence).")
+    split_latents = param.DataFrame(doc="Split latents of this concept (split_latents).")
+    absorbing_latents = param.DataFrame(doc="Absorbing latents of this concept (absorbing_latents).")
+    concept_evidence = param.DataFrame(doc="Tested tokens of this concept, one page of them (evidence).")
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
     latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
     suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
     own_info = param.Dict(doc="The same under the thresholds that the suite was measured with (suite_info).")
-    k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this letter (k_sparse).")
+    k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this concept (k_sparse).")
     sae_scores = param.DataFrame(doc="Mean precision and recall of every SAE (sae_scores).")
 
     latent_facts = param.Dict(doc="How the selected latent behaves (latent_facts).")
     latent_contexts = param.DataFrame(doc="Text in which it fires (latent_contexts).")
     latent_logits = param.Dict(doc="Output tokens it raises and lowers (latent_logits).")
     latent_histogram = param.Dict(doc="Its activations on text (latent_histogram).")
-    latent_roles = param.DataFrame(doc="Its part in each letter (latent_roles).")
-    latent_cosines = param.DataFrame(doc="Its cosine with each letter's probe (latent_cosines).")
+    latent_roles = param.DataFrame(doc="Its part in each concept (latent_roles).")
+    latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
-    random_tokens = param.DataFrame(doc="Random words of the letter and of others, to test it with (random_tokens).")
-    absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the letter (absorbed_tokens).")
+    random_tokens = param.DataFrame(doc="Random words of the concept and others, to test it with (random_tokens).")
+    absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the concept (absorbed_tokens).")
 
-    layer_cosines = param.DataFrame(doc="Cosines of all SAEs of the layer, reduced (layer_cosines).")
-    layer_marks = param.DataFrame(doc="Split and absorbing latents of all SAEs of the layer (layer_marks).")
-    sae_cosines = param.DataFrame(doc="Cosines of all letters of the SAE, reduced (sae_cosines).")
-    sae_marks = param.DataFrame(doc="Split and absorbing latents of all letters of the SAE (sae_marks).")
-    pair_letters = param.DataFrame(doc="Two SAEs letter by letter (pair_letters).")
-    pair_tokens = param.DataFrame(doc="Tokens of the letter absorbed on either of two SAEs (pair_tokens).")
+    compared_cosines = param.DataFrame(doc="Cosines of the SAEs set side by side, reduced (compared_cosines).")
+    compared_marks = param.DataFrame(doc="Their split and absorbing latents (compared_marks).")
+    sae_cosines = param.DataFrame(doc="Cosines of the concepts set side by side, reduced (sae_cosines).")
+    sae_marks = param.DataFrame(doc="Their split and absorbing latents (sae_marks).")
+    pair_concepts = param.DataFrame(doc="Two SAEs concept by concept (pair_concepts).")
+    pair_tokens = param.DataFrame(doc="Tokens of the concept absorbed on either of two SAEs (pair_tokens).")
     sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")
-    letter_rates = param.DataFrame(doc="Absorption of every letter on every SAE (letter_rates).")
+    concept_rates = param.DataFrame(doc="Absorption of every concept on every SAE (concept_rates).")
 
     shown: Snapshot = param.Parameter(doc="What the state was when the answers were asked for.")  # type: ignore[assignment]
     act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
@@ -186,6 +206,8 @@ class ExplorerModel(param.Parameterized):
         self._asked_by_views: dict[str, dict[str, Any]] = {}
         self._views = views
         self._saes = store.fetch("saes")
+        #: The SAEs of all suites, by suite and id.
+        self.saes = state.all_saes()
         self.shown = self._latest
         state.param.watch(self._refresh, [name for name in state.param if name != "name"])
         self._refresh()
@@ -199,7 +221,7 @@ class ExplorerModel(param.Parameterized):
     def sae_record(self) -> dict[str, Any] | None:
         """What the suite says of the SAE shown, None in a suite without SAEs."""
         shown, saes = self.shown, self._saes
-        return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae.id)]) if shown.sae else None
+        return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae)]) if shown.sae else None
 
     def show(self, view: Asker) -> None:
         """Answer the questions of a view that is shown by itself, too."""
@@ -262,7 +284,7 @@ class ExplorerModel(param.Parameterized):
         if at.sae is None or (question.of_latent and at.latent is None):
             return None
         names = catalog()[question.query].params
-        if at.other is None and "other_sae" in names:
+        if at.compared_sae is None and "other_sae" in names:
             return None
         return {name: param_of(at, question.reads.get(name, name)) for name in names}
 
@@ -273,7 +295,7 @@ class ExplorerModel(param.Parameterized):
 
     @property
     def is_current(self) -> bool:
-        """Whether what is drawn is of the SAE and letter that are chosen."""
+        """Whether what is drawn is of the SAE and concept that are chosen."""
         return all(getattr(self.shown, name) == getattr(self.state, name) for name in _PLACE)
 
     def ask(self, request: Request, query: str, take: Callable[[pd.DataFrame | None], None], **params: Any) -> None:
@@ -337,18 +359,10 @@ class ExplorerModel(param.Parameterized):
         return self._behind(answer)[0]
 
     def place(self, answer: str) -> dict[str, Any]:
-        """Return what of suite, SAE, letter and latent an answer is about; takes what `whole` takes."""
+        """Return what of suite, SAE, concept and latent an answer is about; takes what `whole` takes."""
         _, params = self._behind(answer)
-        found: dict[str, Any] = {"suite": params.get("suite")}
-        if "sae" in params:
-            # What a view asked when it was used may be of a suite that is shown no more.
-            saes = (sae for sae in self.shown.saes if sae.id == params["sae"])
-            found |= next(({"layer": sae.layer, "width": sae.width, "l0": sae.l0} for sae in saes), {})
-        if "compared" in params:
-            found["layer"] = self.shown.layer
-        if "concept" in params:
-            found["letter"] = letter_of(params["concept"])
-        return {name: value for name, value in (found | {"latent": params.get("latent")}).items() if value is not None}
+        found = {name: params.get(name) for name in ("suite", "sae", "concept", "latent")}
+        return {name: value for name, value in found.items() if value is not None}
 
     def _behind(self, answer: str) -> tuple[str, dict[str, Any]]:
         """Return query and parameters of an answer."""

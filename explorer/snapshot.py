@@ -1,4 +1,4 @@
-"""Snapshots: one SAE with all of its letters as one HTML file that needs no server and no network."""
+"""Snapshots: one SAE with a family of concepts as one HTML file that needs no server and no network."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import bokeh
 import numpy as np
 import pandas as pd
 
-from explorer.latents.card import card_html, describe_roles
+from explorer.latents.card import card_html, describe_roles, named_facts
 from explorer.model import ExplorerModel, choices_of, param_of, records
 from explorer.plots.cosine import cosine_plot, y_range
 from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.standalone import standalone
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
+from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest_html, no_cosines_html, roles
 from explorer.views.evidence_table import COLUMNS, ablated, count_tested, judged
 from explorer.views.explanations import TITLES, prose_html
@@ -30,7 +31,6 @@ from explorer.views.header import versions
 from explorer.views.headline import Headline, figures_html, sentence_html
 from explorer.views.k_sparse import KSparseView, scores_html
 from explorer.views.latent_lists import LatentLists, lists_html
-from explorer.views.letters import Letters, letter_cells
 from explorer.views.markup import STATIC, render, styles
 from explorer.whole_file import whole_file
 from queries import QueryError, catalog
@@ -38,21 +38,23 @@ from queries import QueryError, catalog
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from explorer.state import SaeId
+    from explorer.saes import Sae
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
 
 #: Of the state, what a snapshot depends on.
-_KEPT = ("suite", "layer", "width", "l0", "letter", "latent", "tau", "cosine_threshold", "effect_margin")
+_KEPT = ("suite", "sae", "concept", "latent", "tau", "cosine_threshold", "effect_margin")
 #: What shows on the page the answers that it keeps, but for the tested tokens, which it asks for as a whole.
-_SHOWN = (Letters, Headline, CosineView, LatentLists, KSparseView)
+_SHOWN = (Concepts, Headline, CosineView, LatentLists, KSparseView)
 #: Cosines are shown with four decimals, and kept with as many.
 _SCALE = 10_000
 _UNKNOWN = -32_768
-#: Each letter holds a number for each of them, and no question returns more rows.
+#: Each concept holds a number for each of them, and no question returns more rows.
 _MAX_LATENTS = 2_000_000
-_ONE_SAE = ("layer", "width", "l0")
+_ONE_SAE = ("sae", "concept")
+#: Concepts that a file holds: of a larger family those with most absorbing latents.
+_MOST_CONCEPTS = 60
 
 
 class SnapshotError(ValueError):
@@ -62,7 +64,7 @@ class SnapshotError(ValueError):
 def save_snapshot(
     store: Store, path: Path | str, *, force: bool = False, progress: Progress | None = None, **state: Any
 ) -> Path:
-    """Write one SAE, with all of its letters, to an HTML file that opens without server and network.
+    """Write one SAE, with the concepts of a family, to an HTML file that opens without server and network.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def save_snapshot(
     progress : callable, optional
         Takes what is being done, and how many steps of how many are.
     **state
-        What to show, as for `Explorer`: suite, layer, width, l0, letter, latent and the thresholds.
+        What to show, as for `Explorer`: suite, sae, concept, latent and the thresholds.
 
     Returns
     -------
@@ -109,53 +111,66 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
             wanted = ExplorerState(choices, **state)
         except ValueError as error:
             raise SnapshotError(str(error)) from error
-        if wanted.sae is None:
+        sae = wanted.chosen_sae
+        if sae is None:
             raise SnapshotError(f"{wanted.suite}: this suite holds no SAE, so there is nothing to make a snapshot of")
-        if wanted.sae.n_latents > _MAX_LATENTS:
+        if sae.n_latents > _MAX_LATENTS:
             raise SnapshotError(
-                f"{wanted.suite}: this SAE has {wanted.sae.n_latents:,} latents, a snapshot holds {_MAX_LATENTS:,} at"
+                f"{wanted.suite}: this SAE has {sae.n_latents:,} latents, a snapshot holds {_MAX_LATENTS:,} at"
                 " most; choose another"
             )
         model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}), *_SHOWN)
-        return _Collector(model, wanted.sae, progress or (lambda *_: None)).html(state)
+        return _Collector(model, sae, progress or (lambda *_: None)).html(state)
     except QueryError as error:
         raise SnapshotError(str(error)) from error
 
 
 class _Collector:
-    """Goes through the letters of one SAE as a reader of the page would, and keeps what the page shows."""
+    """Goes through the concepts of one SAE as a reader of the page would, and keeps what the page shows."""
 
-    def __init__(self, model: ExplorerModel, sae: SaeId, progress: Progress) -> None:
+    def __init__(self, model: ExplorerModel, sae: Sae, progress: Progress) -> None:
         self._model, self._sae, self._progress = model, sae, progress
         self._start = {name: getattr(model.state, name) for name in _KEPT}
         self._query = model.state.to_query()
-        cells = letter_cells(model.letters)
-        self._cells = {cell["letter"]: cell for cell in cells}
-        self._letters = [letter for letter, cell in self._cells.items() if cell["measured"]]
+        cells = concept_cells(model.concepts)
+        measured = [cell for cell in cells if cell["measured"]]
+        chosen = {model.state.concept}
+        if len(measured) > _MOST_CONCEPTS:
+            most = sorted(measured, key=lambda cell: -cell["count"] if isinstance(cell["count"], int) else 1)
+            chosen |= {cell["concept"] for cell in most[:_MOST_CONCEPTS]}
+            self._left_out = len(measured) - _MOST_CONCEPTS
+            cells = [cell for cell in cells if cell["concept"] in chosen]
+        else:
+            self._left_out = 0
+        self._cells = {cell["concept"]: cell for cell in cells}
+        self._concepts = [concept for concept, cell in self._cells.items() if cell["measured"]]
         self._cosines: dict[str, np.ndarray] = {}
-        # What the plots are drawn of; the snapshot's script puts the letter's data in its place.
+        # What the plots are drawn of; the snapshot's script puts the concept's data in its place.
         self._plot: pd.DataFrame | None = None
         self._scores: pd.DataFrame | None = None
         self._has_examples = False
 
     def html(self, given: Mapping[str, Any]) -> str:
         """Put the snapshot together; `given` are the values that the reader asked for."""
-        start = self._start["letter"]
-        if start not in self._letters and "letter" not in given and self._letters:
-            start = self._letters[0]
-        wanted = sorted({*self._letters, start})
+        start = self._start["concept"]
+        if start not in self._concepts and not {"concept", "letter"} & given.keys() and self._concepts:
+            start = self._concepts[0]
+        wanted = list(dict.fromkeys([*self._concepts, start]))
+        labels = {name: self._model.state.concepts[name].label for name in wanted}
+        noun = self._model.state.noun
         steps = len(wanted) + 1
-        letters = {}
-        for place, letter in enumerate(wanted):
-            self._progress(f"Letter {letter.upper()}", place, steps)
-            letters[letter] = _packed(self._letter(letter))
+        concepts = {}
+        for place, concept in enumerate(wanted):
+            self._progress(f"{noun[:1].upper()}{noun[1:]} {labels[concept]}", place, steps)
+            concepts[concept] = _packed(self._concept(concept))
         self._progress("Cards", steps - 1, steps)
         cards = self._cards()
         data = {
-            "letter": start,
+            "concept": start,
             "latent": self._start["latent"],
-            "letters": letters,
-            "cosines": {letter: _packed_cosines(cosines) for letter, cosines in self._cosines.items()},
+            "concepts": concepts,
+            "labels": labels,
+            "cosines": {concept: _packed_cosines(cosines) for concept, cosines in self._cosines.items()},
             "cards": _packed(cards),
             "n_latents": self._sae.n_latents if self._sae.counted else None,
             "figures": self._figures(),
@@ -164,10 +179,11 @@ class _Collector:
         self._progress("Done", steps, steps)
         return page
 
-    def _letter(self, letter: str) -> dict[str, Any]:
-        """Collect what the page shows of one letter."""
+    def _concept(self, concept: str) -> dict[str, Any]:
+        """Collect what the page shows of one concept."""
         model = self._model
-        model.state.apply({"letter": letter})
+        model.state.apply({"concept": concept})
+        label = model.state.label
         split, absorbing = (
             [] if frame is None else frame["latent"].tolist()
             for frame in (model.split_latents, model.absorbing_latents)
@@ -175,10 +191,10 @@ class _Collector:
         cosines = model.cosines
         known = cosines is not None and not cosines.empty
 
-        parts = roles(letter, split, absorbing)
+        parts = roles(label, split, absorbing)
         marks = {}
         if known:
-            self._keep(letter, cosines)
+            self._keep(concept, cosines)
             marked = cosines[cosines["latent"].isin([*split, *absorbing])].dropna()
             marks = dict(zip(marked["latent"].tolist(), marked["cosine"].tolist(), strict=True))
         found = {
@@ -187,9 +203,9 @@ class _Collector:
             "no_plot": "" if known else no_cosines_html(model),
             "highest": highest_html(cosines, parts),
             "lists": lists_html(model, selected=None),
-            "k_sparse": scores_html(model.k_sparse, f"The k-sparse probes for {letter.upper()} as a table"),
+            "k_sparse": scores_html(model.k_sparse, f"The k-sparse probes for {label} as a table"),
             "prose": {topic: prose_html(model, topic) for topic in TITLES},
-            **self._evidence(letter),
+            **self._evidence(label),
             "bars": self._bars(),
             "split": split,
             "absorbing": absorbing,
@@ -200,8 +216,8 @@ class _Collector:
         self._check()
         return found
 
-    def _keep(self, letter: str, cosines: pd.DataFrame) -> None:
-        """Keep the cosines of a letter by latent."""
+    def _keep(self, concept: str, cosines: pd.DataFrame) -> None:
+        """Keep the cosines of a concept by latent."""
         latents = cosines["latent"].to_numpy()
         if latents.min() < 0 or latents.max() >= self._sae.n_latents:
             raise SnapshotError(
@@ -209,14 +225,14 @@ class _Collector:
             )
         dense = np.full(self._sae.n_latents, np.nan, np.float32)
         dense[latents] = cosines["cosine"].to_numpy()
-        self._cosines[letter] = dense
+        self._cosines[concept] = dense
         if self._plot is None:
             self._plot = cosines
 
-    def _evidence(self, letter: str) -> dict[str, Any]:
-        """Collect all tested tokens of the letter, what each opens, and their order by each column."""
+    def _evidence(self, label: str) -> dict[str, Any]:
+        """Collect all tested tokens of the concept, what each opens, and their order by each column."""
         model, state = self._model, self._model.state
-        tested = model.whole("letter_evidence")
+        tested = model.whole("concept_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
         by_token: dict[str, list[dict[str, Any]]] = {}
         for row in records(self._ask("token_latents", token=None)):
@@ -227,7 +243,7 @@ class _Collector:
         return {
             "evidence": render(
                 "snapshot_evidence",
-                letter=letter,
+                label=label,
                 rows=rows,
                 num_tested=count_tested(len(rows), (model.summary or {}).get("num_tested")),
                 columns=columns,
@@ -240,7 +256,7 @@ class _Collector:
         }
 
     def _cards(self) -> dict[int, dict[str, Any]]:
-        """Write the cards of all latents that play a part for any letter."""
+        """Write the cards of all latents that play a part for any concept of the family."""
         roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
         contexts_of: dict[int, list[dict[str, Any]]] = {}
         for context in records(contexts):
@@ -251,27 +267,27 @@ class _Collector:
         for card in records(cards):
             latent = card["latent"]
             own = pd.DataFrame(
-                {"letter": list(self._cosines), "cosine": [float(cos[latent]) for cos in self._cosines.values()]}
+                {"concept": list(self._cosines), "cosine": [float(cos[latent]) for cos in self._cosines.values()]}
             )
-            described = describe_roles(roles_of[latent], own)
+            described = describe_roles(roles_of[latent], own, self._model.shown.concepts)
             has_facts = any(card[name] is not None for name in ("density", "max_activation", "num_vocab_tokens"))
             found[latent] = {
                 "html": card_html(
                     latent,
                     self._sae,
                     said=[],
-                    facts=card if has_facts else None,
+                    facts=named_facts(card, self._model.shown.concepts) if has_facts else None,
                     contexts=contexts_of.get(latent, []),
                     logits=None if card["raised_tokens"] is None else card,
                     histogram=None if card["counts"] is None else card,
                     roles=described,
                 ),
-                "said": {role["letter"]: f"{role['said']} of {role['letter'].upper()}" for role in described},
+                "said": {role["concept"]: f"{role['said']} of {role['label']}" for role in described},
             }
         return found
 
     def _bars(self) -> dict[str, Any] | None:
-        """Say what the k-sparse plot shows of the letter; None where it has no scores."""
+        """Say what the k-sparse plot shows of the concept; None where it has no scores."""
         k_sparse = self._model.k_sparse
         if k_sparse is None or k_sparse.empty:
             return None
@@ -326,7 +342,10 @@ class _Collector:
             sae=self._sae,
             state=state,
             own=state.thresholds_of_suite,
-            letters=render("letters", cells=list(self._cells.values()), letter=start),
+            noun=state.noun,
+            nouns=state.nouns,
+            left_out=self._left_out,
+            concepts=strip_html(list(self._cells.values()), chosen=start, noun=state.noun),
             topics=TITLES,
             provenance=render(
                 "provenance",

@@ -9,53 +9,36 @@ from urllib.parse import parse_qsl, urlencode
 
 import param
 
+from explorer.concepts import Concept, Family, plural
+from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
+from explorer.saes import ATTRIBUTES, Sae, choose, counterparts, meets, suggest_other, value_label, values_of
 from queries.manifest import THRESHOLD_BOUNDS
-from queries.schema import INTEGER_MAX, concept_id
+from queries.schema import INTEGER_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-LETTERS = tuple("abcdefghijklmnopqrstuvwxyz")
 PAGES = ("explore", "compare", "atlas", "evidence")
-#: What narrows the tested tokens of a suite.
-FACETS = ("facet_layer", "facet_width", "facet_l0", "facet_letter", "facet_latent")
+#: What narrows the tested tokens of a suite to some of its SAEs, and what narrows them further.
+SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
+FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
 #: Characters of a search that are looked at; no token is as long.
 SEARCH_CHARACTERS = 100
-#: What links to the explorer of the paper's authors call what has another name here.
-_FORMER_KEYS = {"sae_width": "width", "sae_l0": "l0"}
-#: What a URL names by an id: the parameters that the id stands for, which links of old name one by one.
-_IDS = {
-    "sae": ("layer", "width", "l0"),
-    "concept": ("letter",),
-    "other_sae": ("other_layer", "other_width", "other_l0"),
-    "facet_concept": ("facet_letter",),
-}
-_NAMED_BY = {part: key for key, parts in _IDS.items() for part in parts}
+#: Concepts whose plots Compare sets side by side.
+COMPARED_CONCEPTS = 60
+#: Numbers of SAEs that Atlas draws others against.
+X_AXES = ("l0", "layer", "width", "variance_explained", "loss_recovered", "dead_fraction")
+#: Attributes whose values are texts, and those whose values may be fractions.
+_TEXTS = ("hook", "architecture")
+_FRACTIONS = ("l0",)
 #: Stands in a URL between the parts of a list.
 _BETWEEN = "."
+#: What is named by an id; whether there is such a one is looked up by `apply`.
+_IDS = ("sae", "concept", "family", "other_suite", "other_sae", "facet_concept")
+#: What says more exactly what others say.
+_SAID_BY = {"sae": ATTRIBUTES, "concept": ("family", "letter"), "other_sae": OTHER, "facet_concept": ("facet_letter",)}
 _SHOWN_OPTIONS = 8
 _SHOWN_CHARACTERS = 40
-
-
-class SaeId(NamedTuple):
-    """Names one SAE within its suite.
-
-    `canonical` ones are hosted on Neuronpedia; where nobody `counted` them, `n_latents` is the least that there are.
-    """
-
-    layer: int
-    width: int
-    l0: int
-    n_latents: int = 0
-    canonical: bool = False
-    counted: bool = True
-    #: The name by which questions mean it.
-    id: str = ""
-
-    @property
-    def key(self) -> tuple[int, int, int]:
-        """Layer, nominal width and L0."""
-        return (self.layer, self.width, self.l0)
 
 
 class Thresholds(NamedTuple):
@@ -71,54 +54,16 @@ PAPER = Thresholds()
 
 
 class SuiteChoices(NamedTuple):
-    """What one suite has: its SAEs, in order, the thresholds it was measured with, and which of these move anything."""
+    """What one suite has, in order; the thresholds it was measured with, and which of these move anything."""
 
-    saes: Sequence[SaeId] = ()
+    saes: Sequence[Sae] = ()
+    concepts: Mapping[str, Concept] = {}
+    families: Mapping[str, Family] = {}
     thresholds: Thresholds = PAPER
     movable: Collection[str] = Thresholds._fields
 
 
-def choose_sae(
-    saes: Sequence[SaeId], *, layer: int | None = None, width: int | None = None, l0: int | None = None
-) -> tuple[SaeId | None, dict[str, list[int]]]:
-    """Find the SAE that comes closest to a wish, and what could have been chosen at each step.
-
-    Each of layer, width and L0 narrows the next. A wish that cannot be met gives way to the first option; for L0
-    to the canonical one.
-
-    Returns
-    -------
-    tuple of SaeId or None, and dict of str to list of int
-        The SAE (None where there is none), and the options of layer, width and L0.
-    """
-    options: dict[str, list[int]] = {}
-    left = list(saes)
-    for name, wish in (("layer", layer), ("width", width), ("l0", l0)):
-        options[name] = list(dict.fromkeys(getattr(sae, name) for sae in left))
-        chosen = wish
-        if wish not in options[name]:
-            by_default = [sae for sae in left if sae.canonical and name == "l0"] or left
-            chosen = getattr(by_default[0], name) if by_default else None
-        left = [sae for sae in left if getattr(sae, name) == chosen]
-    return (left[0] if left else None), options
-
-
-def suggest_other(saes: Sequence[SaeId], sae: SaeId | None) -> SaeId | None:
-    """Suggest what to compare `sae` with: another width of its layer at the nearest L0, else its layer's nearest L0.
-
-    Returns None where the layer has no other SAE.
-    """
-    if sae is None:
-        return None
-    others = [other for other in saes if other.layer == sae.layer and other.key != sae.key]
-    widths = [other for other in others if other.width != sae.width]
-    # An unknown L0, which is negative, is as far as can be from any known one.
-    place = {one: math.log(one.l0 + 1) if one.l0 >= 0 else math.inf for one in (*others, sae)}
-    return min(
-        widths or others,
-        key=lambda other: 0.0 if place[other] == place[sae] else abs(place[other] - place[sae]),
-        default=None,
-    )
+_NO_CHOICES = SuiteChoices()
 
 
 class Snapshot(SimpleNamespace):
@@ -147,12 +92,8 @@ class ExplorerState(param.Parameterized):
 
     page = param.Selector(default="explore", objects=list(PAGES), doc="The page shown.")
     suite = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Name of the suite.")
-    layer = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Layer of the SAE.")
-    width = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Nominal width of the SAE.")
-    l0 = param.Selector(
-        objects=[], check_on_set=True, allow_None=True, doc="L0 of the SAE: mean number of active latents a token."
-    )
-    letter = param.Selector(default="a", objects=list(LETTERS), doc="The letter: the concept looked for.")
+    sae = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the SAE.")
+    concept = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the concept looked for.")
     latent = param.Integer(default=None, allow_None=True, bounds=(0, None), doc="The selected latent, or None.")
 
     # The soft bounds are those of sliders and of the sensitivity plot.
@@ -194,12 +135,27 @@ class ExplorerState(param.Parameterized):
         default="encoder", objects=["encoder", "k_sparse"], doc="Which main latent the plots over all SAEs mean."
     )
 
-    compare_by = param.Selector(default="l0", objects=["l0", "letter", "pair"], doc="What Compare sets side by side.")
-    other_layer = param.Integer(default=None, allow_None=True, doc="Layer of the SAE compared with, or None.")
-    other_width = param.Integer(default=None, allow_None=True, doc="Nominal width of the SAE compared with, or None.")
-    other_l0 = param.Integer(default=None, allow_None=True, doc="L0 of the SAE compared with, or None.")
+    compare_by = param.Selector(
+        default="l0", objects=[*ATTRIBUTES, "concept", "pair"], doc="What Compare sets side by side."
+    )
+    other_suite = param.String(
+        default=None, allow_None=True, doc="Suite of the SAE compared with, or None for this one."
+    )
+    other_sae = param.String(default=None, allow_None=True, doc="Id of the SAE compared with, or None.")
     mean_policy = param.Selector(
-        default="with_candidates", objects=["with_candidates", "all_letters"], doc="Letters that a mean takes in."
+        default="with_candidates", objects=["with_candidates", "all_concepts"], doc="Concepts that a mean takes in."
+    )
+    rate_x = param.Selector(default="l0", objects=list(X_AXES), doc="What Atlas draws the absorption rate against.")
+    other_x = param.Selector(
+        default=None,
+        objects=[None, *X_AXES],
+        doc="What it draws it against beside that; None for what the suite tells.",
+    )
+    splits_x = param.Selector(
+        default="l0", objects=list(X_AXES), doc="What it draws the number of split latents against."
+    )
+    told_by = param.Selector(
+        default=None, objects=[None, *ATTRIBUTES], doc="What colour and marker tell in Atlas; None for what varies."
     )
     scope = param.Selector(default="suite", objects=["suite", "all"], doc="Whether Atlas shows one suite or all.")
     cell = param.Selector(
@@ -207,7 +163,7 @@ class ExplorerState(param.Parameterized):
         objects=["absorption_rate", "num_split_latents", "f1_gap"],
         doc="What a cell of the heat map shows.",
     )
-    cell_order = param.Selector(default="layer", objects=["layer", "width", "l0"], doc="Order of the heat map's SAEs.")
+    cell_order = param.Selector(default="layer", objects=list(ATTRIBUTES), doc="Order of the heat map's SAEs.")
 
     evidence_token = param.String(default="", doc="Beginning of the tested tokens listed.")
     evidence_verdict = param.Selector(
@@ -218,7 +174,7 @@ class ExplorerState(param.Parameterized):
     evidence_sort = param.Selector(
         default="top_effect",
         objects=[
-            *("token", "layer", "width", "l0", "top_latent", "top_effect", "top_cosine"),
+            *("token", "sae", "concept", "top_latent", "top_effect", "top_cosine"),
             *("second_latent", "second_effect", "margin", "reason"),
         ],
         doc="Column by which tested tokens are sorted.",
@@ -235,27 +191,20 @@ class ExplorerState(param.Parameterized):
     evidence_page = param.Integer(
         default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
     )
-    facet_layer = param.Integer(
-        default=None,
-        allow_None=True,
-        bounds=(0, INTEGER_MAX),
-        doc="Layer of the tested tokens listed, or None for all.",
+    facet_layer = param.Parameter(
+        default=None, doc="Layer of the SAEs whose tested tokens are listed, or None for all."
     )
-    facet_width = param.Integer(
-        default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Nominal width of the tokens listed, or None."
-    )
-    facet_l0 = param.Integer(
-        default=None,
-        allow_None=True,
-        bounds=(-INTEGER_MAX, INTEGER_MAX),
-        doc="L0 of the tested tokens listed, or None.",
-    )
-    facet_letter = param.Selector(default=None, objects=[None, *LETTERS], doc="Letter of the tokens listed, or None.")
+    facet_hook = param.Parameter(default=None, doc="Their hook, or None.")
+    facet_architecture = param.Parameter(default=None, doc="Their architecture, or None.")
+    facet_width = param.Parameter(default=None, doc="Their nominal width, or None.")
+    facet_l0 = param.Parameter(default=None, doc="Their L0, or None.")
+    facet_seed = param.Parameter(default=None, doc="Their seed, or None.")
+    facet_concept = param.String(default=None, allow_None=True, doc="Id of the concept of the tokens listed, or None.")
     facet_latent = param.Integer(
         default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens listed, or None."
     )
 
-    brushed = param.List(default=[], item_type=tuple, doc="Suite, layer, width and L0 of the brushed SAEs.")
+    brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each brushed SAE.")
     tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
     cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
     seed = param.Integer(default=0, bounds=(0, None), doc="Seed of the random words.")
@@ -264,40 +213,52 @@ class ExplorerState(param.Parameterized):
 
     #: The parameters that a URL carries, in its order; those from `tau` on only where they were changed.
     URL_KEYS = (
-        *("page", "suite", "layer", "width", "l0", "letter", "latent"),
+        *("page", "suite", "sae", "concept", "latent"),
         *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "graph_edges"),
         "main_latent_by",
-        *("compare_by", "other_layer", "other_width", "other_l0", "mean_policy", "scope", "cell", "cell_order"),
+        *("compare_by", "other_suite", "other_sae", "mean_policy"),
+        *("rate_x", "other_x", "splits_x", "told_by", "scope", "cell", "cell_order"),
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
         *("evidence_columns", "evidence_page", "sensitivity_of"),
         *FACETS,
     )
+    _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
     _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))
-    _SAE = ("suite", "layer", "width", "l0")
-    _OTHER = ("other_layer", "other_width", "other_l0")
+    _PLACE = ("suite", "sae", "concept")
 
     def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
         super().__init__()
-        # Suite, SAE and letter that everything else was chosen for.
+        # Suite, SAE and concept that everything else was chosen for.
         self._place: tuple[Any, ...] = ()
         self.param.suite.objects = list(choices)
-        self.suite = next(iter(choices), None)
-        self._settle()
-        self.param.watch(self._settle, [*self._SAE, "letter", "latent", "tested_words"])
+        self._go(next(iter(choices), None), None, None, {})
+        self.param.watch(self._settle, [*self._PLACE, "latent", "tested_words"])
         refused = self.apply(values)
         if refused:
             raise ValueError("; ".join(refused))
 
+    def _of(self, suite: str | None) -> SuiteChoices:
+        """Return what can be chosen in a suite."""
+        return self._choices.get(suite, _NO_CHOICES) if suite else _NO_CHOICES
+
+    def saes_of(self, suite: str | None) -> Sequence[Sae]:
+        """Return the SAEs of a suite."""
+        return self._of(suite).saes
+
+    def all_saes(self) -> dict[tuple[str, str], Sae]:
+        """The SAEs of all suites, by suite and id."""
+        return {(name, sae.id): sae for name, there in self._choices.items() for sae in there.saes}
+
     @property
     def thresholds_of_suite(self) -> Thresholds:
         """The thresholds that the suite was measured with."""
-        return self._choices[self.suite].thresholds if self.suite else PAPER
+        return self._of(self.suite).thresholds
 
     @property
     def movable(self) -> Collection[str]:
         """The thresholds that move anything in the suite; by the others nothing can be decided again."""
-        return self._choices[self.suite].movable if self.suite else ()
+        return self._of(self.suite).movable if self.suite else ()
 
     @property
     def moved(self) -> dict[str, float]:
@@ -316,72 +277,171 @@ class ExplorerState(param.Parameterized):
         return float(self.param[self.sensitivity_of].softbounds[1])
 
     @property
-    def saes(self) -> Sequence[SaeId]:
+    def saes(self) -> Sequence[Sae]:
         """The SAEs of the suite."""
-        return self._choices[self.suite].saes if self.suite else ()
+        return self._of(self.suite).saes
 
     @property
-    def sae(self) -> SaeId | None:
-        """The SAE that layer, width and L0 name; None in a suite without SAEs."""
-        return next((sae for sae in self.saes if sae.key == (self.layer, self.width, self.l0)), None)
+    def concepts(self) -> Mapping[str, Concept]:
+        """The concepts of the suite, by id."""
+        return self._of(self.suite).concepts
 
     @property
-    def other(self) -> SaeId | None:
+    def families(self) -> Mapping[str, Family]:
+        """The families of concepts of the suite, by id."""
+        return self._of(self.suite).families
+
+    @property
+    def chosen_sae(self) -> Sae | None:
+        """The SAE; None in a suite without SAEs."""
+        return next((sae for sae in self.saes if sae.id == self.sae), None)
+
+    @property
+    def chosen_concept(self) -> Concept | None:
+        """The concept; None in a suite without concepts."""
+        return self.concepts.get(self.concept)
+
+    @property
+    def family(self) -> str | None:
+        """Id of the family that the concept is of."""
+        return self.chosen_concept.family if self.chosen_concept else None
+
+    @property
+    def chosen_family(self) -> Family | None:
+        """The family that the concept is of."""
+        return self.families.get(self.family) if self.family else None
+
+    @property
+    def label(self) -> str:
+        """What is shown of the concept."""
+        return self.chosen_concept.label if self.chosen_concept else "–"
+
+    @property
+    def phrase(self) -> str:
+        """What is said of the concept's tokens."""
+        return self.chosen_concept.phrase if self.chosen_concept else "has the concept"
+
+    @property
+    def options(self) -> dict[str, list[Any]]:
+        """What can be chosen of each attribute, the former ones being as they are, and of "sae"."""
+        return choose(self.saes, self._attributes())[1]
+
+    @property
+    def alike(self) -> list[Sae]:
+        """The SAEs that differ from the chosen one in L0 and seed at most."""
+        sae, same = self.chosen_sae, ("layer", "hook", "architecture", "width")
+        return [
+            other for other in self.saes if sae and all(getattr(other, name) == getattr(sae, name) for name in same)
+        ]
+
+    @property
+    def noun(self) -> str:
+        """What a concept of the family is called."""
+        return self.chosen_family.noun if self.chosen_family else "concept"
+
+    @property
+    def nouns(self) -> str:
+        """What several concepts of the family are called."""
+        return plural(self.noun)
+
+    @property
+    def compared_sae(self) -> Sae | None:
         """The SAE compared with: the chosen one, else the suggested one; None where there is none."""
-        wish = tuple(getattr(self, name) for name in self._OTHER)
-        chosen = next((sae for sae in self.saes if sae.key == wish), None)
-        return chosen or suggest_other(self.saes, self.sae)
+        saes, is_own = self._of(self.compared_suite).saes, self.compared_suite == self.suite
+        chosen = next((sae for sae in saes if sae.id == self.other_sae), None)
+        return chosen or suggest_other(saes, self.chosen_sae, in_layer=is_own)
+
+    @property
+    def compared_suite(self) -> str | None:
+        """The suite of the SAE compared with."""
+        return self.other_suite or self.suite
 
     @property
     def compared(self) -> list[str]:
-        """The ids of the SAEs that Compare sets side by side: those of the layer."""
-        return [sae.id for sae in self.saes if sae.layer == self.layer]
+        """The ids of the SAEs that Compare sets side by side: those of one sweep, or one for each value of an attribute."""
+        sae, by = self.chosen_sae, self.compare_by
+        if sae is None:
+            return []
+        if by in ATTRIBUTES and by not in ("l0", "width"):
+            return [other.id for other in counterparts(self.saes, sae, by)]
+        alike = ("layer", "hook", "architecture", "seed")
+        return [other.id for other in self.saes if all(getattr(other, name) == getattr(sae, name) for name in alike)]
 
     @property
-    def concept(self) -> str:
-        """The concept looked for."""
-        return concept_id(self.letter)
+    def compared_concepts(self) -> list[str]:
+        """The ids of the concepts that Compare sets side by side: those of the family, or some around the chosen one."""
+        there = [concept.id for concept in self.concepts.values() if concept.family == self.family]
+        start = there.index(self.concept) // COMPARED_CONCEPTS * COMPARED_CONCEPTS if self.concept in there else 0
+        return there[start : start + COMPARED_CONCEPTS]
 
     @property
-    def facet_concept(self) -> str | None:
-        """The concept of the tokens listed, or None."""
-        return concept_id(self.facet_letter) if self.facet_letter else None
+    def facet_saes(self) -> list[str] | None:
+        """The ids of the SAEs whose tested tokens are listed; None for all."""
+        wish = {name: getattr(self, f"facet_{name}") for name in ATTRIBUTES}
+        wish = {name: value for name, value in wish.items() if value is not None}
+        fitting = [sae.id for sae in self.saes if all(getattr(sae, name) == value for name, value in wish.items())]
+        return fitting if wish else None
+
+    @property
+    def own_saes(self) -> list[str]:
+        """The id of the SAE, as a list."""
+        return [self.sae]
 
     def _settle(self, *events: param.parameterized.Event) -> None:
-        """Bring everything in line with a suite, SAE, letter or latent that was set directly."""
+        """Bring everything in line with a suite, SAE, concept or latent that was set directly."""
         set_now = {event.name for event in events}
-        values: dict[str, Any] = {"letter": self.letter}
+        values: dict[str, Any] = {}
         if "latent" in set_now:
             values["latent"] = self.latent
             if "tested_words" not in set_now:
                 values["tested_words"] = []
-        sae, options = choose_sae(self.saes, layer=self.layer, width=self.width, l0=self.l0)
+        saes = {sae.id: sae for sae in self.saes}
+        sae = saes.get(self.sae) or choose(self.saes, self._attributes())[0]
         refusal = self._refuse_latent(values.get("latent"), sae)
         if refusal:
             values["latent"] = None
-        if self._place != (self.suite, *(sae.key if sae else (None,) * 3), self.letter):
-            self._move(self.suite, sae, options, values)
+        if self._place != (self.suite, sae and sae.id, self.concept):
+            self._go(self.suite, sae, self.concept, values)
         else:
             self.param.update(**values)
         if refusal:
             raise ValueError(refusal)
 
-    def _move(
-        self, suite: str | None, sae: SaeId | None, options: dict[str, list[int]], values: dict[str, Any]
-    ) -> None:
-        """Go to an SAE and set `values`, as one change; what was chosen elsewhere and means nothing there is let go."""
-        place = (suite, *(sae.key if sae else (None,) * 3), values.get("letter", self.letter))
-        changes: dict[str, Any] = dict(zip(self._SAE, place, strict=False))
+    def _attributes(self) -> dict[str, Any]:
+        """Return what the SAE that was chosen last is, as a wish."""
+        sae = (
+            next((sae for sae in self._of(self._place[0]).saes if sae.id == self._place[1]), None)
+            if self._place
+            else None
+        )
+        return {} if sae is None else {name: getattr(sae, name) for name in ATTRIBUTES} | {"sae": sae.id}
+
+    def _go(self, suite: str | None, sae: Sae | None, concept: str | None, values: dict[str, Any]) -> None:
+        """Go to an SAE and a concept and set `values`, as one change; what means nothing there is let go."""
+        there = self._of(suite)
+        sae = sae or choose(there.saes, {})[0]
+        if concept not in there.concepts:
+            concept = self._like(concept, there)
+        place = (suite, sae and sae.id, concept)
+        changes: dict[str, Any] = dict(zip(self._PLACE, place, strict=True))
         if self._place[:1] != place[:1]:
-            thresholds = self._choices[suite].thresholds if suite else PAPER
-            changes |= thresholds._asdict() | dict.fromkeys((*self._OTHER, *FACETS)) | {"brushed": []}
+            changes |= (
+                there.thresholds._asdict() | dict.fromkeys(("other_suite", "other_sae", *FACETS)) | {"brushed": []}
+            )
         if self._place != place:
             changes |= {"latent": None, "tested_words": [], "cosine_range": None, "evidence_page": 0}
         self._place = place
         with param.parameterized.batch_call_watchers(self):
-            for name, objects in options.items():
-                self.param[name].objects = objects
+            self.param.sae.objects = [sae.id for sae in there.saes]
+            self.param.concept.objects = list(there.concepts)
             self.param.update(**changes | values)
+
+    @staticmethod
+    def _like(concept: str | None, there: SuiteChoices) -> str | None:
+        """Return the concept of a suite that takes the place of one that it lacks: of the same family, if it has one."""
+        family = concept.partition(".")[0] if concept else None
+        of_family = (one.id for one in there.concepts.values() if one.family == family)
+        return next(of_family, None) or next(iter(there.concepts), None)
 
     def apply(self, values: Mapping[str, Any]) -> list[str]:
         """Set several parameters as one change, each only if it can be chosen.
@@ -389,15 +449,17 @@ class ExplorerState(param.Parameterized):
         Parameters
         ----------
         values : mapping of str to object
-            Values by parameter, or their text as a URL has it. A latent of "" means none. `sae`, `other_sae`, `concept`
-            and `facet_concept` take ids, in place of what these stand for.
+            Values by parameter, or their text as a URL has it. A latent of "" means none. An attribute of SAEs
+            (`explorer.saes.ATTRIBUTES`) goes to the SAE that comes closest, `family` to the family's first concept.
 
         Returns
         -------
         list of str
             A sentence for each value that was refused; the rest is set.
         """
-        values, refused = self._without_ids(values)
+        suite = values.get("suite") or self.suite
+        values = in_todays_terms(values, self._of(suite if suite in self._choices else self.suite).saes)
+        refused: list[str] = []
         wanted: dict[str, Any] = {}
         for name, value in values.items():
             try:
@@ -405,54 +467,79 @@ class ExplorerState(param.Parameterized):
             except ValueError as error:
                 refused.append(str(error))
         suite = wanted.pop("suite", None) or self.suite
-        saes = self._choices[suite].saes if suite else ()
-        wish = {name: wanted.pop(name, None) for name in ("layer", "width", "l0")}
-        sae, options = choose_sae(
-            saes, **{name: getattr(self, name) if value is None else value for name, value in wish.items()}
-        )
-        refused += [
-            _refusal(name, value, options[name])
-            for name, value in wish.items()
-            if value is not None and value not in options[name]
-        ]
-        other = tuple(wanted.get(name) for name in self._OTHER)
-        if any(name in values for name in self._OTHER) and other not in {sae.key for sae in saes}:
-            # It is an SAE as a whole or none: a part that was refused takes the others with it.
-            if any(part is not None for part in other):
-                refused.append(f"other_layer, other_width, other_l0 = {_short(other)} is no SAE of this suite")
-            wanted |= dict.fromkeys(self._OTHER)
-        own = self._choices[suite].thresholds._asdict() if suite else {}
+        there = self._of(suite)
+        sae = self._wished(there.saes, wanted, refused)
+        concept = self._wished_concept(there, wanted, refused)
+        self._check_other(suite, wanted, refused)
+        own = there.thresholds._asdict() if suite else {}
         for name in own:
-            if name not in self._choices[suite].movable and wanted.get(name, own[name]) != own[name]:
+            if name not in there.movable and wanted.get(name, own[name]) != own[name]:
                 refused.append(f"{name} = {_short(wanted.pop(name))} moves nothing in this suite")
         if refusal := self._refuse_latent(wanted.get("latent"), sae):
             refused.append(refusal)
             wanted["latent"] = None
-        for name in ("layer", "width", "l0"):
-            there = list(dict.fromkeys(getattr(sae, name) for sae in saes))
-            if wanted.get(facet := f"facet_{name}") not in (None, *there):
-                refused.append(_refusal(facet, wanted.pop(facet), there))
-        self._move(suite, sae, options, wanted)
+        for name in ATTRIBUTES:
+            if wanted.get(facet := f"facet_{name}") is not None:
+                values_there = values_of(there.saes, name)
+                met = [value for value in values_there if meets(value, wanted[facet])]
+                if met:
+                    wanted[facet] = met[0]
+                else:
+                    refused.append(_refusal(facet, wanted.pop(facet), values_there))
+        if wanted.get("facet_concept") not in (None, *there.concepts):
+            refused.append(_refusal("facet_concept", wanted.pop("facet_concept"), there.concepts))
+        self._go(suite, sae, concept, wanted)
         return refused
 
-    def _without_ids(self, values: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """Put what an id stands for in its place; with a sentence for each id that names nothing."""
-        found = {name: value for name, value in values.items() if name not in _IDS}
-        named = [name for name in _IDS if values.get(name) is not None]
-        refused: list[str] = []
-        if not named:  # as in most acts; a suite may have 10,000 SAEs
-            return found, refused
-        suite = values.get("suite", self.suite)
-        saes = {sae.id: sae.key for sae in (self._choices[suite].saes if suite in self._choices else ())}
-        concepts = {concept_id(letter): (letter,) for letter in LETTERS}
-        for name in named:
-            known: dict[str, tuple[Any, ...]] = saes if name.endswith("sae") else concepts
-            parts = known.get(str(values[name]))
-            if parts is None:
-                refused.append(_refusal(name, values[name], list(known)))
-            else:
-                found |= dict(zip(_IDS[name], parts, strict=True))
-        return found, refused
+    def _wished(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
+        """Take what is said of the SAE out of what is wanted, and return the SAE that comes closest."""
+        by_id = {sae.id: sae for sae in saes}
+        named = wanted.pop("sae", None)
+        attributes = {name: wanted.pop(name) for name in ATTRIBUTES if wanted.get(name) is not None}
+        if named is not None and named not in by_id:
+            refused.append(_refusal("sae", named, by_id))
+        wish = self._attributes()
+        if named in by_id:
+            wish = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
+        elif attributes and any(not meets(wish.get(name), value) for name, value in attributes.items()):
+            wish.pop("sae", None)
+        sae, options = choose(saes, wish | attributes)
+        refused += [
+            _refusal(name, value, [value_label(name, option) for option in options[name]])
+            for name, value in attributes.items()
+            if not any(meets(option, value) for option in options[name])
+        ]
+        return sae
+
+    def _wished_concept(self, there: SuiteChoices, wanted: dict[str, Any], refused: list[str]) -> str | None:
+        """Take what is said of the concept out of what is wanted, and return its id."""
+        family, concept = wanted.pop("family", None), wanted.pop("concept", None)
+        if concept is None and family is not None:
+            if family not in there.families:
+                refused.append(_refusal("family", family, there.families))
+            elif family != self.family:
+                concept = next((one.id for one in there.concepts.values() if one.family == family), None)
+        if concept is not None and concept not in there.concepts:
+            refused.append(_refusal("concept", concept, there.concepts))
+            concept = None
+        return concept or self.concept
+
+    def _check_other(self, suite: str | None, wanted: dict[str, Any], refused: list[str]) -> None:
+        """Let go what is wanted of the SAE compared with where there is no such SAE."""
+        other = wanted.get("other_suite")
+        if other is not None and other not in self._choices:
+            refused.append(_refusal("other_suite", wanted.pop("other_suite"), self._choices))
+        if "other_suite" in wanted and "other_sae" not in wanted:
+            wanted["other_sae"] = None
+        if wanted.get("other_suite") == suite:
+            wanted["other_suite"] = None
+        there = wanted.get("other_suite") or (
+            suite if "other_suite" in wanted or suite != self.suite else self.compared_suite
+        )
+        known = [sae.id for sae in self._of(there).saes]
+        if wanted.get("other_sae") not in (None, *known):
+            refused.append(_refusal("other_sae", wanted["other_sae"], known))
+            wanted["other_sae"] = None
 
     def snapshot(self) -> Snapshot:
         """Return what the state is now: all its parameters, and what follows from them."""
@@ -460,7 +547,7 @@ class ExplorerState(param.Parameterized):
         return Snapshot(**self.param.values(), **{name: getattr(self, name) for name in derived})
 
     @staticmethod
-    def _refuse_latent(latent: int | None, sae: SaeId | None) -> str:
+    def _refuse_latent(latent: int | None, sae: Sae | None) -> str:
         """Say why an SAE has no such latent; empty where it has, or where nobody knows how many it has."""
         if latent is None or (sae is not None and (not sae.counted or not latent >= sae.n_latents > 0)):
             return ""
@@ -485,6 +572,11 @@ class ExplorerState(param.Parameterized):
 
     def _read(self, name: str, value: Any) -> Any:
         """Turn `value` into what its parameter takes; ValueError with a sentence where that is impossible."""
+        attribute = name.removeprefix("facet_")
+        if attribute in ATTRIBUTES:
+            return None if value in (None, "") else _attribute(name, attribute, value)
+        if name in _IDS:
+            return None if value in (None, "") else str(value)
         if name not in self.param or name == "name":
             message = f"{_short(name)} is not known here"
             raise ValueError(message)
@@ -493,7 +585,7 @@ class ExplorerState(param.Parameterized):
             return None
         if isinstance(parameter, param.ListSelector):
             return _several(name, value, parameter.objects)
-        if name in self._SAE[1:] or isinstance(parameter, param.Number):
+        if isinstance(parameter, param.Number):
             return self._read_number(name, value)
         if isinstance(parameter, param.String):
             # Half a character is none that a query could take.
@@ -502,8 +594,6 @@ class ExplorerState(param.Parameterized):
 
     def _read_number(self, name: str, value: Any) -> int | float | None:
         parameter = self.param[name]
-        if name in self._SAE[1:]:
-            return _number(name, value, int)
         if value == "" and parameter.allow_None:
             return None
         kind = int if isinstance(parameter, param.Integer) else float
@@ -522,19 +612,9 @@ class ExplorerState(param.Parameterized):
         """Write the state as a URL's query, without the question mark."""
         starting, written = self.starting, {}
         for name, value in self.url_values().items():
-            key = _NAMED_BY.get(name, name)
-            shown = value if key == name else self._id(key)
-            if shown is not None and (key in self._ALWAYS_IN_URL or shown != starting.get(key)):
-                written[key] = _BETWEEN.join(shown) if isinstance(shown, list) else shown
+            if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name]):
+                written[name] = _BETWEEN.join(value) if isinstance(value, list) else value
         return urlencode(written)
-
-    def _id(self, key: str) -> str | None:
-        """Return the id that stands in a URL for several parameters, None where they name nothing."""
-        if key.endswith("concept"):
-            concept: str | None = getattr(self, key)
-            return concept
-        place = tuple(getattr(self, name) for name in _IDS[key])
-        return next((sae.id for sae in self.saes if sae.key == place), None)
 
     def from_query(self, query: str) -> list[str]:
         """Take over a URL's query; switches and thresholds that it does not name go back to their start.
@@ -547,20 +627,20 @@ class ExplorerState(param.Parameterized):
         given: dict[str, str] = {}
         again: list[str] = []
         for key, value in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
-            name = _FORMER_KEYS.get(key, key)
-            if name in (*self.URL_KEYS, *_IDS) and given.get(name, value) != value:
+            name = FORMER_KEYS.get(key, key)
+            if name in self._READ_KEYS and given.get(name, value) != value:
                 again.append(f"{name} = {_short(given[name])} is given a second time, as {_short(value)}")
             given[name] = value
         again += [
             f"{part} = {_short(given.pop(part))} is left out, for {key} says it"
-            for key, parts in _IDS.items()
+            for key, parts in _SAID_BY.items()
             for part in parts
             if key in given and part in given
         ]
-        starting = {name: self.param[name].default for name in self.URL_KEYS if name not in self._SAE}
+        starting = {name: self.param[name].default for name in self.URL_KEYS if name not in self._PLACE}
         suite = given.get("suite", self.suite)
         thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
-        known = {name: value for name, value in given.items() if name in (*self.URL_KEYS, *_IDS)}
+        known = {name: value for name, value in given.items() if name in self._READ_KEYS}
         with param.parameterized.batch_call_watchers(self):
             refused = again[:_SHOWN_OPTIONS] + self.apply(starting | thresholds._asdict() | known)
             if refusal := self._refuse_facet_latent():
@@ -584,6 +664,14 @@ def _number(name: str, value: Any, kind: type[int | float]) -> int | float:
     return number
 
 
+def _attribute(name: str, attribute: str, value: Any) -> Any:
+    """Turn a value, or its text as a URL has it, into what SAEs have under an attribute."""
+    if attribute in _TEXTS:
+        return str(value)
+    number = _number(name, value, float if attribute in _FRACTIONS else int)
+    return _within(name, number, (-INTEGER_MAX if attribute == "l0" else 0, INTEGER_MAX))
+
+
 def _one(name: str, value: Any, parameter: param.Parameter) -> Any:
     """Return the option that `value` names; capital letters mean the same as small ones."""
     if isinstance(parameter, param.Boolean):
@@ -591,8 +679,6 @@ def _one(name: str, value: Any, parameter: param.Parameter) -> Any:
         if str(value) not in named:
             raise ValueError(_refusal(name, value, [*named]))
         return named[str(value)]
-    if name in ("letter", "facet_letter") and isinstance(value, str):
-        value = value.lower()
     if isinstance(parameter, param.Selector) and value not in parameter.objects:
         raise ValueError(_refusal(name, value, parameter.objects))
     return value
@@ -617,7 +703,7 @@ def _within(name: str, value: float, bounds: tuple[float | None, float | None] |
     return value
 
 
-def _refusal(name: str, value: object, options: Sequence[object]) -> str:
+def _refusal(name: str, value: object, options: Iterable[object]) -> str:
     there = [option for option in options if option is not None]
     shown = ", ".join(str(option) for option in there[:_SHOWN_OPTIONS]) or "nothing"
     more = ", ..." if len(there) > _SHOWN_OPTIONS else ""

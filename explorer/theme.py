@@ -37,6 +37,7 @@ class Theme:
     absorbing: str
     other: str
     probe: str
+    categories: tuple[str, ...]
     widths: tuple[str, ...]
     rates: tuple[str, ...]
 
@@ -52,6 +53,7 @@ LIGHT = Theme(
     absorbing="#d55e00",
     other="#c4c8ce",
     probe="#1b1f24",
+    categories=("#3b6fb6", "#b5651d", "#2f8f6b", "#8d5bb5", "#c2457a", "#6b7a1f", "#1f8ea3", "#5b5f66"),
     widths=("#8fb4d9", "#4a86c5", "#1f5a9e", "#0b2f5e"),
     rates=("#fdf0e4", "#f7cfa6", "#ee9f5c", "#d9681d", "#9a3c05"),
 )
@@ -67,6 +69,7 @@ DARK = Theme(
     absorbing="#ff8a3d",
     other="#4a4f57",
     probe="#e8eaed",
+    categories=("#7fb0f0", "#e0a15c", "#6cc9a1", "#c39be6", "#f08bb4", "#b9c65c", "#5fc7da", "#a9b0b8"),
     widths=("#2f5f96", "#4f8ed1", "#8cbcf0", "#d0e5fb"),
     rates=("#33241a", "#6b3f1c", "#a85f22", "#e08a3c", "#ffc58a"),
 )
@@ -91,14 +94,6 @@ def tint(colour: str, which: Theme, share: float) -> str:
     """Mix a share of a colour with the paper; unlike what is translucent, it looks the same where it overlaps."""
     channels = ((int(colour[at : at + 2], 16), int(which.paper[at : at + 2], 16)) for at in (1, 3, 5))
     return "#" + "".join(f"{round(share * own + (1 - share) * paper):02x}" for own, paper in channels)
-
-
-def width_colours(widths: list[int], which: Theme) -> dict[int, str]:
-    """Spread the ordered ramp of one hue over the suite's widths, narrow to wide."""
-    ramp = which.widths
-    ordered = sorted(set(widths))
-    step = (len(ramp) - 1) / max(len(ordered) - 1, 1)
-    return {width: ramp[round(step * place) if len(ordered) > 1 else 1] for place, width in enumerate(ordered)}
 
 
 def tooltip(*rows: tuple[str, str]) -> str:
@@ -133,6 +128,11 @@ def fit_hook(x: tuple[float, float], y: tuple[float, float]) -> Callable[[Any, A
 def in_percent(plot: Any, _element: Any) -> None:
     """Write the y-axis in percent: a HoloViews hook."""
     plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0.[0] %")
+
+
+def in_percent_across(plot: Any, _element: Any) -> None:
+    """Write the x-axis in percent: a HoloViews hook."""
+    plot.state.xaxis[0].formatter = NumeralTickFormatter(format="0.[0] %")
 
 
 def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:

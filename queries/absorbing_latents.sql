@@ -1,4 +1,4 @@
--- One row an absorbing latent of one letter on one SAE: most tokens first, then the strongest mean effect.
+-- One row an absorbing latent of one concept on one SAE: most tokens first, then the strongest mean effect.
 -- tokens are those it absorbs, strongest effect first, and effects theirs, NaN where none was published.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, num_tokens BIGINT, mean_effect DOUBLE, cosine FLOAT, tokens VARCHAR[],

@@ -38,6 +38,7 @@ def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
     for name, sql in functions().items():
         yield Definition(name, sql)
     yield from _suites(suites)
+    yield from _families(suites)
     yield from _saes(suites)
     for table in TABLES.values():
         if table.name != "saes":
@@ -65,26 +66,56 @@ def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
     yield from filled("suites", columns, rows)
 
 
+def _families(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make the table of families of concepts from the manifests."""
+    columns = "suite VARCHAR, family VARCHAR, title VARCHAR, noun VARCHAR, exclusive BOOLEAN, position INTEGER"
+    rows = [
+        (suite.name, family.family, family.title, family.noun, family.exclusive, position)
+        for suite in suites
+        for position, family in enumerate(suite.manifest.families)
+    ]
+    yield from filled("families", columns, rows)
+
+
 def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
     """Make the table of all SAEs from the manifests."""
     columns = (
-        "suite VARCHAR, sae VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, title VARCHAR, n_latents INTEGER,"
-        " n_latents_counted BOOLEAN, l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR, canonical BOOLEAN,"
-        " neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, cosines BOOLEAN, variance_explained DOUBLE,"
-        " loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT"
+        "suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, width INTEGER, n_latents INTEGER,"
+        " n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR, seed INTEGER,"
+        " repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE, dead_fraction DOUBLE,"
+        " neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, canonical BOOLEAN, cosines BOOLEAN,"
+        " attributes MAP(VARCHAR, VARCHAR), position INTEGER"
     )
     rows = [
         (
-            *(suite.name, sae.id, *sae.key, sae.name, sae.n_latents, sae.n_latents_counted),
-            *(sae.l0_measured, sae.hook, sae.architecture, sae.neuronpedia is not None),
+            *(
+                suite.name,
+                sae.id,
+                sae.name,
+                sae.layer,
+                hook_point(sae.hook),
+                sae.width,
+                sae.n_latents,
+                sae.n_latents_counted,
+            ),
+            *(sae.l0 if sae.l0_measured is None and sae.l0 >= 0 else sae.l0_measured, sae.l0 if sae.l0 >= 0 else None),
+            *(sae.architecture, sae.recipe, sae.seed, sae.repeat_of, sae.tokens_seen),
+            *(sae.variance_explained, sae.loss_recovered, sae.dead_fraction),
             *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
-            *(sae.cosines, sae.variance_explained, sae.loss_recovered, sae.dead_fraction, sae.tokens_seen),
+            *(sae.neuronpedia is not None, sae.cosines, None, position),
         )
         for suite in suites
-        for sae in suite.manifest.saes
+        for position, sae in enumerate(
+            sorted(suite.manifest.saes, key=lambda sae: (sae.layer, sae.width, sae.l0 < 0, abs(sae.l0)))
+        )
         if sae.repeat_of is None
     ]
     yield from filled("saes", columns, rows)
+
+
+def hook_point(hook: str | None) -> str | None:
+    """Return a hook without the block, which is the layer: resid_post of blocks.4.hook_resid_post."""
+    return hook and hook.rpartition("hook_")[2]
 
 
 def filled(name: str, columns: str, rows: Iterable[tuple[object, ...]]) -> Iterator[Definition]:

@@ -1,7 +1,7 @@
--- One row a letter: the latent's cosine with that letter's probe.
+-- One row a concept: the latent's cosine with that concept's probe.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
--- columns: letter VARCHAR, cosine FLOAT
-SELECT letter_of(concept) AS letter, cosine
+-- columns: concept VARCHAR, cosine FLOAT
+SELECT concept, cosine
 FROM cosines($suite, [$sae])
 WHERE latent = $latent
 ORDER BY concept

@@ -1,8 +1,8 @@
 -- At most one row: how one latent behaves on text and vocabulary, and what else the suite holds on it.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: density FLOAT, max_activation FLOAT, mean_activation FLOAT, num_vocab_tokens INTEGER,
---          max_activation_vocab FLOAT, encoder_decoder_cosine FLOAT, top_letter VARCHAR, top_letter_cosine FLOAT
+--          max_activation_vocab FLOAT, encoder_decoder_cosine FLOAT, top_concept VARCHAR, top_concept_cosine FLOAT
 SELECT density, max_activation, mean_activation, num_vocab_tokens, max_activation_vocab, encoder_decoder_cosine,
-    letter_of(top_concept) AS top_letter, top_concept_cosine AS top_letter_cosine
+    top_concept, top_concept_cosine
 FROM latents
 WHERE suite = $suite AND sae = $sae AND latent = $latent

@@ -1,10 +1,9 @@
 -- One row a part that the latent of this number plays on an SAE of the suite: split_rank is its place among the split
--- latents of the letter (0: not one), num_absorbed counts the letter's tokens that it absorbs. A number means another
+-- latents of the concept (0: not one), num_absorbed counts the concept's tokens that it absorbs. A number means another
 -- latent on every SAE. Of no latent (NULL), nothing.
 -- params: suite VARCHAR, latent INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: layer INTEGER, width INTEGER, l0 INTEGER, letter VARCHAR, split_rank INTEGER, num_absorbed BIGINT,
---          mean_effect DOUBLE
-SELECT saes.layer, saes.width, saes.l0, letter_of(concept) AS letter,
+-- columns: sae VARCHAR, concept VARCHAR, split_rank INTEGER, num_absorbed BIGINT, mean_effect DOUBLE
+SELECT sae, concept,
     coalesce(split_rank, 0) AS split_rank,
     coalesce(num_absorbed, 0) AS num_absorbed,
     mean_effect
@@ -20,4 +19,4 @@ FULL JOIN (
     GROUP BY sae, concept
 ) AS absorbing USING (sae, concept)
 JOIN (FROM saes WHERE suite = $suite) AS saes USING (sae)
-ORDER BY layer, width, l0, num_absorbed DESC, concept
+ORDER BY saes.position, num_absorbed DESC, concept

@@ -1,8 +1,9 @@
--- One row a letter in which the latent plays a part on this SAE: its place among the split latents (0: not one), the
+-- One row a concept in which the latent plays a part on this SAE: its place among the split latents (0: not one), the
 -- tokens it absorbs, whether its encoder direction is the closest to the probe.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: letter VARCHAR, split_rank INTEGER, num_absorbed BIGINT, is_encoder_top BOOLEAN
-SELECT letter_of(concept) AS letter, split_rank, num_absorbed, is_encoder_top
+-- columns: concept VARCHAR, split_rank INTEGER, num_absorbed BIGINT, is_encoder_top BOOLEAN
+SELECT concept, split_rank, num_absorbed, is_encoder_top
 FROM roles($tau, $cosine_threshold, $effect_margin)
+JOIN concepts USING (suite, concept)
 WHERE suite = $suite AND sae = $sae AND latent = $latent
-ORDER BY concept
+ORDER BY concepts.family, concepts.position, concept

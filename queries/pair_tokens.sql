@@ -1,14 +1,15 @@
--- One row a token of the letter that is absorbed on one of two SAEs of a suite: by which latent on each (NULL: not).
--- params: suite VARCHAR, sae VARCHAR, other_sae VARCHAR, concept VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
---         effect_margin DOUBLE
+-- One row a token of the concept that is absorbed on one of two SAEs, which may be of two suites: by which latent on each
+-- (NULL: not).
+-- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, concept VARCHAR, tau DOUBLE,
+--         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: token VARCHAR, latent INTEGER, effect FLOAT, other_latent INTEGER, other_effect FLOAT
 WITH absorbed AS (
-    SELECT sae, token, top_latent AS latent, top_effect AS effect
+    SELECT suite, sae, token, top_latent AS latent, top_effect AS effect
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND concept = $concept AND absorbed
+    WHERE suite IN ($suite, $other_suite) AND concept = $concept AND absorbed
 )
 SELECT coalesce(this.token, other.token) AS token, this.latent, this.effect,
     other.latent AS other_latent, other.effect AS other_effect
-FROM (FROM absorbed WHERE sae = $sae) AS this
-FULL JOIN (FROM absorbed WHERE sae = $other_sae) AS other USING (token)
+FROM (FROM absorbed WHERE suite = $suite AND sae = $sae) AS this
+FULL JOIN (FROM absorbed WHERE suite = $other_suite AND sae = $other_sae) AS other USING (token)
 ORDER BY coalesce(this.effect, other.effect), token

@@ -1,15 +1,16 @@
--- One row a latent that plays a part for any letter on this SAE: how it behaves, the output tokens that it raises and
--- lowers, its activations on text. What the suite does not store of it is NULL.
--- params: suite VARCHAR, sae VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: latent INTEGER, density FLOAT, max_activation FLOAT, num_vocab_tokens INTEGER, top_letter VARCHAR,
---          top_letter_cosine FLOAT, raised_tokens VARCHAR[], raised_logits FLOAT[], lowered_tokens VARCHAR[],
+-- One row a latent that plays a part for any concept of a family on this SAE: how it behaves, the output tokens that it
+-- raises and lowers, its activations on text. What the suite does not store of it is NULL.
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: latent INTEGER, density FLOAT, max_activation FLOAT, num_vocab_tokens INTEGER, top_concept VARCHAR,
+--          top_concept_cosine FLOAT, raised_tokens VARCHAR[], raised_logits FLOAT[], lowered_tokens VARCHAR[],
 --          lowered_logits FLOAT[], low FLOAT, high FLOAT, counts INTEGER[]
-SELECT latent, density, max_activation, num_vocab_tokens, letter_of(top_concept) AS top_letter,
-    top_concept_cosine AS top_letter_cosine, raised_tokens, raised_logits, lowered_tokens, lowered_logits, low, high, counts
+SELECT latent, density, max_activation, num_vocab_tokens, top_concept, top_concept_cosine, raised_tokens, raised_logits,
+    lowered_tokens, lowered_logits, low, high, counts
 FROM (
     SELECT DISTINCT suite, sae, latent
     FROM roles($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND sae = $sae
+    JOIN concepts USING (suite, concept)
+    WHERE suite = $suite AND sae = $sae AND family = $family
 )
 LEFT JOIN (
     FROM latents WHERE suite = $suite AND sae = $sae

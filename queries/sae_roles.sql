@@ -1,7 +1,8 @@
--- One row a latent and a letter in which it plays a part on this SAE.
--- params: suite VARCHAR, sae VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: latent INTEGER, letter VARCHAR, split_rank INTEGER, num_absorbed BIGINT, is_encoder_top BOOLEAN
-SELECT latent, letter_of(concept) AS letter, split_rank, num_absorbed, is_encoder_top
+-- One row a latent and a concept of a family in which it plays a part on this SAE.
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: latent INTEGER, concept VARCHAR, split_rank INTEGER, num_absorbed BIGINT, is_encoder_top BOOLEAN
+SELECT latent, concept, split_rank, num_absorbed, is_encoder_top
 FROM roles($tau, $cosine_threshold, $effect_margin)
-WHERE suite = $suite AND sae = $sae
-ORDER BY latent, concept
+JOIN concepts USING (suite, concept)
+WHERE suite = $suite AND sae = $sae AND family = $family
+ORDER BY latent, concepts.position, concept

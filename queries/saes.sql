@@ -1,8 +1,9 @@
--- One row an SAE of every open suite, in the order suite, layer, width, L0; unknown L0s come last.
--- columns: suite VARCHAR, sae VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, title VARCHAR,
---          n_latents INTEGER, n_latents_counted BOOLEAN, l0_measured DOUBLE, hook VARCHAR, architecture VARCHAR,
---          canonical BOOLEAN, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, cosines BOOLEAN,
---          variance_explained DOUBLE, loss_recovered DOUBLE, dead_fraction DOUBLE, tokens_seen BIGINT
-SELECT *
+-- One row an SAE of every open suite, in the order of the suite.
+-- columns: suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, width INTEGER, n_latents INTEGER,
+--          n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR, seed INTEGER,
+--          repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE,
+--          dead_fraction DOUBLE, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, canonical BOOLEAN,
+--          cosines BOOLEAN
+SELECT * EXCLUDE (attributes, position)
 FROM saes
-ORDER BY suite, layer, width, l0 < 0, abs(l0)
+ORDER BY suite, position

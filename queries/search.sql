@@ -1,16 +1,16 @@
--- At most 15 rows: what a search finds in the suite. kind 'token': a tested token that begins with the text, any case,
--- leading space or not, with its letter, the number of SAEs it was tested on, and on how many of these it is absorbed;
--- kind 'word': a token of the vocabulary that begins like this and was tested on no SAE; kind 'latent': a latent of this
--- SAE.
+-- At most 20 rows: what a search finds in the suite. kind 'concept': one whose label begins with the text, or a word of
+-- whose phrase does; kind 'token': a tested token that begins with the text, any case, leading space or not, with its
+-- concept, the number of SAEs it was tested on, and on how many of these it is absorbed; kind 'word': a token of the
+-- vocabulary that begins like this and was tested on no SAE, with one of its concepts; kind 'latent': a latent of this SAE.
 -- params: suite VARCHAR, sae VARCHAR, search VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: kind VARCHAR, token VARCHAR, letter VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
+-- columns: kind VARCHAR, token VARCHAR, concept VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
 WITH found AS (
-    SELECT token, letter_of(concept) AS letter, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
+    SELECT token, concept, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
-    GROUP BY token, letter
+    GROUP BY token, concept
 )
-SELECT 'latent' AS kind, NULL AS token, NULL AS letter, TRY_CAST(trim($search) AS INTEGER) AS latent,
+SELECT 'latent' AS kind, NULL AS token, NULL AS concept, TRY_CAST(trim($search) AS INTEGER) AS latent,
     NULL AS num_saes, NULL AS num_absorbed
 FROM saes
 WHERE suite = $suite AND sae = $sae
@@ -18,18 +18,31 @@ WHERE suite = $suite AND sae = $sae
     AND (TRY_CAST(trim($search) AS INTEGER) < n_latents OR NOT n_latents_counted)
 UNION ALL
 FROM (
-    SELECT 'token', token, letter, NULL, num_saes, num_absorbed
+    SELECT 'concept', NULL, concept, NULL, NULL, NULL
+    FROM concepts
+    LEFT JOIN families USING (suite, family)
+    WHERE suite = $suite AND ltrim($search) <> '' AND (
+        starts_with(lower(label), lower(trim($search)))
+        OR len(trim($search)) > 1 AND contains(lower(' ' || phrase), lower(' ' || trim($search)))
+    )
+    ORDER BY lower(label) <> lower(trim($search)), len(label), families.position, concepts.position, concept
+    LIMIT 5
+)
+UNION ALL
+FROM (
+    SELECT 'token', token, concept, NULL, num_saes, num_absorbed
     FROM found
-    ORDER BY len(ltrim(token)), num_absorbed DESC, token
+    ORDER BY len(ltrim(token)), num_absorbed DESC, token, concept
     LIMIT 11
 )
 UNION ALL
 FROM (
-    SELECT 'word', token, letter_of(concept), NULL, NULL, NULL
+    SELECT 'word', token, min(concept), NULL, NULL, NULL
     FROM tokens
     JOIN token_concepts USING (suite, token_id)
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
         AND token NOT IN (SELECT token FROM found)
+    GROUP BY token
     ORDER BY len(ltrim(token)), token
     LIMIT 3
 )

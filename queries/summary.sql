@@ -1,4 +1,4 @@
--- One row: what is known of one letter on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
+-- One row: what is known of one concept on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
 --          probe_precision DOUBLE, probe_recall DOUBLE, probe_f1 DOUBLE,

@@ -1,9 +1,9 @@
 -- One row a value of one threshold, the other two as they are: the absorption rate of this SAE and the mean over all
--- SAEs of the suite, each a mean over letters. sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values
+-- SAEs of the suite, each a mean over the concepts of a family. sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values
 -- from sensitivity_low to sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of
 -- this SAE, and where no token stands behind a published number, that number. What is unknown of this SAE is NULL.
--- params: suite VARCHAR, sae VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR,
---         sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE,
+--         mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
 -- columns: value DOUBLE, absorption_rate DOUBLE, suite_absorption_rate DOUBLE, num_absorbed BIGINT
 WITH grid AS (
     SELECT round($sensitivity_low + ($sensitivity_high - $sensitivity_low) * step / 40, 9) AS value
@@ -17,8 +17,8 @@ WITH grid AS (
     FROM suites
     WHERE suite = $suite
 ),
--- What one absorbed token adds to the mean rate of its SAE, and what is known of letters without tokens. As in sae_means, a
--- letter whose rate is unknown takes no part.
+-- What one absorbed token adds to the mean rate of its SAE, and what is known of concepts without tokens. As in sae_means, a
+-- concept whose rate is unknown takes no part.
 weights AS (
     SELECT sae, concept,
         sae = $sae AS is_this,
@@ -26,7 +26,8 @@ weights AS (
             / count(*) OVER (PARTITION BY sae) AS weight,
         CASE WHEN coalesce(num_rows, 0) = 0 THEN num_absorbed ELSE 0 END AS num_without_rows
     FROM rates($tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
+    JOIN concepts USING (suite, concept)
+    WHERE suite = $suite AND family = $family AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
         AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
 ),
 whole AS (

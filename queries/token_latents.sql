@@ -1,5 +1,5 @@
 -- One row a latent that was ablated on a tested token, most negative effect first; a token of NULL means all of the
--- letter.
+-- concept.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, token VARCHAR
 -- columns: token VARCHAR, latent INTEGER, effect FLOAT, activation FLOAT, cosine FLOAT
 SELECT token, latent, effect, activation, cosine

@@ -1,7 +1,8 @@
--- One row a vocabulary token among the given ones, in the order given: how strongly it drives the latent and the main
--- latent of the letter. NULL: no activations are stored for that latent; 0: it is silent on the token.
--- params: suite VARCHAR, sae VARCHAR, latent INTEGER, main_latent INTEGER, words VARCHAR[]
--- columns: token VARCHAR, letter VARCHAR, is_test BOOLEAN, activation FLOAT, main_activation FLOAT
+-- One row a vocabulary token among the given ones, in the order given, with those of its concepts that are of the family of
+-- `concept`: how strongly it drives the latent and the main latent of the concept. NULL: no activations are stored for
+-- that latent; 0: it is silent on the token.
+-- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, latent INTEGER, main_latent INTEGER, words VARCHAR[]
+-- columns: token VARCHAR, concepts VARCHAR[], is_test BOOLEAN, activation FLOAT, main_activation FLOAT
 WITH words AS (
     SELECT token, min(place) AS place
     FROM (SELECT unnest($words) AS token, generate_subscripts($words, 1) AS place)
@@ -15,13 +16,24 @@ stored AS (
 fired AS (
     SELECT latent, unnest(token_ids) AS token_id, unnest(activations) AS activation
     FROM stored
+),
+family AS (
+    SELECT suite, concept, position
+    FROM concepts
+    WHERE suite = $suite AND family = (SELECT family FROM concepts WHERE suite = $suite AND concept = $concept)
+),
+named AS (
+    SELECT token_id, list(concept ORDER BY position, concept) AS concepts
+    FROM token_concepts
+    JOIN family USING (suite, concept)
+    GROUP BY token_id
 )
-SELECT tokens.token, letter_of(concept) AS letter, tokens.is_test,
+SELECT tokens.token, coalesce(named.concepts, []) AS concepts, tokens.is_test,
     CASE WHEN EXISTS (FROM stored WHERE latent = $latent) THEN coalesce(own.activation, 0) END AS activation,
     CASE WHEN EXISTS (FROM stored WHERE latent = $main_latent) THEN coalesce(main.activation, 0) END AS main_activation
 FROM words
 JOIN tokens ON tokens.suite = $suite AND tokens.token = words.token
-LEFT JOIN token_concepts ON token_concepts.suite = $suite AND token_concepts.token_id = tokens.token_id
+LEFT JOIN named USING (token_id)
 LEFT JOIN fired AS own ON own.latent = $latent AND own.token_id = tokens.token_id
 LEFT JOIN fired AS main ON main.latent = $main_latent AND main.token_id = tokens.token_id
 ORDER BY words.place

@@ -10,12 +10,13 @@ from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
+    from explorer.concepts import Concept
     from explorer.model import ExplorerModel
-    from explorer.state import SaeId
+    from explorer.saes import Sae
 
 _FIRST_CONTEXTS = 20
 _BEFORE, _AFTER = 10, 8  # tokens shown around the peak
@@ -23,7 +24,7 @@ _DEEPEST = 56  # percent of the full colour: tokens stay readable on it
 
 
 class LatentCard(View):
-    """Shows contexts, histogram, output tokens and the part the latent plays in each letter.
+    """Shows contexts, histogram, output tokens and the part the latent plays in each concept.
 
     Parameters
     ----------
@@ -33,24 +34,22 @@ class LatentCard(View):
     """
 
     answers = tuple(f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines"))
-    follows = ("sae", "letter", "latent")
+    follows = ("sae", "concept", "latent")
 
     def __init__(self, model: ExplorerModel, came_with: int | None = None) -> None:
         super().__init__(model)
         self._came_with = came_with
-        self._all_contexts_of: tuple[SaeId, int] | None = None  # the latent all of whose contexts were asked for
-        self._layout = self._card = Markup(
-            "card", on={"more-contexts": self._show_all, "role-letter": self._go_to_letter}
-        )
+        self._all_contexts_of: tuple[str, int] | None = None  # the latent all of whose contexts were asked for
+        self._layout = self._card = Markup("card", on={"more-contexts": self._show_all, "role": self._go_to})
         self._show()
 
     def _show_all(self, _: object) -> None:
         self._all_contexts_of = self._model.shown.sae, self._model.shown.latent
         self._show()
 
-    def _go_to_letter(self, letter: str) -> None:
+    def _go_to(self, concept: str) -> None:
         if self._model.is_current:
-            self._model.state.apply({"letter": letter, "latent": self._model.shown.latent})
+            self._model.state.apply({"concept": concept, "latent": self._model.shown.latent})
 
     def _show(self) -> None:
         model, shown = self._model, self._model.shown
@@ -60,13 +59,13 @@ class LatentCard(View):
             self._card.html = ""  # the same latent, selected again, opens anew
         if shown.latent is None or model.latent_roles is None:
             return
-        roles = describe_roles(model.latent_roles, model.latent_cosines)
-        mine = next((role["said"] for role in roles if role["letter"] == shown.letter), None)
+        roles = describe_roles(model.latent_roles, model.latent_cosines, shown.concepts)
+        mine = next((role["said"] for role in roles if role["concept"] == shown.concept), None)
         self._card.html = card_html(
             shown.latent,
-            shown.sae,
-            said=[f"{mine} of {shown.letter.upper()}"] if mine else [],
-            facts=model.latent_facts,
+            shown.chosen_sae,
+            said=[f"{mine} of {shown.label}"] if mine else [],
+            facts=named_facts(model.latent_facts, shown.concepts),
             contexts=[] if model.latent_contexts is None else model.latent_contexts.to_dict("records"),
             logits=model.latent_logits,
             histogram=model.latent_histogram,
@@ -78,7 +77,7 @@ class LatentCard(View):
 
 def card_html(
     latent: int,
-    sae: SaeId | None,
+    sae: Sae | None,
     *,
     said: Sequence[str],
     facts: dict[str, Any] | None,
@@ -94,9 +93,9 @@ def card_html(
     Parameters
     ----------
     latent : int
-    sae : SaeId
+    sae : Sae
     said : sequence of str
-        Its part in the letter shown.
+        Its part in the concept shown.
     facts, logits, histogram : dict or None
         Records of `latent_facts`, `latent_logits` and `latent_histogram`.
     contexts : sequence of dict
@@ -182,9 +181,17 @@ def histogram_bars(histogram: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def describe_roles(roles: pd.DataFrame, cosines: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Put the latent's part in each letter into words, with its cosine to that letter's probe."""
-    by_letter = {} if cosines is None else dict(zip(cosines["letter"], cosines["cosine"], strict=True))
+def named_facts(facts: dict[str, Any] | None, concepts: Mapping[str, Concept]) -> dict[str, Any] | None:
+    """Add to a latent's facts the label of the concept whose probe is closest to it."""
+    closest = concepts.get(facts["top_concept"]) if facts and facts["top_concept"] else None
+    return facts and facts | {"top_label": closest and closest.label}
+
+
+def describe_roles(
+    roles: pd.DataFrame, cosines: pd.DataFrame | None, concepts: Mapping[str, Concept]
+) -> list[dict[str, Any]]:
+    """Put the latent's part in each concept into words, with its cosine to that concept's probe."""
+    by_concept = {} if cosines is None else dict(zip(cosines["concept"], cosines["cosine"], strict=True))
     described = []
     for role in roles.to_dict("records"):
         parts = []
@@ -196,5 +203,13 @@ def describe_roles(roles: pd.DataFrame, cosines: pd.DataFrame | None) -> list[di
             parts.append(f"absorbs {count(role['num_absorbed'], 'token')}")
         if role["is_encoder_top"]:
             parts.append("highest encoder cosine")
-        described.append({"letter": role["letter"], "said": ", ".join(parts), "cosine": by_letter.get(role["letter"])})
+        concept = concepts[role["concept"]]
+        described.append(
+            {
+                "concept": concept.id,
+                "label": concept.label,
+                "said": ", ".join(parts),
+                "cosine": by_concept.get(concept.id),
+            }
+        )
     return described

@@ -69,7 +69,7 @@ class NeuronpediaEmbed(View):
         absorbed, random = self._model.absorbed_tokens, self._model.random_tokens
         words = [] if absorbed is None else absorbed.loc[absorbed["latent"] == latent, "token"].tolist()
         if not words and random is not None:
-            words = random.loc[random["of_letter"], "token"].tolist()
+            words = random.loc[random["of_concept"], "token"].tolist()
         self._embed.html = render(
             "neuronpedia",
             latent=latent,

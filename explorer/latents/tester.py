@@ -33,7 +33,7 @@ class WordTester(View):
     """
 
     answers = ("summary", "random_tokens", "absorbed_tokens")
-    follows = ("suite", "sae", "letter", "latent", "tested_words", "seed")
+    follows = ("suite", "sae", "concept", "latent", "tested_words", "seed")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -52,14 +52,13 @@ class WordTester(View):
         self._model.state.seed += 1
 
     def _packs(self) -> list[dict[str, Any]]:
-        """List the packs of words to try: random ones of the letter, of others, the absorbed ones."""
+        """List the packs of words to try: random ones of the concept, others, the absorbed ones."""
         model, shown = self._model, self._model.shown
-        letter = shown.letter.upper()
         packs = []
         if model.random_tokens is not None:
-            drawn = dict(list(model.random_tokens.groupby("of_letter")["token"]))
+            drawn = dict(list(model.random_tokens.groupby("of_concept")["token"]))
             packs += [
-                ("letter", f"Words in {letter}", list(drawn.get(True, []))),
+                ("concept", f"{shown.label} words", list(drawn.get(True, []))),
                 ("other", "Other words", list(drawn.get(False, []))),
             ]
         absorbed = model.absorbed_tokens
@@ -67,7 +66,7 @@ class WordTester(View):
             here = absorbed.loc[absorbed["latent"] == shown.latent, "token"].tolist()
             if here:
                 packs.append(("absorbed-here", "Absorbed by this latent", here))
-            packs.append(("absorbed", f"All absorbed in {letter}", absorbed["token"].tolist()))
+            packs.append(("absorbed", f"All absorbed {shown.label} words", absorbed["token"].tolist()))
         return [
             {
                 "id": name,
@@ -100,7 +99,7 @@ class WordTester(View):
     def _show(self) -> None:
         shown = self._model.shown
         # Another main latent, which the thresholds choose, has other activations.
-        test_of = (shown.suite, shown.sae, shown.letter, shown.latent, shown.tested_words, self._main)
+        test_of = (shown.suite, shown.sae, shown.concept, shown.latent, shown.tested_words, self._main)
         if test_of == self._test_of:
             self._render()
         else:
@@ -124,7 +123,7 @@ class WordTester(View):
     def _take(self, act: str, answer: pd.DataFrame | None) -> None:
         self._results, self._is_answered = ([], False) if answer is None else (self._compare(answer), True)
         self._render()
-        # Say what was tested, and whether it turned up words of the letter that leave the main latent silent.
+        # Say what was tested, and whether it turned up words of the concept that leave the main latent silent.
         self._model.act = act
         if any(row["note"] for row in self._results):
             self._model.act = "found-silent"
@@ -141,6 +140,7 @@ class WordTester(View):
             "tester",
             packs=self._packs(),
             seed=shown.seed,
+            noun=shown.noun,
             typed=self._typed,
             # What another view has tested here is brought into view.
             brought="" if shown.tested_words == self._sent[0] else f"{shown.latent} {self._typed}",
@@ -163,13 +163,16 @@ class WordTester(View):
     def _compare(self, answer: pd.DataFrame) -> list[dict[str, Any]]:
         """Give each activation its share (percent) of the highest of both latents: bars of one scale."""
         highest = answer[["activation", "main_activation"]].max().max()
-        letter = self._model.shown.letter
+        shown = self._model.shown
         return [
             row
             | {
                 "share": _share(row["activation"], highest),
                 "main_share": _share(row["main_activation"], highest),
-                "note": "main latent silent" if row["main_activation"] == 0 and row["letter"] == letter else "",
+                "note": "main latent silent"
+                if row["main_activation"] == 0 and shown.concept in row["concepts"]
+                else "",
+                "labels": ", ".join(shown.concepts[concept].label for concept in row["concepts"]),
             }
             for row in answer.to_dict("records")
         ]

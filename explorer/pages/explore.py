@@ -1,4 +1,4 @@
-"""Explore: one SAE, one letter."""
+"""Explore: one SAE, one concept."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from explorer.latents.panel import LatentPanel
 from explorer.views.arrange import Stack
+from explorer.views.concept_graph import ConceptGraphView
 from explorer.views.cosine import CosineView
-from explorer.views.evidence_table import LetterEvidence
+from explorer.views.evidence_table import ConceptEvidence
 from explorer.views.explanations import Explanations
 from explorer.views.headline import Headline
 from explorer.views.latent_lists import LatentLists
-from explorer.views.letter_graph import LetterGraphView
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ class Explore(Stack):
         Takes a name and a value to keep for later visits.
     """
 
-    parts = (Headline, CosineView, LatentLists, LatentPanel, LetterGraphView, LetterEvidence, Explanations)
+    parts = (Headline, CosineView, LatentLists, LatentPanel, ConceptGraphView, ConceptEvidence, Explanations)
 
     def __init__(self, model: ExplorerModel, remember: Callable[[str, str], None]) -> None:
         self._remember = remember

@@ -1,62 +1,66 @@
-"""Absorption and splitting over SAEs: one point an SAE, against L0 or the layer."""
+"""Absorption and splitting over SAEs: one point an SAE, against any of its numbers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import holoviews as hv
 import pandas as pd
-from bokeh.models import BasicTicker
 
-from explorer.format import l0_label
-from explorer.plots.sae_scores import MARKERS, known_l0s
-from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip, width_colours
+from explorer.plots.sae_style import known, sae_keys, styled
+from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from typing import Any
 
-#: The columns that name an SAE over all suites.
-SAE = ["suite", "layer", "width", "l0"]
-#: x and y of each panel, by the name of its figure.
-PANELS = {
-    "absorption-vs-l0": ("l0", "absorption_rate"),
-    "absorption-vs-layer": ("layer", "absorption_rate"),
-    "splits-vs-l0": ("l0", "num_split_latents"),
-}
-_LABELS = {
+    from explorer.saes import Sae
+
+#: The numbers of SAEs that can stand on the x-axis, and how each is called.
+X_AXES = {
     "l0": "L0, active latents a token",
     "layer": "layer",
-    "absorption_rate": "absorption rate",
-    "num_split_latents": "split latents a letter",
+    "width": "width, latents",
+    "variance_explained": "variance explained",
+    "loss_recovered": "loss recovered",
+    "dead_fraction": "share of dead latents",
 }
+#: What stands on the y-axis, by the first word of a figure's name.
+Y_AXES = {"absorption": "absorption_rate", "splits": "num_split_latents"}
+#: Column on the x-axis and on the y-axis, by the name of the figure.
+PANELS = {f"{word}-vs-{x.replace('_', '-')}": (x, y) for word, y in Y_AXES.items() for x in X_AXES}
+#: Whole numbers, also where there is only one.
+_WHOLE = ("layer", "width")
+#: What SAEs of one sweep have in common.
+_SWEEP = ["suite", "layer", "hook", "architecture", "width", "seed"]
 _COLUMNS = [
-    *(*SAE, "absorption_rate", "absorption_sd", "num_split_latents", "seed_low", "seed_high"),
-    *("seeds", "colour", "marker", "shown", "said_l0"),
+    *("suite", "sae", "name", "x", "y", "l0", "absorption_rate", "absorption_sd", "num_split_latents"),
+    *("variance_explained", "loss_recovered", "seed_low", "seed_high", "seeds", "colour", "marker", "shown"),
 ]
-_TEXT = {"suite", "seeds", "colour", "marker", "said_l0"}
+_TEXT = {"suite", "sae", "name", "seeds", "colour", "marker"}
 _FADED = 0.12
 _TOOLTIPS = tooltip(
-    ("layer", "@layer"),
-    ("width", "@width"),
-    ("L0", "@said_l0"),
-    ("absorption rate, mean over letters", "@absorption_rate{0.0 %}"),
-    ("standard deviation over letters", "@absorption_sd{0.0 %}"),
-    ("split latents a letter", "@num_split_latents{0.00}"),
+    ("SAE", "@name"),
+    ("L0", "@l0{0.[0]}"),
+    ("absorption rate, mean", "@absorption_rate{0.0 %}"),
+    ("standard deviation", "@absorption_sd{0.0 %}"),
+    ("split latents, mean", "@num_split_latents{0.00}"),
+    ("variance explained", "@variance_explained{0.000}"),
+    ("loss recovered", "@loss_recovered{0.000}"),
     ("rates with other seeds", "@seeds"),
 )
-
-
-def sae_keys(frame: pd.DataFrame) -> list[tuple[Any, ...]]:
-    """Return suite, layer, width and L0 of each row."""
-    return list(frame[SAE].itertuples(index=False, name=None))
 
 
 def absorption_plot(
     means: pd.DataFrame | None,
     panel: str,
     *,
-    brushed: Collection[tuple[Any, ...]],
-    current: tuple[Any, ...] | None,
+    saes: Mapping[tuple[str, str], Sae],
+    by: str,
+    noun: str,
+    brushed: Collection[tuple[str, str]],
+    current: tuple[str, str] | None,
     theme: Theme,
     touch: bool = False,
 ) -> hv.Overlay:
@@ -68,8 +72,14 @@ def absorption_plot(
         Answer of the query `sae_means`; None draws the same elements, empty.
     panel : str
         Key of `PANELS`, the figure's name.
+    saes : mapping of (str, str) to Sae
+        The SAEs by suite and id, for their names.
+    by : str
+        Attribute that colour and marker tell.
+    noun : str
+        What a concept is called.
     brushed : collection of tuple
-        Suite, layer, width and L0 of the brushed SAEs; the others fade. Empty: none fades.
+        Suite and id of the brushed SAEs; the others fade. Empty: none fades.
     current : tuple or None
         The SAE that Explore shows, ringed.
     theme : Theme
@@ -79,17 +89,19 @@ def absorption_plot(
     Returns
     -------
     Overlay
-        Segments (spread over seeds), Points (SAEs), Points (current).
+        Segments (sweeps), Segments (spread over seeds), Points (SAEs), Points (current).
     """
     x, y = PANELS[panel]
-    # Dressed before any SAE is left out: a width looks the same in every panel.
-    data = drawn(_points(means, brushed, theme), panel)
-    dimensions = [hv.Dimension(x, label=_LABELS[x]), hv.Dimension(y, label=_LABELS[y])]
-    extra = [name for name in _COLUMNS if name not in (x, y)]
+    # Dressed before any SAE is left out: each looks the same in every panel.
+    data = _points(drawn(means, panel), means, panel, saes=saes, by=by, brushed=brushed, theme=theme)
+    y_label = "absorption rate" if y == "absorption_rate" else f"split latents a {noun}"
+    dimensions = [hv.Dimension("x", label=X_AXES[x]), hv.Dimension("y", label=y_label)]
+    extra = [name for name in _COLUMNS if name not in ("x", "y")]
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     x_range, y_range = extents(means, panel)
     return (
-        _spread(data, x, dimensions, is_rate=y == "absorption_rate")
+        _sweeps(data if x not in _WHOLE else data.iloc[:0], means, dimensions)
+        * _spread(data if y == "absorption_rate" else data.iloc[:0], dimensions)
         * hv.Points(data, dimensions, extra).opts(
             size=9,
             marker="marker",
@@ -108,60 +120,104 @@ def absorption_plot(
             hooks=[
                 figure_hook(panel, theme),
                 fit_hook(x_range, y_range),
+                _label(x, y_label),
                 *([in_percent] if y == "absorption_rate" else []),
             ],
             responsive=True,
             height=280,
             xlim=x_range,
             ylim=y_range,
-            # Layers are whole numbers, also where there is only one.
-            **({"xticks": BasicTicker(min_interval=1)} if x == "layer" else {}),
             show_legend=False,
             active_tools=brush(active=not touch),
         )
     )
 
 
-def _spread(data: pd.DataFrame, x: str, dimensions: list[hv.Dimension], *, is_rate: bool) -> hv.Segments:
-    """Draw a line from the lowest to the highest rate of the SAEs that were trained with several seeds."""
-    known = data.dropna(subset=["seed_low", "seed_high"]) if is_rate else data.iloc[:0]
-    across, up = dimensions
-    ends = pd.DataFrame({"x": known[x], "low": known["seed_low"], "x1": known[x], "high": known["seed_high"]})
-    ends = ends.astype(float).assign(colour=known["colour"], shown=known["shown"].astype(float))
-    places = [hv.Dimension("x", label=across.label), hv.Dimension("low", label=up.label), "x1", "high"]
-    return hv.Segments(ends, places, ["colour", "shown"]).opts(color="colour", alpha="shown", line_width=3)
-
-
-def drawn(means: pd.DataFrame, panel: str) -> pd.DataFrame:
+def drawn(means: pd.DataFrame | None, panel: str) -> pd.DataFrame:
     """Return the SAEs that have a place on both axes of a panel."""
     x, y = PANELS[panel]
-    placed = known_l0s(means) if x == "l0" else means
-    return placed[placed[y].notna()]
+    if means is None:
+        return pd.DataFrame(columns=[*_COLUMNS, x, y])
+    return means[means[x].notna() & means[y].notna()]
 
 
 def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the ranges of a panel's axes: all SAEs and seeds with some air, rates and L0 from 0."""
-    if means is None or (means := drawn(means, panel)).empty:
+    if (placed := drawn(means, panel)).empty:
         return (0.0, 1.0), (0.0, 1.0)
     x, y = PANELS[panel]
-    low, high = (float(means[x].min()), float(means[x].max())) if x == "layer" else (0.0, float(means[x].max()))
-    air = max(0.08 * (high - low), 0.5)
-    top = float(means[[y, "seed_high"] if y == "absorption_rate" else [y]].max(axis=None))
-    return (low - (air if x == "layer" else 0.0), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
+    low, high = float(placed[x].min()), float(placed[x].max())
+    if x == "l0":
+        low = 0.0
+    air = max(0.08 * (high - low), {"l0": 0.5, "layer": 0.5, "width": 100.0}.get(x, 0.005))
+    top = float(placed[[y, "seed_high"] if y == "absorption_rate" else [y]].max(axis=None))
+    return (low - (0.0 if x == "l0" else air), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
 
 
-def _points(means: pd.DataFrame | None, brushed: Collection[tuple[Any, ...]], theme: Theme) -> pd.DataFrame:
-    if means is None or means.empty:
+def _points(
+    placed: pd.DataFrame,
+    means: pd.DataFrame | None,
+    panel: str,
+    *,
+    saes: Mapping[tuple[str, str], Sae],
+    by: str,
+    brushed: Collection[tuple[str, str]],
+    theme: Theme,
+) -> pd.DataFrame:
+    if means is None or placed.empty:
         return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
-    widths = sorted(means["width"].unique())
-    colours = width_colours(widths, theme)
-    return means.assign(
-        colour=[colours[width] for width in means["width"]],
-        marker=[MARKERS[widths.index(width) % len(MARKERS)] for width in means["width"]],
-        said_l0=means["l0"].map(l0_label),
+    x, y = PANELS[panel]
+    dressed = styled(means, saes, by, theme).loc[placed.index]
+    return dressed.assign(
+        x=placed[x].astype(float),
+        y=placed[y].astype(float),
         seeds=[
             "–" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
-            for low, high in zip(means["seed_low"], means["seed_high"], strict=True)
+            for low, high in zip(placed["seed_low"], placed["seed_high"], strict=True)
         ],
-        shown=[1.0 if not brushed or key in brushed else _FADED for key in sae_keys(means)],
+        shown=[1.0 if not brushed or key in brushed else _FADED for key in sae_keys(placed)],
     )[_COLUMNS]
+
+
+def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None, dimensions: list[hv.Dimension]) -> hv.Segments:
+    """Draw lines through the SAEs that differ in L0 only, in the order of their L0."""
+    rows = []
+    if means is not None and len(data):
+        attributes = means.loc[data.index, _SWEEP]
+        swept = data.assign(sweep=list(map(tuple, attributes.map(known).to_numpy()))).dropna(subset=["l0"])
+        for _, sweep in swept.sort_values("l0").groupby("sweep", sort=False):
+            rows += list(_steps(sweep))
+    lines = pd.DataFrame(rows, columns=["x", "y", "x1", "y1", "colour", "shown"])
+    lines = lines.astype(dict.fromkeys(("x", "y", "x1", "y1", "shown"), float))
+    return hv.Segments(lines, [*dimensions, "x1", "y1"], ["colour", "shown"]).opts(
+        color="colour", alpha=0.5 * hv.dim("shown"), line_width=1.5
+    )
+
+
+def _steps(sweep: pd.DataFrame) -> Iterator[tuple[float, float, float, float, str, float]]:
+    """Lead from each SAE of a sweep to the next."""
+    for one, other in pairwise(sweep.itertuples()):
+        yield one.x, one.y, other.x, other.y, one.colour, min(one.shown, other.shown)
+
+
+def _spread(data: pd.DataFrame, dimensions: list[hv.Dimension]) -> hv.Segments:
+    """Draw a line from the lowest to the highest rate of the SAEs that were trained with several seeds."""
+    several = data.dropna(subset=["seed_low", "seed_high"])
+    ends = pd.DataFrame({"x": several["x"], "y": several["seed_low"], "x1": several["x"], "y1": several["seed_high"]})
+    ends = ends.astype(float).assign(colour=several["colour"], shown=several["shown"].astype(float))
+    return hv.Segments(ends, [*dimensions, "x1", "y1"], ["colour", "shown"]).opts(
+        color="colour", alpha="shown", line_width=3
+    )
+
+
+def _label(x: str, y_label: str) -> Callable[[Any, Any], None]:
+    """Make a hook that labels the axes: HoloViews does so once, and what stands on them changes."""
+
+    def label(plot: Any, _element: Any) -> None:
+        across, up = plot.state.xaxis[0], plot.state.yaxis[0]
+        across.axis_label = X_AXES[x]
+        across.ticker.min_interval = 1 if x in _WHOLE else 0
+        across.formatter.use_scientific = False
+        up.axis_label = y_label
+
+    return label

@@ -14,7 +14,7 @@ from explorer.theme import BAND, Theme, brush, figure_hook, fit_hook, tooltip
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Every cosine plot shows at least this range, so that letters and SAEs can be compared by eye.
+#: Every cosine plot shows at least this range, so that concepts and SAEs can be compared by eye.
 Y_RANGE = (-0.3, 0.7)
 #: Points that the grey line is reduced to; peaks survive (minmax-lttb), and marks are drawn from exact values.
 LINE_POINTS = 2000

@@ -1,4 +1,4 @@
-"""The edges of the graph of a letter: what each joins, what it says and how wide it is."""
+"""The edges of the graph of a concept: what each joins, what it says and how wide it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from explorer.format import count, number
-from explorer.plots.graph_layout import ABSORBING, LETTER, ROW, SILENT, SPLIT, TOKEN
+from explorer.plots.graph_layout import ABSORBING, CONCEPT, ROW, SILENT, SPLIT, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,13 +39,14 @@ class Edge(NamedTuple):
     width: float
 
 
-def join(graph: Graph, letter: str, shown: str) -> pd.DataFrame:
+def join(graph: Graph, label: str, shown: str) -> pd.DataFrame:
     """List the edges.
 
     Parameters
     ----------
     graph : Graph
-    letter : str
+    label : str
+        Of the concept.
     shown : {"count", "effect"}
         What the width of an edge on the right shows, in proportion; 0 where the effect is unknown. On the left it is
         the F1 that a split latent brings.
@@ -56,8 +57,8 @@ def join(graph: Graph, letter: str, shown: str) -> pd.DataFrame:
         Fields of `Edge`, widths in pixels. Of edges that meet in a node, the one that leads to it comes first.
     """
     edges = [
-        *_risen(graph, letter.upper()),
-        *_silenced(graph, letter.upper()),
+        *_risen(graph, label),
+        *_silenced(graph, label),
         *_absorbed(graph, _widths(graph, shown), add_up=shown == "count"),
     ]
     return pd.DataFrame(edges, columns=Edge._fields)
@@ -88,17 +89,17 @@ def _side_by_side(middle: float, widths: np.ndarray) -> np.ndarray:
     return middle + (widths.sum() / 2 - widths.cumsum() + widths / 2) / ROW
 
 
-def _risen(graph: Graph, letter: str) -> Iterator[Edge]:
-    """Lead from the letter to its split latents."""
+def _risen(graph: Graph, label: str) -> Iterator[Edge]:
+    """Lead from the concept to its split latents."""
     widths = _WIDEST * graph.split["f1"].fillna(0).clip(0).to_numpy(float)
     starts = _side_by_side(graph.middle, widths)
     for place, (row, y, width) in enumerate(zip(graph.split.itertuples(), starts, widths, strict=True)):
         brings = f"F1 {'+' if place and row.f1 >= 0 else ''}{number(row.f1)}"
-        yield Edge("split", row.latent, LETTER, y, SPLIT, row.y, letter, f"split latent {row.latent}", brings, width)
+        yield Edge("split", row.latent, CONCEPT, y, SPLIT, row.y, label, f"split latent {row.latent}", brings, width)
 
 
-def _silenced(graph: Graph, letter: str) -> Iterator[Edge]:
-    """Lead from each split latent, or from the letter where none is known, to silence."""
+def _silenced(graph: Graph, label: str) -> Iterator[Edge]:
+    """Lead from each split latent, or from the concept where none is known, to silence."""
     if graph.absorbing.empty:
         return
     to = (SILENT, graph.middle)
@@ -107,7 +108,7 @@ def _silenced(graph: Graph, letter: str) -> Iterator[Edge]:
         yield Edge("silent", row.latent, SPLIT, row.y, *to, name, "silence", why, _DOTTED)
     if graph.split.empty:
         why = "no split latent is known"
-        yield Edge("silent", None, LETTER, graph.middle, *to, letter, "silence", why, _DOTTED)
+        yield Edge("silent", None, CONCEPT, graph.middle, *to, label, "silence", why, _DOTTED)
 
 
 def _absorbed(graph: Graph, width_of: Callable[[pd.DataFrame], np.ndarray], *, add_up: bool) -> Iterator[Edge]:

@@ -1,4 +1,4 @@
-"""Where a letter, its split and absorbing latents and their tokens lie in a graph that runs from left to right."""
+"""Where a concept, its split and absorbing latents and their tokens lie in a graph that runs from left to right."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from explorer.format import visible
 
 #: What is drawn at most.
 MOST_LATENTS, MOST_TOKENS = 12, 40
-#: Columns from the letter (0) to the tokens (1).
-LETTER, SPLIT, SILENT, ABSORBING, TOKEN = 0.0, 0.22, 0.44, 0.74, 1.0
+#: Columns from the concept (0) to the tokens (1).
+CONCEPT, SPLIT, SILENT, ABSORBING, TOKEN = 0.0, 0.22, 0.44, 0.74, 1.0
 #: Pixels of a token's row, the unit of y.
 ROW = 18
 #: Rows above and below the nodes.
@@ -53,7 +53,7 @@ class Graph:
 
     @property
     def middle(self) -> float:
-        """Where the letter lies."""
+        """Where the concept lies."""
         return -self.rows / 2
 
     @property

@@ -1,4 +1,4 @@
-"""The heat map of all letters on all SAEs."""
+"""The heat map of the concepts of a family on all SAEs."""
 
 from __future__ import annotations
 
@@ -11,47 +11,59 @@ import numpy as np
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.format import l0_label, number, percent, width_label
-from explorer.plots.absorption import sae_keys
-from explorer.state import LETTERS
+from explorer.format import number, percent
+from explorer.plots.sae_style import sae_keys
 from explorer.theme import Theme, brush, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Container, Mapping, Sequence
 
-#: What a cell can show: column of the query `letter_rates`, and how it is called.
+    from explorer.concepts import Concept
+    from explorer.saes import Sae
+
+#: What a cell can show: column of the query `concept_rates`, and how it is called.
 CELLS = {"absorption_rate": "absorption rate", "num_split_latents": "split latents", "f1_gap": "F1 gap to the probe"}
 HEIGHT = 560
 _CORNERS = ["left", "bottom", "right", "top"]
-_EXTRA = ["suite", "layer", "width", "l0", "letter", "shown", "counted", "colour", "said_l0"]
+_EXTRA = ["suite", "sae", "concept", "name", "label", "shown", "counted", "colour"]
 _MOST_LABELS = 40
 
 
 def heat_map(
     cells: pd.DataFrame | None,
     *,
-    saes: Sequence[tuple[Any, ...]],
+    saes: Mapping[tuple[str, str], Sae],
+    columns: Sequence[tuple[str, str]],
+    concepts: Sequence[Concept],
+    noun: str,
     cell: str,
-    current: tuple[Any, ...] | None,
-    letter: str,
+    current: tuple[str, str] | None,
+    concept: str | None,
     theme: Theme,
     touch: bool = False,
 ) -> hv.Overlay:
-    """Draw a cell a letter and an SAE: letters from the top down, SAEs from left to right, SAE n at x = n.
+    """Draw a cell a concept and an SAE: concepts from the top down, SAEs from left to right, SAE n at x = n.
 
-    A value of 0 has the colour of the paper, others that of their step (`steps_of`); a letter without data is hatched.
+    A value of 0 has the colour of the paper, others that of their step (`steps_of`); a concept without data is hatched.
 
     Parameters
     ----------
     cells : DataFrame or None
-        Answer of the query `letter_rates`; None draws the same elements, empty.
-    saes : sequence of tuple
-        Suite, layer, width and L0 of the columns, in order.
+        Answer of the query `concept_rates`; None draws the same elements, empty.
+    saes : mapping of (str, str) to Sae
+        The SAEs by suite and id, for their names.
+    columns : sequence of tuple
+        Suite and id of the SAE of each column.
+    concepts : sequence of Concept
+        Those of the rows, from the top down.
+    noun : str
+        What a concept is called.
     cell : str
         Key of `CELLS`.
     current : tuple or None
-        The SAE that Explore shows; its cell for `letter` is outlined.
-    letter : str
+        The SAE that Explore shows; its cell for `concept` is outlined.
+    concept : str or None
+        Id of a concept.
     theme : Theme
     touch : bool
         Whether a drag is left to scroll the page.
@@ -61,13 +73,12 @@ def heat_map(
     Overlay
         Rectangles (all places, hatched), Rectangles (cells), Rectangles (current).
     """
-    place = {sae: column for column, sae in enumerate(saes)}
-    data = _cells(cells, place, cell, theme)
-    ring = data[(data["letter"] == letter) & np.array([key == current for key in sae_keys(data)], dtype=bool)]
+    data = _cells(cells, saes, columns, concepts, cell, theme)
+    ring = data[(data["concept"] == concept) & np.array([key == current for key in sae_keys(data)], dtype=bool)]
     ground = pd.DataFrame(
-        [(-0.5, -0.5, len(saes) - 0.5, len(LETTERS) - 0.5)] if saes else [], columns=_CORNERS, dtype="float64"
+        [(-0.5, -0.5, len(columns) - 0.5, len(concepts) - 0.5)] if columns else [], columns=_CORNERS, dtype="float64"
     )
-    x_span, y_span = (-0.5, max(len(saes), 1) - 0.5), (-0.5, len(LETTERS) - 0.5)
+    x_span, y_span = (-0.5, max(len(columns), 1) - 0.5), (-0.5, max(len(concepts), 1) - 0.5)
     return (
         hv.Rectangles(ground, _CORNERS).opts(fill_color=theme.panel, line_color=None, hooks=[_hatch(theme)])
         * hv.Rectangles(data, _CORNERS, _EXTRA).opts(
@@ -77,10 +88,8 @@ def heat_map(
             tools=["hover", "xbox_select"],
             default_tools=["xpan", "xbox_zoom", "reset"],
             hover_tooltips=tooltip(
-                ("letter", "@letter"),
-                ("layer", "@layer"),
-                ("width", "@width"),
-                ("L0", "@said_l0"),
+                (noun, "@label"),
+                ("SAE", "@name"),
                 (CELLS[cell], "@shown"),
                 ("absorbed", "@counted"),
             ),
@@ -91,13 +100,13 @@ def heat_map(
             hooks=[
                 figure_hook("absorption-heatmap", theme),
                 fit_hook(x_span, y_span),
-                _label(saes),
+                _label([saes[key].short for key in columns], [one.label for one in concepts]),
             ],
             responsive=True,
             height=HEIGHT,
             xlim=x_span,
             ylim=y_span,
-            xlabel="SAE: layer, width, L0",
+            xlabel="SAE",
             ylabel="",
             show_legend=False,
             active_tools=brush(active=not touch),
@@ -144,12 +153,22 @@ def colour_of(values: pd.Series, steps: Sequence[Step], theme: Theme) -> list[st
     ]
 
 
-def _cells(cells: pd.DataFrame | None, place: dict[tuple[Any, ...], int], cell: str, theme: Theme) -> pd.DataFrame:
-    known = None if cells is None else cells[[key in place for key in sae_keys(cells)]]
+def _cells(
+    cells: pd.DataFrame | None,
+    saes: Mapping[tuple[str, str], Sae],
+    columns: Sequence[tuple[str, str]],
+    concepts: Sequence[Concept],
+    cell: str,
+    theme: Theme,
+) -> pd.DataFrame:
+    place = {key: column for column, key in enumerate(columns)}
+    row_of = {concept.id: len(concepts) - 1 - row for row, concept in enumerate(concepts)}
+    label_of = {concept.id: concept.label for concept in concepts}
+    known = None if cells is None else _placed(cells, place, row_of)
     if known is None or known.empty:
         return pd.DataFrame({name: pd.Series([], dtype="float64") for name in [*_CORNERS, *_EXTRA]})
     x = np.array([place[key] for key in sae_keys(known)], dtype=float)
-    y = np.array([len(LETTERS) - 1 - LETTERS.index(letter) for letter in known["letter"]], dtype=float)
+    y = known["concept"].map(row_of).to_numpy(float)
     return known.assign(
         left=x - 0.5,
         bottom=y - 0.5,
@@ -158,8 +177,15 @@ def _cells(cells: pd.DataFrame | None, place: dict[tuple[Any, ...], int], cell: 
         shown=[_written(row, cell) for row in known.to_dict("records")],
         counted=[_counted(row.num_absorbed, row.num_tested) for row in known.itertuples()],
         colour=colour_of(known[cell], steps_of(cells, cell, theme), theme),
-        said_l0=known["l0"].map(l0_label),
+        name=[saes[key].label for key in sae_keys(known)],
+        label=known["concept"].map(label_of),
     )[[*_CORNERS, *_EXTRA]]
+
+
+def _placed(cells: pd.DataFrame, columns: Container[tuple[str, str]], rows: Collection[str]) -> pd.DataFrame:
+    """Return the cells that have a column and a row."""
+    has_column = np.array([key in columns for key in sae_keys(cells)], dtype=bool)
+    return cells[has_column & cells["concept"].isin(rows).to_numpy()]
 
 
 def _written(row: dict[str, Any], cell: str) -> str:
@@ -178,22 +204,20 @@ def _counted(absorbed: float, tested: float) -> str:
     return number(absorbed, 0) if pd.isna(tested) else f"{number(absorbed, 0)} of {number(tested, 0)} tested"
 
 
-def _label(saes: Sequence[tuple[Any, ...]]) -> Callable[[Any, Any], None]:
-    """Make a hook that writes letters and SAEs along the axes; of very many SAEs only some are named."""
-    step = max(1, -(-len(saes) // _MOST_LABELS))
-    columns = {
-        place: f"{layer} · {width_label(width)} · {l0_label(l0)}"
-        for place, (_, layer, width, l0) in enumerate(saes)
-        if place % step == 0
-    }
-    rows = {len(LETTERS) - 1 - place: letter.upper() for place, letter in enumerate(LETTERS)}
+def _label(columns: Sequence[str], rows: Sequence[str]) -> Callable[[Any, Any], None]:
+    """Make a hook that writes SAEs and concepts along the axes; of very many only some are named."""
+    across, down = (max(1, -(-len(names) // _MOST_LABELS)) for names in (columns, rows))
+    named_columns = {place: name for place, name in enumerate(columns) if place % across == 0}
+    named_rows = {len(rows) - 1 - place: name for place, name in enumerate(rows) if place % down == 0}
 
     def label(plot: Any, _element: Any) -> None:
         figure = plot.state
         figure.xaxis[0].update(
-            ticker=FixedTicker(ticks=list(columns)), major_label_overrides=columns, major_label_orientation=0.9
+            ticker=FixedTicker(ticks=list(named_columns)),
+            major_label_overrides=named_columns,
+            major_label_orientation=0.9,
         )
-        figure.yaxis[0].update(ticker=FixedTicker(ticks=list(rows)), major_label_overrides=rows)
+        figure.yaxis[0].update(ticker=FixedTicker(ticks=list(named_rows)), major_label_overrides=named_rows)
         figure.ygrid.grid_line_color = None
 
     return label

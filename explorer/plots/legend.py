@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bokeh.models import Legend, LegendItem
 
-from explorer.format import width_label
 from explorer.plots import absorption, sae_scores
 from explorer.plots.heat_map import CELLS, Step, steps_of
-from explorer.plots.sae_scores import MARKERS
-from explorer.theme import width_colours
+from explorer.plots.sae_style import styles_of, told_apart_by
+from explorer.saes import TITLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +31,7 @@ class Key(NamedTuple):
     dash: str = "solid"
 
 
-def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, theme: Theme) -> list[Key]:
+def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, by: str | None, theme: Theme) -> list[Key]:
     """Say what explains a figure.
 
     Parameters
@@ -43,13 +42,16 @@ def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, theme: Theme
         The answer that it draws: the SAEs or cells, where the legend depends on them.
     cell : str
         What a cell of the heat map shows.
+    by : str or None
+        Attribute by which the SAEs of Atlas are told apart, None for the one that is chosen by itself.
     theme : Theme
     """
     if figure == "absorption-heatmap":
         return step_keys(steps_of(rows, cell, theme), CELLS[cell])
     if figure in sae_scores.PANELS or figure in absorption.PANELS:
-        coloured = "width" in sae_scores.PANELS.get(figure, ("width",))
-        return [] if rows is None else width_keys(rows, theme, coloured=coloured)
+        coloured = figure in absorption.PANELS or sae_scores.PANELS[figure][2] is None
+        own = by if figure in absorption.PANELS else None
+        return [] if rows is None else sae_style_keys(rows, own or told_apart_by(rows), theme, coloured=coloured)
     keys = {"k-sparse": k_sparse_keys(theme), "threshold-sensitivity": sensitivity_keys(theme)}
     marks = cosine_keys(theme)
     return keys.get(figure) or (
@@ -84,13 +86,15 @@ def step_keys(steps: Sequence[Step], name: str) -> list[Key]:
     ]
 
 
-def width_keys(saes: pd.DataFrame, theme: Theme, *, coloured: bool = True) -> list[Key]:
-    """Explain how the widths of SAEs (column width) are drawn; without colours where these mean something else."""
-    widths = sorted(saes["width"].unique())
-    colours = width_colours(widths, theme)
+def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme, *, coloured: bool = True) -> list[Key]:
+    """Explain how SAEs are drawn by their values of an attribute; without colours where these mean something else."""
     return [
-        Key(f"width {width_label(width)}", colours[width] if coloured else theme.muted, MARKERS[place % len(MARKERS)])
-        for place, width in enumerate(widths)
+        Key(
+            f"{TITLES[by].lower()} {style.label}" if by != "architecture" else style.label,
+            style.colour if coloured else theme.muted,
+            style.marker,
+        )
+        for style in styles_of(saes[by], by, theme).values()
     ]
 
 

@@ -9,44 +9,52 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColorBar, FixedTicker
 
-from explorer.format import width_label
-from explorer.theme import Theme, figure_hook, fit_hook, tooltip, width_colours
+from explorer.plots.sae_style import sae_keys, styled, told_apart_by
+from explorer.theme import Theme, figure_hook, fit_hook, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-MARKERS = ("circle", "square", "triangle", "inverted_triangle")
-_GLYPHS = "●■▲▼"
-#: x, y and colour of each panel, by the name of its figure.
+    from explorer.saes import Sae
+
+#: x, y and, where it is not how SAEs are told apart, the colour of each panel, by the name of its figure.
 PANELS = {
-    "precision-vs-l0": ("l0", "precision", "width"),
-    "recall-vs-l0": ("l0", "recall", "width"),
+    "precision-vs-l0": ("l0", "precision", None),
+    "recall-vs-l0": ("l0", "recall", None),
     "precision-vs-recall": ("recall", "precision", "l0"),
 }
 _LABELS = {"l0": "L0, active latents a token", "precision": "precision", "recall": "recall"}
 _TOOLTIPS = tooltip(
-    ("layer", "@layer"),
-    ("width", "@width"),
-    ("L0", "@l0"),
+    ("SAE", "@name"),
+    ("L0", "@l0{0.[0]}"),
     ("precision", "@precision{0.000}"),
     ("recall", "@recall{0.000}"),
 )
+_COLUMNS = ("suite", "sae", "name", "l0", "precision", "recall", "root_l0", "colour", "marker")
+_TEXT = ("suite", "sae", "name", "colour", "marker")
 _NUM_TICKS = 5
 
 
 def sae_scores_plot(
-    scores: pd.DataFrame | None, panel: str, *, current: tuple[int, int, int] | None, theme: Theme
+    scores: pd.DataFrame | None,
+    panel: str,
+    *,
+    saes: Mapping[tuple[str, str], Sae],
+    current: tuple[str, str] | None,
+    theme: Theme,
 ) -> hv.Overlay:
     """Draw one panel: a point an SAE, the current one ringed.
 
     Parameters
     ----------
     scores : DataFrame or None
-        Columns layer, width, l0, precision, recall, means over the letters; None draws the same elements, empty.
+        Answer of the query `sae_scores`; None draws the same elements, empty.
     panel : str
         Key of `PANELS`, the figure's name.
-    current : tuple of int or None
-        Layer, width and L0 of the SAE shown.
+    saes : mapping of (str, str) to Sae
+        The SAEs by suite and id, for their names.
+    current : tuple of str or None
+        Suite and id of the SAE shown.
     theme : Theme
 
     Returns
@@ -55,16 +63,11 @@ def sae_scores_plot(
         Points (SAEs), Points (current).
     """
     x, y, colour = PANELS[panel]
-    # Dressed before any SAE is left out: a width looks the same everywhere.
-    data = known_l0s(_points(scores, theme))
+    # Dressed before any SAE is left out: each looks the same everywhere.
+    data = known_l0s(_points(scores, saes, theme))
     dimensions = ([hv.Dimension(x, label=_LABELS[x]), hv.Dimension(y, label=_LABELS[y])],)
-    extra = [
-        name
-        for name in ("layer", "width", "l0", "precision", "recall", "root_l0", "colour", "marker")
-        if name not in (x, y)
-    ]
-    keys = list(zip(data["layer"], data["width"], data["l0"], strict=True))
-    ring = data[[key == current for key in keys]] if keys else data
+    extra = [name for name in _COLUMNS if name not in (x, y)]
+    ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     roots = np.sqrt(data["l0"].to_numpy(float))
     by_l0 = {
         "color": "root_l0",
@@ -102,22 +105,14 @@ def sae_scores_plot(
 
 def known_l0s(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of SAEs whose L0 is known; the others have no place on its axis."""
-    return frame[frame["l0"] >= 0]
+    return frame[frame["l0"].notna()]
 
 
-def _points(scores: pd.DataFrame | None, theme: Theme) -> pd.DataFrame:
+def _points(scores: pd.DataFrame | None, saes: Mapping[tuple[str, str], Sae], theme: Theme) -> pd.DataFrame:
     if scores is None or scores.empty:
-        names = ("layer", "width", "l0", "precision", "recall", "root_l0", "colour", "marker")
-        return pd.DataFrame(
-            {name: pd.Series([], dtype="object" if name in names[-2:] else "float64") for name in names}
-        )
-    widths = sorted(scores["width"].unique())
-    colours = width_colours(widths, theme)
-    return scores.assign(
-        root_l0=np.sqrt(scores["l0"].clip(lower=0).to_numpy(float)),
-        colour=[colours[width] for width in scores["width"]],
-        marker=[MARKERS[widths.index(width) % len(MARKERS)] for width in scores["width"]],
-    )
+        return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
+    dressed = styled(scores, saes, told_apart_by(scores), theme)
+    return dressed.assign(root_l0=np.sqrt(scores["l0"].to_numpy(float)))[list(_COLUMNS)]
 
 
 def _label_colour_bar(l0: pd.Series, theme: Theme) -> Callable[[Any, Any], None]:
@@ -139,9 +134,3 @@ def _label_colour_bar(l0: pd.Series, theme: Theme) -> Callable[[Any, Any], None]
             )
 
     return label
-
-
-def width_legend(widths: list[int], theme: Theme) -> list[tuple[str, str, str]]:
-    """Say how each of the sorted `widths` is drawn: its label, its colour, and a character of its marker's shape."""
-    colours = width_colours(widths, theme)
-    return [(width_label(width), colours[width], _GLYPHS[place % len(_GLYPHS)]) for place, width in enumerate(widths)]

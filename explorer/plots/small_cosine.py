@@ -27,7 +27,7 @@ def small_cosine_plot(
     theme: Theme,
     ranges: tuple[Range1d, Range1d] | None = None,
 ) -> hv.Overlay:
-    """Draw one SAE and letter.
+    """Draw one SAE and concept.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 // Lets a reader move through a snapshot: its parts lie in the file, compressed, and are unpacked as they are shown.
 //
-// The address after "#" holds letter and latent, and whatever the reader does changes only this; `show` follows it.
+// The address after "#" holds concept and latent, and whatever the reader does changes only this; `show` follows it.
 "use strict";
 
 (async () => {
@@ -29,11 +29,11 @@
     };
   };
   const json = async (packed) => JSON.parse(new TextDecoder().decode(await unpack(packed)));
-  const readLetter = once((letter) => json(data.letters[letter]));
+  const readConcept = once((concept) => json(data.concepts[concept]));
   const readCards = once(() => json(data.cards));
-  const readCosines = once(async (letter) => {
-    if (!(letter in data.cosines)) return null;
-    const bytes = await unpack(data.cosines[letter]);
+  const readCosines = once(async (concept) => {
+    if (!(concept in data.cosines)) return null;
+    const bytes = await unpack(data.cosines[concept]);
     const count = bytes.length / 2;
     const cosines = new Float64Array(count);
     for (let latent = 0; latent < count; latent++) {
@@ -43,43 +43,43 @@
     return cosines;
   });
 
-  // --- Letter and latent --------------------------------------------------------------------------------------------
+  // --- Concept and latent --------------------------------------------------------------------------------------------
 
-  const cells = [...document.querySelectorAll("#letters [data-letter]")];
-  const letters = cells.map((cell) => cell.dataset.letter).filter((letter) => letter in data.letters);
-  let shown = { letter: null, latent: null };
-  let part = null; // what `readLetter` gave for the letter shown
+  const cells = [...document.querySelectorAll("#concepts [data-concept]")];
+  const concepts = cells.map((cell) => cell.dataset.concept).filter((concept) => concept in data.concepts);
+  let shown = { concept: null, latent: null };
+  let part = null; // what `readConcept` gave for the concept shown
   let cosines = null;
 
   function wanted() {
     const hash = new URLSearchParams(location.hash.slice(1));
-    if (!hash.has("letter")) return { letter: data.letter, latent: data.latent };
-    const letter = letters.includes(hash.get("letter")) ? hash.get("letter") : data.letter;
+    if (!hash.has("concept")) return { concept: data.concept, latent: data.latent };
+    const concept = concepts.includes(hash.get("concept")) ? hash.get("concept") : data.concept;
     const latent = /^\d{1,9}$/.test(hash.get("latent") ?? "") ? Number(hash.get("latent")) : null;
-    return { letter, latent: data.n_latents && latent >= data.n_latents ? null : latent };
+    return { concept, latent: data.n_latents && latent >= data.n_latents ? null : latent };
   }
 
-  function go({ letter = shown.letter, latent = null }) {
-    location.hash = new URLSearchParams(latent === null ? { letter } : { letter, latent }).toString();
+  function go({ concept = shown.concept, latent = null }) {
+    location.hash = new URLSearchParams(latent === null ? { concept } : { concept, latent }).toString();
   }
 
   function step(ahead) {
-    const place = letters.indexOf(shown.letter) + ahead;
-    if (letters[place]) go({ letter: letters[place] });
+    const place = concepts.indexOf(shown.concept) + ahead;
+    if (concepts[place]) go({ concept: concepts[place] });
   }
 
   let asked = 0;
   async function show() {
-    const { letter, latent } = wanted();
+    const { concept, latent } = wanted();
     const mine = ++asked;
-    const isNew = letter !== shown.letter;
-    const [itsPart, itsCosines, cards] = await Promise.all([readLetter(letter), readCosines(letter), readCards("")]);
+    const isNew = concept !== shown.concept;
+    const [itsPart, itsCosines, cards] = await Promise.all([readConcept(concept), readCosines(concept), readCards("")]);
     if (mine !== asked) return; // the reader has moved on
-    shown = { letter, latent };
+    shown = { concept, latent };
     part = itsPart;
     cosines = itsCosines;
     if (isNew) {
-      showLetter();
+      showConcept();
       find("cosine-plot").hidden = !cosines;
       fit(figures.cosine.model.y_range, ...part.y_range);
       drawLine();
@@ -94,10 +94,10 @@
     document.documentElement.dataset.shown = location.hash;
   }
 
-  function showLetter() {
-    const strip = find("letters").querySelector(".grid");
+  function showConcept() {
+    const strip = find("concepts").querySelector(".grid, .list");
     for (const cell of cells) {
-      const chosen = cell.dataset.letter === shown.letter;
+      const chosen = cell.dataset.concept === shown.concept;
       if (chosen && cells.includes(document.activeElement)) cell.focus({ preventScroll: true });
       cell.setAttribute("aria-checked", chosen);
       cell.tabIndex = chosen ? 0 : -1;
@@ -128,7 +128,7 @@
   }
 
   async function showLatent(cards) {
-    const { letter, latent } = shown;
+    const { concept, latent } = shown;
     for (const row of document.querySelectorAll("#lists [data-action=latent]")) {
       row.setAttribute("aria-pressed", Number(row.dataset.value) === latent);
     }
@@ -147,24 +147,24 @@
       card.innerHTML = known.html;
       const role = document.createElement("span");
       role.className = "small";
-      role.textContent = known.said[letter] ?? "";
+      role.textContent = known.said[concept] ?? "";
       card.querySelector("h2").after(role);
     } else {
       await showOther(card, latent);
     }
   }
 
-  // Of a latent without a part for any letter, the file holds no more than its cosines.
+  // Of a latent without a part for any concept, the file holds no more than its cosines.
   async function showOther(card, latent) {
     const found = [];
-    for (const letter of Object.keys(data.cosines)) found.push([letter, (await readCosines(letter))[latent]]);
+    for (const concept of Object.keys(data.cosines)) found.push([concept, (await readCosines(concept))[latent]]);
     card.replaceChildren(filled("other-latent", { latent }));
     const table = card.querySelector("table");
     const highest = found.filter(([, cosine]) => Number.isFinite(cosine)).sort((a, b) => b[1] - a[1]).slice(0, HIGHEST);
     table.hidden = !highest.length;
-    for (const [letter, cosine] of highest) {
+    for (const [concept, cosine] of highest) {
       const row = table.insertRow();
-      row.insertCell().textContent = letter.toUpperCase();
+      row.insertCell().textContent = data.labels[concept];
       const cell = row.insertCell();
       cell.className = "num";
       cell.textContent = written(cosine, 4);
@@ -380,10 +380,10 @@
   // --- What the reader does -----------------------------------------------------------------------------------------
 
   const acts = {
-    letter: (letter) => go({ letter }),
+    concept: (concept) => go({ concept }),
     latent: (latent) => go({ latent: Number(latent) }),
     go: (value) => go({ latent: Number(value.split(" ")[1]) }), // a row's place, and the latent
-    "role-letter": (letter) => go({ letter, latent: shown.latent }),
+    role: (concept) => go({ concept, latent: shown.latent }),
     clear: () => go({}),
     "to-card": () => {
       find("card").scrollIntoView({ block: "start" });

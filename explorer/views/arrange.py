@@ -44,7 +44,7 @@ class Switch(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        self._built: dict[str, pn.Column] = {}
+        self._built: dict[type[View], pn.Column] = {}
         self._layout: pn.Column = pn.Column(sizing_mode="stretch_width")
         self._show()
 
@@ -60,9 +60,9 @@ class Switch(View):
         return str(getattr(at, attribute))
 
     def _show(self) -> None:
-        chosen = self._chosen(self._model.shown)
+        chosen = self.options[self._chosen(self._model.shown)]
         if chosen not in self._built:
-            self._built[chosen] = pn.Column(self._make(self.options[chosen]), sizing_mode="stretch_width")
+            self._built[chosen] = pn.Column(self._make(chosen), sizing_mode="stretch_width")
             self._layout.append(self._built[chosen])
-        for name, content in self._built.items():
-            content.styles = IN_SIGHT if name == chosen else OUT_OF_SIGHT
+        for view, content in self._built.items():
+            content.styles = IN_SIGHT if view is chosen else OUT_OF_SIGHT

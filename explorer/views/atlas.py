@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import numpy as np
 import panel as pn
 
-from explorer.plots.absorption import PANELS, absorption_plot, drawn, extents, sae_keys
-from explorer.plots.sae_scores import width_legend
+from explorer.model import records
+from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, drawn, extents
+from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
+from explorer.saes import ATTRIBUTES, TITLES, telling
 from explorer.theme import theme
 from explorer.views.heat_map import HeatMapView, current_sae, open_sae
 from explorer.views.live_plot import LivePlot
@@ -18,12 +20,16 @@ from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
-    from explorer.model import ExplorerModel
+    import pandas as pd
 
-_POLICIES = {
-    "with_candidates": "letters with candidates (as the paper)",
-    "all_letters": "all letters, without candidates = 0",
-}
+    from explorer.model import ExplorerModel
+    from explorer.state import Snapshot
+
+#: What the plots show, and by which part of the state each has its x-axis.
+_PLOTS = {"rate_x": "absorption", "other_x": "absorption", "splits_x": "splits"}
+#: What the rate is drawn against beside L0, the first of which SAEs differ in.
+_OTHER_X = ("layer", "variance_explained", "loss_recovered", "width", "dead_fraction", "l0")
+_SHORT_X = {name: label.partition(",")[0] for name, label in X_AXES.items()}
 _REACH = 0.06
 
 
@@ -36,17 +42,32 @@ class Atlas(View):
     """
 
     answers = ("sae_means",)
-    follows = ("suite", "layer", "width", "l0", "brushed", "scope", "mean_policy", "dark", "touch")
+    follows = (
+        *("suite", "sae", "family", "brushed", "scope", "mean_policy", "dark", "touch"),
+        *("rate_x", "other_x", "splits_x", "told_by"),
+    )
     parts = (HeatMapView,)
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
         state = model.state
-        self._head = Markup("page-head", on={**state.setters("mean_policy", "scope"), "clear": self._clear})
-        self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear})
-        self._plots = [self._plot(name) for name in PANELS]
+        self._head = Markup(
+            "page-head", on={**state.setters("mean_policy", "scope", "told_by", "family"), "clear": self._clear}
+        )
+        self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear, "sort": self._sort})
+        self._sorted_by, self._is_falling = "", False
+        self._heads = {name: Markup("panel-head", on=state.setters(name)) for name in _PLOTS}
+        self._plots = {name: self._plot(name) for name in _PLOTS}
         self._panels = pn.Row(
-            *(plot.pane for plot in self._plots),
+            *(
+                pn.Column(
+                    self._heads[name],
+                    plot.pane,
+                    sizing_mode="stretch_width",
+                    styles={"flex": "1 1 280px", "min-width": "260px"},
+                )
+                for name, plot in self._plots.items()
+            ),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
@@ -64,45 +85,58 @@ class Atlas(View):
 
     def _plot(self, name: str) -> LivePlot:
         return LivePlot(
-            partial(self.drawing, name),
+            lambda: self.drawing(self._panel(name)),
             height=280,
             on_tap=lambda x, y: self._tap(name, x, y),
             on_brush=(hv.streams.BoundsXY, lambda bounds: self._brush(name, bounds)),
-            styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
-    def drawing(self, name: str) -> partial[hv.Overlay]:
+    def _panel(self, name: str) -> str:
+        """Name the figure that a plot shows."""
+        x = getattr(self._model.shown, name) or other_x(self._model.sae_means, self._model.shown)
+        return f"{_PLOTS[name]}-vs-{x.replace('_', '-')}"
+
+    @property
+    def _told_by(self) -> str:
+        return self._model.shown.told_by or told_apart_by(self._model.sae_means)
+
+    def drawing(self, panel: str) -> partial[hv.Overlay]:
         """Make the call that draws the panel of that name with what is shown."""
         shown = self._model.shown
         return partial(
             absorption_plot,
             self._model.sae_means,
-            name,
+            panel,
+            saes=self._model.saes,
+            by=self._told_by,
+            noun=shown.noun,
             brushed=set(shown.brushed),
             current=current_sae(shown),
             theme=theme(dark=shown.dark),
             touch=shown.touch,
         )
 
-    def _brush(self, panel: str, bounds: tuple[float, float, float, float] | None) -> None:
+    def _brush(self, name: str, bounds: tuple[float, float, float, float] | None) -> None:
         means = self._model.sae_means
         if bounds is None or means is None:
             return
-        means = drawn(means, panel)
+        panel = self._panel(name)
+        placed = drawn(means, panel)
         (x, y), (left, bottom, right, top) = PANELS[panel], bounds
-        self._model.state.brushed = sae_keys(means[means[x].between(left, right) & means[y].between(bottom, top)])
+        chosen = placed[placed[x].between(left, right) & placed[y].between(bottom, top)]
+        self._model.state.brushed = sae_keys(chosen)
 
-    def _tap(self, panel: str, x: float, y: float) -> None:
-        means = self._model.sae_means
-        if means is None or (means := drawn(means, panel)).empty:
+    def _tap(self, name: str, x: float, y: float) -> None:
+        panel = self._panel(name)
+        placed = drawn(self._model.sae_means, panel)
+        if placed.empty:
             return
         across, up = PANELS[panel]
-        (left, right), (bottom, top) = extents(means, panel)
-        distance = np.hypot((means[across] - x) / (right - left), (means[up] - y) / (top - bottom)).to_numpy(float)
-        distance = np.nan_to_num(distance, nan=np.inf)
+        (left, right), (bottom, top) = extents(placed, panel)
+        distance = np.hypot((placed[across] - x) / (right - left), (placed[up] - y) / (top - bottom)).to_numpy(float)
         nearest = int(np.argmin(distance))
         if distance[nearest] <= _REACH:
-            open_sae(self._model.state, sae_keys(means)[nearest])
+            open_sae(self._model.state, sae_keys(placed)[nearest])
 
     def _go(self, place: int) -> None:
         means = self._model.sae_means
@@ -112,40 +146,106 @@ class Atlas(View):
     def _clear(self, _: object) -> None:
         self._model.state.brushed = []
 
+    def _sort(self, column: str) -> None:
+        """Sort the table by a column, and the other way round where it is already; what is unknown comes last."""
+        self._is_falling = not self._is_falling if column == self._sorted_by else column not in ("label", *ATTRIBUTES)
+        self._sorted_by = column
+        self._show_table()
+
     def _show(self) -> None:
         model, shown = self._model, self._model.shown
         means = model.sae_means
-        rows = [] if means is None else [row | {"place": place} for place, row in enumerate(means.to_dict("records"))]
-        drawable = {name: means is not None and not drawn(means, name).empty for name in PANELS}
-        for name, plot in zip(PANELS, self._plots, strict=True):
+        drawable = {name: not drawn(means, self._panel(name)).empty for name in _PLOTS}
+        for name, plot in self._plots.items():
             plot.update()
-            plot.pane.visible = drawable[name]
-        self._panels.visible, self._map.visible = any(drawable.values()), bool(rows)
-        brushed = set(shown.brushed)
-        keys = [] if means is None else sae_keys(means)
-        listed = [row for row, key in zip(rows, keys, strict=True) if not brushed or key in brushed]
-        widths = sorted({row["width"] for row in rows})
+            plot.pane.visible = self._heads[name].visible = drawable[name]
+            self._heads[name].html = render(
+                "panel_head",
+                name=name,
+                title="Absorption rate" if _PLOTS[name] == "absorption" else f"Split latents a {shown.noun}",
+                options={
+                    x: said for x, said in _SHORT_X.items() if x in _offered(means) or x == _x_of(self._panel(name))
+                },
+                chosen=_x_of(self._panel(name)),
+            )
+        num_saes = 0 if means is None else len(means)
+        self._panels.visible, self._map.visible = any(drawable.values()), num_saes > 0
         suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
         metrics = sorted({suite.manifest.method.metric for suite in suites.values()})
+        tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
+        by = self._told_by
         self._head.html = render(
             "atlas_head",
-            num_saes=len(rows),
-            num_shown=len(listed),
-            num_unknown=sum(row["l0"] < 0 for row in rows),
-            has_rates=drawable["absorption-vs-layer"],
+            num_saes=num_saes,
+            num_shown=len(self._listed()),
+            num_unknown=0 if means is None else int(means["l0"].isna().sum()),
+            has_rates=means is not None and bool(means["absorption_rate"].notna().any()),
             metrics=metrics,
             several=len(model.store.suites) > 1,
             scope=shown.scope,
-            policies=_POLICIES,
+            policies={
+                "with_candidates": f"{shown.nouns} with candidates (as the paper)",
+                "all_concepts": f"all {shown.nouns}, without candidates = 0",
+            },
             policy=shown.mean_policy,
-            legend=width_legend(widths, theme(dark=shown.dark)),
+            nouns=shown.nouns,
+            told_by={name: TITLES[name] for name in ATTRIBUTES if name in (*tell, by)},
+            by=by,
+            families={name: family.title for name, family in shown.families.items()},
+            family=shown.family,
+            figures=" ".join(dict.fromkeys(self._panel(name) for name in _PLOTS)),
+            legend=[] if means is None else list(styles_of(means[by], by, theme(dark=shown.dark)).values()),
         )
+        self._show_table()
+
+    def _listed(self) -> list[dict[str, Any]]:
+        """Return the rows of the table: all SAEs, or those that are brushed, each with its name and its place."""
+        means, brushed = self._model.sae_means, set(self._model.shown.brushed)
+        if means is None:
+            return []
+        rows = zip(sae_keys(means), records(means), strict=True)
+        return [
+            row | {"place": place, "label": self._model.saes[key].label, "l0": self._model.saes[key].l0}
+            for place, (key, row) in enumerate(rows)
+            if not brushed or key in brushed
+        ]
+
+    def _show_table(self) -> None:
+        model, shown = self._model, self._model.shown
+        rows = self._listed()
+        if self._sorted_by and rows and self._sorted_by in rows[0]:
+            known = [row for row in rows if row[self._sorted_by] is not None]
+            unknown = [row for row in rows if row[self._sorted_by] is None]
+            rows = sorted(known, key=lambda row: row[self._sorted_by], reverse=self._is_falling) + unknown
+        tell = telling([model.saes[row["suite"], row["sae"]] for row in rows])
         self._table.html = render(
             "atlas_table",
-            rows=listed,
+            rows=rows,
+            columns=[name for name in ATTRIBUTES if name in tell or name in ("layer", "width", "l0")],
+            titles=TITLES,
+            nouns=shown.nouns,
+            noun=shown.noun,
             unanswered=model.unanswered("sae_means"),
-            seeds=any(row["num_seeds"] > 1 for row in listed),
-            brushed=bool(brushed),
+            seeds=any((row["num_seeds"] or 0) > 1 for row in rows),
+            has={name: any(row[name] is not None for row in rows) for name in _OTHER_X},
+            brushed=bool(shown.brushed),
             current=current_sae(shown),
             several=shown.scope == "all",
+            sorted_by=self._sorted_by,
+            is_falling=self._is_falling,
         )
+
+
+def _x_of(panel: str) -> str:
+    return PANELS[panel][0]
+
+
+def _offered(means: pd.DataFrame | None) -> set[str]:
+    """Return the numbers of SAEs that have more than one value."""
+    return set() if means is None else {name for name in X_AXES if means[name].nunique() > 1}
+
+
+def other_x(means: pd.DataFrame | None, shown: Snapshot) -> str:
+    """Choose what the rate is drawn against beside what was chosen: the first number in which SAEs differ."""
+    offered = _offered(means) - {shown.rate_x}
+    return next((name for name in _OTHER_X if name in offered), "layer" if shown.rate_x != "layer" else "l0")

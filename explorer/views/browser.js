@@ -152,7 +152,7 @@ export function render({ model }) {
   if (matchMedia("(pointer: coarse)").matches) send("touch", true)
 
   // Keys: the ones a reader can press anywhere outside a field.
-  const steps = { ArrowLeft: ["letter", -1], ArrowRight: ["letter", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
+  const steps = { ArrowLeft: ["concept", -1], ArrowRight: ["concept", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
   const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence" }
   let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {

@@ -9,7 +9,6 @@ import panel as pn
 import param
 from panel.custom import JSComponent
 
-from explorer.format import l0_label
 from explorer.views.act import take
 
 if TYPE_CHECKING:
@@ -76,7 +75,7 @@ class Browser(JSComponent):
 
     def _follow(self, *_: param.parameterized.Event) -> None:
         state = self._state
-        where = f"{state.letter.upper()}, layer {state.layer}, L0 {l0_label(state.l0)} · " if state.sae else ""
+        where = f"{state.label}, {state.chosen_sae.label} · " if state.chosen_sae else ""
         self.param.update(query=state.to_query(), dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
 
     def _answer(self, *_: param.parameterized.Event) -> None:
@@ -95,15 +94,21 @@ class Browser(JSComponent):
         self._on_refused(self._state.from_query(query))
 
     def _step(self, step: tuple[str, int]) -> None:
-        """Move letter or L0 to a neighbour, as the arrow keys ask; letters without data are passed over, ends hold."""
+        """Move concept or L0 to a neighbour, as the arrow keys ask; concepts without data are passed over, ends hold."""
         name, by = step
-        if name not in ("letter", "l0") or self._state.sae is None:
+        state, concepts = self._state, self._model.concepts
+        if name not in ("concept", "l0") or state.chosen_sae is None:
             return
-        options = list(self._state.param[name].objects)
-        letters = self._model.letters
-        passed = set() if name == "l0" or letters is None else set(letters.loc[~letters["measured"], "letter"])
-        place = options.index(getattr(self._state, name))
+        if name == "concept":
+            options = [one.id for one in state.concepts.values() if one.family == state.family]
+            passed = set() if concepts is None else set(concepts.loc[~concepts["measured"], "concept"])
+            now = state.concept
+        else:
+            options, passed, now = state.options["l0"], set(), state.chosen_sae.l0
+        if now not in options:
+            return
+        place = options.index(now)
         ahead = options[place + 1 :] if by > 0 else options[:place][::-1]
         wanted = next((option for option in ahead if option not in passed), None)
         if wanted is not None:
-            setattr(self._state, name, wanted)
+            state.apply({name: wanted})

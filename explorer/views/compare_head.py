@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from explorer.concepts import plural
+from explorer.saes import ATTRIBUTES, TITLES, telling
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
-
-_PARTS = {"l0": "every L0 of every width", "letter": "letters of one SAE", "pair": "two SAEs"}
+    from explorer.state import Snapshot
 
 
 class CompareHead(View):
@@ -21,7 +22,7 @@ class CompareHead(View):
     model : ExplorerModel
     """
 
-    follows = ("layer", "sae", "letter", "compare_by")
+    follows = ("suite", "sae", "concept", "compare_by", "compared_concepts")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -30,6 +31,27 @@ class CompareHead(View):
 
     def _show(self) -> None:
         shown = self._model.shown
+        of_family = sum(concept.family == shown.family for concept in shown.concepts.values())
         self._head.html = render(
-            "compare_head", parts=_PARTS, part=shown.compare_by, letter=shown.letter, layer=shown.layer, sae=shown.sae
+            "compare_head",
+            parts=parts_of(shown),
+            part=shown.compare_by,
+            label=shown.label,
+            nouns=shown.nouns,
+            sae=shown.chosen_sae,
+            attribute=TITLES.get(shown.compare_by, "").lower(),
+            num_shown=len(shown.compared_concepts),
+            num_concepts=of_family,
         )
+
+
+def parts_of(shown: Snapshot) -> dict[str, str]:
+    """Name what can be compared: SAEs that differ in one of their attributes, concepts, or two SAEs."""
+    told = [name for name in telling(shown.saes) if name not in ("l0", "width")]
+    told += [shown.compare_by] * (shown.compare_by in ATTRIBUTES and shown.compare_by not in (*told, "l0", "width"))
+    return {
+        "l0": "every L0 of every width",
+        **{name: plural(TITLES[name].lower()) for name in told},
+        "concept": f"{shown.nouns} of one SAE",
+        "pair": "two SAEs",
+    }

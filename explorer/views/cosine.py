@@ -30,7 +30,7 @@ _TABLED = 25
 
 
 class CosineView(View):
-    """Shows the cosines of the letter's probe with all latents; a tap or the brush leads to latents.
+    """Shows the cosines of the concept's probe with all latents; a tap or the brush leads to latents.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class CosineView(View):
 
     answers = ("cosines", "split_latents", "absorbing_latents")
     follows = (
-        *("suite", "sae", "letter", "latent"),
+        *("suite", "sae", "concept", "latent"),
         *("cosine_view", "cosine_threshold", "cosine_range", "dark", "touch"),
     )
 
@@ -182,7 +182,7 @@ class CosineView(View):
     def _show_words(self) -> None:
         shown, cosines = self._model.shown, self._model.cosines
         self._head.html = render(
-            "cosine_head", letter=shown.letter, views=VIEWS, view=shown.cosine_view, shown=bool(self._n_latents)
+            "cosine_head", label=shown.label, views=VIEWS, view=shown.cosine_view, shown=bool(self._n_latents)
         )
         cosine = None
         if cosines is not None and shown.latent is not None:
@@ -202,25 +202,24 @@ class CosineView(View):
 
     @property
     def _roles(self) -> dict[int, str]:
-        return roles(self._model.shown.letter, self._split, self._absorbing)
+        return roles(self._model.shown.label, self._split, self._absorbing)
 
 
 def no_cosines_html(model: ExplorerModel) -> str:
     """Say why there is no plot."""
-    letter = model.shown.letter.upper()
     why = model.unanswered("cosines") or (
-        f"The cosines of this SAE are there, but none for {letter}."
+        f"The cosines of this SAE are there, but none for {model.shown.label}."
         if (model.sae_record or {}).get("cosines")
         else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
     )
     return render("empty", title="No cosine plot", why=why)
 
 
-def roles(letter: str, split: Sequence[int], absorbing: Sequence[int]) -> dict[int, str]:
-    """Say of each marked latent what it is to the letter; a split latent is that before all."""
+def roles(label: str, split: Sequence[int], absorbing: Sequence[int]) -> dict[int, str]:
+    """Say of each marked latent what it is to the concept; a split latent is that before all."""
     return {
-        **dict.fromkeys(absorbing, f"absorbing latent of {letter.upper()}"),
-        **dict.fromkeys(split, f"split latent of {letter.upper()}"),
+        **dict.fromkeys(absorbing, f"absorbing latent of {label}"),
+        **dict.fromkeys(split, f"split latent of {label}"),
     }
 
 

@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from explorer.evidence import why
-from explorer.format import l0_label, width_label
 from explorer.model import records
+from explorer.naming import named
 from explorer.request import Request
-from explorer.state import FACETS, LETTERS
+from explorer.saes import TITLES, telling, value_labels, values_of
+from explorer.state import FACETS
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -26,9 +27,8 @@ _VERDICTS = {"all": "all", "absorbed": "absorbed", "not absorbed": "not absorbed
 #: Title of each column.
 COLUMNS = {
     "token": "Token",
-    "layer": "Layer",
-    "width": "Width",
-    "l0": "L0",
+    "sae": "SAE",
+    "concept": "Concept",
     "split_activations": "Split activations",
     "top_latent": "Top latent",
     "top_effect": "Effect",
@@ -123,18 +123,23 @@ class EvidenceTable(View):
         place, _, latent = value.partition(" ")
         row = self._row(place)
         if row is not None:
-            where = {name: row[name] for name in ("layer", "width", "l0", "letter")}
+            where = {name: row[name] for name in ("sae", "concept")}
             self._model.state.apply({**where, "page": "explore", "latent": latent})
 
     def _facets(self) -> dict[str, tuple[str, dict[Any, str]]]:
         """Collect, by facet, its title and its options."""
-        saes = self._model.shown.saes
-        return {
-            "facet_layer": ("Layer", {layer: str(layer) for layer in sorted({sae.layer for sae in saes})}),
-            "facet_width": ("Width", {width: width_label(width) for width in sorted({sae.width for sae in saes})}),
-            "facet_l0": ("L0", {l0: l0_label(l0) for l0 in sorted({sae.l0 for sae in saes})}),
-            "facet_letter": ("Letter", {letter: letter.upper() for letter in LETTERS}),
-        }
+        shown = self._model.shown
+        saes, families = shown.saes, shown.families
+        facets: dict[str, tuple[str, dict[Any, str]]] = {}
+        for name in telling(saes):
+            values = sorted(value for value in values_of(saes, name) if value is not None)
+            facets[f"facet_{name}"] = (TITLES[name], value_labels(name, values))
+        concepts = {one.id: one.label for one in shown.concepts.values() if one.family == shown.family}
+        if shown.facet_concept is not None:
+            concepts = {shown.facet_concept: shown.concepts[shown.facet_concept].label} | concepts
+        if concepts:
+            facets["facet_concept"] = (shown.noun.capitalize() if len(families) == 1 else "Concept", concepts)
+        return facets
 
     def _show(self) -> None:
         shown, frame = self._model.shown, getattr(self._model, self._answer)
@@ -151,7 +156,7 @@ class EvidenceTable(View):
         # Of a page beyond the last there are no rows, and with a filter there may be none.
         found = rows[0]["num_found"] if rows else count_tested(0, 0 if is_filtered and tested else tested)
         optional = {name: COLUMNS[name] for name in self._model.state.param.evidence_columns.objects}
-        hidden = set(optional) - set(shown.evidence_columns) | (set() if self._of_suite else {"layer", "width", "l0"})
+        hidden = set(optional) - set(shown.evidence_columns) | (set() if self._of_suite else {"sae", "concept"})
         columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
         self._table.visible = shown.sae is not None
         self._table.html = render(
@@ -172,26 +177,25 @@ class EvidenceTable(View):
         )
 
 
-class LetterEvidence(EvidenceTable):
-    """The tested tokens of one letter of one SAE."""
+class ConceptEvidence(EvidenceTable):
+    """The tested tokens of one concept on one SAE."""
 
-    answers = ("letter_evidence", "summary")
-    follows = (*EvidenceTable.follows, "letter")
+    answers = ("concept_evidence", "summary")
+    follows = (*EvidenceTable.follows, "concept")
 
 
 class SuiteEvidence(EvidenceTable):
     """The tested tokens of a suite."""
 
     answers = ("suite_evidence", "suite_info")
-    follows = (*EvidenceTable.follows, "saes", *FACETS)
+    follows = (*EvidenceTable.follows, "suite", "family", *FACETS)
     _of_suite = True
 
 
 def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
     """Return the rows of tested tokens, each with its place and what decided on it under the thresholds of `shown`."""
-    rows = [] if frame is None else records(frame)
     thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
-    return [row | {"place": place, "why": why(row, **thresholds)} for place, row in enumerate(rows)]
+    return [row | {"why": why(row, **thresholds)} for row in named(frame, shown)]
 
 
 def count_tested(found: int, tested: int | None) -> int | None:

@@ -38,7 +38,7 @@ class Prose(View):
         Name of a file of `explorer.text`.
     """
 
-    follows = ("suite", "letter", "tau", "cosine_threshold", "effect_margin")
+    follows = ("suite", "concept", "tau", "cosine_threshold", "effect_margin")
 
     def __init__(self, model: ExplorerModel, topic: str) -> None:
         super().__init__(model)
@@ -58,7 +58,9 @@ def prose_html(model: ExplorerModel, topic: str) -> str:
         tau=shown.tau,
         cosine_threshold=shown.cosine_threshold,
         effect_margin=shown.effect_margin,
-        letter=shown.letter.upper(),
+        label=shown.label,
+        noun=shown.noun,
+        phrase=shown.phrase,
         metric=model.manifest.method.metric,
     )
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import panel as pn
 
 from explorer.files import as_csv, as_parquet
-from explorer.format import l0_label
 from explorer.plots.legend import legend_of
 from explorer.theme import theme
 from explorer.views.background import SlowBrowserError, in_background
@@ -117,7 +116,7 @@ class Export(pn.viewable.Viewer):
         """Describe a figure that draws an answer: its name, that of its file, and what its legend says."""
         shown = self._model.shown
         rows = getattr(self._model, answer, None)
-        keys = legend_of(name, rows, cell=shown.cell, theme=theme(dark=shown.dark))
+        keys = legend_of(name, rows, cell=shown.cell, by=shown.told_by, theme=theme(dark=shown.dark))
         legend = [key._asdict() for key in keys]
         return {"name": name, "file": self._file(answer, name, _LOOKS.get(name, ())), "legend": json.dumps(legend)}
 
@@ -126,8 +125,7 @@ class Export(pn.viewable.Viewer):
         model, shown = self._model, self._model.shown
         parts = []
         for key, value in model.place(answer).items():
-            written = l0_label(value).replace(" ", "-") if key == "l0" else str(value)
-            parts.append(written if key in ("suite", "letter") else f"{key}-{written}")
+            parts.append(f"{key}-{value}" if key == "latent" else str(value))
         starting = shown.starting
         for key in dict.fromkeys((*catalog()[model.query(answer)].params, *looks)):
             value = getattr(shown, key, None)

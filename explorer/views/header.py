@@ -78,7 +78,7 @@ class Header(pn.viewable.Viewer):
             return
         state = self._model.state
         values = {name: value for name, value in state.url_values().items() if value is not None}
-        name = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_snapshot.html"
+        name = f"{state.suite}_{state.sae}_snapshot.html"
 
         def work(caller: Caller) -> None:
             def show(_: str, done: int, total: int) -> None:

@@ -23,7 +23,7 @@ class Headline(View):
     """
 
     answers = ("summary",)
-    follows = ("suite", "sae", "letter", "moved")
+    follows = ("suite", "sae", "concept", "moved")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -45,10 +45,12 @@ def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
     shown, summary = model.shown, model.summary
     return render(
         "headline",
-        letter=shown.letter,
-        sae=shown.sae,
+        label=shown.label,
+        noun=shown.noun,
+        sae=shown.chosen_sae,
         name=(model.sae_record or {}).get("title"),
-        sentence=model.unanswered("summary") or headline(summary, shown.letter, has_sae=shown.sae is not None),
+        sentence=model.unanswered("summary")
+        or headline(summary, shown.label, shown.noun, has_sae=shown.sae is not None),
         changed=changed,
     )
 
@@ -68,7 +70,9 @@ def figures_html(model: ExplorerModel) -> str:
         "figures",
         summary=summary,
         scores=scores,
-        letter=shown.letter,
-        sae=shown.sae,
+        label=shown.label,
+        noun=shown.noun,
+        nouns=shown.nouns,
+        sae=shown.chosen_sae,
         unanswered=model.unanswered("summary"),
     )

@@ -1,4 +1,4 @@
-"""The heat map of letters by SAEs; a tap opens Explore at a cell, a brush picks SAEs."""
+"""The heat map of concepts by SAEs; a tap opens Explore at a cell, a brush picks SAEs."""
 
 from __future__ import annotations
 
@@ -8,33 +8,35 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import panel as pn
 
-from explorer.format import l0_label, number, percent, width_label
-from explorer.plots.absorption import sae_keys
+from explorer.format import number, percent
 from explorer.plots.heat_map import CELLS, HEIGHT, heat_map, steps_of
-from explorer.state import LETTERS
+from explorer.plots.sae_style import sae_keys
+from explorer.saes import ATTRIBUTES, TITLES, telling
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
+    from explorer.concepts import Concept
     from explorer.model import ExplorerModel
     from explorer.state import ExplorerState, Snapshot
 
-_ORDERS = {"layer": "by layer", "width": "by width", "l0": "by L0"}
 _TABLED = 25
+#: Of a family with as many concepts, those that were measured nowhere have a row, too.
+_ALWAYS_ALL = 40
 
 
 class HeatMapView(View):
-    """Shows absorption rate, splits or F1 gap of every letter on every SAE.
+    """Shows absorption rate, splits or F1 gap of every concept on every SAE.
 
     Parameters
     ----------
     model : ExplorerModel
     """
 
-    answers = ("sae_means", "letter_rates")
-    follows = ("suite", "layer", "width", "l0", "letter", "brushed", "cell", "cell_order", "dark", "touch")
+    answers = ("sae_means", "concept_rates")
+    follows = ("suite", "sae", "concept", "brushed", "cell", "cell_order", "dark", "touch")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -46,25 +48,35 @@ class HeatMapView(View):
         self._show()
 
     @property
-    def _ordered(self) -> list[tuple[Any, ...]]:
+    def _ordered(self) -> list[tuple[str, str]]:
         """The SAEs of the heat map, in the chosen order: all, or those that are brushed."""
         shown, means = self._model.shown, self._model.sae_means
         keys = [] if means is None else sae_keys(means)
         left = [key for key in keys if not shown.brushed or key in shown.brushed]
-        order = {"layer": (1, 2, 3), "width": (2, 1, 3), "l0": (3, 1, 2)}[shown.cell_order]
-        # Unknown L0s, which are negative numbers, come last.
-        return sorted(left, key=lambda key: (key[0], *((key[place] < 0, abs(key[place])) for place in order)))
+        # Those in front are in the order of their suite, in which unknown values come last.
+        return sorted(left, key=lambda key: (key[0], _place(getattr(self._model.saes[key], shown.cell_order))))
+
+    @property
+    def _concepts(self) -> list[Concept]:
+        """The concepts of the family, from the top down: those of which there is a cell."""
+        cells, shown = self._model.concept_rates, self._model.shown
+        there = set() if cells is None else set(cells["concept"])
+        concepts = [one for one in shown.concepts.values() if one.family == shown.family]
+        return [one for one in concepts if one.id in there] if len(concepts) > _ALWAYS_ALL else concepts
 
     def drawing(self) -> partial[hv.Overlay]:
         """Make the call that draws what is shown."""
         shown = self._model.shown
         return partial(
             heat_map,
-            self._model.letter_rates,
-            saes=self._ordered,
+            self._model.concept_rates,
+            saes=self._model.saes,
+            columns=self._ordered,
+            concepts=self._concepts,
+            noun=shown.noun,
             cell=shown.cell,
             current=current_sae(shown),
-            letter=shown.letter,
+            concept=shown.concept,
             theme=theme(dark=shown.dark),
             touch=shown.touch,
         )
@@ -76,19 +88,23 @@ class HeatMapView(View):
 
     def _tap(self, x: float, y: float) -> None:
         column, row = round(x), round(y)
-        if 0 <= column < len(self._ordered) and 0 <= row < len(LETTERS):
-            open_sae(self._model.state, self._ordered[column], letter=LETTERS[len(LETTERS) - 1 - row])
+        columns, concepts = self._ordered, self._concepts
+        if 0 <= column < len(columns) and 0 <= row < len(concepts):
+            open_sae(self._model.state, columns[column], concept=concepts[len(concepts) - 1 - row].id)
 
     def _show(self) -> None:
-        shown, means, cells = self._model.shown, self._model.sae_means, self._model.letter_rates
+        shown, means, cells = self._model.shown, self._model.sae_means, self._model.concept_rates
         self._plot.update()
         self._layout.visible = means is not None and not means.empty
         dressed = theme(dark=shown.dark)
+        tell = telling([self._model.saes[key] for key in sae_keys(means)]) if means is not None else []
+        orders = [name for name in ATTRIBUTES if name in (*tell, shown.cell_order)]
         self._head.html = render(
             "heat_map_head",
             cells=CELLS,
             cell=shown.cell,
-            orders=_ORDERS,
+            orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in orders},
+            nouns=shown.nouns,
             order=shown.cell_order,
             steps=steps_of(cells, shown.cell, dressed),
         )
@@ -96,29 +112,37 @@ class HeatMapView(View):
 
     def _highest_cells(self) -> str:
         """List the highest cells of the heat map, for those who cannot see it."""
-        cells, cell = self._model.letter_rates, self._model.shown.cell
+        cells, cell = self._model.concept_rates, self._model.shown.cell
         if cells is None or cells.empty:
             return ""
         shown = set(self._ordered)
+        label_of = {one.id: one.label for one in self._concepts}
         visible = cells[[key in shown for key in sae_keys(cells)]]
         write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
         rows = [
-            [row["letter"].upper(), row["layer"], width_label(row["width"]), l0_label(row["l0"]), write(row[cell])]
+            [
+                label_of.get(row["concept"], row["concept"]),
+                self._model.saes[row["suite"], row["sae"]].label,
+                write(row[cell]),
+            ]
             for row in visible.nlargest(_TABLED, cell).to_dict("records")
         ]
-        columns = ["letter", "layer", "width", "L0", CELLS[cell]]
+        columns = [self._model.shown.noun, "SAE", CELLS[cell]]
         return render(
             "twin", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
         )
 
 
+def _place(value: Any) -> tuple[bool, Any]:
+    """Order the values of an attribute, unknown ones last."""
+    return value is None, "" if value is None else value
+
+
 def current_sae(shown: Snapshot) -> tuple[Any, ...]:
     """Name the SAE that Explore shows, as `sae_keys` does."""
-    return (shown.suite, shown.layer, shown.width, shown.l0)
+    return (shown.suite, shown.sae)
 
 
-def open_sae(state: ExplorerState, sae: tuple[Any, ...], **more: str) -> None:
+def open_sae(state: ExplorerState, sae: tuple[str, str], **more: str) -> None:
     """Go to Explore at an SAE."""
-    suite, layer, width, l0 = sae
-    where = {"suite": suite, "layer": int(layer), "width": int(width), "l0": int(l0)}
-    state.apply({**where, "page": "explore", **more})
+    state.apply({**dict(zip(("suite", "sae"), sae, strict=True)), "page": "explore", **more})

@@ -31,7 +31,7 @@ class KSparseView(View):
     """
 
     answers = ("k_sparse", "summary")
-    follows = ("sae", "letter", "latent", "k_sparse_score", "tau", "thresholds_of_suite", "dark")
+    follows = ("sae", "concept", "latent", "k_sparse_score", "tau", "thresholds_of_suite", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -74,12 +74,12 @@ class KSparseView(View):
         self._plot.pane.visible = self._tau.visible = not empty
         self._head.html = render(
             "k_sparse_head",
-            letter=shown.letter,
+            label=shown.label,
             scores=SCORES,
             score=shown.k_sparse_score,
             empty=empty,
             unanswered=self._model.unanswered("k_sparse"),
-            sae=shown.sae,
+            sae=shown.chosen_sae,
             suite_tau=shown.thresholds_of_suite.tau,
             tau=shown.tau,
         )

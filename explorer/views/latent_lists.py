@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LatentLists(View):
-    """Lists the latents that matter for the letter.
+    """Lists the latents that matter for the concept.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ class LatentLists(View):
     """
 
     answers = ("split_latents", "absorbing_latents", "summary")
-    follows = ("sae", "letter", "latent")
+    follows = ("sae", "concept", "latent")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -46,7 +46,8 @@ def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
         num_split=summary.get("num_split_latents"),
         num_absorbing=summary.get("num_absorbing_latents"),
         selected=selected,
-        letter=model.shown.letter,
-        why_no_split=model.unanswered("split_latents") or why_no_split(model.summary, model.shown.letter),
+        label=model.shown.label,
+        noun=model.shown.noun,
+        why_no_split=model.unanswered("split_latents") or why_no_split(model.summary, model.shown.label),
         why_none_absorbs=model.unanswered("absorbing_latents") or why_none_absorbs(model.summary),
     )

@@ -1,9 +1,10 @@
-"""What the latent of a number does on every SAE: the letters that it splits or absorbs."""
+"""What the latent of a number does on every SAE: the concepts that it splits or absorbs."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from explorer.naming import named
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LatentParts(View):
-    """Lists every letter and part of the latent that the page Evidence is narrowed to; nothing without one.
+    """Lists every concept and part of the latent that the page Evidence is narrowed to; nothing without one.
 
     Parameters
     ----------
@@ -20,7 +21,7 @@ class LatentParts(View):
     """
 
     answers = ("latent_parts",)
-    follows = ("facet_latent",)
+    follows = ("facet_latent", "saes", "concepts")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -30,7 +31,7 @@ class LatentParts(View):
     def _go(self, place: int) -> None:
         rows, shown = self._model.latent_parts, self._model.shown
         if rows is not None and 0 <= place < len(rows):
-            where = {name: rows[name].iloc[place] for name in ("layer", "width", "l0", "letter")}
+            where = {name: rows[name].iloc[place] for name in ("sae", "concept")}
             self._model.state.apply({**where, "page": "explore", "latent": shown.facet_latent})
 
     def _show(self) -> None:
@@ -40,5 +41,5 @@ class LatentParts(View):
             "latent_parts",
             latent=shown.facet_latent,
             unanswered=self._model.unanswered("latent_parts"),
-            rows=[] if rows is None or shown.facet_latent is None else rows.to_dict("records"),
+            rows=[] if rows is None or shown.facet_latent is None else named(rows, shown),
         )

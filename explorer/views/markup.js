@@ -225,7 +225,16 @@ export function render({ model, el }) {
     const form = event.target.closest("[data-action]")
     if (form) send(form.dataset.action, Object.fromEntries(new FormData(form)))
   })
+  // What is typed counts at once, a moment after the last key.
+  let awaited = null
+  box.addEventListener("input", (event) => {
+    const field = event.target.closest("input[data-instant]")
+    if (!field) return
+    clearTimeout(awaited)
+    awaited = setTimeout(() => send(field.dataset.action, field.value), 150)
+  })
   box.addEventListener("change", (event) => {
+    if (event.target.matches("[data-instant]")) return
     if (event.target.matches("[data-submit]")) return event.target.form.requestSubmit()
     const element = event.target.closest("input[data-action], select[data-action]")
     if (element) send(element.dataset.action, element.type === "checkbox" ? [element.value, element.checked] : element.value)

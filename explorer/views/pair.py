@@ -1,17 +1,26 @@
-"""Two SAEs side by side, letter by letter, and the tokens that are absorbed on one of them only."""
+"""Two SAEs, of two suites if need be: how their rates differ, concept by concept, and the tokens that only one absorbs."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from explorer.format import l0_label, width_label
-from explorer.state import suggest_other
+import numpy as np
+import panel as pn
+
+from explorer.plots.dumbbell import MOST_ROWS, concept_at, dumbbell_plot, height_of, rows_of
+from explorer.saes import suggest_other
+from explorer.statistics import Difference, mean_difference
+from explorer.theme import theme
+from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
+    import holoviews as hv
+    import pandas as pd
+
     from explorer.model import ExplorerModel
-    from explorer.state import SaeId
 
 
 class PairView(View):
@@ -22,61 +31,102 @@ class PairView(View):
     model : ExplorerModel
     """
 
-    answers = ("pair_letters", "pair_tokens")
-    follows = ("sae", "other", "saes", "letter")
+    answers = ("pair_concepts", "pair_tokens")
+    follows = ("suite", "sae", "compared_sae", "compared_suite", "concept", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        self._layout = self._view = Markup(
-            "pair", on={"other": self._choose, "suggested": self._suggest, "swap": self._swap, "letter": self._letter}
+        state = model.state
+        self._head = Markup(
+            "pair",
+            on={
+                "other": lambda sae: state.apply({"other_sae": sae}),
+                "other_suite": lambda suite: state.apply({"other_suite": suite}),
+                "suggested": lambda _: state.apply({"other_sae": None}),
+                "swap": self._swap,
+            },
         )
+        self._plot = LivePlot(self.drawing, height=height_of(0), on_tap=self._tap)
+        self._tables = Markup("pair", on={"concept": lambda concept: state.apply({"concept": concept})})
+        self._layout = pn.Column(self._head, self._plot.pane, self._tables, sizing_mode="stretch_width")
         self._show()
 
-    def _choose(self, key: str) -> None:
-        # An unknown L0 is negative: what follows the second line is one number.
-        self._model.state.apply(dict(zip(("other_layer", "other_width", "other_l0"), key.split("-", 2), strict=False)))
-
-    def _suggest(self, _: object) -> None:
-        self._model.state.apply({"other_layer": "", "other_width": "", "other_l0": ""})
-
     def _swap(self, _: object) -> None:
-        state, other = self._model.state, self._model.state.other
-        if other is not None and state.sae is not None:
-            sae = state.sae
-            state.apply(
-                {"layer": other.layer, "width": other.width, "l0": other.l0}
-                | {"other_layer": sae.layer, "other_width": sae.width, "other_l0": sae.l0}
-            )
+        state = self._model.state
+        if state.compared_sae is not None and state.chosen_sae is not None:
+            there = {"suite": state.compared_suite, "sae": state.compared_sae.id}
+            state.apply(there | {"other_suite": state.suite, "other_sae": state.sae})
 
-    def _letter(self, letter: str) -> None:
-        self._model.state.apply({"letter": letter})
+    def _tap(self, _: float, y: float) -> None:
+        concept = concept_at(self._model.pair_concepts, y)
+        if concept is not None and self._model.is_current:
+            self._model.state.apply({"concept": concept})
+
+    def drawing(self) -> partial[hv.Overlay]:
+        """Make the call that draws the rates of both."""
+        shown = self._model.shown
+        return partial(dumbbell_plot, self._model.pair_concepts, concept=shown.concept, theme=theme(dark=shown.dark))
 
     def _show(self) -> None:
-        shown, letters, tokens = self._model.shown, self._model.pair_letters, self._model.pair_tokens
-        sae, other = shown.sae, shown.other
-        if sae is None or other is None or letters is None:
-            why = "Every SAE of this layer is this one. Choose a layer with several."
-            self._view.html = render("empty", title="Nothing to compare with", why=why)
+        shown, pairs, tokens = self._model.shown, self._model.pair_concepts, self._model.pair_tokens
+        sae, other = shown.chosen_sae, shown.compared_sae
+        suites = list(self._model.store.suites)
+        self._plot.update()
+        drawn = rows_of(pairs)
+        self._plot.pane.visible = bool(len(drawn))
+        self._plot.pane.height = height_of(len(drawn))
+        if sae is None or other is None or pairs is None:
+            why = "Every SAE of this layer is this one. Choose a layer with several" + (
+                ", or another suite." if len(suites) > 1 else "."
+            )
+            self._head.html = render("empty", title="Nothing to compare with", why=why)
+            self._tables.html = ""
             return
-        rows = [] if tokens is None else tokens.to_dict("records")
-        self._view.html = render(
-            "pair",
-            name=_name(sae),
-            other_name=_name(other),
+        is_other_suite = shown.compared_suite != shown.suite
+        there = self._model.state.saes_of(shown.compared_suite)
+        choices = [one for one in there if is_other_suite or one.id != shown.sae]
+        dressed = theme(dark=shown.dark)
+        self._head.html = render(
+            "pair_head",
+            name=sae.label,
             other=other,
-            choices=[(choice, _name(choice)) for choice in shown.saes if choice.key != sae.key],
-            suggested=other == suggest_other(shown.saes, sae),
-            letters=letters.to_dict("records"),
-            letter=shown.letter,
-            are_known=letters.loc[letters["letter"] == shown.letter, "num_gained"].notna().all(),
+            choices=choices,
+            suites=suites,
+            other_suite=shown.compared_suite,
+            is_other_suite=is_other_suite,
+            suggested=shown.other_sae is None or other == suggest_other(choices, sae, in_layer=not is_other_suite),
+            difference=difference_of(pairs),
+            nouns=shown.nouns,
+            num_gained=_sum(pairs["num_gained"]),
+            num_lost=_sum(pairs["num_lost"]),
+            colours=dressed.categories[:2],
+            num_drawn=len(drawn),
+            most_rows=MOST_ROWS,
+        )
+        rows = [] if tokens is None else tokens.to_dict("records")
+        mine = pairs.loc[pairs["concept"] == shown.concept, "num_gained"]
+        self._tables.html = render(
+            "pair",
+            rows=pairs.to_dict("records"),
+            chosen=shown.concept,
+            label=shown.label,
+            noun=shown.noun,
+            are_known=mine.notna().all(),
             gained=[row for row in rows if _missing(row["latent"])],
             lost=[row for row in rows if _missing(row["other_latent"])],
             both=[row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],
         )
 
 
-def _name(sae: SaeId) -> str:
-    return f"layer {sae.layer}, {width_label(sae.width)}, L0 {l0_label(sae.l0)}"
+def difference_of(pairs: pd.DataFrame) -> Difference | None:
+    """Return the difference of the mean rates of two SAEs over the concepts that both have a rate of."""
+    this, other = (pairs[name].to_numpy(float)[np.newaxis] for name in ("absorption_rate", "other_absorption_rate"))
+    return mean_difference(this, other)
+
+
+def _sum(counts: pd.Series) -> int | None:
+    """Add up counts, of which some may be unknown; None where all are."""
+    return None if counts.isna().all() else int(counts.sum())
 
 
 def _missing(value: Any) -> bool:

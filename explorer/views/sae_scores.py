@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import panel as pn
 
-from explorer.format import l0_label, number, width_label
-from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot, width_legend
+from explorer.format import l0_label, number
+from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot
+from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -33,7 +34,7 @@ class SaeScoresView(View):
     """
 
     answers = ("sae_scores",)
-    follows = ("sae", "saes", "layer", "width", "l0", "main_latent_by", "dark")
+    follows = ("suite", "sae", "family", "main_latent_by", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -64,7 +65,8 @@ class SaeScoresView(View):
             sae_scores_plot,
             self._model.sae_scores,
             name,
-            current=(shown.layer, shown.width, shown.l0),
+            saes=self._model.saes,
+            current=(shown.suite, shown.sae),
             theme=theme(dark=shown.dark),
         )
 
@@ -78,8 +80,7 @@ class SaeScoresView(View):
         distance = np.nan_to_num(distance, nan=np.inf)  # an SAE without scores is nowhere
         nearest = int(np.argmin(distance))
         if distance[nearest] <= _REACH:
-            chosen = scores.iloc[nearest]
-            self._model.state.apply({key: int(chosen[key]) for key in ("layer", "width", "l0")})
+            self._model.state.apply({"sae": scores["sae"].iloc[nearest]})
 
     def _show(self) -> None:
         shown, scores = self._model.shown, self._model.sae_scores
@@ -87,30 +88,30 @@ class SaeScoresView(View):
         for plot in self._plots:
             plot.update()
         self._panels.visible = not empty
-        widths = sorted({sae.width for sae in shown.saes})
+        by = told_apart_by(scores)
         self._head.html = render(
             "sae_scores_head",
             choices=_CHOICES,
             choice=shown.main_latent_by,
             empty=empty,
             unanswered=self._model.unanswered("sae_scores"),
-            num_unknown=0 if scores is None else int((scores["l0"] < 0).sum()),
-            sae=shown.sae,
-            legend=width_legend(widths, theme(dark=shown.dark)),
+            num_unknown=0 if scores is None else int(scores["l0"].isna().sum()),
+            sae=shown.chosen_sae,
+            nouns=shown.nouns,
+            legend=[] if scores is None else list(styles_of(scores[by], by, theme(dark=shown.dark)).values()),
         )
         rows = (
             []
             if scores is None
             else [
                 [
-                    row.layer,
-                    width_label(row.width),
+                    self._model.saes[key].label,
                     l0_label(row.l0),
                     number(row.precision),
                     number(row.recall),
-                    row.num_letters,
+                    row.num_concepts,
                 ]
-                for row in scores.itertuples()
+                for key, row in zip(sae_keys(scores), scores.itertuples(), strict=True)
             ]
         )
         self._twin.html = (
@@ -121,6 +122,6 @@ class SaeScoresView(View):
                 name="sae-scores",
                 summary="The same as a table",
                 rows=rows,
-                columns=["layer", "width", "L0", "precision", "recall", "letters"],
+                columns=["SAE", "L0", "precision", "recall", shown.nouns],
             )
         )

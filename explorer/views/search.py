@@ -11,7 +11,6 @@ from explorer.latents.tester import forms
 from explorer.request import Request
 from explorer.state import FACETS, SEARCH_CHARACTERS
 from explorer.views.markup import Markup, render
-from queries.schema import concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,7 +59,7 @@ class Search(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._request = Request(model)
-        self._words: dict[str, str] = {}  # the letters of the tokens found that were not tested
+        self._words: dict[str, str] = {}  # a concept of each token found that was not tested
         state = model.state
         self._field = Combobox(
             "search",
@@ -68,6 +67,7 @@ class Search(pn.viewable.Viewer):
                 "search": self._search,
                 "token": lambda token: state.apply({**_ALL_EVIDENCE, "evidence_token": token}),
                 "word": self._test,
+                "concept": lambda concept: state.apply({"concept": concept}),
                 "latent": self._select,
                 "latent_evidence": lambda latent: state.apply({**_ALL_EVIDENCE, "facet_latent": latent}),
             },
@@ -84,33 +84,34 @@ class Search(pn.viewable.Viewer):
             self._request.give_up()
             self._show(asked.number, "", None)
 
+    def _label(self, concept: str) -> str:
+        return str(self._model.shown.concepts[concept].label)
+
     def _select(self, latent: int) -> None:
         if self._model.is_current:
             self._model.state.apply({"page": "explore", "latent": latent})
 
     def _test(self, token: str) -> None:
-        """Open the word tester with a token, on the main latent of its letter where none of that letter is selected."""
-        shown, letter = self._model.shown, self._words.get(token)
-        if letter is None or not self._model.is_current:
+        """Open the word tester with a token, on the main latent of its concept where none of that concept is selected."""
+        shown, concept = self._model.shown, self._words.get(token)
+        if concept is None or not self._model.is_current:
             return
-        if shown.letter == letter and shown.latent is not None:
-            self._show_tested(token, letter, shown.latent)
+        if shown.concept == concept and shown.latent is not None:
+            self._show_tested(token, concept, shown.latent)
         else:
-            take = partial(self._take_main_latent, token, letter)
-            self._model.ask(self._request, "split_latents", take, concept=concept_id(letter))
+            take = partial(self._take_main_latent, token, concept)
+            self._model.ask(self._request, "split_latents", take, concept=concept)
 
-    def _take_main_latent(self, token: str, letter: str, split: pd.DataFrame | None) -> None:
+    def _take_main_latent(self, token: str, concept: str, split: pd.DataFrame | None) -> None:
         if split is None:
             return
-        self._show_tested(token, letter, None if split.empty else int(split["latent"].iloc[0]))
+        self._show_tested(token, concept, None if split.empty else int(split["latent"].iloc[0]))
         if split.empty:
-            self._model.error = (
-                f"No main latent is known for {letter.upper()} on this SAE: select any latent to test words on it."
-            )
+            self._model.error = f"No main latent is known for {self._label(concept)} on this SAE: select any latent to test words on it."
 
-    def _show_tested(self, token: str, letter: str, latent: int | None) -> None:
+    def _show_tested(self, token: str, concept: str, latent: int | None) -> None:
         words = [] if latent is None else forms([token.strip()])
-        self._model.state.apply({"page": "explore", "letter": letter, "latent": latent, "tested_words": words})
+        self._model.state.apply({"page": "explore", "concept": concept, "latent": latent, "tested_words": words})
 
     def _empty(self, *_: param.parameterized.Event) -> None:
         self._request.give_up()
@@ -118,18 +119,21 @@ class Search(pn.viewable.Viewer):
 
     def _show(self, number: int, text: str, answer: pd.DataFrame | None) -> None:
         found = [] if answer is None else answer.to_dict("records")
-        tokens = [row for row in found if row["kind"] == "token"]
-        self._words = {row["token"]: row["letter"] for row in found if row["kind"] == "word"}
+        tokens = [row | {"label": self._label(row["concept"])} for row in found if row["kind"] == "token"]
+        self._words = {row["token"]: row["concept"] for row in found if row["kind"] == "word"}
+        shown = self._model.shown
         self._field.html = render(
             "search",
             number=number,
             text=text,
             has_failed=answer is None,
             tokens=tokens,
-            words=self._words,
+            words={token: self._label(concept) for token, concept in self._words.items()},
+            concepts=[shown.concepts[row["concept"]] for row in found if row["kind"] == "concept"],
+            families=shown.families,
             latents=[int(row["latent"]) for row in found if row["kind"] == "latent"],
             is_cut=len(tokens) == _MOST_TOKENS,
-            sae=self._model.shown.sae,
+            sae=shown.chosen_sae,
             longest=SEARCH_CHARACTERS,
         )
 

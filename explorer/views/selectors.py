@@ -1,4 +1,4 @@
-"""Layer, width and L0 of the SAE, the badge that says whether it is canonical, and the pages."""
+"""The pages, and the SAE by its attributes, with the badge that says whether it is canonical."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
-from explorer.format import width_label
+from explorer.saes import ATTRIBUTES, TITLES, telling, value_label
 from explorer.state import PAGES
 from explorer.views.markup import Markup, render
 from explorer.views.widgets import Choice
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
     from explorer.state import ExplorerState
 
 PAGE_TITLES = {name: name.capitalize() for name in PAGES}
-TITLES = {"layer": "Layer", "width": "Width", "l0": "L0"}
 
 
 class Selectors(pn.viewable.Viewer):
-    """Chooses page and SAE; each of layer, width and L0 narrows the next.
+    """Chooses page and SAE: by each attribute of which the suite has more than one value, each narrowing the next.
 
     Parameters
     ----------
@@ -31,44 +30,51 @@ class Selectors(pn.viewable.Viewer):
     def __init__(self, state: ExplorerState) -> None:
         super().__init__()
         self._state = state
-        self._widgets = {
-            "layer": Choice.of(state, "layer", TITLES["layer"]),
-            "width": Choice.of(state, "width", TITLES["width"], width_label),
-            "l0": Choice.of(state, "l0", TITLES["l0"], self._l0_label),
-        }
         self._nav = Markup("page", on={"page": self._go})
-        self._badge = Markup("badge")
-        rows = [
-            pn.Column(
+        self._groups = {
+            name: pn.Column(
                 Markup("label", html=render("label", name=name, title=TITLES[name])),
-                widget,
+                Choice.of(state, name),
                 margin=(0, 0, 8, 0),
                 sizing_mode="stretch_width",
             )
-            for name, widget in self._widgets.items()
-        ]
-        self._rows = pn.Column(*rows, sizing_mode="stretch_width")
+            for name in ATTRIBUTES
+        }
+        self._same = Markup("same", on={"sae": self._choose})
+        self._badge = Markup("badge")
         self._layout = pn.Column(
-            *([self._nav] if len(PAGES) > 1 else []), self._rows, self._badge, sizing_mode="stretch_width"
+            self._nav, *self._groups.values(), self._same, self._badge, sizing_mode="stretch_width"
         )
-        state.param.watch(self._show, ["suite", "layer", "width", "l0", "page"])
+        state.param.watch(self._show, ["suite", "sae", "page"])
         self._show()
-
-    def _l0_label(self, l0: int) -> str:
-        """Write an L0, shortly where it is unknown, the canonical SAE's with a mark."""
-        here = (self._state.layer, self._state.width, l0)
-        return (str(l0) if l0 >= 0 else f"?{-l0}") + "*" * any(
-            sae.canonical and sae.key == here for sae in self._state.saes
-        )
 
     def _go(self, page: str) -> None:
         self._state.apply({"page": page})
 
+    def _choose(self, sae: str) -> None:
+        self._state.apply({"sae": sae})
+
     def _show(self, *_: param.parameterized.Event) -> None:
-        state = self._state
-        self._rows.visible = state.sae is not None
-        any_canonical = any(sae.canonical for sae in state.saes)
-        self._badge.html = render("badge", sae=state.sae, any_canonical=any_canonical)
+        state, sae = self._state, self._state.chosen_sae
+        tell = telling(state.saes)
+        for name, group in self._groups.items():
+            group.visible = name in tell
+        # Those that no attribute tells apart are told by what their publisher calls them.
+        alike = set(state.options["sae"])
+        self._same.html = render(
+            "same_saes", saes=[one for one in state.saes if one.id in alike] if len(alike) > 1 else [], chosen=state.sae
+        )
+        self._badge.html = render(
+            "badge",
+            sae=sae,
+            any_canonical=any(one.canonical for one in state.saes),
+            # What all SAEs of the suite have in common is said in a line.
+            common=[
+                f"{TITLES[name]} {value_label(name, getattr(sae, name))}"
+                for name in ATTRIBUTES
+                if sae is not None and name not in tell and getattr(sae, name) is not None
+            ],
+        )
         self._nav.html = render("nav", pages=PAGE_TITLES, page=state.page)
 
     def __panel__(self) -> pn.viewable.Viewable:

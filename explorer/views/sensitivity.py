@@ -32,7 +32,7 @@ class SensitivityView(View):
 
     answers = ("threshold_sensitivity",)
     follows = (
-        *("sae", "sensitivity_of", "sensitivity_low", "sensitivity_high", "tau"),
+        *("sae", "family", "sensitivity_of", "sensitivity_low", "sensitivity_high", "tau"),
         *("cosine_threshold", "effect_margin", "thresholds_of_suite", "movable", "dark"),
     )
 

@@ -1,4 +1,4 @@
-"""Small cosine plots side by side: every L0 of every width of a layer, or every letter of one SAE."""
+"""Small cosine plots side by side: of several SAEs for one concept, or of several concepts on one SAE."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from bokeh.models import Range1d
 
-from explorer.format import l0_label, latents_label, width_label
+from explorer.format import latents_label
 from explorer.plots.cosine import y_range
 from explorer.plots.small_cosine import HEIGHT, small_cosine_plot
+from explorer.saes import value_label, values_of
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 
 #: Rows that fill a first screen and come in one message; each that follows alone costs the browser a new layout.
 _ROWS_AT_ONCE = 3
-#: A cell of the grid: the values that choose its rows, and go into the state when its title is followed.
-Cell = tuple[tuple[str, Any], ...]
+#: A cell of the grid: the column that its rows have a value of, and the value, which goes into the state when its title is
+#: followed.
+Cell = tuple[str, str]
 
 
 class SmallMultiples(View):
@@ -39,7 +41,7 @@ class SmallMultiples(View):
     model : ExplorerModel
     """
 
-    follows = ("saes", "layer", "width", "l0", "letter", "dark")
+    follows = ("suite", "sae", "concept", "compared", "compared_concepts", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -80,7 +82,9 @@ class SmallMultiples(View):
         self._show_heads()
 
     def _explain(self) -> Markup:
-        none = "No SAE of this layer stores cosines of this letter. Choose another letter or layer, or see the Atlas."
+        none = (
+            f"No SAE here stores cosines for {self._model.shown.label}. Choose another {self._model.shown.noun} or SAE."
+        )
         why = self._model.unanswered(self._lines) or none
         return Markup("message", html=render("empty", title="No cosine plots", why=why))
 
@@ -122,7 +126,8 @@ class SmallMultiples(View):
         return partial(_draw, lines, marks, cell, (x_range, self._y_range), theme(dark=self._model.shown.dark))
 
     def _go(self, cell: Cell) -> None:
-        self._model.state.apply(dict(cell) | {"page": "explore"})
+        name, value = cell
+        self._model.state.apply({name: value, "page": "explore"})
 
     def _show_heads(self) -> None:
         shown = self._model.shown
@@ -132,7 +137,7 @@ class SmallMultiples(View):
             head.html = render(
                 "cell_head",
                 title=self._title(cell),
-                current=all(getattr(shown, name) == value for name, value in cell),
+                current=getattr(shown, cell[0]) == cell[1],
                 answers=f"{self._lines} {self._marks}",
                 figure=_figure(cell),
                 awaited=cell not in self._built,
@@ -143,17 +148,15 @@ class SmallMultiples(View):
 
 def _figure(cell: Cell) -> str:
     """Name the figure of a cell."""
-    return "-".join(["cosine", *(str(value) for _, value in cell)])
+    return f"cosine-{cell[1]}"
 
 
 def _rows_of(cell: Cell, frame: pd.DataFrame | None) -> pd.DataFrame | None:
     """Take the rows of a cell out of the answer that holds all cells."""
     if frame is None:
         return None
-    for column, value in cell:
-        if column in frame.columns:
-            frame = frame[frame[column] == value]
-    return frame
+    column, value = cell
+    return frame[frame[column] == value]
 
 
 def _draw(
@@ -164,42 +167,47 @@ def _draw(
     return small_cosine_plot(_rows_of(cell, lines), _rows_of(cell, marks), name=name, theme=which, ranges=ranges)
 
 
-class LayerMultiples(SmallMultiples):
-    """Sets side by side every L0 of every width of the layer, for one letter."""
+class SaeMultiples(SmallMultiples):
+    """Sets several SAEs side by side, for one concept: those of a sweep by width, or one for each value of an attribute."""
 
-    answers = ("layer_cosines", "layer_marks")
+    answers = ("compared_cosines", "compared_marks")
 
     def _columns(self) -> Mapping[str, list[Cell]]:
         shown = self._model.shown
-        saes = [sae for sae in shown.saes if sae.layer == shown.layer]
-        return {
-            latents_label(width, counted=all(sae.counted for sae in saes if sae.width == width)): [
-                (("width", sae.width), ("l0", sae.l0)) for sae in saes if sae.width == width
-            ]
-            for width in dict.fromkeys(sae.width for sae in saes)
-        }
+        compared = set(shown.compared)
+        saes = [sae for sae in shown.saes if sae.id in compared]
+        if shown.compare_by not in ("l0", "width"):
+            name = shown.compare_by
+            ordered = dict.fromkeys(values_of(shown.saes, name))
+            return {
+                value_label(name, value): [("sae", sae.id) for sae in saes if getattr(sae, name) == value]
+                for value in ordered
+            }
+        columns: dict[str, list[Cell]] = {}
+        for width in values_of(saes, "width"):
+            of_width = [sae for sae in saes if sae.width == width]
+            counted = all(sae.counted for sae in of_width)
+            head = "unknown width" if width is None else latents_label(width, counted=counted)
+            columns[head] = [("sae", sae.id) for sae in of_width]
+        return columns
 
     def _title(self, cell: Cell) -> str:
-        values, shown = dict(cell), self._model.shown
-        return (
-            f"{width_label(values['width'])}, L0 {l0_label(values['l0'])}, layer {shown.layer}, {shown.letter.upper()}"
-        )
+        shown = self._model.shown
+        return f"{self._model.saes[shown.suite, cell[1]].label}, {shown.label}"
 
 
-class LetterMultiples(SmallMultiples):
-    """Sets side by side every letter of one SAE, in two columns."""
+class ConceptMultiples(SmallMultiples):
+    """Sets concepts of the family side by side, on one SAE, in two columns."""
 
     answers = ("sae_cosines", "sae_marks")
 
     def _columns(self) -> Mapping[str, list[Cell]]:
-        lines = self._model.sae_cosines
-        letters = list(dict.fromkeys(lines["letter"])) if lines is not None else []
-        half = -(-len(letters) // 2)
-        cells: list[Cell] = [(("letter", letter),) for letter in letters]
-        return {"": cells[:half], " ": cells[half:]} if letters else {}
+        lines, shown = self._model.sae_cosines, self._model.shown
+        there = set() if lines is None else set(lines["concept"])
+        cells: list[Cell] = [("concept", concept) for concept in shown.compared_concepts if concept in there]
+        half = -(-len(cells) // 2)
+        return {"": cells[:half], " ": cells[half:]} if cells else {}
 
     def _title(self, cell: Cell) -> str:
         shown = self._model.shown
-        return (
-            f"{dict(cell)['letter'].upper()}, {width_label(shown.width)}, L0 {l0_label(shown.l0)}, layer {shown.layer}"
-        )
+        return f"{shown.concepts[cell[1]].label}, {shown.chosen_sae.label}"

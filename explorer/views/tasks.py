@@ -35,8 +35,8 @@ class Progress(param.Parameterized):
         self._model = model
         self._was_canonical = _canonical(model)
         state = model.state
-        state.param.watch(self._on_letter, "letter")
-        state.param.watch(self._on_sae, ["layer", "width", "l0"])
+        state.param.watch(self._on_concept, "concept")
+        state.param.watch(self._on_sae, "sae")
         model.param.watch(self._on_act, "act", onlychanged=False)
 
     def tick(self, name: str, *, done: bool = True) -> None:
@@ -53,7 +53,7 @@ class Progress(param.Parameterized):
         """Start anew."""
         self.done = []
 
-    def _on_letter(self, *_: param.parameterized.Event) -> None:
+    def _on_concept(self, *_: param.parameterized.Event) -> None:
         self.tick("another_letter" if "identify_absorbing" in self.done else "select_letter")
 
     def _on_sae(self, *_: param.parameterized.Event) -> None:
@@ -71,7 +71,7 @@ class Progress(param.Parameterized):
                 self.tick("explore_cosine")
             case "open-splitting" | "tap-k-sparse":
                 self.tick("read_k_sparse")
-            case "test-letter" if latent in split:
+            case "test-concept" if latent in split:
                 self.tick("test_split_latent")
             case "found-silent":
                 self.tick("find_silent_words")
@@ -82,7 +82,7 @@ class Progress(param.Parameterized):
 
 
 def _canonical(model: ExplorerModel) -> bool:
-    return bool(model.state.sae and model.state.sae.canonical)
+    return bool(model.state.chosen_sae and model.state.chosen_sae.canonical)
 
 
 class Tasks(pn.viewable.Viewer):

@@ -64,7 +64,7 @@ class Thresholds(pn.viewable.Viewer):
             fixed=[_name(name) for name in SLIDERS if name not in state.movable],
             metric=self._model.store.suites[state.suite].manifest.method.metric if state.suite else "",
         )
-        self._layout.visible = state.sae is not None
+        self._layout.visible = state.chosen_sae is not None
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

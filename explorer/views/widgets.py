@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from bokeh.document.events import ModelChangedEvent
 
+from explorer.saes import TITLES, value_labels
 from explorer.views.act import one_act
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import param
 
     from explorer.state import ExplorerState
@@ -30,6 +29,11 @@ label:has(:focus-visible) { outline: 2px solid var(--ax-split); outline-offset: 
 label > span { position: static !important; margin: 0 !important; }
 input { position: absolute; inset: 0; margin: 0; opacity: 0; pointer-events: none; }
 @media (max-width: 720px) { label { padding: 6px; } }
+"""
+#: Texts take more room than numbers.
+_TEXT_STYLE = """
+.bk-input-group { grid-template-columns: repeat(auto-fit, minmax(100px, 1fr)); }
+label > span { overflow-wrap: anywhere; }
 """
 _SLIDER_STYLE = """
 :host { --slider-size: 4px; font: 12px var(--ax-font); color: var(--ax-muted); }
@@ -69,7 +73,7 @@ class _Driving(pn.widgets.Widget):
 
 
 class Choice(_Driving, pn.widgets.RadioBoxGroup):
-    """A row of radio buttons that chooses among the options of a parameter of the state, each under its label.
+    """A row of radio buttons that chooses among the values that an attribute of SAEs has, each under its label.
 
     Not linked by `from_param`: that hands on new options and new value one after the other, and where the former value
     is no option any more, Panel 1.9 sets the widget's value to None and writes that back into the state.
@@ -77,21 +81,24 @@ class Choice(_Driving, pn.widgets.RadioBoxGroup):
 
     _state: ExplorerState
     _title: str = ""
-    _label: Callable[[Any], str] = str
 
     @classmethod
-    def of(cls, state: ExplorerState, name: str, title: str, label: Callable[[Any], str] = str) -> Choice:
-        """Make the widget that drives the parameter `name`, called `title`, its options written by `label`."""
-        widget = cls(margin=0, sizing_mode="stretch_width", stylesheets=[_CHOICE_STYLE])
-        widget._state, widget._drives, widget._title, widget._label = state, name, title, label
-        state.param.watch(widget.follow, ["suite", "layer", "width", "l0"])
+    def of(cls, state: ExplorerState, name: str) -> Choice:
+        """Make the widget that chooses the value of the attribute `name`."""
+        styles = [_CHOICE_STYLE, *([_TEXT_STYLE] if name in ("hook", "architecture") else [])]
+        widget = cls(margin=0, sizing_mode="stretch_width", stylesheets=styles)
+        widget._state, widget._drives, widget._title = state, name, TITLES[name]
+        state.param.watch(widget.follow, ["suite", "sae"])
         widget.follow()
         return widget
 
     def follow(self, *_: param.parameterized.Event) -> None:
-        """Take over options and value as one change; the label of an option may depend on the whole of the SAE."""
-        options = {self._label(value): value for value in self._state.param[self._drives].objects}
-        self.param.update(options=options, value=getattr(self._state, self._drives))
+        """Take over options and value as one change; the canonical SAE's L0 has a mark."""
+        state, name = self._state, self._drives
+        values = state.options[name]
+        marked = {sae.l0 for sae in state.alike if sae.canonical} if name == "l0" else set()
+        options = {label + "*" * (value in marked): value for value, label in value_labels(name, values).items()}
+        self.param.update(options=options, value=getattr(state.chosen_sae, name, None))
 
     def _process_param_change(self, params: dict[str, Any]) -> dict[str, Any]:
         props = super()._process_param_change(params)

@@ -1,4 +1,4 @@
--- One row a latent that k-sparse probing ranks for a letter (k up to 15), computed once, when the store opens.
+-- One row a latent that k-sparse probing ranks for a concept (k up to 15), computed once, when the store opens.
 -- `rise`: the least that F1 rises by on any step from the first latent to this one; at every tau below it, this is a
 -- split latent. Without end for the first, whose F1 rises from nothing; below every tau from an unknown F1 on.
 -- Rounded, lest 0.73 - 0.70 exceed 0.03.

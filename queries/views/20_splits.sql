@@ -1,4 +1,4 @@
--- One row an SAE and a letter: the split latents at threshold `tau`.
+-- One row an SAE and a concept: the split latents at threshold `tau`.
 -- Latents are accepted in rank order while each step lifts F1 by more than tau; the first that does not, or whose F1 is
 -- unknown, ends the list (k up to 15). At the suite's own tau, and where it stores no ranked latents, its own list stands.
 CREATE MACRO splits(tau) AS TABLE

@@ -1,5 +1,5 @@
--- One row an SAE and a letter without a tested token because there was none to test: it has no candidates, or where those were
--- not counted, other letters of the SAE have tested tokens. Elsewhere a letter without any is unknown, or was published.
+-- One row an SAE and a concept without a tested token because there was none to test: it has no candidates, or where those were
+-- not counted, other concepts of the SAE have tested tokens. Elsewhere a concept without any is unknown, or was published.
 CREATE TABLE nothing_to_test AS
 SELECT suite, sae, concept, CAST(0 AS BIGINT) AS zero
 FROM measurements

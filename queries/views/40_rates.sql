@@ -1,5 +1,5 @@
--- One row an SAE and a letter: counts, and the absorption rate with its interval, under the given thresholds.
--- Numbers that were published without the tokens or latents behind them stand where nothing can be counted. A letter without
+-- One row an SAE and a concept: counts, and the absorption rate with its interval, under the given thresholds.
+-- Numbers that were published without the tokens or latents behind them stand where nothing can be counted. A concept without
 -- candidates has none absorbed; whether candidates of which none was tested are, is unknown.
 CREATE MACRO rates(tau, cosine_threshold, effect_margin) AS TABLE
 SELECT *,

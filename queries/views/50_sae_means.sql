@@ -1,15 +1,15 @@
--- One row an SAE: its letters taken together, under the given thresholds and mean policy.
--- A letter of which the probe finds no word, or of which there was nothing to test, has rate 0. One whose rate is unknown takes
+-- One row an SAE and a family: its concepts taken together, under the given thresholds and mean policy.
+-- A concept of which the probe finds no word, or of which there was nothing to test, has rate 0. One whose rate is unknown takes
 -- no part.
 CREATE MACRO sae_means(tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
-SELECT suite, sae,
+SELECT suite, sae, family,
     avg(rate) FILTER (counts) AS absorption_rate,
     stddev_samp(rate) FILTER (counts) AS absorption_sd,
     quantile_cont(rate, 0.25) FILTER (counts) AS absorption_q1,
     quantile_cont(rate, 0.75) FILTER (counts) AS absorption_q3,
-    count(*) FILTER (counts) AS num_letters,
+    count(*) FILTER (counts) AS num_concepts,
     avg(num_split_latents) AS num_split_latents,
-    count(*) FILTER (num_split_latents > 1) AS num_letters_split,
+    count(*) FILTER (num_split_latents > 1) AS num_concepts_split,
     CAST(sum(num_absorbed) AS BIGINT) AS num_absorbed,
     CAST(sum(num_rows) AS BIGINT) AS num_tested
 FROM (
@@ -17,5 +17,6 @@ FROM (
         coalesce(absorption_rate, CASE WHEN num_probe_true_positives = 0 OR num_rows = 0 THEN 0 END) AS rate,
         rate IS NOT NULL AND counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS counts
     FROM rates(tau, cosine_threshold, effect_margin)
+    JOIN concepts USING (suite, concept)
 )
-GROUP BY suite, sae;
+GROUP BY suite, sae, family;

@@ -1,4 +1,4 @@
--- One row a latent and a letter in which it plays a part on an SAE: its place among the split latents (0: not one), the
+-- One row a latent and a concept in which it plays a part on an SAE: its place among the split latents (0: not one), the
 -- tokens it absorbs, whether its encoder direction is the closest to the probe.
 CREATE MACRO roles(tau, cosine_threshold, effect_margin) AS TABLE
 SELECT suite, sae, concept, latent,

@@ -1,4 +1,4 @@
-"""How a letter splits and what absorbs it: letter, split latents, absorbing latents and tokens, from left to right.
+"""How a concept splits and what absorbs it: concept, split latents, absorbing latents and tokens, from left to right.
 
 An absorbing latent stands in for all split latents at once, for none of them fires on its tokens. So the split latents
 meet, dotted, in one bar, their silence; from there the tokens go to the latents that absorb them.
@@ -15,7 +15,7 @@ import pandas as pd
 from bokeh.core.properties import field, value
 
 from explorer.plots.graph_edges import join, said
-from explorer.plots.graph_layout import ABSORBING, FOOT, HEAD, LETTER, SILENT, SPLIT, TOKEN, Graph
+from explorer.plots.graph_layout import ABSORBING, CONCEPT, FOOT, HEAD, SILENT, SPLIT, TOKEN, Graph
 from explorer.theme import FONT, MONO, Theme, figure_hook, tint, tooltip
 
 if TYPE_CHECKING:
@@ -38,13 +38,14 @@ _EDGE_TOOLTIPS = tooltip(("from", "@start"), ("to", "@end"), ("", "@said"))
 _TOKEN_TOOLTIPS = tooltip(("token", "@name"), ("absorbed by", "@latent"), ("", "@said"))
 
 
-def letter_graph(graph: Graph, *, letter: str, edges: str, selected: int | None, theme: Theme) -> hv.Overlay:
+def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None, theme: Theme) -> hv.Overlay:
     """Draw the graph.
 
     Parameters
     ----------
     graph : Graph
-    letter : str
+    label : str
+        Of the concept.
     edges : {"count", "effect"}
         What the width of an edge on the right shows; on the left it is the F1 that a split latent brings.
     selected : int or None
@@ -55,11 +56,11 @@ def letter_graph(graph: Graph, *, letter: str, edges: str, selected: int | None,
     -------
     Overlay
         Contours (edges to silence), Segments (targets of edges, then the other edges), Segments (silence), Rectangles
-        (targets of tokens), Points (split), Points (absorbing), Points (selected), Labels (letter), Labels (split),
+        (targets of tokens), Points (split), Points (absorbing), Points (selected), Labels (concept), Labels (split),
         Labels (absorbing), Labels (tokens), Labels (title and numbers of tokens), Labels (other titles).
     """
     split, absorbing, tokens = graph.split, graph.absorbing, graph.tokens
-    joined = join(graph, letter, edges)
+    joined = join(graph, label, edges)
     bar = joined.loc[joined["x"] == SILENT, "y"]
     nodes = pd.concat([split.assign(x=SPLIT), absorbing.assign(x=ABSORBING)])
     is_token = tokens["token"].notna()
@@ -82,7 +83,7 @@ def letter_graph(graph: Graph, *, letter: str, edges: str, selected: int | None,
         )
         * _points(nodes[nodes["latent"] == selected], size=22, fill_color=None, line_color=theme.ink, line_width=2)
         * _labels(
-            [(LETTER, graph.middle, letter.upper())][: len(nodes)],
+            [(CONCEPT, graph.middle, label)][: len(nodes)],
             (-8, 0),
             text_color=theme.ink,
             text_font_size="24px",
@@ -108,7 +109,7 @@ def letter_graph(graph: Graph, *, letter: str, edges: str, selected: int | None,
             height=graph.height,
             xaxis=None,
             yaxis=None,
-            xlim=(LETTER - 0.2, TOKEN + 0.7),  # as on a phone
+            xlim=(CONCEPT - 0.2, TOKEN + 0.7),  # as on a phone
             ylim=(-graph.rows - FOOT, HEAD),
             show_legend=False,
             active_tools=[],
@@ -234,4 +235,4 @@ def _fit(graph: Graph) -> Callable[[Any, Any], None]:
 def _spread(x_range: Range1d, _name: str, _before: int | None, width: int | None) -> None:
     room = (width or 0) - _LEFT - _RIGHT
     if room > 0:
-        x_range.update(start=LETTER - _LEFT / room, end=TOKEN + _RIGHT / room)
+        x_range.update(start=CONCEPT - _LEFT / room, end=TOKEN + _RIGHT / room)

@@ -1,4 +1,4 @@
-"""How the letter splits and what absorbs it, as a graph; a tap selects a latent."""
+"""How the concept splits and what absorbs it, as a graph; a tap selects a latent."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import panel as pn
 
 from explorer.format import number, visible
 from explorer.headline import why_none_absorbs
+from explorer.plots.concept_graph import concept_graph
 from explorer.plots.graph_edges import EDGES
 from explorer.plots.graph_layout import Graph, arrange
-from explorer.plots.letter_graph import letter_graph
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
 
 
-class LetterGraphView(View):
-    """Shows letter, split latents, absorbing latents and tokens; the plot is built and redrawn while it is in view.
+class ConceptGraphView(View):
+    """Shows concept, split latents, absorbing latents and tokens; the plot is built and redrawn while it is in view.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class LetterGraphView(View):
     """
 
     answers = ("split_latents", "absorbing_latents", "summary")
-    follows = ("sae", "letter", "latent", "graph_edges", "dark")
+    follows = ("sae", "concept", "latent", "graph_edges", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -79,9 +79,9 @@ class LetterGraphView(View):
     def _drawing(self) -> partial[hv.Overlay]:
         shown = self._model.shown
         return partial(
-            letter_graph,
+            concept_graph,
             self._graph,
-            letter=shown.letter,
+            label=shown.label,
             edges=shown.graph_edges,
             selected=shown.latent,
             theme=theme(dark=shown.dark),
@@ -101,8 +101,8 @@ class LetterGraphView(View):
         graph, shown, absorbing = self._graph, self._model.shown, self._model.absorbing_latents
         summary = self._model.summary or {}
         self._head.html = render(
-            "letter_graph_head",
-            letter=shown.letter,
+            "concept_graph_head",
+            label=shown.label,
             edges=EDGES,
             chosen=shown.graph_edges,
             split=graph.split["latent"].tolist(),
@@ -123,10 +123,10 @@ class LetterGraphView(View):
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
         rows: list[list[object]] = []
         if split is not None:
-            letter = self._model.shown.letter.upper()
+            label = self._model.shown.label
             brought = split["f1_gain"].where(split["k"] > 1, split["f1"])
             rows += [
-                [letter, f"split latent {latent}", number(f1), "–", "–"]
+                [label, f"split latent {latent}", number(f1), "–", "–"]
                 for latent, f1 in zip(split["latent"], brought, strict=True)
             ]
         if absorbing is not None:

@@ -1,0 +1,137 @@
+"""Two SAEs concept by concept: their rates as two points a row, joined by a line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from bokeh.models import FixedTicker
+
+from explorer.format import percent
+from explorer.theme import Theme, figure_hook, fit_hook, in_percent_across, tooltip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+#: Rows that can be read; of more concepts, those that differ most.
+MOST_ROWS = 60
+_ROW = 16
+_AROUND = 64
+_COLUMNS = ["concept", "label", "this", "other", "difference", "place"]
+_TOOLTIPS = tooltip(("", "@label"), ("A", "@this"), ("B", "@other"), ("B \N{MINUS SIGN} A", "@difference"))
+
+
+def rows_of(pairs: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the concepts that are drawn, the largest rise from A to B first.
+
+    Parameters
+    ----------
+    pairs : DataFrame or None
+        Answer of the query `pair_concepts`.
+
+    Returns
+    -------
+    DataFrame
+        Of the rows that have both rates, those that differ most.
+    """
+    if pairs is None:
+        return pd.DataFrame(columns=["concept", "label", "absorption_rate", "other_absorption_rate", "rise"])
+    both = pairs.dropna(subset=["absorption_rate", "other_absorption_rate"])
+    both = both.assign(rise=both["other_absorption_rate"] - both["absorption_rate"])
+    most = both["rise"].abs().nlargest(MOST_ROWS).index
+    return both.loc[most].sort_values(["rise", "label"], ascending=[False, True])
+
+
+def height_of(number: int) -> int:
+    """Return the height of the plot of so many rows, pixels."""
+    return _ROW * max(number, 4) + _AROUND
+
+
+def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, theme: Theme) -> hv.Overlay:
+    """Draw one row a concept, the largest rise at the top.
+
+    Parameters
+    ----------
+    pairs : DataFrame or None
+        Answer of the query `pair_concepts`; None draws the same elements, empty.
+    concept : str or None
+        Id of the concept that is chosen, whose row is marked.
+    theme : Theme
+
+    Returns
+    -------
+    Overlay
+        Rectangles (chosen row), Segments, Points (A), Points (B).
+    """
+    rows = rows_of(pairs)
+    number = len(rows)
+    y = np.arange(number, dtype=float)[::-1]
+    this, other = (rows[name].to_numpy(float) for name in ("absorption_rate", "other_absorption_rate"))
+    top = float(max([0.01, *this, *other])) * 1.06
+    x_span, y_span = (-0.02 * top, top), (-0.8, max(number, 1) - 0.2)
+    data = pd.DataFrame(
+        {
+            "concept": rows["concept"],
+            "label": rows["label"],
+            "this": [percent(value) for value in this],
+            "other": [percent(value) for value in other],
+            "difference": [percent(value) for value in rows["rise"]],
+        }
+    ).astype(object)
+    rate = hv.Dimension("rate", label="absorption rate")
+    place = hv.Dimension("place")
+    extra = ["concept", "label", "this", "other", "difference"]
+    lines = pd.DataFrame({"rate": this, "place": y, "rate1": other, "place1": y})
+    chosen = [
+        (x_span[0], at - 0.5, x_span[1], at + 0.5) for at, one in zip(y, rows["concept"], strict=True) if one == concept
+    ]
+
+    def points(values: np.ndarray, colour: str, marker: str) -> hv.Points:
+        return hv.Points(data.assign(rate=values, place=y), [rate, place], extra).opts(
+            size=8, color=colour, marker=marker, line_color=theme.paper, tools=["hover"], hover_tooltips=_TOOLTIPS
+        )
+
+    return (
+        hv.Rectangles(chosen).opts(fill_color=theme.panel, line_color=None)
+        * hv.Segments(lines, [rate, place, "rate1", "place1"]).opts(color=theme.other, line_width=2)
+        * points(this, theme.categories[0], "circle")
+        * points(other, theme.categories[1], "square")
+    ).opts(
+        hv.opts.Overlay(
+            hooks=[
+                figure_hook("pair-rates", theme),
+                fit_hook(x_span, y_span),
+                in_percent_across,
+                _label(dict(zip(y, rows["label"], strict=True))),
+            ],
+            responsive=True,
+            height=height_of(number),
+            xlim=x_span,
+            ylim=y_span,
+            show_legend=False,
+            active_tools=[],
+        )
+    )
+
+
+def concept_at(pairs: pd.DataFrame | None, y: float) -> str | None:
+    """Return the id of the concept whose row lies at y; None where there is none."""
+    rows = rows_of(pairs)
+    place = len(rows) - 1 - round(y)
+    return str(rows["concept"].iloc[place]) if 0 <= place < len(rows) else None
+
+
+def _label(labels: dict[float, str]) -> Callable[[Any, Any], None]:
+    """Make a hook that writes the concepts along the y-axis, and gives each row its room."""
+
+    def label(plot: Any, _element: Any) -> None:
+        figure = plot.state
+        places: Sequence[float] = list(labels)
+        figure.yaxis[0].update(ticker=FixedTicker(ticks=places), major_label_overrides=labels, axis_label=None)
+        figure.height = height_of(len(labels))
+        figure.ygrid.grid_line_color = None
+        figure.xgrid.grid_line_color = figure.xaxis[0].axis_line_color
+
+    return label

@@ -1,0 +1,94 @@
+"""How SAEs are told apart in plots: a colour and a marker for each value of one of their attributes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from explorer.saes import value_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import pandas as pd
+
+    from explorer.saes import Sae
+    from explorer.theme import Theme
+
+MARKERS = ("circle", "square", "triangle", "inverted_triangle")
+_GLYPHS = "●■▲▼"
+#: Attributes whose values have an order, which a ramp of one hue shows.
+_ORDERED = ("layer", "width", "l0", "seed")
+#: Columns of frames of SAEs whose values may be told apart, in the order in which one is chosen.
+_CHOSEN_FIRST = ("architecture", "width")
+
+
+class Style(NamedTuple):
+    """How the SAEs of one value are drawn: its label, colour and marker, and a character of the marker's shape."""
+
+    label: str
+    colour: str
+    marker: str
+    glyph: str
+
+
+def known(value: Any) -> Any:
+    """Return a value of a frame, None where it is missing; whole numbers are integers again."""
+    if value is None or value != value:  # noqa: PLR0124 - NaN
+        return None
+    return int(value) if isinstance(value, float) and value == int(value) else value
+
+
+def told_apart_by(saes: pd.DataFrame | None) -> str:
+    """Choose the attribute by which the SAEs of a frame are told apart: the architecture where there are several."""
+    for name in _CHOSEN_FIRST:
+        if saes is not None and saes[name].nunique(dropna=False) > 1:
+            return name
+    return _CHOSEN_FIRST[-1]
+
+
+def styles_of(values: Iterable[Any], by: str, theme: Theme) -> dict[Any, Style]:
+    """Give each value of an attribute its style; unknown ones come last.
+
+    Parameters
+    ----------
+    values : iterable
+        Of the attribute, None or NaN where it is unknown.
+    by : str
+        The attribute.
+    theme : Theme
+
+    Returns
+    -------
+    dict of value to Style
+        In order.
+    """
+    ordered = sorted(
+        {known(value) for value in values}, key=lambda value: (value is None, value if value is not None else 0)
+    )
+    ramp = theme.widths if by in _ORDERED else theme.categories
+    if by in _ORDERED:
+        step = (len(ramp) - 1) / max(len(ordered) - 1, 1)
+        colours = [ramp[round(step * place) if len(ordered) > 1 else 1] for place in range(len(ordered))]
+    else:
+        colours = [ramp[place % len(ramp)] for place in range(len(ordered))]
+    labels = value_labels(by, ordered)
+    return {
+        value: Style(labels[value], colours[place], MARKERS[place % len(MARKERS)], _GLYPHS[place % len(_GLYPHS)])
+        for place, value in enumerate(ordered)
+    }
+
+
+def sae_keys(frame: pd.DataFrame) -> list[tuple[str, str]]:
+    """Return the suite and the id of each row's SAE."""
+    return list(zip(frame["suite"], frame["sae"], strict=True))
+
+
+def styled(frame: pd.DataFrame, saes: Mapping[tuple[str, str], Sae], by: str, theme: Theme) -> pd.DataFrame:
+    """Add to a frame of SAEs the columns `name`, `colour` and `marker`."""
+    values = [known(value) for value in frame[by]]
+    styles = styles_of(values, by, theme)
+    return frame.assign(
+        name=[saes[key].label for key in sae_keys(frame)],
+        colour=[styles[value].colour for value in values],
+        marker=[styles[value].marker for value in values],
+    )

@@ -1,0 +1,145 @@
+"""The concepts of a family, shaded by their count of absorbing latents: a grid of cells, or a list that is searched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from explorer.format import count, percent
+from explorer.views.markup import Markup, render
+from explorer.views.view import View
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from explorer.model import ExplorerModel
+
+_DARKEST = 54  # percent of the full colour: label and count stay readable on it
+#: What fits a grid: so many concepts at most, whose labels have so many characters.
+_GRID_CELLS, _GRID_LABEL = 40, 3
+#: Rows of the list that are sent at once; typing narrows it to others.
+_LISTED = 60
+
+
+class Concepts(View):
+    """Chooses the concept, and where there are several families, the family; arrow keys walk through the concepts.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    answers = ("concepts",)
+    follows = ("suite", "family")
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        self._typed = ""
+        self._layout = self._strip = Markup(
+            "concept",
+            on={"concept": self._choose, "family": self._choose_family, "find": self._find},
+        )
+        # What is chosen is marked at once.
+        model.state.param.watch(lambda _: self._show(), "concept")
+        self._show()
+
+    def _choose(self, concept: str) -> None:
+        self._model.state.apply({"concept": concept})
+
+    def _choose_family(self, family: str) -> None:
+        self._typed = ""
+        self._model.state.apply({"family": family})
+
+    def _find(self, typed: str) -> None:
+        self._typed = typed.strip()
+        self._show()
+
+    def _show(self) -> None:
+        state, shown = self._model.state, self._model.shown
+        cells = concept_cells(self._model.concepts)
+        self._strip.html = strip_html(
+            cells,
+            chosen=state.concept,
+            noun=shown.noun,
+            families={name: family.title for name, family in shown.families.items()} if cells else {},
+            family=shown.family,
+            typed=self._typed,
+        )
+
+
+def strip_html(
+    cells: list[dict[str, Any]],
+    *,
+    chosen: str | None,
+    noun: str,
+    families: dict[str, str] | None = None,
+    family: str | None = None,
+    typed: str = "",
+) -> str:
+    """Write the concepts of a family, the chosen one marked.
+
+    Parameters
+    ----------
+    cells : list of dict
+        What `concept_cells` returns.
+    chosen : str or None
+        Id of the chosen concept.
+    noun : str
+        What a concept of the family is called.
+    families : dict of str to str, optional
+        Titles by id, where another family can be chosen.
+    family : str or None
+        Id of the family shown.
+    typed : str
+        What narrows a list: the beginning of a label, or a part of it.
+    """
+    if not cells:
+        return ""
+    is_grid = len(cells) <= _GRID_CELLS and all(len(cell["name"]) <= _GRID_LABEL for cell in cells)
+    found = cells if is_grid else _narrowed(cells, typed, chosen)
+    return render(
+        "concepts",
+        cells=found[:_LISTED],
+        num_hidden=max(0, len(found) - _LISTED),
+        is_grid=is_grid,
+        chosen=chosen,
+        noun=noun,
+        families=families or {},
+        family=family,
+        typed=typed,
+        total=len(cells),
+    )
+
+
+def _narrowed(cells: list[dict[str, Any]], typed: str, chosen: str | None) -> list[dict[str, Any]]:
+    """Return the cells of a list that fit what is typed; where nothing is, the chosen one is among the first."""
+    wanted = typed.casefold()
+    if wanted:
+        found = [cell for cell in cells if wanted in cell["name"].casefold()]
+        return sorted(found, key=lambda cell: not cell["name"].casefold().startswith(wanted))
+    place = next((place for place, cell in enumerate(cells) if cell["concept"] == chosen), 0)
+    return cells if place < _LISTED else [cells[place], *cells[:place], *cells[place + 1 :]]
+
+
+def concept_cells(concepts: pd.DataFrame | None) -> list[dict[str, Any]]:
+    """Say what each cell shows: concept, its name, count, shade (percent) and a label in words."""
+    if concepts is None:
+        return []
+    most = max(1, concepts["num_absorbing_latents"].fillna(0).max())
+    cells = []
+    for row in concepts.itertuples():
+        cell = {"concept": row.concept, "name": row.label, "measured": bool(row.measured), "count": None, "shade": 0}
+        if not row.measured:
+            cell["label"] = "not measured on this SAE, nothing to show"
+        elif row.num_absorbing_latents != row.num_absorbing_latents:
+            label = f"absorbing latents unknown, absorption rate {percent(row.absorption_rate)}"
+            is_known = row.num_absorbed == row.num_absorbed or row.absorption_rate == row.absorption_rate
+            cell |= {"count": "?", "label": label if is_known else "unknown what is absorbed"}
+        else:
+            absorbing = int(row.num_absorbing_latents)
+            cell |= {
+                "count": absorbing,
+                "shade": round(_DARKEST * absorbing / most),
+                "label": f"{count(absorbing, 'absorbing latent')}, absorption rate {percent(row.absorption_rate)}",
+            }
+        cells.append(cell)
+    return cells
