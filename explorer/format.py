@@ -52,7 +52,7 @@ def in_brackets(number: int | None) -> str:
 
 def l0_label(l0: float | None, digits: int = 3) -> str:
     """Write an L0; a measured one to three digits."""
-    if l0 is None or l0 != l0:
+    if l0 is None or not math.isfinite(l0):
         return "unknown"
     return f"{l0:.0f}" if l0 == round(l0) or l0 >= 10**digits else f"{l0:.{digits}g}"
 

@@ -119,7 +119,7 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
 def _sae(row: Mapping[str, Any]) -> Sae:
     """Make an SAE of a row of the query `saes`."""
     whole = ("layer", "width", "seed", "n_latents", "l0_nominal")
-    known = {name: None if row[name] is None else int(row[name]) for name in whole}
+    known: dict[str, Any] = {name: None if row[name] is None else int(row[name]) for name in whole}
     nominal = known.pop("l0_nominal")
     return Sae(
         row["sae"],

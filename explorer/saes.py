@@ -86,7 +86,9 @@ def value_label(name: str, value: Any) -> str:
     """Write the value of an attribute."""
     if value is None:
         return "unknown"
-    return {"width": width_label, "l0": l0_label}.get(name, str)(value)
+    if name == "width":
+        return width_label(value)
+    return l0_label(value) if name == "l0" else str(value)
 
 
 def value_labels(name: str, values: Iterable[Any]) -> dict[Any, str]:

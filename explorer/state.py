@@ -247,7 +247,7 @@ class ExplorerState(param.Parameterized):
         return self._of(suite).saes
 
     def all_saes(self) -> dict[tuple[str, str], Sae]:
-        """The SAEs of all suites, by suite and id."""
+        """Return the SAEs of all suites, by suite and id."""
         return {(name, sae.id): sae for name, there in self._choices.items() for sae in there.saes}
 
     @property
@@ -358,7 +358,7 @@ class ExplorerState(param.Parameterized):
 
     @property
     def compared(self) -> list[str]:
-        """The ids of the SAEs that Compare sets side by side: those of one sweep, or one for each value of an attribute."""
+        """The ids of the SAEs set side by side: those of one sweep, or one for each value of an attribute."""
         sae, by = self.chosen_sae, self.compare_by
         if sae is None:
             return []
@@ -369,7 +369,7 @@ class ExplorerState(param.Parameterized):
 
     @property
     def compared_concepts(self) -> list[str]:
-        """The ids of the concepts that Compare sets side by side: those of the family, or some around the chosen one."""
+        """The ids of the concepts set side by side: those of the family, or some around the chosen one."""
         there = [concept.id for concept in self.concepts.values() if concept.family == self.family]
         start = there.index(self.concept) // COMPARED_CONCEPTS * COMPARED_CONCEPTS if self.concept in there else 0
         return there[start : start + COMPARED_CONCEPTS]
@@ -438,7 +438,7 @@ class ExplorerState(param.Parameterized):
 
     @staticmethod
     def _like(concept: str | None, there: SuiteChoices) -> str | None:
-        """Return the concept of a suite that takes the place of one that it lacks: of the same family, if it has one."""
+        """Return the concept of a suite that takes the place of one that it lacks, of the same family if there is."""
         family = concept.partition(".")[0] if concept else None
         of_family = (one.id for one in there.concepts.values() if one.family == family)
         return next(of_family, None) or next(iter(there.concepts), None)
@@ -472,9 +472,11 @@ class ExplorerState(param.Parameterized):
         concept = self._wished_concept(there, wanted, refused)
         self._check_other(suite, wanted, refused)
         own = there.thresholds._asdict() if suite else {}
-        for name in own:
-            if name not in there.movable and wanted.get(name, own[name]) != own[name]:
-                refused.append(f"{name} = {_short(wanted.pop(name))} moves nothing in this suite")
+        refused += [
+            f"{name} = {_short(wanted.pop(name))} moves nothing in this suite"
+            for name in own
+            if name not in there.movable and wanted.get(name, own[name]) != own[name]
+        ]
         if refusal := self._refuse_latent(wanted.get("latent"), sae):
             refused.append(refusal)
             wanted["latent"] = None
@@ -572,14 +574,16 @@ class ExplorerState(param.Parameterized):
 
     def _read(self, name: str, value: Any) -> Any:
         """Turn `value` into what its parameter takes; ValueError with a sentence where that is impossible."""
-        attribute = name.removeprefix("facet_")
-        if attribute in ATTRIBUTES:
+        if (attribute := name.removeprefix("facet_")) in ATTRIBUTES:
             return None if value in (None, "") else _attribute(name, attribute, value)
         if name in _IDS:
             return None if value in (None, "") else str(value)
         if name not in self.param or name == "name":
             message = f"{_short(name)} is not known here"
             raise ValueError(message)
+        return self._read_parameter(name, value)
+
+    def _read_parameter(self, name: str, value: Any) -> Any:
         parameter = self.param[name]
         if value is None and parameter.allow_None:
             return None
@@ -712,5 +716,5 @@ def _refusal(name: str, value: object, options: Iterable[object]) -> str:
 
 def _short(value: object) -> str:
     """Quote a value for a sentence, cut to a readable length."""
-    text = str(value)
+    text = f"{value:g}" if isinstance(value, float) else str(value)
     return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}...")

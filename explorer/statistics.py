@@ -23,9 +23,9 @@ class Difference(NamedTuple):
 def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | None:
     """Say by how much the mean rate of the other SAE is higher, with an interval from a paired bootstrap.
 
-    Concepts are resampled as pairs, for one that is hard for the one SAE is hard for the other; where an SAE was trained
-    with several seeds, these are resampled, too. The interval holds the middle 95 % of 4,000 means, drawn with a fixed
-    seed: the same data give the same interval.
+    Concepts are resampled as pairs, for one that is hard for the one SAE is hard for the other; where an SAE was
+    trained with several seeds, these are resampled, too. The interval holds the middle 95 % of 4,000 means, drawn
+    with a fixed seed: the same data give the same interval.
 
     Parameters
     ----------

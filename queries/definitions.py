@@ -82,8 +82,8 @@ def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
     columns = (
         "suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, width INTEGER, n_latents INTEGER,"
         " n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR, seed INTEGER,"
-        " repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE, dead_fraction DOUBLE,"
-        " neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, canonical BOOLEAN, cosines BOOLEAN,"
+        " repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE,"
+        " dead_fraction DOUBLE, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, canonical BOOLEAN, cosines BOOLEAN,"
         " attributes MAP(VARCHAR, VARCHAR), position INTEGER"
     )
     rows = [

@@ -66,7 +66,8 @@ def _joins(suite: str, keys: Collection[str], saes: Collection[Sae]) -> str:
     """Write the joins that put the keys of the second layout in the place of those of the first."""
     joins = []
     if "sae" in keys:
-        former = ",\n    ".join(f"({literal(sae.id)}, {', '.join(map(literal, sae.key))})" for sae in saes)
+        rows = [(sae.id, *sae.key) for sae in saes] or [("", None, None, None)]
+        former = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
         joins.append(f"JOIN (VALUES\n    {former}\n) AS saes(sae, {', '.join(SAE_KEY)}) USING ({', '.join(SAE_KEY)})")
     if "concept" in keys:
         letters = f"SELECT concept, lower(label) AS letter FROM concepts WHERE suite = {suite}"

@@ -130,6 +130,7 @@ def _label(labels: dict[float, str]) -> Callable[[Any, Any], None]:
         figure = plot.state
         places: Sequence[float] = list(labels)
         figure.yaxis[0].update(ticker=FixedTicker(ticks=places), major_label_overrides=labels, axis_label=None)
+        figure.xaxis[0].axis_label = "absorption rate"
         figure.height = height_of(len(labels))
         figure.ygrid.grid_line_color = None
         figure.xgrid.grid_line_color = figure.xaxis[0].axis_line_color

@@ -73,7 +73,7 @@ def heat_map(
     Overlay
         Rectangles (all places, hatched), Rectangles (cells), Rectangles (current).
     """
-    data = _cells(cells, saes, columns, concepts, cell, theme)
+    data = _cells(cells, saes=saes, columns=columns, concepts=concepts, cell=cell, theme=theme)
     ring = data[(data["concept"] == concept) & np.array([key == current for key in sae_keys(data)], dtype=bool)]
     ground = pd.DataFrame(
         [(-0.5, -0.5, len(columns) - 0.5, len(concepts) - 0.5)] if columns else [], columns=_CORNERS, dtype="float64"
@@ -155,6 +155,7 @@ def colour_of(values: pd.Series, steps: Sequence[Step], theme: Theme) -> list[st
 
 def _cells(
     cells: pd.DataFrame | None,
+    *,
     saes: Mapping[tuple[str, str], Sae],
     columns: Sequence[tuple[str, str]],
     concepts: Sequence[Concept],

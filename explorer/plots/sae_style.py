@@ -41,7 +41,7 @@ def known(value: Any) -> Any:
 def told_apart_by(saes: pd.DataFrame | None) -> str:
     """Choose the attribute by which the SAEs of a frame are told apart: the architecture where there are several."""
     for name in _CHOSEN_FIRST:
-        if saes is not None and saes[name].nunique(dropna=False) > 1:
+        if saes is not None and len(set(map(known, saes[name]))) > 1:
             return name
     return _CHOSEN_FIRST[-1]
 

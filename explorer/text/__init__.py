@@ -96,7 +96,7 @@ def render_text(topic: str, **values: object) -> str:
     topic : str
         One of `TOPICS`.
     **values : object
-        The live values: ``tau``, ``cosine_threshold``, ``effect_margin``, ``label``, ``noun``, ``phrase`` and ``metric``.
+        The live values: ``tau``, ``cosine_threshold``, ``effect_margin``, ``label``, ``phrase`` and ``metric``.
         Each is escaped; those that the topic does not mention are ignored.
 
     Returns

@@ -71,16 +71,8 @@ class Atlas(View):
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
-        self._map = pn.Column(
-            HeatMapView(model), sizing_mode="stretch_width", styles={"flex": "99 1 420px", "min-width": "280px"}
-        )
-        below = pn.Row(
-            self._map,
-            pn.Column(self._table, sizing_mode="stretch_width", styles={"flex": "1 1 540px", "min-width": "280px"}),
-            sizing_mode="stretch_width",
-            styles={"flex-wrap": "wrap", "gap": "24px"},
-        )
-        self._layout = pn.Column(self._head, self._panels, below, sizing_mode="stretch_width")
+        self._map = pn.Column(HeatMapView(model), sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._panels, self._map, self._table, sizing_mode="stretch_width")
         self._show()
 
     def _plot(self, name: str) -> LivePlot:
@@ -242,7 +234,7 @@ def _x_of(panel: str) -> str:
 
 def _offered(means: pd.DataFrame | None) -> set[str]:
     """Return the numbers of SAEs that have more than one value."""
-    return set() if means is None else {name for name in X_AXES if means[name].nunique() > 1}
+    return set() if means is None else {name for name in X_AXES if len(set(means[name].dropna())) > 1}
 
 
 def other_x(means: pd.DataFrame | None, shown: Snapshot) -> str:

@@ -94,7 +94,7 @@ class Browser(JSComponent):
         self._on_refused(self._state.from_query(query))
 
     def _step(self, step: tuple[str, int]) -> None:
-        """Move concept or L0 to a neighbour, as the arrow keys ask; concepts without data are passed over, ends hold."""
+        """Move concept or L0 to a neighbour, as the arrow keys ask; what has no data is passed over, ends hold."""
         name, by = step
         state, concepts = self._state, self._model.concepts
         if name not in ("concept", "l0") or state.chosen_sae is None:

@@ -59,7 +59,6 @@ def prose_html(model: ExplorerModel, topic: str) -> str:
         cosine_threshold=shown.cosine_threshold,
         effect_margin=shown.effect_margin,
         label=shown.label,
-        noun=shown.noun,
         phrase=shown.phrase,
         metric=model.manifest.method.metric,
     )

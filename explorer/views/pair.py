@@ -1,4 +1,4 @@
-"""Two SAEs, of two suites if need be: how their rates differ, concept by concept, and the tokens that only one absorbs."""
+"""Two SAEs, of two suites if need be: their rates concept by concept, and the tokens that only one absorbs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PairView(View):
     """
 
     answers = ("pair_concepts", "pair_tokens")
-    follows = ("suite", "sae", "compared_sae", "compared_suite", "concept", "dark")
+    follows = ("suite", "sae", "compared_sae", "compared_suite", "concept", "mean_policy", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -97,6 +97,7 @@ class PairView(View):
             suggested=shown.other_sae is None or other == suggest_other(choices, sae, in_layer=not is_other_suite),
             difference=difference_of(pairs),
             nouns=shown.nouns,
+            policy=shown.mean_policy,
             num_gained=_sum(pairs["num_gained"]),
             num_lost=_sum(pairs["num_lost"]),
             colours=dressed.categories[:2],
@@ -119,8 +120,8 @@ class PairView(View):
 
 
 def difference_of(pairs: pd.DataFrame) -> Difference | None:
-    """Return the difference of the mean rates of two SAEs over the concepts that both have a rate of."""
-    this, other = (pairs[name].to_numpy(float)[np.newaxis] for name in ("absorption_rate", "other_absorption_rate"))
+    """Return the difference of the mean rates of two SAEs over the concepts that count on both."""
+    this, other = (pairs[name].to_numpy(float)[np.newaxis] for name in ("mean_rate", "other_mean_rate"))
     return mean_difference(this, other)
 
 

@@ -92,7 +92,7 @@ class Search(pn.viewable.Viewer):
             self._model.state.apply({"page": "explore", "latent": latent})
 
     def _test(self, token: str) -> None:
-        """Open the word tester with a token, on the main latent of its concept where none of that concept is selected."""
+        """Open the word tester with a token, on the main latent of its concept where no latent is selected."""
         shown, concept = self._model.shown, self._words.get(token)
         if concept is None or not self._model.is_current:
             return
@@ -107,7 +107,10 @@ class Search(pn.viewable.Viewer):
             return
         self._show_tested(token, concept, None if split.empty else int(split["latent"].iloc[0]))
         if split.empty:
-            self._model.error = f"No main latent is known for {self._label(concept)} on this SAE: select any latent to test words on it."
+            self._model.error = (
+                f"No main latent is known for {self._label(concept)} on this SAE: select any latent to test words on"
+                " it."
+            )
 
     def _show_tested(self, token: str, concept: str, latent: int | None) -> None:
         words = [] if latent is None else forms([token.strip()])

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 
 #: Rows that fill a first screen and come in one message; each that follows alone costs the browser a new layout.
 _ROWS_AT_ONCE = 3
-#: A cell of the grid: the column that its rows have a value of, and the value, which goes into the state when its title is
-#: followed.
+#: A cell of the grid: the column of which its rows have one value, and that value, which its title puts into the state.
 Cell = tuple[str, str]
 
 
@@ -168,7 +167,7 @@ def _draw(
 
 
 class SaeMultiples(SmallMultiples):
-    """Sets several SAEs side by side, for one concept: those of a sweep by width, or one for each value of an attribute."""
+    """Sets SAEs side by side for one concept: those of a sweep by width, or one for each value of an attribute."""
 
     answers = ("compared_cosines", "compared_marks")
 

@@ -1,6 +1,5 @@
 -- One row an SAE and a family: its concepts taken together, under the given thresholds and mean policy.
--- A concept of which the probe finds no word, or of which there was nothing to test, has rate 0. One whose rate is unknown takes
--- no part.
+-- One whose rate is unknown takes no part.
 CREATE MACRO sae_means(tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
 SELECT suite, sae, family,
     avg(rate) FILTER (counts) AS absorption_rate,
@@ -14,7 +13,7 @@ SELECT suite, sae, family,
     CAST(sum(num_rows) AS BIGINT) AS num_tested
 FROM (
     SELECT *,
-        coalesce(absorption_rate, CASE WHEN num_probe_true_positives = 0 OR num_rows = 0 THEN 0 END) AS rate,
+        rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) AS rate,
         rate IS NOT NULL AND counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS counts
     FROM rates(tau, cosine_threshold, effect_margin)
     JOIN concepts USING (suite, concept)
