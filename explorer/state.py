@@ -493,11 +493,17 @@ class ExplorerState(param.Parameterized):
         self._go(suite, sae, concept, wanted)
         return refused
 
+    def narrow(self, name: str, value: Any) -> list[str]:
+        """Go to the SAE that has this value of an attribute, None where it is unknown, and else comes closest."""
+        sae, _ = choose(self.saes, {**self._attributes(), "sae": None, name: value})
+        return self.apply({"sae": sae.id}) if sae else []
+
     def _wished(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
         """Take what is said of the SAE out of what is wanted, and return the SAE that comes closest."""
         by_id = {sae.id: sae for sae in saes}
         named = wanted.pop("sae", None)
-        attributes = {name: wanted.pop(name) for name in ATTRIBUTES if wanted.get(name) is not None}
+        attributes = {name: wanted.pop(name) for name in ATTRIBUTES if name in wanted}
+        attributes = {name: value for name, value in attributes.items() if value is not None}
         if named is not None and named not in by_id:
             refused.append(_refusal("sae", named, by_id))
         wish = self._attributes()

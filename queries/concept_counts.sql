@@ -13,7 +13,7 @@ SELECT concepts.concept, concepts.label,
 FROM concepts
 LEFT JOIN (
     SELECT *
-    FROM rates($tau, $cosine_threshold, $effect_margin)
+    FROM rates($family, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND sae = $sae
 ) AS rates USING (concept)
 WHERE concepts.suite = $suite AND concepts.family = $family

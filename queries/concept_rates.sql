@@ -10,9 +10,9 @@ SELECT rates.suite, rates.sae, rates.concept, rates.absorption_rate,
     rates.num_rows AS num_tested,
     CAST(rates.num_split_latents AS BIGINT) AS num_split_latents,
     rates.probe_f1 - main.f1 AS f1_gap
-FROM rates($tau, $cosine_threshold, $effect_margin) AS rates
+FROM rates($family, $tau, $cosine_threshold, $effect_margin) AS rates
 JOIN concepts USING (suite, concept)
 JOIN saes USING (suite, sae)
 LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, sae, concept)
-WHERE concepts.family = $family AND ($scope = 'all' OR rates.suite = $suite)
+WHERE $scope = 'all' OR rates.suite = $suite
 ORDER BY rates.suite, saes.position, concepts.position, rates.concept

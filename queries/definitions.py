@@ -106,7 +106,7 @@ def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
         )
         for suite in suites
         for position, sae in enumerate(
-            sorted(suite.manifest.saes, key=lambda sae: (sae.layer, sae.width, sae.l0 < 0, abs(sae.l0)))
+            sorted(suite.manifest.saes, key=lambda sae: (sae.layer, sae.architecture or '', sae.width, sae.l0 < 0, abs(sae.l0)))
         )
         if sae.repeat_of is None
     ]

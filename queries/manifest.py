@@ -192,14 +192,6 @@ class Manifest(_Record):
     provenance: Provenance = Provenance()
 
     @model_validator(mode="after")
-    def _saes_are_distinct(self) -> Manifest:
-        key, count = Counter(sae.key for sae in self.saes).most_common(1)[0] if self.saes else (None, 0)
-        if count > 1:
-            message = f"saes: layer, width and L0 {key} stand twice"
-            raise ValueError(message)
-        return self
-
-    @model_validator(mode="after")
     def _texts_fit_a_page(self) -> Manifest:
         length = sum(len(part.model_dump_json()) for part in (self.model, self.method, self.provenance))
         if length > _ABOUT_LENGTH:

@@ -3,7 +3,7 @@
 -- full absorption follow from the total projection, which no table stores.
 -- columns: suite VARCHAR, tau BOOLEAN, cosine_threshold BOOLEAN, effect_margin BOOLEAN
 SELECT suites.suite,
-    EXISTS (FROM ranks WHERE ranks.suite = suites.suite AND latent IS NOT NULL) AS tau,
+    EXISTS (FROM ranks WHERE ranks.suite = suites.suite) AS tau,
     metric <> 'full'
         AND EXISTS (FROM scores WHERE scores.suite = suites.suite AND top_effect IS NOT NULL AND top_cosine IS NOT NULL)
         AS cosine_threshold,

@@ -11,10 +11,10 @@ WITH both_saes AS (
         CASE WHEN counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
             THEN rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) END AS mean_rate,
         main.precision, main.recall
-    FROM rates($tau, $cosine_threshold, $effect_margin) AS rates
+    FROM rates($family, $tau, $cosine_threshold, $effect_margin) AS rates
     JOIN concepts USING (suite, concept)
     LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, sae, concept)
-    WHERE rates.suite IN ($suite, $other_suite) AND concepts.family = $family
+    WHERE rates.suite IN ($suite, $other_suite) AND rates.sae IN ($sae, $other_sae)
 ),
 this AS (FROM both_saes WHERE suite = $suite AND sae = $sae),
 other AS (FROM both_saes WHERE suite = $other_suite AND sae = $other_sae),
@@ -23,7 +23,7 @@ absorbed AS (
         bool_or(suite = $suite AND sae = $sae) AS on_this,
         bool_or(suite = $other_suite AND sae = $other_sae) AS on_other
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
-    WHERE suite IN ($suite, $other_suite) AND absorbed
+    WHERE family = $family AND suite IN ($suite, $other_suite) AND sae IN ($sae, $other_sae) AND absorbed
     GROUP BY concept, token
 ),
 moved AS (

@@ -6,7 +6,7 @@
 WITH absorbed AS (
     SELECT suite, sae, token, top_latent AS latent, top_effect AS effect
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
-    WHERE suite IN ($suite, $other_suite) AND concept = $concept AND absorbed
+    WHERE suite IN ($suite, $other_suite) AND sae IN ($sae, $other_sae) AND concept = $concept AND absorbed
 )
 SELECT coalesce(this.token, other.token) AS token, this.latent, this.effect,
     other.latent AS other_latent, other.effect AS other_effect

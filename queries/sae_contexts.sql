@@ -10,6 +10,6 @@ WHERE suite = $suite AND sae = $sae
         SELECT latent
         FROM roles($tau, $cosine_threshold, $effect_margin)
         JOIN concepts USING (suite, concept)
-        WHERE suite = $suite AND sae = $sae AND family = $family
+            WHERE suite = $suite AND sae = $sae AND family = $family
     )
 ORDER BY latent, rank

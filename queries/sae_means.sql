@@ -11,18 +11,17 @@
 --          num_seeds BIGINT, seed_low DOUBLE, seed_high DOUBLE
 SELECT means.suite, means.sae, saes.title, saes.layer, saes.hook, saes.architecture, saes.width, saes.l0, saes.seed,
     saes.variance_explained, saes.loss_recovered, saes.dead_fraction, saes.canonical,
-    means.* EXCLUDE (suite, sae, family),
+    means.* EXCLUDE (suite, sae),
     CASE WHEN means.num_tested IS NOT NULL THEN coalesce(absorbing.num_absorbing_latents, 0) END AS num_absorbing_latents,
     spread.num_seeds, spread.rate_low AS seed_low, spread.rate_high AS seed_high
-FROM sae_means($tau, $cosine_threshold, $effect_margin, $mean_policy) AS means
+FROM sae_means($family, $tau, $cosine_threshold, $effect_margin, $mean_policy) AS means
 JOIN saes USING (suite, sae)
 LEFT JOIN (
     SELECT suite, sae, count(DISTINCT top_latent) AS num_absorbing_latents
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
-    JOIN concepts USING (suite, concept)
-    WHERE absorbed AND family = $family
+    WHERE absorbed AND family = $family AND ($scope = 'all' OR suite = $suite)
     GROUP BY suite, sae
 ) AS absorbing USING (suite, sae)
-LEFT JOIN seed_spread($tau, $cosine_threshold, $effect_margin, $mean_policy) AS spread USING (suite, sae, family)
-WHERE means.family = $family AND ($scope = 'all' OR means.suite = $suite)
+LEFT JOIN seed_spread($family, $tau, $cosine_threshold, $effect_margin, $mean_policy) AS spread USING (suite, sae)
+WHERE $scope = 'all' OR means.suite = $suite
 ORDER BY means.suite, saes.position

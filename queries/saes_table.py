@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from queries.connection import connect
 from queries.header import cast_columns, read_header
-from queries.layout_1 import SAE_KEY
 from queries.location import Location, pattern, place
 from queries.manifest import MANIFEST, Manifest, Neuronpedia, Sae, SuiteError, first_problem
 from queries.schema import TABLES
@@ -65,7 +64,7 @@ def read_saes(root: Location, manifest: Manifest) -> list[Sae]:
 def _refuse_doubles(file: Location, saes: Sequence[Sae]) -> None:
     """Refuse SAEs that nothing tells apart; the page still knows them by layer, width and L0."""
     own = [sae for sae in saes if sae.repeat_of is None]
-    for what, named in (("sae", [sae.id for sae in saes]), (", ".join(SAE_KEY), [sae.key for sae in own])):
+    for what, named in (("sae", [sae.id for sae in saes]),):
         name, count = Counter[Any](named).most_common(1)[0] if named else (None, 0)
         if count > 1:
             message = f"{file}: {what} {name} stands twice; give each SAE its own"

@@ -17,7 +17,7 @@ FROM (
         CAST(sum(num_rows) AS BIGINT) AS n_tested_tokens,
         CAST(sum(num_absorbed) AS BIGINT) AS n_absorbed_tokens,
         CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published
-    FROM rates($tau, $cosine_threshold, $effect_margin)
+    FROM rates(NULL, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
 ), (
     SELECT count(DISTINCT (sae, top_latent)) AS n_absorbing

@@ -16,7 +16,7 @@ SELECT rates.split_latents[1] AS main_latent,
     rates.probe_f1,
     coalesce(rates.split_latents, []) AS split_latents,
     CAST(rates.num_split_latents AS BIGINT) AS num_split_latents,
-    rates.split_latents = measurements.split_latents AS stored_split,
+    rates.split_latents = rates.split_latents_published AS stored_split,
     rates.num_probe_true_positives,
     rates.num_true_positives,
     rates.num_split_silent,
@@ -33,9 +33,8 @@ SELECT rates.split_latents[1] AS main_latent,
     rates.metric_version
 FROM (
     SELECT *
-    FROM rates($tau, $cosine_threshold, $effect_margin)
+    FROM rates(NULL, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND sae = $sae AND concept = $concept
 ) AS rates
-JOIN measurements USING (suite, sae, concept)
 LEFT JOIN k_sparse AS main
     ON main.suite = rates.suite AND main.sae = rates.sae AND main.concept = rates.concept AND main.k = 1

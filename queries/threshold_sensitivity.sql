@@ -25,9 +25,8 @@ weights AS (
         coalesce(1 / sample_portion / nullif(num_probe_true_positives, 0), 0)
             / count(*) OVER (PARTITION BY sae) AS weight,
         CASE WHEN coalesce(num_rows, 0) = 0 THEN num_absorbed ELSE 0 END AS num_without_rows
-    FROM rates($tau, $cosine_threshold, $effect_margin)
-    JOIN concepts USING (suite, concept)
-    WHERE suite = $suite AND family = $family AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
+    FROM rates($family, $tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
         AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
 ),
 whole AS (
@@ -44,7 +43,7 @@ open_tokens AS (
         silent_from, top_cosine, margin
     FROM verdicts($tau, $cosine_threshold, $effect_margin)
     JOIN weights USING (sae, concept)
-    WHERE suite = $suite
+    WHERE suite = $suite AND family = $family
         AND CASE WHEN top_effect IS NULL THEN is_absorption
             ELSE lowers AND (silent OR $sensitivity_of = 'tau') AND (stands_out OR $sensitivity_of = 'effect_margin')
                 AND (aligned OR $sensitivity_of = 'cosine_threshold') END

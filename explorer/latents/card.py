@@ -34,7 +34,7 @@ class LatentCard(View):
     """
 
     answers = tuple(f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines"))
-    follows = ("sae", "concept", "latent")
+    follows = ("suite", "sae", "concept", "latent")
 
     def __init__(self, model: ExplorerModel, came_with: int | None = None) -> None:
         super().__init__(model)

@@ -109,6 +109,10 @@ class Browser(JSComponent):
             return
         place = options.index(now)
         ahead = options[place + 1 :] if by > 0 else options[:place][::-1]
-        wanted = next((option for option in ahead if option not in passed), None)
-        if wanted is not None:
-            state.apply({name: wanted})
+        wanted = next((option for option in ahead if option is not None and option not in passed), None)
+        if wanted is None:
+            return
+        if name == "concept":
+            state.apply({"concept": wanted})
+        else:
+            state.narrow(name, wanted)

@@ -33,7 +33,7 @@ class ConceptGraphView(View):
     """
 
     answers = ("split_latents", "absorbing_latents", "summary")
-    follows = ("sae", "concept", "latent", "graph_edges", "dark")
+    follows = ("suite", "sae", "concept", "latent", "graph_edges", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)

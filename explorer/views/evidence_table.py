@@ -181,7 +181,7 @@ class ConceptEvidence(EvidenceTable):
     """The tested tokens of one concept on one SAE."""
 
     answers = ("concept_evidence", "summary")
-    follows = (*EvidenceTable.follows, "concept")
+    follows = (*EvidenceTable.follows, "suite", "concept")
 
 
 class SuiteEvidence(EvidenceTable):

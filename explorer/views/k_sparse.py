@@ -31,7 +31,7 @@ class KSparseView(View):
     """
 
     answers = ("k_sparse", "summary")
-    follows = ("sae", "concept", "latent", "k_sparse_score", "tau", "thresholds_of_suite", "dark")
+    follows = ("suite", "sae", "concept", "latent", "k_sparse_score", "tau", "thresholds_of_suite", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)

@@ -21,7 +21,7 @@ class LatentLists(View):
     """
 
     answers = ("split_latents", "absorbing_latents", "summary")
-    follows = ("sae", "concept", "latent")
+    follows = ("suite", "sae", "concept", "latent")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)

@@ -21,7 +21,7 @@ class LatentParts(View):
     """
 
     answers = ("latent_parts",)
-    follows = ("facet_latent", "saes", "concepts")
+    follows = ("facet_latent", "suite")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)

@@ -32,7 +32,7 @@ class PairView(View):
     """
 
     answers = ("pair_concepts", "pair_tokens")
-    follows = ("suite", "sae", "compared_sae", "compared_suite", "concept", "mean_policy", "dark")
+    follows = ("suite", "sae", "other_sae", "compared_sae", "compared_suite", "concept", "mean_policy", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)

@@ -40,7 +40,7 @@ class SmallMultiples(View):
     model : ExplorerModel
     """
 
-    follows = ("suite", "sae", "concept", "compared", "compared_concepts", "dark")
+    follows = ("suite", "sae", "concept", "compare_by", "compared", "compared_concepts", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)

@@ -119,7 +119,7 @@ class Choice(_Driving, pn.widgets.RadioBoxGroup):
         with one_act():
             for name, value in events.items():
                 if self._takes(name, value):
-                    self._state.apply({self._drives: self.values[value]})
+                    self._state.narrow(self._drives, self.values[value])
             # The reader's change and one of the session's (of the options, say) may have crossed on their way, and each
             # end would be left with the other's: the browser is told how it ended.
             for model, _ in self._models.values():

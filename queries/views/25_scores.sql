@@ -9,27 +9,21 @@ WITH tested AS (
 ),
 fired AS (
     SELECT token_row, max(rise) AS silent_from
-    FROM (SELECT *, unnest(active) AS latent FROM tested)
-    JOIN ranks USING (suite, sae, concept, latent)
+    FROM (SELECT suite, sae, concept, token_row, unnest(active) AS latent FROM tested)
+    JOIN (SELECT suite, sae, concept, unnest(latents) AS latent, unnest(rises) AS rise FROM ranks)
+        USING (suite, sae, concept, latent)
     GROUP BY token_row
-),
-ranked AS (
-    SELECT DISTINCT suite, sae, concept, true AS is_ranked
-    FROM ranks
-    WHERE latent IS NOT NULL
 )
-SELECT tested.suite, tested.sae, tested.concept, tested.token,
+SELECT tested.suite, tested.sae, tested.concept, measured.family, tested.token,
     tested.top_latent, tested.top_effect, tested.top_cosine,
     tested.second_latent, tested.second_effect, tested.second_cosine,
     abs(tested.top_effect) - abs(coalesce(tested.second_effect, 0)) AS margin,
-    coalesce(list_has_any(tested.active, measurements.split_latents), false) AS fires_published,
-    CASE WHEN is_ranked THEN coalesce(fired.silent_from, '-inf')
+    coalesce(list_has_any(tested.active, measured.split_latents), false) AS fires_published,
+    CASE WHEN measured.ranked_latents IS NOT NULL THEN coalesce(fired.silent_from, '-inf')
         WHEN fires_published THEN 'inf' ELSE '-inf' END AS silent_from,
-    suites.tau AS tau_published,
+    measured.tau_published,
     tested.is_absorption, tested.token_row
 FROM tested
-JOIN measurements USING (suite, sae, concept)
-JOIN suites USING (suite)
+JOIN measured USING (suite, sae, concept)
 LEFT JOIN fired USING (token_row)
-LEFT JOIN ranked USING (suite, sae, concept)
 ORDER BY tested.token_row;

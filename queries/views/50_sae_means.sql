@@ -1,7 +1,7 @@
--- One row an SAE and a family: its concepts taken together, under the given thresholds and mean policy.
+-- One row an SAE: its concepts of a family taken together, under the given thresholds and mean policy.
 -- One whose rate is unknown takes no part.
-CREATE MACRO sae_means(tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
-SELECT suite, sae, family,
+CREATE MACRO sae_means(in_family, tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
+SELECT suite, sae,
     avg(rate) FILTER (counts) AS absorption_rate,
     stddev_samp(rate) FILTER (counts) AS absorption_sd,
     quantile_cont(rate, 0.25) FILTER (counts) AS absorption_q1,
@@ -15,7 +15,6 @@ FROM (
     SELECT *,
         rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) AS rate,
         rate IS NOT NULL AND counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS counts
-    FROM rates(tau, cosine_threshold, effect_margin)
-    JOIN concepts USING (suite, concept)
+    FROM rates(in_family, tau, cosine_threshold, effect_margin)
 )
-GROUP BY suite, sae, family;
+GROUP BY suite, sae;
