@@ -360,6 +360,7 @@ def _info(store: Store) -> dict[str, Any]:
     counted = store.fetch(
         "suite_info",
         suite=name,
+        metric=method.metric,
         tau=method.tau,
         cosine_threshold=method.cosine_threshold,
         effect_margin=method.effect_margin,

@@ -80,6 +80,18 @@ def latents_label(width: int, *, counted: bool) -> str:
     return f"{'' if counted else 'at least '}{width_label(width)} latents"
 
 
+_METRICS = {
+    "ig_ablation": "ablation (the paper's)",
+    "full": "full absorption (SAEBench)",
+    "fraction": "absorption fraction (SAEBench)",
+}
+
+
+def metric_label(metric: str | None) -> str:
+    """Write the name of a metric in words, where it is a known one."""
+    return _METRICS.get(metric or "", metric or "unknown")
+
+
 def visible(token: str) -> str:
     """Return `token` with its white space made visible, and whatever else would not be seen."""
     return printable(token.translate(_MARKS))

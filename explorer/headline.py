@@ -111,7 +111,7 @@ def _absorption(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
     elif tested == 0:
         said = "No word was tested for absorption"
     elif absorbed is None:
-        said = "How many words are absorbed is unknown"
+        said = f"How many words are absorbed is unknown{_published_rate(summary)}"
     elif probe:
         said = f"The probe finds {count(probe, 'word')}; {_absorbed(summary)}"
     elif absorbed:
@@ -141,7 +141,7 @@ def _absorbed(summary: dict[str, Any]) -> str:
     """Say how many of the words that were just spoken of are absorbed."""
     absorbed, rate = summary["num_absorbed"], summary["absorption_rate"]
     if absorbed is None:
-        return "how many of these are absorbed is unknown"
+        return f"how many of these are absorbed is unknown{_published_rate(summary)}"
     if absorbed == 0:
         said = "none of these is absorbed by another latent"
     else:
@@ -150,6 +150,15 @@ def _absorbed(summary: dict[str, Any]) -> str:
         return said
     low, high = 100 * summary["rate_low"], 100 * summary["rate_high"]
     return f"{said}: absorption rate {100 * rate:.1f} % ({low:.1f}–{high:.1f})"
+
+
+def _published_rate(summary: dict[str, Any]) -> str:
+    """Say what rate was published without a count, and what chance gives, where these are known."""
+    rate, random = summary["absorption_rate"], summary["random_rate"]
+    if rate is None:
+        return ""
+    chance = "" if random is None else f"; random directions in place of the probe give {100 * random:.1f} %"
+    return f"; the rate that was published is {100 * rate:.1f} %{chance}"
 
 
 def _absorbing(summary: dict[str, Any]) -> str:

@@ -98,7 +98,7 @@ QUESTIONS: Mapping[str, Question] = {
 def choices_of(store: Store) -> dict[str, SuiteChoices]:
     """List, by suite, what can be chosen, the thresholds it was measured with and those that move anything."""
     saes, concepts, families = store.fetch("saes"), store.fetch("concepts"), store.fetch("families")
-    movable = store.fetch("movable").set_index("suite")
+    metrics = store.fetch("metrics")
     return {
         name: SuiteChoices(
             labelled([_sae(row) for row in records(saes[saes["suite"] == name])]),
@@ -110,7 +110,10 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
             Thresholds(
                 suite.manifest.method.tau, suite.manifest.method.cosine_threshold, suite.manifest.method.effect_margin
             ),
-            [threshold for threshold in movable.columns if movable.loc[name, threshold]],
+            {
+                row["metric"]: [threshold for threshold in Thresholds._fields if row[threshold]]
+                for row in records(metrics[metrics["suite"] == name])
+            },
         )
         for name, suite in store.suites.items()
     }

@@ -34,7 +34,7 @@ _FRACTIONS = ("l0",)
 #: Stands in a URL between the parts of a list.
 _BETWEEN = "."
 #: What is named by an id; whether there is such a one is looked up by `apply`.
-_IDS = ("sae", "concept", "family", "other_suite", "other_sae", "facet_concept")
+_IDS = ("sae", "concept", "family", "metric", "other_suite", "other_sae", "facet_concept")
 #: What says more exactly what others say.
 _SAID_BY = {"sae": ATTRIBUTES, "concept": ("family", "letter"), "other_sae": OTHER, "facet_concept": ("facet_letter",)}
 _SHOWN_OPTIONS = 8
@@ -60,7 +60,8 @@ class SuiteChoices(NamedTuple):
     concepts: Mapping[str, Concept] = {}
     families: Mapping[str, Family] = {}
     thresholds: Thresholds = PAPER
-    movable: Collection[str] = Thresholds._fields
+    #: By metric, its own first.
+    movable: Mapping[str, Collection[str]] = {"ig_ablation": Thresholds._fields}
 
 
 _NO_CHOICES = SuiteChoices()
@@ -94,6 +95,7 @@ class ExplorerState(param.Parameterized):
     suite = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Name of the suite.")
     sae = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the SAE.")
     concept = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the concept looked for.")
+    metric = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="How absorption was measured.")
     latent = param.Integer(default=None, allow_None=True, bounds=(0, None), doc="The selected latent, or None.")
 
     # The soft bounds are those of sliders and of the sensitivity plot.
@@ -213,7 +215,7 @@ class ExplorerState(param.Parameterized):
 
     #: The parameters that a URL carries, in its order; those from `tau` on only where they were changed.
     URL_KEYS = (
-        *("page", "suite", "sae", "concept", "latent"),
+        *("page", "suite", "sae", "concept", "latent", "metric"),
         *("tau", "cosine_threshold", "effect_margin", "cosine_view", "k_sparse_score", "graph_edges"),
         "main_latent_by",
         *("compare_by", "other_suite", "other_sae", "mean_policy"),
@@ -242,6 +244,10 @@ class ExplorerState(param.Parameterized):
         """Return what can be chosen in a suite."""
         return self._choices.get(suite, _NO_CHOICES) if suite else _NO_CHOICES
 
+    def metrics_of(self, suite: str | None) -> list[str]:
+        """Return the metrics that a suite was measured by."""
+        return list(self._of(suite).movable)
+
     def saes_of(self, suite: str | None) -> Sequence[Sae]:
         """Return the SAEs of a suite."""
         return self._of(suite).saes
@@ -257,8 +263,13 @@ class ExplorerState(param.Parameterized):
 
     @property
     def movable(self) -> Collection[str]:
-        """The thresholds that move anything in the suite; by the others nothing can be decided again."""
-        return self._of(self.suite).movable if self.suite else ()
+        """The thresholds that move anything of the metric in the suite; the others cannot decide anything again."""
+        return self._of(self.suite).movable.get(self.metric, ()) if self.suite else ()
+
+    @property
+    def metrics(self) -> list[str]:
+        """The metrics that the suite was measured by, its own first."""
+        return self.metrics_of(self.suite)
 
     @property
     def moved(self) -> dict[str, float]:
@@ -425,6 +436,7 @@ class ExplorerState(param.Parameterized):
         place = (suite, sae and sae.id, concept)
         changes: dict[str, Any] = dict(zip(self._PLACE, place, strict=True))
         if self._place[:1] != place[:1]:
+            changes["metric"] = next(iter(there.movable), None)
             changes |= (
                 there.thresholds._asdict() | dict.fromkeys(("other_suite", "other_sae", *FACETS)) | {"brushed": []}
             )
@@ -434,6 +446,7 @@ class ExplorerState(param.Parameterized):
         with param.parameterized.batch_call_watchers(self):
             self.param.sae.objects = [sae.id for sae in there.saes]
             self.param.concept.objects = list(there.concepts)
+            self.param.metric.objects = list(there.movable)
             self.param.update(**changes | values)
 
     @staticmethod
@@ -471,11 +484,19 @@ class ExplorerState(param.Parameterized):
         sae = self._wished(there.saes, wanted, refused)
         concept = self._wished_concept(there, wanted, refused)
         self._check_other(suite, wanted, refused)
+        if wanted.get("metric") not in (None, *there.movable):
+            refused.append(_refusal("metric", wanted.pop("metric"), there.movable))
+        metric = (
+            wanted.get("metric") or (self.metric if suite == self.suite else None) or next(iter(there.movable), None)
+        )
+        if "metric" in wanted:
+            wanted["metric"] = metric
+        movable = there.movable.get(metric, ()) if metric else ()
         own = there.thresholds._asdict() if suite else {}
         refused += [
             f"{name} = {_short(wanted.pop(name))} moves nothing in this suite"
             for name in own
-            if name not in there.movable and wanted.get(name, own[name]) != own[name]
+            if name not in movable and wanted.get(name, own[name]) != own[name]
         ]
         if refusal := self._refuse_latent(wanted.get("latent"), sae):
             refused.append(refusal)
@@ -616,7 +637,10 @@ class ExplorerState(param.Parameterized):
     @property
     def starting(self) -> dict[str, Any]:
         """What each value that a URL carries is at the start."""
-        return {name: self.param[name].default for name in self.URL_KEYS} | self.thresholds_of_suite._asdict()
+        return {name: self.param[name].default for name in self.URL_KEYS} | {
+            "metric": next(iter(self._of(self.suite).movable), None),
+            **self.thresholds_of_suite._asdict(),
+        }
 
     def to_query(self) -> str:
         """Write the state as a URL's query, without the question mark."""

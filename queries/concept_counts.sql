@@ -1,6 +1,6 @@
 -- One row a concept of a family, in the family's order: what this SAE absorbs of it. Concepts that were not measured have
 -- measured = false.
--- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: concept VARCHAR, label VARCHAR, measured BOOLEAN, num_split_latents BIGINT, num_absorbing_latents BIGINT,
 --          num_absorbed BIGINT, num_tested BIGINT, absorption_rate DOUBLE
 SELECT concepts.concept, concepts.label,
@@ -13,7 +13,7 @@ SELECT concepts.concept, concepts.label,
 FROM concepts
 LEFT JOIN (
     SELECT *
-    FROM rates($family, $tau, $cosine_threshold, $effect_margin)
+    FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND sae = $sae
 ) AS rates USING (concept)
 WHERE concepts.suite = $suite AND concepts.family = $family

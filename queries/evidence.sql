@@ -3,7 +3,7 @@
 -- evidence_token: beginning of the token, any case, leading space or not; evidence_verdict: 'all', 'absorbed',
 -- 'not absorbed' or 'differs' (from the published verdict). `reason`: the first condition that fails, in the order of the
 -- method; 'absorbed' where none does, 'published' where the row stores no scores and its verdict stands.
--- params: suite VARCHAR, facet_saes VARCHAR[], facet_concept VARCHAR, facet_latent INTEGER, tau DOUBLE,
+-- params: suite VARCHAR, facet_saes VARCHAR[], facet_concept VARCHAR, facet_latent INTEGER, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, evidence_token VARCHAR, evidence_verdict VARCHAR,
 --         evidence_sort VARCHAR, evidence_descending BOOLEAN, evidence_page INTEGER
 -- columns: sae VARCHAR, concept VARCHAR, layer INTEGER, architecture VARCHAR, width INTEGER, l0 DOUBLE, token VARCHAR,
@@ -12,13 +12,15 @@
 --          reason VARCHAR, num_found BIGINT
 WITH found AS (
     SELECT verdicts.*, saes.layer, saes.architecture, saes.width, saes.l0, saes.position, is_absorption AS published,
-        CASE WHEN top_effect IS NULL THEN 'published'
+        CASE WHEN NOT is_decided THEN 'published'
             WHEN absorbed THEN 'absorbed'
             WHEN NOT silent THEN 'split latent fires'
-            WHEN NOT lowers THEN 'no effect'
-            WHEN NOT stands_out THEN 'effect margin'
+            WHEN $metric = 'full' AND NOT projection >= 0.4 * total_projection THEN 'projection'
+            WHEN $metric = 'full' THEN 'cosine'
+            WHEN NOT top_effect < 0 THEN 'no effect'
+            WHEN NOT margin >= $effect_margin THEN 'effect margin'
             ELSE 'cosine' END AS reason
-    FROM verdicts($tau, $cosine_threshold, $effect_margin) AS verdicts
+    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin) AS verdicts
     JOIN saes USING (suite, sae)
     WHERE suite = $suite
         AND ($facet_saes IS NULL OR list_contains($facet_saes, sae)) AND ($facet_concept IS NULL OR concept = $facet_concept)

@@ -1,7 +1,7 @@
 -- One row a part that the latent of this number plays on an SAE of the suite: split_rank is its place among the split
 -- latents of the concept (0: not one), num_absorbed counts the concept's tokens that it absorbs. A number means another
 -- latent on every SAE. Of no latent (NULL), nothing.
--- params: suite VARCHAR, latent INTEGER, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, latent INTEGER, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: sae VARCHAR, concept VARCHAR, split_rank INTEGER, num_absorbed BIGINT, mean_effect DOUBLE
 SELECT sae, concept,
     coalesce(split_rank, 0) AS split_rank,
@@ -14,7 +14,7 @@ FROM (
 ) AS split
 FULL JOIN (
     SELECT sae, concept, count(*) AS num_absorbed, avg(top_effect) AS mean_effect
-    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND top_latent = $latent AND absorbed
     GROUP BY sae, concept
 ) AS absorbing USING (sae, concept)

@@ -1,7 +1,7 @@
 -- One row a concept of a family that was measured on one of two SAEs, which may be of two suites: rates, splits and scores
 -- of both, and how many tokens are absorbed on the other SAE only (gained) or on this one only (lost), NULL where the
 -- tokens of one are not stored. mean_rate: the rate that takes part in a mean, where it does on both SAEs.
--- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, family VARCHAR, tau DOUBLE,
+-- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
 -- columns: concept VARCHAR, label VARCHAR, absorption_rate DOUBLE, other_absorption_rate DOUBLE,
 --          num_split_latents BIGINT, other_num_split_latents BIGINT, precision DOUBLE, other_precision DOUBLE,
@@ -11,7 +11,7 @@ WITH both_saes AS (
         CASE WHEN counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
             THEN rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) END AS mean_rate,
         main.precision, main.recall
-    FROM rates($family, $tau, $cosine_threshold, $effect_margin) AS rates
+    FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin) AS rates
     JOIN concepts USING (suite, concept)
     LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, sae, concept)
     WHERE rates.suite IN ($suite, $other_suite) AND rates.sae IN ($sae, $other_sae)
@@ -22,7 +22,7 @@ absorbed AS (
     SELECT concept, token,
         bool_or(suite = $suite AND sae = $sae) AS on_this,
         bool_or(suite = $other_suite AND sae = $other_sae) AS on_other
-    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE family = $family AND suite IN ($suite, $other_suite) AND sae IN ($sae, $other_sae) AND absorbed
     GROUP BY concept, token
 ),

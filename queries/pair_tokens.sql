@@ -1,11 +1,11 @@
 -- One row a token of the concept that is absorbed on one of two SAEs, which may be of two suites: by which latent on each
 -- (NULL: not).
--- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, concept VARCHAR, tau DOUBLE,
+-- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: token VARCHAR, latent INTEGER, effect FLOAT, other_latent INTEGER, other_effect FLOAT
 WITH absorbed AS (
     SELECT suite, sae, token, top_latent AS latent, top_effect AS effect
-    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite IN ($suite, $other_suite) AND sae IN ($sae, $other_sae) AND concept = $concept AND absorbed
 )
 SELECT coalesce(this.token, other.token) AS token, this.latent, this.effect,

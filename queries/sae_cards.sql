@@ -1,6 +1,6 @@
 -- One row a latent that plays a part for any concept of a family on this SAE: how it behaves, the output tokens that it
 -- raises and lowers, its activations on text. What the suite does not store of it is NULL.
--- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, density FLOAT, max_activation FLOAT, num_vocab_tokens INTEGER, top_concept VARCHAR,
 --          top_concept_cosine FLOAT, raised_tokens VARCHAR[], raised_logits FLOAT[], lowered_tokens VARCHAR[],
 --          lowered_logits FLOAT[], low FLOAT, high FLOAT, counts INTEGER[]
@@ -8,7 +8,7 @@ SELECT latent, density, max_activation, num_vocab_tokens, top_concept, top_conce
     lowered_tokens, lowered_logits, low, high, counts
 FROM (
     SELECT DISTINCT suite, sae, latent
-    FROM roles($tau, $cosine_threshold, $effect_margin)
+    FROM roles($metric, $tau, $cosine_threshold, $effect_margin)
     JOIN concepts USING (suite, concept)
     WHERE suite = $suite AND sae = $sae AND family = $family
 )

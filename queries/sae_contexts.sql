@@ -1,6 +1,6 @@
 -- One row a text window in which a latent that plays a part for any concept of a family on this SAE fires, strongest
 -- first.
--- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, rank INTEGER, activation FLOAT, tokens VARCHAR[], activations FLOAT[], position INTEGER,
 --          source VARCHAR
 SELECT latent, rank, activation, tokens, activations, position, source
@@ -8,7 +8,7 @@ FROM contexts
 WHERE suite = $suite AND sae = $sae
     AND latent IN (
         SELECT latent
-        FROM roles($tau, $cosine_threshold, $effect_margin)
+        FROM roles($metric, $tau, $cosine_threshold, $effect_margin)
         JOIN concepts USING (suite, concept)
             WHERE suite = $suite AND sae = $sae AND family = $family
     )

@@ -1,8 +1,8 @@
 -- One row a latent and a concept of a family in which it plays a part on this SAE.
--- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, concept VARCHAR, split_rank INTEGER, num_absorbed BIGINT, is_encoder_top BOOLEAN
 SELECT latent, concept, split_rank, num_absorbed, is_encoder_top
-FROM roles($tau, $cosine_threshold, $effect_margin)
+FROM roles($metric, $tau, $cosine_threshold, $effect_margin)
 JOIN concepts USING (suite, concept)
 WHERE suite = $suite AND sae = $sae AND family = $family
 ORDER BY latent, concepts.position, concept

@@ -247,6 +247,18 @@ _MEASUREMENTS = Table(
             _OF_PROBE,
         ),
         _optional(
+            "absorption_rate",
+            "DOUBLE",
+            "Absorption rate, where only that was published and not the counts behind it.",
+            _NOT_NEGATIVE,
+        ),
+        _optional(
+            "random_rate",
+            "DOUBLE",
+            "The rate by the same rule with random directions in place of the probe: what chance gives.",
+            _NOT_NEGATIVE,
+        ),
+        _optional(
             "absorption_fraction",
             "DOUBLE",
             "SAEBench's absorption fraction, mean over the probe's true positives: another quantity than a rate.",
@@ -342,6 +354,9 @@ _TESTED_TOKENS = Table(
         _optional("top_projection", "FLOAT", "SAEBench: activation of the top latent times its cosine."),
         _optional("second_projection", "FLOAT", "The same for the runner-up."),
         _optional("projections", "FLOAT[]", "The same for each of latents, largest first.", _beside("latents")),
+        _optional("main_projection", "FLOAT", "SAEBench: sum of the split latents' projections."),
+        _optional("absorbing_projection", "FLOAT", "SAEBench: sum of the three largest projections of other latents."),
+        _optional("total_projection", "FLOAT", "SAEBench: projection of the whole activation on the probe."),
         _optional("absorption_fraction", "FLOAT", "SAEBench's absorption fraction of this token."),
         _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
         _optional("true_effect_second", "FLOAT", "The same for the runner-up."),

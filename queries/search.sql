@@ -2,11 +2,11 @@
 -- whose phrase does; kind 'token': a tested token that begins with the text, any case, leading space or not, with its
 -- concept, the number of SAEs it was tested on, and on how many of these it is absorbed; kind 'word': a token of the
 -- vocabulary that begins like this and was tested on no SAE, with one of its concepts; kind 'latent': a latent of this SAE.
--- params: suite VARCHAR, sae VARCHAR, search VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, search VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: kind VARCHAR, token VARCHAR, concept VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
 WITH found AS (
     SELECT token, concept, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
-    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
     GROUP BY token, concept
 )

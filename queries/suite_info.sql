@@ -1,6 +1,6 @@
 -- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once an SAE. Of the absorbed tokens,
 -- n_absorbed_published are those of which only the number was published. NULL: nothing is stored of it, so it is unknown.
--- params: suite VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: n_saes BIGINT, n_concepts BIGINT, n_latents_max INTEGER, n_tested_tokens BIGINT, n_absorbed_tokens BIGINT,
 --          n_absorbing_latents BIGINT, n_absorbed_published BIGINT, cosines BOOLEAN, examples BOOLEAN,
 --          activations BOOLEAN, dashboards BOOLEAN
@@ -17,11 +17,11 @@ FROM (
         CAST(sum(num_rows) AS BIGINT) AS n_tested_tokens,
         CAST(sum(num_absorbed) AS BIGINT) AS n_absorbed_tokens,
         CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published
-    FROM rates(NULL, $tau, $cosine_threshold, $effect_margin)
+    FROM rates($metric, NULL, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
 ), (
     SELECT count(DISTINCT (sae, top_latent)) AS n_absorbing
-    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND absorbed
 ), (
     SELECT EXISTS (FROM contexts WHERE suite = $suite) AS examples,

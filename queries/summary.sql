@@ -1,12 +1,12 @@
 -- One row: what is known of one concept on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
--- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
 --          probe_precision DOUBLE, probe_recall DOUBLE, probe_f1 DOUBLE,
 --          split_latents INTEGER[], num_split_latents BIGINT, stored_split BOOLEAN,
 --          num_probe_true_positives INTEGER, num_true_positives INTEGER, num_split_silent INTEGER,
 --          num_candidates INTEGER, num_tested BIGINT, sample_portion DOUBLE, num_absorbed BIGINT,
 --          num_absorbing_latents BIGINT, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE,
---          absorption_fraction DOUBLE, metric_version VARCHAR
+--          random_rate DOUBLE, absorption_fraction DOUBLE, metric_version VARCHAR
 SELECT rates.split_latents[1] AS main_latent,
     main.precision AS main_precision,
     main.recall AS main_recall,
@@ -29,11 +29,12 @@ SELECT rates.split_latents[1] AS main_latent,
     rates.absorption_rate,
     rates.absorption_interval.low AS rate_low,
     rates.absorption_interval.high AS rate_high,
+    rates.random_rate,
     rates.absorption_fraction,
     rates.metric_version
 FROM (
     SELECT *
-    FROM rates(NULL, $tau, $cosine_threshold, $effect_margin)
+    FROM rates($metric, NULL, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND sae = $sae AND concept = $concept
 ) AS rates
 LEFT JOIN k_sparse AS main

@@ -2,7 +2,7 @@
 -- SAEs of the suite, each a mean over the concepts of a family. sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values
 -- from sensitivity_low to sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of
 -- this SAE, and where no token stands behind a published number, that number. What is unknown of this SAE is NULL.
--- params: suite VARCHAR, sae VARCHAR, family VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE,
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE,
 --         mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
 -- columns: value DOUBLE, absorption_rate DOUBLE, suite_absorption_rate DOUBLE, num_absorbed BIGINT
 WITH grid AS (
@@ -25,7 +25,7 @@ weights AS (
         coalesce(1 / sample_portion / nullif(num_probe_true_positives, 0), 0)
             / count(*) OVER (PARTITION BY sae) AS weight,
         CASE WHEN coalesce(num_rows, 0) = 0 THEN num_absorbed ELSE 0 END AS num_without_rows
-    FROM rates($family, $tau, $cosine_threshold, $effect_margin)
+    FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
         AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
 ),
@@ -37,16 +37,21 @@ whole AS (
         coalesce(sum(num_without_rows) FILTER (is_this), 0) AS num_without_rows
     FROM weights
 ),
--- The tokens on which only the threshold in question can still decide.
+-- The tokens on which only the threshold in question can still decide: those that are absorbed where it asks for nothing.
 open_tokens AS (
-    SELECT weights.is_this, weights.weight, top_effect IS NULL AS is_decided, tau_published, fires_published,
+    SELECT weights.is_this, weights.weight, NOT is_decided AS is_decided, tau_published, fires_published,
         silent_from, top_cosine, margin
-    FROM verdicts($tau, $cosine_threshold, $effect_margin)
+    FROM verdicts(
+        $metric, $tau,
+        CASE $sensitivity_of WHEN 'cosine_threshold' THEN -2 ELSE $cosine_threshold END,
+        CASE $sensitivity_of WHEN 'effect_margin' THEN -1e30 ELSE $effect_margin END
+    )
     JOIN weights USING (sae, concept)
     WHERE suite = $suite AND family = $family
-        AND CASE WHEN top_effect IS NULL THEN is_absorption
-            ELSE lowers AND (silent OR $sensitivity_of = 'tau') AND (stands_out OR $sensitivity_of = 'effect_margin')
-                AND (aligned OR $sensitivity_of = 'cosine_threshold') END
+        AND CASE WHEN NOT is_decided THEN is_absorption
+            WHEN $sensitivity_of <> 'tau' THEN absorbed
+            WHEN $metric = 'full' THEN full_absorption(true, projection, total_projection, top_cosine, $cosine_threshold)
+            ELSE ablation(true, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin) END
 ),
 summed AS (
     SELECT value, sum(weight) FILTER (is_this) AS rate, sum(weight) AS suite_rate, count(*) FILTER (is_this) AS num_absorbed

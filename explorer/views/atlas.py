@@ -9,6 +9,7 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 
+from explorer.format import metric_label
 from explorer.model import records
 from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, drawn, extents
 from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
@@ -43,7 +44,7 @@ class Atlas(View):
 
     answers = ("sae_means",)
     follows = (
-        *("suite", "sae", "family", "brushed", "scope", "mean_policy", "dark", "touch"),
+        *("suite", "sae", "family", "metric", "brushed", "scope", "mean_policy", "dark", "touch"),
         *("rate_x", "other_x", "splits_x", "told_by"),
     )
     parts = (HeatMapView,)
@@ -163,7 +164,7 @@ class Atlas(View):
         num_saes = 0 if means is None else len(means)
         self._panels.visible, self._map.visible = any(drawable.values()), num_saes > 0
         suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
-        metrics = sorted({suite.manifest.method.metric for suite in suites.values()})
+        others = sorted(name for name in suites if shown.metric not in model.state.metrics_of(name))
         tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
         by = self._told_by
         self._head.html = render(
@@ -172,7 +173,8 @@ class Atlas(View):
             num_shown=len(self._listed()),
             num_unknown=0 if means is None else int(means["l0"].isna().sum()),
             has_rates=means is not None and bool(means["absorption_rate"].notna().any()),
-            metrics=metrics,
+            metric=metric_label(shown.metric),
+            others=others,
             several=len(model.store.suites) > 1,
             scope=shown.scope,
             policies={

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from explorer.format import metric_label
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -20,7 +21,7 @@ class EvidenceHead(View):
     """
 
     answers = ("suite_info", "own_info")
-    follows = ("suite", "moved", "movable")
+    follows = ("suite", "metric", "moved", "movable")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -35,7 +36,7 @@ class EvidenceHead(View):
             absorbed=_counted(model.suite_info),
             own=_counted(model.own_info) if shown.moved else None,
             decides="effect_margin" in shown.movable,
-            metric=model.manifest.method.metric if shown.suite else "",
+            metric=metric_label(shown.metric),
         )
 
 

@@ -38,7 +38,7 @@ class Prose(View):
         Name of a file of `explorer.text`.
     """
 
-    follows = ("suite", "concept", "tau", "cosine_threshold", "effect_margin")
+    follows = ("suite", "concept", "metric", "tau", "cosine_threshold", "effect_margin")
 
     def __init__(self, model: ExplorerModel, topic: str) -> None:
         super().__init__(model)
@@ -60,7 +60,7 @@ def prose_html(model: ExplorerModel, topic: str) -> str:
         effect_margin=shown.effect_margin,
         label=shown.label,
         phrase=shown.phrase,
-        metric=model.manifest.method.metric,
+        metric=shown.metric,
     )
 
 

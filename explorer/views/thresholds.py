@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
-from explorer.format import number
+from explorer.format import metric_label, number
 from explorer.state import PAPER
 from explorer.views.markup import Markup, render
 from explorer.views.widgets import Slider
@@ -25,7 +25,7 @@ SLIDERS = {
 
 
 class Thresholds(pn.viewable.Viewer):
-    """Moves tau, cosine threshold and effect margin, and takes them back.
+    """Chooses the metric where there are several; moves tau, cosine threshold and effect margin, and takes them back.
 
     Parameters
     ----------
@@ -36,12 +36,18 @@ class Thresholds(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         state = model.state
-        self._head = Markup("thresholds", on={"reset": lambda _: state.apply(state.thresholds_of_suite._asdict())})
+        self._head = Markup(
+            "thresholds",
+            on={
+                "reset": lambda _: state.apply(state.thresholds_of_suite._asdict()),
+                **state.setters("metric"),
+            },
+        )
         self._sliders = {
             name: Slider.of(state.param[name], words, format=shown) for name, (words, shown) in SLIDERS.items()
         }
         self._layout = pn.Column(self._head, *self._sliders.values(), sizing_mode="stretch_width")
-        state.param.watch(self._show, ["suite", *SLIDERS])
+        state.param.watch(self._show, ["suite", "metric", *SLIDERS])
         self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
@@ -62,7 +68,8 @@ class Thresholds(pn.viewable.Viewer):
                 if value != paper[name]
             ),
             fixed=[_name(name) for name in SLIDERS if name not in state.movable],
-            metric=self._model.store.suites[state.suite].manifest.method.metric if state.suite else "",
+            metric=state.metric,
+            metrics={name: metric_label(name) for name in state.metrics},
         )
         self._layout.visible = state.chosen_sae is not None
 

@@ -1,10 +1,17 @@
--- One row an SAE and a concept: what was measured, with all that decides on the split at any tau, computed once, when the
--- store opens: a change of tau then cuts lists and groups no rows.
+-- One row an SAE, a concept and a metric: what was measured. A fraction is a metric of its own, wherever it stands.
 CREATE TABLE measured AS
-SELECT measurements.*, concepts.family, suites.tau AS tau_published,
-    ranks.latents AS ranked_latents, ranks.rises AS ranked_rises
-FROM measurements
-JOIN suites USING (suite)
-LEFT JOIN concepts USING (suite, concept)
-LEFT JOIN ranks USING (suite, sae, concept)
-ORDER BY suite, sae, concept;
+WITH named AS (
+    SELECT measurements.* REPLACE (coalesce(measurements.metric, suites.metric) AS metric)
+    FROM measurements
+    JOIN suites USING (suite)
+)
+SELECT named.* EXCLUDE (split_latents), ranked.* EXCLUDE (suite, sae, concept)
+FROM (
+    FROM named
+    UNION ALL
+    SELECT * REPLACE ('fraction' AS metric, NULL AS num_absorbed, NULL AS absorption_rate, NULL AS random_rate)
+    FROM named
+    WHERE metric <> 'fraction' AND absorption_fraction IS NOT NULL
+) AS named
+JOIN ranked USING (suite, sae, concept)
+ORDER BY suite, sae, concept, metric;

@@ -1,11 +1,15 @@
--- One row a tested token with all that decides on its verdict, computed once, when the store opens: a change of a
--- threshold then compares numbers and touches no list.
+-- One row a tested token with all that decides on its verdict by any metric, computed once, when the store opens: a change
+-- of a threshold then compares numbers and touches no list.
 -- `margin`: by how much the top latent's effect leads. `silent_from`: no split latent is among the token's active latents
--- at this tau or above. `fires_published`: whether one of the suite's own split latents is.
+-- at this tau or above. `fires_published`: whether one of the suite's own split latents is. `judged_by`: the metric of the
+-- published verdict. projected_latent: the active latent with the largest projection on the probe.
 CREATE TABLE scores AS
 WITH tested AS (
-    SELECT *, rowid AS token_row, list_append(coalesce(latents, []), top_latent) AS active
+    SELECT tested_tokens.*, tested_tokens.rowid AS token_row, list_append(coalesce(latents, []), top_latent) AS active,
+        list_position(projections, list_max(projections)) AS projected,
+        coalesce(tested_tokens.metric, suites.metric) AS judged_by
     FROM tested_tokens
+    JOIN suites USING (suite)
 ),
 fired AS (
     SELECT token_row, max(rise) AS silent_from
@@ -14,16 +18,22 @@ fired AS (
         USING (suite, sae, concept, latent)
     GROUP BY token_row
 )
-SELECT tested.suite, tested.sae, tested.concept, measured.family, tested.token,
+SELECT tested.suite, tested.sae, tested.concept, ranked.family, tested.token,
     tested.top_latent, tested.top_effect, tested.top_cosine,
     tested.second_latent, tested.second_effect, tested.second_cosine,
     abs(tested.top_effect) - abs(coalesce(tested.second_effect, 0)) AS margin,
-    coalesce(list_has_any(tested.active, measured.split_latents), false) AS fires_published,
-    CASE WHEN measured.ranked_latents IS NOT NULL THEN coalesce(fired.silent_from, '-inf')
+    coalesce(tested.latents[projected], tested.top_latent) AS projected_latent,
+    coalesce(tested.cosines[projected], tested.top_cosine) AS projected_cosine,
+    coalesce(tested.projections[projected], tested.top_projection) AS projection,
+    tested.total_projection,
+    coalesce(absorption_fraction(tested.main_projection, tested.absorbing_projection, tested.total_projection),
+        tested.absorption_fraction) AS fraction,
+    coalesce(list_has_any(tested.active, ranked.split_latents), false) AS fires_published,
+    CASE WHEN ranked.ranked_latents IS NOT NULL THEN coalesce(fired.silent_from, '-inf')
         WHEN fires_published THEN 'inf' ELSE '-inf' END AS silent_from,
-    measured.tau_published,
-    tested.is_absorption, tested.token_row
+    ranked.tau_published,
+    tested.judged_by, tested.is_absorption, tested.token_row
 FROM tested
-JOIN measured USING (suite, sae, concept)
+JOIN ranked USING (suite, sae, concept)
 LEFT JOIN fired USING (token_row)
 ORDER BY tested.token_row;

@@ -1,16 +1,23 @@
--- One row a tested token, with the verdict under the given thresholds and each of its conditions.
--- `silent`: no split latent at this tau is among the token's active latents.
--- `lowers`: the method has <= 0, which at any positive margin is the same; a latent without effect absorbs nothing.
--- Rows that store no scores keep the verdict they were published with.
-CREATE MACRO verdicts(tau, cosine_threshold, effect_margin) AS TABLE
-SELECT *,
-    CASE WHEN top_effect IS NULL THEN is_absorption
-        ELSE silent AND lowers AND stands_out AND aligned END AS absorbed
+-- One row a token that was tested by a metric, with the verdict under the given thresholds and each of its conditions.
+-- `silent`: no split latent at this tau is among the token's active latents. `is_decided`: its stored scores decide; a row
+-- that stores none keeps the verdict it was published with. A fraction gives no verdict.
+-- top_latent is the one that could absorb: with the most negative effect, or by projection with the largest one.
+CREATE MACRO verdicts(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
+SELECT * REPLACE (
+        CASE WHEN by_metric = 'full' THEN projected_latent ELSE top_latent END AS top_latent,
+        CASE WHEN by_metric = 'full' THEN projected_cosine ELSE top_cosine END AS top_cosine
+    ),
+    CASE WHEN by_metric = 'fraction' THEN NULL
+        WHEN NOT is_decided THEN is_absorption
+        WHEN by_metric = 'full'
+            THEN full_absorption(silent, projection, total_projection, projected_cosine, cosine_threshold)
+        ELSE ablation(silent, top_effect, margin, top_cosine, cosine_threshold, effect_margin) END AS absorbed
 FROM (
     SELECT *,
         CASE WHEN tau = tau_published THEN NOT fires_published ELSE tau >= silent_from END AS silent,
-        top_effect < 0 AS lowers,
-        margin >= effect_margin AS stands_out,
-        coalesce(top_cosine >= cosine_threshold, true) AS aligned
+        CASE by_metric WHEN 'ig_ablation' THEN top_effect IS NOT NULL
+            WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
+            ELSE judged_by = by_metric AND top_effect IS NOT NULL AND by_metric <> 'fraction' END AS is_decided
     FROM scores
-);
+)
+WHERE is_decided OR judged_by = by_metric OR (by_metric = 'fraction' AND fraction IS NOT NULL);

@@ -1,8 +1,9 @@
--- One row an SAE and a concept without a tested token because there was none to test: it has no candidates, or where those were
--- not counted, other concepts of the SAE have tested tokens. Elsewhere a concept without any is unknown, or was published.
+-- One row an SAE, a concept and a metric without a tested token because there was none to test: it has no candidates, or
+-- where those were not counted, other concepts of the SAE have tested tokens. Elsewhere a concept without any is unknown, or
+-- was published.
 CREATE TABLE nothing_to_test AS
-SELECT suite, sae, concept, CAST(0 AS BIGINT) AS zero
-FROM measurements
-LEFT JOIN (SELECT DISTINCT suite, sae, true AS is_tested FROM tested_tokens)
-    USING (suite, sae)
-WHERE coalesce(num_candidates = 0, is_tested) AND coalesce(num_absorbed, 0) = 0;
+SELECT suite, sae, concept, metric, CAST(0 AS BIGINT) AS zero
+FROM measured
+LEFT JOIN (SELECT DISTINCT suite, sae, judged_by AS metric, true AS is_tested FROM scores)
+    USING (suite, sae, metric)
+WHERE coalesce(num_candidates = 0, is_tested) AND coalesce(num_absorbed, 0) = 0 AND absorption_rate IS NULL;

@@ -1,8 +1,8 @@
 -- One row a latent that plays a part for a concept on an SAE: part is 'split' or 'absorbing'.
-CREATE MACRO marks(tau, cosine_threshold, effect_margin) AS TABLE
+CREATE MACRO marks(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT suite, sae, concept, unnest(split_latents) AS latent, 'split' AS part
 FROM splits(tau)
 UNION ALL
 SELECT DISTINCT suite, sae, concept, top_latent AS latent, 'absorbing' AS part
-FROM verdicts(tau, cosine_threshold, effect_margin)
+FROM verdicts(by_metric, tau, cosine_threshold, effect_margin)
 WHERE absorbed;

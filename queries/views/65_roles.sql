@@ -1,6 +1,6 @@
 -- One row a latent and a concept in which it plays a part on an SAE: its place among the split latents (0: not one), the
 -- tokens it absorbs, whether its encoder direction is the closest to the probe.
-CREATE MACRO roles(tau, cosine_threshold, effect_margin) AS TABLE
+CREATE MACRO roles(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT suite, sae, concept, latent,
     max(split_rank) AS split_rank,
     max(num_absorbed) AS num_absorbed,
@@ -13,7 +13,7 @@ FROM (
     FROM splits(tau)
     UNION ALL
     SELECT suite, sae, concept, top_latent AS latent, 0, count(*), false
-    FROM verdicts(tau, cosine_threshold, effect_margin)
+    FROM verdicts(by_metric, tau, cosine_threshold, effect_margin)
     WHERE absorbed
     GROUP BY ALL
     UNION ALL

@@ -1,0 +1,15 @@
+-- One row an SAE and a concept: its split latents as they were published, and all that decides on them at any tau, computed
+-- once, when the store opens: a change of tau then cuts lists and groups no rows.
+CREATE TABLE ranked AS
+SELECT suite, sae, concept, concepts.family, tau AS tau_published, published.split_latents,
+    ranks.latents AS ranked_latents, ranks.rises AS ranked_rises
+FROM (
+    -- One SAE and concept may be measured by several metrics.
+    SELECT suite, sae, concept, any_value(split_latents) AS split_latents
+    FROM measurements
+    GROUP BY suite, sae, concept
+) AS published
+JOIN suites USING (suite)
+LEFT JOIN concepts USING (suite, concept)
+LEFT JOIN ranks USING (suite, sae, concept)
+ORDER BY suite, sae, concept;
