@@ -92,6 +92,11 @@ def metric_label(metric: str | None) -> str:
     return _METRICS.get(metric or "", metric or "unknown")
 
 
+def shortened(text: str, most: int = 24) -> str:
+    """Cut a text that is too long for its place."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 def visible(token: str) -> str:
     """Return `token` with its white space made visible, and whatever else would not be seen."""
     return printable(token.translate(_MARKS))

@@ -55,7 +55,7 @@ def _named(place: Sequence[Any], saes: Sequence[Sae]) -> str:
     try:
         layer, width, l0 = (int(part) for part in place)
     except (TypeError, ValueError):
-        return ", ".join(map(str, place))
+        return ", ".join("?" if part in (None, "") else str(part) for part in place)
     fitting = [sae for sae in saes if (sae.layer, sae.width) == (layer, width) and meets(sae.l0, l0)]
     nth = -l0 - 1 if l0 < 0 else 0
     return fitting[nth].id if nth < len(fitting) else f"{layer}, {width}, {l0}"

@@ -151,7 +151,7 @@ def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float]
         low = 0.0
     air = max(0.08 * (high - low), {"l0": 0.5, "layer": 0.5, "width": 100.0}.get(x, 0.005))
     top = float(placed[[y, "seed_high"] if y == "absorption_rate" else [y]].max(axis=None))
-    return (low - (0.0 if x == "l0" else air), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
+    return (low - (0.03 * high if x == "l0" else air), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
 
 
 def _points(

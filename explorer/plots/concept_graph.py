@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from bokeh.core.properties import field, value
 
+from explorer.format import shortened
 from explorer.plots.graph_edges import join, said
 from explorer.plots.graph_layout import ABSORBING, CONCEPT, FOOT, HEAD, SILENT, SPLIT, TOKEN, Graph
 from explorer.theme import FONT, MONO, Theme, figure_hook, tint, tooltip
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from bokeh.models import Range1d
 
 # Beside the columns, labels have as many pixels on every screen.
-_LEFT, _RIGHT = 32, 132
+_LEFT, _RIGHT = 40, 132
+#: Characters of the concept's label; the heading says it in full.
+_LABEL = 4
 _TITLE = HEAD - 0.6
 _LONGEST = 16  # characters of a token
 
@@ -83,10 +86,10 @@ def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None,
         )
         * _points(nodes[nodes["latent"] == selected], size=22, fill_color=None, line_color=theme.ink, line_width=2)
         * _labels(
-            [(CONCEPT, graph.middle, label)][: len(nodes)],
+            [(CONCEPT, graph.middle, shortened(label, _LABEL))][: len(nodes)],
             (-8, 0),
             text_color=theme.ink,
-            text_font_size="24px",
+            text_font_size="24px" if len(label) == 1 else "12px",
             text_font_style="bold",
             text_align="right",
         )

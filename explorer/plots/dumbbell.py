@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.format import percent
+from explorer.format import percent, shortened
 from explorer.theme import Theme, figure_hook, fit_hook, in_percent_across, tooltip
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, theme: The
                 figure_hook("pair-rates", theme),
                 fit_hook(x_span, y_span),
                 in_percent_across,
-                _label(dict(zip(y, rows["label"], strict=True))),
+                _label(dict(zip(y, map(shortened, rows["label"]), strict=True))),
             ],
             responsive=True,
             height=height_of(number),

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.format import number, percent
+from explorer.format import number, percent, shortened
 from explorer.plots.sae_style import sae_keys
 from explorer.theme import Theme, brush, figure_hook, fit_hook, tooltip
 
@@ -84,7 +84,8 @@ def heat_map(
         * hv.Rectangles(data, _CORNERS, _EXTRA).opts(
             color="colour",
             line_color=theme.rule,
-            line_width=0.5,
+            # Lines around cells that are lower than they are thick would hide these.
+            line_width=0.5 if len(concepts) <= _MOST_LABELS else 0,
             tools=["hover", "xbox_select"],
             default_tools=["xpan", "xbox_zoom", "reset"],
             hover_tooltips=tooltip(
@@ -100,7 +101,7 @@ def heat_map(
             hooks=[
                 figure_hook("absorption-heatmap", theme),
                 fit_hook(x_span, y_span),
-                _label([saes[key].short for key in columns], [one.label for one in concepts]),
+                _label([saes[key].short for key in columns], [shortened(one.label) for one in concepts]),
             ],
             responsive=True,
             height=HEIGHT,

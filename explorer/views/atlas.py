@@ -13,7 +13,7 @@ from explorer.format import metric_label
 from explorer.model import records
 from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, drawn, extents
 from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
-from explorer.saes import ATTRIBUTES, TITLES, telling
+from explorer.saes import ATTRIBUTES, TITLES, named_by, telling
 from explorer.theme import theme
 from explorer.views.heat_map import HeatMapView, current_sae, open_sae
 from explorer.views.live_plot import LivePlot
@@ -211,11 +211,10 @@ class Atlas(View):
             known = [row for row in rows if row[self._sorted_by] is not None]
             unknown = [row for row in rows if row[self._sorted_by] is None]
             rows = sorted(known, key=lambda row: row[self._sorted_by], reverse=self._is_falling) + unknown
-        tell = telling([model.saes[row["suite"], row["sae"]] for row in rows])
         self._table.html = render(
             "atlas_table",
             rows=rows,
-            columns=[name for name in ATTRIBUTES if name in tell or name in ("layer", "width", "l0")],
+            columns=named_by([model.saes[row["suite"], row["sae"]] for row in rows]),
             titles=TITLES,
             nouns=shown.nouns,
             noun=shown.noun,

@@ -98,14 +98,15 @@ class HeatMapView(View):
         self._layout.visible = means is not None and not means.empty
         dressed = theme(dark=shown.dark)
         tell = telling([self._model.saes[key] for key in sae_keys(means)]) if means is not None else []
-        orders = [name for name in ATTRIBUTES if name in (*tell, shown.cell_order)]
+        orders = [name for name in ATTRIBUTES if name in tell] or [shown.cell_order]
         self._head.html = render(
             "heat_map_head",
             cells=CELLS,
             cell=shown.cell,
             orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in orders},
             nouns=shown.nouns,
-            order=shown.cell_order,
+            # By what all have in common they lie as they do by the first that tells them apart.
+            order=shown.cell_order if shown.cell_order in orders else orders[0],
             steps=steps_of(cells, shown.cell, dressed),
         )
         self._twin.html = self._highest_cells()

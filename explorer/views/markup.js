@@ -125,11 +125,17 @@ export function render({ model, el }) {
 
   const send = (action, value) => model.send_msg({ action, value })
 
-  // In a strip that scrolls sideways the chosen element stays in sight.
+  // In a strip that scrolls the chosen element stays in sight.
   function reveal() {
     for (const strip of box.querySelectorAll("[data-reveal]")) {
       const chosen = strip.querySelector(strip.dataset.reveal)
-      if (chosen && strip.scrollWidth > strip.clientWidth) strip.scrollLeft = chosen.offsetLeft - strip.clientWidth / 2
+      if (!chosen) continue
+      if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = chosen.offsetLeft - strip.clientWidth / 2
+      // A list that scrolls down stays where the reader left it, unless what is chosen is out of sight.
+      const top = chosen.offsetTop - strip.offsetTop
+      if (top < strip.scrollTop || top + chosen.offsetHeight > strip.scrollTop + strip.clientHeight) {
+        strip.scrollTop = top - strip.clientHeight / 2
+      }
     }
   }
 
@@ -155,11 +161,11 @@ export function render({ model, el }) {
     box.innerHTML = model.html
     bring()
     for (const frame of box.querySelectorAll("iframe[data-document]")) frame.srcdoc = allowScripts(frame.dataset.document)
-    reveal()
     for (const [name, top] of scrolled) {
       const element = box.querySelector(`[data-scroll="${CSS.escape(name)}"]`)
       if (element) element.scrollTop = top
     }
+    reveal()
     for (const element of box.querySelectorAll("details[data-key]")) {
       if (opened.has(element.dataset.key)) element.open = opened.get(element.dataset.key)
     }
