@@ -8,7 +8,7 @@
 --          recall DOUBLE, other_recall DOUBLE, num_gained BIGINT, num_lost BIGINT, mean_rate DOUBLE, other_mean_rate DOUBLE
 WITH both_saes AS (
     SELECT rates.*, concepts.label, concepts.position, num_rows IS NULL AS lacks_tokens,
-        CASE WHEN counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
+        CASE WHEN counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
             THEN rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) END AS mean_rate,
         main.precision, main.recall
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin) AS rates

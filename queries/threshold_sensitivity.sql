@@ -27,7 +27,7 @@ weights AS (
         CASE WHEN coalesce(num_rows, 0) = 0 THEN num_absorbed ELSE 0 END AS num_without_rows
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
-        AND counted($mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives)
+        AND counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
 ),
 whole AS (
     SELECT count(DISTINCT sae) AS num_saes,

@@ -23,7 +23,7 @@ FROM (
                 THEN coalesce(counted.num_absorbed, measured.num_absorbed, nothing.zero) END AS num_absorbed
         ),
         measured.split_latents AS split_latents_published,
-        measured.num_absorbed AS num_absorbed_published,
+        measured.num_absorbed IS NOT NULL OR measured.absorption_rate IS NOT NULL AS is_published,
         CASE WHEN by_metric <> 'fraction' THEN coalesce(counted.num_absorbing_latents, nothing.zero) END
             AS num_absorbing_latents,
         coalesce(counted.num_rows, nothing.zero) AS num_rows,

@@ -1,5 +1,5 @@
 -- Whether a concept counts in the mean over concepts. mean_policy 'with_candidates': it has candidates, the paper's own
 -- aggregation; 'all_concepts': always. Where a source tells neither, it is its tested tokens, or its published number.
-CREATE MACRO counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS
+CREATE MACRO counted(mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives) AS
     mean_policy = 'all_concepts' OR coalesce(num_candidates, nullif(num_rows, 0),
-        CASE WHEN num_absorbed_published IS NOT NULL THEN num_probe_true_positives END) > 0;
+        CASE WHEN is_published THEN num_probe_true_positives END) > 0;

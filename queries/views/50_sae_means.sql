@@ -15,7 +15,7 @@ SELECT suite, sae,
 FROM (
     SELECT *,
         rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) AS rate,
-        rate IS NOT NULL AND counted(mean_policy, num_candidates, num_rows, num_absorbed_published, num_probe_true_positives) AS counts
+        rate IS NOT NULL AND counted(mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives) AS counts
     FROM rates(by_metric, in_family, tau, cosine_threshold, effect_margin)
 )
 GROUP BY suite, sae;

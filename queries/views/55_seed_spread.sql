@@ -9,7 +9,7 @@ FROM (
     JOIN suites USING (suite)
     JOIN concepts USING (suite, concept)
     WHERE concepts.family = in_family AND suites.metric = by_metric AND suites.tau = tau AND suites.cosine_threshold = cosine_threshold AND suites.effect_margin = effect_margin
-        AND counted(mean_policy, num_candidates, NULL, NULL, num_probe_true_positives)
+        AND counted(mean_policy, num_candidates, NULL, false, num_probe_true_positives)
     GROUP BY suite, sae, seed
 )
 GROUP BY suite, sae;
