@@ -26,7 +26,7 @@ from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
 from explorer.store import shared_store, without_folders
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
-from explorer.views.background import patiently
+from explorer.views.background import in_thread
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
 from explorer.views.concepts import Concepts
@@ -222,7 +222,7 @@ class Explorer(pn.viewable.Viewer):
     def template(self, reconnect_seconds: int = 0) -> pn.Template:
         """Make the explorer a page of its own, which tries for so long to reconnect after its connection was cut."""
         browser = Browser(self.model, self.notices.refuse, reconnect_seconds)
-        self.model.aside = patiently
+        self.model.aside = in_thread
         return _page(
             {
                 **self._parts(browser, on_page=True),

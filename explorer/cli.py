@@ -346,7 +346,8 @@ def info(
         return
     table = Table(show_header=False, box=None)
     for name, value in found.items():
-        shown = ", ".join(part for part, is_there in value.items() if is_there) if isinstance(value, dict) else value
+        parts = [part for part, is_there in value.items() if is_there] if isinstance(value, dict) else value
+        shown = ", ".join(parts) if isinstance(parts, list) else parts
         # Plain text: what a suite says of itself could be read as Rich's own markup.
         said = "unknown" if shown is None else f"{shown:,}" if isinstance(shown, int) else printable(str(shown))
         table.add_row(name, Text(said))
@@ -367,7 +368,15 @@ def _info(store: Store) -> dict[str, Any]:
     )
     row = json.loads(counted.to_json(orient="records"))[0]
     has = {part: row.pop(part) for part in ("cosines", "examples", "activations", "dashboards")}
-    return {"suite": name, "model": opened.manifest.model.name, "metric": method.metric, **row, "has": has}
+    concepts, saes, metrics = (store.fetch(each) for each in ("concepts", "saes", "metrics"))
+    return {
+        **{"suite": name, "model": opened.manifest.model.name, "metric": method.metric},
+        **row,
+        "families": list(dict.fromkeys(concepts["family"])),
+        "architectures": sorted(saes["architecture"].dropna().unique()),
+        "metrics": metrics["metric"].tolist(),
+        "has": has,
+    }
 
 
 @contextmanager

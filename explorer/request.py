@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from queries import Asking, QueryError
+from queries import CancelToken, QueryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +38,7 @@ class Request:
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
-        self._asking = Asking()
+        self._token = CancelToken()
 
     def ask(self, questions: Mapping[str, Asked], take: Callable[[Answers], None]) -> None:
         """Ask several questions side by side.
@@ -52,22 +52,22 @@ class Request:
             ask, and in place of an answer the error that says why there is none. Not called once `ask` or `give_up`
             was called again.
         """
-        self._asking.given_up = True
-        self._asking = asking = Asking()
+        self._token.given_up = True
+        self._token = token = CancelToken()
         store = self._model.store
 
         def answer(name: str) -> pd.DataFrame | QueryError | None:
             query, params = questions[name]
-            with store.asking(asking):
+            with store.cancellable(token):
                 try:
                     return None if params is None else store.fetch(query, **params)
                 except QueryError as failure:
                     return failure
 
         def take_over(answers: Answers) -> None:
-            if not asking.given_up:
+            if not token.given_up:
                 take(answers)
-            if not asking.given_up:  # by what follows from the answers
+            if not token.given_up:  # by what follows from the answers
                 self._model.await_answers(self, late=False)
 
         self._model.aside(
@@ -78,5 +78,5 @@ class Request:
 
     def give_up(self) -> None:
         """Wait no more for what was asked."""
-        self._asking.given_up = True
+        self._token.given_up = True
         self._model.await_answers(self, late=False)

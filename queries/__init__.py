@@ -4,10 +4,10 @@ from queries.catalog import Query, catalog
 from queries.check import Problem, check_suite
 from queries.location import locate
 from queries.manifest import Manifest, SuiteError
-from queries.store import Asking, QueryError, Store
+from queries.store import CancelToken, QueryError, Store
 
 __all__ = [
-    "Asking",
+    "CancelToken",
     "Manifest",
     "Problem",
     "Query",

@@ -40,8 +40,8 @@ class QueryError(Exception):
     """A question could not be answered; the message is fit for the page."""
 
 
-class Asking:
-    """What one thread asks of a store for a while.
+class CancelToken:
+    """Cancels the questions of one thread.
 
     Attributes
     ----------
@@ -156,18 +156,18 @@ class Store:
         return script(needed, _checked(name, params), params, shared=shared)
 
     @contextmanager
-    def asking(self, asking: Asking) -> Iterator[None]:
+    def cancellable(self, token: CancelToken) -> Iterator[None]:
         """Let what this thread asks within be given up by another."""
-        outer = self._asking
-        self._thread.asking = asking
+        outer = self._token
+        self._thread.token = token
         try:
             yield
         finally:
-            self._thread.asking = outer
+            self._thread.token = outer
 
     @property
-    def _asking(self) -> Asking:
-        found: Asking = getattr(self._thread, "asking", None) or Asking()
+    def _token(self) -> CancelToken:
+        found: CancelToken = getattr(self._thread, "token", None) or CancelToken()
         return found
 
     def give_up(self) -> None:
@@ -180,7 +180,7 @@ class Store:
         return next((f"{file} of the suite {name}" for name, file in found if file), None)
 
     def _run(self, query: Query, params: dict[str, Any]) -> pd.DataFrame:
-        if self._given_up or self._asking.given_up:
+        if self._given_up or self._token.given_up:
             raise QueryError(f"The question {query.name!r} was given up.")
         if any(suite.replaced() for suite in self.suites.values()):
             raise QueryError(self._failure(query, "the suite was replaced"))
@@ -189,12 +189,12 @@ class Store:
         except duckdb.ConnectionException as error:
             message = f"The question {query.name!r} comes too late: the store is closed."
             raise QueryError(message) from error
-        asking, done, deadline = self._asking, threading.Event(), monotonic() + self._timeout
+        token, done, deadline = self._token, threading.Event(), monotonic() + self._timeout
 
         def watch() -> None:
-            # Again and again: a question that only just begins does not hear it.
+            # Again and again, for DuckDB forgets an interrupt that comes before a query has begun.
             while not done.wait(_TICK_SECONDS):
-                if self._given_up or asking.given_up or monotonic() > deadline:
+                if self._given_up or token.given_up or monotonic() > deadline:
                     with suppress(duckdb.ConnectionException):  # closed meanwhile
                         cursor.interrupt()
 

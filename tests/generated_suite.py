@@ -23,8 +23,44 @@ _K = (1, 2, 3, 4, 5)
 _TESTED = 4
 _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 _SUFFIXES = (
-    *("ing", "ed", "ly", "er", "s", "tion", "ness", "ment", "able", "ible", "al", "ial", "ful", "ic", "ical", "ious", "ous"),
-    *("ish", "ive", "less", "ship", "ward", "wise", "y", "ate", "en", "ify", "fy", "ize", "ise", "hood", "ism", "ist", "ity"),
+    *(
+        "ing",
+        "ed",
+        "ly",
+        "er",
+        "s",
+        "tion",
+        "ness",
+        "ment",
+        "able",
+        "ible",
+        "al",
+        "ial",
+        "ful",
+        "ic",
+        "ical",
+        "ious",
+        "ous",
+    ),
+    *(
+        "ish",
+        "ive",
+        "less",
+        "ship",
+        "ward",
+        "wise",
+        "y",
+        "ate",
+        "en",
+        "ify",
+        "fy",
+        "ize",
+        "ise",
+        "hood",
+        "ism",
+        "ist",
+        "ity",
+    ),
     *("acy", "ance", "ence", "dom", "age", "ery"),
 )
 _PARTS_OF_SPEECH = (
@@ -35,7 +71,7 @@ _PARTS_OF_SPEECH = (
 HARD_LABELS = (
     "a kind of thing that has a name of exactly sixty characters!",
     "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}\N{HEBREW LETTER VAV}\N{HEBREW LETTER FINAL MEM}",
-    'so-called "quoted" \'thing\'',
+    "so-called \"quoted\" 'thing'",
     "<b>bold</b> & <script>alert(1)</script>",
     "noun",
 )
@@ -71,7 +107,9 @@ def concepts(number: int = 1000) -> list[Kind]:
         *_family("capital", {"initial": ("Aa", "is capitalised"), "all": ("AA", "is in capitals")}),
         *_family("pos", {each.replace(" ", "-"): (each, f"is a {each}") for each in _PARTS_OF_SPEECH}),
     ]
-    hard = [Kind(f"thing.hard-{nth}", "thing", label, f"is {label}", None, nth) for nth, label in enumerate(HARD_LABELS)]
+    hard = [
+        Kind(f"thing.hard-{nth}", "thing", label, f"is {label}", None, nth) for nth, label in enumerate(HARD_LABELS)
+    ]
     # A kind whose parent is missing, and kinds of kinds.
     hard[0] = hard[0]._replace(parent="thing.nowhere")
     rest = [
@@ -128,9 +166,13 @@ def write_generated_suite(
     token_ids, concept_places = np.nonzero(has.T)
     tables: dict[str, Any] = {
         **columns,
-        "concepts": pa.Table.from_pylist([kind._asdict() | {"num_tokens": int(n)} for kind, n in zip(kinds, has.sum(1), strict=True)]),
+        "concepts": pa.Table.from_pylist(
+            [kind._asdict() | {"num_tokens": int(n)} for kind, n in zip(kinds, has.sum(1), strict=True)]
+        ),
         "tokens": pa.table({"token_id": list(range(len(words))), "token": words, "is_test": [True] * len(words)}),
-        "token_concepts": pa.table({"token_id": token_ids, "concept": [kinds[place].concept for place in concept_places]}),
+        "token_concepts": pa.table(
+            {"token_id": token_ids, "concept": [kinds[place].concept for place in concept_places]}
+        ),
     }
     manifest = Manifest(
         format_version=2,
@@ -239,7 +281,9 @@ def _tested(
     random: np.random.Generator,
 ) -> pa.Table:
     """Draw the tested tokens of one SAE: of each concept the first words that have it."""
-    rows: dict[str, list[Any]] = {name: [] for name in ("concept", "token", "top_latent", "top_effect", "is_absorption")}
+    rows: dict[str, list[Any]] = {
+        name: [] for name in ("concept", "token", "top_latent", "top_effect", "is_absorption")
+    }
     for place in order:
         of_concept = sorted(words[at] for at in np.nonzero(has[place])[0][:_TESTED])
         for nth, word in enumerate(of_concept):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import panel as pn
 
-from explorer.views.sight import IN_SIGHT, OUT_OF_SIGHT
+from explorer.views.visibility import VISIBLE, HIDDEN
 from explorer.views.view import View
 
 if TYPE_CHECKING:
@@ -65,4 +65,4 @@ class Switch(View):
             self._built[chosen] = pn.Column(self._make(chosen), sizing_mode="stretch_width")
             self._layout.append(self._built[chosen])
         for view, content in self._built.items():
-            content.styles = IN_SIGHT if view is chosen else OUT_OF_SIGHT
+            content.styles = VISIBLE if view is chosen else HIDDEN

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.views.act import one_act
-from queries import Asking
+from queries import CancelToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,14 +43,14 @@ class Caller:
 
     Attributes
     ----------
-    asking : Asking
+    token : CancelToken
         For what the work asks of a store: it is given up when the session ends.
     """
 
     def __init__(self, document: Document | None) -> None:
         self._document = document
         self._begun: float | None = None
-        self.asking = Asking()
+        self.token = CancelToken()
         if document is not None:
             document.on_session_destroyed(self._leave)
 
@@ -84,10 +84,10 @@ class Caller:
 
     def _has_left(self) -> bool:
         context = self._document.session_context if self._document else None
-        return self.asking.given_up or context is None or context.destroyed
+        return self.token.given_up or context is None or context.destroyed
 
     def _leave(self, _: object) -> None:
-        self.asking.given_up = True
+        self.token.given_up = True
 
 
 def in_background(work: Callable[[Caller], object]) -> None:
@@ -112,7 +112,7 @@ def in_background(work: Callable[[Caller], object]) -> None:
     Thread(target=take_turn, name="absorption-explorer", daemon=True).start()
 
 
-def patiently(ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
+def in_thread(ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
     """Have answers taken over: at once where they come soon, else later, and this page and other sessions go on.
 
     Parameters

@@ -15,7 +15,7 @@ from explorer.plots.graph_layout import Graph, arrange
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.sight import IN_SIGHT, OUT_OF_SIGHT
+from explorer.views.visibility import VISIBLE, HIDDEN
 from explorer.views.view import View
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ class ConceptGraphView(View):
         )
         self._plot: LivePlot | None = None
         self._place = pn.Column(sizing_mode="stretch_width")
-        self._twin = Markup("twins")
-        self._layout = pn.Column(self._head, self._place, self._twin, sizing_mode="stretch_width")
+        self._plot_table = Markup("plot-tables")
+        self._layout = pn.Column(self._head, self._place, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
     @property
@@ -95,9 +95,9 @@ class ConceptGraphView(View):
     def _show(self) -> None:
         self._layout.visible = self._model.shown.sae is not None
         # By a style: a property of Bokeh's would have it lay out all of the page.
-        self._place.styles = IN_SIGHT | {"min-height": f"{self._graph.height}px"} if self._is_drawn else OUT_OF_SIGHT
+        self._place.styles = VISIBLE | {"min-height": f"{self._graph.height}px"} if self._is_drawn else HIDDEN
         self._catch_up()
-        self._twin.html = self._tabulate() if self._is_drawn else ""
+        self._plot_table.html = self._tabulate() if self._is_drawn else ""
         graph, shown, absorbing = self._graph, self._model.shown, self._model.absorbing_latents
         summary = self._model.summary or {}
         self._head.html = render(
@@ -141,7 +141,7 @@ class ConceptGraphView(View):
                     for token, effect in zip(row.tokens, row.effects, strict=True)
                 ]
         return render(
-            "twin",
+            "plot_table",
             name="split-absorb-graph",
             summary="The same as a table, nothing left out",
             columns=["from", "to", "F1 brought", "tokens", "effect"],

@@ -57,9 +57,9 @@ class CosineView(View):
         self._plot: LivePlot | None = None
         self._place = pn.Column(sizing_mode="stretch_width")
         self._message = Markup("message")
-        self._twin = Markup("twins")
+        self._plot_table = Markup("plot-tables")
         self._zoom = hv.streams.RangeX()
-        self._layout = pn.Column(self._head, self._place, self._selection, self._twin, sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._place, self._selection, self._plot_table, sizing_mode="stretch_width")
         self._zoomed_in = self._n_latents
         self._placed = ""
         self._show()
@@ -82,7 +82,7 @@ class CosineView(View):
         self._layout.visible = self._model.shown.sae is not None
         self._show_plot()
         self._show_words()
-        self._twin.html = highest_html(self._model.cosines, self._roles)
+        self._plot_table.html = highest_html(self._model.cosines, self._roles)
 
     def _show_plot(self) -> None:
         """Put up the plot of the chosen form, or what explains its absence; a plot of the same form is kept."""
@@ -233,7 +233,7 @@ def highest_html(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> str:
         for rank, (latent, cosine) in enumerate(zip(highest["latent"], highest["cosine"], strict=True), start=1)
     ]
     return render(
-        "twin",
+        "plot_table",
         name="cosine",
         summary=f"The {len(rows)} highest cosines as a table",
         columns=["rank", "latent", "cosine", "part"],

@@ -152,7 +152,7 @@ class Export(pn.viewable.Viewer):
     def _write(self, form: _Format, file: str, ask: Callable[[], pd.DataFrame], caller: Caller) -> None:
         failure = "it cannot be written"
         try:
-            with self._model.store.asking(caller.asking):
+            with self._model.store.cancellable(caller.token):
                 frame = ask()
             if len(frame) > MOST_ROWS:
                 failure = f"it has more than {MOST_ROWS:,} rows: ask for it with its SQL"

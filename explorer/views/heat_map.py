@@ -42,9 +42,9 @@ class HeatMapView(View):
         super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("cell", "cell_order"))
-        self._twin = Markup("twins")
+        self._plot_table = Markup("plot-tables")
         self._plot = LivePlot(self.drawing, height=HEIGHT, on_tap=self._tap, on_brush=(hv.streams.BoundsX, self._brush))
-        self._layout = pn.Column(self._head, self._plot.pane, self._twin, sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._plot.pane, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
     @property
@@ -109,7 +109,7 @@ class HeatMapView(View):
             order=shown.cell_order if shown.cell_order in orders else orders[0],
             steps=steps_of(cells, shown.cell, dressed),
         )
-        self._twin.html = self._highest_cells()
+        self._plot_table.html = self._highest_cells()
 
     def _highest_cells(self) -> str:
         """List the highest cells of the heat map, for those who cannot see it."""
@@ -130,7 +130,7 @@ class HeatMapView(View):
         ]
         columns = [self._model.shown.noun, "SAE", CELLS[cell]]
         return render(
-            "twin", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
+            "plot_table", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
         )
 
 

@@ -37,7 +37,7 @@ class KSparseView(View):
         super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("k_sparse_score"))
-        self._twin = Markup("twins")
+        self._plot_table = Markup("plot-tables")
         self._tau = Slider.of(
             state.param.tau,
             "tau, the rise of F1 that a further split latent must bring",
@@ -45,7 +45,7 @@ class KSparseView(View):
             drives="",  # the model called tau is the sidebar's: a name belongs to one
         )
         self._plot = LivePlot(self.drawing, height=300, on_tap=self._tap)
-        self._layout = pn.Column(self._head, self._plot.pane, self._tau, self._twin, sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._plot.pane, self._tau, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
     def drawing(self) -> partial[hv.Overlay]:
@@ -83,7 +83,7 @@ class KSparseView(View):
             suite_tau=shown.thresholds_of_suite.tau,
             tau=shown.tau,
         )
-        self._twin.html = scores_html(k_sparse, "The same as a table")
+        self._plot_table.html = scores_html(k_sparse, "The same as a table")
 
 
 def scores_html(k_sparse: pd.DataFrame | None, summary: str) -> str:
@@ -100,4 +100,4 @@ def scores_html(k_sparse: pd.DataFrame | None, summary: str) -> str:
         for row in k_sparse.itertuples()
     ]
     columns = ["k", "latent", "split", *SCORES.values()]
-    return render("twin", name="k-sparse", summary=summary, rows=rows, columns=columns)
+    return render("plot_table", name="k-sparse", summary=summary, rows=rows, columns=columns)

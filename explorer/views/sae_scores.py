@@ -40,14 +40,14 @@ class SaeScoresView(View):
         super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("main_latent_by"))
-        self._twin = Markup("twins")
+        self._plot_table = Markup("plot-tables")
         self._plots = [self._plot(name) for name in PANELS]
         self._panels = pn.Row(
             *(plot.pane for plot in self._plots),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
-        self._layout = pn.Column(self._head, self._panels, self._twin, sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._panels, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
     def _plot(self, name: str) -> LivePlot:
@@ -114,11 +114,11 @@ class SaeScoresView(View):
                 for key, row in zip(sae_keys(scores), scores.itertuples(), strict=True)
             ]
         )
-        self._twin.html = (
+        self._plot_table.html = (
             ""
             if empty
             else render(
-                "twin",
+                "plot_table",
                 name="sae-scores",
                 summary="The same as a table",
                 rows=rows,

@@ -39,9 +39,9 @@ class SensitivityView(View):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
         self._head = Markup("section", on=model.state.setters("sensitivity_of"))
-        self._twin = Markup("twins")
+        self._plot_table = Markup("plot-tables")
         self._plot = LivePlot(self.drawing, height=HEIGHT, on_tap=self._tap)
-        self._layout = pn.Column(self._head, self._plot.pane, self._twin, sizing_mode="stretch_width")
+        self._layout = pn.Column(self._head, self._plot.pane, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
     def drawing(self) -> partial[hv.Overlay]:
@@ -82,11 +82,11 @@ class SensitivityView(View):
             own=number(getattr(shown.thresholds_of_suite, of)),
             current=number(getattr(shown, of)),
         )
-        self._twin.html = (
+        self._plot_table.html = (
             ""
             if empty or rows is None
             else render(
-                "twin",
+                "plot_table",
                 name="threshold-sensitivity",
                 summary="The same as a table",
                 columns=[LABELS[of], "this SAE", "mean of all SAEs", "absorbed on this SAE"],

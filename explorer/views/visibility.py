@@ -4,7 +4,7 @@ from __future__ import annotations
 
 #: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back,
 #: and each time the whole page laid out anew. The second line is for browsers that do not know the first.
-OUT_OF_SIGHT = {
+HIDDEN = {
     "content-visibility": "hidden",
     "visibility": "hidden",
     "height": "0",
@@ -12,7 +12,7 @@ OUT_OF_SIGHT = {
     "overflow": "hidden",
 }
 #: What is left out, Bokeh leaves as it was.
-IN_SIGHT = {
+VISIBLE = {
     "content-visibility": "visible",
     "visibility": "inherit",
     "height": "auto",

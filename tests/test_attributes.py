@@ -1,0 +1,157 @@
+"""Attributes of SAEs: whatever tells the SAEs of a suite apart narrows, is compared, coloured, sorted, linked to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pytest
+
+from explorer.app import Explorer
+from explorer.saes import ATTRIBUTES, TITLES
+from explorer.views.atlas import Atlas
+from explorer.views.compare_head import parts_of
+from explorer.views.evidence_table import SuiteEvidence
+from explorer.views.selectors import Selectors
+from queries import Store
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Sae
+from queries.schema import TABLES
+from queries.writer import write_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FIRST: dict[str, Any] = {
+    **{"layer": 3, "hook": "blocks.3.hook_resid_post", "architecture": "TopK", "width": 1000, "l0": 10.2, "seed": 0},
+    "variance_explained": 0.7,
+}
+#: One SAE differs from the first in each attribute.
+OTHERS: dict[str, Any] = {
+    **{"layer": 5, "hook": "blocks.3.hook_mlp_out", "architecture": "JumpReLU", "width": 4000, "l0": 40.6, "seed": 1},
+}
+CONCEPT = "suffix.ing"
+
+
+def write(folder: Path, saes: list[Sae]) -> Path:
+    """Write a suite that holds one number of each SAE."""
+    write_suite(
+        folder,
+        Manifest(
+            format_version=FORMAT_VERSION,
+            name=folder.name,
+            model=Model(name="none"),
+            method=Method(metric="ig_ablation"),
+            saes=saes,
+            tables={},
+        ),
+        {
+            "concepts": pa.Table.from_pylist(
+                [{"concept": CONCEPT, "family": "suffix", "label": "-ing", "phrase": "ends in -ing", "position": 0}]
+            ),
+            "measurements": pa.Table.from_pylist(
+                [
+                    {
+                        **{"sae": sae.id, "concept": CONCEPT, "metric": "ig_ablation"},
+                        **{"num_probe_true_positives": 100, "num_candidates": 50, "num_absorbed": 10 + place},
+                    }
+                    for place, sae in enumerate(saes)
+                ]
+            ),
+        },
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    saes = [Sae(sae="first", n_latents=1024, **FIRST)]
+    saes += [Sae(sae=name, n_latents=1024, **FIRST | {name: value}) for name, value in OTHERS.items()]
+    with Store(write(tmp_path_factory.mktemp("attributes") / "several", saes)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def explorer(store: Store) -> Explorer:
+    return Explorer(store, sae="first")
+
+
+def shown(name: str, value: Any) -> Any:
+    """Return a value as a reader chooses it: a hook without its block."""
+    return value.rpartition("hook_")[2] if name == "hook" else value
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_leads_to_an_sae_and_is_linked_to(explorer: Explorer, name: str) -> None:
+    assert explorer.state.apply({name: shown(name, OTHERS[name])}) == []
+    assert explorer.state.sae == name
+    assert explorer.state.from_query(f"sae=first&{name}={shown(name, OTHERS[name])}") == [
+        f"{name} = '{shown(name, OTHERS[name])}' is left out, for sae says it"
+    ]
+    assert explorer.state.from_query(f"{name}={shown(name, OTHERS[name])}") == []
+    assert explorer.state.sae == name
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_an_attribute_has_a_group_in_the_sidebar(explorer: Explorer, name: str) -> None:
+    groups = {
+        column[0].html: column
+        for column in Selectors(explorer.state).__panel__()
+        if hasattr(column, "visible") and len(getattr(column, "objects", [])) == 2
+    }
+    (group,) = (column for html, column in groups.items() if f">{TITLES[name]}</h2>" in html)
+    assert group.visible
+    assert sorted(map(str, group[1].values)) == sorted(map(str, (shown(name, FIRST[name]), shown(name, OTHERS[name]))))
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_saes_are_compared_by_an_attribute(explorer: Explorer, name: str) -> None:
+    explorer.state.apply({"page": "compare", "compare_by": name})
+    assert {"first", name} <= set(explorer.state.compared)
+    assert name in ("l0", "width") or name in parts_of(explorer.model.shown)
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_evidence_is_narrowed_by_an_attribute(explorer: Explorer, name: str) -> None:
+    explorer.model.show(SuiteEvidence)
+    title, options = SuiteEvidence(explorer.model)._facets()[f"facet_{name}"]  # noqa: SLF001
+    assert title == TITLES[name]
+    assert set(options) == {shown(name, FIRST[name]), shown(name, OTHERS[name])}
+    explorer.state.apply({f"facet_{name}": shown(name, OTHERS[name])})
+    assert explorer.state.facet_saes == [name]
+
+
+@pytest.mark.parametrize("name", ATTRIBUTES)
+def test_atlas_tells_saes_apart_by_an_attribute(explorer: Explorer, name: str) -> None:
+    explorer.state.apply({"page": "atlas", "told_by": name, "cell_order": name})
+    atlas = Atlas(explorer.model)
+    overlay = atlas.drawing("absorption-vs-variance-explained")()
+    points = overlay.Points.I.dframe()
+    of = dict(zip(points["sae"], points["colour"] + points["marker"], strict=True))
+    assert of[name] != of["first"]
+    assert f'data-value="{name}"' in atlas._table.html  # noqa: SLF001 - its header sorts
+
+
+def test_an_attribute_that_all_share_is_said_in_a_line(tmp_path: Path) -> None:
+    folder = write(tmp_path / "one", [Sae(sae="first", n_latents=1024, **FIRST)])
+    with Store(folder) as store:
+        badge = Selectors(Explorer(store).state)._badge.html  # noqa: SLF001
+        for words in ("Layer 3", "Hook resid_post", "Architecture TopK", "Width 1k", "L0 10.2", "Seed 0"):
+            assert words in badge
+
+
+def test_saes_of_which_nothing_is_known_are_told_by_their_titles(tmp_path: Path) -> None:
+    saes = [Sae(sae=f"sae-{nth}", title=f"run {nth}", n_latents=1024) for nth in range(3)]
+    with Store(write(tmp_path / "unnamed", saes)) as store:
+        explorer = Explorer(store)
+        assert [sae.label for sae in explorer.state.saes] == [
+            f"layer unknown, unknown width, L0 unknown (run {nth})" for nth in range(3)
+        ]
+        assert "run 2" in Selectors(explorer.state)._same.html  # noqa: SLF001
+        assert explorer.state.apply({"sae": "sae-2"}) == []
+        explorer.state.page = "atlas"
+        assert explorer.model.error == ""
+
+
+def test_every_attribute_is_a_column_of_the_contract() -> None:
+    assert set(ATTRIBUTES) <= {column.name for column in TABLES["saes"].columns}

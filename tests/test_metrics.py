@@ -1,0 +1,212 @@
+"""Metrics side by side: each is a rule over the same evidence, chosen like a concept; held to the same rules in plain Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from explorer.app import Explorer
+from queries import Store
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Sae
+from queries.writer import write_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SAE, CONCEPT, FAMILY, TRUE_POSITIVES = "l0-w1000-l0-10", "first-letter.s", "first-letter", 200
+PUBLISHED = (0.03, 0.025, 1.0)
+THRESHOLDS = [PUBLISHED, (0.03, 0.2, 1.0), (0.03, -0.5, 0.0), (0.03, 0.025, 3.0), (0.2, 0.025, 1.0)]
+#: The latent that k-sparse probing ranks first, and the next, which counts as split below a tau of 0.1.
+RANKED = (1, 2)
+
+
+def evidence(size: int = TRUE_POSITIVES) -> pd.DataFrame:
+    """Draw tested tokens with evidence by ablation and by projection."""
+    random = np.random.default_rng(0)
+    rows = []
+    for nth in range(size):
+        latents = random.choice(np.arange(1, 40), 5, replace=False)
+        effects = np.sort(random.normal(-1, 2, 5))
+        cosines = random.normal(0.1, 0.2, 5).clip(-1, 1)
+        projections = random.gamma(1, 1, 5) * cosines
+        rows.append(
+            {
+                "token": f"s{nth:03}",
+                "latents": latents.tolist(),
+                "effects": effects.tolist(),
+                "cosines": cosines.tolist(),
+                "projections": projections.tolist(),
+                "top_latent": int(latents[0]),
+                "top_effect": effects[0],
+                "top_cosine": cosines[0],
+                "second_latent": int(latents[1]),
+                "second_effect": min(effects[1], 0.0),
+                "main_projection": random.normal(0.2, 0.3),
+                "absorbing_projection": random.gamma(1, 0.5),
+                "total_projection": random.normal(0.8, 0.5),
+                "is_absorption": bool(random.random() < 0.5),
+            }
+        )
+    tokens = pd.DataFrame(rows)
+    floats = [
+        "top_effect",
+        "top_cosine",
+        "second_effect",
+        "main_projection",
+        "absorbing_projection",
+        "total_projection",
+    ]
+    # As they are stored.
+    return tokens.assign(**{name: tokens[name].astype("float32").astype(float) for name in floats})
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Write a suite of one SAE and one concept, measured by ablation and by projection, and one that chance is known of."""
+    folder = tmp_path_factory.mktemp("metrics") / "several"
+    counts = {"sae": SAE, "concept": CONCEPT, "num_probe_true_positives": TRUE_POSITIVES, "split_latents": [1, 2]}
+    measured = [
+        counts | {"metric": "ig_ablation"},
+        counts | {"metric": "full"},
+        counts | {"metric": "fraction"},
+        {"sae": SAE, "concept": CONCEPT, "metric": "projection-3", "absorption_rate": 0.125, "random_rate": 0.03125},
+    ]
+    ranks = [{"k": 1, "latent": 1, "f1": 0.5}, {"k": 2, "latent": 2, "f1": 0.6}]
+    write_suite(
+        folder,
+        Manifest(
+            format_version=FORMAT_VERSION,
+            name="several",
+            model=Model(name="none"),
+            method=Method(metric="ig_ablation"),
+            saes=[Sae(sae=SAE, layer=0, width=1000, n_latents=1024, l0=10.0)],
+            tables={},
+        ),
+        {
+            "concepts": pa.Table.from_pylist(
+                [{"concept": CONCEPT, "family": FAMILY, "label": "S", "phrase": "starts with S", "position": 18}]
+            ),
+            "measurements": pa.Table.from_pylist(measured),
+            "k_sparse": pa.Table.from_pylist([{"sae": SAE, "concept": CONCEPT} | rank for rank in ranks]),
+            "tested_tokens": pa.Table.from_pandas(
+                evidence().assign(sae=SAE, concept=CONCEPT, metric="ig_ablation"), preserve_index=False
+            ),
+        },
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(suite: Path) -> Iterator[Store]:
+    with Store(suite) as opened:
+        yield opened
+
+
+def silent(tokens: pd.DataFrame, tau: float) -> pd.Series:
+    """Tell where no split latent fires."""
+    split = {latent for latent, rise in zip(RANKED, (np.inf, 0.1), strict=True) if rise > tau}
+    split = {1, 2} if tau == PUBLISHED[0] else split
+    return pd.Series(
+        [not split & {*latents, top} for latents, top in zip(tokens["latents"], tokens["top_latent"], strict=True)]
+    )
+
+
+def judged(tokens: pd.DataFrame, metric: str, tau: float, cosine: float, margin: float) -> pd.Series:
+    """Decide as the method says, in plain Python."""
+    if metric == "ig_ablation":
+        leads = tokens["top_effect"].abs() - tokens["second_effect"].abs() >= margin
+        return silent(tokens, tau) & (tokens["top_effect"] < 0) & leads & (tokens["top_cosine"] >= cosine)
+    at = [int(np.argmax(np.float32(each))) for each in tokens["projections"]]
+    projection = pd.Series([np.float32(each[place]) for each, place in zip(tokens["projections"], at, strict=True)])
+    its_cosine = pd.Series([np.float32(each[place]) for each, place in zip(tokens["cosines"], at, strict=True)])
+    total = tokens["total_projection"]
+    return silent(tokens, tau) & (total >= 0) & (projection >= 0.4 * total) & (its_cosine >= cosine)
+
+
+def fraction(tokens: pd.DataFrame) -> float:
+    """Average SAEBench's absorption fraction, as its version 0.6.0 has it."""
+    values = []
+    for main, absorbing, total in tokens[["main_projection", "absorbing_projection", "total_projection"]].to_numpy():
+        if main >= total or absorbing < 0.4 * total:
+            values.append(0.0)
+        elif main <= 0:
+            values.append(1.0)
+        else:
+            carried = min(absorbing, total - main)
+            values.append(min(1.0, max(0.0, carried / (carried + main))))
+    return float(np.mean(values))
+
+
+def ask(
+    store: Store, query: str, metric: str, thresholds: tuple[float, float, float] = PUBLISHED, **more: Any
+) -> pd.DataFrame:
+    values = dict(zip(("tau", "cosine_threshold", "effect_margin"), thresholds, strict=True))
+    place = {"suite": "several", "sae": SAE, "metric": metric}
+    return store.fetch(query, **place, **values, **more)
+
+
+@pytest.mark.parametrize("thresholds", THRESHOLDS, ids=str)
+@pytest.mark.parametrize("metric", ["ig_ablation", "full"])
+def test_a_verdict_is_the_same_in_sql_and_in_python(
+    store: Store, metric: str, thresholds: tuple[float, float, float]
+) -> None:
+    tokens = evidence()
+    expected = set(tokens.loc[judged(tokens, metric, *thresholds), "token"])
+    assert 0 < len(expected) < len(tokens), "the case decides nothing"
+    assert set(ask(store, "absorbed_tokens", metric, thresholds, concept=CONCEPT)["token"]) == expected
+    summary = ask(store, "summary", metric, thresholds, concept=CONCEPT).iloc[0]
+    assert summary["num_absorbed"] == len(expected)
+    assert summary["absorption_rate"] == pytest.approx(len(expected) / TRUE_POSITIVES)
+
+
+def test_a_fraction_is_a_mean_and_no_count(store: Store) -> None:
+    summary = ask(store, "summary", "fraction", concept=CONCEPT).iloc[0]
+    assert summary["absorption_rate"] == pytest.approx(fraction(evidence()), abs=1e-6)
+    assert pd.isna(summary["num_absorbed"])
+    assert pd.isna(summary["rate_low"])
+
+
+def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
+    means = store.fetch(
+        "sae_means",
+        suite="several",
+        metric="projection-3",
+        family=FAMILY,
+        scope="suite",
+        mean_policy="all_concepts",
+        tau=0.03,
+        cosine_threshold=0.025,
+        effect_margin=1.0,
+    )
+    assert means[["absorption_rate", "random_rate"]].to_numpy().tolist() == [[0.125, 0.03125]]
+    explorer = Explorer(store, metric="projection-3")
+    sentence = explorer.layout and explorer.model.summary
+    assert sentence["random_rate"] == 0.03125
+
+
+def test_a_threshold_is_offered_where_it_moves_the_metric(store: Store) -> None:
+    explorer = Explorer(store)
+    offered = {}
+    for metric in explorer.state.metrics:
+        explorer.state.metric = metric
+        offered[metric] = sorted(explorer.state.movable)
+    assert offered == {
+        "ig_ablation": ["cosine_threshold", "effect_margin", "tau"],
+        "fraction": ["tau"],
+        "full": ["cosine_threshold", "tau"],
+        "projection-3": ["tau"],
+    }
+
+
+def test_a_metric_is_part_of_an_address(store: Store) -> None:
+    explorer = Explorer(store, metric="full")
+    assert "metric=full" in explorer.state.to_query()
+    assert explorer.state.from_query(explorer.state.to_query()) == []
+    assert explorer.state.from_query("metric=none") == [
+        "metric = 'none' does not exist here (there is ig_ablation, fraction, full, projection-3)"
+    ]
