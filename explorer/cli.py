@@ -370,7 +370,9 @@ def _info(store: Store) -> dict[str, Any]:
     has = {part: row.pop(part) for part in ("cosines", "examples", "activations", "dashboards")}
     concepts, saes, metrics = (store.fetch(each) for each in ("concepts", "saes", "metrics"))
     return {
-        **{"suite": name, "model": opened.manifest.model.name, "metric": method.metric},
+        "suite": name,
+        "model": opened.manifest.model.name,
+        "metric": method.metric,
         **row,
         "families": list(dict.fromkeys(concepts["family"])),
         "architectures": sorted(saes["architecture"].dropna().unique()),

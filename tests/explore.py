@@ -12,8 +12,9 @@ from playwright.sync_api import expect
 
 from explorer.format import number, width_label
 from explorer.headline import headline
+from queries.schema import concept_id, letter_of
 from tests.browser import WAIT_SECONDS, glyphs, wait_figure, wait_for, wait_glyph, wait_model
-from tests.questions import THRESHOLDS, ask, keys
+from tests.questions import DECIDING, FAMILY, THRESHOLDS, ask, keys, sae_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,7 +50,7 @@ class View:
         return replace(self, **changes)
 
     def ask(self, name: str, **others: Any) -> pd.DataFrame:
-        values = THRESHOLDS | {"seed": 0} | keys(**self._state())
+        values = DECIDING | {"seed": 0, "family": FAMILY} | keys(**self._state())
         return ask(self.store, name, values | others)
 
     def _state(self) -> dict[str, Any]:
@@ -93,8 +94,19 @@ class View:
     @property
     def letters(self) -> dict[str, int]:
         """By measured letter, its number of absorbing latents."""
-        frame = self.ask("letter_counts").query("measured")
-        return dict(zip(frame["letter"], frame["num_absorbing_latents"].astype(int), strict=True))
+        frame = self.ask("concept_counts").query("measured")
+        letters = frame["concept"].map(letter_of)
+        return dict(zip(letters, frame["num_absorbing_latents"].astype(int), strict=True))
+
+    @property
+    def sae(self) -> str:
+        """Id of the SAE."""
+        return sae_id(self.layer, self.width, self.l0)
+
+    @property
+    def concept(self) -> str:
+        """Id of the concept."""
+        return concept_id(self.letter)
 
 
 @dataclass(frozen=True)
@@ -162,7 +174,8 @@ def graph_head(page: Page) -> Locator:
 
 
 def cell(page: Page, letter: str) -> Locator:
-    return page.locator(f"[data-letter={letter}]")
+    """The cell of a letter in the strip of concepts."""
+    return page.locator(f"[data-concept='{concept_id(letter)}']")
 
 
 def row(page: Page, role: str, latent: int) -> Locator:
@@ -226,15 +239,22 @@ def expect_view(page: Page, view: View) -> None:
 def _facts(view: View) -> dict[str, Any]:
     """What `_READ` finds on a page that shows the view."""
     summary, counts, latent = view.summary, view.letters, view.latent
-    width = width_label(view.width)
+    groups = {"Layer": [str(view.layer)], "Width": [width_label(view.width)], "L0": [str(view.l0)]}
+    # What all SAEs of a suite have in common is not chosen.
+    saes = view.store.fetch("saes").query("suite == @view.suite")
+    told = {
+        SAE_GROUPS[name.removesuffix("_nominal")]
+        for name in ("layer", "width", "l0_nominal")
+        if saes[name].nunique() > 1
+    }
     pressed = {role: [str(each) for each in getattr(view, role) if each == latent] for role in ("split", "absorbing")}
     return {
         "where": view.where,
-        "headline": [headline(summary, view.letter)],
+        "headline": [headline(summary, view.letter.upper(), "letter")],
         "scores": [f"{number(summary[f'main_{s}'])} | {number(summary[f'probe_{s}'])}" for s in ("precision", "recall")]
         if summary
         else f"No figures for {view.letter.upper()}",
-        "chosen": {"Layer": [str(view.layer)], "Width": [width], "L0": [str(view.l0)]},
+        "chosen": {title: chosen for title, chosen in groups.items() if title in told},
         "letter": [view.letter],
         "counts": [str(counts.get(letter, "–")) for letter in "abcdefghijklmnopqrstuvwxyz"],
         "split": [str(each) for each in view.split],
@@ -274,8 +294,8 @@ _READ = """(wanted, meaning) => {
       ? texts(".ax.figures dd:not(.under)").slice(0, 2)
       : said(wanted.scores, ".ax.figures"),
     chosen: () => Object.fromEntries(Object.keys(wanted.chosen).map((name) => [name, chosen(name)])),
-    letter: () => all("[data-letter][aria-checked=true]").map((cell) => cell.dataset.letter),
-    counts: () => texts("[data-letter] .count"),
+    letter: () => all("[data-concept][aria-checked=true]").map((cell) => cell.dataset.concept.split(".")[1]),
+    counts: () => texts("[data-concept] .count"),
     split: () => texts("[data-key^=split-] .id"),
     absorbing: () => texts("[data-key^=absorbing-] .id"),
     pressed: () => ["split", "absorbing"].flatMap((role) => texts(`[data-key^=${role}-][aria-pressed=true] .id`)),
@@ -336,7 +356,7 @@ def open_parts(page: Page) -> None:
     for name in ("splitting", "decision", "scores"):
         unfold(page, name)
     wait_figure(page, "k-sparse")
-    part(page, "tester").locator("[data-key=pack-letter]").click()
+    part(page, "tester").locator("[data-key=pack-concept]").click()
     expect(part(page, "tester").locator("table")).to_be_visible()
     open_token(page)
 

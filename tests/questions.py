@@ -6,14 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from queries import catalog
 from queries.manifest import Sae
-from queries.schema import concept_id
+from queries.schema import LETTERS, concept_id
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from queries import Store
 
+FAMILY = "first-letter"
 THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
+#: What decides on every verdict.
+DECIDING = {"metric": "ig_ablation", **THRESHOLDS}
 
 
 def sae_id(layer: int, width: int, l0: int) -> str:
@@ -33,25 +36,32 @@ def keys(**values: Any) -> dict[str, Any]:
 
 
 def question_values(
-    store: Store, *, suite: str = "tiny", sae: tuple[int, int, int], letter: str = "s", **others: Any
+    store: Store, *, suite: str = "tiny", sae: tuple[int, int, int] | str, letter: str = "s", **others: Any
 ) -> dict[str, Any]:
-    """Choose the letter's last and first split latents on `sae`; `others` take the place of these values."""
-    place, concept = {"suite": suite, "sae": sae_id(*sae)}, concept_id(letter)
+    """Choose the letter's last and first split latents on `sae`, an id or its key; `others` take the place of these."""
+    sae = sae if isinstance(sae, str) else sae_id(*sae)
+    place, concept = {"suite": suite, "sae": sae}, concept_id(letter)
     split = store.fetch("split_latents", **place, concept=concept, tau=THRESHOLDS["tau"])["latent"].tolist()
-    other = next((key for key in ((0, 1000, 10), (3, 1000, 40)) if key != sae), sae)
+    other = next((name for name in (sae_id(0, 1000, 10), sae_id(3, 1000, 40)) if name != sae), sae)
     saes = store.fetch("saes")
-    layer = saes.loc[(saes["suite"] == suite) & (saes["layer"] == sae[0]), "sae"].tolist()
+    metrics = store.fetch("metrics")
+    metric = next(iter(metrics.loc[metrics["suite"] == suite, "metric"]), "ig_ablation")
+    of_suite = saes[saes["suite"] == suite].set_index("sae")["layer"]
+    layer = of_suite.index[of_suite == of_suite.get(sae)].tolist()
     return {
-        **dict(zip(("layer", "width", "l0"), sae, strict=True)),
         **place,
-        "other_sae": sae_id(*other),
+        "other_suite": suite,
+        "other_sae": other,
         "compared": layer,
+        "compared_concepts": [concept_id(each) for each in LETTERS],
+        "family": FAMILY,
+        "metric": metric,
         **THRESHOLDS,
         "concept": concept,
         "latent": split[-1] if split else 0,
         "main_latent": split[0] if split else None,
         "main_latent_by": "k_sparse",
-        "mean_policy": "all_letters",
+        "mean_policy": "all_concepts",
         "scope": "suite",
         "seed": 0,
         "words": [" short", "short"],
@@ -60,11 +70,11 @@ def question_values(
         "evidence_sort": "top_effect",
         "evidence_descending": False,
         "evidence_page": 0,
-        **dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_concept", "facet_latent")),
+        **dict.fromkeys(("facet_saes", "facet_concept", "facet_latent")),
         "sensitivity_of": "tau",
         "sensitivity_low": 0.0,
         "sensitivity_high": 0.2,
-        "token": _tested(store, suite, sae, concept),
+        "token": _tested(store, concept, metric, **place),
         "search": "sh",
         **others,
     }
@@ -75,10 +85,11 @@ def ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
     return store.fetch(name, **{param: values[param] for param in catalog()[name].params})
 
 
-def _tested(store: Store, suite: str, sae: tuple[int, int, int], concept: str) -> str | None:
+def _tested(store: Store, concept: str, metric: str, *, suite: str, sae: str) -> str | None:
     """Return the first tested token of a concept, None where there is none."""
     order = {"evidence_sort": "token", "evidence_descending": False, "evidence_page": 0}
-    wanted = {"evidence_token": "", "evidence_verdict": "all", "facet_latent": None}
-    facets = dict(zip(("facet_layer", "facet_width", "facet_l0"), sae, strict=True)) | {"facet_concept": concept}
-    rows = store.fetch("evidence", suite=suite, **THRESHOLDS, **order, **wanted, **facets)
+    wanted = {"evidence_token": "", "evidence_verdict": "all", "facet_latent": None, "metric": metric}
+    rows = store.fetch(
+        "evidence", suite=suite, facet_saes=[sae], facet_concept=concept, **THRESHOLDS, **order, **wanted
+    )
     return None if rows.empty else str(rows["token"].iloc[0])

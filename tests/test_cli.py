@@ -42,7 +42,7 @@ def test_info_of_the_embedded_suite() -> None:
         "model": "SmolLM2-135M-Instruct",
         "metric": "ig_ablation",
         "n_saes": 18,
-        "n_letters": 26,
+        "n_concepts": 26,
         "n_latents_max": 8192,
         "n_tested_tokens": 10357,
         "n_absorbed_tokens": 1488,

@@ -11,10 +11,11 @@ from explorer.evidence import why
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.state import ExplorerState
-from explorer.views.evidence_table import LetterEvidence, ablated
+from explorer.views.evidence_table import ConceptEvidence, ablated
 from explorer.views.markup import Markup
 from queries import Store
-from tests.questions import THRESHOLDS, ask, question_values
+from queries.schema import concept_id
+from tests.questions import DECIDING, THRESHOLDS, ask, question_values, sae_id
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -41,8 +42,8 @@ def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresho
     with open_store() as store, store._connection.cursor() as cursor:
         decided = cursor.execute(
             "SELECT count(*), count(top_effect), count(*) FILTER (absorbed <> is_absorption)"
-            " FROM verdicts($tau, $cosine_threshold, $effect_margin)",
-            THRESHOLDS,
+            " FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)",
+            DECIDING,
         ).fetchall()
     assert decided == [(10_357, 10_357, 0)]
 
@@ -66,9 +67,7 @@ def test_reasons_say_which_condition_decided_and_by_how_much(tiny: Store) -> Non
     assert {"absorbed", "effect margin", "cosine"} <= seen
 
 
-@pytest.mark.parametrize(
-    "column", ["token", "layer", "width", "l0", "top_latent", "top_effect", "margin", "top_cosine"]
-)
+@pytest.mark.parametrize("column", ["token", "sae", "concept", "top_latent", "top_effect", "margin", "top_cosine"])
 @pytest.mark.parametrize("descending", [False, True])
 def test_rows_are_sorted_and_cut_to_pages(tiny: Store, column: str, descending: bool) -> None:  # noqa: FBT001
     pages: list[pd.DataFrame] = []
@@ -79,7 +78,9 @@ def test_rows_are_sorted_and_cut_to_pages(tiny: Store, column: str, descending: 
     assert lengths[:-2] == [25] * (len(pages) - 2)
     assert sum(lengths) == pages[0]["num_found"].iloc[0]
     values = [value for page in pages for value in page[column].dropna()]
-    keys = [value.lstrip().lower() for value in values] if column == "token" else values
+    place = {sae: number for number, sae in enumerate(tiny.fetch("saes")["sae"])}
+    sorting = {"token": lambda token: token.lstrip().lower(), "sae": place.__getitem__}
+    keys = list(map(sorting.get(column, lambda value: value), values))
     assert keys == sorted(keys, reverse=descending)
 
 
@@ -96,10 +97,13 @@ def test_filters_hold_together(tiny: Store) -> None:
     assert sum(parts) == whole
     assert rows_of(tiny, evidence_verdict="differs").empty
     assert len(rows_of(tiny, evidence_verdict="differs", effect_margin=50.0))
-    some = rows_of(tiny, facet_layer=3, facet_concept="first-letter.s")
+    saes = tiny.fetch("saes").query("layer == 3")["sae"].tolist()
+    some = rows_of(tiny, facet_saes=saes, facet_concept=concept_id("s"))
+    assert set(some["sae"]) == set(saes)
     assert set(some["layer"]) == {3}
-    assert set(some["letter"]) == {"s"}
-    assert rows_of(tiny, facet_layer=99).empty
+    assert set(some["concept"]) == {concept_id("s")}
+    assert rows_of(tiny, facet_saes=[]).empty
+    assert rows_of(tiny, facet_saes=["no such SAE"]).empty
 
 
 def test_search_finds_tokens_and_latents(tiny: Store) -> None:
@@ -115,11 +119,11 @@ def test_search_finds_tokens_and_latents(tiny: Store) -> None:
 
 def test_table_follows_what_the_reader_does(tiny: Store) -> None:
     state = ExplorerState(choices_of(tiny), letter="s")
-    model = ExplorerModel(tiny, state, LetterEvidence)
-    table = LetterEvidence(model).__panel__()
+    model = ExplorerModel(tiny, state, ConceptEvidence)
+    table = ConceptEvidence(model).__panel__()
     assert isinstance(table, Markup)
-    assert model.letter_evidence is not None
-    rows = model.letter_evidence
+    assert model.concept_evidence is not None
+    rows = model.concept_evidence
     assert f"Tokens tested for S ({rows['num_found'].iloc[0]})" in table.html
     table._handle_msg({"action": "open", "value": "0"})
     assert "Latents that were ablated on" in table.html
@@ -142,7 +146,7 @@ def test_table_follows_what_the_reader_does(tiny: Store) -> None:
     assert (again.evidence_sort, again.effect_margin) == ("token", 50.0)
 
 
-@pytest.mark.parametrize("policy", ["with_candidates", "all_letters"])
+@pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
 @pytest.mark.parametrize("of", ["tau", "cosine_threshold", "effect_margin"])
 def test_sensitivity_is_what_each_threshold_would_give(tiny: Store, of: str, policy: str) -> None:
     """The curve, decided in one pass, is the mean rate that the same thresholds give one by one."""
@@ -156,7 +160,7 @@ def test_sensitivity_is_what_each_threshold_would_give(tiny: Store, of: str, pol
     assert {low, high, others[of], THRESHOLDS[of]} <= set(curve["value"])
     for row in curve.itertuples():
         means = ask(tiny, "sae_means", values | {of: row.value})
-        this = means[(means["layer"] == 0) & (means["width"] == 1000) & (means["l0"] == 10)]
+        this = means[means["sae"] == sae_id(*SAE)]
         assert row.absorption_rate == pytest.approx(this["absorption_rate"].iloc[0])
         assert row.suite_absorption_rate == pytest.approx(means["absorption_rate"].mean())
         assert row.num_absorbed <= this["num_absorbed"].iloc[0]
@@ -167,11 +171,10 @@ def test_parts_of_a_latent_are_those_of_every_sae(tiny: Store) -> None:
     absorbing = ask(tiny, "absorbing_latents", values)
     latent = int(absorbing["latent"].iloc[0])
     parts = ask(tiny, "latent_parts", values | {"latent": latent})
-    here = parts[(parts["layer"] == 0) & (parts["l0"] == 10) & (parts["letter"] == "s")]
+    here = parts[(parts["sae"] == sae_id(*SAE)) & (parts["concept"] == concept_id("s"))]
     assert here["num_absorbed"].tolist() == [absorbing["num_tokens"].iloc[0]]
     for row in parts.itertuples():
-        place = {"layer": row.layer, "width": row.width, "l0": row.l0, "letter": row.letter}
-        split = ask(tiny, "split_latents", values | place)["latent"].tolist()
+        split = ask(tiny, "split_latents", values | {"sae": row.sae, "concept": row.concept})["latent"].tolist()
         assert row.split_rank == (split.index(latent) + 1 if latent in split else 0)
         assert row.split_rank or row.num_absorbed
     assert (ask(tiny, "latent_parts", values)["split_rank"] > 0).any()

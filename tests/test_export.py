@@ -29,8 +29,8 @@ from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from explorer.theme import LIGHT
 from explorer.views import background
+from explorer.views.concepts import Concepts
 from explorer.views.export import Export
-from explorer.views.letters import Letters
 from explorer.views.markup import Markup
 from queries import catalog
 from queries.literal import literal
@@ -105,24 +105,24 @@ def test_every_answer_is_offered_by_some_button() -> None:
     templates = "".join(file.read_text(encoding="utf-8") for file in TEMPLATES.glob("*.html"))
     offered = {name for names in _BUTTON.findall(templates) for name in names.split()} | {
         "suite_evidence",
-        "letter_evidence",
+        "concept_evidence",
     }
     assert offered <= QUESTIONS.keys() | catalog().keys()
     # Those of Compare are named by the view, which shows two kinds of small plots; an imported page is no table, the
     # counts under the suite's own thresholds stand beside others, and the words to test have a button that copies them.
-    of_view = {"layer_cosines", "layer_marks", "sae_cosines", "sae_marks"}
+    of_view = {"compared_cosines", "compared_marks", "sae_cosines", "sae_marks"}
     assert QUESTIONS.keys() - offered == of_view | {"latent_dashboard", "own_info", "random_tokens", "absorbed_tokens"}
 
 
 @pytest.fixture(scope="module")
 def model(home: View) -> ExplorerModel:
-    return ExplorerModel(home.store, ExplorerState(choices_of(home.store), letter="s"), Letters, Pages)
+    return ExplorerModel(home.store, ExplorerState(choices_of(home.store), letter="s"), Concepts, Pages)
 
 
 def test_all_pages_of_an_answer_are_written(model: ExplorerModel) -> None:
-    shown = model.letter_evidence
+    shown = model.concept_evidence
     assert shown is not None
-    whole = model.whole("letter_evidence")
+    whole = model.whole("concept_evidence")
     assert len(whole) == shown["num_found"].iloc[0] > len(shown)
     assert whole["top_latent"].dtype == "Int64"
     pd.testing.assert_frame_equal(whole.head(len(shown)), shown, check_dtype=False)
@@ -142,7 +142,7 @@ def test_a_notebook_gets_a_file_in_pieces(model: ExplorerModel, monkeypatch: pyt
     assert [piece["nth"] for piece in pieces] == list(range(len(pieces)))
     content = b"".join(base64.b64decode(piece["content"]) for piece in pieces)
     assert content == b"".join(as_csv(model.whole("cosines")))
-    assert last["save"].endswith("_s_cosines.csv")
+    assert last["save"].endswith("_first-letter.s_cosines.csv")
     assert len(pieces) > 1
 
 
@@ -168,7 +168,7 @@ def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.Monk
             with pytest.raises(background.SlowBrowserError):
                 caller.tell(print, after=Semaphore(0))
     leave(None)
-    assert caller.asking.given_up
+    assert caller.token.given_up
     with pytest.raises(background._SessionGoneError):
         caller.tell(print, after=Semaphore(0))
     assert visitor.told == [leave, print]
@@ -186,15 +186,15 @@ def test_a_file_is_named_after_the_state(model: ExplorerModel) -> None:
     """What it is about, and what was moved or switched; nothing that is as it starts."""
     dialog: Any = Export(model, shared=False)
     state = model.state
-    place = f"{state.suite}_layer-4_width-2048_l0-6_s"
+    place = f"{state.suite}_l4-w2048-l0-6_first-letter.s"
     assert dialog._figure("cosine", "cosines")["file"] == f"{place}_cosine"
     state.apply({"latent": 47, "cosine_threshold": 0.1, "cosine_view": "rank"})
     assert dialog._figure("cosine", "cosines")["file"] == (
         f"{place}_cosine-threshold-0.1_cosine-view-rank_latent-47_cosine"
     )
-    state.apply({"page": "atlas", "mean_policy": "all_letters"})
+    state.apply({"page": "atlas", "mean_policy": "all_concepts"})
     assert dialog._figure("absorption-vs-l0", "sae_means")["file"] == (
-        f"{state.suite}_cosine-threshold-0.1_mean-policy-all_letters_absorption-vs-l0"
+        f"{state.suite}_cosine-threshold-0.1_mean-policy-all_concepts_absorption-vs-l0"
     )
     state.apply({"page": "explore", "latent": "", "cosine_threshold": 0.025, "cosine_view": "index"})
 
@@ -224,13 +224,13 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
     shown = figure(page, "cosine")
     png, svg = saved("PNG"), saved("SVG").decode()
     assert png.startswith(b"\x89PNG")
-    expect_legend(svg, legend_of("cosine", model.cosines, cell="", theme=LIGHT))
+    expect_legend(svg, legend_of("cosine", model.cosines, cell="", by=None, theme=LIGHT))
     drawn_width, drawn_height = (int(size) for size in re.findall(r'^<svg[^>]* width="(\d+)" height="(\d+)"', svg)[0])
     assert drawn_width > shown.width
     assert drawn_height > shown.height + 60  # axis and legend
     assert struct.unpack(">II", png[16:24]) == (2 * drawn_width, 2 * drawn_height)
     state = model.state
-    about = f"{state.suite}_layer-{state.layer}_width-{state.width}_l0-{state.l0}_s_cosines"
+    about = f"{state.suite}_{state.sae}_{state.concept}_cosines"
     assert names == [
         f"{about}.csv",
         f"{about}.parquet",
@@ -246,7 +246,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
         sql = dialog.locator("pre").inner_text()
         assert str(EMBEDDED.parent) not in sql
         answer = bare.execute(sql).df()
-    pd.testing.assert_frame_equal(answer, model.whole("letter_evidence"), check_dtype=False)
+    pd.testing.assert_frame_equal(answer, model.whole("concept_evidence"), check_dtype=False)
 
 
 @pytest.mark.browser
@@ -256,7 +256,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home: View, query: str) -> None:
     state = ExplorerState(choices_of(home.store))
     state.from_query(query)
-    model = ExplorerModel(home.store, state, Letters, Pages)
+    model = ExplorerModel(home.store, state, Concepts, Pages)
     page = open_page(f"/dashboard?suite={EMBEDDED.name}&{query}")
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
@@ -280,5 +280,5 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
             assert re.fullmatch(rf"{EMBEDDED.name}_(?:[a-z0-9-]+_)*{name}\.svg", file), file
             rows = getattr(model, answers.split()[0])
             svg = Path(download.value.path()).read_text(encoding="utf-8")
-            expect_legend(svg, legend_of(name, rows, cell="absorption_rate", theme=LIGHT))
+            expect_legend(svg, legend_of(name, rows, cell="absorption_rate", by=None, theme=LIGHT))
         dialog.get_by_role("button", name="Close").click()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def explorer() -> Iterator[Explorer]:
     with open_store() as store:
-        yield Explorer(store, layer=12, width=8192, l0=7, letter="l", latent=3983)
+        yield Explorer(store, sae="l12-w8192-l0-7", concept="first-letter.l", latent=3983)
 
 
 @pytest.mark.browser
@@ -107,7 +107,7 @@ def test_without_a_browser_the_mend_is_named(
 @pytest.mark.browser
 def test_the_command_writes_a_figure(tmp_path: Path) -> None:
     path = tmp_path / "figure.svg"
-    command = ["figure", "cosine", "-o", str(path), "--letter", "S", "--size", "4", "2"]
+    command = ["figure", "cosine", "-o", str(path), "--concept", "first-letter.s", "--size", "4", "2"]
     assert CliRunner().invoke(app, command).exit_code == 0
     assert 'width="384" height="192"' in path.read_text(encoding="utf-8")
     again = CliRunner().invoke(app, command)

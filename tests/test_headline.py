@@ -1,4 +1,4 @@
-"""The headline is a true sentence for every combination of what is known of a letter and what is not."""
+"""The headline is a true sentence for every combination of what is known of a concept and what is not."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ def test_the_sentence_is_true_of_every_combination() -> None:
     count = 0
     for row in summaries():
         count += 1
-        said = headline(row, "l")
+        said = headline(row, "L", "letter")
         about = f"{said!r} of {row}"
         sentences = re.findall(r"[^.]*(?:\d\.\d[^.]*)*\.", said)
         assert "".join(sentences) == said, about
         assert not re.search(
-            r"None|nan|\b0 of|\b1 (?:words|L-words|latents|other latents)\b|\b1 of \w+ are\b|  ", said
+            r"None|nan|\b0 of|\b1 (?:words|L words|latents|other latents)\b|\b1 of \w+ are\b|  ", said
         ), about
-        assert not re.search(r"\b(?:\d\d+|[02-9]) (?:word|L-word|latent|other latent)\b", said), about
+        assert not re.search(r"\b(?:\d\d+|[02-9]) (?:word|L word|latent|other latent)\b", said), about
         # A word that points back has something to point to.
         if re.search(r"\b(?:the others|it misses|they miss)\b", said):
-            assert re.search(r"\bfinds? \d+ % of the L-words", sentences[0]), about
+            assert re.search(r"\bfinds? \d+ % of the L words", sentences[0]), about
         for sentence in sentences:
             for back in re.finditer(r"\bof these\b", sentence):
-                assert re.search(r"\d(?:,\d{3})* (?:of the )?(?:L-)?words?\b|\d tested", sentence[: back.start()]), (
+                assert re.search(r"\d(?:,\d{3})* (?:of the )?(?:L )?words?\b|\d tested", sentence[: back.start()]), (
                     about
                 )
         if re.search(r"\b(?:it|they|them)\b", said, re.IGNORECASE):

@@ -53,7 +53,7 @@ PAGES: tuple[dict[str, Any], ...] = (
 def document() -> Iterator[Document]:
     """A session's document with all pages."""
     with open_store() as store:
-        explorer = Explorer(store, letter="s", layer=4, width=8192, l0=7)
+        explorer = Explorer(store, concept="first-letter.s", sae="l4-w8192-l0-7")
         document = Document()
         explorer.template().server_doc(document)
         for page in PAGES:
@@ -127,7 +127,7 @@ def test_values_have_the_form_that_pages_send(document: Document) -> None:
         if not (isinstance(value, int | float) and abs(value) < 1e100) or value is True:
             with pytest.raises(inbound.RefusedError):
                 take(document, happened("tap", plot, **place | {"x": value}))
-    assert take(document, told(component, {"words": "x" * 2_000}), told(component, ["letter", -1]), told(component))
+    assert take(document, told(component, {"words": "x" * 2_000}), told(component, ["concept", -1]), told(component))
     for value in ("x" * 10_000, [[1]], {"a": {"b": 1}}, [0] * 100, dict.fromkeys(map(str, range(100)), 1), {"id": "p"}):
         with pytest.raises(inbound.RefusedError):
             take(document, told(component, value))
@@ -218,7 +218,7 @@ def test_mutations_of_messages_are_refused_or_understood(document: Document) -> 
     sent = [
         changed(group, "active", 0),
         changed(plot, "inner_width", 100),
-        told(component, ["letter", -1]),
+        told(component, ["concept", -1]),
         happened("document_ready", None),
         happened("client_reconnected", None),
         happened("rangesupdate", plot, x0=0, x1=1, y0=0, y1=1.5),
@@ -386,7 +386,7 @@ def test_a_flood_of_messages_lets_others_have_their_turn(either: Server) -> None
     async def act() -> None:
         async with visiting(either.url) as bystander, visiting(either.url) as visitor:
             component = visitor.one("ReactiveESM", class_name="Browser")
-            steps = [["letter", 1 if number < 10 else -1] for number in range(many)]
+            steps = [["concept", 1 if number < 10 else -1] for number in range(many)]
             for step in steps:
                 event = happened("data_event", component, data={"action": "step", "value": step})
                 last = await visitor.send("PATCH-DOC", {"events": [event]})
@@ -455,7 +455,7 @@ def here() -> Iterator[str]:
 
 def use_plots(page: Page) -> None:
     """Do with each figure of all pages all that its tools allow; `page` shows Compare, with that of an SAE."""
-    use_plot(page, "cosine-8192-14")
+    use_plot(page, "cosine-l8-w8192-l0-14")
     page.get_by_role("link", name="Explore").click()
     use_plot(page, "cosine")
     scroll_to_figure(graph_head(page), "split-absorb-graph")
@@ -512,7 +512,7 @@ def wait_until_noted(page: Page, entries: Noted, name: str) -> None:
 def test_pages_send_what_is_in_the_list_and_all_of_it(
     here: str, noted: tuple[Noted, Noted], open_page: PageOpener, caplog: pytest.LogCaptureFixture
 ) -> None:
-    page = open_page(f"{here}/dashboard?page=compare&layer=8&letter=s&width=8192&l0=14")
+    page = open_page(f"{here}/dashboard?page=compare&sae=l8-w8192-l0-14&concept=first-letter.s")
     wait_ready(page)
     use_plots(page)
     page.close()

@@ -29,7 +29,7 @@ from queries import Store
 from tests.browser import glyphs, point, scroll_to_figure, wait_figure, wait_for
 from tests.explore import graph_head, part, wait_query, wait_ready
 from tests.injections import FLAG, TEXTS, write_injected_suite
-from tests.questions import keys
+from tests.questions import DECIDING, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -143,9 +143,7 @@ def test_tokens_stay_text_on_every_page(
     walk.look(page)
     # What a manifest says of its suite stands there as it is, but for what no browser keeps.
     assert re.sub(r"[\r\0]", "", " ".join(TEXTS))[:500] in walk.read
-    latent = store.fetch(
-        "absorbing_latents", **keys(suite="tiny", layer=3, width=1000, l0=40, letter="s", **_THRESHOLDS)
-    )
+    latent = store.fetch("absorbing_latents", **keys(suite="tiny", layer=3, width=1000, l0=40, letter="s", **DECIDING))
     page = visit(SAE | {"letter": "s", "latent": str(latent["latent"].iloc[0])})
     part(page, "tester").locator("[data-key=pack-absorbed]").click()
     expect(part(page, "tester").locator("table")).to_be_visible()
@@ -159,9 +157,6 @@ def test_tokens_stay_text_on_every_page(
     assert all(url.startswith("https://neuronpedia.org/") or "evil.example" in url for url in open_page.external)
 
 
-_THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
-
-
 @pytest.mark.browser
 def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
     visit: Callable[[dict[str, str]], Page], tmp_path: Path
@@ -172,7 +167,7 @@ def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
     scroll_to_figure(graph_head(page), name)
     boxes: dict[str, Any] = {"name": []}
     for letter in ("a", "s", "t"):
-        page.locator(f"[data-letter={letter}]").click()
+        page.locator(f"[data-concept='first-letter.{letter}']").click()
         wait_for(page, _OTHER_BOXES, [name, boxes["name"]])
         wait_figure(page, name)
         boxes = next(drawn["data"] for drawn in glyphs(page, name) if "name" in drawn["data"])
@@ -270,7 +265,7 @@ def test_snapshot_keeps_texts_as_text(open_page: PageOpener, store: Store, tmp_p
     page = open_page(path.as_uri(), bypass_csp=True)
     walk = Walk()
     for letter in ("s", "a", "t"):
-        page.locator(f"[data-letter={letter}]").click()
+        page.locator(f"[data-concept='first-letter.{letter}']").click()
         expect(page.locator("#headline .where")).to_contain_text(f"Letter {letter.upper()}")
         page.locator("#lists [data-action=latent]").last.click()
         expect(page.locator("#card h2")).to_be_visible()

@@ -21,10 +21,11 @@ from explorer.plots.small_cosine import small_cosine_plot
 from explorer.views.act import one_act
 from explorer.views.markup import Markup
 from queries import Store
+from queries.schema import concept_id
 from tests.browser import wait_for
 from tests.explore import open_view, wait_query
 from tests.in_process import serving
-from tests.questions import keys
+from tests.questions import sae_id
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -37,34 +38,39 @@ if TYPE_CHECKING:
 
 SAES = ((0, 1000, 10), (0, 1000, 40), (0, 4000, 40), (3, 1000, 10), (3, 4000, 40))
 #: What shows the choice itself, at once.
-CHOOSERS = {"letter", "page", "badge", "label", "thresholds", "brand", "header", "tasks", "search", "notices", "choice"}
+CHOOSERS = {
+    *("concept", "page", "same", "badge", "label", "thresholds", "brand", "header", "tasks", "search", "notices"),
+    "choice",
+}
 
 PAGES: dict[str, dict[str, Any]] = {
     "explore": {"page": "explore"},
-    "layer": {"page": "compare", "compare_by": "l0"},
-    "letters": {"page": "compare", "compare_by": "letter"},
+    "sweep": {"page": "compare", "compare_by": "l0"},
+    "layers": {"page": "compare", "compare_by": "layer"},
+    "concepts": {"page": "compare", "compare_by": "concept"},
     "pair": {"page": "compare", "compare_by": "pair"},
     "atlas": {"page": "atlas"},
     "evidence": {"page": "evidence"},
 }
+S = {"concept": concept_id("s")}
 WALK: list[dict[str, Any]] = [
     {"latent": 65, "facet_latent": 65},
-    {"letter": "t"},
-    {"letter": "x"},  # which was not measured
-    {"letter": "s", "latent": 66},
+    {"concept": concept_id("t")},
+    {"concept": concept_id("x")},  # which was not measured
+    {"concept": concept_id("s"), "latent": 66},
     {"layer": 3},
     {"width": 4000},
-    {"layer": 0, "width": 1000, "l0": 40},
+    {"sae": sae_id(0, 1000, 40)},
     {"cosine_threshold": 0.3},
     {"effect_margin": 2.0},
     {"evidence_verdict": "absorbed"},
     {"sensitivity_of": "tau"},
     {"dark": True},
     {"tau": 0.1},
-    {"scope": "all", "mean_policy": "all_letters"},
+    {"scope": "all", "mean_policy": "all_concepts"},
     {"suite": "twin"},
     {"page": "evidence"},
-    {"letter": "a", "l0": 10},
+    {"concept": concept_id("a"), "l0": 10},
 ]
 
 
@@ -99,7 +105,7 @@ class Held:
     """An explorer whose answers come when a test lets them."""
 
     def __init__(self, store: Store, **state: Any) -> None:
-        self.explorer = Explorer(store, **{"letter": "s", **state})
+        self.explorer = Explorer(store, **S | state)
         self.document = Document()
         self.document.add_root(self.explorer.layout.get_root(self.document))
         self.explorer.model.aside = self._hold
@@ -165,9 +171,9 @@ def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> Non
 
 
 def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> None:
-    sae = dict(zip(("layer", "width", "l0"), SAES[-1], strict=True))  # the one with dashboards
-    evident = store.fetch("cosines", **keys(suite="tiny", letter="s", **sae)).nlargest(1, "cosine")
-    held = Held(store, **sae, latent=int(evident["latent"].iloc[0]))
+    sae = sae_id(*SAES[-1])  # the one with dashboards
+    evident = store.fetch("cosines", suite="tiny", sae=sae, concept=concept_id("s")).nlargest(1, "cosine")
+    held = Held(store, sae=sae, latent=int(evident["latent"].iloc[0]))
     part = {name: held.markups(name)[0] for name in ("search", "tester", "evidence", "original")}
     store.page = threading.current_thread()
 
@@ -182,7 +188,7 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
 
     assert "Nothing begins with" in act("search", "search", [1, "nowhere"])
     assert 'class="bars"' in act("evidence", "open", "0")
-    assert 'class="results"' in act("tester", "pack", "letter")
+    assert 'class="results"' in act("tester", "pack", "concept")
     assert "short" in act("tester", "test", {"words": "short nowhere"})
     assert "<iframe" in act("original", "original", "")
     # Only what was asked last is shown.
@@ -190,8 +196,8 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
         held.act(lambda: part["search"]._handle_msg({"action": "search", "value": [nth, text]}))  # noqa: B023 - done at once
     held.answer()
     assert 'data-answers="3"' in part["search"].html
-    # What is drawn leads to no latent of another letter.
-    held.change(letter="t")
+    # What is drawn leads to no latent of another concept.
+    held.change(concept=concept_id("t"))
     lists, graph = held.markups("latents")[0], held.explorer.state
     held.act(lambda: lists._handle_msg({"action": "latent", "value": "65"}))
     held.answer()
@@ -212,9 +218,9 @@ def test_plots_that_have_left_the_page_are_not_drawn(store: AsideStore, monkeypa
         held.change(layer=layer)
         held.answer()
         drawn.clear()
-        held.change(letter="t" if held.explorer.state.letter == "s" else "s")
+        held.change(concept=concept_id("t" if held.explorer.state.label == "S" else "s"))
         held.answer()
-        assert drawn == {f"cosine-{width}-{l0}": 1 for at, width, l0 in SAES if at == layer}
+        assert drawn == {f"cosine-{sae_id(*sae)}": 1 for sae in SAES if sae[0] == layer}
 
 
 @pytest.mark.browser
@@ -240,7 +246,7 @@ def test_nothing_remains_of_what_was_drawn(
         sizes = []
         for _ in range(3):
             for shown in PAGES.values():
-                for here in ({"letter": "s", "latent": 65}, {"layer": 3}, {"layer": 0, "letter": "t"}):
+                for here in (S | {"latent": 65}, {"layer": 3}, {"layer": 0, "concept": concept_id("t")}):
                     served.run(_change(session.document, partial(explorer.state.apply, shown | here)))
             # A reader's own act, which the browser sees answered.
             page.locator("html").press("ArrowLeft")

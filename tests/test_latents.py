@@ -12,13 +12,16 @@ import pandas as pd
 import pytest
 
 from explorer.app import Explorer
+from explorer.concepts import Concept
 from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
 from explorer.views import markup
 from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
 from queries import Store
+from queries.schema import concept_id, letter_of
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
+from tests.questions import FAMILY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,10 +129,15 @@ def test_histogram_of_a_silent_latent_is_flat() -> None:
 def test_roles_are_put_into_words() -> None:
     roles = pd.DataFrame(
         [("a", 1, 0, True), ("b", 3, 0, False), ("c", 0, 1, False), ("d", 0, 12, True)],
-        columns=["letter", "split_rank", "num_absorbed", "is_encoder_top"],
+        columns=["concept", "split_rank", "num_absorbed", "is_encoder_top"],
     )
-    cosines = pd.DataFrame({"letter": ["a", "b", "d"], "cosine": [0.5, -0.1, 0.2]})
-    said = describe_roles(roles, cosines)
+    roles["concept"] = roles["concept"].map(concept_id)
+    concepts = {
+        concept: Concept(concept, FAMILY, letter_of(concept).upper(), "starts so") for concept in roles["concept"]
+    }
+    cosines = pd.DataFrame({"concept": [concept_id(letter) for letter in "abd"], "cosine": [0.5, -0.1, 0.2]})
+    said = describe_roles(roles, cosines, concepts)
+    assert [role["label"] for role in said] == ["A", "B", "C", "D"]
     assert [role["said"] for role in said] == [
         "main latent, highest encoder cosine",
         "split latent at k = 3",
@@ -137,8 +145,8 @@ def test_roles_are_put_into_words() -> None:
         "absorbs 12 tokens, highest encoder cosine",
     ]
     assert [role["cosine"] for role in said] == [0.5, -0.1, None, 0.2]
-    assert [role["cosine"] for role in describe_roles(roles, None)] == [None] * 4
-    assert describe_roles(roles.iloc[:0], cosines) == []
+    assert [role["cosine"] for role in describe_roles(roles, None, concepts)] == [None] * 4
+    assert describe_roles(roles.iloc[:0], cosines, concepts) == []
 
 
 # --- Neuronpedia ---------------------------------------------------------------------------------------------------
@@ -228,15 +236,15 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         for number, text in enumerate(("s", "7", *HOSTILE.values(), EVIL)):
             shown.send("search", "search", {"number": number, "text": text})
         explorer.notices.refuse(explorer.state.from_query(f"?layer={EVIL}&letter={EVIL}&suite={EVIL}"))
-        state.letter = "s"
+        state.concept = concept_id("s")
         for sae in state.saes:
-            state.apply({"layer": sae.layer, "l0": sae.l0, "letter": "s"})
+            state.apply({"sae": sae.id, "concept": concept_id("s")})
             assert model.split_latents is not None
             assert model.absorbing_latents is not None
             for latent in (model.split_latents["latent"].iloc[0], model.absorbing_latents["latent"].iloc[0]):
                 state.latent = int(latent)
                 shown.look()
-                for pack in ("letter", "other", "absorbed", "absorbed-here"):
+                for pack in ("concept", "other", "absorbed", "absorbed-here"):
                     shown.send("tester", "pack", pack)
                 typed = ", ".join(["short", *HOSTILE.values(), EVIL])
                 shown.send("tester", "test", {"words": typed})
@@ -248,11 +256,15 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         wanted = " ".join([*QUESTIONS, "word_activations"])
         shown.send("export", "show", {"answers": wanted, "figures": "cosine <script>alert(1)</script>"})
         # What is missing is said in words as well.
-        state.apply({"letter": "x"})
+        state.apply({"concept": concept_id("x")})
         shown.look()
-        state.apply({"letter": "s", "latent": 0})
+        state.apply({"concept": concept_id("s"), "latent": 0})
         shown.look()
-        for page, choices in (("compare", ("l0", "letter", "pair")), ("atlas", ("l0",)), ("evidence", ("l0",))):
+        for page, choices in (
+            ("compare", ("l0", "layer", "concept", "pair")),
+            ("atlas", ("l0",)),
+            ("evidence", ("l0",)),
+        ):
             state.page = page
             for choice in choices:
                 state.compare_by = choice
@@ -280,7 +292,7 @@ def test_frames_are_sandboxed(tmp_path: Path, shown: Shown) -> None:
         explorer = Explorer(store, letter="s")
         assert explorer.layout
         for sae in explorer.state.saes:
-            explorer.state.apply({"layer": sae.layer, "l0": sae.l0, "letter": "s"})
+            explorer.state.apply({"sae": sae.id, "concept": concept_id("s")})
             assert explorer.model.split_latents is not None
             explorer.state.latent = int(explorer.model.split_latents["latent"].iloc[0])
             shown.look()

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from explorer import open_store
 from tests.browser import drag, figure, tap, wait_figure, wait_for
 from tests.explore import part, query_of, wait_query, wait_ready
-from tests.questions import THRESHOLDS
+from tests.questions import DECIDING
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpene
         wait_figure(page, name)
     assert rows(page) == 18
     means = open_store().fetch(
-        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **THRESHOLDS
+        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **DECIDING
     )
     sparse = means[means["l0"] < 10]
     drag(page, "absorption-vs-l0", "BoxSelectTool", (4, 1.05 * means["absorption_rate"].max()), (10, 0.001))
@@ -63,7 +63,7 @@ def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> Non
     page = open_page("/dashboard?page=atlas&letter=s")
     wait_ready(page)
     means = open_store().fetch(
-        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **THRESHOLDS
+        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **DECIDING
     )
     highest = means.loc[means["absorption_rate"].idxmax()]
     tap(page, "absorption-vs-layer", float(highest["layer"]), float(highest["absorption_rate"]))

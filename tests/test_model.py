@@ -17,9 +17,10 @@ from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.request import Request
 from explorer.state import ExplorerState
-from explorer.views.letters import Letters
+from explorer.views.concepts import Concepts
 from queries import QueryError, Store, catalog
-from tests.questions import THRESHOLDS, ask
+from queries.schema import concept_id
+from tests.questions import THRESHOLDS, ask, sae_id
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 SAES = ((0, 1000, 10), (0, 1000, 40), (3, 4000, 40))
 
-OF_LETTER = {"summary", "cosines", "split_latents", "absorbing_latents", "k_sparse", "evidence"}
-OF_SAE = OF_LETTER | {"letter_counts"}
+OF_CONCEPT = {"summary", "cosines", "split_latents", "absorbing_latents", "k_sparse", "evidence"}
+OF_SAE = OF_CONCEPT | {"concept_counts"}
 OF_LATENT = {
     *("latent_facts", "latent_contexts", "latent_logits", "latent_histogram", "latent_roles", "latent_cosines"),
     *("latent_dashboard", "random_tokens", "absorbed_tokens"),
 }
+
+
+#: What is asked once, of all suites.
+OF_STORE = {"saes", "concepts", "families", "metrics"}
 
 
 class RecordingStore(Store):
@@ -44,7 +49,7 @@ class RecordingStore(Store):
     on_fetch: Callable[[str, dict[str, Any]], object] | None = None
 
     def fetch(self, name: str, /, **params: Any) -> pd.DataFrame:
-        if name not in {"saes", "movable"}:
+        if name not in OF_STORE:
             self.asked.append(name)
         if self.on_fetch:
             self.on_fetch(name, params)
@@ -75,7 +80,7 @@ def store(opened: RecordingStore) -> Iterator[RecordingStore]:
 
 @pytest.fixture
 def model(store: RecordingStore) -> ExplorerModel:
-    made = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Letters, Pages)
+    made = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Concepts, Pages)
     store.asked.clear()
     return made
 
@@ -96,40 +101,53 @@ def changes_of(model: ExplorerModel) -> list[set[str]]:
 
 
 def test_start_asks_everything_but_latents(store: RecordingStore) -> None:
-    model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Letters, Pages)
+    model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), Concepts, Pages)
     assert Counter(store.asked) == Counter(OF_SAE | {"sae_scores"})
     assert model.latent_facts is model.latent_roles is None
     assert model.error == ""
 
 
 CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
-    "letter": ({"letter": "t"}, OF_LETTER),
-    "l0": ({"l0": 40}, OF_SAE),
-    "layer": ({"layer": 3}, OF_SAE),
+    "concept": ({"concept": concept_id("t")}, OF_CONCEPT),
+    "sae": ({"sae": sae_id(0, 1000, 40)}, OF_SAE),
+    "sae of another layer": ({"sae": sae_id(3, 4000, 40)}, OF_SAE),
     "tau": ({"tau": 0.1}, OF_SAE - {"cosines"}),
     "cosine_threshold": (
         {"cosine_threshold": 0.1},
-        {"letter_counts", "summary", "absorbing_latents", "evidence"},
+        {"concept_counts", "summary", "absorbing_latents", "evidence"},
     ),
-    "effect_margin": ({"effect_margin": 2.0}, {"letter_counts", "summary", "absorbing_latents", "evidence"}),
+    "effect_margin": ({"effect_margin": 2.0}, {"concept_counts", "summary", "absorbing_latents", "evidence"}),
     "main_latent_by": ({"main_latent_by": "k_sparse"}, {"sae_scores"}),
-    "several": ({"letter": "t", "main_latent_by": "k_sparse"}, OF_LETTER | {"sae_scores"}),
+    "several": ({"concept": concept_id("t"), "main_latent_by": "k_sparse"}, OF_CONCEPT | {"sae_scores"}),
     "suite": ({"suite": "twin"}, OF_SAE | {"sae_scores"}),
     "dark": ({"dark": True}, set()),
     "cosine_view": ({"cosine_view": "rank"}, set()),
     "k_sparse_score": ({"k_sparse_score": "auc"}, set()),
     "cosine_range": ({"cosine_range": (0.1, 0.2)}, set()),
     "seed": ({"seed": 4}, set()),
-    "the same again": ({"letter": "s", "l0": 10}, set()),
+    "the same again": ({"concept": concept_id("s"), "sae": sae_id(0, 1000, 10)}, set()),
+}
+#: What says the same of the attributes of SAEs, and of a letter.
+APPLIED: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "letter": ({"letter": "t"}, OF_CONCEPT),
+    "l0": ({"l0": 40}, OF_SAE),
+    "layer": ({"layer": 3}, OF_SAE),
+    "letter and L0 again": ({"letter": "s", "l0": 10}, set()),
 }
 
 
-@pytest.mark.parametrize("change", CHANGES)
-@pytest.mark.parametrize("way", ["set", "apply"])
+@pytest.mark.parametrize(
+    ("way", "change"),
+    [
+        *(("set", name) for name in CHANGES),
+        # To `apply`, a seed is an SAE's.
+        *(("apply", name) for name in CHANGES | APPLIED if name != "seed"),
+    ],
+)
 def test_change_asks_exactly_what_it_touches(
     model: ExplorerModel, store: RecordingStore, change: str, way: str
 ) -> None:
-    values, expected = CHANGES[change]
+    values, expected = (CHANGES | APPLIED)[change]
     changes = changes_of(model)
     asked = store.asked
     if way == "apply":
@@ -137,7 +155,7 @@ def test_change_asks_exactly_what_it_touches(
     else:
         model.state.param.update(**values)
     assert Counter(asked) == Counter(expected)
-    # All answers arrive as one change: no view sees this letter's split beside that letter's cosines.
+    # All answers arrive as one change: no view sees this concept's split beside that concept's cosines.
     assert len(changes) == bool(expected)
     if expected:
         assert {QUESTIONS[name].query for name in changes[0]} <= expected
@@ -164,17 +182,18 @@ def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingSto
 
 def test_page_asks_for_itself_only(model: ExplorerModel, store: RecordingStore) -> None:
     of_page: list[tuple[dict[str, Any], set[str]]] = [
-        ({"page": "compare"}, {"layer_cosines", "layer_marks"}),
-        ({"letter": "t"}, {"layer_cosines", "layer_marks"}),
-        ({"tau": 0.1}, {"letter_counts", "layer_marks"}),
-        ({"compare_by": "letter"}, {"sae_cosines", "sae_marks"}),
-        ({"compare_by": "pair"}, {"pair_letters", "pair_tokens"}),
-        ({"letter": "a"}, {"pair_tokens"}),
-        ({"compare_by": "l0"}, {"layer_cosines", "layer_marks"}),  # for another letter than it was asked for
-        ({"page": "atlas"}, {"sae_means", "letter_rates"}),
-        ({"mean_policy": "all_letters"}, {"sae_means"}),
+        ({"page": "compare"}, {"compared_cosines", "compared_marks"}),
+        ({"concept": concept_id("t")}, {"compared_cosines", "compared_marks"}),
+        ({"tau": 0.1}, {"concept_counts", "compared_marks"}),
+        ({"compare_by": "layer"}, {"compared_cosines", "compared_marks"}),  # of other SAEs
+        ({"compare_by": "concept"}, {"sae_cosines", "sae_marks"}),
+        ({"compare_by": "pair"}, {"pair_concepts", "pair_tokens"}),
+        ({"concept": concept_id("a")}, {"pair_tokens"}),
+        ({"compare_by": "l0"}, {"compared_cosines", "compared_marks"}),  # for another concept than it was asked for
+        ({"page": "atlas"}, {"sae_means", "concept_rates"}),
+        ({"mean_policy": "all_concepts"}, {"sae_means"}),
         ({"page": "compare"}, set()),
-        ({"page": "explore"}, OF_LETTER),
+        ({"page": "explore"}, OF_CONCEPT),
         ({"page": "atlas"}, set()),
     ]
     for values, expected in of_page:
@@ -184,23 +203,23 @@ def test_page_asks_for_itself_only(model: ExplorerModel, store: RecordingStore) 
     assert model.error == ""
 
 
-def test_letter_change_drops_the_latent_with_the_same_change(model: ExplorerModel, store: RecordingStore) -> None:
+def test_concept_change_drops_the_latent_with_the_same_change(model: ExplorerModel, store: RecordingStore) -> None:
     model.state.latent = split_of(model)[0]
     store.asked.clear()
     changes = changes_of(model)
-    model.state.letter = "t"
-    assert Counter(store.asked) == Counter(OF_LETTER)
+    model.state.concept = concept_id("t")
+    assert Counter(store.asked) == Counter(OF_CONCEPT)
     assert len(changes) == 1
     assert model.latent_facts is None
 
 
-def test_latent_kept_over_a_letter_is_not_asked_for_again(model: ExplorerModel, store: RecordingStore) -> None:
+def test_latent_kept_over_a_concept_is_not_asked_for_again(model: ExplorerModel, store: RecordingStore) -> None:
     latent = split_of(model)[0]
     model.state.latent = latent
     store.asked.clear()
     changes = changes_of(model)
-    model.state.apply({"letter": "t", "latent": latent})
-    assert Counter(store.asked) == Counter(OF_LETTER | {"random_tokens", "absorbed_tokens"})
+    model.state.apply({"concept": concept_id("t"), "latent": latent})
+    assert Counter(store.asked) == Counter(OF_CONCEPT | {"random_tokens", "absorbed_tokens"})
     assert len(changes) == 1
     assert model.latent_facts is not None
 
@@ -209,7 +228,7 @@ def test_latent_kept_over_a_letter_is_not_asked_for_again(model: ExplorerModel, 
     "page",
     [
         {"page": "explore"},
-        *({"page": "compare", "compare_by": by} for by in ("l0", "letter", "pair")),
+        *({"page": "compare", "compare_by": by} for by in ("l0", "layer", "concept", "pair")),
         {"page": "atlas"},
         {"page": "evidence"},
     ],
@@ -222,13 +241,12 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
     model.state.apply(page)
     state = model.state
     values = vars(state.snapshot())
-    if state.other is not None:
-        assert state.other.key == (0, 1000, 10)
-        values["other_sae"] = state.other.id
-    if state.sae is not None:
-        values["sae"] = state.sae.id
+    assert state.compared_sae is not None
+    assert state.compared_sae.id == sae_id(0, 1000, 10)
+    assert state.sae == sae_id(0, 1000, 40)
+    values |= {"other_suite": state.suite, "other_sae": state.compared_sae.id}
     at = state.snapshot()
-    shown = {name for view in (*Letters.on_show(at), *Pages.on_show(at)) for name in view.answers}
+    shown = {name for view in (*Concepts.on_show(at), *Pages.on_show(at)) for name in view.answers}
     assert shown
     for name in shown:
         question = QUESTIONS[name]
@@ -246,14 +264,20 @@ def test_answers_are_those_of_the_state(model: ExplorerModel, store: RecordingSt
                 known = isinstance(stored, np.ndarray) or not pd.isna(stored)
                 assert np.array_equal(value, stored) if known else value is None
     assert model.sae_record is not None
-    assert {"layer": 0, "l0": 40, "n_latents": 1024, "canonical": False}.items() <= model.sae_record.items()
+    assert {
+        "layer": 0,
+        "l0": 40.25,
+        "l0_nominal": 40,
+        "n_latents": 1024,
+        "canonical": False,
+    }.items() <= model.sae_record.items()
 
 
 # --- What goes wrong -----------------------------------------------------------------------------------------------
 
 
-def test_letter_that_was_not_measured_is_no_error(model: ExplorerModel) -> None:
-    model.state.letter = "x"
+def test_concept_that_was_not_measured_is_no_error(model: ExplorerModel) -> None:
+    model.state.concept = concept_id("x")
     assert "x" not in LETTERS
     assert model.summary is None
     for frame in (model.cosines, model.split_latents, model.absorbing_latents, model.k_sparse):
@@ -264,7 +288,7 @@ def test_letter_that_was_not_measured_is_no_error(model: ExplorerModel) -> None:
 
 def test_failure_is_told_and_cleared_by_the_next_success(model: ExplorerModel, store: RecordingStore) -> None:
     store.broken = frozenset({"cosines"})
-    model.state.letter = "t"
+    model.state.concept = concept_id("t")
     assert model.error == "The question 'cosines' failed: broken for a test."
     assert model.cosines is None
     assert len(split_of(model)) == 3, "what could be answered is"
@@ -285,31 +309,30 @@ def test_failure_is_told_and_cleared_by_the_next_success(model: ExplorerModel, s
 def test_failure_does_not_outlive_the_way_back(model: ExplorerModel, store: RecordingStore) -> None:
     """The question's former answer went with the failure, so going back must ask it again."""
     store.broken = frozenset({"cosines"})
-    model.state.letter = "t"
+    model.state.concept = concept_id("t")
     store.broken = frozenset()
-    model.state.letter = "s"
+    model.state.concept = concept_id("s")
     assert model.error == ""
     assert model.cosines is not None
     assert len(model.cosines) == 1024
 
 
 def test_late_answers_are_dropped(model: ExplorerModel, store: RecordingStore) -> None:
-    """While the first question of letter t is answered, the reader moves on to letter a."""
+    """While the first question of T is answered, the reader moves on to A."""
     moved: list[str] = []
 
     def move_on(name: str, params: dict[str, Any]) -> None:
-        if params.get("concept") == "first-letter.t" and not moved:
+        if params.get("concept") == concept_id("t") and not moved:
             moved.append(name)
-            model.state.letter = "a"
+            model.state.concept = concept_id("a")
 
     store.on_fetch = move_on
     changes = changes_of(model)
-    model.state.letter = "t"
+    model.state.concept = concept_id("t")
     assert moved
     assert len(changes) == 1
     state = model.state
-    assert state.sae is not None
-    expected = store.fetch("split_latents", suite="tiny", sae=state.sae.id, concept="first-letter.a", tau=state.tau)
+    expected = store.fetch("split_latents", suite="tiny", sae=state.sae, concept=concept_id("a"), tau=state.tau)
     pd.testing.assert_frame_equal(model.split_latents, expected)
     assert model.summary is not None
     assert model.summary["num_tested"] == 6
@@ -317,13 +340,13 @@ def test_late_answers_are_dropped(model: ExplorerModel, store: RecordingStore) -
 
 def test_late_failure_is_dropped(model: ExplorerModel, store: RecordingStore) -> None:
     def move_on(name: str, params: dict[str, Any]) -> None:
-        if name == "summary" and params["concept"] == "first-letter.t":
-            model.state.letter = "a"
+        if name == "summary" and params["concept"] == concept_id("t"):
+            model.state.concept = concept_id("a")
             message = "too late to matter"
             raise QueryError(message)
 
     store.on_fetch = move_on
-    model.state.letter = "t"
+    model.state.concept = concept_id("t")
     assert model.error == ""
     assert model.summary is not None
 
@@ -333,28 +356,28 @@ def test_newer_change_gives_up_what_an_older_one_asks(model: ExplorerModel, stor
     moved, one = Event(), Lock()
 
     def wait_for_the_newer(_: str, params: dict[str, Any]) -> None:
-        if params.get("concept") == "first-letter.t" and one.acquire(blocking=False):
+        if params.get("concept") == concept_id("t") and one.acquire(blocking=False):
             newer.start()
             newer.join(60)
             moved.set()
 
-    model.state.letter = "a"
+    model.state.concept = concept_id("a")
     of_a = model.summary
-    model.state.letter = "b"
+    model.state.concept = concept_id("b")
     store.on_fetch = wait_for_the_newer
-    newer = Thread(target=setattr, args=[model.state, "letter", "a"])
+    newer = Thread(target=setattr, args=[model.state, "concept", concept_id("a")])
     store.asked.clear()
-    model.state.letter = "t"
+    model.state.concept = concept_id("t")
     assert moved.is_set()
-    assert Counter(store.asked) == Counter([*OF_LETTER, *OF_LETTER]), "each asks once"
-    assert model.state.letter == "a"
+    assert Counter(store.asked) == Counter([*OF_CONCEPT, *OF_CONCEPT]), "each asks once"
+    assert model.state.concept == concept_id("a")
     assert model.summary == of_a
     assert model.error == ""
 
 
 def test_what_failed_can_be_asked_again(model: ExplorerModel, store: RecordingStore) -> None:
     store.broken = frozenset({"cosines"})
-    model.state.letter = "t"
+    model.state.concept = concept_id("t")
     assert "broken for a test" in model.error
     assert model.cosines is None
     store.broken = frozenset()
@@ -366,9 +389,9 @@ def test_what_failed_can_be_asked_again(model: ExplorerModel, store: RecordingSt
 
 
 def test_watcher_that_moves_the_state_has_the_last_word(model: ExplorerModel) -> None:
-    model.param.watch(lambda *_: setattr(model.state, "letter", "b"), "summary")
-    model.state.letter = "t"
-    assert model.state.letter == "b"
+    model.param.watch(lambda *_: setattr(model.state, "concept", concept_id("b")), "summary")
+    model.state.concept = concept_id("t")
+    assert model.state.concept == concept_id("b")
     assert len(split_of(model)) == 1
 
 
@@ -385,7 +408,7 @@ def test_view_asks_with_what_is_shown_and_its_own_words(model: ExplorerModel, st
     assert found["token"].tolist() == [" short", "short"]
     assert failed is None
     assert "word_activations" in model.error
-    model.state.letter = "t"
+    model.state.concept = concept_id("t")
     assert model.error == ""
 
 
@@ -396,20 +419,20 @@ def test_other_random_words_are_drawn_by_another_seed(model: ExplorerModel) -> N
     others = model.random_tokens
     assert drawn is not None
     assert others is not None
-    of_letter = [set(frame.loc[frame["of_letter"], "token"]) for frame in (drawn, others)]
-    assert of_letter[0] == of_letter[1], "there are no more than these"
+    of_concept = [set(frame.loc[frame["of_concept"], "token"]) for frame in (drawn, others)]
+    assert of_concept[0] == of_concept[1], "there are no more than these"
     assert drawn["token"].tolist() != others["token"].tolist()
 
 
 def test_suite_without_saes_or_cosines(tmp_path: Any, store: RecordingStore) -> None:
-    blind = ExplorerModel(store, ExplorerState(choices_of(store), suite="twin", letter="s"), Letters, Pages)
+    blind = ExplorerModel(store, ExplorerState(choices_of(store), suite="twin", letter="s"), Concepts, Pages)
     assert blind.cosines is not None
     assert blind.cosines.empty
     assert blind.summary is not None
     assert blind.error == ""
     with Store(write_tiny_suite(tmp_path / "none", saes=())) as empty:
-        model = ExplorerModel(empty, ExplorerState(choices_of(empty)), Letters, Pages)
-        model.state.letter = "s"
+        model = ExplorerModel(empty, ExplorerState(choices_of(empty)), Concepts, Pages)
+        model.state.concept = concept_id("s")
         assert all(getattr(model, name) is None for name in QUESTIONS)
         assert model.sae_record is None
         assert model.manifest.saes == []
@@ -420,7 +443,7 @@ def test_every_parameter_says_what_it_is() -> None:
     # A question's parameters are taken from the state by name.
     for question in QUESTIONS.values():
         names = catalog()[question.query].params
-        assert all(hasattr(ExplorerState, name) for name in names if name != "other_sae"), question.query
+        assert all(hasattr(ExplorerState, name) for name in names), question.query
 
 
 # --- The headline --------------------------------------------------------------------------------------------------
@@ -449,69 +472,71 @@ def numbers_of(sentence: str) -> list[float]:
 
 
 def test_headline_for_one_split_latent() -> None:
-    assert headline(SUMMARY, "l") == (
-        "Latent 65 finds 75 % of the L-words that the probe finds. On 120 of the words it misses, it does not fire at"
+    assert headline(SUMMARY, "L", "letter") == (
+        "Latent 65 finds 75 % of the L words that the probe finds. On 120 of the words it misses, it does not fire at"
         " all; 24 of these are absorbed by 7 other latents: absorption rate 3.0 % (2.0–4.4)."
     )
 
 
 def test_headline_for_several_split_latents() -> None:
-    sentence = headline(SUMMARY | {"split_latents": np.array([65, 7, 1234])}, "l")
-    assert sentence.startswith("Latents 65, 7 and 1234 together find 75 % of the L-words that the probe finds.")
+    sentence = headline(SUMMARY | {"split_latents": np.array([65, 7, 1234])}, "L", "letter")
+    assert sentence.startswith("Latents 65, 7 and 1234 together find 75 % of the L words that the probe finds.")
     assert "On 120 of the words they miss, they do not fire at all;" in sentence
 
 
 def test_headline_where_nothing_is_absorbed() -> None:
     none = {"num_absorbed": 0, "num_absorbing_latents": 0, "absorption_rate": 0.0, "rate_low": 0.0, "rate_high": 0.004}
-    sentence = headline(SUMMARY | none, "l")
+    sentence = headline(SUMMARY | none, "L", "letter")
     assert "none of these is absorbed" in sentence
     assert numbers_of(sentence) == [65, 75, 120, 0.0, 0.0, 0.4]
 
 
 def test_headline_for_a_single_word_and_latent() -> None:
     one = {"num_absorbed": 1, "num_absorbing_latents": 1, "num_candidates": 1, "num_tested": 1}
-    assert "1 of these is absorbed by 1 other latent:" in headline(SUMMARY | one, "l")
+    assert "1 of these is absorbed by 1 other latent:" in headline(SUMMARY | one, "L", "letter")
 
 
 def test_headline_where_there_is_nothing_to_absorb() -> None:
     none = {"num_candidates": 0, "num_tested": 0, "num_absorbed": 0, "num_absorbing_latents": 0, "absorption_rate": 0.0}
-    sentence = headline(SUMMARY | none, "q")
-    assert sentence.endswith("No Q-word that only the probe finds leaves it silent: nothing to absorb.")
-    several = headline(SUMMARY | none | {"split_latents": [1, 2]}, "q")
+    sentence = headline(SUMMARY | none, "Q", "letter")
+    assert sentence.endswith("No Q word that only the probe finds leaves it silent: nothing to absorb.")
+    several = headline(SUMMARY | none | {"split_latents": [1, 2]}, "Q", "letter")
     assert several.endswith("leaves them all silent: nothing to absorb.")
 
 
 def test_headline_says_what_was_sampled() -> None:
     """A rate is of all candidates, the count of absorbed ones is of those that were tested."""
     sampled = {"num_candidates": 1200, "num_tested": 200, "sample_portion": 1 / 6, "absorption_rate": 0.18}
-    sentence = headline(SUMMARY | sampled, "l")
+    sentence = headline(SUMMARY | sampled, "L", "letter")
     assert "On 1,200 of the words it misses, it does not fire at all (200 tested); 24 of these are absorbed" in sentence
     assert "absorption rate 18.0 %" in sentence
 
 
 def test_headline_where_nothing_was_measured() -> None:
-    assert headline(None, "x") == "Nothing was measured for X on this SAE. Choose a letter with a count."
+    assert headline(None, "X", "letter") == "Nothing was measured for X on this SAE. Choose a letter with a count."
 
 
 def test_headline_without_counts_claims_none() -> None:
     unknown = {name: None for name in SUMMARY if name.startswith(("num_", "rate_", "absorption_rate"))}
     seen = unknown | {"num_tested": 6, "num_absorbed": 2, "num_absorbing_latents": 1}
-    sentence = headline(SUMMARY | seen, "l")
+    sentence = headline(SUMMARY | seen, "L", "letter")
     assert sentence == (
         "Latent 65 stands for the letter L."
         " 6 words were tested for absorption; 2 of these are absorbed by 1 other latent."
     )
-    assert headline(SUMMARY | {"num_true_positives": None}, "l").startswith("Latent 65 stands for the letter L.")
+    assert headline(SUMMARY | {"num_true_positives": None}, "L", "letter").startswith(
+        "Latent 65 stands for the letter L."
+    )
 
 
 def test_headline_with_nothing_tested_and_nothing_counted() -> None:
     unknown = {"num_candidates": None, "num_tested": 0, "num_absorbed": 0, "num_absorbing_latents": 0}
-    assert "nothing to absorb" not in headline(SUMMARY | unknown, "l")
+    assert "nothing to absorb" not in headline(SUMMARY | unknown, "L", "letter")
 
 
 def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
     """found, silent and candidates were counted with the stored split latents; with another, nobody counted them."""
-    sentence = headline(SUMMARY | {"split_latents": [65, 7], "stored_split": False}, "l")
+    sentence = headline(SUMMARY | {"split_latents": [65, 7], "stored_split": False}, "L", "letter")
     assert "share the letter L" in sentence
     assert "75 %" not in sentence
     assert "does not fire" not in sentence
@@ -519,7 +544,7 @@ def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
 
 
 def test_headline_without_split_latents_speaks_of_none() -> None:
-    sentence = headline(SUMMARY | {"split_latents": [], "num_split_latents": 0, "stored_split": True}, "l")
+    sentence = headline(SUMMARY | {"split_latents": [], "num_split_latents": 0, "stored_split": True}, "L", "letter")
     assert sentence.startswith("No split latent is known for L.")
     assert "fire" not in sentence
 
@@ -528,10 +553,10 @@ def test_headlines_of_the_tiny_suite_are_true(model: ExplorerModel) -> None:
     """Every number in every sentence is one of the summary's."""
     for letter in LETTERS:
         for tau in (0.03, 0.0):
-            model.state.apply({"letter": letter, "tau": tau})
+            model.state.apply({"concept": concept_id(letter), "tau": tau})
             summary = model.summary
             assert summary is not None
-            sentence = headline(summary, letter)
+            sentence = headline(summary, letter.upper(), "letter")
             split = summary["split_latents"].tolist()
             numbers = numbers_of(sentence)
             assert numbers[: len(split)] == split

@@ -92,27 +92,27 @@ def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown(
     with open_store() as store:
         explorer, other = Explorer(store, letter="s"), Explorer(store, letter="c")
         model = explorer.model
-        assert model.letter_rates is None
+        assert model.concept_rates is None
         assert explorer.heat_map is explorer.heat_map
-        assert isinstance(model.letter_rates, pd.DataFrame)
+        assert isinstance(model.concept_rates, pd.DataFrame)
         explorer.state.page = "compare"
         _ = explorer.cosine
-        explorer.state.letter = "t"
+        explorer.state.concept = "first-letter.t"
         assert model.cosines is not None
         assert model.cosines["cosine"].tolist() == explorer.to_dataframe("cosines")["cosine"].tolist()
-        assert other.state.letter == "c"
+        assert other.state.concept == "first-letter.c"
 
 
 def test_tables_are_whole_and_may_be_changed() -> None:
     with open_store() as store:
         explorer = Explorer(store, letter="s")
-        tokens = explorer.to_dataframe("letter_evidence")
-        shown = explorer.model.letter_evidence
+        tokens = explorer.to_dataframe("concept_evidence")
+        shown = explorer.model.concept_evidence
         assert shown is not None
         assert len(tokens) > len(shown)
-        tokens["letter"] = "changed"
-        assert set(explorer.to_dataframe("letter_evidence")["letter"]) == {"s"}
-        with pytest.raises(ValueError, match="there is no table 'cosine'; there is letters, summary, cosines"):
+        tokens["concept"] = "changed"
+        assert set(explorer.to_dataframe("concept_evidence")["concept"]) == {"first-letter.s"}
+        with pytest.raises(ValueError, match="there is no table 'cosine'; there is concepts, summary, cosines"):
             explorer.to_dataframe("cosine")
         with pytest.raises(ValueError, match=r"the table 'latent_roles' needs a selected latent: set state\.latent"):
             explorer.to_dataframe("latent_roles")
@@ -137,7 +137,7 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     with open_store() as store:
-        explorer = Explorer(store, layer=12, width=8192, l0=7, letter="l")
+        explorer = Explorer(store, sae="l12-w8192-l0-7", concept="first-letter.l")
         cosines = explorer.to_dataframe("cosines").set_index("latent")["cosine"]
         main = int(explorer.to_dataframe("split_latents")["latent"].iloc[0])
     tap(page, "cosine", main, float(cosines[main]))
@@ -147,11 +147,11 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     page.get_by_role("button", name="Export the cosines").first.click()
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
-    assert download.value.suggested_filename == "smollm2-135m_layer-12_width-8192_l0-7_l_cosines.csv"
+    assert download.value.suggested_filename == "smollm2-135m_l12-w8192-l0-7_first-letter.l_cosines.csv"
     page.get_by_role("button", name="Close").click()
-    page.get_by_text('print(f"letter').click()
+    page.get_by_text('print(f"concept').click()
     page.keyboard.press("Shift+Enter")
-    page.get_by_text(f"letter l, latent {main}", exact=True).wait_for()
+    page.get_by_text(f"concept first-letter.l, latent {main}", exact=True).wait_for()
     # What a search finds lies over what follows it, and can be clicked.
     page.locator("#search").first.fill(str(main + 1))
     page.locator("#found-latent").first.click()

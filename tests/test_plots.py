@@ -18,7 +18,10 @@ from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_late
 from explorer.plots.heat_map import colour_of, steps_of
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.plots.sae_scores import PANELS, sae_scores_plot
-from explorer.theme import DARK, LIGHT, Theme, width_colours
+from explorer.plots.sae_style import sae_keys, styles_of
+from explorer.saes import Sae, labelled
+from explorer.theme import DARK, LIGHT, Theme
+from tests.questions import sae_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +56,18 @@ K_SPARSE = pd.DataFrame(
 SAE_SCORES = pd.DataFrame(
     [(0, 1000, 10, 0.9, 0.5), (0, 16000, 40, 0.8, 0.6), (3, 1000, 90, 0.7, 0.7), (3, 65000, 160, 0.6, 0.8)],
     columns=["layer", "width", "l0", "precision", "recall"],
-).assign(num_letters=6)
+).assign(suite="tiny", hook="resid_post", architecture="JumpReLU", seed=None, num_concepts=6)
+SAE_SCORES["sae"] = [sae_id(row.layer, row.width, row.l0) for row in SAE_SCORES.itertuples()]
+CURRENT = ("tiny", sae_id(0, 16000, 40))
+
+
+def saes_of(frame: pd.DataFrame) -> dict[tuple[str, str], Sae]:
+    """The SAEs of a frame's rows, by suite and id."""
+    named = [Sae(row.sae, layer=row.layer, width=row.width, l0=row.l0) for row in frame.itertuples()]
+    return dict(zip(sae_keys(frame), labelled(named), strict=True))
+
+
+SAES = saes_of(SAE_SCORES)
 
 
 OPTIONS: dict[str, Any] = {"split": SPLIT, "absorbing": ABSORBING, "selected": 123, "threshold": 0.025}
@@ -73,7 +87,7 @@ def _k_sparse(frame: pd.DataFrame | None, theme: Theme = LIGHT, **options: Any) 
 
 
 def _panel(name: str) -> Callable[..., hv.Overlay]:
-    return lambda frame, theme=LIGHT: sae_scores_plot(frame, name, current=(0, 16000, 40), theme=theme)
+    return lambda frame, theme=LIGHT: sae_scores_plot(frame, name, saes=SAES, current=CURRENT, theme=theme)
 
 
 #: By plot: how it is drawn from a frame, that frame, the name of its figure, and the types of its elements.
@@ -381,9 +395,15 @@ def test_panel_draws_every_sae_at_its_scores(panel: str) -> None:
     across, up, _ = PANELS[panel]
     assert [dim.name for dim in next(iter(overlay)).kdims] == [across, up]
     assert panel == f"{up}-vs-{across}"
-    for column in ("layer", "width", "l0", "precision", "recall"):
+    for column in ("suite", "sae", "l0", "precision", "recall"):
         assert points[column].tolist() == SAE_SCORES[column].tolist()
-    assert ring[["layer", "width", "l0"]].to_numpy().tolist() == [[0, 16000, 40]]
+    assert points["name"].tolist() == [
+        "layer 0, 1k latents, L0 10",
+        "layer 0, 16k latents, L0 40",
+        "layer 3, 1k latents, L0 90",
+        "layer 3, 65k latents, L0 160",
+    ]
+    assert ring[["suite", "sae"]].to_numpy().tolist() == [list(CURRENT)]
     figure = hv.render(overlay)
     assert figure.y_range.start <= 0
     assert figure.y_range.end >= 1
@@ -394,9 +414,9 @@ def test_panel_draws_every_sae_at_its_scores(panel: str) -> None:
 def test_width_is_told_by_colour_and_marker() -> None:
     for panel in ("precision-vs-l0", "recall-vs-l0"):
         points = next(iter(_panel(panel)(SAE_SCORES))).dframe()
-        colours = width_colours([1000, 16000, 65000], LIGHT)
-        assert points["colour"].tolist() == [colours[width] for width in SAE_SCORES["width"]]
-        assert points.groupby("width")[["colour", "marker"]].nunique().to_numpy().tolist() == [[1, 1]] * 3
+        styles = styles_of([1000, 16000, 65000], "width", LIGHT)
+        assert points["colour"].tolist() == [styles[width].colour for width in SAE_SCORES["width"]]
+        assert points["marker"].tolist() == [styles[width].marker for width in SAE_SCORES["width"]]
         assert points["colour"].nunique() == points["marker"].nunique() == 3
         assert list(hv.render(_panel(panel)(SAE_SCORES)).select(ColorBar)) == []
 
@@ -422,22 +442,30 @@ def test_colour_bar_tells_the_true_l0_on_its_square_root_scale(l0: list[int]) ->
 def test_any_number_of_widths_has_its_colours() -> None:
     for number in range(1, 7):
         widths = [1000 * 2**place for place in range(number)]
-        colours = width_colours(widths, DARK)
-        assert list(colours) == widths
-        assert len(set(colours.values())) == min(number, len(DARK.widths))
+        styles = styles_of(reversed(widths), "width", DARK)
+        assert list(styles) == widths
+        assert len({style.colour for style in styles.values()}) == min(number, len(DARK.widths))
 
 
 def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
-    columns = ["suite", "layer", "width", "l0", "absorption_rate", "absorption_sd", "num_split_latents"]
+    columns = ["layer", "width", "l0", "absorption_rate", "absorption_sd", "num_split_latents"]
     means = pd.DataFrame(
-        [("tiny", 8, 2000, 7, 0.02, 0.01, 1.5, 0.01, 0.05), ("tiny", 8, 2000, 40, 0.01, 0.01, 1.2, None, None)],
+        [(8, 2000, 7, 0.02, 0.01, 1.5, 0.01, 0.05), (8, 2000, 40, 0.01, 0.01, 1.2, None, None)],
         columns=[*columns, "seed_low", "seed_high"],
-    )
+    ).assign(suite="tiny", hook="resid_post", architecture="JumpReLU", seed=None, variance_explained=0.8)
+    means = means.assign(sae=[sae_id(8, 2000, 7), sae_id(8, 2000, 40)], loss_recovered=0.9, dead_fraction=0.01)
     for panel in ("absorption-vs-l0", "absorption-vs-layer"):
-        plot = absorption_plot(means, panel, brushed=[], current=None, theme=LIGHT)
+        plot = absorption_plot(
+            means, panel, saes=saes_of(means), by="width", noun="letter", brushed=[], current=None, theme=LIGHT
+        )
         figure = hv.render(plot)
         assert figure.y_range.end > 0.05
-        assert len(plot.Segments.I) == 1
+        sweeps, seeds, points, current = plot
+        # Those of one sweep are joined where their places on the axis tell them apart.
+        assert len(sweeps) == (panel == "absorption-vs-l0")
+        assert len(seeds) == 1
+        assert points.dframe()["sae"].tolist() == means["sae"].tolist()
+        assert len(current) == 0
     ticker = figure.xaxis[0].ticker
     assert ticker.min_interval == 1
     assert figure.x_range.start < 8 - 0.25 < 8 + 0.25 < figure.x_range.end

@@ -19,8 +19,8 @@ from ingest import write_suite
 from queries import Store, catalog
 from queries.layout_1 import TABLES
 from queries.manifest import Manifest, Method, Model, Sae
-from queries.schema import LETTERS
-from tests.questions import ask, keys, question_values
+from queries.schema import LETTERS, concept_id
+from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -163,8 +163,9 @@ def hand(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-def _thresholds(tau: float, cosine_threshold: float, effect_margin: float) -> dict[str, float]:
-    return {"tau": tau, "cosine_threshold": cosine_threshold, "effect_margin": effect_margin}
+def _thresholds(tau: float, cosine_threshold: float, effect_margin: float) -> dict[str, Any]:
+    """Give these and the metric of the paper."""
+    return DECIDING | {"tau": tau, "cosine_threshold": cosine_threshold, "effect_margin": effect_margin}
 
 
 def _split(store: Store, letter: str, tau: float) -> list[int]:
@@ -263,7 +264,11 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
     elif shape == "no SAE":
         # Alphabet, vocabulary and the suite itself do not depend on SAEs.
         assert frame.empty == (
-            name not in {"letter_counts", "movable", "random_tokens", "search", "suite_info", "word_activations"}
+            name
+            not in {
+                *("concept_counts", "concepts", "families", "random_tokens"),
+                *("search", "suite_info", "word_activations"),
+            }
         )
 
 
@@ -282,7 +287,7 @@ def test_two_suites_are_kept_apart(tmp_path: Path) -> None:
     with Store(*folders) as both, Store(folders[0]) as one, Store(folders[1]) as two:
         alone = {"one": one, "two": two}
         assert both.fetch("saes")["suite"].tolist() == ["one", "one", "two", "two"]
-        for name in set(catalog()) - {"saes", "movable"}:
+        for name in set(catalog()) - {"saes", "concepts", "families", "metrics"}:
             answers = {}
             for suite, store in alone.items():
                 answers[suite] = ask(both, name, _params(store, suite))
@@ -360,10 +365,10 @@ def test_verdicts_follow_the_thresholds(hand: Store, thresholds: tuple[float, fl
         top[token] for token in expected
     )
     for latent in range(14):
-        roles = hand.fetch("latent_roles", **keys(**asked, latent=latent)).set_index("letter")
+        roles = hand.fetch("latent_roles", **keys(**asked, latent=latent)).set_index("concept")
         taken = sum(top[token] == latent for token in expected)
-        assert (roles["num_absorbed"].get("s", 0)) == taken
-    counts = hand.fetch("letter_counts", **keys(**asked)).set_index("letter").loc["s"]
+        assert (roles["num_absorbed"].get(concept_id("s"), 0)) == taken
+    counts = hand.fetch("concept_counts", **keys(**asked, family=FAMILY)).set_index("label").loc["S"]
     assert counts["num_absorbed"] == len(expected)
     assert counts["num_absorbing_latents"] == len({top[token] for token in expected})
 
@@ -432,17 +437,19 @@ def test_an_unknown_part_has_no_interval(hand: Store) -> None:
         assert cursor.execute("SELECT wilson(NULL::DOUBLE, 10), wilson(1, 0)").fetchall() == [(None, None)]
 
 
-def test_letter_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
-    frame = hand.fetch("letter_counts", **keys(suite="hand", **SAE, **_thresholds(*PAPER))).set_index("letter")
-    assert "".join(frame.index) == LETTERS
-    assert set(frame.index[frame["measured"]]) == set(STORED)
-    assert frame.loc[~frame["measured"]].drop(columns="measured").isna().all(axis=None)
-    assert frame["num_split_latents"].reindex(list(STORED)).tolist() == [2, 1, 15, 2, 2, 0]
-    assert frame.loc["z", ["num_absorbed", "num_tested", "absorption_rate"]].tolist() == [0, 0, 0.0]
+def test_concept_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
+    of_family = {"suite": "hand", "family": FAMILY, **_thresholds(*PAPER)}
+    frame = hand.fetch("concept_counts", **keys(**of_family, **SAE)).set_index("concept")
+    assert frame.index.tolist() == [concept_id(letter) for letter in LETTERS]
+    assert "".join(frame["label"]) == LETTERS.upper()
+    assert set(frame.index[frame["measured"]]) == {concept_id(letter) for letter in STORED}
+    assert frame.loc[~frame["measured"]].drop(columns=["label", "measured"]).isna().all(axis=None)
+    assert frame.loc[[concept_id(letter) for letter in STORED], "num_split_latents"].tolist() == [2, 1, 15, 2, 2, 0]
+    assert frame.loc[concept_id("z"), ["num_absorbed", "num_tested", "absorption_rate"]].tolist() == [0, 0, 0.0]
     # Nothing to share: no rate, rather than a rate of 0.
-    assert math.isnan(frame.loc["c", "absorption_rate"])
-    blind = hand.fetch("letter_counts", **keys(suite="hand", **BLIND, **_thresholds(*PAPER))).set_index("letter")
-    assert blind.loc["s", ["num_tested", "num_absorbed", "absorption_rate"]].tolist() == [10, 0, 0.0]
+    assert math.isnan(frame.loc[concept_id("c"), "absorption_rate"])
+    blind = hand.fetch("concept_counts", **keys(**of_family, **BLIND)).set_index("concept")
+    assert blind.loc[concept_id("s"), ["num_tested", "num_absorbed", "absorption_rate"]].tolist() == [10, 0, 0.0]
 
 
 def test_published_numbers_are_counted(tmp_path: Path) -> None:
@@ -472,7 +479,8 @@ def test_published_numbers_are_counted(tmp_path: Path) -> None:
 def test_absorption_is_unknown_without_tested_tokens(shapes: Callable[[str], Store]) -> None:
     store = shapes("letters only")
     layer, width, l0 = TINY_SAES[0]
-    counts = store.fetch("letter_counts", **keys(suite="tiny", layer=layer, width=width, l0=l0, **_thresholds(*PAPER)))
+    sae = keys(suite="tiny", layer=layer, width=width, l0=l0)
+    counts = store.fetch("concept_counts", **sae, family=FAMILY, **_thresholds(*PAPER))
     tested = counts[counts["num_tested"] > 0]
     assert len(tested)
     assert tested["num_absorbed"].isna().all()
@@ -526,17 +534,21 @@ def test_sae_scores_are_means_of_the_chosen_main_latent(tiny: Store) -> None:
         rows = pd.read_parquet(root / f"{table}.parquet")
         first = rows[rows[column] == rows[column].min()]
         expected = first.groupby(["layer", "width", "l0"])[["precision", "recall"]].mean()
-        scores = tiny.fetch("sae_scores", suite="tiny", main_latent_by=choice).set_index(["layer", "width", "l0"])
-        assert scores.index.tolist() == list(TINY_SAES)
+        scores = tiny.fetch("sae_scores", suite="tiny", family=FAMILY, main_latent_by=choice).set_index("sae")
+        assert scores.index.tolist() == [sae_id(*sae) for sae in TINY_SAES]
+        # Of each SAE stands the L0 that was measured, not the one by which it is called.
+        assert scores[["layer", "width", "l0"]].to_numpy().tolist() == [
+            [layer, width, l0 + 0.25] for layer, width, l0 in TINY_SAES
+        ]
         np.testing.assert_allclose(scores[["precision", "recall"]], expected)
-        assert (scores["num_letters"] == len(TINY_LETTERS)).all()
+        assert (scores["num_concepts"] == len(TINY_LETTERS)).all()
 
 
 def test_sae_without_precision_has_no_score(shapes: Callable[[str], Store]) -> None:
     store = shapes("required columns only")
     # k_sparse may lack precision and recall: such an SAE has no point to draw, rather than one at NaN.
-    assert store.fetch("sae_scores", suite="tiny", main_latent_by="k_sparse").empty
-    assert len(store.fetch("sae_scores", suite="tiny", main_latent_by="encoder")) == len(TINY_SAES)
+    assert store.fetch("sae_scores", suite="tiny", family=FAMILY, main_latent_by="k_sparse").empty
+    assert len(store.fetch("sae_scores", suite="tiny", family=FAMILY, main_latent_by="encoder")) == len(TINY_SAES)
 
 
 # --- One latent ----------------------------------------------------------------------------------------------------
@@ -548,7 +560,7 @@ def test_latent_roles_tell_every_part(tiny: Store) -> None:
     split = tiny.fetch("split_latents", **keys(**sae, letter="s", tau=0.03))["latent"].tolist()
     roles = tiny.fetch("latent_roles", **keys(**sae, latent=split[1], **_thresholds(*PAPER))).to_dict("records")
     # In the tiny suite the last split latent has the highest encoder cosine.
-    assert roles == [{"letter": "s", "split_rank": 2, "num_absorbed": 0, "is_encoder_top": True}]
+    assert roles == [{"concept": concept_id("s"), "split_rank": 2, "num_absorbed": 0, "is_encoder_top": True}]
     none = tiny.fetch("latent_roles", **keys(**sae, latent=0, **_thresholds(*PAPER)))
     assert none.empty
 
@@ -558,17 +570,16 @@ def test_parts_of_all_latents_are_those_of_each(tiny: Store, hand: Store) -> Non
     tiny_sae = {"suite": "tiny", "layer": layer, "width": width, "l0": l0}
     for store, sae in ((tiny, tiny_sae), (hand, {"suite": "hand", **SAE})):
         for thresholds in (_thresholds(*PAPER), _thresholds(0.004, 0.25, 0.5)):
-            roles = store.fetch("sae_roles", **keys(**sae, **thresholds))
+            roles = store.fetch("sae_roles", **keys(**sae, family=FAMILY, **thresholds))
             assert len(roles)
             for latent, mine in roles.groupby("latent"):
                 own = store.fetch("latent_roles", **keys(**sae, latent=latent, **thresholds))
                 pd.testing.assert_frame_equal(mine.drop(columns="latent").reset_index(drop=True), own)
-            assert store.fetch("sae_cards", **keys(**sae, **thresholds))["latent"].tolist() == sorted(
-                set(roles["latent"])
-            )
+            cards = store.fetch("sae_cards", **keys(**sae, family=FAMILY, **thresholds))
+            assert cards["latent"].tolist() == sorted(set(roles["latent"]))
     # All that plays a part for s: 5 and 3 are split off, the others absorb.
-    hand_roles = hand.fetch("sae_roles", **keys(suite="hand", **SAE, **_thresholds(*PAPER)))
-    of_s = hand_roles[hand_roles["letter"] == "s"].set_index("latent")
+    hand_roles = hand.fetch("sae_roles", **keys(suite="hand", **SAE, family=FAMILY, **_thresholds(*PAPER)))
+    of_s = hand_roles[hand_roles["concept"] == concept_id("s")].set_index("latent")
     assert of_s["split_rank"].to_dict() == {3: 2, 5: 1} | dict.fromkeys((7, 10, 11, 12), 0)
     assert of_s["num_absorbed"].to_dict() == {3: 0, 5: 0, 7: 1, 10: 2, 11: 2, 12: 1}
 
@@ -588,11 +599,11 @@ def test_cards_of_all_latents_are_those_of_each(tiny: Store) -> None:
     assert len(contexts) > len(cards) > 1
 
 
-def test_ablated_latents_of_a_letter_are_those_of_its_tokens(tiny: Store) -> None:
+def test_ablated_latents_of_a_concept_are_those_of_its_tokens(tiny: Store) -> None:
     values = _params(tiny)
-    of_letter = ask(tiny, "token_latents", values | {"token": None})
-    assert len(set(of_letter["token"])) > 1
-    for token, mine in of_letter.groupby("token"):
+    of_concept = ask(tiny, "token_latents", values | {"token": None})
+    assert len(set(of_concept["token"])) > 1
+    for token, mine in of_concept.groupby("token"):
         own = ask(tiny, "token_latents", values | {"token": token})
         pd.testing.assert_frame_equal(mine.reset_index(drop=True), own)
         assert own["effect"].is_monotonic_increasing
@@ -601,7 +612,7 @@ def test_ablated_latents_of_a_letter_are_those_of_its_tokens(tiny: Store) -> Non
 def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
     params = _params(tiny)
     root = Path(tiny.suites["tiny"].root)
-    sae = (params["layer"], params["width"], params["l0"], params["latent"])
+    sae = (*TINY_SAES[-1], params["latent"])
     for query, table in (
         ("latent_contexts", "contexts"),
         ("latent_logits", "logits"),
@@ -616,12 +627,12 @@ def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
     contexts = ask(tiny, "latent_contexts", params)
     assert contexts["activation"].is_monotonic_decreasing
     assert {"\n", '"'} <= set("".join(token for tokens in contexts["tokens"] for token in tokens))
-    cosines = ask(tiny, "latent_cosines", params).set_index("letter")["cosine"]
-    assert list(cosines.index) == sorted(TINY_LETTERS)
+    cosines = ask(tiny, "latent_cosines", params).set_index("concept")["cosine"]
+    assert list(cosines.index) == [concept_id(letter) for letter in sorted(TINY_LETTERS)]
     for letter in TINY_LETTERS:
         of_letter = ask(tiny, "cosines", params | keys(letter=letter))
         assert of_letter["latent"].tolist() == list(range(1024))
-        assert cosines[letter] == of_letter["cosine"].iloc[params["latent"]]
+        assert cosines[concept_id(letter)] == of_letter["cosine"].iloc[params["latent"]]
     assert ask(tiny, "latent_dashboard", params)["latent"].tolist() == [params["latent"]]
     assert f"<title>Latent {params['latent']}</title>" in ask(tiny, "latent_page", params)["html"].iloc[0]
 
@@ -631,14 +642,14 @@ def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
 
 def _words(store: Store, words: list[str], *, latent: int = 10, main_latent: int | None = 5) -> pd.DataFrame:
     return store.fetch(
-        "word_activations", **keys(suite="hand", **SAE, latent=latent, main_latent=main_latent, words=words)
+        "word_activations", **keys(suite="hand", **SAE, letter="s", latent=latent, main_latent=main_latent, words=words)
     )
 
 
 def test_words_come_in_the_order_given_with_both_activations(hand: Store) -> None:
     frame = _words(hand, ["<b>s", "nowhere", 's"quoted"', "s0", "s'it", "<b>s", "t1", "' OR true --", ""])
     assert frame["token"].tolist() == ["<b>s", 's"quoted"', "s0", "s'it", "t1"]
-    assert frame["letter"].tolist() == ["s", "s", "s", "s", "t"]
+    assert [list(concepts) for concepts in frame["concepts"]] == [[concept_id(letter)] for letter in "sssst"]
     assert frame["is_test"].tolist() == [False, False, True, False, False]
     assert frame["activation"].tolist() == [0, 9, 0.25, 0, 0]
     assert frame["main_activation"].tolist() == [1.5, 0, 4, 0, 0]
@@ -657,9 +668,9 @@ def test_no_words_are_an_empty_answer(hand: Store) -> None:
     assert _words(hand, []).empty
 
 
-def _draw(store: Store, letter: str, seed: int, *, of_letter: bool = True) -> list[str]:
+def _draw(store: Store, letter: str, seed: int, *, of_concept: bool = True) -> list[str]:
     frame = store.fetch("random_tokens", **keys(suite="hand", letter=letter, seed=seed))
-    return frame.loc[frame["of_letter"] == of_letter, "token"].tolist()
+    return frame.loc[frame["of_concept"] == of_concept, "token"].tolist()
 
 
 def test_random_tokens_follow_the_seed(hand: Store) -> None:
@@ -675,7 +686,7 @@ def test_random_tokens_follow_the_seed(hand: Store) -> None:
 
 
 def test_random_tokens_of_other_letters_and_without_a_known_split(hand: Store) -> None:
-    others = _draw(hand, "s", 0, of_letter=False)
+    others = _draw(hand, "s", 0, of_concept=False)
     assert sorted(others) == sorted([*(f"t{number}" for number in range(0, 20, 2)), "u-unknown split"])
     assert _draw(hand, "u", 0) == ["u-unknown split"]
     assert _draw(hand, "q", 0) == []

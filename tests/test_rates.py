@@ -9,15 +9,14 @@ import pandas as pd
 import pytest
 
 from explorer import open_store
-from explorer.state import SaeId, suggest_other
+from explorer.saes import Sae, suggest_other
 from queries import Store
-from tests.questions import THRESHOLDS, keys
+from queries.schema import concept_id, letter_of
+from tests.questions import DECIDING, FAMILY, sae_id
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-SAE = ["layer", "width", "l0"]
 
 
 @pytest.fixture(scope="module", params=["tiny", "embedded"])
@@ -29,73 +28,86 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def raw(store: Store, table: str) -> pd.DataFrame:
+    """Read a table, with the ids of its SAEs and concepts."""
     (suite,) = store.suites.values()
-    return pd.read_parquet(f"{suite.root}/{table}.parquet")
+    rows = pd.read_parquet(f"{suite.root}/{table}.parquet")
+    saes = [sae_id(*key) for key in zip(rows["layer"], rows["width"], rows["l0"], strict=True)]
+    return rows.assign(sae=saes, concept=rows["letter"].map(concept_id))
 
 
 def rates_by_hand(store: Store) -> pd.DataFrame:
     """Count the published verdicts a letter, weigh them by the sample, divide by the probe's true positives."""
-    absorbed = raw(store, "tested_tokens").groupby([*SAE, "letter"])["is_absorption"].sum()
-    letters = raw(store, "letters").set_index([*SAE, "letter"])
+    absorbed = raw(store, "tested_tokens").groupby(["sae", "concept"])["is_absorption"].sum()
+    letters = raw(store, "letters").set_index(["sae", "concept"])
     letters["absorbed"] = absorbed.reindex(letters.index).fillna(0)
     letters["rate"] = letters["absorbed"] / letters["sample_portion"] / letters["num_probe_true_positives"]
     return letters.reset_index()
 
 
-@pytest.mark.parametrize("policy", ["with_candidates", "all_letters"])
+@pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
 def test_means_agree_with_pandas(store: Store, policy: str) -> None:
     (suite,) = store.suites
     letters = rates_by_hand(store)
     assert (letters["num_candidates"] == 0).any()
     counted = letters[letters["num_candidates"] > 0] if policy == "with_candidates" else letters
-    by_hand = counted.groupby(SAE)["rate"].agg(["mean", "std", "count"])
-    answer = store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS).set_index(SAE)
+    by_hand = counted.groupby("sae")["rate"].agg(["mean", "std", "count"])
+    answer = store.fetch(
+        "sae_means", suite=suite, family=FAMILY, scope="suite", mean_policy=policy, **DECIDING
+    ).set_index("sae")
     np.testing.assert_allclose(answer["absorption_rate"], by_hand["mean"].reindex(answer.index), rtol=1e-9)
     np.testing.assert_allclose(answer["absorption_sd"], by_hand["std"].reindex(answer.index), rtol=1e-9)
-    assert answer["num_letters"].tolist() == by_hand["count"].reindex(answer.index).tolist()
-    splits = letters.assign(splits=letters["split_latents"].map(len)).groupby(SAE)["splits"].mean()
+    assert answer["num_concepts"].tolist() == by_hand["count"].reindex(answer.index).tolist()
+    splits = letters.assign(splits=letters["split_latents"].map(len)).groupby("sae")["splits"].mean()
     np.testing.assert_allclose(answer["num_split_latents"], splits.reindex(answer.index), rtol=1e-12)
     tokens = raw(store, "tested_tokens")
-    absorbing = tokens[tokens["is_absorption"]].groupby(SAE)["top_latent"].nunique()
+    absorbing = tokens[tokens["is_absorption"]].groupby("sae")["top_latent"].nunique()
     assert answer["num_absorbing_latents"].tolist() == absorbing.reindex(answer.index).fillna(0).tolist()
 
 
 def test_a_mean_policy_matters(store: Store) -> None:
     (suite,) = store.suites
     means = {
-        policy: store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS)[
+        policy: store.fetch("sae_means", suite=suite, family=FAMILY, scope="suite", mean_policy=policy, **DECIDING)[
             "absorption_rate"
         ]
-        for policy in ("with_candidates", "all_letters")
+        for policy in ("with_candidates", "all_concepts")
     }
-    assert (means["with_candidates"] >= means["all_letters"]).all()
-    assert (means["with_candidates"] > means["all_letters"]).any()
+    assert (means["with_candidates"] >= means["all_concepts"]).all()
+    assert (means["with_candidates"] > means["all_concepts"]).any()
 
 
 def test_seeds_spread_a_rate_at_the_suites_own_thresholds_only(store: Store) -> None:
     (suite,) = store.suites
     if "repeats" not in store.suites[suite].columns:
-        answer = store.fetch("sae_means", suite=suite, scope="suite", mean_policy="all_letters", **THRESHOLDS)
+        answer = store.fetch(
+            "sae_means", suite=suite, family=FAMILY, scope="suite", mean_policy="all_concepts", **DECIDING
+        )
         assert answer["num_seeds"].isna().all()
         return
     repeats = raw(store, "repeats")
     repeats["rate"] = repeats["num_absorbed"] / repeats["sample_portion"] / repeats["num_probe_true_positives"]
-    for policy, counted in (("all_letters", repeats), ("with_candidates", repeats[repeats["num_candidates"] > 0])):
-        by_seed = counted.groupby([*SAE, "seed"])["rate"].mean().groupby(SAE)
-        answer = store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS).set_index(SAE)
+    for policy, counted in (("all_concepts", repeats), ("with_candidates", repeats[repeats["num_candidates"] > 0])):
+        by_seed = counted.groupby(["sae", "seed"])["rate"].mean().groupby("sae")
+        answer = store.fetch(
+            "sae_means", suite=suite, family=FAMILY, scope="suite", mean_policy=policy, **DECIDING
+        ).set_index("sae")
         for name, by_hand in (("seed_low", by_seed.min()), ("seed_high", by_seed.max()), ("num_seeds", by_seed.size())):
             found = answer[name].dropna().astype(float)
             np.testing.assert_allclose(found, by_hand.reindex(found.index), rtol=1e-12)
             assert len(found) == len(by_hand)
         assert (answer["seed_high"].dropna() <= 1).all()
-    moved = store.fetch("sae_means", suite=suite, scope="suite", mean_policy=policy, **THRESHOLDS | {"tau": 0.05})
+    moved = store.fetch(
+        "sae_means", suite=suite, family=FAMILY, scope="suite", mean_policy=policy, **DECIDING | {"tau": 0.05}
+    )
     assert moved["seed_low"].isna().all()
 
 
 def test_cells_agree_with_pandas_and_with_wilson(store: Store) -> None:
     (suite,) = store.suites
-    by_hand = rates_by_hand(store).set_index([*SAE, "letter"])
-    cells = store.fetch("letter_rates", suite=suite, scope="suite", **THRESHOLDS).set_index([*SAE, "letter"])
+    by_hand = rates_by_hand(store).set_index(["sae", "concept"])
+    cells = store.fetch("concept_rates", suite=suite, family=FAMILY, scope="suite", **DECIDING).set_index(
+        ["sae", "concept"]
+    )
     assert len(cells) == len(by_hand)
     by_hand = by_hand.reindex(cells.index)
     np.testing.assert_allclose(cells["absorption_rate"], by_hand["rate"], rtol=1e-9)
@@ -110,15 +122,18 @@ def test_cells_agree_with_pandas_and_with_wilson(store: Store) -> None:
 def test_two_saes_gain_and_lose_what_the_files_say(store: Store) -> None:
     (suite,) = store.suites
     tokens = raw(store, "tested_tokens").query("is_absorption")
-    saes = store.fetch("saes")
-    this, other = (tuple(int(value) for value in saes.iloc[place][SAE]) for place in (0, -1))
-    pair: dict[str, Any] = dict(zip([*SAE, *(f"other_{name}" for name in SAE)], [*this, *other], strict=True))
-    answer = store.fetch("pair_letters", **keys(suite=suite, **pair, **THRESHOLDS)).set_index("letter")
-    sets = {key: group.groupby("letter")["token"].agg(set) for key, group in tokens.groupby(SAE)}
-    for letter, row in answer.iterrows():
-        mine, theirs = (sets[key].get(letter, set()) if key in sets else set() for key in (this, other))
+    saes = store.fetch("saes")["sae"]
+    this, other = saes.iloc[0], saes.iloc[-1]
+    pair: dict[str, Any] = {"suite": suite, "sae": this, "other_suite": suite, "other_sae": other}
+    answer = store.fetch("pair_concepts", **pair, family=FAMILY, mean_policy="all_concepts", **DECIDING).set_index(
+        "concept"
+    )
+    assert answer["label"].tolist() == [letter_of(concept).upper() for concept in answer.index]
+    sets = {key: group.groupby("concept")["token"].agg(set) for key, group in tokens.groupby("sae")}
+    for concept, row in answer.iterrows():
+        mine, theirs = (sets[key].get(concept, set()) if key in sets else set() for key in (this, other))
         assert (row["num_gained"], row["num_lost"]) == (len(theirs - mine), len(mine - theirs))
-        listed = store.fetch("pair_tokens", **keys(suite=suite, letter=str(letter), **pair, **THRESHOLDS))
+        listed = store.fetch("pair_tokens", **pair, concept=str(concept), **DECIDING)
         assert set(listed.loc[listed["latent"].isna(), "token"]) == theirs - mine
         assert set(listed.loc[listed["other_latent"].isna(), "token"]) == mine - theirs
 
@@ -126,11 +141,14 @@ def test_two_saes_gain_and_lose_what_the_files_say(store: Store) -> None:
 def test_reduced_cosines_keep_every_extreme(store: Store) -> None:
     (suite,) = store.suites
     sae = store.fetch("saes").iloc[-1]
-    key = {name: int(sae[name]) for name in SAE}
-    whole = store.fetch("cosines", **keys(suite=suite, **key, letter="s"))
+    of_s = {"suite": suite, "concept": concept_id("s")}
+    whole = store.fetch("cosines", **of_s, sae=sae["sae"])
+    others = [concept_id("t"), concept_id("s")]
     for frame in (
-        store.fetch("layer_cosines", **keys(suite=suite, compared=[sae["sae"]], letter="s")),
-        store.fetch("sae_cosines", **keys(suite=suite, **key)).query("letter == 's'"),
+        store.fetch("compared_cosines", **of_s, compared=[sae["sae"]]),
+        store.fetch("sae_cosines", suite=suite, sae=sae["sae"], compared_concepts=others).query(
+            "concept == 'first-letter.s'"
+        ),
     ):
         assert len(frame) <= 900
         exact = whole.set_index("latent")["cosine"]
@@ -143,7 +161,10 @@ def test_reduced_cosines_keep_every_extreme(store: Store) -> None:
 
 
 def test_the_suggested_partner_has_the_nearest_l0_of_another_width() -> None:
-    saes = [SaeId(0, 16, 10), SaeId(0, 16, 50), SaeId(0, 65, 12), SaeId(0, 65, 60), SaeId(1, 65, 10)]
+    saes = [
+        Sae(f"sae-{number}", layer=layer, width=width, l0=l0)
+        for number, (layer, width, l0) in enumerate(((0, 16, 10), (0, 16, 50), (0, 65, 12), (0, 65, 60), (1, 65, 10)))
+    ]
     assert suggest_other(saes, saes[0]) == saes[2]
     assert suggest_other(saes, saes[1]) == saes[3]
     # One width only: the nearest L0 of the layer; a layer with a single SAE: nobody.

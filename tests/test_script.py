@@ -51,7 +51,9 @@ def runs(store: Store, name: str, params: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(catalog()))
-@pytest.mark.parametrize("changed", [{}, {"tau": 0.1, "cosine_threshold": -1.0, "effect_margin": 0.5, "letter": "t"}])
+@pytest.mark.parametrize(
+    "changed", [{}, {"tau": 0.1, "cosine_threshold": -1.0, "effect_margin": 0.5, "concept": "first-letter.t"}]
+)
 def test_every_question_runs_by_itself(tiny: Store, name: str, changed: dict[str, Any]) -> None:
     values = question_values(tiny, sae=SAE) | changed
     runs(tiny, name, {param: values[param] for param in catalog()[name].params})
@@ -60,7 +62,7 @@ def test_every_question_runs_by_itself(tiny: Store, name: str, changed: dict[str
 @pytest.mark.parametrize("name", sorted(catalog()))
 def test_every_question_of_the_embedded_suite_runs_by_itself(embedded: Store, name: str) -> None:
     sae = embedded.fetch("saes").iloc[0]
-    key = (int(sae["layer"]), int(sae["width"]), int(sae["l0"]))
+    key = (int(sae["layer"]), int(sae["width"]), int(sae["l0_nominal"]))
     values = question_values(embedded, suite=str(sae["suite"]), sae=key) | {"evidence_page": None}
     runs(embedded, name, {param: values[param] for param in catalog()[name].params})
 

@@ -16,8 +16,9 @@ from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.views.markup import Markup, chip, visible
 from explorer.views.search import Search
 from queries import Store
+from queries.schema import LETTERS, concept_id
 from tests.explore import open_view, part, query_of, wait_query, wait_ready
-from tests.questions import ask, question_values
+from tests.questions import ask, question_values, sae_id
 from tests.tiny_sae import VOCABULARY
 from tests.tiny_suite import write_tiny_suite
 
@@ -97,13 +98,17 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
     rows = all_rows(tiny)
     plain = rows["token"].str.lstrip(" ")
     begins = rows[plain.str.lower().str.startswith(text.lower().strip())].assign(length=plain.str.len())
-    counted = begins.groupby(["token", "letter", "length"])["absorbed"].agg(["size", "sum"]).reset_index()
+    counted = begins.groupby(["token", "concept", "length"])["absorbed"].agg(["size", "sum"]).reset_index()
     wanted = counted.sort_values(["length", "sum", "token"], ascending=[True, False, True]).head(11)
     everything = ask(tiny, "search", question_values(tiny, sae=SAE, search=text))
     found = everything[everything["kind"] == "token"]
-    columns = ["token", "letter", "num_saes", "num_absorbed"]
-    assert found[columns].to_numpy().tolist() == wanted[["token", "letter", "size", "sum"]].to_numpy().tolist()
-    assert set(everything["kind"]) <= {"token", "word"}
+    columns = ["token", "concept", "num_saes", "num_absorbed"]
+    assert found[columns].to_numpy().tolist() == wanted[["token", "concept", "size", "sum"]].to_numpy().tolist()
+    assert set(everything["kind"]) <= {"concept", "token", "word"}
+    # A letter is found by itself only.
+    letter = text.strip().lower()
+    concepts = [concept_id(letter)] if letter in tuple(LETTERS) else []
+    assert everything.loc[everything["kind"] == "concept", "concept"].tolist() == concepts
     # Beside them, words of the vocabulary that no SAE was tested on.
     words = {token.text: token.letter for token in VOCABULARY if token.letter}
     untested = [
@@ -111,19 +116,23 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
         for word in sorted(words, key=lambda word: (len(word.lstrip(" ")), word))
         if word.lstrip(" ").lower().startswith(text.lower().strip()) and word not in set(rows["token"])
     ]
-    told = everything.loc[everything["kind"] == "word", ["token", "letter"]]
-    assert told.to_numpy().tolist() == [[word, words[word]] for word in untested[:3]]
+    told = everything.loc[everything["kind"] == "word", ["token", "concept"]]
+    assert told.to_numpy().tolist() == [[word, concept_id(words[word])] for word in untested[:3]]
 
 
 def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
     asked = Asked(tiny)
     found = ask(tiny, "search", question_values(tiny, sae=SAE, search="s"))
     asked("s")
-    assert asked.tokens == [visible(token) for token in found["token"]]
+    assert asked.tokens == [visible(token) for token in found["token"].dropna()]
+    assert 'data-action="concept" data-value="first-letter.s"><b>S</b>' in asked.shown
+    assert "letter: starts with S" in asked.shown
     for row in found[found["kind"] == "token"].astype({"num_saes": int, "num_absorbed": int}).itertuples():
         said = f"absorbed on {row.num_absorbed} of {row.num_saes} SAE{'s' if row.num_saes > 1 else ''} tested"
         assert said in asked.shown
-        asked.state.apply({"facet_layer": 3, "facet_letter": "t", "facet_latent": 5, "evidence_verdict": "absorbed"})
+        asked.state.apply(
+            {"facet_layer": 3, "facet_concept": concept_id("t"), "facet_latent": 5, "evidence_verdict": "absorbed"}
+        )
         asked.state.apply({"evidence_page": 7, "evidence_descending": True, "facet_width": 4000, "facet_l0": 40})
         asked.go("token", row.token)
         assert (asked.state.page, asked.state.evidence_token) == ("evidence", row.token)
@@ -135,13 +144,13 @@ def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
 
 def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
     asked = Asked(tiny, layer=3, width=1000, l0=40, page="compare")
-    latent = int(all_rows(tiny).query("layer == 3 and width == 1000 and l0 == 40")["top_latent"].iloc[0])
+    latent = int(all_rows(tiny).query("sae == 'l3-w1000-l0-40'")["top_latent"].iloc[0])
     shown = asked(f" {latent} ")
     assert f"<b>Latent {latent}</b>" in shown
-    assert "of this SAE (layer 3, 1k, L0 40)" in shown
+    assert "of this SAE (layer 3, 1k latents, L0 40)" in shown
     assert "in the evidence of all SAEs" in shown
     asked.go("latent", str(latent))
-    assert (asked.state.page, asked.state.latent, asked.state.l0) == ("explore", latent, 40)
+    assert (asked.state.page, asked.state.latent, asked.state.sae) == ("explore", latent, sae_id(3, 1000, 40))
     asked.state.apply({"evidence_token": "sh", "evidence_verdict": "absorbed"})
     asked.go("latent_evidence", str(latent))
     assert (asked.state.page, asked.state.facet_latent, asked.state.evidence_token) == ("evidence", latent, "")
@@ -158,11 +167,11 @@ def test_a_word_that_was_not_tested_leads_to_the_word_tester(tiny: Store) -> Non
     assert "Nothing begins with" not in asked("t")
     assert "tested on no SAE" in asked.shown
     asked.go("word", word)
-    assert (asked.state.page, asked.state.letter, asked.state.latent) == ("explore", "t", main)
+    assert (asked.state.page, asked.state.concept, asked.state.latent) == ("explore", concept_id("t"), main)
     tester = WordTester(asked.model).__panel__()
     assert isinstance(tester, Markup)
     assert f"<td>{chip(word)}</td>" in tester.html
-    # Of the same letter it is tested on the latent that is selected; what was not found leads nowhere.
+    # Of the same concept it is tested on the latent that is selected; what was not found leads nowhere.
     other = main + 1
     asked.state.latent = other
     assert asked.state.tested_words == []

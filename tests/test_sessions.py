@@ -93,7 +93,7 @@ def visit(store: Store) -> list[ref[Any]]:
     layout, state = explorer.layout, explorer.state
     root = layout.get_root(Document())
     state.apply({"latent": 5, "cosine_view": "rank"})
-    state.apply({"letter": "t", "tau": 0.01, "dark": True})
+    state.apply({"concept": "first-letter.t", "tau": 0.01, "dark": True})
     state.apply({"layer": 8, "width": 8192})
     for page in ("compare", "atlas", "explore"):
         state.page = page
@@ -132,9 +132,10 @@ def test_open_sessions_share_no_state(opened: Opened, address: str) -> None:
             await asyncio.to_thread(compare)
 
     def compare() -> None:
+        sae = "l4-w2048-l0-6"
         states = [state() for _, _, state in opened]
-        assert wait_until(lambda: states[0] is not None and states[0].l0 == 6)
-        assert [(state.letter, state.l0) for state in states] == [("s", 6), ("q", 6)]
+        assert wait_until(lambda: states[0] is not None and states[0].sae == sae)
+        assert [(state.label, state.sae) for state in states] == [("S", sae), ("Q", sae)]
         models = [model() for _, model, _ in opened]
         assert models[0] is not models[1]
         assert models[0].store is models[1].store

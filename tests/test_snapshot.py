@@ -23,10 +23,11 @@ from explorer.plots.standalone import standalone
 from explorer.theme import DARK, LIGHT
 from explorer.views.markup import Markup, visible
 from queries import QueryError
+from queries.schema import concept_id
 from tests.browser import PageOpener, ask_model, drag, figure, glyphs, point, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, LINE, RING, SPLIT
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
-from tests.questions import THRESHOLDS, keys
+from tests.questions import DECIDING, THRESHOLDS, keys
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -89,20 +90,20 @@ class Snapshot:
         assert "<" not in text
         return json.loads(text)
 
-    def letter(self, letter: str) -> dict[str, Any]:
-        return unpacked(self.data["letters"][letter])
+    def concept(self, letter: str) -> dict[str, Any]:
+        return unpacked(self.data["concepts"][concept_id(letter)])
 
     def fragments(self) -> list[str]:
         """All HTML that the script puts into the page."""
         found = [card["html"] for card in unpacked(self.data["cards"]).values()]
-        for packed in self.data["letters"].values():
-            letter = unpacked(packed)
-            found += [*letter["ablated"], *letter["prose"].values()]
-            found += [value for value in letter.values() if isinstance(value, str)]
+        for packed in self.data["concepts"].values():
+            concept = unpacked(packed)
+            found += [*concept["ablated"], *concept["prose"].values()]
+            found += [value for value in concept.values() if isinstance(value, str)]
         return found
 
     def cosines(self, letter: str) -> np.ndarray:
-        low, high = np.frombuffer(_bytes(self.data["cosines"][letter]), np.uint8).reshape(2, -1).astype(int)
+        low, high = np.frombuffer(_bytes(self.data["cosines"][concept_id(letter)]), np.uint8).reshape(2, -1).astype(int)
         whole = low + 256 * high
         whole = np.where(whole >= 2**15, whole - 2**16, whole)
         return np.where(whole == -(2**15), np.nan, whole / 10_000)
@@ -133,7 +134,7 @@ def snapshot(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Snapshot
 
 
 def fetch(store: Store, query: str, letter: str, **params: Any) -> pd.DataFrame:
-    thresholds = {} if query in ("cosines", "token_latents") else THRESHOLDS
+    thresholds = {} if query in ("cosines", "token_latents") else DECIDING
     thresholds = {"tau": THRESHOLDS["tau"]} if query in ("split_latents", "k_sparse") else thresholds
     return store.fetch(query, **keys(suite="tiny", **SAE, letter=letter, **thresholds, **params))
 
@@ -141,10 +142,11 @@ def fetch(store: Store, query: str, letter: str, **params: Any) -> pd.DataFrame:
 # --- What the file holds -------------------------------------------------------------------------------------------
 
 
-def test_all_letters_are_there_with_every_number(store: Store, snapshot: Snapshot) -> None:
-    assert sorted(snapshot.data["letters"]) == sorted(LETTERS)
+def test_all_concepts_are_there_with_every_number(store: Store, snapshot: Snapshot) -> None:
+    assert list(snapshot.data["concepts"]) == [concept_id(letter) for letter in sorted(LETTERS)]
+    assert snapshot.data["labels"] == {concept_id(letter): letter.upper() for letter in LETTERS}
     for letter in LETTERS:
-        held = snapshot.letter(letter)
+        held = snapshot.concept(letter)
         cosines = fetch(store, "cosines", letter)
         # Four decimals are shown: rounding to them loses none.
         shown = [f"{cosine:.4f}" for cosine in cosines["cosine"]]
@@ -157,15 +159,15 @@ def test_all_letters_are_there_with_every_number(store: Store, snapshot: Snapsho
         assert (held["split"], held["absorbing"]) == (split, absorbing)
         exact = cosines.set_index("latent")["cosine"]
         assert marks == {latent: exact[latent] for latent in {*split, *absorbing}}
-    tested = {letter: len(snapshot.letter(letter)["ablated"]) for letter in LETTERS}
+    tested = {letter: len(snapshot.concept(letter)["ablated"]) for letter in LETTERS}
     assert tested == {"a": 6, "b": 4, "l": 4, "q": 0, "s": 12, "t": 6}
     cards = unpacked(snapshot.data["cards"])
-    assert {str(latent) for letter in LETTERS for latent in snapshot.letter(letter)["marks"]} <= set(cards)
+    assert {str(latent) for letter in LETTERS for latent in snapshot.concept(letter)["marks"]} <= set(cards)
     assert all("Top activating contexts" in card["html"] for card in cards.values())
 
 
 def test_rows_are_ordered_by_what_stands_behind_their_numbers(store: Store, snapshot: Snapshot) -> None:
-    order = snapshot.letter("s")["order"]
+    order = snapshot.concept("s")["order"]
     latents = fetch(store, "token_latents", "s", token=None)
     strongest = latents.groupby("token")["effect"].first()
     tokens = [re.sub("<[^>]+>", "", text) for text in re.findall(r'<code class="token">.*?</code>', _rows(snapshot))]
@@ -177,7 +179,7 @@ def test_rows_are_ordered_by_what_stands_behind_their_numbers(store: Store, snap
 
 
 def _rows(snapshot: Snapshot) -> str:
-    return str(snapshot.letter("s")["evidence"])
+    return str(snapshot.concept("s")["evidence"])
 
 
 def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
@@ -218,7 +220,7 @@ def test_thresholds_and_origin_are_named(store: Store, snapshot: Snapshot, tmp_p
     assert "the suite was measured with tau 0.03" in other.text
     assert "tau=0.1" in other.text, "the address of the same view"
     assert (
-        other.letter("t")["split"]
+        other.concept("t")["split"]
         == store.fetch("split_latents", **keys(suite="tiny", **SAE, letter="t", tau=0.1))["latent"].tolist()
     )
 
@@ -231,8 +233,8 @@ def test_what_is_absent_is_said(tmp_path: Path) -> None:
     said = "the cosines of this SAE; text, output tokens and histograms of its latents; scores of k-sparse probes"
     assert f"not in this snapshot: {said}.</p>" in snapshot.text
     assert snapshot.data["cosines"] == {}
-    assert snapshot.letter("s")["bars"] is None
-    assert "This suite stores no cosines for this SAE" in snapshot.letter("s")["no_plot"]
+    assert snapshot.concept("s")["bars"] is None
+    assert "This suite stores no cosines for this SAE" in snapshot.concept("s")["no_plot"]
 
 
 def test_sixteen_thousand_latents_take_less_than_eight_megabytes(tmp_path: Path) -> None:
@@ -240,10 +242,10 @@ def test_sixteen_thousand_latents_take_less_than_eight_megabytes(tmp_path: Path)
     with open_store(suite) as store:
         snapshot = Snapshot(save_snapshot(store, tmp_path / "wide.html"))
     data = snapshot.data
-    of_letters = sum(len(packed) for part in ("letters", "cosines") for packed in data[part].values())
+    of_concepts = sum(len(packed) for part in ("concepts", "cosines") for packed in data[part].values())
     assert len(snapshot.cosines("s")) == 16_384
     # The suite has six letters, and random cosines, which compress worse than real ones.
-    assert snapshot.path.stat().st_size + of_letters * (26 / len(LETTERS) - 1) < 8e6
+    assert snapshot.path.stat().st_size + of_concepts * (26 / len(LETTERS) - 1) < 8e6
 
 
 def test_a_plot_knows_its_colours_in_both_themes() -> None:
@@ -314,7 +316,7 @@ def test_the_command_writes_and_says_how_much(suite: Path, tmp_path: Path) -> No
     made = run(suite, "-o", tmp_path / "a.html", "--layer", 3, "--width", 4000, "--l0", 10, "--letter", "T")
     assert made.exit_code == 0, made.stderr
     assert re.fullmatch(rf"{tmp_path}/a\.html: \d\.\d MB\n", made.stdout)
-    assert Snapshot(tmp_path / "a.html").data["letter"] == "t"
+    assert Snapshot(tmp_path / "a.html").data["concept"] == concept_id("t")
 
 
 @pytest.mark.parametrize(
@@ -325,7 +327,9 @@ def test_the_command_writes_and_says_how_much(suite: Path, tmp_path: Path) -> No
         (["-o", "no/a.html"], "{here}/no/a.html: cannot be written (No such file or directory)"),
         (["-o", "there.html/a.html"], "{here}/there.html/a.html: cannot be written (Not a directory)"),
         (["-o", "a.html", "--layer", "9"], "layer = '9' does not exist here (there is 3)"),
-        (["-o", "a.html", "--letter", "7"], "letter = '7' does not exist here"),
+        (["-o", "a.html", "--letter", "7"], "concept = 'first-letter.7' does not exist here"),
+        (["-o", "a.html", "--concept", "S"], "concept = 'S' does not exist here"),
+        (["-o", "a.html", "--sae", "l3"], "sae = 'l3' does not exist here (there is l3-w4000-l0-10)"),
         (["-o", "a.html", "--latent", "99999"], "latent = '99999' does not exist here"),
     ],
 )
@@ -359,7 +363,7 @@ def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytes
     header = next(part for part in parts if part.css_name == "header")
     header._handle_msg({"action": "snapshot"})
     ((name, content, kind),) = sent
-    assert (name, kind) == ("tiny_layer-3_width-4000_l0-10_snapshot.html", "text/html")
+    assert (name, kind) == ("tiny_l3-w4000-l0-10_snapshot.html", "text/html")
     assert b"tau 0.1," in content
     assert "100 %" in shown.pop()
     assert "%" not in header.html
@@ -395,7 +399,7 @@ def open_snapshot(chromium: Browser, snapshot: Snapshot) -> Iterator[Callable[..
 
 @pytest.fixture
 def s(store: Store) -> dict[str, Any]:
-    """What the letter s must show."""
+    """What S must show."""
     cosines = fetch(store, "cosines", "s").set_index("latent")["cosine"].astype(float)
     absorbing = fetch(store, "absorbing_latents", "s")["latent"].tolist()
     split = fetch(store, "split_latents", "s")["latent"].tolist()
@@ -407,7 +411,7 @@ def marked(latents: list[int], cosines: pd.Series) -> dict[str, Any]:
 
 
 @pytest.mark.browser
-def test_letters_and_latents_are_chosen_as_on_the_page(
+def test_concepts_and_latents_are_chosen_as_on_the_page(
     open_snapshot: Callable[..., Page], s: dict[str, Any], store: Store
 ) -> None:
     page = open_snapshot()
@@ -418,11 +422,11 @@ def test_letters_and_latents_are_chosen_as_on_the_page(
     tap(page, "cosine", latent, s["cosines"][latent])
     page.wait_for_selector(f"#card h2:has-text('Latent {latent}')")
     assert page.locator("#selection").inner_text().startswith(f"Latent {latent} · absorbing latent of S · cosine 0.")
-    assert f"#letter=s&latent={latent}" in page.url
+    assert f"#concept=first-letter.s&latent={latent}" in page.url
     wait_glyph(page, "cosine", RING, **marked([latent], s["cosines"]))
-    # A latent of no letter: what its card can say stands in the file, too.
+    # A latent of no concept: what its card can say stands in the file, too.
     other = int(s["cosines"].drop([*s["split"], *s["absorbing"]]).idxmax())
-    page.evaluate("(hash) => { location.hash = hash }", f"letter=s&latent={other}")
+    page.evaluate("(hash) => { location.hash = hash }", f"concept=first-letter.s&latent={other}")
     page.wait_for_selector(f"#card h2:has-text('Latent {other}')")
     assert "is not in this snapshot" in page.locator("#card").inner_text()
     assert f"{s['cosines'][other]:.4f}" in page.locator("#card").inner_text()
@@ -433,13 +437,16 @@ def test_letters_and_latents_are_chosen_as_on_the_page(
         page, "cosine", SPLIT, **marked(split, fetch(store, "cosines", "t").set_index("latent")["cosine"].astype(float))
     )
     assert page.locator("#card").is_hidden()
-    page.locator("[data-letter=c]").click(force=True)
-    assert "letter=t" in page.url
-    assert page.locator("[data-letter=c]").get_attribute("title") == "C: not measured on this SAE, nothing to show"
+    page.locator("[data-concept='first-letter.c']").click(force=True)
+    assert "concept=first-letter.t" in page.url
+    assert (
+        page.locator("[data-concept='first-letter.c']").get_attribute("title")
+        == "C: not measured on this SAE, nothing to show"
+    )
     page.go_back()
     page.wait_for_selector(f"#card h2:has-text('Latent {other}')")
-    page.locator("[data-letter=a]").click()
-    page.wait_for_selector("[data-letter=a][aria-checked=true]")
+    page.locator("[data-concept='first-letter.a']").click()
+    page.wait_for_selector("[data-concept='first-letter.a'][aria-checked=true]")
     assert page.locator("#headline").inner_text().startswith("Letter A")
 
 
@@ -473,7 +480,7 @@ def test_every_peak_is_kept_at_every_zoom(open_snapshot: Callable[..., Page], s:
 
 @pytest.mark.browser
 def test_tested_tokens_are_sorted_and_opened(open_snapshot: Callable[..., Page]) -> None:
-    page = open_snapshot("#letter=s")
+    page = open_snapshot("#concept=first-letter.s")
     tokens = page.locator("#evidence tbody code.token")
     effects = [float(text.replace("−", "-")) for text in page.locator("#evidence td.of-top_effect").all_inner_texts()]
     assert effects == sorted(effects)
@@ -496,15 +503,15 @@ def test_tested_tokens_are_sorted_and_opened(open_snapshot: Callable[..., Page])
 
 
 @pytest.mark.browser
-def test_k_sparse_bars_follow_the_letter(open_snapshot: Callable[..., Page], store: Store) -> None:
-    page = open_snapshot("#letter=t", dark=True)
+def test_k_sparse_bars_follow_the_concept(open_snapshot: Callable[..., Page], store: Store) -> None:
+    page = open_snapshot("#concept=first-letter.t", dark=True)
     page.locator("summary", has_text="How splitting is measured").click()
     wait_figure(page, "k-sparse")
     for letter in "ts":
         scores = fetch(store, "k_sparse", letter)
         colours = [DARK.split if is_split else DARK.other for is_split in scores["is_split"]]
         wait_glyph(page, "k-sparse", 0, k=scores["k"].tolist(), top=scores["f1"].tolist(), color=colours)
-        page.locator("[data-letter=s]").click()
+        page.locator("[data-concept='first-letter.s']").click()
     second = int(scores["latent"].iloc[1])
     tap(page, "k-sparse", 2, float(scores["f1"].iloc[1]) / 2)
     page.wait_for_selector(f"#card h2:has-text('Latent {second}')")
@@ -555,12 +562,12 @@ def test_a_snapshot_without_cosines_explains_itself(open_snapshot: Callable[...,
     with open_store(suite) as store:
         path = save_snapshot(store, tmp_path / "bare.html", letter="s")
         latent = fetch(store, "absorbing_latents", "s")["latent"].iloc[0]
-    page = open_snapshot(f"#letter=s&latent={latent}", path)
+    page = open_snapshot(f"#concept=first-letter.s&latent={latent}", path)
     assert "This suite stores no cosines for this SAE" in page.locator("#no-plot").inner_text()
     assert page.locator("#cosine-plot").is_hidden()
     assert "Not stored in this suite: contexts" in page.locator("#card").inner_text()
-    page.evaluate("location.hash = 'letter=%3Cb%3E&latent=x'")
-    page.wait_for_selector("html[data-shown='#letter=%3Cb%3E&latent=x']")
+    page.evaluate("location.hash = 'concept=%3Cb%3E&latent=x'")
+    page.wait_for_selector("html[data-shown='#concept=%3Cb%3E&latent=x']")
     assert page.locator("#headline").inner_text().startswith("Letter S")
 
 
@@ -571,11 +578,11 @@ def test_the_button_downloads_while_the_page_goes_on(open_page: PageOpener, tmp_
     with page.expect_download() as download:
         page.locator("[data-action=snapshot]").click()
         page.locator("[data-action=snapshot][aria-disabled=true]").wait_for()
-        page.locator("[data-letter=m]").click()
+        page.locator("[data-concept='first-letter.m']").click()
         page.locator("h1", has_text="M").wait_for()
         assert page.locator("[data-action=snapshot]").get_attribute("aria-disabled") == "true"
     page.locator("[data-action=snapshot][aria-disabled=false]").wait_for()
-    assert download.value.suggested_filename.startswith("smollm2-135m_layer-4_width-2048_l0-")
+    assert download.value.suggested_filename.startswith("smollm2-135m_l4-w2048-l0-")
     download.value.save_as(tmp_path / "got.html")
     got = Snapshot(tmp_path / "got.html").data
-    assert (got["letter"], len(got["letters"])) == ("l", 26)
+    assert (got["concept"], len(got["concepts"])) == (concept_id("l"), 26)

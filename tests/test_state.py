@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 import param
@@ -11,28 +11,47 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from explorer.state import ExplorerState, SaeId, SuiteChoices, Thresholds, choose_sae
+from explorer import Explorer
+from explorer.concepts import Concept, Family
+from explorer.saes import ATTRIBUTES, Sae, values_of
+from explorer.state import FACETS, ExplorerState, SuiteChoices, Thresholds
+from queries import Store
+from queries.schema import LETTERS, concept_id
 from tests.questions import sae_id
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def made(layer: int, width: int, l0: int, n_latents: int, *, canonical: bool = False) -> Sae:
+    known = {"layer": layer, "width": width, "l0": l0, "n_latents": n_latents, "canonical": canonical}
+    return Sae(sae_id(layer, width, l0), hook="resid_post", architecture="JumpReLU", **known)  # type: ignore[arg-type]
+
 
 ALPHA = [
-    SaeId(0, 1000, 10, 1024),
-    SaeId(0, 1000, 40, 1024, canonical=True),
-    SaeId(0, 4000, 10, 4096),
-    SaeId(0, 4000, 90, 4096),
-    SaeId(3, 1000, 40, 1024),
-    SaeId(3, 1000, 90, 1024, canonical=True),
-    SaeId(5, 4000, 20, 4096),
+    made(0, 1000, 10, 1024),
+    made(0, 1000, 40, 1024, canonical=True),
+    made(0, 4000, 10, 4096),
+    made(0, 4000, 90, 4096),
+    made(3, 1000, 40, 1024),
+    made(3, 1000, 90, 1024, canonical=True),
+    made(5, 4000, 20, 4096),
 ]
-BETA = [SaeId(3, 1000, 40, 1024), SaeId(3, 8000, 15, 8192)]
-ALPHA, BETA = ([sae._replace(id=sae_id(*sae.key)) for sae in saes] for saes in (ALPHA, BETA))
+BETA = [made(3, 1000, 40, 1024), made(3, 8000, 15, 8192)]
+FAMILIES = {"first-letter": Family("first-letter", "First letters", "letter")}
+CONCEPTS = {
+    concept_id(letter): Concept(concept_id(letter), "first-letter", letter.upper(), f"starts with {letter.upper()}")
+    for letter in LETTERS
+}
 CHOICES = {
-    "alpha": SuiteChoices(ALPHA),
-    "beta": SuiteChoices(BETA, Thresholds(tau=0.05, cosine_threshold=0.1, effect_margin=2.0)),
+    "alpha": SuiteChoices(ALPHA, CONCEPTS, FAMILIES),
+    "beta": SuiteChoices(BETA, CONCEPTS, FAMILIES, Thresholds(tau=0.05, cosine_threshold=0.1, effect_margin=2.0)),
 }
 
 
 def sae_of(state: ExplorerState) -> tuple[Any, Any, Any]:
-    return (state.layer, state.width, state.l0)
+    return tuple(getattr(state.chosen_sae, name, None) for name in ("layer", "width", "l0"))  # type: ignore[return-value]
 
 
 # --- Narrowing -----------------------------------------------------------------------------------------------------
@@ -40,11 +59,14 @@ def sae_of(state: ExplorerState) -> tuple[Any, Any, Any]:
 
 def test_starts_at_the_first_suite_and_its_canonical_sae() -> None:
     state = ExplorerState(CHOICES)
-    assert (state.suite, *sae_of(state)) == ("alpha", 0, 1000, 40)
-    assert state.sae == ALPHA[1]
-    assert state.param.layer.objects == [0, 3, 5]
-    assert state.param.width.objects == [1000, 4000]
-    assert state.param.l0.objects == [10, 40]
+    assert (state.suite, state.sae, *sae_of(state)) == ("alpha", "l0-w1000-l0-40", 0, 1000, 40)
+    assert state.chosen_sae == ALPHA[1]
+    assert (state.concept, state.label, state.family, state.noun) == (concept_id("a"), "A", "first-letter", "letter")
+    assert state.options["layer"] == [0, 3, 5]
+    assert state.options["width"] == [1000, 4000]
+    assert state.options["l0"] == [10, 40]
+    assert state.param.sae.objects == [sae.id for sae in ALPHA]
+    assert state.param.concept.objects == list(CONCEPTS)
 
 
 @pytest.mark.parametrize(
@@ -52,54 +74,64 @@ def test_starts_at_the_first_suite_and_its_canonical_sae() -> None:
     [
         ((0, 1000, 40), {"layer": 3}, (3, 1000, 40)),  # width and L0 are there: kept, though another L0 is canonical
         ((0, 1000, 10), {"layer": 3}, (3, 1000, 90)),  # the L0 is not: the canonical one
-        ((0, 1000, 40), {"width": 4000}, (0, 4000, 10)),  # none is canonical: the first
+        ((0, 1000, 40), {"width": 4000}, (0, 4000, 90)),  # none is canonical: the nearest
         ((0, 1000, 10), {"width": 4000}, (0, 4000, 10)),
         ((0, 1000, 40), {"layer": 5}, (5, 4000, 20)),  # neither is there
         ((5, 4000, 20), {"layer": 0}, (0, 4000, 10)),
         ((0, 1000, 40), {"suite": "beta"}, (3, 1000, 40)),
+        ((0, 1000, 10), {"sae": "l3-w1000-l0-40"}, (3, 1000, 40)),
     ],
 )
 def test_each_choice_narrows_the_next(
     start: tuple[int, int, int], change: dict[str, Any], expected: tuple[int, int, int]
 ) -> None:
     names = ("layer", "width", "l0")
-    for through_apply in (False, True):
+    for way in ("apply", "link", "set"):
         state = ExplorerState(CHOICES, **dict(zip(names, start, strict=True)))
-        if through_apply:
+        assert state.sae == sae_id(*start)
+        if way == "apply":
             assert state.apply(change) == []
-        else:
+        elif way == "link":
+            assert state.from_query(urlencode(change)) == []
+        elif not {*change} & {*names}:
             state.param.update(**change)
+        else:
+            continue  # an attribute is no parameter
         assert sae_of(state) == expected
+        assert state.sae == sae_id(*expected)
         saes = CHOICES[state.suite].saes
-        assert state.param.layer.objects == sorted({sae.layer for sae in saes})
-        assert state.param.width.objects == sorted({sae.width for sae in saes if sae.layer == state.layer})
-        assert state.param.l0.objects == [sae.l0 for sae in saes if sae[:2] == expected[:2]]
+        assert state.options["layer"] == sorted({sae.layer for sae in saes})
+        assert state.options["width"] == sorted({sae.width for sae in saes if sae.layer == expected[0]})
+        assert state.options["l0"] == [sae.l0 for sae in saes if (sae.layer, sae.width) == expected[:2]]
 
 
 def test_what_cannot_be_chosen_cannot_be_set() -> None:
     state = ExplorerState(CHOICES)
-    impossible = {"suite": "gamma", "layer": 1, "width": 8000, "l0": 90, "letter": "ä"}
+    impossible = {"suite": "gamma", "sae": "l1-w1000-l0-10", "concept": "first-letter.ä"}
     for name, value in (*impossible.items(), ("latent", -1), ("latent", 99_999)):
         before = state.url_values()
         with pytest.raises(ValueError, match=name):
             setattr(state, name, value)
         assert state.url_values() == before
-
-
-def test_nearest_sae_names_what_could_have_been_chosen() -> None:
-    sae, options = choose_sae(ALPHA, layer=5, width=1000, l0=40)
-    assert sae == ALPHA[6]
-    assert options == {"layer": [0, 3, 5], "width": [4000], "l0": [20]}
-    assert choose_sae([]) == (None, {"layer": [], "width": [], "l0": []})
+    attributes = {"layer": 1, "hook": "mlp_out", "architecture": "TopK", "width": 8000, "l0": 90, "seed": 7}
+    assert tuple(attributes) == ATTRIBUTES
+    for name, value in attributes.items():
+        before = state.url_values()
+        (refused,) = state.apply({name: value})
+        assert refused.startswith(f"{name} = '{value}' does not exist here (there is ")
+        assert state.url_values() == before
 
 
 @pytest.mark.parametrize("choices", [{}, {"empty": SuiteChoices()}])
 def test_nothing_to_choose_from(choices: dict[str, SuiteChoices]) -> None:
     state = ExplorerState(choices)
-    assert state.sae is None
+    assert state.sae is state.chosen_sae is state.concept is state.chosen_concept is None
     assert (state.suite, *sae_of(state)) == (next(iter(choices), None), None, None, None)
-    assert state.apply({"letter": "s", "layer": 3}) == ["layer = '3' does not exist here (there is nothing)"]
-    assert state.letter == "s"
+    assert state.apply({"letter": "s", "layer": 3}) == [
+        "layer = '3' does not exist here (there is nothing)",
+        "concept = 'first-letter.s' does not exist here (there is nothing)",
+    ]
+    assert state.concept is None
     # What such a state says of itself can be taken over, as a session does from its URL.
     again = ExplorerState(choices, **state.url_values())
     assert again.url_values() == state.url_values()
@@ -109,23 +141,25 @@ def test_nothing_to_choose_from(choices: dict[str, SuiteChoices]) -> None:
 def test_suite_without_saes_can_be_left_and_entered() -> None:
     state = ExplorerState(CHOICES | {"empty": SuiteChoices()}, letter="s", latent=7)
     assert state.apply({"suite": "empty"}) == []
-    assert (state.sae, state.layer, state.latent) == (None, None, None)
+    assert (state.sae, state.chosen_sae, state.concept, state.latent) == (None, None, None, None)
     assert state.apply({"suite": "beta"}) == []
     assert sae_of(state) == (3, 1000, 40)
+    assert state.concept == concept_id("a")
 
 
 # --- What a change takes with it -----------------------------------------------------------------------------------
 
-MOVES = ({"letter": "s"}, {"l0": 10}, {"width": 4000}, {"layer": 3}, {"suite": "beta"})
+PLACES = ({"concept": concept_id("s")}, {"sae": "l3-w1000-l0-90"}, {"suite": "beta"})
+MOVES = (*PLACES, {"letter": "s"}, {"l0": 10}, {"width": 4000}, {"layer": 3})
 
 
 @pytest.mark.parametrize("move", MOVES, ids=lambda move: next(iter(move)))
 def test_selection_is_forgotten_elsewhere(move: dict[str, Any]) -> None:
-    for through_apply in (False, True):
+    for through_apply in (False, True) if move in PLACES else (True,):
         state = ExplorerState(CHOICES, latent=7)
         state.cosine_range = (0.1, 0.2)
         if through_apply:
-            state.apply(move)
+            assert state.apply(move) == []
         else:
             state.param.update(**move)
         assert state.latent is None
@@ -138,7 +172,7 @@ def test_latent_given_with_a_move_is_kept(move: dict[str, Any], latent: int) -> 
     state = ExplorerState(CHOICES, latent=7)
     state.cosine_range = (0.1, 0.2)
     seen = []
-    state.param.watch(lambda *_: seen.append(state.latent), ["suite", "layer", "width", "l0", "letter", "latent"])
+    state.param.watch(lambda *_: seen.append(state.latent), ["suite", "sae", "concept", "latent"])
     assert state.apply(move | {"latent": latent}) == []
     assert state.latent == latent
     # Nobody sees it go and come back: what views hold on it would be lost.
@@ -146,15 +180,22 @@ def test_latent_given_with_a_move_is_kept(move: dict[str, Any], latent: int) -> 
     assert state.cosine_range is None, "a brush belongs to the plot that it was made in"
 
 
-def test_latent_set_with_a_letter_is_kept() -> None:
+def test_latent_set_with_a_concept_is_kept() -> None:
     state = ExplorerState(CHOICES, latent=7)
-    state.param.update(letter="s", latent=8)
-    assert (state.letter, state.latent) == ("s", 8)
+    state.param.update(concept=concept_id("s"), latent=8)
+    assert (state.concept, state.latent) == (concept_id("s"), 8)
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"dark": True}, {"seed": 3}, {"cosine_view": "rank"}, {"tau": 0.1}, {"letter": "a"}, {"cosine_range": (0.2, 0.3)}],
+    [
+        {"dark": True},
+        {"seed": 3},
+        {"cosine_view": "rank"},
+        {"tau": 0.1},
+        {"concept": concept_id("a")},
+        {"cosine_range": (0.2, 0.3)},
+    ],
     ids=lambda change: next(iter(change)),
 )
 def test_selection_stays_where_it_was_made(change: dict[str, Any]) -> None:
@@ -170,7 +211,7 @@ def test_latent_out_of_range_is_refused() -> None:
     assert state.apply({"latent": 1024, "letter": "s"}) == [
         "latent = '1024' does not exist here (this SAE has 1,024 latents)"
     ]
-    assert (state.letter, state.latent) == ("s", None)
+    assert (state.concept, state.latent) == (concept_id("s"), None)
     # It counts what the SAE that is asked for has, not the one before.
     assert state.apply({"latent": 4000, "width": 4000}) == []
     assert state.latent == 4000
@@ -183,7 +224,7 @@ def test_only_given_values_are_refused() -> None:
     assert state.latent is None
     assert ExplorerState(CHOICES, width=4000).apply({"layer": 3}) == []
     refused = ExplorerState(CHOICES, layer=5).apply({"layer": 0, "l0": "many"})
-    assert refused == ["l0 = 'many' is not a whole number"]
+    assert refused == ["l0 = 'many' is not a number"]
 
 
 def test_thresholds_follow_the_suite() -> None:
@@ -205,17 +246,19 @@ def test_several_values_are_one_change() -> None:
     state.param.watch(lambda *_: seen.append(state.url_values()), list(state.URL_KEYS))
     state.apply({"suite": "beta", "width": 8000, "letter": "s", "latent": 5000, "tau": 0.2, "cosine_view": "rank"})
     assert all(values == state.url_values() for values in seen)
-    expected = {"suite": "beta", "layer": 3, "width": 8000, "l0": 15, "letter": "s", "latent": 5000, "tau": 0.2}
+    expected = {"suite": "beta", "sae": "l3-w8000-l0-15", "concept": concept_id("s"), "latent": 5000, "tau": 0.2}
     assert expected.items() <= state.url_values().items()
     seen.clear()
     state.suite = "alpha"
     # Whoever looks, sees an SAE of the suite shown, its thresholds, and no latent of another.
     assert {(values["tau"], values["latent"]) for values in seen} == {(0.03, None)}
-    assert all((values["layer"], values["width"], values["l0"]) == (3, 1000, 90) for values in seen)
+    assert {values["sae"] for values in seen} == {"l3-w1000-l0-90"}
 
 
 def test_refused_starting_values_are_an_error() -> None:
-    with pytest.raises(ValueError, match=r"letter = 'ß' .*; layer = '99' does not exist here \(there is 0, 3, 5\)$"):
+    with pytest.raises(
+        ValueError, match=r"^layer = '99' .* \(there is 0, 3, 5\); concept = 'first-letter.ß' does not exist"
+    ):
         ExplorerState(CHOICES, letter="ß", layer=99)
     with pytest.raises(ValueError, match="'colour' is not known here"):
         ExplorerState(CHOICES, colour="red")
@@ -239,10 +282,19 @@ def options_of(name: str) -> st.SearchStrategy[Any]:
 SWITCHES = {
     name: options_of(name)
     for name in ExplorerState.URL_KEYS
-    if isinstance(ExplorerState.param[name], param.Selector) and name not in ("suite", "layer", "width", "l0")
+    if isinstance(ExplorerState.param[name], param.Selector) and name not in ("suite", "sae", "concept", "metric")
 }
-#: The SAE compared with is chosen, and taken or refused in a link, as a whole.
-OTHER = ("other_layer", "other_width", "other_l0")
+#: The SAE compared with, of this suite or another.
+OTHER = ("other_suite", "other_sae")
+
+
+def others_of(suite: str) -> list[tuple[str | None, str | None]]:
+    """List what can be compared with an SAE of a suite, as the state has it."""
+    return [(None, None)] + [
+        (None if name == suite else name, sae) for name, there in CHOICES.items() for sae in [x.id for x in there.saes]
+    ]
+
+
 #: Every value that a state can have, and that its URL carries.
 STATES = st.one_of(
     [
@@ -250,16 +302,17 @@ STATES = st.one_of(
             {
                 **SWITCHES,
                 "suite": st.just(suite),
-                "layer": st.just(sae.layer),
-                "width": st.just(sae.width),
-                "l0": st.just(sae.l0),
+                "sae": st.just(sae.id),
+                "concept": st.sampled_from(list(CONCEPTS)),
                 "latent": st.none() | st.integers(0, sae.n_latents - 1),
                 "tau": st.floats(0, 1),
                 "cosine_threshold": st.floats(-1, 1),
                 "effect_margin": st.floats(0, 100),
-                "other": st.none() | st.sampled_from(choices.saes),
+                "other": st.sampled_from(others_of(suite)),
+                **{f"facet_{name}": st.none() | st.sampled_from(values_of(choices.saes, name)) for name in ATTRIBUTES},
+                "facet_concept": st.none() | st.sampled_from(list(CONCEPTS)),
             }
-        ).map(lambda values: values | dict(zip(OTHER, values.pop("other") or (None,) * 3, strict=False)))
+        ).map(lambda values: values | dict(zip(OTHER, values.pop("other"), strict=True)))
         for suite, choices in CHOICES.items()
         for sae in choices.saes
     ]
@@ -290,13 +343,88 @@ def test_links_of_old_go_on_working_and_are_rewritten() -> None:
     assert other.url_values() == state.url_values()
 
 
+#: By what links and arguments of old say: what is meant.
+FORMER: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
+    (("letter", "s"),): {"concept": concept_id("s")},
+    (("letter", "S"),): {"concept": concept_id("s")},
+    (("facet_letter", "T"),): {"facet_concept": concept_id("t")},
+    (("layer", 3),): {"sae": "l3-w1000-l0-40"},
+    (("width", 4000),): {"sae": "l0-w4000-l0-90"},
+    (("l0", 10),): {"sae": "l0-w1000-l0-10"},
+    (("layer", 3), ("width", 1000), ("l0", 90)): {"sae": "l3-w1000-l0-90"},
+    (("other_layer", 5), ("other_width", 4000), ("other_l0", 20)): {"other_sae": "l5-w4000-l0-20"},
+    (("compare_by", "letter"),): {"compare_by": "concept"},
+    (("mean_policy", "all_letters"),): {"mean_policy": "all_concepts"},
+    **{(("evidence_sort", name),): {"evidence_sort": "sae"} for name in ("layer", "width", "l0")},
+    (("facet_layer", 3), ("facet_width", 1000), ("facet_l0", 40)): {
+        "facet_layer": 3,
+        "facet_width": 1000,
+        "facet_l0": 40,
+        "facet_saes": ["l3-w1000-l0-40"],
+    },
+}
+#: Names that only addresses had, as those of the explorer of the paper's authors.
+FORMER_LINKS: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
+    (("sae_width", 4000),): {"sae": "l0-w4000-l0-90"},
+    (("sae_l0", 10),): {"sae": "l0-w1000-l0-10"},
+    (("other_layer", ""), ("other_width", ""), ("other_l0", "")): {"other_sae": None},
+}
+
+
+@pytest.mark.parametrize("former", FORMER | FORMER_LINKS, ids=lambda former: urlencode(dict(former)))
+def test_each_former_word_means_what_it_meant(former: tuple[tuple[str, Any], ...]) -> None:
+    said, meant = dict(former), (FORMER | FORMER_LINKS)[former]
+    linked = ExplorerState(CHOICES)
+    assert linked.from_query(urlencode(said)) == []
+    ways = [linked]
+    if former in FORMER:
+        applied = ExplorerState(CHOICES)
+        assert applied.apply(said) == []
+        ways += [applied, ExplorerState(CHOICES, **said)]
+    for state in ways:
+        assert {name: getattr(state, name) for name in meant} == meant
+        # It is written in today's words, which say the same.
+        written = dict(parse_qsl(state.to_query()))
+        assert written.keys() <= {*ExplorerState.URL_KEYS}
+        again = ExplorerState(CHOICES)
+        assert again.from_query(state.to_query()) == []
+        assert again.url_values() == state.url_values()
+
+
+@pytest.mark.parametrize("other", [{"other_layer": 3}, {"other_layer": 9, "other_width": 9, "other_l0": 9}])
+def test_an_sae_of_old_that_is_not_there_is_refused(other: dict[str, int]) -> None:
+    state = ExplorerState(CHOICES, other_sae="l5-w4000-l0-20")
+    (refused,) = state.apply(other)
+    assert refused.startswith("other_sae = ")
+    assert "does not exist here (there is l0-w1000-l0-10, " in refused
+    assert state.other_sae is None
+    assert "None" not in refused
+
+
+def test_arguments_of_old_open_an_explorer(tmp_path: Path) -> None:
+    """Negative L0s meant the first, second ... SAE of unknown L0."""
+    saes = ((0, 1000, 10), (3, 1000, -2), (3, 1000, -1))
+    with Store(write_tiny_suite(tmp_path / "tiny", saes=saes)) as store:
+        old = {"layer": 3, "width": 1000, "letter": "t", "compare_by": "letter", "mean_policy": "all_letters"}
+        for l0, sae in ((-1, "l3-w1000"), (-2, "l3-w1000-2")):
+            other = {"other_layer": 3, "other_width": 1000, "other_l0": -3 - l0}
+            state = Explorer(store, **old, l0=l0, **other, evidence_sort="width", facet_letter="s").state
+            assert (state.sae, state.concept) == (sae, concept_id("t"))
+            assert {state.sae, state.other_sae} == {"l3-w1000", "l3-w1000-2"}
+            assert (state.compare_by, state.mean_policy, state.evidence_sort) == ("concept", "all_concepts", "sae")
+            assert state.facet_concept == concept_id("s")
+            assert ExplorerState({"tiny": state._choices["tiny"]}).from_query(state.to_query()) == []
+        with pytest.raises(ValueError, match="'letters' is not known here"):
+            Explorer(store, letters="t")
+
+
 def test_what_an_id_says_is_said_once_and_what_it_does_not_name_is_refused() -> None:
     state = ExplorerState(CHOICES)
     assert state.from_query("sae=l3-w1000-l0-90&l0=40&concept=first-letter.q&letter=r") == [
         "l0 = '40' is left out, for sae says it",
         "letter = 'r' is left out, for concept says it",
     ]
-    assert (state.layer, state.width, state.l0, state.letter) == (3, 1000, 90, "q")
+    assert (*sae_of(state), state.label) == (3, 1000, 90, "Q")
     refused = state.from_query("sae=nowhere&concept=suffix.ing&other_sae=l9-w9-l0-9&facet_concept=Q")
     assert sorted(sentence.partition(" (there is ")[0] for sentence in refused) == [
         "concept = 'suffix.ing' does not exist here",
@@ -304,10 +432,10 @@ def test_what_an_id_says_is_said_once_and_what_it_does_not_name_is_refused() -> 
         "other_sae = 'l9-w9-l0-9' does not exist here",
         "sae = 'nowhere' does not exist here",
     ]
-    assert (state.layer, state.width, state.l0, state.letter) == (3, 1000, 90, "a")
+    assert (*sae_of(state), state.label) == (3, 1000, 90, "Q")
     # An id is one of its suite.
     assert state.from_query("suite=beta&sae=l3-w8000-l0-15") == []
-    assert (state.suite, state.l0) == ("beta", 15)
+    assert (state.suite, *sae_of(state)) == ("beta", 3, 8000, 15)
 
 
 def test_url_names_thresholds_and_switches_only_where_they_were_changed() -> None:
@@ -361,9 +489,10 @@ def test_what_a_link_says_beside_is_named() -> None:
 def test_url_without_a_value_means_its_start() -> None:
     state = ExplorerState(CHOICES, letter="s", latent=7, tau=0.2, cosine_view="rank")
     assert state.from_query("?letter=T") == []
-    assert (state.letter, state.latent, state.tau, state.cosine_view) == ("t", None, 0.03, "index")
+    assert (state.label, state.latent, state.tau, state.cosine_view) == ("T", None, 0.03, "index")
     assert state.from_query("suite=beta&latent=") == []
-    assert (state.suite, state.tau, state.letter) == ("beta", 0.05, "a")
+    # What is looked at stays, as the SAE does.
+    assert (state.suite, state.tau, state.label) == ("beta", 0.05, "T")
     assert state.from_query("suite=nonsense&tau=0.5") == [
         "suite = 'nonsense' does not exist here (there is alpha, beta)"
     ]
@@ -371,25 +500,35 @@ def test_url_without_a_value_means_its_start() -> None:
 
 
 NUMBERS: dict[str, type] = {
-    **dict.fromkeys(("layer", "width", "l0", "latent", *OTHER, "evidence_page"), int),
-    **dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_latent"), int),
-    **dict.fromkeys(("tau", "cosine_threshold", "effect_margin"), float),
+    **dict.fromkeys(("layer", "width", "seed", "latent", "evidence_page"), int),
+    **dict.fromkeys(("facet_layer", "facet_width", "facet_seed", "facet_latent"), int),
+    **dict.fromkeys(("l0", "facet_l0", "tau", "cosine_threshold", "effect_margin"), float),
 }
+#: What says where one is, so that an empty text leaves one there.
+PLACE = ("sae", "concept", "letter", "family", *ATTRIBUTES)
 
 
 def meant(name: str, text: str) -> Any:
     """Return the value that a text of the URL stands for; something like nothing else where it stands for none."""
-    if name == "evidence_descending":
-        return {"True": True, "False": False}.get(text, text)
-    if name == "evidence_columns":
-        return text.split(".") if text else []
-    if name in ("letter", "facet_letter"):
-        return text.lower()
-    if name not in NUMBERS:
-        return text
+    special = {
+        "evidence_descending": {"True": True, "False": False}.get(text, text),
+        "evidence_columns": text.split(".") if text else [],
+        "letter": f"first-letter.{text.lower()}",
+    }
+    if name in special:
+        return special[name]
+    if not text and name in (*NUMBERS, *FACETS, *OTHER):
+        return None
     with suppress(ValueError):
-        return NUMBERS[name](text)
-    return object() if text else None
+        return NUMBERS.get(name, str)(text)
+    return object()
+
+
+def shown_by(state: ExplorerState, name: str) -> Any:
+    """Return what a state has under a name that a link may say."""
+    if name in ATTRIBUTES:
+        return getattr(state.chosen_sae, name)
+    return state.concept if name == "letter" else getattr(state, name)
 
 
 #: Texts that nearly are values, and any other.
@@ -402,38 +541,47 @@ TEXTS = st.sampled_from(
 ) | st.text(max_size=20)
 
 
+READ = (*ExplorerState.URL_KEYS, *ATTRIBUTES, "letter", "family")
+
+
 @DETERMINISTIC
-@given(
-    values=st.dictionaries(st.sampled_from([*ExplorerState.URL_KEYS, "name", "dark", "seed", "param"]), TEXTS),
-    start=STATES,
-)
+@given(values=st.dictionaries(st.sampled_from([*READ, "name", "dark", "param"]), TEXTS), start=STATES)
 def test_any_text_in_the_url_is_taken_or_named(values: dict[str, str], start: dict[str, Any]) -> None:
     state = ExplorerState(CHOICES, **start)
-    unnamed = {"dark": state.dark, "seed": state.seed, "name": state.name}
+    unnamed = {"dark": state.dark, "name": state.name}
     sentences = state.from_query(urlencode(values))
     for name, text in values.items():
-        said = [sentence for sentence in sentences if name in sentence.partition(" = ")[0].split(", ")]
-        if name not in ExplorerState.URL_KEYS:
+        called = "concept" if name == "letter" and "concept" not in values else name
+        said = [sentence for sentence in sentences if sentence.partition(" = ")[0] == called]
+        if name not in READ:
             assert not said
             assert f"'{name}'" in sentences[-1]
             continue
-        taken = meant(name, text)
-        if name in OTHER and said:
-            assert getattr(state, name) is None
+        assert len(said) <= 1
+        says_it = {**dict.fromkeys(ATTRIBUTES, "sae"), "letter": "concept", "family": "concept"}.get(name)
+        if says_it in values:
+            assert said[0].endswith(f"is left out, for {says_it} says it")
+        elif name == "family" and "letter" in values:
+            continue  # the letter counts
+        elif name in PLACE and not text:
+            assert not said
+        elif name == "other_sae" and said:
+            assert state.other_sae is None
+        elif name == "other_suite" and text == state.suite:
+            assert (state.other_suite, said) == (None, [])
         else:
-            assert (getattr(state, name) == taken) == (not said), (name, text, said)
-            assert len(said) <= 1
+            assert (shown_by(state, name) == meant(name, text)) == (not said), (name, text, said)
     assert len(sentences) <= len(values)
     assert all(len(sentence) < 500 for sentence in sentences)
     assert unnamed == {name: getattr(state, name) for name in unnamed}
-    assert state.sae in CHOICES[state.suite].saes
-    assert state.sae
-    assert state.latent is None or state.latent < state.sae.n_latents
+    assert state.chosen_sae in CHOICES[state.suite].saes
+    assert state.chosen_sae
+    assert state.latent is None or state.latent < state.chosen_sae.n_latents
     # Whatever it came from, the state can be linked to.
     assert ExplorerState(CHOICES).from_query(state.to_query()) == []
 
 
-@pytest.mark.parametrize("name", ["layer", "l0", "latent", "tau", "other_l0"])
+@pytest.mark.parametrize("name", ["layer", "l0", "latent", "tau", "seed", "facet_l0"])
 @pytest.mark.parametrize("text", ["nan", "-inf", "1e999", "9" * 400, "9" * 5000, "0x10", "1,5", "--1", "s"])
 def test_text_that_is_no_number_is_named_shortly(name: str, text: str) -> None:
     state = ExplorerState(CHOICES)
@@ -449,7 +597,7 @@ def test_text_that_is_no_number_is_named_shortly(name: str, text: str) -> None:
 def test_any_query_is_survived(query: str) -> None:
     state = ExplorerState(CHOICES)
     state.from_query(query)
-    assert state.sae in CHOICES[state.suite].saes
+    assert state.chosen_sae in CHOICES[state.suite].saes
 
 
 def test_every_parameter_says_what_it_is() -> None:

@@ -24,9 +24,9 @@ import pytest
 
 import queries.store
 from explorer.store import close_stores, shared_store
-from queries import Asking, Query, QueryError, Store, SuiteError, catalog
+from queries import CancelToken, Query, QueryError, Store, SuiteError, catalog
 from queries.layout_1 import TABLES
-from tests.questions import THRESHOLDS, ask, keys, question_values, sae_id
+from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
 
@@ -140,9 +140,9 @@ def test_answers_cannot_be_spoilt_for_others(store: Store) -> None:
 
 def test_unknown_integers_are_nan(store: Store) -> None:
     """Whatever the version of DuckDB makes of them: views format floats, and pandas' NA has no truth value."""
-    counts = store.fetch("letter_counts", **keys(**SAE, **THRESHOLDS))
+    counts = store.fetch("concept_counts", **keys(**SAE, **DECIDING), family=FAMILY)
     assert counts["num_absorbed"].dtype == np.float64
-    assert counts["num_absorbed"].isna().tolist() == [letter not in LETTERS for letter in counts["letter"]]
+    assert counts["num_absorbed"].isna().tolist() == [letter not in LETTERS for letter in counts["label"].str.lower()]
     assert counts["num_absorbed"].dropna().tolist() == [2, 0, 2, 0, 4, 2]
 
 
@@ -186,7 +186,7 @@ def test_cache_is_bounded_by_what_it_really_holds(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(queries.store, "CACHE_BYTES", limit)
     with Store(folder) as store:
         latents = store.fetch("split_latents", **keys(**SAE, letter="t", tau=0.03))["latent"].tolist()
-        latents += store.fetch("absorbing_latents", **keys(**SAE, **THRESHOLDS, letter="t"))["latent"].tolist()
+        latents += store.fetch("absorbing_latents", **keys(**SAE, **DECIDING, letter="t"))["latent"].tolist()
         for latent in latents:
             store.fetch("latent_logits", **keys(**SAE, latent=latent))
             store.fetch("latent_contexts", **keys(**SAE, latent=latent))
@@ -252,11 +252,11 @@ def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: p
     """Of two that run side by side, only the one whose asker moved on."""
     _inject(monkeypatch, slow=SLOW, also_slow=SLOW)
     with Store(folder, timeout=3) as store, ThreadPoolExecutor(2) as pool:
-        begun: Queue[Asking] = Queue()
+        begun: Queue[CancelToken] = Queue()
 
         def ask(name: str) -> str:
-            begun.put(asking := Asking())
-            with store.asking(asking), pytest.raises(QueryError) as failure:
+            begun.put(asking := CancelToken())
+            with store.cancellable(asking), pytest.raises(QueryError) as failure:
                 store.fetch(name)
             return str(failure.value)
 
@@ -268,11 +268,11 @@ def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: p
         assert not other.done()
         assert "took longer than 3 s" in other.result()
         assert len(store.fetch("saes")) == len(SAES)
-        asking = Asking()
+        asking = CancelToken()
         asking.given_up = True
-        with store.asking(asking), pytest.raises(QueryError, match="was given up"):
-            store.fetch("suite_info", suite="tiny", **THRESHOLDS)
-        assert len(store.fetch("suite_info", suite="tiny", **THRESHOLDS)) == 1
+        with store.cancellable(asking), pytest.raises(QueryError, match="was given up"):
+            store.fetch("suite_info", suite="tiny", **DECIDING)
+        assert len(store.fetch("suite_info", suite="tiny", **DECIDING)) == 1
 
 
 @pytest.mark.parametrize(("rows", "allowed"), [(50, True), (51, False)])
@@ -316,7 +316,9 @@ def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
     questions: dict[str, dict[str, Any]] = {"cosines": keys(**SAE, letter="s")}
     with Store(folder) as store:
         of_layer = store.fetch("saes").query("layer == 0")["sae"].tolist()
-        questions = {"layer_cosines": {"suite": "tiny", "compared": of_layer, "concept": "first-letter.s"}} | questions
+        questions = {
+            "compared_cosines": {"suite": "tiny", "compared": of_layer, "concept": "first-letter.s"}
+        } | questions
         expected = {name: store.fetch(name, **params) for name, params in questions.items()}
     with Store(folder) as store:
         for (name, params), needed in zip(questions.items(), ("layer=0/", COSINES), strict=True):
@@ -452,7 +454,7 @@ def test_closed_store_has_let_go(own: Path) -> None:
 def test_folder_may_have_any_name(tmp_path: Path, name: str) -> None:
     with Store(write_tiny_suite(tmp_path / name / "tiny", saes=SAES[:1], examples=False)) as store:
         assert len(store.fetch("cosines", **keys(**SAE, letter="s"))) == 1024
-        assert store.fetch("letter_counts", **keys(**SAE, **THRESHOLDS))["measured"].sum() == len(LETTERS)
+        assert store.fetch("concept_counts", **keys(**SAE, **DECIDING), family=FAMILY)["measured"].sum() == len(LETTERS)
 
 
 def _edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -625,7 +627,7 @@ def test_folder_that_reads_as_a_column_is_refused(tmp_path: Path) -> None:
         Store(folder)
     # Without cosines, nothing is read from the path.
     with Store(write_tiny_suite(tmp_path / "layer=7" / "blind", saes=SAES[:1], cosines=False)) as store:
-        assert store.fetch("letter_counts", **keys(**SAE, **THRESHOLDS))["measured"].sum() == len(LETTERS)
+        assert store.fetch("concept_counts", **keys(**SAE, **DECIDING), family=FAMILY)["measured"].sum() == len(LETTERS)
 
 
 def test_every_table_can_be_left_out_but_the_required(tmp_path: Path) -> None:

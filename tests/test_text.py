@@ -13,7 +13,10 @@ from explorer.text import TOPICS, compile_text, render_text
 from explorer.text.glossary import GLOSSARY, definition
 from explorer.text.tasks import TASKS
 
-VALUES = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0, "letter": "L", "metric": "ig_ablation"}
+THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
+#: What is shown of the concept, which the glossary has under that name.
+CONCEPT = {"label": "L", "phrase": "starts with L"}
+VALUES = {**THRESHOLDS, **CONCEPT, "metric": "ig_ablation"}
 METRICS = ("ig_ablation", "full", "fraction", "another")
 
 # Every term that the interface shows a definition for; a view that needs a new one adds it here.
@@ -23,8 +26,11 @@ TERMS = (
     "layer",
     "width",
     "l0",
+    "hook",
+    "architecture",
+    "seed",
     "canonical",
-    "letter",
+    "concept",
     "probe",
     "k_sparse",
     "main_latent",
@@ -90,10 +96,15 @@ def test_html_needs_neither_script_nor_network(topic: str) -> None:
 
 def test_live_values_appear_in_text_and_formulas() -> None:
     assert "<mtext>0.07</mtext>" in render_text("splitting", **VALUES | {"tau": 0.07})
-    decision = render_text("decision", **VALUES | {"effect_margin": 0.1 + 0.2, "cosine_threshold": 0.04, "letter": "Q"})
+    decision = render_text(
+        "decision", **VALUES | {"effect_margin": 0.1 + 0.2, "cosine_threshold": 0.04, "phrase": "ends in -ing"}
+    )
     assert "<mtext>0.3</mtext>" in decision
     assert "<mtext>0.04</mtext>" in decision
-    assert "the words that start with Q" in decision
+    assert "of which the concept holds: “ends in -ing”" in decision
+    for topic in ("absorption", "splitting"):
+        assert "-ing" in render_text(topic, **VALUES | {"label": "-ing"})
+        assert "-ing" not in render_text(topic, **VALUES)
 
 
 def test_decision_explains_the_metric_in_force() -> None:
@@ -109,9 +120,9 @@ def test_paper_link_opens_in_its_own_tab() -> None:
 
 
 def test_values_are_escaped_and_never_read_as_markdown() -> None:
-    html = render_text("decision", **VALUES | {"letter": "<b>", "metric": "**[x](https://x.y)** $a$"})
+    html = render_text("decision", **VALUES | {"phrase": "<b>", "metric": "**[x](https://x.y)** $a$"})
     assert "<b>" not in html
-    assert "start with &lt;b&gt;" in html
+    assert "“&lt;b&gt;”" in html
     assert "<code>**[x](https://x.y)** $a$</code>" in html
 
 
@@ -123,7 +134,7 @@ def test_unknown_placeholder_raises() -> None:
     with pytest.raises(UndefinedError, match="nonsense"):
         compile_text("[[ nonsense ]]").render(VALUES)
     with pytest.raises(UndefinedError, match="tau"):
-        render_text("splitting", letter="L")
+        render_text("splitting", label="L")
 
 
 @pytest.mark.parametrize("topic", ["nonsense", "../text/absorption", ""])
@@ -144,7 +155,7 @@ def test_each_term_is_one_plain_sentence(term: str) -> None:
 def test_glossary_has_every_placeholder_and_nothing_unused() -> None:
     placeholders = {name for topic in TOPICS for name in re.findall(r"\[\[\s*(\w+)\s*\]\]", source(topic))}
     assert placeholders == set(VALUES)
-    assert placeholders <= set(GLOSSARY)
+    assert placeholders - set(CONCEPT) <= set(GLOSSARY)
     assert set(GLOSSARY) == set(TERMS)
     with pytest.raises(KeyError, match="nonsense"):
         definition("nonsense")

@@ -22,19 +22,20 @@ from explorer.plots.absorption import PANELS
 from explorer.state import ExplorerState, Thresholds
 from explorer.views.atlas import Atlas
 from explorer.views.compare_head import CompareHead
+from explorer.views.concepts import concept_cells
 from explorer.views.evidence_head import EvidenceHead
-from explorer.views.evidence_table import LetterEvidence, SuiteEvidence
+from explorer.views.evidence_table import ConceptEvidence, SuiteEvidence
 from explorer.views.headline import figures_html, sentence_html
 from explorer.views.heat_map import HeatMapView
 from explorer.views.latent_lists import LatentLists
-from explorer.views.letters import letter_cells
-from explorer.views.markup import render
+from explorer.views.markup import Markup, render
 from explorer.views.pair import PairView
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.thresholds import Thresholds as ThresholdsView
 from ingest import import_results
 from queries import Store
-from tests.questions import ask, keys, question_values
+from queries.schema import concept_id
+from tests.questions import ask, question_values
 from tests.saebench_results import absorption, detail, results_file, write_json, write_results
 from tests.tiny_suite import write_tiny_suite
 
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KINDS = ("tokens", "published", "mixed", "uncounted", "unprobed")
-MEANS = [*("layer", "width", "l0"), "absorption_rate"]
 
 
 def write_kind(kind: str, folder: Path) -> Path:
@@ -80,8 +80,7 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Store
 
 def values_of(store: Store) -> dict[str, Any]:
     (suite,) = store.suites
-    sae = store.fetch("saes").iloc[0]
-    return question_values(store, suite=suite, sae=(int(sae["layer"]), int(sae["width"]), int(sae["l0"])))
+    return question_values(store, suite=suite, sae=str(store.fetch("saes")["sae"].iloc[0]))
 
 
 def same(one: float | None, other: float | None) -> bool:
@@ -89,19 +88,19 @@ def same(one: float | None, other: float | None) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("policy", ["with_candidates", "all_letters"])
+@pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
 def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store], kind: str, policy: str) -> None:
-    """Letters, means, the curve by a threshold and the counts of the suite agree, or all say that it is unknown."""
+    """Concepts, means, the curve by a threshold and the counts of the suite agree, or all say that it is unknown."""
     store = stores[kind]
     values = values_of(store) | {"mean_policy": policy}
-    cells = ask(store, "letter_rates", values)
+    cells = ask(store, "concept_rates", values)
     means = ask(store, "sae_means", values)
     for row in means.to_dict("records"):
-        of_sae = cells[(cells["layer"] == row["layer"]) & (cells["width"] == row["width"]) & (cells["l0"] == row["l0"])]
+        of_sae = cells[cells["sae"] == row["sae"]]
         assert same(row["num_absorbed"], of_sae["num_absorbed"].sum(min_count=1))
         if of_sae["absorption_rate"].isna().all():
             assert pd.isna(row["absorption_rate"])  # an unknown rate is no rate of 0
-        elif policy == "all_letters":
+        elif policy == "all_concepts":
             assert row["absorption_rate"] == pytest.approx(of_sae["absorption_rate"].mean())
     for of in ("tau", "cosine_threshold", "effect_margin"):
         low, high = ExplorerState.param[of].softbounds
@@ -111,9 +110,7 @@ def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store],
             values | {"sensitivity_of": of, "sensitivity_low": low, "sensitivity_high": high},
         )
         here = curve[curve["value"] == values[of]]
-        this = means[
-            (means[["layer", "width", "l0"]] == [values[name] for name in ("layer", "width", "l0")]).all(axis=1)
-        ]
+        this = means[means["sae"] == values["sae"]]
         if curve.empty:
             assert means["absorption_rate"].isna().all()
             continue
@@ -127,7 +124,7 @@ def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store],
     assert pd.isna(info["n_tested_tokens"]) == (not len(pd.DataFrame(ask(store, "evidence", values | FACETS))))
 
 
-FACETS = dict.fromkeys(("facet_layer", "facet_width", "facet_l0", "facet_concept", "facet_latent"))
+FACETS = dict.fromkeys(("facet_saes", "facet_concept", "facet_latent"))
 
 
 SAID = {
@@ -159,7 +156,7 @@ def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, St
     of_seeds = ["num_seeds", "seed_low", "seed_high"]  # which are known at the suite's own thresholds only
     for of in Thresholds._fields:
         low, high = ExplorerState.param[of].softbounds
-        for question in ("letter_rates", "sae_means"):
+        for question in ("concept_rates", "sae_means"):
             answers = [
                 ask(store, question, values | {of: value}).drop(columns=of_seeds, errors="ignore")
                 for value in (low, 0.03, high)
@@ -214,7 +211,7 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
     with Store(tmp_path / "suite") as store:
         model = Explorer(store, page="atlas").model
         assert model.sae_means is not None
-        assert (model.sae_means["l0"] < 0).all()
+        assert model.sae_means["l0"].isna().all()
         atlas = Atlas(model)
         shown = {name: pane.visible for name, pane in zip(PANELS, atlas._panels, strict=True)}
         assert shown == {"absorption-vs-l0": False, "absorption-vs-layer": True, "splits-vs-l0": False}
@@ -231,20 +228,15 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
 
 def test_what_is_gained_or_lost_is_unknown_without_tokens(stores: dict[str, Store]) -> None:
     store = stores["mixed"]
+    here, there = store.fetch("saes")["sae"]
     values = values_of(store)
-    (_, here), (_, there) = store.fetch("saes")[["layer", "width", "l0"]].iterrows()
-    pair = {
-        **{name: int(value) for name, value in here.items()},
-        **{f"other_{name}": int(value) for name, value in there.items()},
-    }
-    letters = ask(store, "pair_letters", values | keys(**pair))
-    assert letters.set_index("letter").loc["s", ["num_gained", "num_lost"]].isna().all()
-    state = {"compare_by": "pair", "letter": "s", "page": "compare"}
-    view: Any = PairView(
-        Explorer(store, **state, **{name: int(value) for name, value in pair.items()}).model
-    ).__panel__()
-    assert "is unknown: the suite does not store those of both SAEs" in view.html
-    assert not re.search(r"\((?:0|nan)\)|nan", view.html)
+    concepts = ask(store, "pair_concepts", values | {"sae": here, "other_sae": there, "other_suite": values["suite"]})
+    assert concepts.set_index("label").loc["S", ["num_gained", "num_lost"]].isna().all()
+    state = {"compare_by": "pair", "concept": concept_id("s"), "page": "compare", "sae": here, "other_sae": there}
+    view = PairView(Explorer(store, **state).model).__panel__()
+    html = " ".join(part.html for part in view.select(Markup) if isinstance(part, Markup))
+    assert "is unknown: the suite does not store those of both SAEs" in html
+    assert not re.search(r"\((?:0|nan)\)|nan", html)
 
 
 def assert_unknown_l0s_are_said(figure: Any) -> None:
@@ -280,12 +272,12 @@ def test_the_command_fails_where_no_l0_is_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_strip_and_figures_of_a_letter_say_what_is_known(stores: dict[str, Store], kind: str) -> None:
+def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Store], kind: str) -> None:
     explorer = Explorer(stores[kind], letter="s")
     model = explorer.model
-    assert model.letters is not None
-    row = model.letters.set_index("letter").loc["s"]
-    (cell,) = (cell for cell in letter_cells(model.letters) if cell["letter"] == "s")
+    assert model.concepts is not None
+    row = model.concepts.set_index("concept").loc[concept_id("s")]
+    (cell,) = (cell for cell in concept_cells(model.concepts) if cell["concept"] == concept_id("s"))
     figures = " ".join(re.sub(r"<[^>]*>", " ", figures_html(model)).split())
     if pd.isna(row["num_absorbed"]):
         assert cell["label"] == "unknown what is absorbed"
@@ -305,7 +297,7 @@ def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> 
     for letter in "stu":
         model = Explorer(stores[kind], letter=letter).model
         lists: Any = LatentLists(model).__panel__()
-        tested: Any = LetterEvidence(model).__panel__()
+        tested: Any = ConceptEvidence(model).__panel__()
         suite: Any = SuiteEvidence(Explorer(stores[kind], page="evidence").model).__panel__()
         summary = model.summary
         if summary is None:
@@ -346,7 +338,7 @@ def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *,
         assert ("latent" in set(found["kind"])) != is_counted
         model.state.latent = 0
         card: Any = LatentCard(model).__panel__()
-        model.state.apply({"page": "compare", "compare_by": "letter"})
+        model.state.apply({"page": "compare", "compare_by": "concept"})
         head: Any = CompareHead(model).__panel__()
         for text in (sentence_html(model, changed=False), figures_html(model), card.html, head.html):
             assert "1k latents" in text
@@ -362,6 +354,6 @@ def test_sentences_stand_apart(tmp_path: Path) -> None:
     import_results(tmp_path / "source", tmp_path / "own")
     with Store(tmp_path / "own") as store:
         model = Explorer(store, page="atlas").model
-        model.state.brushed = [("own", 5, 16_000, -1)]
+        model.state.brushed = [("own", model.state.saes[0].id)]
         head = Atlas(model)._head.html
         assert not re.search(r"[.!?](<[^>]*>)*[A-Z0-9]", head), head

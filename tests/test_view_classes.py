@@ -17,15 +17,17 @@ from explorer.pages.compare import Compared
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.state import ExplorerState, Snapshot
 from explorer.views.arrange import Stack, Switch
+from explorer.views.concepts import Concepts
 from explorer.views.evidence_table import EvidenceTable
 from explorer.views.explanations import Prose
 from explorer.views.headline import Headline
-from explorer.views.letters import Letters
 from explorer.views.markup import Markup
-from explorer.views.small_multiples import LayerMultiples, SmallMultiples
+from explorer.views.small_multiples import SaeMultiples, SmallMultiples
 from explorer.views.tasks import Progress
 from explorer.views.view import View
 from queries import Store, catalog
+from queries.schema import concept_id
+from tests.questions import sae_id
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -59,13 +61,41 @@ def made(store: Store, *views: type[View], **values: Any) -> ExplorerModel:
 
 
 def on_show(at: Snapshot) -> set[type[View]]:
-    return {*Letters.on_show(at), *Pages.on_show(at)}
+    return {*Concepts.on_show(at), *Pages.on_show(at)}
 
 
 def every_page() -> Iterator[dict[str, str]]:
     for page in Pages.options:
         for part in Compared.options if page == "compare" else ["l0"]:
             yield {"page": page, "compare_by": part}
+
+
+def is_named(name: str, view: type[View], state: ExplorerState) -> bool:
+    """Tell whether a view names what it reads, or all that this follows from."""
+    if name in (*view.answers, *view.follows):
+        return True
+    of_class = vars(ExplorerState).get(name)
+    return isinstance(of_class, property) and all(
+        is_named(source, view, state) for source in sources(of_class, state) - {name}
+    )
+
+
+def sources(derived: property, state: ExplorerState) -> set[str]:
+    """List what of the state a property is made of."""
+    read: set[str] = set()
+
+    class Noting:
+        def __getattr__(self, name: str) -> Any:
+            if name in state.param or isinstance(vars(ExplorerState).get(name), property):
+                read.add(name)
+            elif name == "_of":
+                # What can be chosen in a suite is said by its name.
+                return state._of
+            return getattr(state, name)
+
+    derived.fget(Noting())  # type: ignore[misc]
+    assert read, "it would follow from nothing"
+    return read
 
 
 def test_what_is_named_is_there(store: Store) -> None:
@@ -135,7 +165,7 @@ def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
     noted(ExplorerModel, lambda: set(QUESTIONS))
     noted(Snapshot, lambda: attributes)
     monkeypatch.setattr("explorer.views.explanations.remembered", lambda _: "absorption.splitting.decision.scores")
-    shown: set[type[View]] = {Letters}
+    shown: set[type[View]] = {Concepts}
     explorer = Explorer(store, letter="s")
     _ = explorer.layout
     for page in every_page():
@@ -144,25 +174,27 @@ def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
         shown |= on_show(explorer.model.shown)
         assert built == shown
     assert shown == classes()
-    assert {view: names for view in shown if (names := read[view] - {*view.answers, *view.follows})} == {}
+    state = made(store).state
+    unnamed = {view: {name for name in read[view] if not is_named(name, view, state)} for view in shown}
+    assert {view: names for view, names in unnamed.items() if names} == {}
 
 
 @pytest.mark.parametrize("view", [Headline, Prose])
 def test_what_is_not_on_show_waits_until_it_is(store: Store, view: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
-    monkeypatch.setattr(view, "_show", lambda self: shown.append(self._model.shown.letter))
+    monkeypatch.setattr(view, "_show", lambda self: shown.append(self._model.shown.concept))
     of = made(store, Pages, page="explore")
     _ = view(of, "absorption") if view is Prose else view(of)
     shown.clear()
     of.state.page = "atlas"
-    of.state.letter = "t"
-    of.state.letter = "l"
+    of.state.concept = concept_id("t")
+    of.state.concept = concept_id("l")
     assert shown == []
     of.state.page = "explore"
-    assert shown == ["l"]
+    assert shown == [concept_id("l")]
     of.state.page = "atlas"
     of.state.page = "explore"
-    assert shown == ["l"]
+    assert shown == [concept_id("l")]
 
 
 def test_a_view_by_itself_is_answered_whatever_page_is_shown(store: Store) -> None:
@@ -185,13 +217,13 @@ def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
         return small_cosine_plot(*frames, **how)
 
     monkeypatch.setattr("explorer.views.small_multiples.small_cosine_plot", noted)
-    of = made(store, LayerMultiples)
-    layout: Any = LayerMultiples(of).__panel__()
+    of = made(store, SaeMultiples)
+    layout: Any = SaeMultiples(of).__panel__()
     layout.get_root()
-    every = ["cosine-1000-10", "cosine-1000-40", "cosine-4000-40"]
+    every = [f"cosine-{sae_id(*sae)}" for sae in SAES if sae[0] == 0]
     assert sorted(drawn) == every
     drawn.clear()
-    of.state.l0 = 40  # another is the current one, in its title
+    of.state.sae = sae_id(0, 1000, 40)  # another is the current one, in its title
     assert drawn == []
     current = [part.html for part in layout.select(Markup) if 'aria-current="true"' in part.html]
     assert len(current) == 1
@@ -199,7 +231,7 @@ def test_a_plot_is_drawn_anew_where_what_it_is_drawn_of_is_another(
     of.state.dark = True
     assert sorted(drawn) == every
     drawn.clear()
-    of.state.letter = "t"
+    of.state.concept = concept_id("t")
     assert sorted(drawn) == every
 
 
@@ -210,7 +242,7 @@ def test_other_random_words_leave_the_tested_ones_and_their_results(
     assert of.split_latents is not None
     of.state.latent = int(of.split_latents["latent"].iloc[0])
     tester: Any = WordTester(of).__panel__()
-    tester._handle_msg({"action": "pack", "value": "letter"})
+    tester._handle_msg({"action": "pack", "value": "concept"})
     asked: list[str] = []
     fetch = store.fetch
 

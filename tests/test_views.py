@@ -16,7 +16,8 @@ from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.plots.heat_map import heat_map
-from explorer.state import ExplorerState, SaeId, SuiteChoices
+from explorer.saes import Sae
+from explorer.state import ExplorerState, SuiteChoices
 from explorer.theme import DARK, LIGHT, Theme
 from explorer.views.act import one_act
 from explorer.views.headline import Headline
@@ -26,6 +27,8 @@ from explorer.views.selectors import Selectors
 from explorer.views.tasks import Progress
 from explorer.views.widgets import Choice, Slider
 from queries import Store
+from queries.schema import concept_id
+from tests.questions import sae_id
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -33,57 +36,70 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def sae_of(layer: int, width: int, l0: int | None) -> Sae:
+    """Describe an SAE whose L0 may be unknown."""
+    return Sae(sae_id(layer, width, -1 if l0 is None else l0), layer=layer, width=width, l0=l0)
+
+
 def html_of(headline: Headline) -> str:
     parts = headline.__panel__().select(Markup)
     return " ".join(part.html for part in parts if isinstance(part, Markup))
 
 
-def test_headline_follows_from_one_letter_without_data_to_the_next(tmp_path: Path) -> None:
+def test_headline_follows_from_one_concept_without_data_to_the_next(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
         model = ExplorerModel(store, ExplorerState(choices_of(store), letter="c"), Headline)
         headline = Headline(model)
         assert "Nothing was measured for C" in html_of(headline)
-        model.state.letter = "d"
+        model.state.concept = concept_id("d")
         assert "Nothing was measured for D" in html_of(headline)
         assert "No figures for D" in html_of(headline)
-        model.state.letter = "s"
+        model.state.concept = concept_id("s")
         assert "Nothing was measured" not in html_of(headline)
 
 
 def test_a_choice_tells_how_it_ended() -> None:
     """A change of the session's that crossed the reader's on its way would else stay in the browser."""
-    state = ExplorerState({"one": SuiteChoices([SaeId(0, 1000, 10), SaeId(0, 1000, 40)])})
-    widget, document = Choice.of(state, "l0", "L0"), Document()
+    state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10), sae_of(0, 1000, 40)])})
+    widget, document = Choice.of(state, "l0"), Document()
     told: list[Any] = []
     model: Any = widget.get_root(document)
     document.add_root(model)
     model.active = 1
     document.on_change(told.append)
     widget._process_events({"active": 1})
-    assert state.l0 == 40
+    assert state.sae == sae_id(0, 1000, 40)
     assert [(event.attr, event.new) for event in told] == [("active", 1)]
 
 
 #: No two of these have the same options of L0.
-RAGGED = [SaeId(4, 2048, l0) for l0 in (6, 13, 26)] + [SaeId(4, 8192, l0) for l0 in (7, 26)] + [SaeId(8, 2048, -1)]
-RAGGED += [SaeId(8, 8192, 7), SaeId(12, 8192, 7, canonical=True), SaeId(12, 8192, 28)]
+RAGGED = [sae_of(4, 2048, l0) for l0 in (6, 13, 26)] + [sae_of(4, 8192, l0) for l0 in (7, 26)] + [sae_of(8, 2048, None)]
+RAGGED += [sae_of(8, 8192, 7), sae_of(12, 8192, 7)._replace(canonical=True), sae_of(12, 8192, 28)]
 
 
-def _by_query(state: ExplorerState, sae: SaeId) -> None:
-    state.from_query(f"?layer={sae.layer}&width={sae.width}&l0={sae.l0}")
+def _by_query(state: ExplorerState, sae: Sae) -> None:
+    state.from_query(f"?sae={sae.id}")
 
 
-def _by_parameters(state: ExplorerState, sae: SaeId) -> None:
-    for name, value in zip(("layer", "width", "l0"), sae.key, strict=True):
-        setattr(state, name, value)
+def _by_former_query(state: ExplorerState, sae: Sae) -> None:
+    state.from_query(f"?layer={sae.layer}&width={sae.width}&l0={-1 if sae.l0 is None else sae.l0}")
 
 
-def _in_one_act(state: ExplorerState, sae: SaeId) -> None:
+def _by_parameter(state: ExplorerState, sae: Sae) -> None:
+    state.sae = sae.id
+
+
+def _by_attributes(state: ExplorerState, sae: Sae) -> None:
+    for name in ("layer", "width", "l0"):
+        state.apply({name: getattr(sae, name)})
+
+
+def _in_one_act(state: ExplorerState, sae: Sae) -> None:
     with one_act():
-        open_sae(state, ("one", *sae.key))
+        open_sae(state, ("one", sae.id))
 
 
-@pytest.mark.parametrize("go", [_by_query, _by_parameters, _in_one_act])
+@pytest.mark.parametrize("go", [_by_query, _by_former_query, _by_parameter, _by_attributes, _in_one_act])
 def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callable[..., None]) -> None:
     """Options and value that changed one after the other left another L0 chosen than the one that was asked for."""
     state, document = ExplorerState({"one": SuiteChoices(RAGGED)}), Document()
@@ -93,16 +109,16 @@ def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callabl
         for sae in (start, end):
             with set_curdoc(document):
                 go(state, sae)
-            assert state.sae == sae, (start, end)
-            for name, value in zip(("layer", "width", "l0"), sae.key, strict=True):
+            assert state.chosen_sae == sae, (start, end)
+            for name in ("layer", "width", "l0"):
                 model = root.select_one({"name": name})
-                assert state.param[name].objects[model.active] == value, (start, end)
-                assert len(model.labels) == len(state.param[name].objects)
+                assert state.options[name][model.active] == getattr(sae, name), (start, end)
+                assert len(model.labels) == len(state.options[name])
 
 
 def test_a_slider_stays_on_its_steps() -> None:
     """A browser adds up steps, and what it arrives at would stand in the URL."""
-    state = ExplorerState({"one": SuiteChoices([SaeId(0, 1000, 10)])})
+    state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10)])})
     slider: Any = Slider.of(state.param.cosine_threshold, "least cosine")[1]
     slider._process_events({"value": 0.13999999999999999})
     assert state.cosine_threshold == 0.14
@@ -114,15 +130,15 @@ def test_tasks_tick_themselves(tmp_path: Path) -> None:
         model = ExplorerModel(store, ExplorerState(choices_of(store), letter="a"), Pages)
         progress = Progress(model, done=["explore_cosine", "no_such_task", "explore_cosine"])
         assert progress.done == ["explore_cosine"]
-        model.state.letter = "s"
+        model.state.concept = concept_id("s")
         assert model.absorbing_latents is not None
         model.state.latent = int(model.absorbing_latents["latent"].iloc[0])
         tester = WordTester(model).__panel__()
         assert isinstance(tester, Markup)
         tester._handle_msg({"action": "pack", "value": "absorbed-here"})
         tester._handle_msg({"action": "pack", "value": "absorbed"})
-        model.state.letter = "t"
-        model.state.l0 = 40
+        model.state.concept = concept_id("t")
+        model.state.sae = sae_id(0, 1000, 40)
         assert progress.done == [
             *("explore_cosine", "select_letter", "identify_absorbing", "find_silent_words", "compare_absorbed"),
             *("another_letter", "switch_sae"),
@@ -172,7 +188,7 @@ def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch:
     drawn: list[tuple[str, Theme]] = []
 
     def noted(*cells: Any, **how: Any) -> Any:
-        drawn.append((how["letter"], how["theme"]))
+        drawn.append((how["concept"].partition(".")[2], how["theme"]))
         return heat_map(*cells, **how)
 
     monkeypatch.setattr("explorer.views.heat_map.heat_map", noted)
@@ -181,11 +197,11 @@ def test_what_is_not_shown_is_drawn_anew_once_it_is(tmp_path: Path, monkeypatch:
         view = HeatMapView(model)
         view.__panel__().get_root()
         assert drawn == [("a", LIGHT)]
-        model.state.letter = "b"
+        model.state.concept = concept_id("b")
         assert drawn == [("a", LIGHT), ("b", LIGHT)]
         model.state.page = "explore"
-        model.state.letter = "s"
-        model.state.letter = "t"
+        model.state.concept = concept_id("s")
+        model.state.concept = concept_id("t")
         model.state.dark = True
         assert drawn == [("a", LIGHT), ("b", LIGHT)]
         model.state.page = "atlas"
@@ -202,7 +218,7 @@ def test_both_latents_of_the_word_tester_have_one_scale(tmp_path: Path) -> None:
         model.state.latent = int(model.absorbing_latents["latent"].iloc[0])
         tester: Any = WordTester(model).__panel__()
         tester._handle_msg({"action": "pack", "value": "absorbed"})
-        tester._handle_msg({"action": "pack", "value": "letter"})
+        tester._handle_msg({"action": "pack", "value": "concept"})
     bars = [
         (float(width), float(shown.replace(",", "")))
         for width, shown in re.findall(r'<i style="width: (\d+)%"></i><span>([\d.,]+)</span>', tester.html)

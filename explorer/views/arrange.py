@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import panel as pn
 
-from explorer.views.visibility import VISIBLE, HIDDEN
 from explorer.views.view import View
+from explorer.views.visibility import HIDDEN, VISIBLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,8 +15,8 @@ from explorer.plots.graph_layout import Graph, arrange
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
-from explorer.views.visibility import VISIBLE, HIDDEN
 from explorer.views.view import View
+from explorer.views.visibility import HIDDEN, VISIBLE
 
 if TYPE_CHECKING:
     import holoviews as hv

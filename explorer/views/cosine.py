@@ -59,7 +59,9 @@ class CosineView(View):
         self._message = Markup("message")
         self._plot_table = Markup("plot-tables")
         self._zoom = hv.streams.RangeX()
-        self._layout = pn.Column(self._head, self._place, self._selection, self._plot_table, sizing_mode="stretch_width")
+        self._layout = pn.Column(
+            self._head, self._place, self._selection, self._plot_table, sizing_mode="stretch_width"
+        )
         self._zoomed_in = self._n_latents
         self._placed = ""
         self._show()

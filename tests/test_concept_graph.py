@@ -1,4 +1,4 @@
-"""The graph of a letter: where its nodes lie, what its edges say, how it is drawn, tapped and put into words."""
+"""The graph of a concept: where its nodes lie, what its edges say, how it is drawn, tapped and put into words."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from bokeh.models import HoverTool, Segment
 from playwright.sync_api import expect
 
 from explorer.model import ExplorerModel, choices_of
+from explorer.plots.concept_graph import concept_graph
 from explorer.plots.graph_edges import join
 from explorer.plots.graph_layout import ABSORBING, MOST_LATENTS, MOST_TOKENS, SILENT, SPLIT, TOKEN, Graph, arrange
-from explorer.plots.letter_graph import letter_graph
 from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT, Theme, tint
-from explorer.views.letter_graph import LetterGraphView
+from explorer.views.concept_graph import ConceptGraphView
 from queries import Store
+from queries.schema import concept_id
 from tests.browser import point, scroll_to_figure, tap, wait_figure, wait_for, wait_model
 from tests.explore import View, cell, graph_head, open_view, part, wait_card_seen, wait_query
 from tests.hostile_suite import HOSTILE, write_hostile_suite
@@ -57,13 +58,13 @@ TAKEN = _absorbing(4, 2, 1)
 
 
 def _draw(graph: Graph, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
-    return letter_graph(graph, **{"letter": "s", "edges": "count", "selected": None, "theme": theme} | options)
+    return concept_graph(graph, **{"label": "S", "edges": "count", "selected": None, "theme": theme} | options)
 
 
 # --- Places --------------------------------------------------------------------------------------------------------
 
 
-def test_all_of_a_small_letter_is_placed() -> None:
+def test_all_of_a_small_concept_is_placed() -> None:
     graph = arrange(SPLITS, TAKEN)
     assert graph.split["f1"].tolist() == [0.5, 0.25], "what each brings"
     assert graph.absorbing["num_tokens"].tolist() == [4, 2, 1]
@@ -77,7 +78,7 @@ def test_all_of_a_small_letter_is_placed() -> None:
 
 
 @pytest.mark.parametrize("counts", [(200,), (1,) * 70, (15, 11, *range(9, 0, -1), *(1,) * 60), (39,), (41,), (3,) * 14])
-def test_a_large_letter_is_cut_and_says_so(counts: tuple[int, ...]) -> None:
+def test_a_large_concept_is_cut_and_says_so(counts: tuple[int, ...]) -> None:
     graph = arrange(SPLITS, _absorbing(*counts))
     kept = counts[:MOST_LATENTS]
     assert graph.absorbing["num_tokens"].tolist() == list(kept)
@@ -119,7 +120,7 @@ def _of(edges: pd.DataFrame, start: float, end: float) -> pd.DataFrame:
 @pytest.mark.parametrize("shown", ["count", "effect"])
 def test_widths_are_in_proportion(shown: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
-    edges = join(graph, "s", shown)
+    edges = join(graph, "S", shown)
     for joined, nodes in (
         (_of(edges, 0, SPLIT), graph.split),
         (_of(edges, SILENT, ABSORBING), graph.absorbing),
@@ -134,7 +135,7 @@ def test_widths_are_in_proportion(shown: str) -> None:
 
 def test_tokens_add_up_from_silence_to_the_right() -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
-    edges = join(graph, "s", "count")
+    edges = join(graph, "S", "count")
     taken, shared = _of(edges, SILENT, ABSORBING), _of(edges, ABSORBING, TOKEN)
     assert shared.groupby("latent")["width"].sum().tolist() == pytest.approx(taken["width"].tolist())
     # Where they part, edges lie side by side: each begins where the one above it ends.
@@ -145,7 +146,7 @@ def test_tokens_add_up_from_silence_to_the_right() -> None:
 
 
 def test_edges_say_what_they_join() -> None:
-    edges = join(arrange(SPLITS, _absorbing(3, 1)), "s", "count")
+    edges = join(arrange(SPLITS, _absorbing(3, 1)), "S", "count")
     said = edges[["part", "latent", "start", "end", "said"]].to_numpy().tolist()
     quiet = "fires on none of the tokens to the right"
     first, second = "absorbing latent 100", "absorbing latent 101"
@@ -166,11 +167,11 @@ def test_edges_say_what_they_join() -> None:
 def test_what_is_unknown_is_not_made_up() -> None:
     graph = arrange(None, _absorbing(2, 1, effect=None))
     for shown in ("count", "effect"):
-        edges = join(graph, "s", shown)
+        edges = join(graph, "S", shown)
         assert edges["start"].iloc[0] == "S"
         assert edges["said"].tolist()[:3] == ["no split latent is known", "2 tokens", "1 token"]
     assert (edges.query("part == 'absorbing'")["width"] == 0).all()
-    split = join(arrange(SPLITS.assign(f1=np.nan, f1_gain=np.nan), None), "s", "count")
+    split = join(arrange(SPLITS.assign(f1=np.nan, f1_gain=np.nan), None), "S", "count")
     assert split[["said", "width"]].to_numpy().tolist() == [["F1 –", 0.0]] * 2, "nothing is absorbed, so nothing silent"
 
 
@@ -231,7 +232,7 @@ def test_everything_named_on_hovering_is_there() -> None:
 @pytest.mark.parametrize("edges", ["count", "effect"])
 def test_drawn_width_is_that_of_the_edge(edges: str) -> None:
     graph = arrange(SPLITS, _absorbing(30, 20, 10))
-    wanted = join(graph, "s", edges).query("part != 'silent'")["width"].clip(1)
+    wanted = join(graph, "S", edges).query("part != 'silent'")["width"].clip(1)
     assert sorted(_drawn(_draw(graph, edges=edges))["width"].unique()) == pytest.approx(sorted(wanted.unique()))
 
 
@@ -257,10 +258,10 @@ def test_selected_latent_is_ringed_and_the_others_fade() -> None:
 
 def test_texts_are_written_beside_their_nodes() -> None:
     long = _absorbing(1).assign(tokens=[[" s<b>\n" + "x" * 60]])
-    letter, split, absorbing, tokens, others, titles = (
+    label, split, absorbing, tokens, others, titles = (
         element.dframe()["label"].tolist() for element in list(_draw(arrange(SPLITS, long)))[7:]
     )
-    assert (letter, split, absorbing) == (["S"], ["7", "40"], ["100"])
+    assert (label, split, absorbing) == (["S"], ["7", "40"], ["100"])
     assert tokens == ["␣s<b>⏎xxxxxxxxx…"]
     assert (others, titles) == (["tokens"], ["split", "silent", "absorbing"])
     figure = hv.render(_draw(arrange(SPLITS, long)))
@@ -280,23 +281,23 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield store
 
 
-def _parts(view: LetterGraphView) -> tuple[Markup, pn.Column, Markup]:
+def _parts(view: ConceptGraphView) -> tuple[Markup, pn.Column, Markup]:
     """Return head, place of the plot, and table."""
     layout: Any = view.__panel__()
     head, plot, twin = layout
     return head, plot, twin
 
 
-def _shown(view: LetterGraphView) -> tuple[str, list[list[str]], bool]:
+def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
     """Return the words of the head, the rows of the table, and whether there is a plot."""
     head, plot, twin = _parts(view)
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", twin.html)]
     return " ".join(re.sub(r"<[^>]+>", " ", head.html).split()), rows, plot.styles["visibility"] != "hidden"
 
 
-def test_words_and_table_hold_what_the_letter_has(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
-    head, rows, is_drawn = _shown(LetterGraphView(model))
+def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
+    head, rows, is_drawn = _shown(ConceptGraphView(model))
     assert is_drawn
     assert head == (
         "How S splits and what absorbs it tokens effect Export Left: the wider, the more F1 a split latent adds."
@@ -321,18 +322,18 @@ def test_words_and_table_hold_what_the_letter_has(tiny: Store) -> None:
 
 
 def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), LetterGraphView)
-    view = LetterGraphView(model)
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), ConceptGraphView)
+    view = ConceptGraphView(model)
     head, plot, _ = _parts(view)
-    model.state.letter = "s"
+    model.state.concept = concept_id("s")
     assert len(plot) == 0
     assert int(plot.styles["min-height"].removesuffix("px")) > 100, "the place is kept"
-    model.state.letter = "b"
+    model.state.concept = concept_id("b")
     head._handle_msg({"action": "seen", "value": True})
     assert len(plot) == 0
-    model.state.letter = "s"
+    model.state.concept = concept_id("s")
     (built,) = plot
-    model.state.letter = "l"
+    model.state.concept = concept_id("l")
     assert plot[0] is built
     assert built.height == arrange(model.split_latents, model.absorbing_latents).height
 
@@ -340,33 +341,33 @@ def test_plot_is_built_when_it_is_seen_and_there_is_something_to_draw(tiny: Stor
 def test_plot_is_drawn_anew_only_while_it_is_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[tuple[str, int | None]] = []
 
-    def draw(graph: Any, *, letter: str, selected: int | None, **options: Any) -> hv.Overlay:
-        drawn.append((letter, selected))
-        return letter_graph(graph, letter=letter, selected=selected, **options)
+    def draw(graph: Any, *, label: str, selected: int | None, **options: Any) -> hv.Overlay:
+        drawn.append((label, selected))
+        return concept_graph(graph, label=label, selected=selected, **options)
 
-    monkeypatch.setattr("explorer.views.letter_graph.letter_graph", draw)
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
-    view = LetterGraphView(model)
+    monkeypatch.setattr("explorer.views.concept_graph.concept_graph", draw)
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
+    view = ConceptGraphView(model)
     head, *_ = _parts(view)
     view.__panel__().get_root()
     head._handle_msg({"action": "seen", "value": True})
-    assert drawn == [("s", None)]
-    model.state.letter = "l"
-    assert drawn[-1] == ("l", None)
+    assert drawn == [("S", None)]
+    model.state.concept = concept_id("l")
+    assert drawn[-1] == ("L", None)
     head._handle_msg({"action": "seen", "value": False})
     so_far = len(drawn)
-    model.state.apply({"letter": "s"})
+    model.state.apply({"concept": concept_id("s")})
     model.state.latent = 3
     assert len(drawn) == so_far
     head._handle_msg({"action": "seen", "value": True})
-    assert drawn[so_far:] == [("s", 3)]
+    assert drawn[so_far:] == [("S", 3)]
     head._handle_msg({"action": "seen", "value": True})
     assert len(drawn) == so_far + 1
 
 
 def test_nothing_to_draw_is_explained(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), LetterGraphView)
-    view = LetterGraphView(model)
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="b"), ConceptGraphView)
+    view = ConceptGraphView(model)
     title = "How {} splits and what absorbs it"
     assert model.split_latents is not None
     only = model.split_latents["latent"].iloc[0]
@@ -376,10 +377,10 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
         " other latent takes over."
     )
     assert (rows, is_drawn) == ([], False)
-    model.state.letter = "x"
-    assert _shown(view) == (f"{title.format('X')} The letter was not measured on this SAE.", [], False)
+    model.state.concept = concept_id("x")
+    assert _shown(view) == (f"{title.format('X')} It was not measured on this SAE.", [], False)
     # Where it splits, that is drawn.
-    model.state.letter = "q"
+    model.state.concept = concept_id("q")
     head, rows, is_drawn = _shown(view)
     assert head == (
         f"{title.format('Q')} Export Left: the wider, the more F1 a split latent adds. No word that only the probe"
@@ -387,17 +388,17 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     )
     assert (len(rows), is_drawn) == (2, True)
     # At a threshold that nothing reaches, the tested tokens are not all silent for certain.
-    model.state.apply({"letter": "s", "effect_margin": 50.0, "tau": 1.0})
+    model.state.apply({"concept": concept_id("s"), "effect_margin": 50.0, "tau": 1.0})
     assert _shown(view)[0].endswith("is the only split latent. 12 words were tested, and none is absorbed.")
-    model.state.apply({"suite": "bare", "letter": "s"})
+    model.state.apply({"suite": "bare", "concept": concept_id("s")})
     assert _shown(view)[0] == (
-        f"{title.format('S')} Export The suite stores no verdicts of this letter, so absorption is unknown here."
+        f"{title.format('S')} Export The suite stores no verdicts here, so absorption is unknown here."
     )
 
 
 def test_switch_and_selection_show_in_the_head(tiny: Store) -> None:
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
-    view = LetterGraphView(model)
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
+    view = ConceptGraphView(model)
     head, *_ = _parts(view)
     head._handle_msg({"action": "graph_edges", "value": "effect"})
     assert model.state.graph_edges == "effect"
@@ -439,7 +440,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
 
 
 @pytest.mark.browser
-def test_width_of_the_edges_is_switched_and_letters_change_the_height(open_page: PageOpener, home: View) -> None:
+def test_width_of_the_edges_is_switched_and_concepts_change_the_height(open_page: PageOpener, home: View) -> None:
     view = home.but(letter="s", width=8192, l0=7)
     page = open_view(open_page, view, height=2400)  # in view from the first
     wait_figure(page, NAME)
@@ -452,7 +453,7 @@ def test_width_of_the_edges_is_switched_and_letters_change_the_height(open_page:
     for edges, radio in (("effect", "effect"), ("count", "tokens")):
         graph_head(page).get_by_role("radio", name=radio).click()
         wait_query(page, {"graph_edges": None if edges == "count" else edges})
-        wait_for(page, widest, [NAME, float(join(_graph_of(view), "s", edges)["width"].max())])
+        wait_for(page, widest, [NAME, float(join(_graph_of(view), "S", edges)["width"].max())])
     cell(page, "t").click()
     other = _graph_of(view.but(letter="t"))
     expect(graph_head(page).locator("h2")).to_have_text("How T splits and what absorbs it")
@@ -485,21 +486,21 @@ def test_hovering_tells_both_ends_and_no_token_becomes_markup(
     expect(tooltip).to_contain_text(f"absorbing latent {node['latent']:.0f}")
 
 
-def test_the_graph_is_drawn_once_a_letter(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_graph_is_drawn_once_a_concept(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn: list[str] = []
 
     def noted(graph: Any, **how: Any) -> Any:
-        drawn.append(how["letter"])
-        return letter_graph(graph, **how)
+        drawn.append(how["label"])
+        return concept_graph(graph, **how)
 
-    monkeypatch.setattr("explorer.views.letter_graph.letter_graph", noted)
-    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), LetterGraphView)
-    view = LetterGraphView(model)
+    monkeypatch.setattr("explorer.views.concept_graph.concept_graph", noted)
+    model = ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), ConceptGraphView)
+    view = ConceptGraphView(model)
     head, _, _ = _parts(view)
     head._handle_msg({"action": "seen", "value": True})
     view.__panel__().get_root()
     drawn.clear()
-    model.state.letter = "t"
-    assert drawn == ["t"]
+    model.state.concept = concept_id("t")
+    assert drawn == ["T"]
     model.state.dark = True
-    assert drawn == ["t", "t"]
+    assert drawn == ["T", "T"]
