@@ -16,8 +16,8 @@ import pyarrow as pa
 from ingest import limits
 from ingest.files import Portions, UnreadableError, reading
 from ingest.jobs import Outcome
-from ingest.writer import write_cosines
 from queries.manifest import MAX_LATENTS
+from queries.writer import write_cosines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,18 +15,18 @@ from pydantic import ValidationError
 
 from ingest import limits, published, sae_spelling, saebench
 from ingest.archive import unpacked
-from ingest.conform import IngestError
 from ingest.cosine_arrays import write_arrays
 from ingest.files import reason
 from ingest.jobs import DONE, Job, run_jobs
 from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, pieces, write_pages
 from ingest.rules import keep_rules
 from ingest.source import Source
-from ingest.staging import staged
-from ingest.writer import write_tables
+from queries.conform import IngestError
 from queries.layout_1 import TABLES
 from queries.manifest import SuiteError, first_problem
+from queries.staging import staged
 from queries.suite import read_suite
+from queries.writer import write_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

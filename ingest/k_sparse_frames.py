@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest.conform import arrow_schema
 from ingest.source import same
+from queries.conform import arrow_schema
 from queries.layout_1 import TABLES
 from queries.schema import Table
 

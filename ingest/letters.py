@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest.conform import arrow_schema, with_all_columns
 from ingest.sql import join
+from queries.conform import arrow_schema, with_all_columns
 from queries.layout_1 import TABLES
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import limits
-from ingest.conform import conform
 from ingest.files import UnreadableError, reading
 from ingest.jobs import Outcome
-from ingest.layout import write_file
 from ingest.rules import keep_rules
 from ingest.sae_dashboard import DashboardError, evidence
+from queries.conform import conform
+from queries.file_layout import write_file
 from queries.layout_1 import SAE_KEY, TABLES
 
 if TYPE_CHECKING:

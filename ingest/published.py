@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import gemma_scope, limits
-from ingest.conform import IngestError, with_all_columns
 from ingest.cosine_arrays import count_latents
 from ingest.files import UnreadableError
 from ingest.findings import Findings
@@ -21,6 +20,7 @@ from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED, read_tested
+from queries.conform import IngestError, with_all_columns
 from queries.layout_1 import TABLES
 from queries.manifest import FORMAT_VERSION, MANIFEST, Manifest, Method, Model, Provenance, Sae
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.conform import arrow_schema
 from ingest.sql import cursor
+from queries.conform import arrow_schema
 from queries.layout_1 import SAE_KEY
 from queries.rules import Condition, conditions
 

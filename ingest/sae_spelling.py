@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import gemma_scope
-from ingest.conform import IngestError, arrow_schema, with_all_columns
 from ingest.findings import Findings
 from ingest.k_sparse_frames import (
     METADATA,
@@ -32,6 +31,7 @@ from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED, read_tested
+from queries.conform import IngestError, arrow_schema, with_all_columns
 from queries.layout_1 import SAE_KEY, TABLES
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
 from queries.schema import Table

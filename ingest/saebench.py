@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 from pydantic import TypeAdapter
 
 from ingest import gemma_scope
-from ingest.conform import IngestError, with_all_columns, with_constants
 from ingest.files import UnreadableError
 from ingest.findings import Findings
 from ingest.json_files import number_names, read_json
@@ -35,6 +34,7 @@ from ingest.source import same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED
+from queries.conform import IngestError, with_all_columns, with_constants
 from queries.layout_1 import SAE_KEY, TABLES
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
 

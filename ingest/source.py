@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest import limits
-from ingest.conform import IngestError, arrow_type
 from ingest.files import UnreadableError, reading, reason
 from ingest.gemma_scope import nominal_width
 from ingest.report import Report
 from ingest.rules import keep_rules
+from queries.conform import IngestError, arrow_type
 from queries.schema import INTEGER_MAX, LETTERS
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ingest.conform import arrow_type
 from queries.catalog import derived_views
+from queries.conform import arrow_type
 from queries.connection import connect
 from queries.layout_1 import SAE_KEY, TABLES
 

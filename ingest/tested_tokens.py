@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ingest.conform import with_all_columns
 from ingest.source import same
 from ingest.sql import join
+from queries.conform import with_all_columns
 from queries.layout_1 import TABLES
 from queries.schema import Column, Table
 

@@ -14,7 +14,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ingest.writer import write_suite
 from measure.checks import make_checks
 from measure.models.known import model_of
 from measure.saes.known import RECORD, open_sae
@@ -33,6 +32,7 @@ from measure.stages.vocabulary import load_vocabulary
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance
 from queries.manifest import Sae as SaeRecord
 from queries.schema import LETTERS
+from queries.writer import write_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from ingest.source import Source
-from ingest.writer import write_suite
 from queries.store import Store
+from queries.writer import write_suite
 from tests.questions import THRESHOLDS, keys
 
 if TYPE_CHECKING:

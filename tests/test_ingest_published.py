@@ -23,8 +23,8 @@ import pytest
 
 from ingest import IngestError, import_results
 from ingest import pages as pages_module
-from ingest import writer as writer_module
 from queries import Store, check_suite
+from queries import writer as writer_module
 from queries.layout_1 import TABLES
 from queries.manifest import Neuronpedia
 from queries.schema import LETTERS

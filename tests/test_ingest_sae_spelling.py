@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import sae_spelling
-from ingest.conform import IngestError
 from ingest.source import Source
+from queries.conform import IngestError
 from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
 from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated

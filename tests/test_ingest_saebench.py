@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from ingest import import_results, saebench
-from ingest.conform import IngestError
 from ingest.source import Source
+from queries.conform import IngestError
 from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
 from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest.conform import conform
 from ingest.sae_dashboard import DashboardError, evidence
+from queries.conform import conform
 from queries.layout_1 import SAE_KEY, TABLES
 from tests.dashboard_page import dashboard_data, dashboard_page, page_of
 

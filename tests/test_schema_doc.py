@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.schema_doc import SCHEMA_DOC, render_schema
+from queries.schema_doc import SCHEMA_DOC, render_schema
 from queries.suite import read_suite
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def test_committed_file_is_what_the_contracts_render() -> None:
-    assert SCHEMA_DOC.read_text("utf-8") == render_schema(), "run python -m ingest.schema_doc"
+    assert SCHEMA_DOC.read_text("utf-8") == render_schema(), "run python -m queries.schema_doc"
 
 
 def test_its_example_makes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

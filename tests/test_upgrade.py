@@ -14,10 +14,10 @@ from typer.testing import CliRunner
 
 from explorer.cli import app
 from ingest import IngestError
-from ingest.upgrade import upgrade_suite
 from queries import Store, SuiteError, catalog, check_suite
 from queries.manifest import MANIFEST
 from queries.suite import read_manifest
+from queries.upgrade import upgrade_suite
 from tests.questions import ask, question_values
 from tests.tiny_suite import write_tiny_suite
 

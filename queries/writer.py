@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.conform import IngestError, conform, run_starts
-from ingest.layout import write_file
-from ingest.staging import staged
+from queries.conform import IngestError, conform, run_starts
+from queries.file_layout import write_file
 from queries.layout_1 import SAE_KEY, TABLES
 from queries.manifest import MANIFEST, Manifest, SuiteError, TableEntry, parse_manifest
+from queries.staging import staged
 from queries.suite import checksum, contracts, cosines_file, table_files
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from ingest.conform import arrow_schema, run_starts
+from queries.conform import arrow_schema, run_starts
 from queries.layout_1 import SAE_KEY
 
 if TYPE_CHECKING:

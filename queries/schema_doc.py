@@ -1,4 +1,4 @@
-"""Render ``data/SCHEMA.md`` from the contracts: ``python -m ingest.schema_doc`` writes it."""
+"""Render ``data/SCHEMA.md`` from the contracts: ``python -m queries.schema_doc`` writes it."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
 
 def render_schema() -> str:
     """Return the text of ``data/SCHEMA.md``: the hand-written part, then manifest and tables as declared."""
-    lines = [files("ingest").joinpath("schema_intro.md").read_text("utf-8")]
+    lines = [files("queries").joinpath("schema_intro.md").read_text("utf-8")]
     lines += ["## The manifest", ""]
     for model, meanings in _FIELDS.items():
         rows = (

@@ -8,7 +8,7 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ingest.conform import IngestError
+from queries.conform import IngestError
 from queries.manifest import MANIFEST
 
 if TYPE_CHECKING:
