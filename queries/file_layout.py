@@ -1,7 +1,7 @@
 """How a table lies in its parquet file: row groups, encodings, compression.
 
-Two reads have to be quick: one latent of a per-latent table, and one letter of one SAE's cosines. Both are found by
-the row groups' smallest and largest keys, so a group holds rows of one SAE (cosines: of one letter), and few of them.
+Two reads have to be quick: one latent of a per-latent table, and one concept of one SAE's cosines. Both are found by
+the row groups' smallest and largest keys, so a group holds rows of one SAE (cosines: of one concept), and few of them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from queries.conform import arrow_schema, run_starts
-from queries.layout_1 import SAE_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,27 +27,17 @@ _ROWS = 2048
 _ROWS_OF = {"token_activations": 128, "logits": 512, "dashboards": 16}
 
 
-#: The columns of a key that name the SAE, in either layout.
-_OF_SAE = ("sae", *SAE_KEY)
-
-
-def stored_columns(table: Table) -> tuple[Column, ...]:
-    """Return the columns that a file of `table` holds; the first layout has the SAE of cosines in names of folders."""
-    return tuple(column for column in table.columns if not (table.partitioned and column.name in SAE_KEY))
-
-
 def _open(path: Path, table: Table) -> pq.ParquetWriter:
     """Open `path` for rows of `table`."""
-    columns = stored_columns(table)
     # Byte-stream-split stays with floats: DuckDB before 2.0 reads no integers written so.
-    encodings = {_leaf(column): encoding for column in columns if (encoding := _encoding(column))}
+    encodings = {_leaf(column): encoding for column in table.columns if (encoding := _encoding(column))}
     return pq.ParquetWriter(
         path,
-        arrow_schema(columns),
+        arrow_schema(table.columns),
         compression="zstd",
         compression_level=_ZSTD_LEVEL,
         column_encoding=encodings,
-        use_dictionary=[_leaf(column) for column in columns if _leaf(column) not in encodings],
+        use_dictionary=[_leaf(column) for column in table.columns if _leaf(column) not in encodings],
         write_statistics=list(table.key),
         store_schema=False,
     )
@@ -57,7 +46,7 @@ def _open(path: Path, table: Table) -> pq.ParquetWriter:
 def write_file(path: Path, table: Table, pieces: Iterable[pa.Table]) -> Path:
     """Write conformed `pieces`, in the order of the key, to `path`; return it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    names = [column.name for column in stored_columns(table)]
+    names = [column.name for column in table.columns]
     with _open(path, table) as file:
         for piece in pieces:
             for group in _row_groups(piece, table):
@@ -68,11 +57,11 @@ def write_file(path: Path, table: Table, pieces: Iterable[pa.Table]) -> Path:
 def _row_groups(data: pa.Table, table: Table) -> Iterator[pa.Table]:
     """Cut conformed `data` of one file, which has rows, into its row groups."""
     if table.partitioned:
-        boundaries, rows = [name for name in table.key[:-1] if name not in _OF_SAE], data.num_rows
+        boundaries, rows = ["concept"], data.num_rows
     elif table.resident:  # read whole, once: one group compresses best
         boundaries, rows = [], data.num_rows
     else:
-        boundaries, rows = [name for name in table.key if name in _OF_SAE], _ROWS_OF.get(table.name, _ROWS)
+        boundaries, rows = [name for name in table.key if name == "sae"], _ROWS_OF.get(table.name, _ROWS)
     starts = run_starts(data, boundaries).tolist()
     for start, end in zip(starts, [*starts[1:], data.num_rows], strict=True):
         for offset in range(start, end, rows):

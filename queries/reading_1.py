@@ -65,7 +65,7 @@ def _joins(suite: str, keys: Collection[str]) -> str:
     """Write the joins that put the keys of the second layout in the place of those of the first."""
     joins = []
     if "sae" in keys:
-        joins.append(f"JOIN (FROM saes WHERE suite = {suite}) AS saes USING ({', '.join(SAE_KEY)})")
+        joins.append(f"JOIN (FROM former_saes WHERE suite = {suite}) AS saes USING ({', '.join(SAE_KEY)})")
     if "concept" in keys:
         letters = f"SELECT concept, lower(label) AS letter FROM concepts WHERE suite = {suite}"
         joins.append(f"JOIN ({letters}) AS letters USING (letter)")

@@ -7,9 +7,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queries import schema
-from queries.layout_1 import TABLES
-from queries.manifest import Family, Manifest, Method, Model, Neuronpedia, Provenance, Sae, TableEntry
+from queries.manifest import Family, Manifest, Method, Model, Provenance, TableEntry
+from queries.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,13 +22,12 @@ SCHEMA_DOC = Path(__file__).parents[1] / "data" / "SCHEMA.md"
 #: Meaning of the manifest's fields, by model. A field without one stops the rendering.
 _FIELDS: dict[type[BaseModel], dict[str, str]] = {
     Manifest: {
-        "format_version": "Version of the layout: 1, or 2.",
+        "format_version": "Version of the layout: 2.",
         "name": "Short name, fit for a folder and a URL; the value of the column `suite` in queries.",
         "title": "Name shown to people.",
         "model": "The language model.",
         "method": "How absorption was measured.",
-        "saes": "The SAEs, in the first layout, where layer, width and L0 name each of them; the second has a table.",
-        "families": "The families that concepts belong to; in the second layout.",
+        "families": "The families that concepts belong to.",
         "tables": "What lies beside the manifest, by table name; a table not listed here is not read.",
         "provenance": "Where the figures come from.",
     },
@@ -56,32 +54,6 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
         "prompt": "The prompt it was measured with.",
         "answers": "The answers that the prompt asks for.",
     },
-    Sae: {
-        "sae": "Its id; where there is none, it is made of layer, width and L0.",
-        "layer": "Block whose residual stream the SAE reads, counted from 0.",
-        "width": "Nominal width as published (16000 for 16,384 latents).",
-        "l0": "Mean number of active latents a token, rounded; negative where it is unknown.",
-        "name": "What its publishers call it.",
-        "n_latents": "Number of latents.",
-        "n_latents_counted": "Whether n_latents was counted; false: it is the least that there can be.",
-        "l0_measured": "L0 before rounding.",
-        "hook": "Hook point in TransformerLens's terms.",
-        "architecture": "JumpReLU, BatchTopK, ...",
-        "neuronpedia": "Where Neuronpedia hosts the SAE; null where it does not.",
-        "cosines": "Whether a file of cosines is there for it.",
-        "variance_explained": "Share of the stream's variance that the reconstruction explains.",
-        "loss_recovered": "Share of the model's loss that the reconstruction wins back.",
-        "dead_fraction": "Share of latents that never fire.",
-        "tokens_seen": "Tokens it was trained on.",
-        "recipe": "How it was trained.",
-        "seed": "Seed of its first weights and of the order of its data.",
-        "repeat_of": "The SAE of which it is a further seed.",
-        "attributes": "What else its source says of it.",
-    },
-    Neuronpedia: {
-        "model": "Neuronpedia's name of the model, e.g. `gemma-2-2b`.",
-        "source": "Its name of the SAE, e.g. `3-gemmascope-res-16k`.",
-    },
     TableEntry: {
         "rows": "Number of rows, in all files together.",
         "columns": "DuckDB type by column.",
@@ -107,17 +79,17 @@ def render_schema() -> str:
         rows = (
             (f"`{name}`{_mark(required=field.is_required())}", _type(field.annotation), meanings[name])
             for name, field in model.model_fields.items()
+            if name != "saes"  # which are a table
         )
         lines += [f"### {model.__name__}", "", *_markdown(("field", "type", "meaning"), rows), ""]
-    for title, tables in (("The tables", TABLES), ("The tables of the second layout", schema.TABLES)):
-        lines += [f"## {title}", ""]
-        for table in tables.values():
-            lines += [*_section(table), ""]
+    lines += ["## The tables", ""]
+    for table in TABLES.values():
+        lines += [*_section(table), ""]
     return "\n".join(lines)
 
 
 def _section(table: Table) -> Iterator[str]:
-    place = "one file an SAE" if table.partitioned else f"`{table.name}.parquet`"
+    place = "one file per SAE" if table.partitioned else f"`{table.name}.parquet`"
     needed = "Required" if table.required else "Optional"
     key = ", ".join(f"`{name}`" for name in table.key)
     rows = (

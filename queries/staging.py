@@ -95,7 +95,8 @@ def _refuse(target: Path, *, force: bool) -> None:
     if not force:
         message = f"{target}: exists already; give another folder, or --force to replace it"
         raise IngestError(message)
-    if not (target / MANIFEST).is_file():
+    folders = [target] if (target / MANIFEST).exists() or not target.is_dir() else list(target.iterdir())
+    if not all((folder / MANIFEST).is_file() for folder in folders):
         message = f"{target}: is no suite (it holds no {MANIFEST}), so --force does not replace it; give another folder"
         raise IngestError(message)
 

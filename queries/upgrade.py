@@ -5,25 +5,24 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from queries.conform import IngestError, arrow_schema, conform
+from queries.conform import IngestError, conform
 from queries.connection import connect
 from queries.definitions import definitions
 from queries.file_layout import write_file
 from queries.layout_1 import FORMER
 from queries.manifest import MANIFEST
-from queries.saes_table import SAME
+from queries.saes_table import saes_table
 from queries.schema import TABLES
 from queries.staging import staged
 from queries.suite import read_suite
-from queries.writer import clear, write_manifest
+from queries.writer import clear, write_cosines, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     import duckdb
+    import pyarrow as pa
 
     from queries.manifest import Sae
     from queries.schema import Table
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 _FURTHER_SEEDS = """
     SELECT repeats.*, repeats.sae || '-s' || seed AS id
     FROM repeats
-    JOIN (SELECT sae, l0_measured AS own FROM saes) AS saes USING (sae)
+    JOIN (SELECT sae, l0 AS own FROM saes) AS saes USING (sae)
     QUALIFY seed <> first_value(seed) OVER (PARTITION BY repeats.sae ORDER BY abs(repeats.l0_measured - own), seed)
 """
 #: What a table holds, where that is not all that is read under its name.
@@ -78,7 +77,7 @@ def upgrade_suite(folder: Path) -> None:
                 write_file(new / "saes.parquet", table, [conform(saes_table(saes), table)])
             elif name == "concepts" or FORMER.get(name, name) in suite.manifest.tables:
                 _write(connection, new, table, suite.manifest.saes)
-        write_manifest(new, suite.manifest.model_copy(update={"format_version": 2, "saes": saes}))
+        write_manifest(new, suite.manifest.model_copy(update={"saes": saes}))
 
 
 def _copy_others(folder: Path, new: Path) -> None:
@@ -100,7 +99,7 @@ def _write(connection: duckdb.DuckDBPyConnection, new: Path, table: Table, saes:
     if table.partitioned:
         rows = f"SELECT rows.* FROM suites, {table.name}(suite, [$sae]) AS rows"
         for sae in ids:
-            write_file(new / table.name / f"{sae}.parquet", table, _pieces(connection, table, rows, "concept", [sae]))
+            write_cosines(new, sae, _pieces(connection, table, rows, "concept", [sae]))
     else:
         rows = f"SELECT * FROM {table.name} WHERE sae = $sae"
         pieces = _pieces(connection, table, rows, f"latent // {_LATENTS}", ids)
@@ -132,34 +131,14 @@ def _with_seeds(connection: duckdb.DuckDBPyConnection, saes: Iterable[Sae]) -> l
     own = dict(connection.execute(of_own).fetchall())
     every = []
     for sae in saes:
-        named = sae.model_copy(update={"sae": sae.id, "seed": own.get(sae.id)})
+        named = sae.model_copy(update={"seed": own.get(sae.id)})
         every.append(named)
         every += [
             named.model_copy(
-                update={"sae": id_, "seed": seed, "repeat_of": sae.id, "l0_measured": l0, "cosines": False}
+                update={"sae": id_, "seed": seed, "repeat_of": sae.id, "l0": l0, "cosines": False}
                 | dict.fromkeys(("variance_explained", "loss_recovered", "dead_fraction", "neuronpedia"))
             )
             for of, id_, seed, l0 in further
             if of == sae.id
         ]
     return every
-
-
-def saes_table(saes: Iterable[Sae]) -> pa.Table:
-    """Write SAEs as rows of their table."""
-    rows = [
-        {
-            "sae": sae.id,
-            "title": sae.name,
-            "num_latents": sae.n_latents,
-            "num_latents_counted": sae.n_latents_counted,
-            "l0": sae.l0 if sae.l0_measured is None and sae.l0 >= 0 else sae.l0_measured,
-            "l0_nominal": sae.l0 if sae.l0 >= 0 else None,
-            "neuronpedia_model": sae.neuronpedia and sae.neuronpedia.model,
-            "neuronpedia_source": sae.neuronpedia and sae.neuronpedia.source,
-            "attributes": list(sae.attributes.items()) or None,
-        }
-        | {name: getattr(sae, name) for name in SAME if name != "sae"}
-        for sae in saes
-    ]
-    return pa.Table.from_pylist(rows, arrow_schema(TABLES["saes"].columns))

@@ -12,10 +12,12 @@ import pyarrow.parquet as pq
 
 from queries.conform import IngestError, conform, run_starts
 from queries.file_layout import write_file
-from queries.layout_1 import SAE_KEY, TABLES
-from queries.manifest import MANIFEST, Manifest, SuiteError, TableEntry, parse_manifest
+from queries.manifest import FORMAT_VERSION, MANIFEST, Manifest, SuiteError, TableEntry, check_ids
+from queries.manifest_text import parse_manifest
+from queries.saes_table import saes_table
+from queries.schema import TABLES
 from queries.staging import staged
-from queries.suite import checksum, contracts, cosines_file, table_files
+from queries.suite import checksum, cosines_file, table_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -38,10 +40,10 @@ def write_suite(
     ----------
     folder : Path
     manifest : Manifest
-        What the suite says of itself; `tables`, and which SAEs have cosines, are filled in here.
+        What the suite says of itself, with its SAEs; `tables`, and which SAEs have cosines, are filled in here.
     tables : mapping of str to pyarrow.Table, or an iterable of them
-        Rows by table name. Where a table comes in pieces, they are in the order of the key; each piece of cosines
-        holds whole SAEs.
+        Rows by table name, without those of the table saes. Where a table comes in pieces, they are in the order of the
+        key; each piece of cosines holds whole SAEs.
     files : iterable of (str, bytes)
         Anything else to lie in the suite: path within it, content.
     force : bool
@@ -76,33 +78,35 @@ def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table 
 
     Returns the manifest as written; parameters and errors are those of `write_suite`.
     """
-    for name, pieces in tables.items():
+    for name, pieces in {**tables, "saes": saes_table(manifest.saes)}.items():
+        if name not in TABLES:
+            message = f"table {name!r}: is no table of a suite; give one of {', '.join(TABLES)}"
+            raise IngestError(message)
         table = TABLES[name]
         ordered = _in_order(table, [pieces] if isinstance(pieces, pa.Table) else pieces, manifest)
         if table.partitioned:
             _write_partitions(suite, ordered)
         else:
             write_file(suite / f"{name}.parquet", table, ordered)
-    saes = [sae.model_copy(update={"cosines": (suite / cosines_file(sae.key)).exists()}) for sae in manifest.saes]
+    saes = [sae.model_copy(update={"cosines": (suite / cosines_file(sae.id)).exists()}) for sae in manifest.saes]
     return write_manifest(suite, manifest.model_copy(update={"saes": saes}))
 
 
 def write_manifest(suite: Path, manifest: Manifest) -> Manifest:
     """Write the manifest of the tables that lie in the folder `suite`; return it."""
-    tables = contracts(manifest)
-    named = manifest.model_copy(update={"tables": {name: _entry(suite, table, []) for name, table in tables.items()}})
+    every = {name: _entry(suite, table, []) for name, table in TABLES.items()}
+    named = manifest.model_copy(update={"format_version": FORMAT_VERSION, "tables": every})
     entries = {
         name: _entry(suite, table, files)
-        for name, table in tables.items()
+        for name, table in TABLES.items()
         if (files := [file for file in table_files(named, table) if (suite / file).exists()])
     }
     written = named.model_copy(update={"tables": entries})
-    # The second layout has a table of SAEs, the first one family of concepts.
-    left_out = {"families"} if manifest.format_version == 1 else {"saes"}
-    text = json.dumps(written.model_dump(mode="json", exclude=left_out), indent=1, ensure_ascii=False)
+    text = json.dumps(written.model_dump(mode="json", exclude={"saes"}), indent=1, ensure_ascii=False)
     try:
         parse_manifest(text, suite.name)
-    except SuiteError as error:
+        check_ids(written.saes)
+    except (SuiteError, ValueError) as error:
         raise IngestError(str(error)) from error
     (suite / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
     return written
@@ -120,7 +124,7 @@ def _in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> I
     """Conform each piece, and refuse one that does not come after the piece before."""
     previous = None
     for piece in pieces:
-        data = conform(_with_metric(piece, table, manifest), table)
+        data = conform(with_metric(piece, table, manifest), table)
         if not data.num_rows:
             continue
         first, last = (tuple(data[name][row].as_py() for name in table.key) for row in (0, -1))
@@ -131,7 +135,7 @@ def _in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> I
         yield data
 
 
-def _with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
+def with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
     """Name the manifest's metric on every row of a table of measurements that does not name its own."""
     if "metric" not in {column.name for column in table.columns}:
         return data
@@ -145,12 +149,11 @@ def _with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
 def _write_partitions(suite: Path, pieces: Iterable[pa.Table]) -> None:
     """Write the cosines, one file an SAE."""
     for piece in pieces:
-        starts = run_starts(piece, SAE_KEY).tolist()
+        starts = run_starts(piece, ["sae"]).tolist()
         for start, end in zip(starts, [*starts[1:], piece.num_rows], strict=True):
-            of_sae = piece.slice(start, end - start)
-            write_cosines(suite, tuple(of_sae[name][0].as_py() for name in SAE_KEY), [of_sae])
+            write_cosines(suite, piece["sae"][start].as_py(), [piece.slice(start, end - start)])
 
 
-def write_cosines(suite: Path, sae: tuple[int, int, int], pieces: Iterable[pa.Table]) -> Path:
-    """Write the cosines of one SAE, whole letters in the order of letter and latent; return the file."""
+def write_cosines(suite: Path, sae: str, pieces: Iterable[pa.Table]) -> Path:
+    """Write the cosines of one SAE, whole concepts in the order of concept and latent; return the file."""
     return write_file(suite / cosines_file(sae), TABLES["cosines"], pieces)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pytest
 from explorer import open_store
 from explorer.state import SaeId, suggest_other
 from queries import Store
+from queries.schema import letter_of
 from tests.questions import THRESHOLDS, keys
 from tests.tiny_suite import write_tiny_suite
 
@@ -29,14 +30,17 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def raw(store: Store, table: str) -> pd.DataFrame:
+    """Read a table with layer, width and L0 of each SAE, and the letter of each concept, without further seeds."""
     (suite,) = store.suites.values()
-    return pd.read_parquet(f"{suite.root}/{table}.parquet")
+    rows, saes = (pd.read_parquet(f"{suite.root}/{name}.parquet") for name in (table, "saes"))
+    rows = rows.merge(saes.loc[saes["repeat_of"].isna(), ["sae", *SAE]], on="sae")
+    return rows.assign(letter=rows["concept"].map(letter_of))
 
 
 def rates_by_hand(store: Store) -> pd.DataFrame:
     """Count the published verdicts a letter, weigh them by the sample, divide by the probe's true positives."""
     absorbed = raw(store, "tested_tokens").groupby([*SAE, "letter"])["is_absorption"].sum()
-    letters = raw(store, "letters").set_index([*SAE, "letter"])
+    letters = raw(store, "measurements").set_index([*SAE, "letter"])
     letters["absorbed"] = absorbed.reindex(letters.index).fillna(0)
     letters["rate"] = letters["absorbed"] / letters["sample_portion"] / letters["num_probe_true_positives"]
     return letters.reset_index()
@@ -74,11 +78,15 @@ def test_a_mean_policy_matters(store: Store) -> None:
 
 def test_seeds_spread_a_rate_at_the_suites_own_thresholds_only(store: Store) -> None:
     (suite,) = store.suites
-    if "repeats" not in store.suites[suite].columns:
-        answer = store.fetch("sae_means", suite=suite, scope="suite", mean_policy="all_letters", **THRESHOLDS)
-        assert answer["num_seeds"].isna().all()
-        return
-    repeats = raw(store, "repeats")
+    saes = pd.DataFrame([sae.model_dump() for sae in store.suites[suite].manifest.saes])
+    saes["own"] = saes["repeat_of"].fillna(saes["sae"])
+    saes = saes[saes["own"].isin(saes["repeat_of"])]
+    (root,) = (opened.root for opened in store.suites.values())
+    repeats, tested = (pd.read_parquet(f"{root}/{name}.parquet") for name in ("measurements", "tested_tokens"))
+    counted = tested.groupby(["sae", "concept"])["is_absorption"].sum().rename("counted")
+    repeats = repeats.merge(saes[["sae", "own", "seed"]], on="sae").join(counted, on=["sae", "concept"])
+    repeats["num_absorbed"] = repeats["num_absorbed"].fillna(repeats["counted"]).fillna(0)
+    repeats = repeats.drop(columns="sae").merge(saes[["sae", *SAE]], left_on="own", right_on="sae")
     repeats["rate"] = repeats["num_absorbed"] / repeats["sample_portion"] / repeats["num_probe_true_positives"]
     for policy, counted in (("all_letters", repeats), ("with_candidates", repeats[repeats["num_candidates"] > 0])):
         by_seed = counted.groupby([*SAE, "seed"])["rate"].mean().groupby(SAE)
@@ -111,8 +119,8 @@ def test_two_saes_gain_and_lose_what_the_files_say(store: Store) -> None:
     (suite,) = store.suites
     tokens = raw(store, "tested_tokens").query("is_absorption")
     saes = store.fetch("saes")
-    this, other = (tuple(int(value) for value in saes.iloc[place][SAE]) for place in (0, -1))
-    pair: dict[str, Any] = dict(zip([*SAE, *(f"other_{name}" for name in SAE)], [*this, *other], strict=True))
+    this, other = (tuple(saes.iloc[place][SAE]) for place in (0, -1))
+    pair = {"sae": saes["sae"].iloc[0], "other_sae": saes["sae"].iloc[-1]}
     answer = store.fetch("pair_letters", **keys(suite=suite, **pair, **THRESHOLDS)).set_index("letter")
     sets = {key: group.groupby("letter")["token"].agg(set) for key, group in tokens.groupby(SAE)}
     for letter, row in answer.iterrows():
@@ -126,7 +134,7 @@ def test_two_saes_gain_and_lose_what_the_files_say(store: Store) -> None:
 def test_reduced_cosines_keep_every_extreme(store: Store) -> None:
     (suite,) = store.suites
     sae = store.fetch("saes").iloc[-1]
-    key = {name: int(sae[name]) for name in SAE}
+    key = {"sae": sae["sae"]}
     whole = store.fetch("cosines", **keys(suite=suite, **key, letter="s"))
     for frame in (
         store.fetch("layer_cosines", **keys(suite=suite, compared=[sae["sae"]], letter="s")),

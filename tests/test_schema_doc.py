@@ -20,4 +20,4 @@ def test_its_example_makes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", render_schema(), re.DOTALL)
     exec(example, {})  # noqa: S102 - the example is the project's own
-    assert read_suite(tmp_path / "data" / "mine").columns["letters"]
+    assert read_suite(tmp_path / "data" / "mine").columns["measurements"]
