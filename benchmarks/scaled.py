@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ingest.writer import write_suite
 from queries.manifest import MANIFEST
 from queries.suite import cosines_file, read_manifest
+from queries.writer import write_suite
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 from benchmarks.measuring import summary
 from explorer import open_store, save_snapshot
 from explorer.store import EMBEDDED
-from ingest.writer import write_suite
 from queries.layout_1 import SAE_KEY
 from queries.schema import LETTERS
 from queries.suite import cosines_file, read_manifest
+from queries.writer import write_suite
 
 if TYPE_CHECKING:
     from queries.manifest import Sae

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 from typing import IO, TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ingest import limits
-from ingest.conform import IngestError
 from ingest.files import Portions, UnreadableError, reading
+from queries.conform import IngestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

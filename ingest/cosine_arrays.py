@@ -1,4 +1,4 @@
-"""The cosines of one SAE: 26 npz files become one parquet file."""
+"""The cosines of one SAE: an npz file for each letter becomes one parquet file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import pyarrow as pa
 from ingest import limits
 from ingest.files import Portions, UnreadableError, reading
 from ingest.jobs import Outcome
-from ingest.writer import write_cosines
 from queries.manifest import MAX_LATENTS
+from queries.writer import write_cosines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,22 +46,19 @@ def count_latents(root: Path, files: Mapping[str, Path]) -> int | None:
     return lengths.most_common(1)[0][0] if lengths else None
 
 
-def write_arrays(
-    folder: Path, sae: tuple[int, int, int], n_latents: int, root: Path, files: Mapping[str, Path]
-) -> Outcome:
+def write_arrays(folder: Path, sae: str, n_latents: int, root: Path, files: Mapping[str, Path]) -> Outcome:
     """Write the cosines of one SAE into the suite that grows in `folder`.
 
     Parameters
     ----------
     folder : Path
-    sae : (int, int, int)
-        Layer, nominal width and L0.
+    sae : str
     n_latents : int
         Length that the arrays must have.
     root : Path
         The source; files are links to nowhere else.
     files : mapping of str to Path
-        An npz file a letter.
+        An npz file for each concept.
 
     Returns
     -------
@@ -71,7 +68,7 @@ def write_arrays(
     rejected: list[tuple[Path, str]] = []
 
     def pieces() -> Iterator[pa.Table]:
-        for letter, file in sorted(files.items()):
+        for concept, file in sorted(files.items()):
             try:
                 with reading(root, file, _WHAT, limits.FILE) as stream:
                     cosines, remark = _read(stream, n_latents)
@@ -80,7 +77,8 @@ def write_arrays(
                 continue
             if remark:
                 rejected.append((file, remark))
-            yield pa.table({"letter": pa.repeat(letter, n_latents), "latent": latents, "cosine": cosines})
+            names = {name: pa.repeat(value, n_latents) for name, value in (("sae", sae), ("concept", concept))}
+            yield pa.table({**names, "latent": latents, "cosine": cosines})
 
     latents = pa.array(np.arange(n_latents, dtype=np.int32))
     arrays = pieces()

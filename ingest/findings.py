@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from queries.manifest import Manifest
 
-#: Layer, nominal width and L0.
-SaeKey = tuple[int, int, int]
-
 
 @dataclass(frozen=True)
 class Findings:
@@ -26,10 +23,10 @@ class Findings:
     manifest : Manifest
         What the suite says of itself; `tables` is empty.
     tables : mapping of str to pyarrow.Table
-        Rows by table name; they need not be in order.
-    arrays : mapping of (int, int, int) to mapping of str to Path
-        By SAE and letter, the npz file of its cosines.
-    pages : mapping of (int, int, int) to mapping of int to Path
+        Rows by table name; they need not be in order. The SAEs are in the manifest.
+    arrays : mapping of str to mapping of str to Path
+        By SAE and concept, the npz file of its cosines.
+    pages : mapping of str to mapping of int to Path
         By SAE and latent, its HTML dashboard.
     files : mapping of str to bytes
         Content of files to be taken over as they are, by their path in the suite.
@@ -37,6 +34,6 @@ class Findings:
 
     manifest: Manifest
     tables: Mapping[str, pa.Table]
-    arrays: Mapping[SaeKey, Mapping[str, Path]] = field(default_factory=dict)
-    pages: Mapping[SaeKey, Mapping[int, Path]] = field(default_factory=dict)
+    arrays: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
+    pages: Mapping[str, Mapping[int, Path]] = field(default_factory=dict)
     files: Mapping[str, bytes] = field(default_factory=dict)

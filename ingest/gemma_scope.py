@@ -31,10 +31,16 @@ _RESIDUAL = "2b-pt-res"
 _UNITS = {"k": 1_000, "m": 1_000_000}
 
 
-class Place(NamedTuple):
-    """Which SAE of Gemma Scope it is: layer, nominal width and published L0, and where Neuronpedia hosts it."""
+#: What the SAEs of a release read, by the end of its name; all are JumpReLU SAEs.
+_HOOKS = {"res": "hook_resid_post", "mlp": "hook_mlp_out", "att": "attn.hook_z"}
 
+
+class Place(NamedTuple):
+    """Which SAE of Gemma Scope it is: where it reads, nominal width, published L0, and where Neuronpedia hosts it."""
+
+    model: str
     layer: int
+    hook: str | None
     width: int
     l0: int
     neuronpedia: Neuronpedia | None
@@ -49,7 +55,12 @@ def place(name: str) -> Place | None:
     known = canonical() if found["release"] == _RESIDUAL else {}
     hosted = next((l0 for at, of, l0 in known if (at, of) == (layer, width)), None)
     l0 = int(found["l0"]) if found["l0"] else hosted
-    return None if l0 is None else Place(layer, width, l0, known.get((layer, width, l0)))
+    if l0 is None:
+        return None
+    size, kind, site = found["release"].split("-")
+    model = f"gemma-2-{size}" + ("-it" if kind == "it" else "")
+    hook = f"blocks.{layer}.{_HOOKS[site]}" if site in _HOOKS else None
+    return Place(model, layer, hook, width, l0, known.get((layer, width, l0)))
 
 
 def is_model(name: str) -> bool:

@@ -1,14 +1,14 @@
--- One row an SAE: the highest number of a latent that any table names.
-SELECT layer, width, l0, coalesce(max(latent), -1) AS latent
+-- One row per SAE: the highest number of a latent that any table names.
+SELECT sae, coalesce(max(latent), -1) AS latent
 FROM (
-    SELECT layer, width, l0, list_max(split_latents) AS latent FROM letters
+    SELECT sae, list_max(split_latents) AS latent FROM measurements
     UNION ALL
-    SELECT layer, width, l0, greatest(top_latent, second_latent, list_max(latents)) FROM tested_tokens
+    SELECT sae, greatest(top_latent, second_latent, list_max(latents)) FROM tested_tokens
     UNION ALL
-    SELECT layer, width, l0, latent FROM k_sparse
+    SELECT sae, latent FROM k_sparse
     UNION ALL
-    SELECT layer, width, l0, latent FROM encoder_top
+    SELECT sae, latent FROM encoder_top
     UNION ALL
-    SELECT layer, width, l0, latent FROM latents
+    SELECT sae, latent FROM latents
 )
-GROUP BY layer, width, l0
+GROUP BY sae

@@ -15,18 +15,18 @@ from pydantic import ValidationError
 
 from ingest import limits, published, sae_spelling, saebench
 from ingest.archive import unpacked
-from ingest.conform import IngestError
 from ingest.cosine_arrays import write_arrays
 from ingest.files import reason
 from ingest.jobs import DONE, Job, run_jobs
 from ingest.pages import EVIDENCE, PAGE_TABLES, evidence_file, pieces, write_pages
 from ingest.rules import keep_rules
 from ingest.source import Source
-from ingest.staging import staged
-from ingest.writer import write_tables
-from queries.layout_1 import TABLES
+from queries.conform import IngestError
 from queries.manifest import SuiteError, first_problem
+from queries.schema import TABLES
+from queries.staging import staged
 from queries.suite import read_suite
+from queries.writer import clear, with_metric, write_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -57,7 +57,8 @@ def import_results(
     path : Path
         Folder of the results, one file of it, or an archive (zip, tar) of it.
     target : Path
-        Where the suite goes; its last part is the suite's name.
+        Where the suite goes; its last part is the suite's name. Results on several language models become a suite for
+        each, in folders of `target` that are called like the models.
     format : str
         Name of a reader, or "auto" to find out.
     only : str, optional
@@ -70,7 +71,8 @@ def import_results(
     Returns
     -------
     tuple of Manifest and Report
-        The suite's manifest as written; what was read, skipped and rejected.
+        The suite's manifest as written (of several suites, one that has all their SAEs and counts all their rows); what
+        was read, skipped and rejected.
 
     Raises
     ------
@@ -96,36 +98,69 @@ def _import(
         folder = stack.enter_context(staged(target, force=force))
         progress("Reading tables", 0, 1)
         try:
-            findings = reader.read(source, only=only)
+            found = reader.read(source, only=only)
         except ValidationError as error:
             message = f"{path}: a suite cannot hold this ({first_problem(error)}); mend the source"
             raise IngestError(message) from error
-        findings = _keep_rules(source, findings)
-        jobs = _jobs(source, findings)
-        remarks = Counter[str]()
-        # Closed with this block, whatever ends it: no process may write to the folder any more.
-        outcomes = stack.enter_context(closing(run_jobs(folder, jobs)))
+        if len(found) == 1:
+            manifests = [_suite(source, found[0], folder, suite_name(target.name), progress)]
+        else:
+            clear(folder)
+            manifests = []
+            for findings in found:
+                model = findings.manifest.model.name
+                own = suite_name(model)
+                while (folder / own).exists():
+                    own += "-2"
+                (folder / own).mkdir()
+                manifests.append(_suite(source, findings, folder / own, own, progress))
+                source.report.note(f"{target / own}: {len(findings.manifest.saes):,} SAEs of {model}")
+        changed = source.changed()
+        if changed:
+            message = f"{changed[0]}: changed while it was read; import again when nothing writes there"
+            raise IngestError(message)
+        progress("Done", 1, 1)
+    return _together(manifests, suite_name(target.name)), source.report
+
+
+def _together(manifests: list[Manifest], name: str) -> Manifest:
+    """Return the manifest of one suite; of several, one with all their SAEs and rows."""
+    first, *others = manifests
+    if not others:
+        return first
+    tables = dict(first.tables)
+    for table, entry in (pair for other in others for pair in other.tables.items()):
+        rows = entry.rows + (tables[table].rows if table in tables else 0)
+        tables[table] = entry.model_copy(update={"rows": rows})
+    saes = [sae for manifest in manifests for sae in manifest.saes]
+    return first.model_copy(update={"name": name, "saes": saes, "tables": tables})
+
+
+def _suite(
+    source: Source, findings: Findings, folder: Path, name: str, progress: Callable[[str, int, int], None]
+) -> Manifest:
+    """Write one suite to `folder`."""
+    findings = _keep_rules(source, findings)
+    jobs = _jobs(source, findings)
+    remarks = Counter[str]()
+    # Closed whatever ends this: no process may write to the folder any more.
+    with closing(run_jobs(folder, jobs)) as outcomes:
         for done, outcome in enumerate(outcomes, 1):
             for file, reason in outcome.rejected:
                 source.reject(file, reason)
             remarks += Counter(outcome.remarks)
             progress("Converting cosines and dashboards", done, len(jobs))
-        for remark, count in sorted(remarks.items()):
-            source.report.note(f"{count:,} {remark}")
-        progress("Writing tables", 0, 1)
-        manifest = _write(folder, findings, suite_name(target.name))
-        changed = source.changed()
-        if changed:
-            message = f"{changed[0]}: changed while it was read; import again when nothing writes there"
-            raise IngestError(message)
-        shutil.rmtree(folder / DONE)
-        shutil.rmtree(folder / EVIDENCE, ignore_errors=True)
-        try:
-            read_suite(folder)
-        except SuiteError as error:
-            raise IngestError(str(error)) from error
-        progress("Done", 1, 1)
-    return manifest, source.report
+    for remark, count in sorted(remarks.items()):
+        source.report.note(f"{count:,} {remark}")
+    progress("Writing tables", 0, 1)
+    manifest = _write(folder, findings, name)
+    shutil.rmtree(folder / DONE)
+    shutil.rmtree(folder / EVIDENCE, ignore_errors=True)
+    try:
+        read_suite(folder)
+    except SuiteError as error:
+        raise IngestError(str(error)) from error
+    return manifest
 
 
 def detect(source: Source) -> str:
@@ -154,7 +189,7 @@ def _keep_rules(source: Source, findings: Findings) -> Findings:
     """Leave out what contradicts the suite as a whole, such as latents that an SAE does not have."""
     tables = {}
     for name, rows in findings.tables.items():
-        kept = keep_rules(rows, TABLES[name], findings.manifest.saes)
+        kept = keep_rules(with_metric(rows, TABLES[name], findings.manifest), TABLES[name], findings.manifest.saes)
         for refused in kept.refused:
             source.report.rejected.append((f"table {name}", refused))
         tables[name] = kept.rows.filter(kept.good)
@@ -163,18 +198,18 @@ def _keep_rules(source: Source, findings: Findings) -> Findings:
 
 def _jobs(source: Source, findings: Findings) -> list[Job]:
     """List the bulk of the work: one job for the cosines of an SAE, some for its pages."""
-    saes = {sae.key: sae for sae in findings.manifest.saes}
+    n_latents = {sae.id: sae.n_latents for sae in findings.manifest.saes}
     jobs = []
-    for key, arrays in findings.arrays.items():
-        if key in saes:
+    for sae, arrays in findings.arrays.items():
+        if number := n_latents.get(sae):
             files = source.readable(arrays, "npz file", limits.FILE)
-            work = partial(write_arrays, sae=key, n_latents=saes[key].n_latents, root=source.root, files=files)
-            jobs.append(Job("cosines-" + "-".join(map(str, key)), tuple(files.values()), work))
-    for key, pages in findings.pages.items():
-        for number, piece in enumerate(pieces(pages)):
+            write = partial(write_arrays, sae=sae, n_latents=number, root=source.root, files=files)
+            jobs.append(Job(f"cosines-{sae}", tuple(files.values()), write))
+    for sae, pages in findings.pages.items():
+        for nth, piece in enumerate(pieces(pages)):
             held = source.readable(piece, "page", limits.PAGE)
-            work = partial(write_pages, sae=key, piece=number, root=source.root, files=held)
-            jobs.append(Job("pages-" + "-".join(map(str, (*key, number))), tuple(held.values()), work))
+            work = partial(write_pages, sae=sae, piece=nth, root=source.root, files=held)
+            jobs.append(Job(f"pages-{sae}-{nth}", tuple(held.values()), work))
     return jobs
 
 

@@ -13,9 +13,9 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from ingest import limits
-from ingest.conform import IngestError
 from ingest.source import stamp
-from ingest.staging import hold
+from queries.conform import IngestError
+from queries.staging import hold
 from queries.suite import checksum
 
 if TYPE_CHECKING:

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest.conform import arrow_schema
 from ingest.source import same
-from queries.layout_1 import TABLES
-from queries.schema import Table
+from queries.conform import arrow_schema
+from queries.schema import TABLES, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,24 +23,24 @@ if TYPE_CHECKING:
 
 SCORES = ("f1", "precision", "recall", "auc")
 _STEP = re.compile(rf"(?:{'|'.join(SCORES)})_sparse_sae_([1-9][0-9]?)")
-_KEY = TABLES["letters"].key
+_KEY = ("sae", "concept")
 _PROBES = {"split_feats": "split_latents"} | {f"{score}_probe": f"probe_{score}" for score in SCORES}
 
 #: The file beside the scores, with the latents in a row for each k.
 METADATA = Table(
     "metadata",
-    "one SAE, one letter and one k",
+    "one SAE, one concept and one k",
     TABLES["k_sparse"].key,
     (
         *map(TABLES["k_sparse"].column, TABLES["k_sparse"].key),
-        replace(TABLES["letters"].column("split_latents"), name="feats", required=True),
+        replace(TABLES["measurements"].column("split_latents"), name="feats", required=True),
     ),
 )
 METADATA_COLUMNS: Columns = same("letter", "k", "feats")
 #: The other file beside the scores, of whose thousand columns the test split's tokens are taken.
 RAW_COLUMNS: Columns = {"token": "token", "letter": "answer_letter"}
 
-#: By letter and k, the latents that the probe may use.
+#: By concept and k, the latents that the probe may use.
 Ranked = dict[tuple[str, int], list[int]]
 
 
@@ -70,7 +69,7 @@ def read_wide(source: Source, file: Path, keys: Columns, **constants: object) ->
     Returns
     -------
     pyarrow.Table or None
-        A row for each SAE and letter, scores and latents under the file's names; None where there is no such file or
+        A row for each SAE and concept, scores and latents under the file's names; None where there is no such file or
         it was rejected.
     """
     names = source.columns(file) if source.has(file) else {}
@@ -93,18 +92,18 @@ def wide_contract(source: Source, file: Path, names: Iterable[str]) -> tuple[Tab
     if missing:
         source.reject_without(file, missing[0])
         return None
-    letters, k_sparse = TABLES["letters"], TABLES["k_sparse"]
+    measured, k_sparse = TABLES["measurements"], TABLES["k_sparse"]
     own = [
-        *(replace(letters.column(f"probe_{score}"), name=f"{score}_probe") for score in SCORES),
+        *(replace(measured.column(f"probe_{score}"), name=f"{score}_probe") for score in SCORES),
         *(replace(k_sparse.column(score), name=f"{score}_sparse_sae_{k}") for k in ks for score in SCORES),
-        *(replace(letters.column("split_latents"), name=name) for name in ("split_feats", *map(_feats, ks))),
+        *(replace(measured.column("split_latents"), name=name) for name in ("split_feats", *map(_feats, ks))),
     ]
-    columns = (*map(letters.column, _KEY), *(replace(column, required=False) for column in own))
-    return Table("k_sparse", "one SAE and one letter", _KEY, columns), same(*(column.name for column in own))
+    columns = (*map(measured.column, _KEY), *(replace(column, required=False) for column in own))
+    return Table("k_sparse", "one SAE and one concept", _KEY, columns), same(*(column.name for column in own))
 
 
 def probes(wide: pa.Table) -> pa.Table:
-    """Return rows of the table letters: the linear probe's scores, and the split latents where `wide` has them."""
+    """Return rows of the table measurements: the linear probe's scores, and the split latents where `wide` has them."""
     present = [name for name in (*_KEY, *_PROBES) if name in wide.column_names]
     return wide.select(present).rename_columns([_PROBES.get(name, name) for name in present])
 
@@ -120,20 +119,20 @@ def steps(wide: pa.Table, ranked: Ranked | None = None) -> pa.Table:
     wide : pyarrow.Table
         As `read_wide` returns it.
     ranked : dict of (str, int) to list of int, optional
-        Latents by letter and k that another file tells.
+        Latents by concept and k that another file tells.
 
     Returns
     -------
     pyarrow.Table
-        Rows of the table k_sparse; layer, width and l0 are there where `wide` has them.
+        Rows of the table k_sparse; sae is there where `wide` has it.
     """
     ks = k_values(wide.column_names)
     rows: list[dict[str, Any]] = []
-    for letter in wide.to_pylist():
-        lists = _lists(letter, ks, ranked or {})
+    for row in wide.to_pylist():
+        lists = _lists(row, ks, ranked or {})
         for k in ks:
-            scores = {score: letter.get(f"{score}_sparse_sae_{k}") for score in SCORES}
-            rows.append(letter | scores | {"k": k, "latent": _added(lists, k)})
+            scores = {score: row.get(f"{score}_sparse_sae_{k}") for score in SCORES}
+            rows.append(row | scores | {"k": k, "latent": _added(lists, k)})
     fields = [
         column for column in TABLES["k_sparse"].columns if column.name in {*wide.column_names, "k", "latent", *SCORES}
     ]
@@ -141,18 +140,18 @@ def steps(wide: pa.Table, ranked: Ranked | None = None) -> pa.Table:
 
 
 def ranked_latents(metadata: pa.Table) -> Ranked:
-    """Return the latents by letter and k that rows of `METADATA` tell."""
-    return {(row["letter"], row["k"]): row["feats"] for row in metadata.to_pylist()}
+    """Return the latents by concept and k that rows of `METADATA` tell."""
+    return {(row["concept"], row["k"]): row["feats"] for row in metadata.to_pylist()}
 
 
 def _feats(k: int) -> str:
     return f"sparse_sae_k_{k}_feats"
 
 
-def _lists(letter: Mapping[str, Any], ks: Sequence[int], ranked: Ranked) -> list[list[int]]:
-    """Return every list of latents that is known of a letter, the shortest first."""
-    told = [letter.get(_feats(k)) or ranked.get((letter["letter"], k)) for k in ks]
-    return sorted(filter(None, [*told, letter.get("split_feats")]), key=len)
+def _lists(row: Mapping[str, Any], ks: Sequence[int], ranked: Ranked) -> list[list[int]]:
+    """Return every list of latents that is known of a concept, the shortest first."""
+    told = [row.get(_feats(k)) or ranked.get((row["concept"], k)) for k in ks]
+    return sorted(filter(None, [*told, row.get("split_feats")]), key=len)
 
 
 def _added(lists: Sequence[list[int]], k: int) -> int | None:

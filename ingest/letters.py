@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from ingest.conform import arrow_schema, with_all_columns
 from ingest.sql import join
-from queries.layout_1 import TABLES
+from queries.conform import arrow_schema, with_all_columns
+from queries.first_letters import first_letters
+from queries.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -17,11 +18,14 @@ if TYPE_CHECKING:
     from ingest.source import Source
 
 
-#: A token's row as files have it, which need not number them.
+#: A token's row as files have it, which need not number them and say the letter of each.
 TOKENS = replace(
     TABLES["tokens"],
     key=("token",),
-    columns=tuple(replace(column, required=column.name in ("token", "letter")) for column in TABLES["tokens"].columns),
+    columns=(
+        *(replace(column, required=column.name == "token") for column in TABLES["tokens"].columns),
+        TABLES["token_concepts"].column("concept"),
+    ),
 )
 
 
@@ -32,44 +36,56 @@ def first_known(key: Iterable[str], *tables: pa.Table) -> pa.Table:
     for row in (row for table in tables for row in table.to_pylist()):
         known = rows.setdefault(tuple(row[name] for name in names), {})
         known |= {name: value for name, value in row.items() if known.get(name) is None}
-    return pa.Table.from_pylist(list(rows.values()), arrow_schema(TABLES["letters"].columns))
+    return pa.Table.from_pylist(list(rows.values()), arrow_schema(TABLES["measurements"].columns))
 
 
 def numbered_tokens(*pieces: pa.Table | None) -> pa.Table:
-    """List the distinct tokens of test splits, each with its letter, and number them.
+    """List the distinct tokens of test splits, each with its concept, and number them.
 
     Parameters
     ----------
     *pieces : pyarrow.Table or None
-        Columns token and letter.
+        Columns token and concept.
 
     Returns
     -------
     pyarrow.Table
-        Rows of the table tokens.
+        Rows of `TOKENS`.
     """
-    letters: dict[str, str] = {}
+    concepts: dict[str, str] = {}
     for piece in filter(None, pieces):
-        letters |= dict(zip(piece["token"].to_pylist(), piece["letter"].to_pylist(), strict=True))
-    tokens = sorted(letters, key=lambda token: (letters[token], token))
+        concepts |= dict(zip(piece["token"].to_pylist(), piece["concept"].to_pylist(), strict=True))
+    tokens = sorted(concepts, key=lambda token: (concepts[token], token))
     return pa.table(
         {
             "token_id": pa.array(range(len(tokens)), pa.int32()),
             "token": pa.array(tokens, pa.string()),
-            "letter": pa.array([letters[token] for token in tokens], pa.string()),
+            "concept": pa.array([concepts[token] for token in tokens], pa.string()),
             "is_test": pa.array([True] * len(tokens), pa.bool_()),
         }
     )
 
 
-def highest_latents(tables: Mapping[str, pa.Table]) -> dict[tuple[int, int, int], int]:
-    """Return the highest number of a latent that any of `tables` names, by SAE; -1 where they name none."""
+def with_concepts(tables: Mapping[str, pa.Table], *others: str) -> dict[str, pa.Table]:
+    """Complete the tables of a suite of first letters, whose tokens are rows of `TOKENS`; omit those without rows.
+
+    Concepts that no table names are given as `others`.
+    """
+    tokens = tables["tokens"]
+    told = tokens.select(["token_id", "concept"])
+    every = {**tables, "tokens": tokens.drop_columns("concept"), "token_concepts": told}
+    every["concepts"] = first_letters([*tables["measurements"]["concept"].to_pylist(), *others], told)
+    return {name: rows for name, rows in every.items() if rows.num_rows or TABLES[name].required}
+
+
+def highest_latents(tables: Mapping[str, pa.Table]) -> dict[str, int]:
+    """Return the highest latent that any of `tables` names, -1 for none, by SAE ("" where they do not tell it)."""
     complete = {
         name: with_all_columns(TABLES[name], tables.get(name))
-        for name in ("letters", "tested_tokens", "k_sparse", "encoder_top", "latents")
+        for name in ("measurements", "tested_tokens", "k_sparse", "encoder_top", "latents")
     }
     rows = join("highest_latents", **complete).to_pylist()
-    return {(row["layer"], row["width"], row["l0"]): row["latent"] for row in rows}
+    return {row["sae"] or "": row["latent"] for row in rows}
 
 
 def uncounted(sae: str, n_latents: int) -> str:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import limits
-from ingest.conform import conform
 from ingest.files import UnreadableError, reading
 from ingest.jobs import Outcome
-from ingest.layout import write_file
 from ingest.rules import keep_rules
 from ingest.sae_dashboard import DashboardError, evidence
-from queries.layout_1 import SAE_KEY, TABLES
+from queries.conform import conform
+from queries.file_layout import write_file
+from queries.schema import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,15 +45,14 @@ def pieces(files: Mapping[int, Path]) -> list[dict[int, Path]]:
     return cut
 
 
-def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path, files: Mapping[int, Path]) -> Outcome:
+def write_pages(folder: Path, sae: str, piece: int, root: Path, files: Mapping[int, Path]) -> Outcome:
     """Read some pages of one SAE into parquet files that the tables are put together from.
 
     Parameters
     ----------
     folder : Path
         The growing suite.
-    sae : (int, int, int)
-        Layer, nominal width and L0.
+    sae : str
     piece : int
         Number of this piece of the SAE's pages.
     root : Path
@@ -64,7 +63,6 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in PAGE_TABLES}
     rejected: list[tuple[Path, str]] = []
     remarks = Counter[str]()
-    key = dict(zip(SAE_KEY, sae, strict=True))
     for latent, file in sorted(files.items()):
         try:
             with (
@@ -78,14 +76,14 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
         if len(html.encode("utf-8", "replace")) > _LONGEST:
             rejected.append((file, f"has more than {_LONGEST:,} bytes; the page is left out, its evidence is imported"))
         else:
-            rows["dashboards"].append({**key, "latent": latent, "html": html})
+            rows["dashboards"].append({"sae": sae, "latent": latent, "html": html})
         try:
             found = evidence(html, latent)
         except DashboardError as error:
             remarks[f"dashboards are kept as pages only, without evidence: {error}"] += 1
             continue
         for name, some in found.items():
-            rows[name] += [{**key, **row} for row in some]
+            rows[name] += [{"sae": sae, **row} for row in some]
     written = []
     for name, some in rows.items():
         if some:
@@ -96,6 +94,6 @@ def write_pages(folder: Path, sae: tuple[int, int, int], piece: int, root: Path,
     return Outcome(tuple(written), tuple(rejected), remarks)
 
 
-def evidence_file(folder: Path, sae: tuple[int, int, int], piece: int, table: str) -> Path:
+def evidence_file(folder: Path, sae: str, piece: int, table: str) -> Path:
     """Return where the rows of `table` that a piece of the pages of one SAE gave are kept."""
-    return folder / EVIDENCE / "-".join(map(str, (*sae, piece))) / f"{table}.parquet"
+    return folder / EVIDENCE / f"{sae}-{piece}" / f"{table}.parquet"

@@ -9,26 +9,25 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import gemma_scope, limits
-from ingest.conform import IngestError, with_all_columns
 from ingest.cosine_arrays import count_latents
 from ingest.files import UnreadableError
 from ingest.findings import Findings
 from ingest.json_files import number_names
 from ingest.k_sparse_frames import SCORES, probes, read_wide, steps
-from ingest.letters import TOKENS, highest_latents, uncounted
+from ingest.letters import TOKENS, highest_latents, uncounted, with_concepts
 from ingest.prompts import with_prompts
 from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED, read_tested
-from queries.layout_1 import TABLES
+from queries.conform import IngestError, with_all_columns
 from queries.manifest import FORMAT_VERSION, MANIFEST, Manifest, Method, Model, Provenance, Sae
+from queries.schema import TABLES, concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from ingest.findings import SaeKey
     from ingest.source import Columns, Source
     from queries.schema import Table
 
@@ -66,7 +65,7 @@ _SIMPLE: dict[str, tuple[str, Columns]] = {
             "mean_activation": "mean_act_text",
             "max_activation_vocab": "max_act_vocab",
             "encoder_decoder_cosine": "enc_dec_cos",
-            "top_letter_cosine": "top_letter_cos",
+            "top_concept_cosine": "top_letter_cos",
             **same("num_vocab_tokens", "num_test_tokens", "top_letter"),
         },
     ),
@@ -94,7 +93,7 @@ def detects(source: Source) -> bool:
     return any(source.has(source.root / f"{stem}.parquet") for stem in _FILES) or bool(source.find(_ARRAYS))
 
 
-def read(source: Source, *, only: str | None = None) -> Findings:
+def read(source: Source, *, only: str | None = None) -> list[Findings]:
     """Read the folder.
 
     Raises
@@ -109,14 +108,15 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     wide = read_wide(source, source.root / "k_sparse_results.parquet", _SAE_LETTER)
     k_sparse = with_all_columns(TABLES["k_sparse"], None if wide is None else steps(wide))
     tested = _tested(source)
-    letters = join(
-        "published_letters",
-        split=_read(source, "sae_split_feats", TABLES["letters"], _SPLIT),
-        probes=with_all_columns(TABLES["letters"], None if wide is None else probes(wide)),
+    measured = TABLES["measurements"]
+    rows = join(
+        "published_measurements",
+        split=_read(source, "sae_split_feats", measured, _SPLIT),
+        probes=with_all_columns(measured, None if wide is None else probes(wide)),
         tested=tested,
     )
     tables = {
-        "letters": derive_split_latents(letters, k_sparse, manifest.method),
+        "measurements": derive_split_latents(rows, k_sparse, manifest.method),
         "k_sparse": k_sparse,
         "encoder_top": _encoder_top(source),
         "tested_tokens": tested,
@@ -126,40 +126,40 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     }
     if not tables["prompts"].num_rows:
         tables["tested_tokens"], tables["prompts"] = with_prompts(tested)
-    tables = {name: rows for name, rows in tables.items() if rows.num_rows}
-    arrays = _located(source, _ARRAYS, _ARRAY, str.lower)
+    arrays = _located(source, _ARRAYS, _ARRAY, lambda letter: concept_id(letter.lower()))
     pages = _located(source, _PAGES, _PAGE, int)
     saes = _saes(source, tables, arrays)
     if not saes:
         message = f"{source.root}: no SAE can be read; give the folder that holds {_FILES[0]}.parquet"
         raise IngestError(message)
-    unknown = _uncounted(saes, arrays)
-    limits = [uncounted("layer {}, width {}, L0 {}".format(*key), saes[key]) for key in unknown]
+    unknown = _uncounted(source, saes, arrays)
+    limits = [uncounted("layer {}, width {}, L0 {}".format(*source.places[sae]), saes[sae]) for sae in unknown]
     for limit in limits:
         source.report.note(limit)
-    listed = {sae.key: sae for sae in manifest.saes}
+    listed = {sae.id: sae for sae in manifest.saes}
     known = gemma_scope.canonical() if gemma_scope.is_model(manifest.model.name) else {}
-    return Findings(
+    findings = Findings(
         manifest=manifest.model_copy(
             update={
                 "saes": [
-                    listed.get(key, Sae(layer=key[0], width=key[1], l0=key[2], n_latents=count)).model_copy(
+                    (listed.get(sae) or Sae(**source.facts(sae))).model_copy(
                         update={
                             "n_latents": count,
-                            "n_latents_counted": key not in unknown,
-                            "neuronpedia": known.get(key),
+                            "n_latents_counted": sae not in unknown,
+                            "neuronpedia": known.get(source.places[sae]),
                         }
                     )
-                    for key, count in sorted(saes.items())
+                    for sae, count in sorted(saes.items())
                 ],
                 "provenance": manifest.provenance.model_copy(update={"limits": limits}),
             }
         ),
-        tables=tables,
+        tables=with_concepts(tables, *(concept for files in arrays.values() for concept in files)),
         arrays=arrays,
         pages=_pages_of(source, pages, saes),
         files=_licences(source),
     )
+    return [findings]
 
 
 def _read(source: Source, stem: str, table: Table, columns: Columns, **constants: object) -> pa.Table:
@@ -199,7 +199,7 @@ def _vocabulary(source: Source) -> pa.Table:
     stem = next(
         (stem for stem in ("english_tokens", "alpha_tokens") if source.has(source.root / f"{stem}.parquet")), ""
     )
-    names = same("token_id", "token", "letter", "is_test", "model_letter", "model_metric")
+    names = same("token_id", "token", "letter", "is_test", "model_metric") | {"model_answer": "model_letter"}
     rows = _read(source, stem, TOKENS, names)
     if rows["token_id"].null_count:
         numbers = pa.array(range(rows.num_rows), pa.int32())
@@ -209,13 +209,13 @@ def _vocabulary(source: Source) -> pa.Table:
 
 def _located(
     source: Source, pattern: str, name: re.Pattern[str], item: Callable[[str], Any]
-) -> dict[SaeKey, dict[Any, Path]]:
-    """Find the files of each SAE, by what they are of (a letter, a latent)."""
-    found: dict[SaeKey, dict[Any, Path]] = {}
+) -> dict[str, dict[Any, Path]]:
+    """Find the files of each SAE, by what they are of (a concept, a latent)."""
+    found: dict[str, dict[Any, Path]] = {}
     for file in source.find(pattern):
         parts = name.search(file.as_posix())
         try:
-            key = (int(parts[1]), parse_width(parts[2]), int(parts[3])) if parts else None
+            key = source.sae_id(int(parts[1]), parse_width(parts[2]), int(parts[3])) if parts else None
         except ValueError:
             key = None
         if parts is None or key is None:
@@ -228,10 +228,10 @@ def _located(
 
 
 def _pages_of(
-    source: Source, pages: Mapping[SaeKey, Mapping[int, Path]], saes: Mapping[SaeKey, int]
-) -> dict[SaeKey, dict[int, Path]]:
+    source: Source, pages: Mapping[str, Mapping[int, Path]], saes: Mapping[str, int]
+) -> dict[str, dict[int, Path]]:
     """Leave out the pages of latents that an SAE does not have."""
-    kept: dict[SaeKey, dict[int, Path]] = {}
+    kept: dict[str, dict[int, Path]] = {}
     for key, of_sae in pages.items():
         for latent, file in of_sae.items() if key in saes else ():
             if latent < saes[key]:
@@ -253,19 +253,20 @@ def _licences(source: Source) -> dict[str, bytes]:
     return found
 
 
-def _saes(
-    source: Source, tables: Mapping[str, pa.Table], arrays: Mapping[SaeKey, Mapping[str, Path]]
-) -> dict[SaeKey, int]:
-    """List the SAEs that letters or cosines speak of, with their numbers of latents."""
+def _saes(source: Source, tables: Mapping[str, pa.Table], arrays: Mapping[str, Mapping[str, Path]]) -> dict[str, int]:
+    """List the SAEs that tables or cosines speak of, with their numbers of latents."""
     counted = {key: count for key, letters in arrays.items() if (count := count_latents(source.root, letters))}
     highest = highest_latents(tables)
-    return {key: gemma_scope.count_latents(key[1], latent) for key, latent in highest.items()} | counted
+    widths = {sae: width for sae, (_, width, _) in source.places.items()}
+    return {sae: gemma_scope.count_latents(widths[sae], latent) for sae, latent in highest.items() if sae} | counted
 
 
-def _uncounted(saes: Mapping[SaeKey, int], arrays: Mapping[SaeKey, Mapping[str, Path]]) -> list[SaeKey]:
+def _uncounted(source: Source, saes: Mapping[str, int], arrays: Mapping[str, Mapping[str, Path]]) -> list[str]:
     """List the SAEs whose number of latents neither arrays nor their width tell."""
     return [
-        key for key, count in sorted(saes.items()) if not arrays.get(key) and not gemma_scope.is_counted(key[1], count)
+        sae
+        for sae, count in sorted(saes.items())
+        if not arrays.get(sae) and not gemma_scope.is_counted(source.places[sae][1], count)
     ]
 
 
@@ -279,7 +280,7 @@ def _manifest(source: Source) -> Manifest:
                 if isinstance(said, dict) and "model" in said:
                     source.report.hold(file, number_names(said))
                     source.report.take(file, _SAID)
-                    manifest = _described(said)
+                    manifest = _described(source, said)
                     manifest.model_dump_json()  # which refuses what no file can hold
                     return manifest
             source.report.skip(file)  # such as a list of the files that lie there
@@ -296,7 +297,7 @@ def _manifest(source: Source) -> Manifest:
     )
 
 
-def _described(said: Mapping[str, Any]) -> Manifest:
+def _described(source: Source, said: Mapping[str, Any]) -> Manifest:
     """Turn the folder's own manifest into a suite's."""
     thresholds = said.get("thresholds", {})
     own = Method(metric=said.get("metric", "ig_ablation"))
@@ -316,19 +317,17 @@ def _described(said: Mapping[str, Any]) -> Manifest:
             cosine_threshold=thresholds.get("cos", own.cosine_threshold),
             effect_margin=thresholds.get("margin", own.effect_margin),
         ),
-        saes=[_sae(record) for record in said.get("saes", [])],
+        saes=[_sae(source, record) for record in said.get("saes", [])],
         tables={},
         provenance=Provenance(date=said.get("date"), corpus=said.get("corpus", [])),
     )
 
 
-def _sae(record: Mapping[str, Any]) -> Sae:
+def _sae(source: Source, record: Mapping[str, Any]) -> Sae:
+    facts = source.facts(source.sae_id(record["layer"], record["sae_width"], record["sae_l0"]))
+    measured = record.get("l0_measured")
     return Sae(
-        layer=record["layer"],
-        width=record["sae_width"],
-        l0=record["sae_l0"],
-        n_latents=record["sae_width"],
-        l0_measured=record.get("l0_measured"),
+        **facts | ({} if measured is None else {"l0": measured}),
         hook=record.get("hook"),
         architecture=record.get("architecture"),
         variance_explained=record.get("variance_explained"),

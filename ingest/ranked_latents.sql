@@ -9,12 +9,12 @@ SELECT ranked.* EXCLUDE (feat_order, top_activation, latents, effects, activatio
     listed.latents, listed.effects, listed.activations, listed.cosines
 FROM ranked
 JOIN (
-    SELECT layer, width, l0, letter, token,
+    SELECT sae, concept, token,
         list(top_latent ORDER BY feat_order) AS latents,
         list(top_effect ORDER BY feat_order) AS effects,
         list(top_activation ORDER BY feat_order) AS activations,
         list(top_cosine ORDER BY feat_order) AS cosines
     FROM ranked
-    GROUP BY layer, width, l0, letter, token
-) AS listed USING (layer, width, l0, letter, token)
+    GROUP BY sae, concept, token
+) AS listed USING (sae, concept, token)
 WHERE feat_order = 0 AND is_absorption IS NOT NULL

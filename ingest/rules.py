@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.conform import arrow_schema
 from ingest.sql import cursor
-from queries.layout_1 import SAE_KEY
+from queries.conform import arrow_schema
 from queries.rules import Condition, conditions
 
 if TYPE_CHECKING:
@@ -78,9 +77,9 @@ def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable
     """Tell of each rule which rows break it."""
     if not rules or not data.num_rows:
         return [pa.array([], pa.bool_())] * len(rules)
-    has_sae = saes is not None and set(SAE_KEY) <= {column.name for column in table.columns}
-    n_latents = "n_latents, n_latents IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
-    join = f"LEFT JOIN saes USING ({', '.join(SAE_KEY)})" if has_sae else ""
+    has_sae = saes is not None and "sae" in table.key
+    n_latents = "n_latents, is_listed IS NULL AS no_sae" if has_sae else "NULL AS n_latents, false AS no_sae"
+    join = "LEFT JOIN (SELECT *, true AS is_listed FROM saes) USING (sae)" if has_sae else ""
     columns = ", ".join(f"coalesce({rule.sql}, false) AS rule_{place}" for place, rule in enumerate(rules))
     # The columns that a rule compares with; of very many rows, no others are made up.
     text = " ".join(rule.sql for rule in rules)
@@ -91,8 +90,8 @@ def _broken(data: pa.Table, table: Table, rules: list[Condition], saes: Iterable
     with cursor() as connection:
         connection.register("data", rows)
         if has_sae:
-            known = [dict(zip(SAE_KEY, sae.key, strict=True)) | {"n_latents": sae.n_latents} for sae in saes or ()]
-            types = [(name, pa.int32()) for name in (*SAE_KEY, "n_latents")]
+            known = [{"sae": sae.id, "n_latents": sae.n_latents} for sae in saes or ()]
+            types = [("sae", pa.string()), ("n_latents", pa.int32())]
             connection.register("saes", pa.Table.from_pylist(known, pa.schema(types)))
         found = connection.sql(
             f"SELECT {columns} FROM (SELECT *, {n_latents} FROM data {join}) ORDER BY row_number"  # noqa: S608 - contract's

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import gemma_scope
-from ingest.conform import IngestError, arrow_schema, with_all_columns
 from ingest.findings import Findings
 from ingest.k_sparse_frames import (
     METADATA,
@@ -26,21 +25,28 @@ from ingest.k_sparse_frames import (
     read_wide,
     steps,
 )
-from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens, uncounted
+from ingest.letters import (
+    TOKENS,
+    first_known,
+    highest_latents,
+    nothing_left,
+    numbered_tokens,
+    uncounted,
+    with_concepts,
+)
 from ingest.prompts import with_prompts
 from ingest.source import parse_width, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED, read_tested
-from queries.layout_1 import SAE_KEY, TABLES
+from queries.conform import IngestError, arrow_schema, with_all_columns
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
-from queries.schema import Table
+from queries.schema import TABLES, Table, letter_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
 
-    from ingest.findings import SaeKey
     from ingest.source import Columns, Source
 
 NAME = "sae-spelling"
@@ -62,12 +68,12 @@ class _File:
 
     path: Path
     kind: str
-    sae: SaeKey
+    place: tuple[int, int, int]
 
     @property
     def name(self) -> str:
         """The SAE as files name it."""
-        return "layer_" + "_".join(map(str, self.sae))
+        return "layer_" + "_".join(map(str, self.place))
 
 
 def detects(source: Source) -> bool:
@@ -75,7 +81,7 @@ def detects(source: Source) -> bool:
     return bool(_located(source))
 
 
-def read(source: Source, *, only: str | None = None) -> Findings:
+def read(source: Source, *, only: str | None = None) -> list[Findings]:
     """Read every experiment that `source` holds.
 
     Parameters
@@ -97,9 +103,9 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     found = _found(source, files)
     tested, prompts = with_prompts(with_all_columns(TESTED, *found["feature_absorption"]))
     tables = {
-        "letters": first_known(
-            TABLES["letters"].key,
-            join("sae_spelling_letters", tested=tested),
+        "measurements": first_known(
+            ("sae", "concept"),
+            join("sae_spelling_measurements", tested=tested),
             *map(probes, (*found["k_sparse_probing"], *found["latent_evaluation"])),
         ),
         "k_sparse": with_all_columns(TABLES["k_sparse"], *found["k_sparse"]),
@@ -108,44 +114,35 @@ def read(source: Source, *, only: str | None = None) -> Findings:
         "tokens": numbered_tokens(*found["raw_results"], tested),
         "prompts": prompts,
     }
-    if not tables["letters"].num_rows:
+    if not tables["measurements"].num_rows:
         message = nothing_left(
             source, "give the folder that holds feature_absorption, k_sparse_probing or latent_evaluation"
         )
         raise IngestError(message)
-    highest = highest_latents(tables)
-    counts = {key: gemma_scope.count_latents(key[1], latent) for key, latent in highest.items()}
-    limits = [
-        uncounted("layer {}, width {}, L0 {}".format(*key), count)
-        for key, count in sorted(counts.items())
-        if not gemma_scope.is_counted(key[1], count)
-    ]
-    for limit in limits:
-        source.report.note(limit)
     method = Method(metric="ig_ablation")
-    tables["letters"] = derive_split_latents(tables["letters"], tables["k_sparse"], method)
+    tables["measurements"] = derive_split_latents(tables["measurements"], tables["k_sparse"], method)
     model = _model(source, files)
     known = gemma_scope.canonical() if gemma_scope.is_model(model) else {}
+    saes, limits = [], []
+    for sae, highest in sorted(highest_latents(tables).items()):
+        place = source.places[sae]
+        number = gemma_scope.count_latents(place[1], highest)
+        is_counted = gemma_scope.is_counted(place[1], number)
+        if not is_counted:
+            limits.append(uncounted("layer {}, width {}, L0 {}".format(*place), number))
+            source.report.note(limits[-1])
+        facts = source.facts(sae)
+        saes.append(Sae(**facts, n_latents=number, n_latents_counted=is_counted, neuronpedia=known.get(place)))
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,
         model=Model(name=model),
         method=method,
-        saes=[
-            Sae(
-                layer=layer,
-                width=width,
-                l0=l0,
-                n_latents=count,
-                n_latents_counted=gemma_scope.is_counted(width, count),
-                neuronpedia=known.get((layer, width, l0)),
-            )
-            for (layer, width, l0), count in sorted(counts.items())
-        ],
+        saes=saes,
         tables={},
         provenance=Provenance(made_by="sae-spelling", limits=limits),
     )
-    return Findings(manifest, {name: rows for name, rows in tables.items() if rows.num_rows})
+    return [Findings(manifest, with_concepts(tables))]
 
 
 def _located(source: Source) -> list[_File]:
@@ -160,14 +157,14 @@ def _located(source: Source) -> list[_File]:
 def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table]]:
     """Read `files`: rows by kind as the files have them, and those of k_sparse."""
     found: defaultdict[str, list[pa.Table]] = defaultdict(list)
-    taken: dict[tuple[str, SaeKey], _File] = {}
-    metadata = {file.sae: file for file in reversed(files) if file.kind == "metadata"}
+    taken: dict[tuple[str, str], _File] = {}
+    metadata = {file.name: file for file in reversed(files) if file.kind == "metadata"}
     needed: list[_File | None] = []
     for file in files:
         kind = _experiment(source, file)
         if kind not in _READERS:
             continue
-        if first := taken.get((kind, file.sae)):
+        if first := taken.get((kind, file.name)):
             taken_from = source.report.name(first.path)
             source.reject(file.path, f"{taken_from} holds the same of this SAE and is taken; remove one of them")
             continue
@@ -176,9 +173,9 @@ def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table
             continue
         found[kind].append(rows)
         if kind != "raw_results":  # two experiments keep these, of the same tokens
-            taken[kind, file.sae] = file
+            taken[kind, file.name] = file
         if kind == "k_sparse_probing":
-            beside = None if has_latents(rows.column_names) else metadata.get(file.sae)
+            beside = None if has_latents(rows.column_names) else metadata.get(file.name)
             found["k_sparse"].append(steps(rows, _ranked(source, beside) if beside else {}))
             needed.append(beside)
     source.report.skip(*(file.path for file in files if file.kind == "metadata" and file not in needed))
@@ -203,11 +200,11 @@ def _of_its_sae(source: Source, file: _File, read: Callable[..., pa.Table | None
     """Read rows of the SAE that the file's name tells; none where its columns tell another."""
     names = source.columns(file.path)
     own = {name: given for name, given in _SAE.items() if given in names}
-    constants = {name: value for name, value in zip(SAE_KEY, file.sae, strict=True) if name not in own}
+    constants = {name: value for name, value in zip(_SAE, file.place, strict=True) if name not in own}
     rows = read(source, file.path, own | same("letter"), **constants)
     if rows is None:
         return None
-    told = set(zip(*(rows[name].to_pylist() for name in SAE_KEY), strict=True)) - {file.sae}
+    told = {source.places[sae] for sae in rows["sae"].to_pylist()} - {file.place}
     if told:
         other = "layer_" + "_".join(map(str, min(told)))
         source.reject(file.path, f"its columns are of {other}, which its name is not; rename it or fetch it again")
@@ -253,9 +250,9 @@ def _encoder_top(source: Source, file: _File) -> pa.Table | None:
         if missing not in names:
             source.reject_without(file.path, missing)
             return None
-    ranked, letters = TABLES["encoder_top"], TABLES["letters"]
+    ranked, measured = TABLES["encoder_top"], TABLES["measurements"]
     own = [
-        *(replace(letters.column(f"probe_{score}"), name=f"{score}_probe", required=False) for score in SCORES),
+        *(replace(measured.column(f"probe_{score}"), name=f"{score}_probe", required=False) for score in SCORES),
         *(replace(ranked.column("latent"), name=f"sae_top_{rank}_feat") for rank in ranks),
     ]
     for name in names:
@@ -263,8 +260,8 @@ def _encoder_top(source: Source, file: _File) -> pa.Table | None:
             own.append(replace(ranked.column(found[1]), name=name, required=False))
         elif _COSINE.fullmatch(name):
             own.append(replace(ranked.column("cosine"), name=name))
-    key = TABLES["letters"].key
-    table = Table("latent_evaluation", "one SAE and one letter", key, (*map(TABLES["letters"].column, key), *own))
+    key = ("sae", "concept")
+    table = Table("latent_evaluation", "one SAE and one concept", key, (*map(measured.column, key), *own))
     return _rows(source, file, table, same(*(column.name for column in own)))
 
 
@@ -287,7 +284,8 @@ def _ranks(wide: pa.Table) -> pa.Table:
 
 def _cosine(row: dict[str, Any], direction: str, rank: int) -> float | None:
     """Return the cosine with the probe of the row's own letter: the columns of the other letters are empty."""
-    names = (f"cos_probe_sae_{direction}_{letter}_top_{rank}" for letter in (row["letter"], row["letter"].upper()))
+    letter = letter_of(row["concept"])
+    names = (f"cos_probe_sae_{direction}_{each}_top_{rank}" for each in (letter, letter.upper()))
     return next((row[name] for name in names if row.get(name) is not None), None)
 
 

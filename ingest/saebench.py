@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
-from ingest import gemma_scope
-from ingest.conform import IngestError, with_all_columns, with_constants
 from ingest.files import UnreadableError
 from ingest.findings import Findings
 from ingest.json_files import number_names, read_json
@@ -27,28 +25,35 @@ from ingest.k_sparse_frames import (
     steps,
     wide_contract,
 )
-from ingest.letters import TOKENS, first_known, highest_latents, nothing_left, numbered_tokens, uncounted
+from ingest.letters import (
+    TOKENS,
+    first_known,
+    highest_latents,
+    nothing_left,
+    numbered_tokens,
+    uncounted,
+    with_concepts,
+)
 from ingest.prompts import with_prompts
 from ingest.saebench_files import UNKNOWN, SaeFiles, collect, holds_absorption, whole
 from ingest.saebench_results import ABSORPTION, CORE, eval_type
-from ingest.source import same
+from ingest.source import column_of, same
 from ingest.split_latents import derive_split_latents
 from ingest.sql import join
 from ingest.tested_tokens import TESTED
-from queries.layout_1 import SAE_KEY, TABLES
-from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae
+from queries.conform import IngestError, with_all_columns, with_constants
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance, Sae, first_problem
+from queries.sae_ids import sae_ids
+from queries.schema import TABLES, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
     from ingest.source import Columns, Source
-    from queries.schema import Table
 
 NAME = "saebench"
 _METRIC = "full"
-#: Nominal widths are counted in thousands from here on.
-_THOUSANDS_FROM = 10_000
 _SHOWN_NAMES = 3
 _RECORDS = TypeAdapter(list[dict[str, Any]])
 
@@ -87,7 +92,6 @@ _TESTED: Columns = {
     "cosines": "projection_feat_probe_cos",
     "is_absorption": ("is_full_absorption", "is_absorption"),
 }
-_NAMING_LATENTS = ("letters", "tested_tokens", "k_sparse", "latents")
 _NOTES = (
     "Full absorption: every split latent is silent, the latent with the largest projection on the probe has a cosine of"
     " at least 0.025 with it, and it makes up at least 0.4 of the token's total projection.\n"
@@ -116,8 +120,8 @@ def other_evaluations(source: Source) -> list[str]:
     ]
 
 
-def read(source: Source, *, only: str | None = None) -> Findings:
-    """Read every SAE of `source` that one suite can hold.
+def read(source: Source, *, only: str | None = None) -> list[Findings]:
+    """Read every SAE of `source`: a suite for each language model.
 
     Parameters
     ----------
@@ -130,57 +134,65 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     IngestError
         Where no SAE can be read.
     """
-    chosen = _of_one_model(source, _selected(source, only))
-    saes: dict[tuple[int, ...], Sae] = {}
-    used: list[SaeFiles] = []
-    left_out: defaultdict[str, list[str]] = defaultdict(list)
-    limits: list[str] = []
-    found: dict[str, list[pa.Table]] = {
-        name: [] for name in ("letters", "k_sparse", "tested_tokens", "latents", "tokens")
-    }
+    chosen = _selected(source, only)
+    found = [suite for model, saes in _by_model(chosen).items() if (suite := _read_model(source, model, saes, chosen))]
+    if not found:
+        raise IngestError(nothing_left(source, "give the folder that holds eval_results or artifacts"))
+    return found
+
+
+class _Read(NamedTuple):
+    """An SAE as its files describe it, and its rows, which do not say yet which SAE they are of."""
+
+    files: SaeFiles
+    facts: dict[str, Any]
+    tables: dict[str, pa.Table]
+
+
+def _read_model(source: Source, model: str, chosen: list[SaeFiles], every: list[SaeFiles]) -> Findings | None:
+    """Read the SAEs of one language model; None where none of them can be read."""
+    known = []
     for files in chosen:
         tables = _tables(source, files)
+        facts = _facts(files, tables)
         try:
-            sae = _described(source, files, tables, saes)
-        except IngestError as error:
-            _leave_out(source, files, str(error), chosen)
+            Sae(sae="any", **facts)
+        except ValidationError as error:
+            _leave_out(source, files, f"a suite cannot hold what it says of the SAE ({first_problem(error)})", every)
             continue
-        if same := saes.get(sae.key):
-            left_out[f"{same.name} ({_place(same)})"].append(f"{sae.name} (L0 {_known(sae.l0_measured, sae.l0)})")
-            reason = f"{same.name} has the same layer, width and rounded L0 ({_place(same)}); {_alone(files)}"
-            _leave_out(source, files, reason, chosen)
-            continue
-        saes[sae.key] = sae
-        used.append(files)
-        if not sae.n_latents_counted:
-            limits.append(uncounted(files.name, sae.n_latents))
-        place = dict(zip(SAE_KEY, sae.key, strict=True))
-        measured = place | {"metric": _METRIC, "metric_version": files.version}
-        found["letters"].append(with_constants(TABLES["letters"], tables["letters"], **measured))
-        found["tested_tokens"].append(with_constants(TESTED, tables["tested_tokens"], **measured))
+        if tables["measurements"].num_rows:
+            known.append(_Read(files, facts, tables))
+        else:
+            _leave_out(source, files, "it tells of no letter that can be read; fetch the complete file", every)
+    if not known:
+        return None
+    saes = [Sae(sae=sae, **one.facts) for sae, one in zip(sae_ids([one.facts for one in known]), known, strict=True)]
+    found: defaultdict[str, list[pa.Table]] = defaultdict(list)
+    for sae, one in sorted(zip(saes, known, strict=True), key=lambda pair: pair[0].id):
+        measured = {"sae": sae.id, "metric": _METRIC, "metric_version": one.files.version}
+        for name, table in (("measurements", TABLES["measurements"]), ("tested_tokens", TESTED)):
+            found[name].append(with_constants(table, one.tables[name], **measured))
         for name in ("k_sparse", "latents"):
-            found[name].append(with_constants(TABLES[name], tables[name], **place))
-        found["tokens"] += [tables["raw_results"], tables["tested_tokens"]]
-    if not saes:
-        raise IngestError(nothing_left(source, "give the folder that holds eval_results or artifacts"))
-    for kept, others in left_out.items():
-        source.report.note(
-            f"A suite holds one SAE of each layer, width and rounded L0. {kept} is imported;"
-            f" {len(others):,} with the same {'is' if len(others) == 1 else 'are'} left out: {', '.join(others)}."
-        )
-    limits += _legacy_variance(used)
+            found[name].append(with_constants(TABLES[name], one.tables[name], sae=sae.id))
+        found["tokens"] += [one.tables["raw_results"], one.tables["tested_tokens"]]
+    used = [one.files for one in known]
+    limits = [
+        *(uncounted(sae.title or sae.id, sae.n_latents) for sae in saes if sae.n_latents and not sae.n_latents_counted),
+        *_legacy_variance(used),
+    ]
     for limit in limits:
         source.report.note(limit)
-    method = Method(metric=_METRIC, metric_version=_version(source, used), tau=_tau(source, used), notes=_NOTES)
-    unknown = sum(sae.l0 < 0 for sae in saes.values())
+    unknown = sum(sae.l0 is None for sae in saes)
     if unknown:
         source.report.note(
             f"The L0 of {unknown:,} of {len(saes):,} SAEs is unknown: no results of their core evaluation are here."
         )
+    method = Method(metric=_METRIC, metric_version=_version(source, used), tau=_tau(source, used), notes=_NOTES)
     k_sparse = with_all_columns(TABLES["k_sparse"], *found["k_sparse"])
+    measurements = with_all_columns(TABLES["measurements"], *found["measurements"])
     tested, prompts = with_prompts(with_all_columns(TESTED, *found["tested_tokens"]))
     result = {
-        "letters": derive_split_latents(with_all_columns(TABLES["letters"], *found["letters"]), k_sparse, method),
+        "measurements": derive_split_latents(measurements, k_sparse, method),
         "k_sparse": k_sparse,
         "tested_tokens": tested,
         "tokens": numbered_tokens(*found["tokens"]),
@@ -191,13 +203,13 @@ def read(source: Source, *, only: str | None = None) -> Findings:
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,
-        model=Model(name=_model(used)),
+        model=Model(name=model),
         method=method,
-        saes=sorted(saes.values(), key=lambda sae: sae.key),
+        saes=saes,
         tables={},
         provenance=Provenance(made_by="SAEBench", limits=limits),
     )
-    return Findings(manifest, {name: rows for name, rows in result.items() if rows.num_rows})
+    return Findings(manifest, with_concepts(result))
 
 
 def _selected(source: Source, only: str | None) -> list[SaeFiles]:
@@ -214,34 +226,22 @@ def _selected(source: Source, only: str | None) -> list[SaeFiles]:
     return chosen
 
 
-def _of_one_model(source: Source, saes: list[SaeFiles]) -> list[SaeFiles]:
-    """Leave out the SAEs of other models than the one that most files are of."""
-    sizes: Counter[str] = Counter()
+def _by_model(saes: list[SaeFiles]) -> dict[str, list[SaeFiles]]:
+    """Group SAEs by language model. Where all that name one name the same, the others are of that one, too."""
     names = {sae.model for sae in saes if sae.model}
+    models = {_same_model(name, names) for name in names}
+    unnamed = models.pop() if len(models) == 1 else "unknown"
+    found: defaultdict[str, list[SaeFiles]] = defaultdict(list)
     for sae in saes:
-        if sae.model:
-            sizes[_same_model(sae.model, names)] += len(sae.files)
-    model = min(sizes, key=lambda name: (-sizes[name], name), default=None)
-    kept = []
-    for sae in saes:
-        if sae.model is None or _same_model(sae.model, names) == model:
-            kept.append(sae)
-        else:
-            _leave_out(source, sae, f"it is of {sae.model} and the suite of {model}; {_alone(sae)}", saes)
-    return kept
+        found[_same_model(sae.model, names) if sae.model else unnamed].append(sae)
+    return found
 
 
 def _same_model(name: str, names: set[str]) -> str:
     """Return one name for a model that is called with its organisation in one file and without it in another."""
     bare = name.rpartition("/")[2]
     organisations = {other for other in names if other.rpartition("/")[2] == bare and other != bare}
-    return bare if len(organisations) <= 1 else name
-
-
-def _model(used: list[SaeFiles]) -> str:
-    """Name the model as the files do, without its organisation where some of them leave it out."""
-    names = {files.model for files in used if files.model}
-    return min(names, key=lambda name: ("/" in name, name), default="unknown")
+    return name if len(organisations) > 1 or (organisations and bare not in names) else bare
 
 
 def _leave_out(source: Source, sae: SaeFiles, reason: str, saes: list[SaeFiles]) -> None:
@@ -253,68 +253,26 @@ def _leave_out(source: Source, sae: SaeFiles, reason: str, saes: list[SaeFiles])
             source.reject(file, reason)
 
 
-def _alone(sae: SaeFiles) -> str:
-    return f"import it into a suite of its own with --only '{sae.name}'"
-
-
-def _place(sae: Sae) -> str:
-    return f"layer {sae.layer}, width {sae.width}, L0 {_known(sae.l0_measured, sae.l0)}"
-
-
-def _known(measured: float | None, l0: int) -> str:
-    return f"{l0}" if measured is None else f"{measured:.6g}"
-
-
-def _described(
-    source: Source, files: SaeFiles, tables: Mapping[str, pa.Table], saes: Mapping[tuple[int, ...], Sae]
-) -> Sae:
-    """Describe an SAE; IngestError where it has no place in a suite."""
-    if not tables["letters"].num_rows:
-        raise IngestError("it tells of no letter that can be read; fetch the complete file")
-    layers = pc.unique(tables["letters"]["layer"]).drop_null().to_pylist()
-    layer = files.layer if files.layer is not None else layers[0] if len(layers) == 1 else None
-    if layer is None:
-        raise IngestError('nothing tells the SAE\'s layer; add "sae_cfg_dict": {"hook_layer": ...} to its results')
-    somewhere = {
-        name: with_constants(TABLES[name], tables[name], layer=layer, width=0, l0=0) for name in _NAMING_LATENTS
+def _facts(files: SaeFiles, tables: Mapping[str, pa.Table]) -> dict[str, Any]:
+    """Return what is known of an SAE, by the names of `queries.manifest.Sae`."""
+    named = files.in_gemma_scope
+    nominal = named.l0 if named else None
+    return {
+        "title": files.name,
+        "layer": files.layer,
+        "hook": files.hook,
+        **files.width(highest_latents(tables).get("", -1)),
+        "l0": nominal if files.l0 is None else files.l0,
+        "l0_nominal": nominal,
+        "architecture": files.architecture,
+        "seed": files.seed,
+        "tokens_seen": files.tokens_seen,
+        "variance_explained": files.variance_explained,
+        "loss_recovered": files.loss_recovered,
+        "dead_fraction": files.dead_fraction,
+        "neuronpedia": files.neuronpedia,
+        "attributes": files.attributes,
     }
-    highest = highest_latents(somewhere)[layer, 0, 0]
-    n_latents, is_counted = files.count_latents(highest)
-    if not n_latents:
-        raise IngestError(
-            'nothing tells how many latents the SAE has; add "sae_cfg_dict": {"d_sae": ...} to its results'
-        )
-    if set(layers) - {layer}:
-        source.report.note(f"{files.name} is of layer {layer}; its k-sparse probing says layer {layers[0]}.")
-    known = files.in_gemma_scope
-    width = _nominal(n_latents)
-    if known:
-        l0 = known.l0
-    elif files.l0 is not None:
-        l0 = round(files.l0)
-    else:
-        l0 = -1 - sum(sae.l0 < 0 for sae in saes.values() if (sae.layer, sae.width) == (layer, width))
-    return Sae(
-        layer=layer,
-        width=width,
-        l0=l0,
-        name=files.name,
-        n_latents=n_latents,
-        n_latents_counted=is_counted,
-        l0_measured=files.l0,
-        hook=files.text("hook_name"),
-        architecture=files.text("architecture"),
-        neuronpedia=files.neuronpedia,
-        variance_explained=files.variance_explained,
-        loss_recovered=files.loss_recovered,
-        dead_fraction=files.dead_fraction,
-    )
-
-
-def _nominal(n_latents: int) -> int:
-    """Return the width as people say it: 16000 for 16384 latents."""
-    nominal = gemma_scope.nominal_width(n_latents)
-    return nominal // 1000 * 1000 if nominal >= _THOUSANDS_FROM else nominal
 
 
 def _legacy_variance(used: list[SaeFiles]) -> Iterator[str]:
@@ -350,7 +308,7 @@ def _version(source: Source, saes: list[SaeFiles]) -> str | None:
 
 
 def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
-    """Read the tables of one SAE, none of which says layer, width and L0 yet."""
+    """Read the tables of one SAE, none of which says yet which one that is."""
 
     def read(kind: str, table: Table, columns: Columns) -> pa.Table:
         file = sae.files.get(kind)
@@ -365,9 +323,9 @@ def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
         source.report.skip(sae.files["metadata"])
     told = [_details(source, sae), *map(probes, reversed(wide))]
     if tested.num_rows:
-        told.insert(1, join("saebench_letters", tested=tested))
+        told.insert(1, join("saebench_measurements", tested=tested))
     return {
-        "letters": first_known(("letter",), *told),
+        "measurements": first_known(("concept",), *told),
         "k_sparse": with_all_columns(TABLES["k_sparse"], *(steps(rows, ranked) for rows in wide[:1])),
         "tested_tokens": tested,
         "latents": _latents(source, sae),
@@ -377,7 +335,7 @@ def _tables(source: Source, sae: SaeFiles) -> dict[str, pa.Table]:
 
 def _metrics(source: Source, sae: SaeFiles) -> pa.Table | None:
     file = sae.files.get("metrics")
-    return _of_one_layer(source, file, read_wide(source, file, _keys(source.columns(file)))) if file else None
+    return _of_one_layer(source, sae, file, read_wide(source, file, _keys(source.columns(file)))) if file else None
 
 
 def _keys(names: Iterable[str]) -> Columns:
@@ -399,30 +357,31 @@ def _records(source: Source, sae: SaeFiles) -> pa.Table | None:
     names = {name for record in records for name in record}
     found = wide_contract(source, file, names)
     rows = _conformed(source, file, found[0], _keys(names) | found[1], records) if found else None
-    return _of_one_layer(source, file, rows)
+    return _of_one_layer(source, sae, file, rows)
 
 
-def _of_one_layer(source: Source, file: Path, rows: pa.Table | None) -> pa.Table | None:
-    """Keep the rows of the layer that most are of: a file has one SAE."""
+def _of_one_layer(source: Source, sae: SaeFiles, file: Path, rows: pa.Table | None) -> pa.Table | None:
+    """Keep the rows of the layer that most are of, for a file has one SAE; note which one it is."""
     if rows is None or not rows.num_rows or "layer" not in rows.column_names:
         return rows
     (layer, number), *others = Counter(rows["layer"].to_pylist()).most_common()
     if others:
         source.report.reject(file, f"{rows.num_rows - number:,} rows are of another layer than {layer}; remove them")
-    return rows.filter(pc.equal(rows["layer"], layer))
+    if sae.layer not in (None, layer):
+        source.report.note(f"{sae.name} is of layer {sae.layer}; its k-sparse probing says layer {layer}.")
+    sae.layer_in_rows = layer
+    return rows.filter(pc.equal(rows["layer"], layer)).drop_columns("layer")
 
 
 def _details(source: Source, sae: SaeFiles) -> pa.Table:
     """Return the published numbers of each letter."""
-    letters, file = TABLES["letters"], sae.files.get(ABSORPTION)
+    table, file = TABLES["measurements"], sae.files.get(ABSORPTION)
     details = sae.absorption.eval_result_details if sae.absorption else []
     if file is None or not details:
-        return with_all_columns(letters, None)
+        return with_all_columns(table, None)
     source.report.take(file, (f"eval_result_details.{name}" for name in _RATES))
     records = [{"num_absorption": _absorbed(detail)} | detail for detail in details]
-    return with_all_columns(
-        letters, _conformed(source, file, letters, _DETAILS, records, within="eval_result_details.")
-    )
+    return with_all_columns(table, _conformed(source, file, table, _DETAILS, records, within="eval_result_details."))
 
 
 def _absorbed(detail: Mapping[str, Any]) -> int | None:
@@ -456,7 +415,7 @@ def _conformed(
     names = {name: (given,) if isinstance(given, str) else given for name, given in columns.items()}
     found = {name: next((one for one in given if one in present), None) for name, given in names.items()}
     for name, given in names.items():
-        if found[name] is None and table.column(name).required:
+        if found[name] is None and column_of(table, name).required:
             source.reject(file, f"{given[0]!r} is missing; fetch the complete file")
             return None
     source.report.take(file, (f"{within}{one}" for one in found.values() if one))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ingest import gemma_scope
@@ -20,7 +21,7 @@ from ingest.saebench_results import (
     read_core,
 )
 from ingest.source import parse_width
-from queries.manifest import MAX_LATENTS, MAX_SCORE, Neuronpedia
+from queries.manifest import BIGINT_MAX, MAX_LATENTS, MAX_SCORE, Neuronpedia
 from queries.schema import INTEGER_MAX
 
 if TYPE_CHECKING:
@@ -32,12 +33,28 @@ if TYPE_CHECKING:
 #: What the core evaluation writes where it did not measure.
 UNKNOWN = -1
 _RESULTS = "_eval_results"
+#: Characters of an attribute of an SAE.
+_SHORT = 200
+_MOST = 100
 _RECORDS = "_k_sparse_probing.json"
 #: In the path of a table, the name of the SAE, which may hold slashes, stands twice.
 _TABLE = re.compile(
     r"(?:.*/)?(?P<sae>[^/].*)/layer_(?P<layer>[0-9]{1,9})_(?P=sae)(?:_(?P<kind>metrics|metadata|raw_results))?\.parquet"
 )
 _LAYER = re.compile(r"(?:blocks\.|layer[_-])([0-9]{1,9})(?![0-9])")
+_HOOK = re.compile(r"blocks\.[0-9]{1,9}\.(?:hook_(?:resid_(?:pre|mid|post)|mlp_out|attn_out)|attn\.hook_z)")
+#: Trainers that a name may hold -> the architecture as SAEBench calls it.
+_TRAINER = re.compile(
+    r"(?<![A-Za-z])(matryoshka_?batch_?topk|batch_?topk|topk|jumprelu|gated|p_?anneal)(?:sae|trainer)?(?![A-Za-z])"
+)
+_ARCHITECTURES = {"matryoshkabatchtopk": "matryoshka_batch_topk", "batchtopk": "batch_topk", "panneal": "p_anneal"}
+#: What an SAE says of itself that has a column of its own, or says nothing of the SAE.
+_USED = {
+    *("model_name", "hook_name", "hook_layer", "d_sae", "architecture", "neuronpedia_id", "training_tokens", "seed"),
+    *("device", "metadata"),
+}
+#: Nominal widths are counted in thousands from here on.
+_THOUSANDS_FROM = 10_000
 _WIDTH = re.compile(r"width[_-](?:2pow([12]?[0-9])|([0-9]{1,5}k|[0-9]{1,2}m))(?![0-9])")
 
 
@@ -56,12 +73,15 @@ class SaeFiles:
         The results, those of absorption first.
     layer_in_path : int, optional
         The layer that the tables' names tell.
+    layer_in_rows : int, optional
+        The layer that rows of its tables tell.
     """
 
     name: str
     files: dict[str, Path] = field(default_factory=dict)
     evals: list[Absorption | Core] = field(default_factory=list)
     layer_in_path: int | None = None
+    layer_in_rows: int | None = None
 
     @property
     def absorption(self) -> Absorption | None:
@@ -89,12 +109,48 @@ class SaeFiles:
     def model(self) -> str | None:
         """The language model."""
         names = (self.config.get("model_name"), *(one.eval_config.model_name for one in self.evals))
-        return next((str(name) for name in names if name), None)
+        said = next((str(name) for name in names if name), None)
+        return said or (self.in_gemma_scope.model if self.in_gemma_scope else None)
 
-    def text(self, name: str) -> str | None:
+    def _text(self, name: str) -> str | None:
         """Return what the SAE says of itself under `name`, where that is a word."""
         said = self.config.get(name)
-        return said if isinstance(said, str) else None
+        return said if isinstance(said, str) and said else None
+
+    @property
+    def hook(self) -> str | None:
+        """The point of the model that it reads."""
+        found = _HOOK.search(self.name)
+        named = self.in_gemma_scope.hook if self.in_gemma_scope else found[0] if found else None
+        return self._text("hook_name") or named
+
+    @property
+    def architecture(self) -> str | None:
+        """Its architecture as SAEBench calls it."""
+        if self.in_gemma_scope:
+            return self._text("architecture") or "jumprelu"
+        found = _TRAINER.search(self.name.lower())
+        trainer = found[1].replace("_", "") if found else None
+        return self._text("architecture") or (_ARCHITECTURES.get(trainer, trainer) if trainer else None)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What else it says of itself, as far as that is a word, a number or a truth value."""
+        said = sorted(self.config.items())
+        told = (
+            (name, str(value)) for name, value in said if name not in _USED and _is_plain(name) and _is_plain(value)
+        )
+        return dict(islice(told, _MOST))
+
+    @property
+    def tokens_seen(self) -> int | None:
+        """Tokens it was trained on; SAEBench writes -1 where it does not know."""
+        return whole(self.config.get("training_tokens"), BIGINT_MAX) or None
+
+    @property
+    def seed(self) -> int | None:
+        """The seed that it was trained with."""
+        return whole(self.config.get("seed"))
 
     @property
     def in_gemma_scope(self) -> gemma_scope.Place | None:
@@ -103,28 +159,32 @@ class SaeFiles:
 
     @property
     def layer(self) -> int | None:
-        """The layer, from the first that tells it; its tables' rows are asked where nothing here does."""
+        """The layer, from the first that tells it."""
         found = (_LAYER.search(str(self.config.get("hook_name"))), _LAYER.search(self.name))
         told = (
             whole(self.config.get("hook_layer")),
             self.layer_in_path,
             *(int(one[1]) for one in found if one),
             *(whole(one.eval_config.layer) for one in self.evals),
+            self.layer_in_rows,
         )
         return next((layer for layer in told if layer is not None), None)
 
-    def count_latents(self, highest: int) -> tuple[int, bool]:
-        """Return the number of latents, and whether it is counted; else the name and the `highest` latent tell it."""
-        if said := whole(self.config.get("d_sae")):
-            return said, True
-        width = _WIDTH.search(self.name)
-        if width is None:
-            return highest + 1, False
-        if width[1]:
-            return 2 ** int(width[1]), True
-        nominal = parse_width(width[2])
-        n_latents = gemma_scope.count_latents(nominal, highest)
-        return n_latents, gemma_scope.is_counted(nominal, n_latents)
+    def width(self, highest: int) -> dict[str, Any]:
+        """Return nominal width, number of latents and whether it is counted; else the `highest` latent is the last."""
+        said, found = whole(self.config.get("d_sae"), MAX_LATENTS), _WIDTH.search(self.name)
+        if found and found[1] and not said:
+            said = whole(2 ** int(found[1]), MAX_LATENTS)
+        if said:
+            nominal = gemma_scope.nominal_width(said)
+            width = nominal // 1000 * 1000 if nominal >= _THOUSANDS_FROM else nominal
+            return {"width": width, "n_latents": said, "n_latents_counted": True}
+        named = whole(parse_width(found[2]), MAX_LATENTS) if found and found[2] else None
+        if named:
+            n_latents = gemma_scope.count_latents(named, highest)
+            is_counted = gemma_scope.is_counted(named, n_latents)
+            return {"width": named, "n_latents": n_latents, "n_latents_counted": is_counted}
+        return {"width": None, "n_latents": highest + 1 or None, "n_latents_counted": False}
 
     @property
     def l0(self) -> float | None:
@@ -170,6 +230,19 @@ class SaeFiles:
         if model and source and "/" not in source:
             return Neuronpedia(model=model, source=source)
         return self.in_gemma_scope.neuronpedia if self.in_gemma_scope else None
+
+
+def _is_plain(value: object) -> bool:
+    """Tell whether a value says something in a few words."""
+    match value:
+        case bool():
+            return True
+        case str():
+            return 0 < len(value) <= _SHORT
+        case int() | float():
+            return abs(value) <= INTEGER_MAX  # NaN is not, either
+        case _:
+            return False
 
 
 def _score(value: float | None) -> float | None:
@@ -225,9 +298,9 @@ def _joined(name: str) -> str:
     return name.replace("/", "_")
 
 
-def whole(value: object) -> int | None:
-    """Return a count that is no more than an INTEGER holds, be it written as a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= INTEGER_MAX:
+def whole(value: object, most: int = INTEGER_MAX) -> int | None:
+    """Return a count that is no more than a column holds, be it written as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
         return None
     return int(value) if value == int(value) else None
 

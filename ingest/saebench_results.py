@@ -43,8 +43,6 @@ _LETTER = re.compile(r"(?:absorption_first_letter_)?([a-zA-Z])")
 _DETAILS = "eval_result_details"
 #: What is taken of each latent, of which the results of core tell more.
 _OF_LATENT = ("index", "feature_density", "encoder_decoder_cosine_sim")
-#: Numbers that are taken of what an SAE says of itself.
-_OF_SAE = ("d_sae", "hook_layer")
 
 
 class _Part(BaseModel, extra="allow"):
@@ -175,7 +173,10 @@ def _report(source: Source, file: Path, results: _Results) -> None:
     """Name the numbers of `results` that are not read."""
     said = results.sae_cfg_dict or {}
     source.report.hold(file, results.left() | number_names(said, "sae_cfg_dict"))
-    source.report.take(file, (f"sae_cfg_dict.{of}{name}" for name in _OF_SAE for of in ("", "metadata.")))
+    # All that it says in a word or a number is kept.
+    metadata = said.get("metadata")
+    source.report.take(file, (f"sae_cfg_dict.{name}" for name in said))
+    source.report.take(file, (f"sae_cfg_dict.metadata.{name}" for name in metadata or () if isinstance(metadata, dict)))
 
 
 def _by_name(details: Any) -> dict[str, list[Any]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -16,12 +16,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ingest import limits
-from ingest.conform import IngestError, arrow_type
 from ingest.files import UnreadableError, reading, reason
 from ingest.gemma_scope import nominal_width
 from ingest.report import Report
 from ingest.rules import keep_rules
-from queries.schema import INTEGER_MAX, LETTERS
+from queries.conform import IngestError, arrow_type
+from queries.sae_ids import sae_ids
+from queries.schema import INTEGER_MAX, LETTERS, Column, Rule, concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
 
     from queries.schema import Table
 
+#: What files name an SAE and a concept by, in place of ids.
+_PLACE = ("layer", "width", "l0")
+_LETTERS = {"letter": "concept", "top_letter": "top_concept"}
+_NAMING = {name: Column(name, "INTEGER", "", rule=Rule("{} >= 0", "0 or more")) for name in _PLACE} | {
+    name: Column(name, "VARCHAR", "", required=name == "letter") for name in _LETTERS
+}
 _WIDTH = re.compile(r"([0-9]{1,9})([km]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
 #: Of a vocabulary's alphabetic tokens: the leading space as tokenizers write it, or as an underscore.
@@ -85,11 +92,14 @@ class Source:
         What was read and what was not.
     stamps : dict of Path to (int, int)
         Size and time of every file, as it was when it was opened.
+    places : dict of str to (int, int, int)
+        By id, layer, nominal width and L0 of each SAE that files name so.
     """
 
     root: Path
     report: Report = field(init=False)
     stamps: dict[Path, _Stamp] = field(default_factory=dict)
+    places: dict[str, tuple[int, int, int]] = field(default_factory=dict)
     _file: Path | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
@@ -200,7 +210,8 @@ class Source:
         table : Table
             The contract that rows must meet; those that do not are left out and reported.
         columns : dict of str to str or tuple of str
-            Where the table's columns are found. A required one that is missing rejects the file.
+            Where the table's columns are found; layer, width, l0 and letter stand for the ids that are made of them. A
+            required one that is missing rejects the file.
         **constants
             Values of columns that the file does not have, such as a layer that stands in its name.
 
@@ -215,7 +226,7 @@ class Source:
         names = {name: (given,) if isinstance(given, str) else given for name, given in columns.items()}
         found = {name: next((one for one in given if one in present), None) for name, given in names.items()}
         for name, given in names.items():
-            if found[name] is None and table.column(name).required:
+            if found[name] is None and column_of(table, name).required:
                 self.reject_without(file, given[0])
                 return None
         try:
@@ -234,9 +245,9 @@ class Source:
         typed = {}
         for name, values in columns.items():
             try:
-                typed[name] = _typed(name, values, table.column(name).type)
+                typed[name] = _typed(name, values, column_of(table, name).type)
             except (ValueError, pa.ArrowException) as error:
-                if table.column(name).required:
+                if column_of(table, name).required:
                     self.reject(file, f"{name} cannot be read ({reason(error)}); mend or fetch the file")
                     return None
                 self.report.reject(file, f"{name} cannot be read ({reason(error)}) and is left empty")
@@ -252,22 +263,56 @@ class Source:
     def _without_bad_rows(self, file: Path, table: Table, data: pa.Table) -> pa.Table:
         """Leave out rows that lack a required value, name no letter, break a rule of the table, or repeat a key."""
         good = pa.array([True] * data.num_rows, pa.bool_())
-        for column in table.columns:
-            if column.name in data.column_names and (column.required or column.name in table.key):
-                good = self._keep(file, good, pc.is_valid(data[column.name]), f"no {column.name}")
+        for name in data.column_names:
+            if column_of(table, name).required or name in table.key:
+                good = self._keep(file, good, pc.is_valid(data[name]), f"no {name}")
+        for name in _PLACE:
+            if name in data.column_names:
+                not_below = pc.fill_null(pc.greater_equal(data[name], 0), fill_value=True)
+                good = self._keep(file, good, not_below, f"a {name} below 0")
         if "letter" in data.column_names:
-            lower = pc.utf8_lower(data["letter"])
-            data = data.set_column(data.column_names.index("letter"), "letter", lower)
-            good = self._keep(file, good, pc.is_in(lower, pa.array(list(LETTERS))), "a letter that is none of a-z")
+            is_one = pc.is_in(pc.utf8_lower(data["letter"]), pa.array(list(LETTERS)))
+            good = self._keep(file, good, is_one, "a letter that is none of a-z")
+        data = self._with_ids(data, good)
         data, good, refused = keep_rules(data, table, good=good)
         for what in refused:
             self.report.reject(file, what)
         keys = [name for name in table.key if name in data.column_names]
         # A row that was left out already makes no other one a repetition.
-        frame = data.select(keys).to_pandas()[good.to_numpy(zero_copy_only=False)]
+        frame = pa.table({name: _codes(data[name]) for name in keys}).to_pandas()[good.to_numpy(zero_copy_only=False)]
         first = frame.index[~frame.duplicated()]
         once = pa.array(np.isin(np.arange(data.num_rows), first))
         return data.filter(self._keep(file, good, once, f"the {', '.join(keys)} of a row before"))
+
+    def _with_ids(self, data: pa.Table, good: pa.Array) -> pa.Table:
+        """Put ids in the place of layer, width and L0 and of letters."""
+        if set(_PLACE) <= set(data.column_names):
+            for place in data.filter(good).group_by(list(_PLACE)).aggregate([]).to_pylist():
+                self.sae_id(*(place[name] for name in _PLACE))
+            named = [
+                (f"{letter}", data[name].cast(pa.string()))
+                for letter, name in zip(("l", "-w", "-l0-"), _PLACE, strict=True)
+            ]
+            ids = pc.binary_join_element_wise(*(part for pair in named for part in pair), "")
+            data = data.drop_columns(list(_PLACE)).append_column("sae", ids)
+        for name, becomes in _LETTERS.items():
+            if name in data.column_names:
+                lower = pc.utf8_lower(data[name])
+                known = pc.if_else(pc.is_in(lower, pa.array(list(LETTERS))), lower, None)
+                ids = pc.binary_join_element_wise(concept_id(""), known, "")
+                data = data.drop_columns(name).append_column(becomes, ids)
+        return data
+
+    def sae_id(self, layer: int, width: int, l0: int) -> str:
+        """Name an SAE of which layer, nominal width and L0 tell everything."""
+        (sae,) = sae_ids([{"layer": layer, "width": width, "l0": l0}])
+        self.places[sae] = (layer, width, l0)
+        return sae
+
+    def facts(self, sae: str) -> dict[str, Any]:
+        """Return what `queries.manifest.Sae` has of an SAE that `sae_id` named."""
+        layer, width, l0 = self.places[sae]
+        return {"sae": sae, "layer": layer, "width": width, "l0": l0, "l0_nominal": l0}
 
     def _keep(self, file: Path, good: pa.Array, fine: pa.Array | pa.ChunkedArray, what: str) -> pa.Array:
         """Narrow `good` to the rows that are `fine`, and report the others."""
@@ -277,6 +322,16 @@ class Source:
             rows = ", ".join(str(row) for row in bad[:_SHOWN_ROWS]) + (", ..." if len(bad) > _SHOWN_ROWS else "")
             self.report.reject(file, f"{len(bad):,} {'row has' if len(bad) == 1 else 'rows have'} {what} (row {rows})")
         return pc.and_(good, fine)
+
+
+def column_of(table: Table, name: str) -> Column:
+    """Return the column of a file's rows that is called `name` here."""
+    return _NAMING.get(name) or table.column(name)
+
+
+def _codes(values: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """Return numbers in the place of texts, which take long to compare."""
+    return pc.dictionary_encode(values.combine_chunks()).indices if pa.types.is_string(values.type) else values
 
 
 def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:

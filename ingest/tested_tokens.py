@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from ingest.conform import with_all_columns
 from ingest.source import same
 from ingest.sql import join
-from queries.layout_1 import TABLES
-from queries.schema import Column, Table
+from queries.conform import with_all_columns
+from queries.schema import TABLES, Column, Table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,10 +28,10 @@ def _with(table: Table, *columns: Column) -> Table:
     return replace(table, columns=(*table.columns, *(replace(column, required=False) for column in columns)))
 
 
-#: A tested token's row as files have it: it also says what holds for the whole letter, and has its prompt in full.
+#: A tested token's row as files have it: it also says what holds for the whole concept, and has its prompt in full.
 TESTED = _with(
     TABLES["tested_tokens"],
-    *map(TABLES["letters"].column, ("split_latents", "num_probe_true_positives", "sample_portion")),
+    *map(TABLES["measurements"].column, ("split_latents", "num_probe_true_positives", "sample_portion")),
     Column("prompt", "VARCHAR", ""),
 )
 _ONE_ROW = _with(TESTED, Column("top_activation", "FLOAT", ""))
@@ -49,7 +48,9 @@ _RANKED = replace(
 # What the suite calls a column -> what the files call it.
 _COLUMNS: Columns = {
     **same("token", "prompt", "sample_portion", "num_probe_true_positives", "is_absorption"),
-    **same("spelling_metric", "model_letter", "model_correct", "probe_logit", "num_active_latents"),
+    **same("model_correct", "probe_logit", "num_active_latents"),
+    "answer_metric": "spelling_metric",
+    "model_answer": "model_letter",
     "split_latents": "split_feats",
     "split_activations": "split_feat_acts",
     "split_cosines": "split_feat_probe_cos",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from measure.stages.candidates import SILENT
+from queries.schema import letter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,9 +22,9 @@ _FAILED = 0.5
 
 def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> dict[str, Any]:
     """Compute the checks, by what they are called in the page "About this suite"."""
-    tested, letters, k_sparse = (tables[name].to_pydict() for name in ("tested_tokens", "letters", "k_sparse"))
-    f1 = np.array(letters["probe_f1"], float)
-    names = np.array(letters["letter"])
+    tested, measured, k_sparse = (tables[name].to_pydict() for name in ("tested_tokens", "measurements", "k_sparse"))
+    f1 = np.array(measured["probe_f1"], float)
+    names = np.array([*map(letter_of, measured["concept"])])
     failed = sorted(set(names[f1 < _FAILED].tolist()))
     checks = {
         "Perplexity of the model on held-out text": loss["perplexity"],

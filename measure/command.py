@@ -11,7 +11,7 @@ from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.known import model_of
 from measure.plan import make_plan
-from measure.suite import name_saes, write_measured
+from measure.suite import write_measured
 from measure.tasks import in_order
 from queries.suite import read_suite
 
@@ -110,7 +110,6 @@ def measure(
     rows = sum(table.rows for table in manifest.tables.values())
     return [
         f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows",
-        *name_saes(plan, work).left_out,
         f"{work}: holds what lies between the stages; remove it when you are done",
     ]
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from measure.errors import MeasureError
 from measure.tasks import Task
+from queries.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,7 +176,7 @@ def _saes(
             )
             evidence = Task(
                 "evidence",
-                model_settings | {"sources": sources},
+                model_settings | {"sources": sources, "layout": FORMAT_VERSION},
                 {**needs, **words, **found, "text": shared["text"], "sae": sae, "ablation": ablation},
                 f"evidence of {what}",
             )

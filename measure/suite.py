@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from ingest.writer import write_suite
 from measure.checks import make_checks
 from measure.models.known import model_of
 from measure.saes.known import RECORD, open_sae
@@ -30,12 +28,15 @@ from measure.stages.prompts import load_prompts
 from measure.stages.splits import load_splits
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import load_vocabulary
+from queries.first_letters import first_letters
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance
 from queries.manifest import Sae as SaeRecord
-from queries.schema import LETTERS
+from queries.sae_ids import sae_ids
+from queries.schema import LETTERS, concept_id
+from queries.writer import write_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from measure.config import Config
@@ -50,11 +51,10 @@ _ENCODER_TOP = 3
 
 @dataclass(frozen=True)
 class Measured:
-    """One SAE, measured: its plan, its key in the suite, and its tables."""
+    """One SAE, measured: its plan, its id in the suite, and its tables."""
 
     plan: SaePlan
-    key: dict[str, int]
-    quality: dict[str, Any]
+    sae: str
     tables: dict[str, pa.Table]
 
 
@@ -91,22 +91,24 @@ def write_measured(
     """
     vocabulary = load_vocabulary(plan.shared["vocabulary"].folder(work))
     chosen = load_prompts(plan.shared["prompts"].folder(work))
-    naming = name_saes(plan, work)
+    saes = name_saes(plan.saes, work)
     measured = []
-    for done, sae in enumerate(plan.saes):
+    for done, (sae, record) in enumerate(zip(plan.saes, saes, strict=True)):
         progress("Gathering results", done, len(plan.saes))
-        if id(sae) in naming.keys:
-            measured.append(_measure(config, sae, naming.keys[id(sae)], work, vocabulary, chosen))
-    own = sorted((one for one in measured if not one.plan.repeats), key=lambda one: tuple(one.key.values()))
+        measured.append(_measure(config, sae, record.id, work, vocabulary, chosen))
+    measured.sort(key=lambda one: one.sae)
     tables: dict[str, Any] = {
-        name: pa.concat_tables([one.tables[name] for one in own])
-        for name in ("letters", "k_sparse", "encoder_top", "tested_tokens")
+        name: pa.concat_tables([one.tables[name] for one in measured])
+        for name in ("measurements", "k_sparse", "encoder_top", "tested_tokens")
     }
-    tables["repeats"] = _repeats(measured)
     for name in EVIDENCE_TABLES:
-        tables[name] = _evidence(name, own, work)
-    tables["cosines"] = (_cosines(one, work) for one in own)
+        tables[name] = _evidence(name, measured, work)
+    tables["cosines"] = (_cosines(one, work) for one in measured)
     tables["tokens"] = _tokens(vocabulary, chosen.spelled)
+    tables["token_concepts"] = pa.table(
+        {"token_id": vocabulary.ids.astype(np.int32), "concept": _concepts(vocabulary.letters)}
+    )
+    tables["concepts"] = first_letters(tables["measurements"]["concept"].to_pylist(), tables["token_concepts"])
     tables["prompts"] = _prompts(vocabulary, chosen)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
@@ -120,66 +122,67 @@ def write_measured(
             effect_margin=config.method.effect_margin,
             notes=_notes(config, vocabulary, chosen),
         ),
-        saes=[_record(one, work) for one in own],
+        saes=saes,
         tables={},
-        provenance=_provenance(config, plan, work, tables, naming.left_out),
+        provenance=_provenance(config, plan, work, tables),
     )
     progress("Writing tables", 0, 1)
     present = {name: table for name, table in tables.items() if not isinstance(table, pa.Table) or table.num_rows}
     return write_suite(target, manifest, present, files=_notices(config, plan, work, base), force=force)
 
 
-class Naming(NamedTuple):
-    """The key of each SAE in the suite, by the id of its plan, and a sentence on each that has none."""
+def name_saes(saes: Sequence[SaePlan], work: Path) -> list[SaeRecord]:
+    """Describe the measured SAEs of a plan, each with an id; a further seed is named after the SAE that it repeats."""
+    facts = [_facts(sae, work) for sae in saes]
+    own = [place for place, sae in enumerate(saes) if not sae.repeats]
+    ids = dict(zip(own, sae_ids([facts[place] for place in own]), strict=True))
+    first = {(saes[place].layer, saes[place].width, saes[place].k): place for place in reversed(own)}
+    records = []
+    for place, (sae, said) in enumerate(zip(saes, facts, strict=True)):
+        if place in ids:
+            records.append(SaeRecord(sae=ids[place], **said))
+        else:
+            repeated = first[sae.layer, sae.width, sae.k]
+            called = {"sae": f"{ids[repeated]}-s{sae.seed}", "l0_nominal": facts[repeated]["l0_nominal"]}
+            records.append(SaeRecord(**said | called, repeat_of=ids[repeated]))
+    return records
 
-    keys: dict[int, dict[str, int]]
-    left_out: list[str]
 
-
-def name_saes(plan: Plan, work: Path) -> Naming:
-    """Name the SAEs of a plan by layer, nominal width and rounded L0.
-
-    A repeat has the name of the SAE that it repeats. Of several SAEs with the same name, the first is in the suite: an
-    L0 is not changed to make room.
-    """
-    keys: dict[int, dict[str, int]] = {}
-    left_out: list[str] = []
-    taken: dict[tuple[int, ...], float] = {}
-    first: dict[tuple[int, int, int], dict[str, int]] = {}
-    for sae in plan.saes:
-        if sae.repeats:
-            if (sae.layer, sae.width, sae.k) in first:
-                keys[id(sae)] = first[sae.layer, sae.width, sae.k]
-            continue
-        quality = _read(sae, "quality", work)
-        key = {"layer": sae.layer, "width": quality["n_latents"], "l0": round(quality["l0"])}
-        name = tuple(key.values())
-        if name in taken:
-            left_out.append(
-                f"{sae.tasks['sae'].label} is left out: its L0 of {quality['l0']:.2f} and the {taken[name]:.2f} of"
-                f" another SAE of the same layer and width are both {key['l0']} when rounded, and a suite holds one of"
-                " them."
-            )
-            continue
-        taken[name] = quality["l0"]
-        keys[id(sae)] = first[sae.layer, sae.width, sae.k] = key
-    return Naming(keys, left_out)
+def _facts(sae: SaePlan, work: Path) -> dict[str, Any]:
+    """Return what is known of an SAE."""
+    trained = json.loads((sae.tasks["sae"].folder(work) / RECORD).read_text("utf-8"))
+    quality = _read(sae, "quality", work)
+    return {
+        "title": sae.name,
+        "layer": sae.layer,
+        "hook": f"blocks.{sae.layer}.hook_resid_post",
+        "width": quality["n_latents"],
+        "n_latents": quality["n_latents"],
+        "l0": quality["l0"],
+        "l0_nominal": round(quality["l0"]),
+        "architecture": quality["architecture"],
+        "seed": sae.seed if sae.k else None,
+        "tokens_seen": trained.get("tokens_seen"),
+        "variance_explained": quality["variance_explained"],
+        "loss_recovered": quality["loss_recovered"],
+        "dead_fraction": quality["dead_fraction"],
+    }
 
 
 def _read(sae: SaePlan, stage: str, work: Path) -> dict[str, Any]:
     return json.loads((sae.tasks[stage].folder(work) / f"{stage}.json").read_text("utf-8"))
 
 
-def _with_key(table: pa.Table, key: dict[str, int]) -> pa.Table:
+def _with_sae(table: pa.Table, sae: str) -> pa.Table:
     """Say on every row which SAE it is of."""
-    for name, value in reversed(key.items()):
-        table = table.add_column(0, name, pa.array(np.full(table.num_rows, value, np.int32)))
-    return table
+    return table.add_column(0, "sae", pa.repeat(pa.scalar(sae), table.num_rows))
 
 
-def _measure(
-    config: Config, sae: SaePlan, key: dict[str, int], work: Path, vocabulary: Vocabulary, chosen: Chosen
-) -> Measured:
+def _concepts(letters: Iterable[int]) -> list[str]:
+    return [concept_id(LETTERS[letter]) for letter in letters]
+
+
+def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vocabulary, chosen: Chosen) -> Measured:
     """Make the small tables of one SAE."""
     folders = {name: task.folder(work) for name, task in sae.tasks.items()}
     probes, probe_scores = load_probes(folders["probes"])
@@ -189,9 +192,9 @@ def _measure(
     opened = open_sae(folders["sae"], torch.device("cpu"))
     cosines = probes.cosines(opened.directions.numpy())
     split = {letter: k_sparse.probes[letter][number].latents for letter, number in splits.items()}
-    letters = [
+    measurements = [
         {
-            "letter": LETTERS[letter],
+            "concept": concept_id(LETTERS[letter]),
             "split_latents": split[letter].tolist(),
             **{name: value for name, value in found._asdict().items() if name != "tested"},
             "num_tested": len(found.tested),
@@ -201,12 +204,13 @@ def _measure(
         for letter, found in candidates.items()
     ]
     ranked = [
-        {"letter": LETTERS[letter], "k": k, "latent": int(probe.latents[-1]), **k_sparse.scores[letter][k]._asdict()}
+        {"concept": concept_id(LETTERS[letter]), "k": k, "latent": int(probe.latents[-1])}
+        | k_sparse.scores[letter][k]._asdict()
         for letter, by_k in k_sparse.probes.items()
         for k, probe in by_k.items()
     ]
     tables = {
-        "letters": pa.Table.from_pylist(letters),
+        "measurements": pa.Table.from_pylist(measurements),
         "k_sparse": pa.Table.from_pylist(ranked),
         "encoder_top": _encoder_top(probes.cosines(opened.encoder.numpy()), cosines, words, vocabulary, sorted(splits)),
         "tested_tokens": _tested(
@@ -222,9 +226,7 @@ def _measure(
             sae.layer,
         ),
     }
-    return Measured(
-        sae, key, _read(sae, "quality", work), {name: _with_key(table, key) for name, table in tables.items()}
-    )
+    return Measured(sae, name, {table: _with_sae(rows, name) for table, rows in tables.items()})
 
 
 def _encoder_top(
@@ -240,7 +242,7 @@ def _encoder_top(
             right, said = int((truth & (values > 0)).sum()), int((values > 0).sum())
             rows.append(
                 {
-                    "letter": LETTERS[letter],
+                    "concept": concept_id(LETTERS[letter]),
                     "rank": rank,
                     "latent": latent,
                     "encoder_cosine": float(encoder[letter, latent]),
@@ -282,7 +284,7 @@ def _tested(
         top_effect, top_cosine = float(found.effects[top]), float(cosines[letter, latents[top]])
         rows.append(
             {
-                "letter": LETTERS[letter],
+                "concept": concept_id(LETTERS[letter]),
                 "token": str(vocabulary.texts[word]),
                 "token_id": int(vocabulary.ids[word]),
                 "prompt_id": int(chosen.assigned[word]),
@@ -300,8 +302,8 @@ def _tested(
                 "cosines": cosines[letter, latents[shown]].tolist(),
                 "true_effect_top": found.true_top,
                 "true_effect_second": None if second is None else found.true_second,
-                "spelling_metric": found.metric,
-                "model_letter": LETTERS[found.answer],
+                "answer_metric": found.metric,
+                "model_answer": LETTERS[found.answer],
                 "model_correct": found.answer == letter,
                 "probe_logit": float(probes.logits(stream[word : word + 1])[0, letter]),
                 "num_active_latents": len(latents),
@@ -319,40 +321,15 @@ def _tested(
 
 
 _TESTED = pa.schema(
-    [("letter", pa.string()), ("token", pa.string()), ("top_latent", pa.int32()), ("is_absorption", pa.bool_())]
+    [("concept", pa.string()), ("token", pa.string()), ("top_latent", pa.int32()), ("is_absorption", pa.bool_())]
 )
-
-
-def _repeats(measured: list[Measured]) -> pa.Table:
-    """Count, by SAE, letter and seed, what repeats gave, and what the SAEs did that they repeat."""
-    repeated = {tuple(one.key.values()) for one in measured if one.plan.repeats}
-    rows = []
-    for one in measured:
-        if tuple(one.key.values()) not in repeated:
-            continue
-        absorbed = Counter(row["letter"] for row in one.tables["tested_tokens"].to_pylist() if row["is_absorption"])
-        rows += [
-            {
-                **one.key,
-                "seed": one.plan.seed,
-                "letter": row["letter"],
-                "l0_measured": one.quality["l0"],
-                "num_split_latents": len(row["split_latents"]),
-                "num_probe_true_positives": row["num_probe_true_positives"],
-                "num_candidates": row["num_candidates"],
-                "sample_portion": row["sample_portion"],
-                "num_absorbed": absorbed[row["letter"]],
-            }
-            for row in one.tables["letters"].to_pylist()
-        ]
-    return pa.Table.from_pylist(rows)
 
 
 def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Table]:
     """Read a table that the stage evidence wrote, SAE by SAE."""
     for one in measured:
         file = one.plan.tasks["evidence"].folder(work) / f"{name}.parquet"
-        yield _with_key(pq.ParquetFile(file).read(), one.key)
+        yield _with_sae(pq.ParquetFile(file).read(), one.sae)
 
 
 def _cosines(one: Measured, work: Path) -> pa.Table:
@@ -363,12 +340,12 @@ def _cosines(one: Measured, work: Path) -> pa.Table:
     number = cosines.shape[1]
     table = pa.table(
         {
-            "letter": np.repeat([LETTERS[letter] for letter in letters], number),
+            "concept": np.repeat(_concepts(letters), number),
             "latent": np.tile(np.arange(number, dtype=np.int32), len(letters)),
             "cosine": cosines.astype(np.float32).ravel(),
         }
     )
-    return _with_key(table, one.key)
+    return _with_sae(table, one.sae)
 
 
 def _tokens(vocabulary: Vocabulary, spelled: Spelled) -> pa.Table:
@@ -379,9 +356,8 @@ def _tokens(vocabulary: Vocabulary, spelled: Spelled) -> pa.Table:
         {
             "token_id": vocabulary.ids.astype(np.int32),
             "token": vocabulary.texts.tolist(),
-            "letter": [LETTERS[letter] for letter in vocabulary.letters],
             "is_test": vocabulary.is_test,
-            "model_letter": pa.array(answers.tolist(), pa.string()),
+            "model_answer": pa.array(answers.tolist(), pa.string()),
             "model_metric": metrics,
         }
     )
@@ -399,25 +375,6 @@ def _prompts(vocabulary: Vocabulary, chosen: Chosen) -> pa.Table:
                 float(right[of_test == number].mean()) if (of_test == number).any() else None for number in numbers
             ],
         }
-    )
-
-
-def _record(one: Measured, work: Path) -> SaeRecord:
-    trained = json.loads((one.plan.tasks["sae"].folder(work) / RECORD).read_text("utf-8"))
-    quality = one.quality
-    return SaeRecord(
-        layer=one.key["layer"],
-        width=one.key["width"],
-        l0=one.key["l0"],
-        name=one.plan.name,
-        n_latents=quality["n_latents"],
-        l0_measured=quality["l0"],
-        hook=f"blocks.{one.plan.layer}.hook_resid_post",
-        architecture=quality["architecture"],
-        variance_explained=quality["variance_explained"],
-        loss_recovered=quality["loss_recovered"],
-        dead_fraction=quality["dead_fraction"],
-        tokens_seen=trained.get("tokens_seen"),
     )
 
 
@@ -449,7 +406,7 @@ def _notes(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
     ).splitlines()
 
 
-def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any], left_out: list[str]) -> Provenance:
+def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) -> Provenance:
     windows = load_windows(plan.shared["text"].folder(work))
     length = windows.ids.shape[1] - 1
     corpus = []
@@ -476,7 +433,7 @@ def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any], 
         summary=config.summary,
         corpus=corpus,
         checks=make_checks(config, loss, tables),
-        limits=[*config.limits, *left_out],
+        limits=config.limits,
     )
 
 

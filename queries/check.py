@@ -14,6 +14,7 @@ from queries.layout_1 import SAE_KEY
 from queries.literal import literal
 from queries.location import pattern
 from queries.manifest import MANIFEST, SuiteError
+from queries.manifest_1 import former_key
 from queries.parquet import text_problem
 from queries.rules import conditions as table_conditions
 from queries.suite import checksum, contracts, read_manifest, table_files
@@ -108,8 +109,12 @@ def check_suite(folder: Path) -> list[Problem]:
 
 
 def _create_saes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> None:
-    columns = "sae VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER, n_latents INTEGER"
-    for definition in filled("saes", columns, [(sae.id, *sae.key, sae.n_latents) for sae in manifest.saes]):
+    """Make the table of SAEs by their keys in the suite's layout."""
+    key = "layer INTEGER, width INTEGER, l0 INTEGER" if manifest.format_version == 1 else "sae VARCHAR"
+    rows = [
+        (*(former_key(sae.id) if manifest.format_version == 1 else (sae.id,)), sae.n_latents) for sae in manifest.saes
+    ]
+    for definition in filled("saes", f"{key}, n_latents INTEGER", rows):
         connection.execute(definition.sql)
 
 
@@ -198,8 +203,8 @@ def _with_sae(contents: str, table: Table) -> str:
     key = next((key for key in (("sae",), SAE_KEY) if set(key) <= names), None)
     if key is None or table.name == "saes":
         return f"SELECT *, NULL AS n_latents, false AS no_sae FROM ({contents})"  # noqa: S608 - names of the contract
-    saes = f"(SELECT {', '.join(key)}, n_latents FROM saes) AS saes"  # noqa: S608 - names of the contract
-    return f"SELECT *, n_latents IS NULL AS no_sae FROM ({contents}) LEFT JOIN {saes} USING ({', '.join(key)})"  # noqa: S608
+    saes = "(SELECT *, true AS is_listed FROM saes) AS saes"
+    return f"SELECT *, is_listed IS NULL AS no_sae FROM ({contents}) LEFT JOIN {saes} USING ({', '.join(key)})"  # noqa: S608
 
 
 def _key_problems(connection: duckdb.DuckDBPyConnection, contents: str, table: Table) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from queries import layout_1, reading_1
 from queries.catalog import derived_views, functions
 from queries.literal import literal
+from queries.manifest_1 import former_key
 from queries.rows import rows_of
 from queries.schema import TABLES, Table
 
@@ -38,8 +39,9 @@ def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
     for name, sql in functions().items():
         yield Definition(name, sql)
     yield from _suites(suites)
-    yield from _families(suites)
     yield from _saes(suites)
+    yield from _families(suites)
+    yield from _former_saes(suites)
     for table in TABLES.values():
         if table.name != "saes":
             yield from _table(table, suites)
@@ -66,8 +68,40 @@ def _suites(suites: Collection[Suite]) -> Iterator[Definition]:
     yield from filled("suites", columns, rows)
 
 
+def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make the table of all SAEs that are listed, in that order."""
+    columns = (
+        "suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, width INTEGER, n_latents INTEGER,"
+        " n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR,"
+        " seed INTEGER, repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE,"
+        " dead_fraction DOUBLE, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, canonical BOOLEAN,"
+        " cosines BOOLEAN, attributes MAP(VARCHAR, VARCHAR), position INTEGER"
+    )
+    rows = [
+        (
+            *(
+                suite.name,
+                sae.id,
+                sae.title,
+                sae.layer,
+                hook_point(sae.hook),
+                sae.width,
+                sae.n_latents,
+                sae.n_latents_counted,
+            ),
+            *(sae.l0, sae.l0_nominal, sae.architecture, sae.recipe, sae.seed, sae.repeat_of, sae.tokens_seen),
+            *(sae.variance_explained, sae.loss_recovered, sae.dead_fraction),
+            *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
+            *(sae.neuronpedia is not None, sae.cosines, sae.attributes, position),
+        )
+        for suite in suites
+        for position, sae in enumerate(sae for sae in suite.manifest.saes if sae.repeat_of is None)
+    ]
+    yield from filled("saes", columns, rows)
+
+
 def _families(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of families of concepts from the manifests."""
+    """Make the table of the families that concepts belong to."""
     columns = "suite VARCHAR, family VARCHAR, title VARCHAR, noun VARCHAR, exclusive BOOLEAN, position INTEGER"
     rows = [
         (suite.name, family.family, family.title, family.noun, family.exclusive, position)
@@ -77,40 +111,13 @@ def _families(suites: Collection[Suite]) -> Iterator[Definition]:
     yield from filled("families", columns, rows)
 
 
-def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of all SAEs from the manifests."""
-    columns = (
-        "suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, width INTEGER, n_latents INTEGER,"
-        " n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR, seed INTEGER,"
-        " repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE,"
-        " dead_fraction DOUBLE, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, canonical BOOLEAN, cosines BOOLEAN,"
-        " attributes MAP(VARCHAR, VARCHAR), position INTEGER"
-    )
-    rows = [
-        (
-            *(
-                suite.name,
-                sae.id,
-                sae.name,
-                sae.layer,
-                hook_point(sae.hook),
-                sae.width,
-                sae.n_latents,
-                sae.n_latents_counted,
-            ),
-            *(sae.l0 if sae.l0_measured is None and sae.l0 >= 0 else sae.l0_measured, sae.l0 if sae.l0 >= 0 else None),
-            *(sae.architecture, sae.recipe, sae.seed, sae.repeat_of, sae.tokens_seen),
-            *(sae.variance_explained, sae.loss_recovered, sae.dead_fraction),
-            *((sae.neuronpedia.model, sae.neuronpedia.source) if sae.neuronpedia else (None, None)),
-            *(sae.neuronpedia is not None, sae.cosines, None, position),
-        )
-        for suite in suites
-        for position, sae in enumerate(
-            sorted(suite.manifest.saes, key=lambda sae: (sae.layer, sae.architecture or '', sae.width, sae.l0 < 0, abs(sae.l0)))
-        )
-        if sae.repeat_of is None
-    ]
-    yield from filled("saes", columns, rows)
+def _former_saes(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make the table of what files of the first layout call their SAEs, where there are any."""
+    former = [suite for suite in suites if suite.manifest.format_version == 1]
+    if former:
+        rows = [(suite.name, sae.id, *former_key(sae.id)) for suite in former for sae in suite.manifest.saes]
+        columns = "suite VARCHAR, sae VARCHAR, layer INTEGER, width INTEGER, l0 INTEGER"
+        yield from filled("former_saes", columns, rows)
 
 
 def hook_point(hook: str | None) -> str | None:
@@ -182,7 +189,7 @@ def _seeds(suite: Suite) -> str:
     """Read them from the measurements of the SAEs that are further seeds, and of those that these repeat."""
     repeated = {sae.repeat_of for sae in suite.manifest.saes if sae.repeat_of is not None}
     rows = [
-        (sae.id, sae.repeat_of or sae.id, sae.seed, sae.l0_measured)
+        (sae.id, sae.repeat_of or sae.id, sae.seed, sae.l0)
         for sae in suite.manifest.saes
         if sae.repeat_of is not None or sae.id in repeated
     ] or [("", "", 0, 0.0)]

@@ -15,6 +15,8 @@ def literal(value: object, kind: str = "") -> str:
             text, kind = f"'{value}'", kind or "DOUBLE"
         case list() | tuple():
             text = f"[{', '.join(map(literal, value))}]"
+        case dict():
+            text = f"MAP {{{', '.join(f'{literal(key)}: {literal(each)}' for key, each in value.items())}}}"
         case _:
             # A null character would end the statement.
             parts = ["'" + part.replace("'", "''") + "'" for part in str(value).split("\0")]

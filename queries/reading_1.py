@@ -13,7 +13,6 @@ from queries.schema import LETTERS, Table, concept_id
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from queries.manifest import Sae
     from queries.suite import Suite
 
 
@@ -38,7 +37,7 @@ def select(table: Table, suite: Suite) -> str:
             case _:
                 columns.append(f"rows.{FORMER.get(column.name, column.name)} AS {column.name}")
     wrapped = textwrap.fill(", ".join(columns), 118, subsequent_indent="    ")
-    return f"SELECT {wrapped}\nFROM (\n{rows_of(former, suite)}\n) AS rows\n{_joins(name, table.key, suite.manifest.saes)}".rstrip()
+    return f"SELECT {wrapped}\nFROM (\n{rows_of(former, suite)}\n) AS rows\n{_joins(name, table.key)}".rstrip()
 
 
 def _letters(suite: str) -> str:
@@ -58,17 +57,15 @@ def repeats(suite: Suite) -> str:
     return (
         f"SELECT {name} AS suite, saes.sae, rows.seed, letters.concept,\n"
         f"    rows.* EXCLUDE ({', '.join(SAE_KEY)}, seed, letter)\n"
-        f"FROM (\n{rows_of(TABLES['repeats'], suite)}\n) AS rows\n{_joins(name, ('sae', 'concept'), suite.manifest.saes)}"
+        f"FROM (\n{rows_of(TABLES['repeats'], suite)}\n) AS rows\n{_joins(name, ('sae', 'concept'))}"
     )
 
 
-def _joins(suite: str, keys: Collection[str], saes: Collection[Sae]) -> str:
+def _joins(suite: str, keys: Collection[str]) -> str:
     """Write the joins that put the keys of the second layout in the place of those of the first."""
     joins = []
     if "sae" in keys:
-        rows = [(sae.id, *sae.key) for sae in saes] or [("", None, None, None)]
-        former = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
-        joins.append(f"JOIN (VALUES\n    {former}\n) AS saes(sae, {', '.join(SAE_KEY)}) USING ({', '.join(SAE_KEY)})")
+        joins.append(f"JOIN (FROM former_saes WHERE suite = {suite}) AS saes USING ({', '.join(SAE_KEY)})")
     if "concept" in keys:
         letters = f"SELECT concept, lower(label) AS letter FROM concepts WHERE suite = {suite}"
         joins.append(f"JOIN ({letters}) AS letters USING (letter)")

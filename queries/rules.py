@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from queries.manifest import MANIFEST
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,7 +30,7 @@ class Condition(NamedTuple):
 
 def conditions(table: Table) -> Iterator[Condition]:
     """List what must not be true of a row of `table`."""
-    yield Condition(None, "no_sae", f"is of an SAE that {MANIFEST} does not list")
+    yield Condition(None, "no_sae", "is of an SAE that the suite does not list")
     for column in table.columns:
         if column.required or column.name in table.key:
             yield Condition(column.name, f"{column.name} IS NULL", "is empty; a value is needed")

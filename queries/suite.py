@@ -14,7 +14,9 @@ from queries.connection import connect
 from queries.header import columns_in_path, read_header
 from queries.layout_1 import SAE_KEY
 from queries.location import Location, file_problem, is_url, locate, place
-from queries.manifest import MANIFEST, MAX_MANIFEST_BYTES, Manifest, SuiteError, parse_manifest
+from queries.manifest import FORMAT_VERSION, MANIFEST, MAX_MANIFEST_BYTES, Manifest, SuiteError
+from queries.manifest_1 import former_key
+from queries.manifest_text import parse_manifest
 from queries.saes_table import read_saes
 
 if TYPE_CHECKING:
@@ -76,10 +78,12 @@ def contracts(manifest: Manifest) -> dict[str, Table]:
     return layout_1.TABLES if manifest.format_version == 1 else schema.TABLES
 
 
-def cosines_file(sae: tuple[int, int, int]) -> str:
-    """Return where the cosines of `sae` (layer, width and L0) lie in a suite of the first layout."""
-    layer, width, l0 = sae
-    return f"cosines/layer={layer}/width={width}/l0={l0}/cosines.parquet"
+def cosines_file(sae: str, *, format_version: int = FORMAT_VERSION) -> str:
+    """Return where the cosines of an SAE lie in a suite."""
+    if format_version == 1:
+        layer, width, l0 = former_key(sae)
+        return f"cosines/layer={layer}/width={width}/l0={l0}/cosines.parquet"
+    return f"cosines/{sae}.parquet"
 
 
 def table_files(manifest: Manifest, table: Table) -> list[str]:
@@ -87,8 +91,8 @@ def table_files(manifest: Manifest, table: Table) -> list[str]:
     if table.name not in manifest.tables:
         return []
     if table.partitioned:
-        has = [sae for sae in manifest.saes if sae.cosines]
-        return [cosines_file(sae.key) if manifest.format_version == 1 else f"cosines/{sae.id}.parquet" for sae in has]
+        has = [sae.id for sae in manifest.saes if sae.cosines]
+        return [cosines_file(sae, format_version=manifest.format_version) for sae in has]
     return [f"{table.name}.parquet"]
 
 
@@ -171,7 +175,7 @@ def read_suite(path: Path | str) -> Suite:
         message = f"{place(root, MANIFEST)}: tables: {unknown[0]!r} is no table of a suite; take it out of the manifest"
         raise SuiteError(message)
     misleading = [part for part in str(root).split("/") if part.partition("=")[0] in SAE_KEY and "=" in part]
-    if misleading and any(table_files(manifest, table) for table in tables.values() if table.partitioned):
+    if manifest.format_version == 1 and misleading and table_files(manifest, tables["cosines"]):
         message = f"{root}: lies in a folder called {misleading[0]!r}, that reads as a column; move the suite"
         raise SuiteError(message)
     columns: dict[str, set[str]] = {}

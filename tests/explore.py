@@ -242,11 +242,8 @@ def _facts(view: View) -> dict[str, Any]:
     groups = {"Layer": [str(view.layer)], "Width": [width_label(view.width)], "L0": [str(view.l0)]}
     # What all SAEs of a suite have in common is not chosen.
     saes = view.store.fetch("saes").query("suite == @view.suite")
-    told = {
-        SAE_GROUPS[name.removesuffix("_nominal")]
-        for name in ("layer", "width", "l0_nominal")
-        if saes[name].nunique() > 1
-    }
+    columns = zip(SAE_GROUPS.values(), ("layer", "width", "l0_nominal"), strict=True)
+    told = {title for title, name in columns if len(set(saes[name])) > 1}
     pressed = {role: [str(each) for each in getattr(view, role) if each == latent] for role in ("split", "absorbing")}
     return {
         "where": view.where,

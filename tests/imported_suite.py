@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
 from ingest.source import Source
-from ingest.writer import write_suite
+from queries.schema import letter_of
 from queries.store import Store
+from queries.writer import write_suite
 from tests.questions import THRESHOLDS, keys
 
 if TYPE_CHECKING:
@@ -37,8 +37,9 @@ class Suite:
         return Store(self.folder)
 
     @property
-    def saes(self) -> dict[tuple[int, int, int], str | None]:
-        return {sae.key: sae.name for sae in self.findings.manifest.saes}
+    def saes(self) -> dict[str, str | None]:
+        """Titles by id."""
+        return {sae.id: sae.title for sae in self.findings.manifest.saes}
 
     def reasons(self, name: str) -> list[str]:
         return [reason for file, reason in self.report.rejected if file == name]
@@ -48,30 +49,38 @@ class Suite:
         return self.store.fetch(name, **(suite | keys(**values))).to_dict("records")
 
     def table(self, name: str) -> pd.DataFrame:
-        return pq.read_table(self.folder / f"{name}.parquet").to_pandas()
+        """Return a table; where its rows have them, with the layer of the SAE and the letter."""
+        frame = pq.read_table(self.folder / f"{name}.parquet").to_pandas()
+        if "sae" in frame and name != "saes":
+            frame["layer"] = frame["sae"].map({sae.id: sae.layer for sae in self.findings.manifest.saes})
+        if "concept" in frame:
+            frame["letter"] = frame["concept"].map(letter_of)
+        return frame
 
     def rates(self, **thresholds: float) -> dict[tuple[int, str], float | None]:
         """Return the rate by layer and letter; None where it is unknown."""
-        rows = self.ask("letter_rates", scope="suite", **(THRESHOLDS | thresholds))
-        return {
-            (row["layer"], row["letter"]): None if math.isnan(row["absorption_rate"]) else row["absorption_rate"]
-            for row in rows
-        }
+        layers = {sae.id: sae.layer or 0 for sae in self.findings.manifest.saes}
+        with self.store._connection.cursor() as cursor:
+            rows = cursor.execute(
+                "SELECT sae, concept, absorption_rate FROM rates($tau, $cosine_threshold, $effect_margin) ORDER BY ALL",
+                THRESHOLDS | thresholds,
+            ).fetchall()
+        return {(layers[sae], letter_of(concept)): rate for sae, concept, rate in rows}
 
     def splits(self, letter: str, tau: float = 0.03) -> list[int]:
         """Return the split latents of the first SAE."""
-        sae = self.findings.manifest.saes[0]
-        place = {"layer": sae.layer, "width": sae.width, "l0": sae.l0}
-        return [row["latent"] for row in self.ask("split_latents", **place, letter=letter, tau=tau)]
+        sae = min(self.findings.manifest.saes, key=lambda sae: sae.layer or 0)
+        return [row["latent"] for row in self.ask("split_latents", sae=sae.id, letter=letter, tau=tau)]
 
 
-def importing(read: Callable[..., Findings], folder: Path) -> Iterator[Callable[..., Suite]]:
+def importing(read: Callable[..., list[Findings]], folder: Path) -> Iterator[Callable[..., Suite]]:
     """Give a function that imports the folder ``results`` of `folder` with `read`; close what it opened in the end."""
     suites: list[Suite] = []
 
     def do(**options: Any) -> Suite:
         source = Source(folder / "results")
-        suites.append(Suite(source, read(source, **options), folder / f"suite-{len(suites)}"))
+        (findings,) = read(source, **options)
+        suites.append(Suite(source, findings, folder / f"suite-{len(suites)}"))
         return suites[-1]
 
     yield do

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from queries import catalog
-from queries.manifest import Sae
+from queries.manifest_1 import former_id
 from queries.schema import LETTERS, concept_id
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ DECIDING = {"metric": "ig_ablation", **THRESHOLDS}
 
 def sae_id(layer: int, width: int, l0: int) -> str:
     """Return the name by which questions mean an SAE."""
-    return Sae(layer=layer, width=width, l0=l0, n_latents=0).id
+    return former_id(layer, width, l0)
 
 
 def keys(**values: Any) -> dict[str, Any]:

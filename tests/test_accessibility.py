@@ -103,7 +103,7 @@ _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]]
         1440,
         {
             "page=compare": (_nothing,),
-            "page=compare&compare_by=letter": (_nothing,),
+            "page=compare&compare_by=concept": (_nothing,),
             "page=compare&compare_by=pair": (_nothing,),
             "page=atlas": (_nothing,),
             "page=evidence&facet_latent=47": (_nothing,),

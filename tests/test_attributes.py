@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST: dict[str, Any] = {
-    **{"layer": 3, "hook": "blocks.3.hook_resid_post", "architecture": "TopK", "width": 1000, "l0": 10.2, "seed": 0},
+    "layer": 3, "hook": "blocks.3.hook_resid_post", "architecture": "TopK", "width": 1000, "l0": 10.2, "seed": 0,
     "variance_explained": 0.7,
 }
 #: One SAE differs from the first in each attribute.
 OTHERS: dict[str, Any] = {
-    **{"layer": 5, "hook": "blocks.3.hook_mlp_out", "architecture": "JumpReLU", "width": 4000, "l0": 40.6, "seed": 1},
+    "layer": 5, "hook": "blocks.3.hook_mlp_out", "architecture": "JumpReLU", "width": 4000, "l0": 40.6, "seed": 1,
 }
 CONCEPT = "suffix.ing"
 
@@ -52,8 +52,8 @@ def write(folder: Path, saes: list[Sae]) -> Path:
             "measurements": pa.Table.from_pylist(
                 [
                     {
-                        **{"sae": sae.id, "concept": CONCEPT, "metric": "ig_ablation"},
-                        **{"num_probe_true_positives": 100, "num_candidates": 50, "num_absorbed": 10 + place},
+                        "sae": sae.id, "concept": CONCEPT, "metric": "ig_ablation",
+                        "num_probe_true_positives": 100, "num_candidates": 50, "num_absorbed": 10 + place,
                     }
                     for place, sae in enumerate(saes)
                 ]
@@ -114,7 +114,7 @@ def test_saes_are_compared_by_an_attribute(explorer: Explorer, name: str) -> Non
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_evidence_is_narrowed_by_an_attribute(explorer: Explorer, name: str) -> None:
     explorer.model.show(SuiteEvidence)
-    title, options = SuiteEvidence(explorer.model)._facets()[f"facet_{name}"]  # noqa: SLF001
+    title, options = SuiteEvidence(explorer.model)._facets()[f"facet_{name}"]
     assert title == TITLES[name]
     assert set(options) == {shown(name, FIRST[name]), shown(name, OTHERS[name])}
     explorer.state.apply({f"facet_{name}": shown(name, OTHERS[name])})
@@ -129,13 +129,13 @@ def test_atlas_tells_saes_apart_by_an_attribute(explorer: Explorer, name: str) -
     points = overlay.Points.I.dframe()
     of = dict(zip(points["sae"], points["colour"] + points["marker"], strict=True))
     assert of[name] != of["first"]
-    assert f'data-value="{name}"' in atlas._table.html  # noqa: SLF001 - its header sorts
+    assert f'data-value="{name}"' in atlas._table.html
 
 
 def test_an_attribute_that_all_share_is_said_in_a_line(tmp_path: Path) -> None:
     folder = write(tmp_path / "one", [Sae(sae="first", n_latents=1024, **FIRST)])
     with Store(folder) as store:
-        badge = Selectors(Explorer(store).state)._badge.html  # noqa: SLF001
+        badge = Selectors(Explorer(store).state)._badge.html
         for words in ("Layer 3", "Hook resid_post", "Architecture TopK", "Width 1k", "L0 10.2", "Seed 0"):
             assert words in badge
 
@@ -147,7 +147,7 @@ def test_saes_of_which_nothing_is_known_are_told_by_their_titles(tmp_path: Path)
         assert [sae.label for sae in explorer.state.saes] == [
             f"layer unknown, unknown width, L0 unknown (run {nth})" for nth in range(3)
         ]
-        assert "run 2" in Selectors(explorer.state)._same.html  # noqa: SLF001
+        assert "run 2" in Selectors(explorer.state)._same.html
         assert explorer.state.apply({"sae": "sae-2"}) == []
         explorer.state.page = "atlas"
         assert explorer.model.error == ""

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 WIDTHS = (1920, 1440, 1280, 1024, 768, 390)
-#: What is cut on purpose: the strip of letters on a phone scrolls sideways, and contexts show what surrounds a peak.
-CUT = ".letter .grid, .contexts li, .ax-header"
+#: What is cut on purpose: the strip of concepts on a phone scrolls sideways, and contexts show what surrounds a peak.
+CUT = ".concept .grid, .contexts li, .ax-header"
 
 COLUMNS = ExplorerState.param.evidence_columns.objects
 
@@ -105,7 +105,7 @@ def resized(page: Page, width: int) -> None:
     [
         ("letter=s&latent=47&tau=0.05", open_parts),
         ("page=compare", None),
-        ("page=compare&compare_by=letter", None),
+        ("page=compare&compare_by=concept", None),
         ("page=compare&compare_by=pair", None),
         ("page=atlas", None),
         ("page=evidence&facet_latent=47", None),
@@ -149,7 +149,7 @@ def test_the_sidebar_is_read_from_top_to_bottom(open_page: PageOpener) -> None:
     page = open_page("/dashboard?letter=s")
     wait_ready(page)
     tops = [box["y"] for each in page.locator(".ax-sidebar > *").all() if (box := each.bounding_box())]
-    assert len(tops) == len(("choices", "letters", "thresholds", "tasks"))
+    assert len(tops) == len(("choices", "concepts", "thresholds", "tasks"))
     assert tops == sorted(tops)
 
 

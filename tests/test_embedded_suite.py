@@ -13,14 +13,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from queries.layout_1 import SAE_KEY, TABLES
-from queries.schema import LETTERS, Table
+from queries.schema import LETTERS, TABLES, Table, concept_id
 from queries.suite import read_manifest
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
-    from queries.manifest import Manifest
+    from queries.manifest import Manifest, Sae
 
 EMBEDDED = Path(__file__).parents[1] / "data" / "smollm2-135m"
 MAX_BYTES = 60_000_000
@@ -33,7 +32,12 @@ class Opened:
     letters: str
 
     def files(self, table: Table) -> list[Path]:
-        return sorted((self.root / table.name if table.partitioned else self.root).rglob(f"{table.name}.parquet"))
+        return sorted(self.root.glob(f"{table.name}/*.parquet" if table.partitioned else f"{table.name}.parquet"))
+
+    @property
+    def own(self) -> list[Sae]:
+        """Its SAEs, without further seeds."""
+        return [sae for sae in self.manifest.saes if sae.repeat_of is None]
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """Run `sql`, in which {table} stands for a table's file."""
@@ -51,18 +55,17 @@ def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
-    assert {path.stem for path in suite.root.rglob("*.parquet")} == set(suite.manifest.tables)
+    assert {path.stem for path in suite.root.glob("*.parquet")} | {"cosines"} == set(suite.manifest.tables)
     for name, entry in suite.manifest.tables.items():
         table = TABLES[name]
         assert entry.columns == {column.name: column.type for column in table.columns}
-        in_file = {column: type_ for column, type_ in entry.columns.items() if column not in _in_path(table)}
-        key = ", ".join(column for column in table.key if column in in_file)
+        key = ", ".join(table.key)
         rows = 0
         with duckdb.connect() as connection:
             for file in suite.files(table):
                 read = f"read_parquet('{file}', hive_partitioning = false, file_row_number = true)"
                 described = connection.execute(f"DESCRIBE FROM {read}").fetchall()
-                assert [column[:2] for column in described[:-1]] == list(in_file.items()), file
+                assert [column[:2] for column in described[:-1]] == list(entry.columns.items()), file
                 number, ascending = connection.execute(
                     "SELECT count(*), count(*) FILTER (key > before)"
                     f" FROM (SELECT row({key}) AS key, lag(key) OVER (ORDER BY file_row_number) AS before FROM {read})"
@@ -72,23 +75,18 @@ def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
         assert rows == entry.rows, name
 
 
-def _in_path(table: Table) -> tuple[str, ...]:
-    return SAE_KEY if table.partitioned else ()
-
-
 def test_every_letter_of_every_sae_has_its_row(suite: Opened) -> None:
-    rows = suite.ask("SELECT layer, width, l0, string_agg(letter, '') FROM (FROM {letters} ORDER BY ALL) GROUP BY ALL")
-    assert sorted(rows) == sorted((*sae.key, suite.letters) for sae in suite.manifest.saes)
+    rows = suite.ask("SELECT sae, string_agg(concept[14:], '' ORDER BY concept) FROM {measurements} GROUP BY ALL")
+    assert sorted(rows) == sorted((sae.id, suite.letters) for sae in suite.manifest.saes)
 
 
 def test_split_latents_follow_from_the_f1_curve(suite: Opened) -> None:
     tau = suite.manifest.method.tau
     curves = suite.ask(
         "SELECT any_value(split_latents), list(latent ORDER BY k), list(f1 ORDER BY k), list(k ORDER BY k)"
-        " FROM {letters} JOIN {k_sparse} USING (layer, width, l0, letter)"
-        " WHERE k <= 15 GROUP BY layer, width, l0, letter"
+        " FROM {measurements} JOIN {k_sparse} USING (sae, concept) WHERE k <= 15 GROUP BY sae, concept"
     )
-    assert len(curves) == len(suite.manifest.saes) * len(suite.letters)
+    assert len(curves) == len(suite.own) * len(suite.letters)
     for split, ranked, f1, k in curves:
         assert k == list(range(1, 16))
         number = 1
@@ -115,14 +113,14 @@ def test_verdicts_follow_from_the_stored_scores(suite: Opened) -> None:
 
 def test_tested_tokens_are_those_that_letters_count(suite: Opened) -> None:
     rows = suite.ask(
-        "SELECT layer, width, l0, letter, num_tested, count(tested.token), sample_portion, num_candidates,"
+        "SELECT sae, concept, num_tested, count(tested.token), sample_portion, num_candidates,"
         "   num_split_silent, num_probe_true_positives - num_true_positives,"
         "   bool_and(tested.token IS NULL OR coalesce(tokens.is_test, false))"
-        " FROM {letters} AS letters LEFT JOIN {tested_tokens} AS tested USING (layer, width, l0, letter)"
+        " FROM {measurements} LEFT JOIN {tested_tokens} AS tested USING (sae, concept)"
         " LEFT JOIN {tokens} AS tokens ON tokens.token_id = tested.token_id AND tokens.token = tested.token"
-        " GROUP BY ALL"
+        f" WHERE sae IN {tuple(sae.id for sae in suite.own)} GROUP BY ALL"
     )
-    assert len(rows) == suite.manifest.tables["letters"].rows
+    assert len(rows) == len(suite.own) * len(suite.letters)
     for *_, num_tested, stored, portion, candidates, silent, missed, all_test in rows:
         assert num_tested == stored == candidates * portion
         assert candidates <= min(silent, missed)
@@ -130,26 +128,24 @@ def test_tested_tokens_are_those_that_letters_count(suite: Opened) -> None:
 
 
 def test_cosines_have_a_row_group_for_every_letter(suite: Opened) -> None:
-    for sae in suite.manifest.saes:
+    for sae in suite.own:
         assert sae.cosines
-        layer, width, l0 = sae.key
-        file = pq.ParquetFile(
-            suite.root / "cosines" / f"layer={layer}" / f"width={width}" / f"l0={l0}" / "cosines.parquet"
-        )
+        file = pq.ParquetFile(suite.root / "cosines" / f"{sae.id}.parquet")
         assert file.num_row_groups == len(suite.letters)
         for place, letter in enumerate(suite.letters):
             group = file.metadata.row_group(place)
-            statistics = group.column(0).statistics
-            assert (statistics.min, statistics.max, group.num_rows) == (letter, letter, sae.n_latents)
-    assert suite.manifest.tables["cosines"].rows == len(suite.letters) * sum(s.n_latents for s in suite.manifest.saes)
+            for column, value in enumerate((sae.id, concept_id(letter))):
+                statistics = group.column(column).statistics
+                assert (statistics.min, statistics.max, group.num_rows) == (value, value, sae.n_latents)
+    number = sum(sae.n_latents or 0 for sae in suite.own)
+    assert suite.manifest.tables["cosines"].rows == len(suite.letters) * number
 
 
 def test_scores_of_tested_tokens_agree_with_the_cosines(suite: Opened) -> None:
-    cosines = f"read_parquet('{suite.root}/cosines/**/*.parquet', hive_partitioning = true)"
     compared, largest = suite.ask(
         "SELECT count(*), max(abs(tested.top_cosine - cosines.cosine)) FROM {tested_tokens} AS tested"
-        f" JOIN {cosines} AS cosines ON (cosines.layer, cosines.width, cosines.l0, cosines.letter, cosines.latent)"
-        " = (tested.layer, tested.width, tested.l0, tested.letter, tested.top_latent)"
+        f" JOIN '{suite.root}/cosines/*.parquet' AS cosines ON (cosines.sae, cosines.concept, cosines.latent)"
+        " = (tested.sae, tested.concept, tested.top_latent)"
     )[0]
     assert compared == suite.manifest.tables["tested_tokens"].rows
     assert largest < 1e-5
@@ -160,9 +156,8 @@ def test_row_groups_of_large_tables_lie_within_one_sae(suite: Opened, name: str)
     metadata = pq.read_metadata(suite.root / f"{name}.parquet")
     for place in range(metadata.num_row_groups):
         group = metadata.row_group(place)
-        for column in range(len(SAE_KEY)):
-            statistics = group.column(column).statistics
-            assert statistics.min == statistics.max
+        statistics = group.column(0).statistics
+        assert statistics.min == statistics.max
 
 
 def test_embedded_suite_may_be_passed_on() -> None:

@@ -64,7 +64,7 @@ def test_another_page_opens_the_sae_that_was_chosen_there(open_page: PageOpener,
     """Its L0 is no option of the SAE that is left, and not the first of those that it comes to."""
     page = open_page("/dashboard?page=atlas&layer=12&width=8192&l0=7&letter=s")
     wait_ready(page)
-    page.get_by_role("button", name="Open layer 4, width 2048, L0 26 in Explore").click()
+    page.get_by_role("button", name="Open layer 4, 2k latents, L0 26 in Explore").click()
     there = home.but(letter="s", l0=26)
     expect_view(page, there)
     page.go_back()
@@ -76,11 +76,13 @@ def test_another_page_opens_the_sae_that_was_chosen_there(open_page: PageOpener,
 def test_sae_changes_by_choice_and_by_keys(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s", l0=26))
     assert buttons(page, "l0").all_inner_texts() == ["6", "13", "26"]
-    choose(page, "layer", 8)  # its SAEs have other L0s: the first one stands in
-    expect_view(page, home.but(letter="s", layer=8, l0=7))
+    choose(page, "layer", 8)  # its SAEs have other L0s: the nearest one stands in
+    expect_view(page, home.but(letter="s", layer=8, l0=27))
     assert buttons(page, "l0").all_inner_texts() == ["7", "13", "27"]
     choose(page, "width", 8192)
     wide = home.but(letter="s", layer=8, width=8192, l0=7)
+    expect_view(page, wide.but(l0=27))
+    choose(page, "l0", 7)
     expect_view(page, wide)
     assert figure(page, "cosine").x_range == pytest.approx((-0.04 * 8192, 1.04 * 8192))
     part(page, "headline").click()  # takes the focus from the choices
@@ -152,7 +154,7 @@ def test_haste_ends_where_the_reader_ends(open_page: PageOpener, home: View) -> 
         page.keyboard.press("ArrowLeft")
     expect_view(page, home.but(letter="i"))
     # All at once, faster than any answer.
-    part(page, "letter").evaluate(_CLICK_ALL, "bcdefghklmnopqrst")
+    part(page, "concept").evaluate(_CLICK_ALL, "bcdefghklmnopqrst")
     expect_view(page, home.but(letter="t"))
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
@@ -173,5 +175,5 @@ def test_haste_ends_where_the_reader_ends(open_page: PageOpener, home: View) -> 
 
 
 _CLICK_ALL = """(strip, letters) => {
-  for (const letter of letters) strip.querySelector(`[data-letter=${letter}]`).click();
+  for (const letter of letters) strip.querySelector(`[data-concept="first-letter.${letter}"]`).click();
 }"""

@@ -74,7 +74,7 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     _wait_sampled(page, view, narrower_than=400)
     expect_marks(page, view)
     shown = _span(page)
-    # Another letter, and an SAE of as many latents, keep the window that was chosen, and the line stays exact in it.
+    # Another concept, and an SAE of as many latents, keep the window that was chosen, and the line stays exact in it.
     page.keyboard.press("ArrowLeft")
     expect_view(page, view.but(letter="r"))
     _wait_sampled(page, view.but(letter="r"), narrower_than=400)
@@ -84,12 +84,12 @@ def test_zoom_samples_anew(open_page: PageOpener, home: View) -> None:
     assert _span(page) == pytest.approx(shown)
     # An SAE of fewer latents is shown whole, and so is one of more after it.
     choose(page, "width", 2048)
-    expect_view(page, home.but(letter="r"))
+    expect_view(page, home.but(letter="r", l0=26))
     wait_model(page, "cosine", "({x_range}) => x_range.end > 2000")
     assert _span(page) == pytest.approx((-0.04 * 2048, 1.04 * 2048))
     assert max(_drawn(page)) > 2000
     choose(page, "width", 8192)
-    expect_view(page, view.but(letter="r", l0=7))
+    expect_view(page, view.but(letter="r", l0=27))
     wait_model(page, "cosine", "({x_range}) => x_range.end > 8000")
     assert _span(page) == pytest.approx((-0.04 * 8192, 1.04 * 8192))
     assert max(_drawn(page)) > 8000

@@ -67,22 +67,26 @@ def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
             wait_query(page, {"main_latent_by": "k_sparse"})
         scores = home.ask("sae_scores", main_latent_by=by)
         wait_glyph(page, "precision-vs-l0", 0, l0=scores["l0"], precision=scores["precision"])
-        wait_glyph(page, "recall-vs-l0", 0, l0=scores["l0"], recall=scores["recall"], width=scores["width"])
+        wait_glyph(page, "recall-vs-l0", 0, l0=scores["l0"], recall=scores["recall"], sae=scores["sae"])
         wait_glyph(page, "precision-vs-recall", 0, recall=scores["recall"], precision=scores["precision"])
     assert len(scores) == len({*zip(scores["l0"], scores["precision"], strict=True)})  # a place tells an SAE
     current = scores.iloc[0]
-    wait_glyph(page, "precision-vs-l0", 1, l0=[home.l0], precision=[current["precision"]])
-    wait_glyph(page, "recall-vs-l0", 1, l0=[home.l0], recall=[current["recall"]])
+    assert current["sae"] == home.sae
+    wait_glyph(page, "precision-vs-l0", 1, l0=[current["l0"]], precision=[current["precision"]])
+    wait_glyph(page, "recall-vs-l0", 1, l0=[current["l0"]], recall=[current["recall"]])
     wait_glyph(page, "precision-vs-recall", 1, recall=[current["recall"]], precision=[current["precision"]])
     # Tapped: the SAE farthest from all others, so that none lies over it.
     target = _loneliest(scores, "l0", "precision")
     tap(page, "precision-vs-l0", target["l0"], target["precision"])
-    sae = {name: int(target[name]) for name in ("layer", "width", "l0")}
+    named = home.store.fetch("saes").set_index("sae").loc[target["sae"]]
+    sae = {"layer": int(named["layer"]), "width": int(named["width"]), "l0": int(named["l0_nominal"])}
+    assert home.but(**sae).sae == target["sae"]
     wait_glyph(page, "precision-vs-l0", 1, l0=[target["l0"]], precision=[target["precision"]])
     wait_glyph(page, "precision-vs-recall", 1, recall=[target["recall"]], precision=[target["precision"]])
     wait_query(page, {"main_latent_by": "k_sparse"} | {name: str(value) for name, value in sae.items()})
     expect(part(page, "headline").locator(".where")).to_have_text(home.but(**sae).where)
     labels = ask_model(page, "precision-vs-recall", _COLOUR_BAR)
+    # Each is the whole number that is nearest to the L0 at its place.
     assert all(float(place) ** 0.5 == pytest.approx(at, abs=0.01) for at, place in labels), labels
 
 

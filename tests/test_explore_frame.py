@@ -39,7 +39,7 @@ pytestmark = pytest.mark.browser
 def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, "/dashboard")
     expect_view(page, home)
-    expect(page.locator("[data-letter]")).to_have_count(26)
+    expect(page.locator("[data-concept]")).to_have_count(26)
     expect(page.locator(".ax-skeleton")).to_be_hidden()
     assert page.title().startswith("A, layer 4")
     shown = figure(page, "cosine")
@@ -54,7 +54,7 @@ def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> 
     expect(part(page, "prose")).to_have_count(1)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     # What scripts of readers hold on to: widgets go by the names of the parameters that they drive.
-    for name in ("layer", "width", "l0", "letter", "page"):
+    for name in ("layer", "width", "l0", "concept", "page"):
         assert page.evaluate("(name) => Bokeh.documents[0].get_model_by_name(name) != null", name), name
     assert shifted(page) < 0.1
     assert open_page.external == []
@@ -139,7 +139,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
     assert query_of(page) == view.query
     row(page, "split", view.split[0]).click()
     part(page, "tester").get_by_role("button", name="Copy: Words in T").click()
-    words = view.ask("random_tokens", seed=0).query("of_letter")["token"]
+    words = view.ask("random_tokens", seed=0).query("of_concept")["token"]
     wait_for(page, "async (text) => (await navigator.clipboard.readText()) === text", ", ".join(words))
 
 
@@ -148,12 +148,12 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
     [
         (
             "letter=zz&layer=x&width=8192&l0=13&latent=99999999&tau=nan&page=nope",
-            {"letter": "zz", "layer": "x", "latent": "99999999", "tau": "nan", "page": "nope"},
+            {"concept": "first-letter.zz", "layer": "x", "latent": "99999999", "tau": "nan", "page": "nope"},
             {"width": 8192, "l0": 13},
         ),
         (
             "suite=none&layer=8&l0=99&width=&cosine_view=3d",
-            {"suite": "none", "l0": "99", "width": "''", "cosine_view": "3d"},
+            {"suite": "none", "l0": "99", "cosine_view": "3d"},  # no width is said
             {"layer": 8, "l0": 7},
         ),
         (
@@ -164,7 +164,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
         ("letter=s&latent=%C2%B2&effect_margin=%5B", {"latent": "²", "effect_margin": "["}, {"letter": "s"}),
         (
             "letter=%3Cscript%3Ewindow.hacked%3D1%3C%2Fscript%3E&layer=%3Cimg%20src%3Dx%20onerror%3Dwindow.hacked%3D1%3E",
-            {"letter": "<script>window.hacked=1</script>", "layer": "<img src=x"},
+            {"concept": "first-letter.<script>window.hacked", "layer": "<img src=x"},
             {},
         ),
     ],
@@ -205,7 +205,7 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     latent = home.but(letter="b", l0=13).split[0]
     tap(page, "cosine", latent, home.but(letter="b", l0=13).cosines[latent])
     expect(task(page, "explore_cosine")).to_be_checked()
-    page.locator("[data-key=pack-letter]").click()
+    page.locator("[data-key=pack-concept]").click()
     expect(task(page, "test_split_latent")).to_be_checked()
     expect(task(page, "find_silent_words")).to_be_checked()  # some of them leave the main latent silent
     expect(task(page, "find_silent_words")).to_be_checked()

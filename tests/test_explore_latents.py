@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 import pytest
 from playwright.sync_api import expect
 
+from queries.schema import letter_of
 from tests.browser import tap
 from tests.explore import buttons, choose, expect_view, open_view, part, results, row, task, wait_card_seen, wait_ready
 from tests.tiny_suite import write_tiny_suite
@@ -26,15 +27,15 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.browser
 
 
-def test_rows_and_letters_of_a_card_lead_on(open_page: PageOpener, home: View) -> None:
-    """From the list to the card, from the card to another letter in which the same latent plays a part."""
+def test_rows_and_concepts_of_a_card_lead_on(open_page: PageOpener, home: View) -> None:
+    """From the list to the card, from the card to another concept in which the same latent plays a part."""
     home = home.but(width=8192, l0=7)
     view, other = next(
         (start, start.but(letter=letter))
         for start in (
             home.but(letter=letter, latent=latent) for letter in "aist" for latent in home.but(letter=letter).absorbing
         )
-        for letter in start.ask("latent_roles")["letter"]
+        for letter in start.ask("latent_roles")["concept"].map(letter_of)
         if letter != start.letter
     )
     page = open_view(open_page, view.but(latent=None))
@@ -49,9 +50,9 @@ def test_rows_and_letters_of_a_card_lead_on(open_page: PageOpener, home: View) -
     expect(card.locator(".contexts li").first.locator("b")).to_have_text(contexts["tokens"][0][contexts["position"][0]])
     expect(card.locator(".logits td code")).to_have_count(2 * len(view.ask("latent_logits")["raised_tokens"][0]))
     expect(card.locator("svg rect")).to_have_count(len(view.ask("latent_histogram")["counts"][0]))
-    for letter in view.ask("latent_roles")["letter"]:
-        expect(card.locator(f"[data-action=role-letter][data-value={letter}]")).to_be_visible()
-    card.locator(f"[data-action=role-letter][data-value={other.letter}]").click()
+    for concept in view.ask("latent_roles")["concept"]:
+        expect(card.locator(f"[data-action=role][data-value='{concept}']")).to_be_visible()
+    card.locator(f"[data-action=role][data-value='{other.concept}']").click()
     expect_view(page, other)
     part(page, "selection").get_by_role("button", name="Show its card").click()
     expect(card.locator("h2")).to_be_in_viewport()
@@ -139,12 +140,12 @@ def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
     expect(task(page, "identify_absorbing")).to_be_checked()
 
     # Random words are drawn anew, and what is on show stays until it is asked for again.
-    pack = tester.locator("[data-key=pack-letter]")
+    pack = tester.locator("[data-key=pack-concept]")
     pack.click()
-    words = view.ask("random_tokens", seed=0).query("of_letter")["token"].tolist()
+    words = view.ask("random_tokens", seed=0).query("of_concept")["token"].tolist()
     expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in words])
     tester.get_by_role("button", name="Reshuffle").click()
-    others = view.ask("random_tokens", seed=1).query("of_letter")["token"].tolist()
+    others = view.ask("random_tokens", seed=1).query("of_concept")["token"].tolist()
     expect(pack).to_have_attribute(
         "title", f"Test these words: {' '.join(word.replace(' ', '␣') for word in others[:8])}"
     )

@@ -108,10 +108,10 @@ def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
     fits = "() => document.documentElement.scrollWidth <= window.innerWidth"
     assert page.evaluate(fits)
     assert shifted(page) < 0.1
-    strip = part(page, "letter").locator(".grid")
+    strip = part(page, "concept").locator(".grid")
     assert strip.evaluate("(strip) => strip.scrollWidth > strip.clientWidth")
     assert figure(page, "cosine").height + 100 >= 260
-    # The chosen letter is in sight; another is reached by scrolling the strip alone.
+    # The chosen concept is in sight; another is reached by scrolling the strip alone.
     expect(cell(page, "s")).to_be_in_viewport()
     cell(page, "a").scroll_into_view_if_needed()
     assert page.evaluate("() => [window.scrollX, window.scrollY]") == [0, 0]

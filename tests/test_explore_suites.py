@@ -29,12 +29,12 @@ pytestmark = pytest.mark.browser
 def test_letter_without_rows_is_explained(open_page: PageOpener, pair: Pair) -> None:
     view = pair.full.but(letter="b")
     page = open_view(open_page, f"{pair.url}{view.path}")
-    expect(page.locator("[data-letter][aria-disabled=true]")).to_have_count(20)
+    expect(page.locator("[data-concept][aria-disabled=true]")).to_have_count(20)
     empty = cell(page, "c")
     expect(empty).to_have_attribute("title", re.compile("not measured"))
     empty.click(force=True)
     page.locator("h1").first.click()
-    page.keyboard.press("ArrowRight")  # passes over the letters without data
+    page.keyboard.press("ArrowRight")  # passes over the concepts without data
     expect_view(page, pair.full.but(letter="l"))
 
     page = open_page(f"{pair.url}{pair.full.but(letter='c').path}")
@@ -69,13 +69,22 @@ def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server],
     url = serve(write_tiny_suite(tmp_path / "empty", name="empty", saes=())).url
     page = open_page(f"{url}/dashboard?latent=5")
     wait_ready(page)
-    expect(part(page, "headline").locator("h1")).to_have_text(headline(None, "a", has_sae=False))
+    expect(part(page, "headline").locator("h1")).to_have_text(headline(None, "–", "concept", has_sae=False))
     expect(part(page, "notices")).to_contain_text("latent = '5' does not exist here (this suite holds no SAE)")
     assert page.title() == "explore · Absorption Explorer"
     for name in ("splitting", "scores"):
         unfold(page, name)
     said = page.locator("body").inner_text()
-    for name in ("this SAE", "the strip", "Choose a letter", "Layer", "Split latents", "None", "try the other"):
+    for name in (
+        "this SAE",
+        "the strip",
+        "Choose a letter",
+        "Choose a concept",
+        "Layer",
+        "Split latents",
+        "None",
+        "try the other",
+    ):
         assert name not in said, f"{name!r} is said"
     page.get_by_role("link", name="Compare").click()
     expect(part(page, "page-head").locator(":visible", has_text="This suite holds no SAE")).not_to_have_count(0)
@@ -88,7 +97,7 @@ def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> N
     view = pair.bare.but(letter="s")
     page = open_page(f"{pair.url}{view.path}")
     wait_ready(page)
-    expect(part(page, "headline").locator("h1")).to_contain_text("of the S-words that the probe finds")
+    expect(part(page, "headline").locator("h1")).to_contain_text("of the S words that the probe finds")
     expect(part(page, "message")).to_contain_text("This suite stores no cosines for this SAE")
     _expect_no_plot(page)
     expect(part(page, "latents").locator(".guide")).to_have_count(2)

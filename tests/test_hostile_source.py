@@ -244,6 +244,9 @@ def test_json_costs_itself_only(tmp_path: Path, content: str) -> None:
     [
         ("d_sae", 2**70),
         ("d_sae", 2**31),
+        ("d_sae", 2**30),
+        ("sae_lens_id", "width_99m"),
+        ("sae_lens_id", "x" * 20_000),
         ("hook_layer", 2**31),
         ("hook_name", "blocks." + "9" * 5000),
         ("sae_lens_id", "width_2pow99999999999"),
@@ -264,7 +267,7 @@ def test_numbers_that_no_suite_holds_cost_their_file_only(tmp_path: Path, place:
     holder[place] = value
     file.write_text(json.dumps(results), "utf-8")
     manifest, _ = import_results(root, tmp_path / "suite")
-    assert "/".join(saebench_results.OLD) in [sae.name for sae in manifest.saes]
+    assert "/".join(saebench_results.OLD) in [sae.title for sae in manifest.saes]
     assert check_suite(tmp_path / "suite") == []
 
 

@@ -23,8 +23,9 @@ from explorer.state import ExplorerState
 from ingest import IngestError, write_suite
 from queries import QueryError, Store, SuiteError, catalog, check_suite
 from queries.connection import connect
-from queries.layout_1 import TABLES
 from queries.manifest import MAX_LATENTS, MAX_MANIFEST_BYTES, MAX_SAES, THRESHOLD_BOUNDS, Manifest, Method, Model
+from queries.schema import TABLES
+from queries.suite import checksum
 from tests.questions import question_values
 from tests.tiny_suite import write_tiny_suite
 
@@ -79,25 +80,10 @@ OUTSIDE: list[tuple[tuple[str | int, ...], Any]] = [
         for name, (low, high) in THRESHOLD_BOUNDS.items()
         for value in (float("nan"), float("inf"), -float("inf"), low - 0.5, high + 0.5)
     ),
-    *(
-        (("saes", 0, name), value)
-        for name, values in {
-            "layer": (-1, 2**31),
-            "width": (-1, 2**31, 10**4000),
-            "l0": (-(2**31), 2**31),
-            "n_latents": (-1, MAX_LATENTS + 1, 2**31 - 1, 10**4000),
-            "l0_measured": (float("nan"), -1.0, 1e300),
-            "tokens_seen": (-1, 2**63),
-            "variance_explained": (float("inf"), 1e300),
-            "dead_fraction": (-0.1, 1.1),
-            "hook": ("x" * 20_000,),
-        }.items()
-        for value in values
-    ),
     (("title",), "x" * 20_000),
     (("name",), "x" * 300),
-    (("tables", "letters", "rows"), -1),
-    (("tables", "letters", "rows"), 10**4000),
+    (("tables", "measurements", "rows"), -1),
+    (("tables", "measurements", "rows"), 10**4000),
     (("method", "notes"), ["x"] * 2000),
     (("method", "notes"), ["x" * 9000] * 30),
     (("provenance", "checks"), {"digits": 10**4000}),
@@ -112,6 +98,43 @@ OUTSIDE: list[tuple[tuple[str | int, ...], Any]] = [
 def test_what_the_page_cannot_show_is_refused(own: Path, place: tuple[str | int, ...], value: Any) -> None:
     _edit(own, *place, value=value)
     assert "mend the manifest" in _refused(own, "manifest.json")
+
+
+#: Of an SAE: its column, and what it must not hold.
+OF_SAE: list[tuple[str, Any]] = [
+    (name, value)
+    for name, values in {
+        "layer": (-1,),
+        "width": (-1,),
+        "num_latents": (-1, MAX_LATENTS + 1, 2**31 - 1),
+        "l0": (float("nan"), -1.0, 1e300),
+        "tokens_seen": (-1,),
+        "variance_explained": (float("inf"), 1e300),
+        "dead_fraction": (-0.1, 1.1),
+        "hook": ("x" * 20_000,),
+        "sae": ("../x", "A", "x" * 300),
+        "attributes": ([("x", "y" * 20_000)],),
+    }.items()
+    for value in values
+]
+
+
+def _edit_sae(root: Path, **columns: Any) -> None:
+    file = root / "saes.parquet"
+    rows = pq.read_table(file).to_pylist()
+    rows[0] |= columns
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(file)), file, store_schema=False)
+
+
+@pytest.mark.parametrize(("name", "value"), OF_SAE, ids=[f"{name} {value!s:.20}" for name, value in OF_SAE])
+def test_sae_that_the_page_cannot_show_is_refused(own: Path, name: str, value: Any) -> None:
+    _edit_sae(own, **{name: value})
+    with pytest.raises(SuiteError) as failure:
+        Store(own)
+    line = str(failure.value)
+    assert line.startswith(f"{own}/saes.parquet: ")
+    assert len(line.splitlines()) == 1
+    assert [str(problem) for problem in check_suite(own)] == [f"manifest.json: {line}"]
 
 
 @pytest.mark.parametrize("name", THRESHOLD_BOUNDS)
@@ -147,9 +170,7 @@ def _huge(file: Path) -> None:
     os.truncate(file, 2**30)
 
 
-@pytest.mark.parametrize(
-    "name", ["manifest.json", "letters.parquet", "cosines/layer=0/width=1000/l0=10/cosines.parquet"]
-)
+@pytest.mark.parametrize("name", ["manifest.json", "measurements.parquet", "cosines/l0-w1000-l0-10.parquet"])
 @pytest.mark.parametrize("spoil", [_endless, _pipe, _circle, _outside])
 def test_only_the_suites_own_files_are_opened(own: Path, name: str, spoil: Callable[[Path], None]) -> None:
     spoil(own / name)
@@ -186,11 +207,14 @@ def test_byte_order_mark_is_passed_over(own: Path) -> None:
 
 
 def test_number_of_saes_is_limited_and_takes_seconds(own: Path) -> None:
-    sae = {"layer": 0, "width": 1000, "n_latents": 1024}
-    saes = [sae | {"l0": l0, "cosines": l0 == SAE[2]} for l0 in range(MAX_SAES + 1)]
-    _edit(own, "saes", value=saes)
-    assert "saes: List should have at most" in _refused(own, "manifest.json")
-    _edit(own, "saes", value=saes[:-1])
+    schema = pq.read_schema(own / "saes.parquet")
+    sae = {"layer": 0, "width": 1000, "num_latents": 1024}
+    ids = ["l0-w1000-l0-10", "l0-w1000-l0-10-s1", *(f"x{number:05}" for number in range(MAX_SAES - 1))]
+    saes = pa.Table.from_pylist([sae | {"sae": name} for name in ids], schema)
+    _write(own, "saes", saes)
+    with pytest.raises(SuiteError, match=rf"saes\.parquet: .*{MAX_SAES + 1:,} rows, {MAX_SAES:,} at most"):
+        Store(own)
+    _write(own, "saes", saes.slice(0, MAX_SAES))
     assert check_suite(own) == []
     with Store(own) as store:
         assert len(store.fetch("saes")) == MAX_SAES
@@ -198,12 +222,10 @@ def test_number_of_saes_is_limited_and_takes_seconds(own: Path) -> None:
 
 def test_writer_writes_no_suite_that_cannot_be_opened(tmp_path: Path) -> None:
     method = Method(metric="full").model_copy(update={"tau": 5.0})
-    manifest = Manifest(format_version=1, name="x", model=Model(name="m"), method=method, saes=[], tables={})
-    letters = pa.table(
-        {name: pa.array([], "string" if name == "letter" else "int32") for name in TABLES["letters"].key}
-    )
+    manifest = Manifest(format_version=2, name="x", model=Model(name="m"), method=method, saes=[], tables={})
+    nothing = pa.table({name: pa.array([], "string") for name in ("sae", "concept")})
     with pytest.raises(IngestError, match=r"method\.tau"):
-        write_suite(tmp_path / "suite", manifest, {"letters": letters})
+        write_suite(tmp_path / "suite", manifest, {"measurements": nothing})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -226,7 +248,6 @@ def _tokens(number: int, text: str = " the") -> dict[str, Any]:
     return {
         "token_id": pa.array(np.arange(number, dtype="int32")),
         "token": _equal(text, number),
-        "letter": _equal("t", number),
     }
 
 
@@ -238,7 +259,7 @@ def test_more_rows_than_a_table_may_have_are_refused(own: Path) -> None:
     assert f"{most + 1:,} rows, {most:,} at most" in line
 
 
-@pytest.mark.parametrize(("table", "column"), [("letters", "split_latents"), ("contexts", "activations")])
+@pytest.mark.parametrize(("table", "column"), [("measurements", "split_latents"), ("contexts", "activations")])
 def test_values_of_lists_count(own: Path, monkeypatch: pytest.MonkeyPatch, table: str, column: str) -> None:
     """Equal values take next to no room in a file, and each takes its own in memory."""
     rows = pq.read_table(own / f"{table}.parquet")
@@ -300,12 +321,12 @@ def test_columns_without_number_are_refused(own: Path, way: str) -> None:
 
 def test_check_finds_rows_out_of_order_across_row_groups(own: Path) -> None:
     """It reads a file as a stream, which must not lose the row before at a seam."""
-    rows = pq.read_table(own / "cosines/layer=0/width=1000/l0=10/cosines.parquet", partitioning=None)
-    file = own / "cosines/layer=0/width=1000/l0=10/cosines.parquet"
+    rows = pq.read_table(own / "cosines/l0-w1000-l0-10.parquet")
+    file = own / "cosines/l0-w1000-l0-10.parquet"
     with pq.ParquetWriter(file, rows.schema) as writer:
         for start in range(0, len(rows), 700):
             writer.write_table(rows.slice(start, 700))
-    _edit(own, "tables", "cosines", "checksums", value={})
+    _edit(own, "tables", "cosines", "checksums", value={"cosines/l0-w1000-l0-10.parquet": checksum(file)})
     assert check_suite(own) == []
     swapped = pa.concat_tables([rows.slice(0, 699), rows.slice(700, 1), rows.slice(699, 1), rows.slice(701)])
     pq.write_table(swapped, file, row_group_size=700)
@@ -375,15 +396,15 @@ def test_all_databases_are_opened_in_one_place() -> None:
 
 def test_database_of_no_suite_reads_no_file(suite: Path) -> None:
     with connect() as connection, pytest.raises(duckdb.PermissionException):
-        connection.execute("FROM read_parquet($file)", {"file": str(suite / "letters.parquet")})
+        connection.execute("FROM read_parquet($file)", {"file": str(suite / "measurements.parquet")})
 
 
 # --- Snapshots -----------------------------------------------------------------------------------------------------
 
 
 def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tmp_path: Path) -> None:
-    file = own / "cosines/layer=0/width=1000/l0=10/cosines.parquet"
-    rows = pq.read_table(file, partitioning=None)
+    file = own / "cosines/l0-w1000-l0-10.parquet"
+    rows = pq.read_table(file)
     latents = rows["latent"].to_numpy().copy()
     latents[-1] = 2**31 - 1
     place = rows.column_names.index("latent")
@@ -394,6 +415,6 @@ def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tm
 
 
 def test_snapshot_of_more_latents_than_memory_holds_is_refused(own: Path, tmp_path: Path) -> None:
-    _edit(own, "saes", 0, "n_latents", value=MAX_LATENTS)
+    _edit_sae(own, num_latents=MAX_LATENTS)
     with open_store(own) as store, pytest.raises(SnapshotError, match=f"has {MAX_LATENTS:,} latents, a snapshot holds"):
         save_snapshot(store, tmp_path / "x.html")

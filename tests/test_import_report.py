@@ -12,7 +12,7 @@ import pytest
 
 from ingest import import_results
 from queries import check_suite
-from queries.layout_1 import TABLES
+from queries.schema import TABLES
 from tests.result_files import edit
 from tests.test_hostile_source import FORMATS
 
@@ -101,7 +101,7 @@ def test_what_check_refuses_is_rejected(tmp_path: Path, name: str) -> None:
     report = imported(root, name)
     assert report.rejected
     suite = tmp_path / "suite"
-    assert pq.read_metadata(suite / "letters.parquet").num_rows > 0
+    assert pq.read_metadata(suite / "measurements.parquet").num_rows > 0
 
 
 def test_a_latent_that_no_sae_has_is_rejected(tmp_path: Path) -> None:
@@ -131,6 +131,6 @@ def test_whole_numbers_that_became_floats_are_integers(tmp_path: Path) -> None:
     assert not before.rejected
     (reason,) = (reason for file, reason in report.rejected if file == "sae_split_feats.parquet")
     assert reason == "num_true_positives: 1 values are no whole numbers and are left empty"
-    letters, same = (pq.read_table(tmp_path / suite / "letters.parquet") for suite in ("suite", "before"))
+    letters, same = (pq.read_table(tmp_path / suite / "measurements.parquet") for suite in ("suite", "before"))
     assert letters["split_latents"] == same["split_latents"]
     assert letters["num_true_positives"].null_count == same["num_true_positives"].null_count + 1

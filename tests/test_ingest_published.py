@@ -23,11 +23,10 @@ import pytest
 
 from ingest import IngestError, import_results
 from ingest import pages as pages_module
-from ingest import writer as writer_module
 from queries import Store, check_suite
-from queries.layout_1 import TABLES
+from queries import writer as writer_module
 from queries.manifest import Neuronpedia
-from queries.schema import LETTERS
+from queries.schema import LETTERS, TABLES, letter_of
 from queries.suite import read_suite
 from tests.dashboard_page import dashboard_page
 from tests.published_results import K_VALUES, N_LATENTS, SAES, SHOWN, ranked_rows, write_published_results
@@ -40,32 +39,36 @@ if TYPE_CHECKING:
     from ingest.report import Report
     from queries.manifest import Manifest
 
-_SAE = "layer, sae_width AS width, sae_l0 AS l0"
+_SAE = "'l' || layer || '-w' || sae_width || '-l0-' || sae_l0 AS sae"
+_CONCEPT = "'first-letter.' || letter AS concept"
 
 #: What each table must hold, asked of the results themselves.
 EXPECTED = {
-    "letters": f"SELECT {_SAE}, letter, s.split_feats, num_probe_true_positives, num_true_positives, num_split_silent,"
-    " num_false_negatives, num_tested, sample_portion, f1_probe, precision_probe, recall_probe, auc_probe"
+    "measurements": f"SELECT {_SAE}, {_CONCEPT}, s.split_feats, num_probe_true_positives, num_true_positives,"
+    " num_split_silent, num_false_negatives, num_tested, sample_portion,"
+    " f1_probe, precision_probe, recall_probe, auc_probe"
     " FROM {sae_split_feats} AS s JOIN {k_sparse_results} USING (layer, sae_width, sae_l0, letter)",
     "k_sparse": " UNION ALL ".join(
-        f"SELECT {_SAE}, letter, {k}, sparse_sae_50_feats[{k}], f1_sparse_sae_{k}, precision_sparse_sae_{k},"
+        f"SELECT {_SAE}, {_CONCEPT}, {k}, sparse_sae_50_feats[{k}], f1_sparse_sae_{k}, precision_sparse_sae_{k},"
         f" recall_sparse_sae_{k}, auc_sparse_sae_{k} FROM {{k_sparse_results}}"
         for k in K_VALUES
     ),
     "encoder_top": " UNION ALL ".join(
-        f"SELECT {_SAE}, letter, {i}, sae_top_{i}_feat, cos_sae_top_{i}, dec_cos_sae_top_{i}, precision_sae_top_{i},"
-        f" recall_sae_top_{i}, f1_sae_top_{i}, auc_sae_top_{i} FROM {{top_feat_precision_recall}}"
+        f"SELECT {_SAE}, {_CONCEPT}, {i}, sae_top_{i}_feat, cos_sae_top_{i}, dec_cos_sae_top_{i},"
+        f" precision_sae_top_{i}, recall_sae_top_{i},"
+        f" f1_sae_top_{i}, auc_sae_top_{i} FROM {{top_feat_precision_recall}}"
         for i in range(3)
     ),
-    "tested_tokens": f"SELECT {_SAE}, letter, token, token_id, prompt_id, split_feat_acts, split_feat_probe_cos,"
+    "tested_tokens": f"SELECT {_SAE}, {_CONCEPT}, token, token_id, prompt_id, split_feat_acts, split_feat_probe_cos,"
     " top_ablation_feat, top_ablation_score, top_ablation_feat_probe_cos,"
     " second_ablation_feat, second_ablation_score, second_ablation_feat_probe_cos,"
     " ablation_feats, ablation_scores, ablation_feat_acts, ablation_feat_probe_cos,"
     " nullif(true_ablation_top, 'nan'), true_ablation_second, spelling_metric, model_letter, model_correct,"
     " probe_logit, num_active_latents, is_absorption FROM {feature_absorption_results}",
-    "tokens": "SELECT token_id, token, letter, is_test, model_letter, model_metric FROM {english_tokens}",
+    "tokens": "SELECT token_id, token, is_test, model_letter, model_metric FROM {english_tokens}",
+    "token_concepts": f"SELECT token_id, {_CONCEPT} FROM {{english_tokens}}",
     "latents": f"SELECT {_SAE}, latent, density_text, max_act_text, mean_act_text, num_vocab_tokens, num_test_tokens,"
-    " max_act_vocab, enc_dec_cos, top_letter, top_letter_cos FROM {latent_stats}",
+    " max_act_vocab, enc_dec_cos, 'first-letter.' || top_letter, top_letter_cos FROM {latent_stats}",
     "contexts": f"SELECT {_SAE}, latent, rank, activation, window_tokens, window_acts, window_pos, source"
     " FROM {latent_examples}",
     "logits": f"SELECT {_SAE}, latent, raised_tokens, raised_logits, lowered_tokens, lowered_logits"
@@ -78,11 +81,12 @@ EXPECTED = {
 
 #: Columns of other formats; `metric` is the suite's own.
 NOT_PUBLISHED: dict[str, set[str]] = {name: set() for name in EXPECTED} | {
-    "letters": {"num_split_latents", "num_absorbed", "absorption_fraction", "metric", "metric_version"},
+    "measurements": {"num_split_latents", "num_absorbed", "absorption_fraction", "metric", "metric_version"},
     "tested_tokens": {
         *("top_projection", "second_projection", "projections", "absorption_fraction", "metric", "metric_version")
     },
 }
+IDS = ["l4-w64-l0-7", "l8-w64-l0-9"]
 COSINES = "probe_sae_cos_sims/layer_8/width_64/l0_9/letter_q.npz"
 
 
@@ -142,7 +146,7 @@ def test_tables_hold_the_published_values(results: Path, converted: Path, name: 
     paths = {path.stem: f"'{path}'" for path in results.glob("*.parquet")}
     expected = EXPECTED[name].format(**paths)
     with duckdb.connect() as connection:
-        key = ", ".join(TABLES[name].key)
+        key = ", ".join(column for column in TABLES[name].key if column not in NOT_PUBLISHED[name])
         published = [row[0] for row in connection.execute(f"DESCRIBE {expected}").fetchall()]
         columns = [column.name for column in TABLES[name].columns if column.name not in NOT_PUBLISHED[name]]
         actual = f"SELECT {', '.join(columns)} FROM '{converted}/{name}.parquet'"
@@ -156,10 +160,10 @@ def test_tables_hold_the_published_values(results: Path, converted: Path, name: 
 
 def test_cosines_hold_the_published_arrays(results: Path, converted: Path) -> None:
     for layer, width, l0 in SAES:
-        file = converted / f"cosines/layer={layer}/width={width}/l0={l0}/cosines.parquet"
-        frame = pd.read_parquet(file, columns=["letter", "latent", "cosine"], partitioning=None)
+        frame = pd.read_parquet(converted / f"cosines/l{layer}-w{width}-l0-{l0}.parquet")
         assert len(frame) == N_LATENTS * len(LETTERS)
-        for letter, rows in frame.groupby("letter"):
+        for concept, rows in frame.groupby("concept"):
+            letter = letter_of(concept)
             published = np.load(results / f"probe_sae_cos_sims/layer_{layer}/width_{width}/l0_{l0}/letter_{letter}.npz")
             np.testing.assert_array_equal(rows["latent"], np.arange(N_LATENTS))
             np.testing.assert_array_equal(rows["cosine"], published["arr_0"])
@@ -169,7 +173,8 @@ def test_manifest_says_what_was_published(results: Path, converted: Path) -> Non
     manifest = read_suite(converted).manifest
     assert (manifest.name, manifest.model.name, manifest.model.licence) == ("made-up", "m", "Apache-2.0")
     assert (manifest.method.tau, manifest.method.cosine_threshold, manifest.method.effect_margin) == (0.04, 0.03, 1.5)
-    assert [sae.key for sae in manifest.saes] == list(SAES)
+    assert [sae.id for sae in manifest.saes] == IDS
+    assert [(sae.layer, sae.width, sae.l0_nominal, sae.l0) for sae in manifest.saes] == [(*sae, 6.5) for sae in SAES]
     assert all(sae.n_latents == N_LATENTS and sae.cosines and sae.loss_recovered == 0.8 for sae in manifest.saes)
     assert manifest.tables["k_sparse"].rows == len(SAES) * len(SHOWN) * len(K_VALUES)
     assert manifest.tables["cosines"].rows == len(SAES) * len(LETTERS) * N_LATENTS
@@ -177,7 +182,7 @@ def test_manifest_says_what_was_published(results: Path, converted: Path) -> Non
     assert (converted / "LICENSES.txt").read_text("utf-8") == "notices"
     assert check_suite(converted) == []
     with duckdb.connect() as connection:
-        for table in ("letters", "tested_tokens"):
+        for table in ("measurements", "tested_tokens"):
             found = connection.execute(f"SELECT DISTINCT metric FROM '{converted}/{table}.parquet'").fetchall()
             assert found == [("ig_ablation",)]
 
@@ -200,15 +205,15 @@ def test_results_without_a_manifest_are_gemma_scopes(case: Import) -> None:
     shutil.rmtree(case.source / "probe_sae_cos_sims" / "layer_8")
     case.run()
     (sae,) = case.manifest.saes
-    assert (*sae.key, sae.n_latents) == (3, 16000, 59, 16384)
+    assert (sae.id, sae.layer, sae.width, sae.l0, sae.n_latents) == ("l3-w16000-l0-59", 3, 16000, 59, 16384)
     assert sae.neuronpedia == Neuronpedia(model="gemma-2-2b", source="3-gemmascope-res-16k")
     assert case.manifest.model.name == "gemma-2-2b"
-    assert case.rows("SELECT DISTINCT width FROM '{suite}/k_sparse.parquet'") == [(16000,)]
+    assert case.rows("SELECT DISTINCT sae FROM '{suite}/k_sparse.parquet'") == [("l3-w16000-l0-59",)]
     assert case.rows(
-        "SELECT letter, count(*), max(cosine) FROM '{suite}/cosines/**/*.parquet' GROUP BY 1 ORDER BY 1"
+        "SELECT concept, count(*), max(cosine) FROM '{suite}/cosines/*.parquet' GROUP BY 1 ORDER BY 1"
     ) == [
-        ("a", 16384, 0.5),
-        ("s", 16384, 0.5),
+        ("first-letter.a", 16384, 0.5),
+        ("first-letter.s", 16384, 0.5),
     ]
     assert check_suite(case.target) == []
 
@@ -216,7 +221,7 @@ def test_results_without_a_manifest_are_gemma_scopes(case: Import) -> None:
 def test_versions_of_the_tested_tokens_give_the_same_verdicts(case: Import) -> None:
     whole = pd.read_parquet(case.source / "feature_absorption_results.parquet")
     lists = ["ablation_feats", "ablation_scores", "ablation_feat_acts", "ablation_feat_probe_cos"]
-    question = "SELECT layer, letter, token, top_latent, top_effect, is_absorption FROM '{suite}/tested_tokens.parquet'"
+    question = "SELECT sae, concept, token, top_latent, top_effect, is_absorption FROM '{suite}/tested_tokens.parquet'"
     ranked = "SELECT latents, effects, activations, cosines FROM '{suite}/tested_tokens.parquet'"
     wanted, wanted_lists = case.run().rows(question), case.rows(ranked)
 
@@ -266,10 +271,10 @@ def test_split_latents_are_derived_where_they_are_not_stored(case: Import) -> No
     scores = {f"f1_sparse_sae_{k}": 0.5 + 0.05 * min(k, 3) for k in K_VALUES}  # rises for two more latents
     case.rewrite("k_sparse_results", lambda frame: frame.assign(**scores))
     case.run()
-    found = case.rows("SELECT split_latents FROM '{suite}/letters.parquet' ORDER BY layer, width, l0, letter")
+    found = case.rows("SELECT split_latents FROM '{suite}/measurements.parquet' ORDER BY sae, concept")
     ranked = case.rows(
         "SELECT list(latent ORDER BY k) FILTER (k <= 3) FROM '{suite}/k_sparse.parquet'"
-        " GROUP BY layer, width, l0, letter ORDER BY layer, width, l0, letter"
+        " GROUP BY sae, concept ORDER BY sae, concept"
     )
     assert found == ranked
 
@@ -324,7 +329,7 @@ def test_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.Mo
 def test_archives_are_unpacked_and_not_trusted(case: Import, tmp_path: Path) -> None:
     archive = shutil.make_archive(str(tmp_path / "results"), "gztar", root_dir=case.source.parent, base_dir="source")
     manifest, _ = import_results(Path(archive), case.target)
-    assert [sae.key for sae in manifest.saes] == list(SAES)
+    assert [sae.id for sae in manifest.saes] == IDS
     assert case.leftovers() == []
     evil = [tmp_path / "evil.tar", tmp_path / "link.tar", tmp_path / "evil.zip", tmp_path / "none.zip"]
     with tarfile.open(evil[0], "w") as tar:
@@ -365,7 +370,7 @@ def test_bad_arrays_are_left_out_and_the_rest_is_imported(case: Import) -> None:
     assert "the SAE's others have (64,)" in reasons["c"]
     assert reasons["d"].startswith("3 values are no cosines")
     assert "no value of the array is a cosine" in reasons["e"]
-    kept = case.rows("SELECT letter, count(cosine) FROM '{suite}/cosines/layer=8/**/*.parquet' GROUP BY letter")
+    kept = case.rows("SELECT concept[14:], count(cosine) FROM '{suite}/cosines/l8-*.parquet' GROUP BY ALL")
     assert dict(kept) == {letter: N_LATENTS - 3 * (letter == "d") for letter in LETTERS if letter not in "bcefgh"}
     assert check_suite(case.target) == []
 
@@ -387,10 +392,10 @@ def test_bad_rows_are_left_out_and_the_rest_is_imported(case: Import) -> None:
     assert case.reasons("sae_split_feats.parquet") == [
         f"1 row has no letter (row {before + 2})",
         f"2 rows have a letter that is none of a-z (row {before + 1}, {before + 3})",
-        f"1 row has the layer, width, l0, letter of a row before (row {before})",
+        f"1 row has the sae, concept of a row before (row {before})",
     ]
     assert case.reasons("k_sparse_results.parquet") == ["f1_probe: 1 infinite values are left empty"]
-    assert case.rows("SELECT count(*), count(probe_f1) FROM '{suite}/letters.parquet'") == [(before, before - 2)]
+    assert case.rows("SELECT count(*), count(probe_f1) FROM '{suite}/measurements.parquet'") == [(before, before - 2)]
     assert check_suite(case.target) == []
 
 
@@ -421,7 +426,7 @@ def test_missing_columns(case: Import, stem: str, column: str, *, is_needed: boo
     case.run()
     reason = f"column {column!r} is missing; fetch the complete file"
     assert case.reasons(f"{stem}.parquet") == ([reason] if is_needed else [])
-    assert [sae.key for sae in case.manifest.saes] == list(SAES)
+    assert [sae.id for sae in case.manifest.saes] == IDS
     assert check_suite(case.target) == []
 
 
@@ -433,7 +438,7 @@ def test_damaged_files_are_left_out_and_the_rest_is_imported(case: Import, stem:
     path.write_bytes(path.read_bytes()[:-20])
     case.run()
     assert len(case.reasons(path.name)) == 1
-    assert [sae.key for sae in case.manifest.saes] == list(SAES)
+    assert [sae.id for sae in case.manifest.saes] == IDS
     assert check_suite(case.target) == []
 
 
@@ -479,7 +484,7 @@ def test_interrupted_import_goes_on_where_it_stopped(case: Import) -> None:
         case.run(progress=interrupt)
     assert not case.target.exists()
     partial = case.target.parent / ".suite.partial"
-    finished = {path.parent.parent.parent.name: path for path in partial.rglob("cosines.parquet")}
+    finished = {path.stem: path for path in partial.glob("cosines/*.parquet")}
     assert finished
     # One of the finished files is damaged meanwhile: it is written again, the others are kept.
     times = {name: path.stat().st_mtime_ns for name, path in finished.items()}

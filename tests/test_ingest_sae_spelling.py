@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from ingest import sae_spelling
-from ingest.conform import IngestError
 from ingest.source import Source
+from queries.conform import IngestError
 from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
 from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated
@@ -119,9 +119,13 @@ def test_tokens_keep_effects_and_verdicts(imported: Callable[..., Suite]) -> Non
 
 @pytest.mark.usefixtures("root")
 def test_vocabulary_is_the_test_splits(imported: Callable[..., Suite]) -> None:
-    tokens = imported().table("tokens")
+    suite = imported()
+    tokens = suite.table("tokens")
     assert tokens["token"].tolist() == [" ant", "apple", " saw", " sea", " short", " six", " snow", " sun"]
-    assert tokens["letter"].tolist() == ["a", "a", *"ssssss"]
+    assert suite.table("token_concepts")["letter"].tolist() == ["a", "a", *"ssssss"]
+    concepts = suite.table("concepts").set_index("concept")[["label", "phrase", "position", "num_tokens"]]
+    assert concepts.loc["first-letter.s"].tolist() == ["S", "starts with S", 18, 6]
+    assert concepts.index.tolist() == ["first-letter.a", "first-letter.s", "first-letter.z"]
     assert tokens["is_test"].all()
     assert tokens["token_id"].is_unique
 
@@ -140,8 +144,8 @@ def test_encoder_top_has_its_own_letters_cosines(imported: Callable[..., Suite])
 @pytest.mark.usefixtures("root")
 def test_saes_have_nominal_widths_and_counted_latents(imported: Callable[..., Suite]) -> None:
     suite = imported()
-    saes = {(sae.layer, sae.width, sae.l0): sae.n_latents for sae in suite.findings.manifest.saes}
-    assert saes == {(3, 16_000, 59): 16_384, (4, 65_000, 21): 65_536}
+    saes = {(sae.id, sae.layer, sae.width, sae.l0): sae.n_latents for sae in suite.findings.manifest.saes}
+    assert saes == {("l3-w16000-l0-59", 3, 16_000, 59): 16_384, ("l4-w65000-l0-21", 4, 65_000, 21): 65_536}
     assert suite.findings.manifest.model.name == "unknown"
     assert any("model" in note for note in suite.report.notes)
 
@@ -318,7 +322,7 @@ def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[...,
     suite = imported()
     assert suite.reasons(K_SPARSE) == [
         "1 row has a letter that is none of a-z (row 4)",
-        "1 row has the layer, width, l0, letter of a row before (row 3)",
+        "1 row has the sae, concept of a row before (row 3)",
     ]
     assert len(suite.table("k_sparse")) == 3 * 17
     assert suite.rates() == {(3, "a"): 0.05, (3, "s"): 0.1, (3, "z"): None}

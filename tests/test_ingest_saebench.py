@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from ingest import import_results, saebench
-from ingest.conform import IngestError
 from ingest.source import Source
+from queries import Store, check_suite
+from queries.conform import IngestError
 from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
 from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated
@@ -72,14 +73,15 @@ def test_rates_are_the_published_ones(imported: Callable[..., Suite]) -> None:
 def test_saes_say_what_they_are(imported: Callable[..., Suite]) -> None:
     suite = imported()
     full, old = suite.findings.manifest.saes
-    assert full.key == (5, 16_000, 34)
-    assert (full.name, full.n_latents, full.l0_measured) == ("/".join(FULL), 16_384, 34.4)
-    assert (full.hook, full.architecture) == ("blocks.5.hook_resid_post", "jumprelu")
+    assert (full.id, full.layer, full.width, full.l0_nominal) == ("l5-w16000-l0-34", 5, 16_000, 34)
+    assert (full.title, full.n_latents, full.l0) == ("/".join(FULL), 16_384, 34.4)
+    assert (full.hook, full.architecture, full.attributes) == ("blocks.5.hook_resid_post", "jumprelu", {"d_in": "2304"})
     assert full.neuronpedia
     assert (full.neuronpedia.model, full.neuronpedia.source) == ("gemma-2-2b", "5-gemmascope-res-16k")
-    # Of the older one only its name tells layer and width, and nothing the L0.
-    assert old.key == (12, 4096, -1)
-    assert (old.name, old.n_latents, old.l0_measured, old.neuronpedia) == ("/".join(OLD), 4096, None, None)
+    # Of the older one only its name tells layer, hook and width, and nothing L0 and architecture.
+    assert (old.id, old.layer, old.width, old.l0_nominal) == ("l12-w4096", 12, 4096, None)
+    assert (old.title, old.n_latents, old.l0, old.neuronpedia) == ("/".join(OLD), 4096, None, None)
+    assert (old.hook, old.architecture, old.attributes) == ("blocks.12.hook_resid_post", None, {})
     assert suite.findings.manifest.model.name == "gemma-2-2b"
     assert any("L0 of 1 of 2 SAEs is unknown" in note for note in suite.report.notes)
 
@@ -92,7 +94,7 @@ def test_rows_say_what_was_measured(root: Path, imported: Callable[..., Suite]) 
     assert (method.metric, method.metric_version, method.tau, method.cosine_threshold) == ("full", None, 0.03, 0.025)
     assert any("total projection is not stored" in note for note in method.notes)
     assert any("not comparable" in note for note in method.notes)
-    letters = suite.table("letters").set_index(["layer", "letter"])
+    letters = suite.table("measurements").set_index(["layer", "letter"])
     assert set(letters["metric"]) == {"full"}
     assert letters.loc[(5, "s"), "metric_version"] == "SAEBench since 2025-03-30"
     assert set(letters.loc[12]["metric_version"]) == {"SAEBench since 2025-01-13"}
@@ -105,7 +107,7 @@ def test_rows_say_what_was_measured(root: Path, imported: Callable[..., Suite]) 
 @pytest.mark.usefixtures("root")
 def test_letters_have_the_published_numbers(imported: Callable[..., Suite]) -> None:
     suite = imported()
-    letters = suite.table("letters").set_index(["layer", "letter"])
+    letters = suite.table("measurements").set_index(["layer", "letter"])
     s, old = letters.loc[(5, "s")], letters.loc[(12, "s")]
     numbers = ["num_probe_true_positives", "num_absorbed", "num_split_latents", "absorption_fraction", "probe_f1"]
     assert s[numbers].tolist() == [5, 2, 2, 0.3, 0.95]
@@ -139,8 +141,8 @@ def test_tokens_keep_projections_and_verdicts(imported: Callable[..., Suite]) ->
     assert suite.table("prompts")["template"].tolist() == [
         "\n tall has the first letter: T\n{token} has the first letter:"
     ]
-    tokens = suite.table("tokens")
-    assert (len(tokens), tokens["token"].iloc[-1], tokens["letter"].iloc[-1]) == (12, " zoo", "z")
+    tokens, letters = suite.table("tokens"), suite.table("token_concepts")["letter"]
+    assert (len(tokens), tokens["token"].iloc[-1], letters.iloc[-1]) == (12, " zoo", "z")
 
 
 def test_splits_come_from_whichever_file_has_them(root: Path, imported: Callable[..., Suite]) -> None:
@@ -181,7 +183,7 @@ def test_tables_are_enough(root: Path, imported: Callable[..., Suite], missing: 
         (root / name).unlink()
     suite = imported()
     joined = "_".join(FULL)
-    assert suite.saes == {(5, 16_000, 34): joined, (12, 4096, -1): "/".join(OLD)}
+    assert suite.saes == {"l5-w16000-l0-34": joined, "l12-w4096": "/".join(OLD)}
     rates = {place: rate for place, rate in suite.rates().items() if place[0] == 5}
     assert rates == pytest.approx({(5, "a"): 0.25, (5, "q"): 0.5, (5, "s"): 0.4})
 
@@ -193,11 +195,12 @@ def test_latents_are_counted_where_nothing_says_how_many(root: Path, imported: C
     named.parent.mkdir(parents=True)
     path.rename(named)
     suite = imported()
-    assert suite.saes == {(5, 709 + 1, -1): "own"}
+    assert suite.saes == {"l5": "own"}
     (note,) = (note for note in suite.report.notes if "no file counts its latents" in note)
     assert "gives 710; it may have more" in note
     assert note in suite.findings.manifest.provenance.limits
-    assert [sae.n_latents_counted for sae in suite.findings.manifest.saes] == [False]
+    (sae,) = suite.findings.manifest.saes
+    assert (sae.n_latents, sae.n_latents_counted, sae.width) == (709 + 1, False, None)
     assert suite.findings.manifest.model.name == "unknown"
 
 
@@ -209,7 +212,7 @@ def test_newer_configurations_keep_facts_under_metadata(root: Path, imported: Ca
 
     edit_json(root / FULL_RESULTS, move)
     sae = imported().findings.manifest.saes[0]
-    assert sae.key == (5, 16_000, 34)
+    assert sae.id == "l5-w16000-l0-34"
     assert sae.hook == "blocks.5.hook_resid_post"
     assert sae.neuronpedia
 
@@ -223,7 +226,7 @@ def test_neuronpedia_source_is_never_guessed(root: Path, imported: Callable[...,
 @pytest.mark.parametrize("l0", [-1.0, math.nan, math.inf, None])
 def test_l0_that_was_not_measured_is_unknown(root: Path, imported: Callable[..., Suite], l0: float | None) -> None:
     write_json(root / "core_eval_results.json", core(OLD, l0))
-    assert (12, 4096, -1) in imported().saes
+    assert {sae.id: sae.l0 for sae in imported().findings.manifest.saes}["l12-w4096"] is None
 
 
 def test_core_results_count_wherever_they_are(root: Path, imported: Callable[..., Suite]) -> None:
@@ -231,40 +234,60 @@ def test_core_results_count_wherever_they_are(root: Path, imported: Callable[...
     (root / FULL_CORE).rename(root / "elsewhere" / "renamed_eval_results.json")
     write_json(root / "elsewhere/other_eval_results.json", core(("other", "sae"), 7))
     suite = imported()
-    assert (5, 16_000, 34) in suite.saes
+    assert "l5-w16000-l0-34" in suite.saes
     assert suite.report.skipped == {METADATA, "elsewhere/other_eval_results.json"}
 
 
-def test_unknown_l0s_are_numbered_by_name(root: Path, imported: Callable[..., Suite]) -> None:
+def test_saes_of_unknown_l0_are_named_by_what_differs(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root)
     for name in ("b", "a"):
         write_json(root / f"{name}_eval_results.json", absorption((name, "sae"), [detail("s", 10, 3, 2, 0.2)]))
-    assert imported().saes == {(5, 16_000, -1): "a/sae", (5, 16_000, -2): "b/sae"}
+    assert imported().saes == {"l5-w16000-a": "a/sae", "l5-w16000-b": "b/sae"}
 
 
-def test_sae_that_cannot_be_told_apart_is_left_out(root: Path, imported: Callable[..., Suite]) -> None:
+def test_saes_of_the_same_layer_width_and_l0_are_imported(root: Path, imported: Callable[..., Suite]) -> None:
     twin = ("twin", "sae")
-    write_json(root / results_file(twin), absorption(twin, [detail("s", 5, 5, 1, 1.0)]))
+    write_json(root / results_file(twin), absorption(twin, [detail("s", 5, 5, 1, 1.0)], architecture="topk"))
     write_json(root / results_file(twin, "core"), core(twin, 33.9))
     suite = imported()
-    assert "twin/sae" not in suite.saes.values()
-    (reason,) = suite.reasons(results_file(twin))
-    assert "/".join(FULL) in reason
-    assert "--only 'twin/sae'" in reason
-    assert suite.rates()[5, "s"] == pytest.approx(0.4)
+    assert not suite.report.rejected
+    assert suite.saes == {
+        "l5-w16000-jumprelu-l0-34": "/".join(FULL),
+        "l5-w16000-topk-l0-34": "twin/sae",
+        "l12-w4096": "/".join(OLD),
+    }
+    rates = suite.table("measurements").query("letter == 's'").set_index("sae")["num_absorbed"].to_dict()
+    assert rates == {"l5-w16000-jumprelu-l0-34": 2, "l5-w16000-topk-l0-34": 5, "l12-w4096": 3}
+    assert check_suite(suite.folder) == []
+    # Alone, it is called by layer, width and L0 again.
+    assert imported(only="twin/sae").saes == {"l5-w16000-l0-34": "twin/sae"}
 
-    assert imported(only="twin/sae").saes == {(5, 16_000, 34): "twin/sae"}
 
-
-def test_sae_of_another_model_is_left_out(root: Path, imported: Callable[..., Suite]) -> None:
-    other = ("a", "sae")  # its name comes first, but it has fewer files
-    write_json(root / results_file(other), absorption(other, [detail("s", 5, 5, 1, 1.0)], model_name="pythia-160m"))
-    suite = imported()
-    assert suite.findings.manifest.model.name == "gemma-2-2b"
-    (reason,) = suite.reasons(results_file(other))
-    assert "pythia-160m" in reason
-    assert "--only 'a/sae'" in reason
-    assert imported(only="a/*").findings.manifest.model.name == "pythia-160m"
+def test_each_language_model_has_a_suite(root: Path, tmp_path: Path) -> None:
+    for name, model in (("a", "pythia-160m"), ("b", "EleutherAI/pythia-70m"), ("c", "pythia-160m")):
+        results = absorption((name, "sae"), [detail("s", 5, 5, 1, 1.0)], model_name=model)
+        write_json(root / results_file((name, "sae")), results)
+    target = tmp_path / "suites"
+    told, report = import_results(root, target)
+    assert sorted(folder.name for folder in target.iterdir()) == [
+        *("EleutherAI-pythia-70m", "gemma-2-2b", "pythia-160m")
+    ]
+    assert (told.name, len(told.saes), told.tables["measurements"].rows) == ("suites", 5, 3 + 2 + 3)
+    assert not report.rejected
+    assert f"{target}/pythia-160m: 2 SAEs of pythia-160m" in report.notes
+    with Store(*target.iterdir()) as store:
+        models = {suite.name: suite.manifest.model.name for suite in store.suites.values()}
+        assert models == {name: name.replace("-", "/", 1) if "Eleuther" in name else name for name in models}
+        assert len(store.fetch("saes")) == 5
+    for folder in target.iterdir():
+        assert check_suite(folder) == []
+    # All of them are replaced together, and by nothing less than a whole.
+    with pytest.raises(IngestError, match="exists already"):
+        import_results(root, target)
+    import_results(root, target, force=True, only="a/*")
+    assert (target / "manifest.json").exists()
+    import_results(root, target, force=True)
+    assert len(list(target.iterdir())) == 3
 
 
 @pytest.mark.usefixtures("root")
@@ -282,7 +305,7 @@ def test_same_sae_twice_is_taken_once(root: Path, imported: Callable[..., Suite]
     suite = imported()
     (reason,) = suite.reasons(again)
     assert FULL_RESULTS in reason
-    assert suite.table("letters").set_index(["layer", "letter"]).loc[(5, "s"), "num_absorbed"] == 2
+    assert suite.table("measurements").set_index(["layer", "letter"]).loc[(5, "s"), "num_absorbed"] == 2
 
 
 def test_names_lead_nowhere(root: Path, imported: Callable[..., Suite]) -> None:
@@ -352,65 +375,24 @@ def test_damaged_table_costs_itself_only(
         assert "fetch it again" in reason
 
 
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda results: results.pop("eval_result_details") and None, "eval_result_details: Field required"),
-        (lambda results: results.update(eval_result_details=[1]), "eval_result_details.0: Input should be"),
-        (lambda results: results.update(eval_config=3), "eval_config: Input should be"),
-        (lambda results: results.update(sae_cfg_dict=[]), "sae_cfg_dict: Input should be"),
-    ],
-)
-def test_results_of_another_make_are_left_out(
-    root: Path, imported: Callable[..., Suite], change: Callable[[dict[str, Any]], Any], reason: str
-) -> None:
-    edit_json(root / FULL_RESULTS, change)
-    suite = imported()
-    assert suite.reasons(FULL_RESULTS)[0].startswith(reason)
-    assert suite.rates()[5, "s"] == pytest.approx(0.4)
-
-
-@pytest.mark.parametrize(
-    ("name", "column"),
-    [
-        (TESTED, "letter"),
-        (TESTED, "top_projection_feat"),
-        (TESTED, "is_full_absorption"),
-        (METRICS, "f1_sparse_sae_3"),
-        (RAW, "token"),
-    ],
-)
-def test_missing_column_is_named(root: Path, imported: Callable[..., Suite], name: str, column: str) -> None:
-    edit(root / name, lambda frame: frame.drop(columns=column))
-    suite = imported()
-    assert suite.reasons(name) == [f"column {column!r} is missing; fetch the complete file"]
-    assert suite.rates()[5, "s"] == pytest.approx(0.4)
-
-
-def test_missing_key_of_results_is_named(root: Path, imported: Callable[..., Suite]) -> None:
-    edit_json(root / OLD_RESULTS, lambda results: results.update(eval_result_details=[{"num_full_absorption": 1}]))
-    suite = imported()
-    assert suite.reasons(OLD_RESULTS)[0] == "'first_letter' is missing; fetch the complete file"
-    assert list(suite.saes.values()) == ["/".join(FULL)]
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda results: results["sae_cfg_dict"].update(hook_layer=None, hook_name=None), "layer"),
-        (lambda results: results["sae_cfg_dict"].pop("d_sae") and None, "how many latents"),
-    ],
-)
-def test_sae_without_a_place_is_left_out(
-    root: Path, imported: Callable[..., Suite], change: Callable[[dict[str, Any]], Any], reason: str
+@pytest.mark.parametrize("without", [("hook_layer", "hook_name"), ("d_sae",)])
+def test_what_nothing_tells_of_an_sae_is_unknown(
+    root: Path, imported: Callable[..., Suite], without: tuple[str, ...]
 ) -> None:
     bare = ("bare", "sae")
-    write_json(root / results_file(bare), absorption(bare, [detail("s", 5, 5, 1, 1.0)]))
-    edit_json(root / results_file(bare), change)
+    said = dict.fromkeys(without)
+    write_json(root / results_file(bare), absorption(bare, [detail("s", 5, 5, 1, 1.0)], **said))
     suite = imported()
-    assert reason in suite.reasons(results_file(bare))[0]
-    assert "sae_cfg_dict" in suite.reasons(results_file(bare))[0]
-    assert len(suite.saes) == 2
+    assert not suite.report.rejected
+    (sae,) = (sae for sae in suite.findings.manifest.saes if sae.title == "bare/sae")
+    if "d_sae" in without:
+        assert (sae.id, sae.width, sae.n_latents, sae.n_latents_counted) == ("l5", None, None, False)
+    else:
+        assert (sae.id, sae.layer, sae.hook, sae.width) == ("w16000", None, None, 16_000)
+    assert check_suite(suite.folder) == []
+    with Store(suite.folder) as store:
+        listed = store.fetch("saes").set_index("sae")
+        assert pd.isna(listed.loc[sae.id, "n_latents" if "d_sae" in without else "layer"])
 
 
 def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[..., Suite]) -> None:
@@ -428,9 +410,9 @@ def test_rows_that_cannot_stand_are_left_out(root: Path, imported: Callable[...,
     assert suite.reasons(OLD_RESULTS) == [
         "absorption_fraction: 1 infinite values are left empty",
         "1 row has a letter that is none of a-z (row 2)",
-        "1 row has the letter of a row before (row 1)",
+        "1 row has the concept of a row before (row 1)",
     ]
-    letters = suite.table("letters").query("layer == 12").set_index("letter")
+    letters = suite.table("measurements").query("layer == 12").set_index("letter")
     assert letters["num_absorbed"].to_dict() == {"s": 3, "t": 4, "u": 5, "v": 6, "w": 1}
     assert letters.loc[["t", "u", "w"], "absorption_fraction"].isna().all()
     assert {place[1]: rate for place, rate in suite.rates().items() if place[0] == 12 and rate} == pytest.approx(
@@ -490,9 +472,9 @@ def test_every_form_of_results_is_read(tmp_path: Path, imported: Callable[..., S
     suite = imported()
     (sae,) = suite.findings.manifest.saes
     layer = 5 if "sae_cfg_dict" in content else 3  # which says more than the name
-    assert (sae.key, sae.name, sae.n_latents) == ((layer, 16_000, 59), f"{RELEASE}/{ID}", 16_384)
+    assert (sae.id, sae.title, sae.n_latents) == (f"l{layer}-w16000-l0-59", f"{RELEASE}/{ID}", 16_384)
     assert suite.findings.manifest.method.tau == 0.02
-    letters = suite.table("letters").set_index("letter")
+    letters = suite.table("measurements").set_index("letter")
     assert letters["num_absorbed"].to_dict() == {"a": 25, "b": 8}
     assert letters["num_probe_true_positives"].to_dict() == {"a": 100, "b": 80}
     assert letters["num_split_latents"].to_dict() == {"a": 2, "b": 1}
@@ -506,7 +488,7 @@ def test_every_form_of_results_is_read(tmp_path: Path, imported: Callable[..., S
 def test_a_rate_without_a_count_is_counted(tmp_path: Path, imported: Callable[..., Suite]) -> None:
     details = [{"first_letter": "a", "absorption_rate": 0.25, "num_probe_true_positives": 100}]
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))
-    assert imported().table("letters")["num_absorbed"].tolist() == [25]
+    assert imported().table("measurements")["num_absorbed"].tolist() == [25]
 
 
 def test_tables_of_2024_are_read(root: Path, imported: Callable[..., Suite]) -> None:
@@ -527,7 +509,7 @@ def test_a_json_file_is_a_source_in_any_encoding(tmp_path: Path, encoding: str) 
     file.write_text(json.dumps(content), encoding)
     (tmp_path / "results" / "sae_split_feats.parquet").write_bytes(b"is not looked at")
     manifest, report = import_results(file, tmp_path / "suite")
-    assert [sae.name for sae in manifest.saes] == [f"{RELEASE}/{ID}"]
+    assert [sae.title for sae in manifest.saes] == [f"{RELEASE}/{ID}"]
     assert report.read == {name}
     assert not report.rejected
 
@@ -615,17 +597,21 @@ def test_the_commit_of_somebodys_folder_is_no_version(tmp_path: Path, imported: 
         ((f"{RELEASE}-canonical", "layer_3/width_65k/canonical"), (3, 65_000, 89), "3-gemmascope-res-65k"),
         ((RELEASE, "layer_3/width_16k/average_l0_14"), (3, 16_000, 14), None),
         (("gemma-scope-9b-pt-res", ID), (3, 16_000, 59), None),
-        (("mine", ID), (3, 16_000, -1), None),
+        (("mine", ID), (3, 16_000, None), None),
     ],
 )
 def test_gemma_scope_is_known_by_its_names(
-    tmp_path: Path, imported: Callable[..., Suite], sae: tuple[str, str], key: tuple[int, int, int], source: str | None
+    tmp_path: Path,
+    imported: Callable[..., Suite],
+    sae: tuple[str, str],
+    key: tuple[int | None, ...],
+    source: str | None,
 ) -> None:
     results = absorption(sae, [detail("s", 10, 3, 2, 0.2)])
     results["sae_cfg_dict"] = None
     write_json(tmp_path / "results/x_eval_results.json", results)
     (found,) = imported().findings.manifest.saes
-    assert found.key == key
+    assert (found.layer, found.width, found.l0) == key
     assert (found.neuronpedia and found.neuronpedia.source) == source
 
 
@@ -638,19 +624,94 @@ def test_a_model_is_one_with_its_organisation_and_without(tmp_path: Path, import
     assert len(suite.saes) == 3
     results = absorption(("other", "x"), [detail("s", 10, 3, 2, 0.2)], hook_layer=9, model_name="me/gemma-2-2b")
     write_json(tmp_path / "results/other_eval_results.json", results)
-    assert imported().findings.manifest.model.name == "google/gemma-2-2b"
+    models = {found.manifest.model.name for found in saebench.read(Source(tmp_path / "results"))}
+    assert models == {"google/gemma-2-2b", "gemma-2-2b", "me/gemma-2-2b"}
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (("gemma-scope-2b-pt-res", "layer_3/width_16k/average_l0_59"), ("blocks.3.hook_resid_post", "jumprelu")),
+        (("gemma-scope-9b-it-mlp", "layer_3/width_16k/average_l0_59"), ("blocks.3.hook_mlp_out", "jumprelu")),
+        (("gemma-scope-2b-pt-att", "layer_3/width_16k/average_l0_59"), ("blocks.3.attn.hook_z", "jumprelu")),
+        (("saebench_width-2pow12", "blocks.3.hook_resid_post__trainer_1"), ("blocks.3.hook_resid_post", None)),
+        (("mine", "blocks.3.hook_resid_post_trainer_1"), ("blocks.3.hook_resid_post", None)),
+        (("MatryoshkaBatchTopK_pythia", "layer_3/trainer_0"), (None, "matryoshka_batch_topk")),
+        (("BatchTopKTrainer_pythia", "layer_3/trainer_0"), (None, "batch_topk")),
+        (("my_JumpRelu_pythia", "layer_3/trainer_0"), (None, "jumprelu")),
+        (("pythia_stopkeys", "layer_3/trainer_0"), (None, None)),
+    ],
+)
+def test_hook_and_architecture_are_in_names(
+    tmp_path: Path, imported: Callable[..., Suite], name: tuple[str, str], told: tuple[str | None, str | None]
+) -> None:
+    results = absorption(name, [detail("s", 10, 3, 2, 0.2)])
+    results["sae_cfg_dict"] = None
+    write_json(tmp_path / "results/x_eval_results.json", results)
+    (sae,) = imported().findings.manifest.saes
+    assert (sae.hook, sae.architecture, sae.layer) == (*told, 3)
+
+
+def test_what_else_an_sae_says_of_itself_is_kept(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    said = {
+        "training_tokens": 4_000_000_000,
+        "seed": 3,
+        "dtype": "bfloat16",
+        "k": 20,
+        "prepend_bos": True,
+        "scale": 0.5,
+        "nothing": None,
+        "long": "x" * 1000,
+        "nested": {"a": 1},
+        "no_number": math.nan,
+        "metadata": {"group_fractions": [0.5, 0.5], "trainer": "TopKTrainer"},
+    }
+    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, [detail("s", 10, 3, 2, 0.2)], **said))
+    suite = imported()
+    (sae,) = suite.findings.manifest.saes
+    assert (sae.tokens_seen, sae.seed) == (4_000_000_000, 3)
+    told = {"d_in": "2304", "dtype": "bfloat16", "k": "20", "prepend_bos": "True", "scale": "0.5"}
+    assert sae.attributes == told | {"trainer": "TopKTrainer"}
+    with Store(suite.folder) as store:
+        assert store.fetch("saes")["attributes"].iloc[0] == sae.attributes
+    unknown = absorption(FULL, [detail("s", 10, 3, 2, 0.2)], training_tokens=-1)
+    write_json(tmp_path / "results/x_eval_results.json", unknown)
+    assert imported().findings.manifest.saes[0].tokens_seen is None
+
+
+def test_names_do_not_depend_on_where_files_lie(tmp_path: Path) -> None:
+    def names(order: str) -> dict[str | None, str]:
+        folder = tmp_path / order
+        for place, name in enumerate(order):
+            kind = "topk" if name < "c" else "jumprelu"
+            results = absorption((name, "x"), [detail("s", 10, 3, 2, 0.2)], architecture=kind)
+            write_json(folder / f"{place}_eval_results.json", results)
+            write_json(folder / f"core/{place}_eval_results.json", core((name, "x"), 20 + ord(name) % 3 / 10))
+        (found,) = saebench.read(Source(folder))
+        return {sae.title: sae.id for sae in found.manifest.saes}
+
+    assert (
+        names("abcd")
+        == names("dbca")
+        == {
+            "a/x": "l5-w16000-topk-l0-20.1",
+            "b/x": "l5-w16000-topk-l0-20.2",
+            "c/x": "l5-w16000-jumprelu-l0-20",
+            "d/x": "l5-w16000-jumprelu-l0-20.1",
+        }
+    )
 
 
 def test_the_layer_is_in_the_records_of_k_sparse_probing(root: Path, imported: Callable[..., Suite]) -> None:
     keep(root, RECORDS)
     (root / RECORDS).rename(root / "own_k_sparse_probing.json")
     suite = imported()
-    assert suite.saes == {(5, 109, -1): "own"}
+    assert suite.saes == {"l5": "own"}
     assert len(suite.table("k_sparse")) == 3 * 10
     layers = {"a": 5, "q": 7, "s": 5}
     write_json(root / "own_k_sparse_probing.json", [row | {"layer": layers[row["letter"]]} for row in records()])
     suite = imported()
-    assert [key[0] for key in suite.saes] == [5]
+    assert [sae.layer for sae in suite.findings.manifest.saes] == [5]
     assert suite.reasons("own_k_sparse_probing.json") == ["1 rows are of another layer than 5; remove them"]
 
 
@@ -658,21 +719,8 @@ def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> 
     keep(root)
     bare = absorption(("bare", "sae"), [detail("s", 10, 3, 2, 0.2)], hook_layer=5.0, d_sae=16384.0, hook_name=None)
     write_json(root / "x_eval_results.json", bare)
-    assert (5, 16_000, -1) in imported().saes
-
-
-def test_saes_that_are_left_out_are_named_with_the_reason(tmp_path: Path, imported: Callable[..., Suite]) -> None:
-    for name, l0 in (("a", 19.7), ("b", 20.4), ("c", 20)):
-        results = absorption((name, "x"), [detail("s", 10, 3, 2, 0.2)])
-        write_json(tmp_path / f"results/{name}_eval_results.json", results)
-        write_json(tmp_path / f"results/core/{name}_eval_results.json", core((name, "x"), l0))
-    suite = imported()
-    assert suite.saes == {(5, 16_000, 20): "a/x"}
-    assert suite.findings.manifest.saes[0].l0_measured == 19.7
-    (note,) = (note for note in suite.report.notes if "left out" in note)
-    assert "one SAE of each layer, width and rounded L0" in note
-    assert "a/x (layer 5, width 16000, L0 19.7) is imported" in note
-    assert "2 with the same are left out: b/x (L0 20.4), c/x (L0 20)" in note
+    (sae,) = imported().findings.manifest.saes
+    assert (sae.id, sae.layer, sae.width) == ("l5-w16000", 5, 16_000)
 
 
 def test_no_more_can_be_absorbed_than_the_probe_finds(tmp_path: Path, imported: Callable[..., Suite]) -> None:
@@ -680,6 +728,6 @@ def test_no_more_can_be_absorbed_than_the_probe_finds(tmp_path: Path, imported: 
     details = [detail("a", 10, 25, 1, 0.3), detail("b", 10, 10, 1, 0.3)]
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))
     suite = imported()
-    assert suite.table("letters")["num_absorbed"].fillna(-1).tolist() == [-1, 10]
+    assert suite.table("measurements")["num_absorbed"].fillna(-1).tolist() == [-1, 10]
     ((_, reason),) = suite.report.rejected
     assert "at most num_probe_true_positives" in reason

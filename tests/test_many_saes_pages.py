@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,7 @@ from playwright.sync_api import expect
 from explorer import open_store
 from tests.browser import drag, figure, tap, wait_figure, wait_for
 from tests.explore import part, query_of, wait_query, wait_ready
-from tests.questions import DECIDING
+from tests.questions import DECIDING, FAMILY
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ SHOWN = """(name) => {
 }"""
 
 
+def _key(sae: str) -> list[str]:
+    """Layer, width and nominal L0 of an SAE of the embedded suite, as its id says them."""
+    return re.fullmatch(r"l(\d+)-w(\d+)-l0-(\d+)", sae).groups()  # type: ignore[union-attr, return-value]
+
+
 def rows(page: Page) -> int:
     return part(page, "atlas-table").locator("tbody tr").count()
 
@@ -43,7 +49,7 @@ def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpene
         wait_figure(page, name)
     assert rows(page) == 18
     means = open_store().fetch(
-        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **DECIDING
+        "sae_means", suite="smollm2-135m", family=FAMILY, scope="suite", mean_policy="with_candidates", **DECIDING
     )
     sparse = means[means["l0"] < 10]
     drag(page, "absorption-vs-l0", "BoxSelectTool", (4, 1.05 * means["absorption_rate"].max()), (10, 0.001))
@@ -63,22 +69,21 @@ def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> Non
     page = open_page("/dashboard?page=atlas&letter=s")
     wait_ready(page)
     means = open_store().fetch(
-        "sae_means", suite="smollm2-135m", scope="suite", mean_policy="with_candidates", **DECIDING
+        "sae_means", suite="smollm2-135m", family=FAMILY, scope="suite", mean_policy="with_candidates", **DECIDING
     )
     highest = means.loc[means["absorption_rate"].idxmax()]
     tap(page, "absorption-vs-layer", float(highest["layer"]), float(highest["absorption_rate"]))
-    sae = {name: str(highest[name]) for name in ("layer", "width", "l0")}
-    wait_query(page, {"page": "explore", "letter": "s"} | sae)
+    layer, width, l0 = _key(highest["sae"])
+    wait_query(page, {"page": "explore", "letter": "s", "layer": layer, "width": width, "l0": l0})
 
 
 def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
     wait_ready(page)
-    saes = open_store().fetch("saes").sort_values(["l0", "layer", "width"])
-    chosen = saes.iloc[4]
-    tap(page, "absorption-heatmap", 4, 25 - 2)  # letters run from the top down
-    sae = {name: str(chosen[name]) for name in ("layer", "width", "l0")}
-    wait_query(page, {"page": "explore", "letter": "c", **sae})
+    saes = open_store().fetch("saes").sort_values(["l0_nominal", "layer", "width"])
+    layer, width, l0 = _key(saes["sae"].iloc[4])
+    tap(page, "absorption-heatmap", 4, 25 - 2)  # concepts run from the top down
+    wait_query(page, {"page": "explore", "letter": "c", "layer": layer, "width": width, "l0": l0})
     wait_figure(page, "cosine")
     page.go_back()
     wait_query(page, {"page": "atlas", "cell_order": "l0"})
@@ -95,7 +100,7 @@ def test_means_and_cells_can_be_switched_and_the_url_keeps_them(open_page: PageO
     expect(part(page, "atlas-table").locator("tbody tr").first).not_to_have_text(before)
     page.get_by_role("radio", name="F1 gap to the probe").click()
     page.get_by_role("radio", name="by width").click()
-    wanted = {"mean_policy": "all_letters", "cell": "f1_gap", "cell_order": "width", "letter": "s", "l0": "13"}
+    wanted = {"mean_policy": "all_concepts", "cell": "f1_gap", "cell_order": "width", "letter": "s", "l0": "13"}
     wait_query(page, wanted)
     page.reload()
     wait_ready(page)
@@ -105,15 +110,15 @@ def test_means_and_cells_can_be_switched_and_the_url_keeps_them(open_page: PageO
 
 
 def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
-    page = open_page("/dashboard?page=compare&layer=8&letter=s&width=8192&l0=14")
+    page = open_page("/dashboard?page=compare&sae=l8-w8192-l0-14&concept=first-letter.s")
     wait_ready(page)
     saes = open_store().fetch("saes").query("layer == 8")
-    names = [f"cosine-{sae.width}-{sae.l0}" for sae in saes.itertuples()]
+    names = [f"cosine-{sae}" for sae in saes["sae"]]
     page.mouse.wheel(0, 600)
     for name in names:
         wait_figure(page, name)
     current = page.locator(".ax.cell-head [aria-current=true]")
-    expect(current).to_have_text("8k, L0 14, layer 8, S")
+    expect(current).to_have_text("layer 8, 8k latents, L0 14, S")
     # One y-axis for all; within a width, one x-axis.
     same = """([one, other, axis]) => {
       const find = (name) => Bokeh.documents[0].get_model_by_name(name)[axis];
@@ -122,7 +127,7 @@ def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
     assert page.evaluate(same, [names[0], names[-1], "y_range"])
     assert page.evaluate(same, [names[0], names[1], "x_range"])
     assert not page.evaluate(same, [names[0], names[-1], "x_range"])
-    page.get_by_role("button", name="2k, L0 7, layer 8, S", exact=True).click()
+    page.get_by_role("button", name="layer 8, 2k latents, L0 7, S", exact=True).click()
     wait_query(page, {"page": "explore", "width": "2048", "l0": "7", "letter": "s"})
     wait_figure(page, "cosine")
 
@@ -133,25 +138,25 @@ def test_two_saes_side_by_side(open_page: PageOpener) -> None:
     pair = part(page, "pair")
     expect(pair.locator("tbody tr")).to_have_count(26)
     expect(pair).to_contain_text("suggested")
-    expect(pair.locator("select")).to_have_value("4-2048-6")
+    expect(pair.locator("select")).to_have_value("l4-w2048-l0-6")
     expect(pair.locator("section", has_text="Lost: absorbed on A only")).to_contain_text("large")
-    pair.locator("select").select_option("12-8192-7")
+    pair.locator("select").select_option("l12-w8192-l0-7")
     wait_query(page, {"other_layer": "12", "other_width": "8192", "other_l0": "7"})
-    pair.locator("[data-key=pair-s]").click()
+    pair.locator("[data-key='pair-first-letter.s']").click()
     wait_query(page, {"letter": "s"})
     expect(pair.locator("tr.current")).to_contain_text("S")
     pair.get_by_role("button", name="Swap").click()
     wait_query(page, {"layer": "12", "other_layer": "4"})
 
 
-def test_all_letters_of_one_sae(open_page: PageOpener) -> None:
-    page = open_page("/dashboard?page=compare&compare_by=letter&layer=4&width=8192&l0=7")
+def test_all_concepts_of_one_sae(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=compare&compare_by=concept&layer=4&width=8192&l0=7")
     wait_ready(page)
     expect(part(page, "cell-head")).to_have_count(26)
-    wait_figure(page, "cosine-a")
+    wait_figure(page, "cosine-first-letter.a")
     # The last ones are built when they come into view.
-    page.locator(".ax.cell-head", has_text="Z, 8k").scroll_into_view_if_needed()
-    wait_figure(page, "cosine-z")
+    page.locator(".ax.cell-head", has_text="Z, layer 4").scroll_into_view_if_needed()
+    wait_figure(page, "cosine-first-letter.z")
 
 
 def test_metrics_are_never_mixed_in_silence(

@@ -38,6 +38,7 @@ from measure.stages import splits
 from measure.stages.text import Windows
 from measure.tasks import Task, in_order, perform
 from queries import check_suite
+from queries.schema import concept_id, letter_of
 from queries.suite import read_manifest
 from tests.browser import free_port
 from tests.fewer_layers import write_first_layers
@@ -165,9 +166,11 @@ def _measure_given(folder: Path, name: str, weights: Path, work: str = "work") -
 def test_a_suite_is_measured_from_weights(suite: Path) -> None:
     assert check_suite(suite) == []
     manifest = read_manifest(suite)
-    (sae,) = manifest.saes
+    sae, again = sorted(manifest.saes, key=lambda sae: sae.seed or 0)
     assert (sae.layer, sae.width, sae.n_latents, sae.tokens_seen) == (3, 256, 256, 40960)
-    assert sae.l0 == round(sae.l0_measured or 0)
+    assert sae.l0_nominal == round(sae.l0 or 0)
+    assert sae.id == f"l3-w256-l0-{sae.l0_nominal}"
+    assert (again.id, again.repeat_of, again.seed, again.cosines) == (f"{sae.id}-s1", sae.id, 1, True)
     assert 0.3 < (sae.variance_explained or 0) < 1
     assert 0 < (sae.loss_recovered or 0) < 1
     assert 0 <= (sae.dead_fraction or 0) < 1
@@ -188,7 +191,7 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
         rates = store.fetch("letter_rates", suite="small", scope="suite", **_thresholds())
         assert "".join(sorted(rates["letter"])) == LETTERS
     frames = _frames(suite)
-    letters = frames["letters"].set_index("letter")
+    letters = frames["measurements"].set_index("letter")
     for letter, rows in frames["tested_tokens"].groupby("letter"):
         assert len(rows) == letters.loc[letter, "num_tested"]
     assert (letters["num_candidates"] <= letters["num_split_silent"]).all()
@@ -217,9 +220,10 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
 def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> None:
     assert check_suite(given) == []
     (sae,) = read_manifest(given).saes
-    assert (sae.name, sae.n_latents, sae.tokens_seen) == ("mine", 256, None)
-    letters, repeats = _frames(given)["letters"], _frames(suite)["repeats"]
-    of_seeds = [rows.sort_values("letter") for _, rows in repeats.groupby("seed")]
+    assert (sae.title, sae.n_latents, sae.tokens_seen, sae.seed) == ("mine", 256, None, None)
+    letters = _frames(given)["measurements"]
+    every = pd.read_parquet(suite / "measurements.parquet")
+    of_seeds = [rows for _, rows in every.groupby("sae")]
     columns = ["num_probe_true_positives", "num_candidates"]
     assert any(letters[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
 
@@ -238,7 +242,7 @@ def _assert_alike(suite: Path, other: Path) -> None:
     """Compare what two measurements of an SAE found: the same but for rounding."""
     found, expected = _frames(suite), _frames(other)
     for table, exactly in (
-        ("letters", ["letter", "num_split_silent", "num_candidates", "num_tested"]),
+        ("measurements", ["letter", "num_split_silent", "num_candidates", "num_tested"]),
         ("tested_tokens", ["letter", "token_id", "top_latent", "is_absorption"]),
     ):
         pd.testing.assert_frame_equal(found[table][exactly], expected[table][exactly])
@@ -250,7 +254,8 @@ def _assert_alike(suite: Path, other: Path) -> None:
 
 
 def _split_latents(frames: dict[str, Any]) -> dict[str, set[int]]:
-    return dict(zip(frames["letters"]["letter"], map(set, frames["letters"]["split_latents"]), strict=True))
+    measured = frames["measurements"]
+    return dict(zip(measured["letter"], map(set, measured["split_latents"]), strict=True))
 
 
 def _save_by_sae_lens(sae: BatchTopK, folder: Path) -> None:
@@ -299,15 +304,18 @@ def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.F
 
 
 @pytest.mark.timeout(600)
-def test_repeats_stand_beside_the_sae_that_they_repeat(suite: Path) -> None:
-    repeats = _frames(suite)["repeats"]
-    assert sorted(repeats["seed"].unique()) == [0, 1]
-    own = repeats[repeats["seed"] == 0].set_index("letter")
-    letters = _frames(suite)["letters"].set_index("letter")
-    for column in ("num_probe_true_positives", "num_candidates"):
-        assert own[column].to_dict() == letters[column].to_dict()
-    absorbed = _frames(suite)["tested_tokens"].groupby("letter")["is_absorption"].sum()
-    assert own["num_absorbed"].to_dict() == absorbed.reindex(own.index, fill_value=0).to_dict()
+def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
+    own, again = (sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0))
+    for name in ("measurements", "k_sparse", "encoder_top", "latents", "contexts", "token_activations"):
+        numbers = pd.read_parquet(suite / f"{name}.parquet")["sae"].value_counts()
+        assert numbers[own] > 0
+        assert numbers[again] > 0
+    with open_store(suite) as store:
+        assert store.fetch("saes")["sae"].tolist() == [own]
+        means = store.fetch("sae_means", suite="small", scope="suite", mean_policy="all_letters", **_thresholds())
+        assert means["num_seeds"].tolist() == [2]
+        (rate,) = means["absorption_rate"]
+        assert rate in (means["seed_low"].iloc[0], means["seed_high"].iloc[0])
 
 
 @pytest.mark.timeout(600)
@@ -319,10 +327,10 @@ def test_nothing_is_done_twice_and_nothing_is_lost(suite: Path, folder: Path) ->
     assert refused.exit_code == 2
     assert "exists already" in refused.stderr
     # What was cut off is done anew, from what lies before it.
-    before = (suite / "letters.parquet").read_bytes()
+    before = (suite / "measurements.parquet").read_bytes()
     shutil.rmtree(folder / "work" / "splits")
     assert run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--force").exit_code == 0
-    assert (suite / "letters.parquet").read_bytes() == before
+    assert (suite / "measurements.parquet").read_bytes() == before
 
 
 def _thresholds() -> dict[str, Any]:
@@ -330,7 +338,13 @@ def _thresholds() -> dict[str, Any]:
 
 
 def _frames(suite: Path) -> dict[str, Any]:
-    return {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
+    """Read the tables of the suite's own SAE, without further seeds, with the letter of each concept."""
+    own = {sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None}
+    frames = {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
+    for name, frame in frames.items():
+        kept = frame[frame["sae"].isin(own)].reset_index(drop=True) if "sae" in frame else frame
+        frames[name] = kept.assign(letter=kept["concept"].map(letter_of)) if "concept" in kept else kept
+    return frames
 
 
 def _training(work: Path, *seeds: int) -> list[Task]:
@@ -413,7 +427,7 @@ def cluster() -> Iterator[LocalCluster]:
 def test_workers_of_a_cluster_give_the_same_rows(
     suite: Path, folder: Path, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = (suite / "letters.parquet").read_bytes()
+    before = (suite / "measurements.parquet").read_bytes()
     shutil.rmtree(folder / "work" / "splits")
     # The workers were started in another folder, where a relative path means another place.
     monkeypatch.chdir(folder)
@@ -422,7 +436,7 @@ def test_workers_of_a_cluster_give_the_same_rows(
     handled = {str(key).partition("-")[0] for key, *_ in cluster.scheduler.transition_log}
     assert result.exit_code == 0, result.output
     assert "splits" in handled
-    assert (suite / "letters.parquet").read_bytes() == before
+    assert (suite / "measurements.parquet").read_bytes() == before
 
 
 @pytest.mark.parametrize("other", ["import sys; sys.modules[{!r}] = None", "import {0}; {0}.VERSION = 0"])
@@ -496,12 +510,11 @@ def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
 
 
 def test_a_probe_that_fails_is_named() -> None:
-    letters = {"letter": ["a", "x", "z"], "probe_f1": [0.9, 0.2, 0.5]}
+    measured = {"concept": [*map(concept_id, "axz")], "probe_f1": [0.9, 0.2, 0.5]}
     k_sparse = {"k": [1, 1, 2, 2], "f1": [0.5, 0.7, 0.6, 0.5]}
     tested: dict[str, list[Any]] = {"token": [], "is_absorption": []}
-    tables = {
-        name: pa.table(rows) for name, rows in (("letters", letters), ("k_sparse", k_sparse), ("tested_tokens", tested))
-    }
+    rows = {"measurements": measured, "k_sparse": k_sparse, "tested_tokens": tested}
+    tables = {name: pa.table(columns) for name, columns in rows.items()}
     loss = {"perplexity": 40.0, "perplexity_by_source": {"docs": 40.0}}
     checks = make_checks(Config.model_validate(tomllib.loads(CONFIG)), loss, tables)
     assert checks["Letters whose probe fails (F1 below 0.5)"] == "x"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from measure.plan import Plan, SaePlan
+from measure.plan import SaePlan
+from measure.saes.known import RECORD
 from measure.suite import name_saes
 from measure.tasks import Task
 
@@ -14,23 +15,25 @@ if TYPE_CHECKING:
 
 
 def planned(work: Path, l0: float, k: int, *, seed: int = 0, repeats: bool = False) -> SaePlan:
-    """Plan an SAE whose L0 was measured already."""
+    """Plan an SAE that was trained and whose L0 was measured already."""
     task = Task("quality", {"k": k, "seed": seed}, label=f"training k {k}")
     task.folder(work).mkdir(parents=True)
-    (task.folder(work) / "quality.json").write_text(json.dumps({"l0": l0, "n_latents": 64}), "utf-8")
+    quality = {"l0": l0, "n_latents": 64, "architecture": "BatchTopK"}
+    quality |= dict.fromkeys(("variance_explained", "loss_recovered", "dead_fraction"))
+    (task.folder(work) / "quality.json").write_text(json.dumps(quality), "utf-8")
+    (task.folder(work) / RECORD).write_text(json.dumps({"tokens_seen": 40}), "utf-8")
     return SaePlan(3, 64, k, seed, repeats, None, {"quality": task, "sae": task})
 
 
-def test_an_l0_is_rounded_and_never_moved(tmp_path: Path) -> None:
-    first, same, other = planned(tmp_path, 9.3, 8), planned(tmp_path, 8.51, 9), planned(tmp_path, 10.2, 10)
-    again = planned(tmp_path, 8.6, 9, seed=1, repeats=True)
-    naming = name_saes(Plan({}, {}, [first, same, other, again]), tmp_path)
-    assert naming.keys == {
-        id(first): {"layer": 3, "width": 64, "l0": 9},
-        id(other): {"layer": 3, "width": 64, "l0": 10},
-    }
-    (sentence,) = naming.left_out
-    assert sentence == (
-        "training k 9 is left out: its L0 of 8.51 and the 9.30 of another SAE of the same layer and width are both 9"
-        " when rounded, and a suite holds one of them."
-    )
+def test_saes_are_named_by_layer_width_and_l0(tmp_path: Path) -> None:
+    saes = [planned(tmp_path, 9.3, 9), planned(tmp_path, 10.2, 10)]
+    saes += [planned(tmp_path, 10.6, 10, seed=1, repeats=True)]
+    named = name_saes(saes, tmp_path)
+    assert [sae.id for sae in named] == ["l3-w64-l0-9", "l3-w64-l0-10", "l3-w64-l0-10-s1"]
+    assert [(sae.seed, sae.repeat_of) for sae in named] == [(0, None), (0, None), (1, "l3-w64-l0-10")]
+    assert [(sae.l0, sae.l0_nominal) for sae in named] == [(9.3, 9), (10.2, 10), (10.6, 10)]
+
+
+def test_saes_whose_l0_is_the_same_when_rounded_are_all_in_the_suite(tmp_path: Path) -> None:
+    saes = [planned(tmp_path, 9.3, 8), planned(tmp_path, 8.51, 9), planned(tmp_path, 8.6, 9, seed=1, repeats=True)]
+    assert [sae.id for sae in name_saes(saes, tmp_path)] == ["l3-w64-l0-9.3", "l3-w64-l0-8.51", "l3-w64-l0-8.51-s1"]

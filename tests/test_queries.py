@@ -17,9 +17,9 @@ import pytest
 
 from ingest import write_suite
 from queries import Store, catalog
-from queries.layout_1 import TABLES
+from queries.first_letters import first_letters
 from queries.manifest import Manifest, Method, Model, Sae
-from queries.schema import LETTERS, concept_id
+from queries.schema import LETTERS, TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
@@ -103,7 +103,8 @@ ACTIVATIONS = {5: {"s0": 4.0, "<b>s": 1.5}, 10: {'s"quoted"': 9.0, "s0": 0.25}}
 
 
 def _rows(*rows: dict[str, Any]) -> pa.Table:
-    return pa.Table.from_pylist(list(rows))
+    """Make a table of rows, with ids in the place of layer, width and L0, and of letters."""
+    return pa.Table.from_pylist([keys(**row) for row in rows])
 
 
 def write_hand_suite(folder: Path) -> Path:
@@ -123,15 +124,15 @@ def write_hand_suite(folder: Path) -> Path:
     tested = [{**SAE, "letter": "s"} | dict(zip(columns, row, strict=True)) for row in TESTED]
     # The same tokens, but nothing absorbed: rates of the two SAEs must not run into each other.
     tested += [row | BLIND | {"top_effect": 1.0} for row in tested]
+    of_letters = [{"token_id": TOKEN_ID[token], "letter": letter} for token, letter, _ in VOCABULARY]
     tables = {
-        "letters": _rows(*letters),
+        "measurements": _rows(*letters),
+        "concepts": first_letters(map(concept_id, [*STORED, *(letter for _, letter, _ in VOCABULARY)])),
+        "token_concepts": _rows(*of_letters),
         "k_sparse": _rows(*k_sparse),
         "tested_tokens": _rows(*tested),
         "tokens": _rows(
-            *(
-                {"token_id": TOKEN_ID[token], "token": token, "letter": letter, "is_test": is_test}
-                for token, letter, is_test in VOCABULARY
-            )
+            *({"token_id": TOKEN_ID[token], "token": token, "is_test": is_test} for token, _, is_test in VOCABULARY)
         ),
         "latents": _rows(
             *({**SAE, "latent": latent, "density": latent / 64, "num_vocab_tokens": 2 * latent} for latent in (10, 11))
@@ -149,9 +150,9 @@ def write_hand_suite(folder: Path) -> Path:
             )
         ),
     }
-    saes = [Sae(layer=0, width=1000, l0=l0, n_latents=32) for l0 in (10, 20)]
+    saes = [Sae(sae=sae_id(0, 1000, l0), layer=0, width=1000, l0=l0, n_latents=32) for l0 in (10, 20)]
     manifest = Manifest(
-        format_version=1, name="hand", model=Model(name="m"), method=Method(metric="ig_ablation"), saes=saes, tables={}
+        format_version=2, name="hand", model=Model(name="m"), method=Method(metric="ig_ablation"), saes=saes, tables={}
     )
     write_suite(folder, manifest, tables)
     return folder
@@ -180,6 +181,8 @@ def _required_columns_only(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for name, entry in manifest["tables"].items():
         table = TABLES[name]
+        if name == "saes":  # the further seeds among them would become SAEs of their own
+            continue
         optional = {column.name for column in table.columns if not column.required}
         entry["columns"] = {column: type_ for column, type_ in entry["columns"].items() if column not in optional}
         if not table.partitioned:
@@ -196,7 +199,7 @@ def _other_types(folder: Path) -> None:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     for name, entry in manifest["tables"].items():
         entry["columns"] = {}
-        for file in folder.rglob(f"{name}.parquet"):
+        for file in folder.glob(f"{name}/*.parquet" if TABLES[name].partitioned else f"{name}.parquet"):
             data = pq.ParquetFile(file).read()
             for place, field in enumerate(data.schema):
                 inner = field.type.value_type if pa.types.is_list(field.type) else field.type
@@ -457,14 +460,15 @@ def test_published_numbers_are_counted(tmp_path: Path) -> None:
     rows = [{"layer": 0, "width": 8, "l0": 1, "letter": x, "num_probe_true_positives": 100} for x in "abc"]
     absorbed = [row | {"num_absorbed": number} for row, number in zip(rows, (25, 0, None), strict=True)]
     manifest = Manifest(
-        format_version=1,
+        format_version=2,
         name="published",
         model=Model(name="x"),
         method=Method(metric="full"),
-        saes=[Sae(layer=0, width=8, l0=1, n_latents=8)],
+        saes=[Sae(sae=sae_id(0, 8, 1), layer=0, width=8, l0=1, n_latents=8)],
         tables={},
     )
-    write_suite(tmp_path / "published", manifest, {"letters": pa.Table.from_pylist(absorbed)})
+    tables = {"measurements": _rows(*absorbed), "concepts": first_letters(map(concept_id, "abc"))}
+    write_suite(tmp_path / "published", manifest, tables)
     with Store(tmp_path / "published") as store:
         values = question_values(store, suite="published", sae=(0, 8, 1), letter="a")
         (info,) = ask(store, "suite_info", values).to_dict("records")
@@ -493,12 +497,11 @@ def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float
     """Recompute the whole chain from the files: splits, verdicts, counts, rates."""
     tau, cosine_threshold, effect_margin = thresholds
     root = Path(tiny.suites["tiny"].root)
-    key = ["layer", "width", "l0", "letter"]
-    tables = {
-        name: pd.read_parquet(root / f"{name}.parquet").groupby(key)
-        for name in ("letters", "k_sparse", "tested_tokens")
-    }
-    for place, letters in tables["letters"]:
+    key = ["sae", "concept"]
+    saes = [sae_id(*sae) for sae in TINY_SAES]  # without further seeds
+    frames = {name: pd.read_parquet(root / f"{name}.parquet") for name in ("measurements", "k_sparse", "tested_tokens")}
+    tables = {name: frame[frame["sae"].isin(saes)].groupby(key) for name, frame in frames.items()}
+    for place, letters in tables["measurements"]:
         stored = letters.iloc[0]
         curve = tables["k_sparse"].get_group(place).query("k <= 15").sort_values("k")
         f1, ranked = curve["f1"].to_numpy(), curve["latent"].tolist()
@@ -533,7 +536,7 @@ def test_sae_scores_are_means_of_the_chosen_main_latent(tiny: Store) -> None:
     for choice, table, column in (("k_sparse", "k_sparse", "k"), ("encoder", "encoder_top", "rank")):
         rows = pd.read_parquet(root / f"{table}.parquet")
         first = rows[rows[column] == rows[column].min()]
-        expected = first.groupby(["layer", "width", "l0"])[["precision", "recall"]].mean()
+        expected = first.groupby("sae")[["precision", "recall"]].mean().loc[[sae_id(*sae) for sae in TINY_SAES]]
         scores = tiny.fetch("sae_scores", suite="tiny", family=FAMILY, main_latent_by=choice).set_index("sae")
         assert scores.index.tolist() == [sae_id(*sae) for sae in TINY_SAES]
         # Of each SAE stands the L0 that was measured, not the one by which it is called.
@@ -612,13 +615,13 @@ def test_ablated_latents_of_a_concept_are_those_of_its_tokens(tiny: Store) -> No
 def test_latent_evidence_is_that_of_the_files(tiny: Store) -> None:
     params = _params(tiny)
     root = Path(tiny.suites["tiny"].root)
-    sae = (*TINY_SAES[-1], params["latent"])
+    latent = (params["sae"], params["latent"])
     for query, table in (
         ("latent_contexts", "contexts"),
         ("latent_logits", "logits"),
         ("latent_histogram", "histograms"),
     ):
-        rows = pd.read_parquet(root / f"{table}.parquet").set_index(["layer", "width", "l0", "latent"]).loc[[sae]]
+        rows = pd.read_parquet(root / f"{table}.parquet").set_index(["sae", "latent"]).loc[[latent]]
         answer = ask(tiny, query, params)
         assert len(answer) == len(rows)
         for column in answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -28,17 +28,16 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def raw(store: Store, table: str) -> pd.DataFrame:
-    """Read a table, with the ids of its SAEs and concepts."""
+    """Read a table, without further seeds."""
     (suite,) = store.suites.values()
-    rows = pd.read_parquet(f"{suite.root}/{table}.parquet")
-    saes = [sae_id(*key) for key in zip(rows["layer"], rows["width"], rows["l0"], strict=True)]
-    return rows.assign(sae=saes, concept=rows["letter"].map(concept_id))
+    rows, saes = (pd.read_parquet(f"{suite.root}/{name}.parquet") for name in (table, "saes"))
+    return rows.merge(saes.loc[saes["repeat_of"].isna(), ["sae"]], on="sae")
 
 
 def rates_by_hand(store: Store) -> pd.DataFrame:
     """Count the published verdicts a letter, weigh them by the sample, divide by the probe's true positives."""
     absorbed = raw(store, "tested_tokens").groupby(["sae", "concept"])["is_absorption"].sum()
-    letters = raw(store, "letters").set_index(["sae", "concept"])
+    letters = raw(store, "measurements").set_index(["sae", "concept"])
     letters["absorbed"] = absorbed.reindex(letters.index).fillna(0)
     letters["rate"] = letters["absorbed"] / letters["sample_portion"] / letters["num_probe_true_positives"]
     return letters.reset_index()
@@ -78,13 +77,15 @@ def test_a_mean_policy_matters(store: Store) -> None:
 
 def test_seeds_spread_a_rate_at_the_suites_own_thresholds_only(store: Store) -> None:
     (suite,) = store.suites
-    if "repeats" not in store.suites[suite].columns:
-        answer = store.fetch(
-            "sae_means", suite=suite, family=FAMILY, scope="suite", mean_policy="all_concepts", **DECIDING
-        )
-        assert answer["num_seeds"].isna().all()
-        return
-    repeats = raw(store, "repeats")
+    saes = pd.DataFrame([sae.model_dump() for sae in store.suites[suite].manifest.saes])
+    saes["own"] = saes["repeat_of"].fillna(saes["sae"])
+    saes = saes[saes["own"].isin(saes["repeat_of"])]
+    (root,) = (opened.root for opened in store.suites.values())
+    repeats, tested = (pd.read_parquet(f"{root}/{name}.parquet") for name in ("measurements", "tested_tokens"))
+    counted = tested.groupby(["sae", "concept"])["is_absorption"].sum().rename("counted")
+    repeats = repeats.merge(saes[["sae", "own", "seed"]], on="sae").join(counted, on=["sae", "concept"])
+    repeats["num_absorbed"] = repeats["num_absorbed"].fillna(repeats["counted"]).fillna(0)
+    repeats["sae"] = repeats["own"]
     repeats["rate"] = repeats["num_absorbed"] / repeats["sample_portion"] / repeats["num_probe_true_positives"]
     for policy, counted in (("all_concepts", repeats), ("with_candidates", repeats[repeats["num_candidates"] > 0])):
         by_seed = counted.groupby(["sae", "seed"])["rate"].mean().groupby("sae")

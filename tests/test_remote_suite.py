@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("remote")
     write_tiny_suite(root / "tiny", saes=[SAE, (3, 4000, 10)])
     (root / "tiny-too").mkdir()
-    (root / "tiny-too" / "secret.parquet").write_bytes((root / "tiny" / "letters.parquet").read_bytes())
+    (root / "tiny-too" / "secret.parquet").write_bytes((root / "tiny" / "measurements.parquet").read_bytes())
     return root
 
 
@@ -50,10 +50,10 @@ def test_every_question_has_the_same_answer_as_here(folder: Path) -> None:
             pd.testing.assert_frame_equal(ask(there, name, values), ask(here, name, values), obj=name)
         assert len(requests) > opened
         # One letter of one SAE is a part of its file, and only that is fetched.
-        size = (folder / "tiny/cosines/layer=3/width=4000/l0=10/cosines.parquet").stat().st_size
+        size = (folder / "tiny/cosines/l3-w4000-l0-10.parquet").stat().st_size
         before = len(requests)
         there.fetch("cosines", **keys(suite="tiny", layer=3, width=4000, l0=10, letter="s"))
-        fetched = sum(int(sent) for path, sent in requests[before:] if "layer=3" in path)
+        fetched = sum(int(sent) for path, sent in requests[before:] if "l3-w4000" in path)
         assert 0 < fetched < size
 
 
@@ -62,7 +62,7 @@ def test_nothing_else_can_be_read(folder: Path) -> None:
         connection = store._connection.cursor()
         for path in (
             f"{url}/tiny-too/secret.parquet",
-            str(folder / "tiny" / "letters.parquet"),
+            str(folder / "tiny" / "measurements.parquet"),
             "s3://bucket/x.parquet",
         ):
             with pytest.raises(duckdb.PermissionException):
@@ -70,7 +70,9 @@ def test_nothing_else_can_be_read(folder: Path) -> None:
         for statement in ("SET enable_external_access = true", "INSTALL json", f"COPY saes TO '{folder}/out.csv'"):
             with pytest.raises(duckdb.Error):
                 connection.execute(statement)
-        assert connection.execute("SELECT count(*) FROM read_parquet($path)", {"path": f"{url}/tiny/letters.parquet"})
+        assert connection.execute(
+            "SELECT count(*) FROM read_parquet($path)", {"path": f"{url}/tiny/measurements.parquet"}
+        )
 
 
 @pytest.mark.timeout(60)

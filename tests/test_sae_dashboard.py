@@ -12,9 +12,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ingest.conform import conform
 from ingest.sae_dashboard import DashboardError, evidence
-from queries.layout_1 import SAE_KEY, TABLES
+from queries.conform import conform
+from queries.schema import TABLES
 from tests.dashboard_page import dashboard_data, dashboard_page, page_of
 
 _SHAPE = {"contexts": 20, "intervals": 10, "interval_contexts": 5, "bins": 50, "logits": 10}
@@ -151,9 +151,9 @@ def test_rows_keep_the_contracts() -> None:
     torn = _rows(3, tokenData={"seq-group-2-0": _group([("\ud83d", 1.0)], title="\udc00")})
     for rows in (evidence(dashboard_page(3), 3), torn):
         for name, found in rows.items():
-            known = [column.name for column in TABLES[name].columns if column.name not in SAE_KEY]
+            known = [column.name for column in TABLES[name].columns if column.name != "sae"]
             assert all(set(row) <= set(known) for row in found)
-            sae = dict.fromkeys(SAE_KEY, 1)
+            sae = {"sae": "l1"}
             conform(pa.Table.from_pylist([sae | row for row in found]), TABLES[name])
     assert torn["contexts"][0]["tokens"] == ["?"]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from ingest.schema_doc import SCHEMA_DOC, render_schema
+from queries.schema_doc import SCHEMA_DOC, render_schema
 from queries.suite import read_suite
 
 if TYPE_CHECKING:
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def test_committed_file_is_what_the_contracts_render() -> None:
-    assert SCHEMA_DOC.read_text("utf-8") == render_schema(), "run python -m ingest.schema_doc"
+    assert SCHEMA_DOC.read_text("utf-8") == render_schema(), "run python -m queries.schema_doc"
 
 
 def test_its_example_makes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```python\n(.*?)```", render_schema(), re.DOTALL)
     exec(example, {})  # noqa: S102 - the example is the project's own
-    assert read_suite(tmp_path / "data" / "mine").columns["letters"]
+    assert read_suite(tmp_path / "data" / "mine").columns["measurements"]

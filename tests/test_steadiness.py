@@ -33,8 +33,8 @@ SAES = ((0, 1000, 10), (0, 1000, 40))
 #: By page, a question that it asks and the figure that the answer is drawn in.
 ASKED = {
     "explore": ("cosines", "cosine"),
-    "compare": ("layer_cosines", "cosine-1000-10"),
-    "atlas": ("letter_rates", "absorption-heatmap"),
+    "compare": ("compared_cosines", "cosine-l0-w1000-l0-10"),
+    "atlas": ("concept_rates", "absorption-heatmap"),
     "evidence": ("threshold_sensitivity", "threshold-sensitivity"),
 }
 
@@ -84,7 +84,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
         cell(page, "t").click()
         notice = part(page, "notices").locator(".notice")
         expect(notice).to_contain_text("'cosines' took longer")
-        expect(part(page, "headline")).to_contain_text("T-words")
+        expect(part(page, "headline")).to_contain_text("T words")
         slow.write_text("")
         notice.get_by_role("button", name="Try again").click()
         expect_view(page, view.but(letter="t"))
@@ -101,7 +101,7 @@ def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpene
         expect(root).to_have_class(re.compile("ax-is-waiting"))
         expect(root).to_have_class(re.compile("ax-is-busy"))
         # What is shown is from before, until all of the new is there.
-        expect(part(page, "headline").locator("h1")).to_contain_text("S-words")
+        expect(part(page, "headline").locator("h1")).to_contain_text("S words")
         slow.write_text("")
         cell(other, "l").click()
         expect_view(other, view.but(letter="l"))
@@ -123,7 +123,7 @@ def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: Vie
         def export(page: Page) -> None:
             page.get_by_label("Export the tested tokens").click()
             part(page, "export").get_by_role("button", name="CSV", exact=True).click()
-            expect(part(page, "export").get_by_role("status")).to_contain_text("Writing tiny_letter_evidence.csv")
+            expect(part(page, "export").get_by_role("status")).to_contain_text("Writing tiny_concept_evidence.csv")
             expect(part(page, "export").get_by_role("button", name="Parquet")).to_have_attribute(
                 "aria-disabled", "true"
             )
@@ -138,7 +138,7 @@ def test_export_that_takes_long_holds_nobody_up(open_page: PageOpener, view: Vie
         with other.expect_download() as download:
             export(other)
             page.close()
-        assert download.value.suggested_filename == "tiny_letter_evidence.csv"
+        assert download.value.suggested_filename == "tiny_concept_evidence.csv"
         expect(part(other, "export").get_by_role("status")).to_be_empty()
         # A question that fails is told beside the buttons.
         part(other, "export").get_by_role("button", name="Close").click()

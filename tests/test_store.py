@@ -25,7 +25,7 @@ import pytest
 import queries.store
 from explorer.store import close_stores, shared_store
 from queries import CancelToken, Query, QueryError, Store, SuiteError, catalog
-from queries.layout_1 import TABLES
+from queries.schema import TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
@@ -75,9 +75,8 @@ def test_threads_get_the_answers_they_asked_for(folder: Path) -> None:
     ] * 4
     expected: dict[tuple[int, str], pd.Series] = {}
     for layer, width, l0 in SAES:
-        place = folder / "cosines" / f"layer={layer}" / f"width={width}" / f"l0={l0}" / "cosines.parquet"
-        rows = pq.ParquetFile(place).read().to_pandas()
-        expected |= {(layer, letter): rows.loc[rows["letter"] == letter, "cosine"] for letter in LETTERS}
+        rows = pd.read_parquet(folder / "cosines" / f"{sae_id(layer, width, l0)}.parquet")
+        expected |= {(layer, letter): rows.loc[rows["concept"] == concept_id(letter), "cosine"] for letter in LETTERS}
     assert {len(cosines) for cosines in expected.values()} == {1024}
     start = threading.Barrier(8)
 
@@ -154,7 +153,7 @@ def test_unknown_texts_are_none(own: Path) -> None:
     half = pa.array([None if place % 2 else "a text" for place in range(contexts.num_rows)])
     column = contexts.column_names.index("source")
     pq.write_table(contexts.set_column(column, "source", half), own / "contexts.parquet")
-    _edit_manifest(own, lambda manifest: manifest["saes"][0].update(name="named", architecture=None))
+    _edit_sae(own, title="named", architecture=None)
     with Store(own) as store:
         seen = Counter[type]()
         for name, frame in _ask_all(store).items():
@@ -321,12 +320,12 @@ def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
         } | questions
         expected = {name: store.fetch(name, **params) for name, params in questions.items()}
     with Store(folder) as store:
-        for (name, params), needed in zip(questions.items(), ("layer=0/", COSINES), strict=True):
-            for file in folder.rglob("cosines.parquet"):
+        for (name, params), needed in zip(questions.items(), ("cosines/l0-", COSINES), strict=True):
+            for file in folder.glob("cosines/*.parquet"):
                 if needed not in str(file):
                     file.unlink()
             pd.testing.assert_frame_equal(store.fetch(name, **params), expected[name])
-    assert list(folder.rglob("cosines.parquet")) == [folder / COSINES]
+    assert list(folder.glob("cosines/*.parquet")) == [folder / COSINES]
 
 
 def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> None:
@@ -343,8 +342,8 @@ def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> 
 def test_shared_store_is_opened_anew_for_a_changed_suite(own: Path) -> None:
     first = shared_store(str(own))
     assert shared_store(str(own)) is first
-    (own / "letters.parquet").unlink()
-    with pytest.raises(SuiteError, match=r"letters\.parquet: missing"):
+    (own / "measurements.parquet").unlink()
+    with pytest.raises(SuiteError, match=r"measurements\.parquet: missing"):
         shared_store(str(own))
     shutil.rmtree(own)
     write_tiny_suite(own, saes=SAES)
@@ -377,8 +376,8 @@ def locked(neighbours: tuple[Path, Path]) -> Iterator[Store]:
         "FROM read_csv('/etc/hosts')",
         "FROM read_text('/etc/hosts')",
         "FROM glob('/etc/*')",
-        "FROM '{neighbour}/letters.parquet'",
-        "FROM '{root}/../tiny-too/letters.parquet'",
+        "FROM '{neighbour}/measurements.parquet'",
+        "FROM '{root}/../tiny-too/measurements.parquet'",
         "COPY (SELECT 1) TO '{outside}/stolen.csv'",
         "EXPORT DATABASE '{outside}/export'",
         "ATTACH '{outside}/other.db'",
@@ -396,7 +395,7 @@ def test_nothing_outside_the_suite_can_be_reached(
 ) -> None:
     root, neighbour = neighbours
     with locked._connection.cursor() as cursor:
-        assert cursor.execute(f"FROM '{root}/letters.parquet'").fetchall(), "the suite itself can be read"
+        assert cursor.execute(f"FROM '{root}/measurements.parquet'").fetchall(), "the suite itself can be read"
         with pytest.raises((duckdb.PermissionException, duckdb.InvalidInputException)):
             cursor.execute(statement.format(root=root, neighbour=neighbour, outside=tmp_path)).fetchall()
     assert list(tmp_path.iterdir()) == []
@@ -464,6 +463,14 @@ def _edit_manifest(folder: Path, change: Callable[[dict[str, Any]], object]) -> 
     file.write_text(json.dumps(manifest), "utf-8")
 
 
+def _edit_sae(folder: Path, **columns: object) -> None:
+    """Write values into the first row of the table of SAEs."""
+    file = folder / "saes.parquet"
+    rows = pq.read_table(file).to_pylist()
+    rows[0] |= columns
+    pq.write_table(pa.Table.from_pylist(rows, pq.read_schema(file)), file, store_schema=False)
+
+
 def _damage_middle(file: Path) -> None:
     """Leave the footer, so that only reading the data fails."""
     content = bytearray(file.read_bytes())
@@ -492,7 +499,7 @@ def _be_a_folder(file: Path) -> None:
     file.mkdir()
 
 
-COSINES = "cosines/layer=0/width=1000/l0=10/cosines.parquet"
+COSINES = "cosines/l0-w1000-l0-10.parquet"
 
 #: What is done to a good suite; the file that the message names, and words of it.
 SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
@@ -514,11 +521,15 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "not a readable parquet file",
     ),
     "garbage parquet": (
-        lambda folder: (folder / "letters.parquet").write_bytes(b"garbage\n" * 1000),
-        "letters.parquet",
+        lambda folder: (folder / "measurements.parquet").write_bytes(b"garbage\n" * 1000),
+        "measurements.parquet",
         "not a readable parquet file",
     ),
-    "damaged inside": (lambda folder: _damage_middle(folder / "letters.parquet"), "letters.parquet", "cannot be read"),
+    "damaged inside": (
+        lambda folder: _damage_middle(folder / "measurements.parquet"),
+        "measurements.parquet",
+        "cannot be read",
+    ),
     "value too large for its type": (
         lambda folder: _replace_column(folder, "k_sparse", "k", 2**40),
         "k_sparse.parquet",
@@ -547,14 +558,14 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         r"method\.taw",
     ),
     "manifest lies about a column": (
-        lambda folder: _edit_manifest(folder, lambda m: m["tables"]["letters"]["columns"].update(spirit="FLOAT")),
-        "letters.parquet",
+        lambda folder: _edit_manifest(folder, lambda m: m["tables"]["concepts"]["columns"].update(spirit="FLOAT")),
+        "concepts.parquet",
         "'spirit' is FLOAT, the file has no such column",
     ),
     "manifest lies about a type": (
-        lambda folder: _edit_manifest(folder, lambda m: m["tables"]["letters"]["columns"].update(letter="INTEGER")),
-        "letters.parquet",
-        "'letter' is INTEGER, the file has VARCHAR",
+        lambda folder: _edit_manifest(folder, lambda m: m["tables"]["concepts"]["columns"].update(label="INTEGER")),
+        "concepts.parquet",
+        "'label' is INTEGER, the file has VARCHAR",
     ),
     "required column missing": (
         lambda folder: _drop_column(folder, "tested_tokens", "top_latent"),
@@ -572,14 +583,14 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "'secrets' is no table",
     ),
     "required table missing": (
-        lambda folder: _edit_manifest(folder, lambda m: m["tables"].pop("letters")),
+        lambda folder: _edit_manifest(folder, lambda m: m["tables"].pop("measurements")),
         "manifest.json",
-        "'letters' is missing",
+        "'measurements' is missing",
     ),
     "SAE stands twice": (
-        lambda folder: _edit_manifest(folder, lambda m: m["saes"].append(m["saes"][0])),
-        "manifest.json",
-        r"\(0, 1000, 10\) stand twice",
+        lambda folder: _edit_sae(folder, sae="l0-w1000-l0-10-s1", repeat_of=None),
+        "saes.parquet",
+        "sae l0-w1000-l0-10-s1 stands twice; give each SAE its own",
     ),
     "unknown format": (
         # A later format has fields that this program does not know; the version is what the reader must hear of.
@@ -622,17 +633,19 @@ def test_folders_that_cannot_be_opened(own: Path, tmp_path: Path) -> None:
 
 def test_folder_that_reads_as_a_column_is_refused(tmp_path: Path) -> None:
     """DuckDB takes the outermost ``layer=`` of a path for the column, so the cosines would silently be gone."""
-    folder = write_tiny_suite(tmp_path / "layer=7" / "tiny", saes=SAES[:1])
+    folder = tmp_path / "layer=7" / "former"
+    shutil.copytree(Path(__file__).parent / "layout_1" / "tiny", folder)
     with pytest.raises(SuiteError, match=f"^{folder}: .*'layer=7'.*; move the suite"):
         Store(folder)
-    # Without cosines, nothing is read from the path.
-    with Store(write_tiny_suite(tmp_path / "layer=7" / "blind", saes=SAES[:1], cosines=False)) as store:
+    # In the second layout, nothing is read from the path.
+    with Store(write_tiny_suite(tmp_path / "layer=7" / "tiny", saes=SAES[:1])) as store:
+        assert len(store.fetch("cosines", **keys(**SAE, letter="s"))) == 1024
         assert store.fetch("concept_counts", **keys(**SAE, **DECIDING), family=FAMILY)["measured"].sum() == len(LETTERS)
 
 
 def test_every_table_can_be_left_out_but_the_required(tmp_path: Path) -> None:
     required = {name for name, table in TABLES.items() if table.required}
-    assert required == {"letters"}
+    assert required == {"saes", "concepts", "measurements"}
     with Store(write_tiny_suite(tmp_path / "bare", saes=SAES, without=set(TABLES) - required)) as store:
         assert len(store.fetch("saes")) == len(SAES)
         assert not store.fetch("saes")["cosines"].any()

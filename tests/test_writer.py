@@ -8,30 +8,71 @@ import pyarrow as pa
 import pytest
 
 from ingest import IngestError, write_suite
-from queries.manifest import Manifest, Method, Model
+from queries import Store, check_suite
+from queries.manifest import Manifest, Method, Model, Sae
+from queries.suite import read_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MANIFEST = Manifest(format_version=1, name="x", model=Model(name="m"), method=Method(metric="full"), saes=[], tables={})
-ROW = {"layer": 0, "width": 1000, "l0": 10, "letter": "s", "split_latents": [3]}
+MANIFEST = Manifest(format_version=2, name="x", model=Model(name="m"), method=Method(metric="full"), saes=[], tables={})
+ROW = {"sae": "l0-w1000-l0-10", "concept": "first-letter.s", "split_latents": [3]}
 
 
-def _letters(*changes: dict[str, Any]) -> pa.Table:
+def _rows(*changes: dict[str, Any]) -> pa.Table:
     return pa.Table.from_pylist([ROW | change for change in changes])
 
 
 @pytest.mark.parametrize(
-    ("letters", "reason"),
+    ("rows", "reason"),
     [
-        (_letters({}).drop_columns("letter"), "column 'letter' is missing"),
-        (_letters({}, {"letter": "t"}, {}), "'letter': 's'} stands twice"),
-        (_letters({"width": 2**40}), "column 'width' is no INTEGER"),
-        ([_letters({"layer": 1}), _letters({"layer": 0})], "comes after"),
-        ([_letters({}), _letters({})], "comes after"),
+        (_rows({}).drop_columns("concept"), "column 'concept' is missing"),
+        (_rows({}, {"concept": "first-letter.t"}, {}), "'concept': 'first-letter.s', 'metric': 'full'} stands twice"),
+        (_rows({"num_tested": 2**40}), "column 'num_tested' is no INTEGER"),
+        ([_rows({"sae": "b"}), _rows({"sae": "a"})], "comes after"),
+        ([_rows({}), _rows({})], "comes after"),
     ],
 )
-def test_rows_that_break_the_contract_are_refused(tmp_path: Path, letters: Any, reason: str) -> None:
-    with pytest.raises(IngestError, match=f"^table 'letters': .*{reason}.*; "):
-        write_suite(tmp_path / "suite", MANIFEST, {"letters": letters})
+def test_rows_that_break_the_contract_are_refused(tmp_path: Path, rows: Any, reason: str) -> None:
+    with pytest.raises(IngestError, match=f"^table 'measurements': .*{reason}.*; "):
+        write_suite(tmp_path / "suite", MANIFEST, {"measurements": rows})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_of_another_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(IngestError, match=r"^table 'letters': is no table of a suite; give one of saes, concepts, "):
+        write_suite(tmp_path / "suite", MANIFEST, {"letters": _rows({})})
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("saes", "reason"),
+    [
+        ([Sae(sae="a"), Sae(sae="a")], "table 'saes': {'sae': 'a'} stands twice"),
+        ([Sae(sae="a", repeat_of="b")], "repeat_of b is no SAE of the suite"),
+    ],
+)
+def test_saes_that_nothing_tells_apart_are_refused(tmp_path: Path, saes: list[Sae], reason: str) -> None:
+    manifest = MANIFEST.model_copy(update={"saes": saes})
+    with pytest.raises(IngestError, match=reason):
+        write_suite(tmp_path / "suite", manifest, {"measurements": _rows({})})
+    assert not list(tmp_path.iterdir())
+
+
+def test_saes_may_share_all_that_is_known_of_them(tmp_path: Path) -> None:
+    """Layer, width and L0, for one; and of one of them nothing at all is known."""
+    at: dict[str, Any] = {"layer": 8, "width": 16_000, "l0": 20.0}
+    saes = [Sae(sae="b", **at), Sae(sae="a", **at), Sae(sae="unknown"), Sae(sae="b-s1", seed=1, repeat_of="b", **at)]
+    concepts = pa.table(
+        {"concept": ["first-letter.s"], "family": ["first-letter"], "label": ["S"], "phrase": ["starts with S"]}
+    )
+    rows = _rows(*({"sae": sae.id} for sae in saes))
+    write_suite(
+        tmp_path / "x", MANIFEST.model_copy(update={"saes": saes}), {"measurements": rows, "concepts": concepts}
+    )
+    assert check_suite(tmp_path / "x") == []
+    assert [sae.id for sae in read_manifest(tmp_path / "x").saes] == ["b-s1", "a", "b", "unknown"]
+    with Store(tmp_path / "x") as store:
+        listed = store.fetch("saes").set_index("sae")
+        assert listed["position"].to_dict() == {"a": 0, "b": 1, "unknown": 2}
+        assert listed.loc["unknown", ["layer", "width", "l0", "n_latents"]].isna().all()

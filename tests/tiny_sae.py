@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from queries.layout_1 import SAE_KEY
+from queries.schema import concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,13 +137,13 @@ class _Roles:
 class TinySae:
     """Draws the roles and cosines of one SAE, then states its rows, table by table."""
 
-    def __init__(self, sae: Sae, seed: int) -> None:
-        self.sae = sae
-        self.rng = np.random.default_rng([seed, *map(abs, sae.key)])
-        self.key = dict(zip(SAE_KEY, sae.key, strict=True))
-        self.cosine = self.rng.normal(0, 0.04, (len(LETTERS), sae.n_latents)).astype(np.float32)
+    def __init__(self, sae: Sae, place: tuple[int, int, int], seed: int) -> None:
+        self.key = {"sae": sae.id}
+        self.n_latents = sae.n_latents or 0
+        self.rng = np.random.default_rng([seed, *map(abs, place)])
+        self.cosine = self.rng.normal(0, 0.04, (len(LETTERS), self.n_latents)).astype(np.float32)
         # Latents 0 and 1 stay without a role: results name them where no latent is meant.
-        latents = iter((self.rng.permutation(sae.n_latents - 2) + 2).tolist())
+        latents = iter((self.rng.permutation(self.n_latents - 2) + 2).tolist())
         self.roles = {letter: self._draw(letter, latents) for letter in LETTERS}
         self.silent = self.roles["q"].bystander
         self.tested = {letter: self._test(letter) for letter in LETTERS}
@@ -193,7 +193,7 @@ class TinySae:
         margin = abs(top_effect) - abs(second_effect or 0)
         return {
             **self.key,
-            "letter": letter,
+            "concept": concept_id(letter),
             "token": token.text,
             "token_id": token.token_id,
             "prompt_id": row % 2,
@@ -211,15 +211,25 @@ class TinySae:
             "cosines": [self._cosine(letter, latent) for latent in latents],
             "true_effect_top": top_effect * 0.9 if top_effect < 0 else None,
             "true_effect_second": None,
-            "spelling_metric": 4.0 + row,
-            "model_letter": letter if row % 3 else "z",
+            "answer_metric": 4.0 + row,
+            "model_answer": letter if row % 3 else "z",
             "model_correct": bool(row % 3),
             "probe_logit": 1.5 + row,
             "num_active_latents": len(latents),
             "is_absorption": top_effect <= 0 and margin >= EFFECT_MARGIN and top_cosine >= COSINE_THRESHOLD,
         }
 
-    def letters(self) -> list[dict[str, Any]]:
+    def measurements(self) -> list[dict[str, Any]]:
+        """Give what was measured; a further seed absorbs one word less of each letter that has absorbed ones."""
+        rows = self._measured()
+        further = ("concept", "num_probe_true_positives", "num_candidates", "sample_portion")
+        for row, tested in zip(self._measured(), self.tested.values(), strict=True):
+            absorbed = sum(one["is_absorption"] for one in tested)
+            seed = {"sae": f"{row['sae']}-s1", "num_absorbed": max(absorbed - 1, 0)}
+            rows.append(seed | {name: row[name] for name in further})
+        return rows
+
+    def _measured(self) -> list[dict[str, Any]]:
         rows = []
         for letter, roles in self.roles.items():
             tested, portion = len(self.tested[letter]), _SAMPLED.get(letter, 1.0)
@@ -235,24 +245,13 @@ class TinySae:
             rows.append(
                 {
                     **self.key,
-                    "letter": letter,
+                    "concept": concept_id(letter),
                     "split_latents": roles.split,
                     **counts,
                     "sample_portion": portion,
                     **probe,
                 }
             )
-        return rows
-
-    def repeats(self) -> list[dict[str, Any]]:
-        """Let a second seed absorb one word less of each letter that has absorbed ones."""
-        rows = []
-        for seed in (0, 1):
-            for row in self.letters():
-                absorbed = sum(tested["is_absorption"] for tested in self.tested[row["letter"]])
-                kept = {name: row[name] for name in (*self.key, "letter", "num_probe_true_positives")}
-                counts = {name: row[name] for name in ("num_candidates", "sample_portion")}
-                rows.append(kept | counts | {"seed": seed, "num_absorbed": max(absorbed - seed, 0)})
         return rows
 
     def k_sparse(self) -> list[dict[str, Any]]:
@@ -269,14 +268,16 @@ class TinySae:
                     "recall": f1 * precision / (2 * precision - f1),
                     "auc": 0.95,
                 }
-                rows.append({**self.key, "letter": letter, "k": k, "latent": roles.ranked[k - 1], **scores})
+                rows.append(
+                    {**self.key, "concept": concept_id(letter), "k": k, "latent": roles.ranked[k - 1], **scores}
+                )
         return rows
 
     def encoder_top(self) -> list[dict[str, Any]]:
         return [
             {
                 **self.key,
-                "letter": letter,
+                "concept": concept_id(letter),
                 "rank": rank,
                 "latent": latent,
                 "encoder_cosine": 0.5 - rank / 10,
@@ -294,7 +295,7 @@ class TinySae:
         return [row for rows in self.tested.values() for row in rows]
 
     def latents(self) -> pa.Table:
-        number = self.sae.n_latents
+        number = self.n_latents
         largest = self.rng.uniform(5, 30, number)
         largest[self.silent] = 0
         best = self.cosine.argmax(axis=0)
@@ -307,16 +308,16 @@ class TinySae:
             "num_test_tokens": self.rng.integers(0, 4, number),
             "max_activation_vocab": largest * 0.8,
             "encoder_decoder_cosine": self.rng.uniform(0.4, 0.9, number),
-            "top_letter": np.array(LETTERS)[best],
-            "top_letter_cosine": self.cosine.max(axis=0),
+            "top_concept": np.array([*map(concept_id, LETTERS)])[best],
+            "top_concept_cosine": self.cosine.max(axis=0),
         }
         return self._table(columns)
 
     def cosines(self) -> pa.Table:
-        number = self.sae.n_latents
+        number = self.n_latents
         return self._table(
             {
-                "letter": np.repeat(LETTERS, number),
+                "concept": np.repeat([*map(concept_id, LETTERS)], number),
                 "latent": np.tile(np.arange(number), len(LETTERS)),
                 "cosine": self.cosine.ravel(),
             }

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from ingest import write_suite
+from queries.first_letters import first_letters
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Neuronpedia, Provenance, Sae
-from tests.tiny_sae import COSINE_THRESHOLD, EFFECT_MARGIN, TAU, VOCABULARY, TinySae
+from queries.manifest_1 import former_id
+from queries.schema import concept_id
+from tests.tiny_sae import COSINE_THRESHOLD, EFFECT_MARGIN, LETTERS, TAU, VOCABULARY, TinySae
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -46,7 +49,8 @@ def write_tiny_suite(
     seed : int
         Draws latents and cosines.
     saes : sequence of (int, int, int)
-        Layer, nominal width and L0; the number of latents is the power of two next to the width.
+        Layer, nominal width and L0, which is not known where it is negative; the number of latents is the power of two
+        next to the width.
     neuronpedia : bool
         Let the first SAE be hosted (`NEURONPEDIA`).
     dashboards : bool
@@ -65,13 +69,16 @@ def write_tiny_suite(
     Path
         `folder`.
     """
+    places = sorted(saes)
     records = [
         Sae(
+            sae=former_id(layer, width, l0),
             layer=layer,
             width=width,
-            l0=l0,
             n_latents=2 ** round(math.log2(width)),
-            l0_measured=l0 + 0.25 if l0 >= 0 else None,
+            l0=l0 + 0.25 if l0 >= 0 else None,
+            l0_nominal=l0 if l0 >= 0 else None,
+            seed=0,
             hook=f"blocks.{layer}.hook_resid_post",
             architecture="JumpReLU",
             variance_explained=0.8,
@@ -79,15 +86,16 @@ def write_tiny_suite(
             dead_fraction=0.01,
             tokens_seen=1_000_000,
         )
-        for layer, width, l0 in sorted(saes)
+        for layer, width, l0 in places
     ]
     if neuronpedia:
         records[0] = records[0].model_copy(update={"neuronpedia": NEURONPEDIA})
-    tiny = [TinySae(record, seed) for record in records]
+    further = [sae.model_copy(update={"sae": f"{sae.id}-s1", "seed": 1, "repeat_of": sae.id}) for sae in records]
+    tiny = [TinySae(record, place, seed) for record, place in zip(records, places, strict=True)]
+    tiny.sort(key=lambda one: one.key["sae"])
     rows_of: dict[str, Callable[[TinySae], Any]] = {
-        "letters": TinySae.letters,
+        "measurements": TinySae.measurements,
         "k_sparse": TinySae.k_sparse,
-        "repeats": TinySae.repeats,
         "encoder_top": TinySae.encoder_top,
         "tested_tokens": TinySae.tested_tokens,
         "latents": TinySae.latents,
@@ -97,10 +105,13 @@ def write_tiny_suite(
         "token_activations": TinySae.token_activations,
         "cosines": TinySae.cosines,
     }
-    tables: dict[str, Any] = {"tokens": _tokens(), "prompts": _prompts()}
+    tables: dict[str, Any] = {"tokens": _tokens(), "token_concepts": _token_concepts(), "prompts": _prompts()}
     tables |= {table: [_as_table(rows(sae)) for sae in tiny] for table, rows in rows_of.items()}
-    pages = tiny[-1].dashboards() if dashboards else []
-    if pages:
+    if tiny:  # else there is nothing, in no piece
+        tables["measurements"] = pa.concat_tables(tables["measurements"])
+    tables["concepts"] = first_letters(map(concept_id, LETTERS), tables["token_concepts"])
+    pages = [page for one in tiny if one.key["sae"] == records[-1].id for page in one.dashboards()]
+    if pages and dashboards:
         tables["dashboards"] = pa.Table.from_pylist(pages)
     left_out = {
         *without,
@@ -120,7 +131,7 @@ def write_tiny_suite(
             effect_margin=EFFECT_MARGIN,
             notes=["Made up."],
         ).model_copy(update=dict(thresholds or {})),
-        saes=records,
+        saes=[*records, *further],
         tables={},
         provenance=Provenance(
             made_by="tests", date="2026-01-01", summary="Numbers drawn at random.", limits=["Not real."]
@@ -144,13 +155,18 @@ def _tokens() -> pa.Table:
             {
                 "token_id": token.token_id,
                 "token": token.text,
-                "letter": token.letter,
                 "is_test": token.is_test,
-                "model_letter": token.letter if token.is_test else None,
+                "model_answer": token.letter if token.is_test else None,
                 "model_metric": 5.0 if token.is_test else None,
             }
             for token in VOCABULARY
         ]
+    )
+
+
+def _token_concepts() -> pa.Table:
+    return pa.Table.from_pylist(
+        [{"token_id": token.token_id, "concept": concept_id(token.letter)} for token in VOCABULARY]
     )
 
 

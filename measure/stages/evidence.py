@@ -19,7 +19,7 @@ from measure.stages.probes import load_probes
 from measure.stages.splits import load_splits
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import load_vocabulary
-from queries.schema import LETTERS
+from queries.schema import LETTERS, concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -93,8 +93,8 @@ def describe_latents(
             "num_test_tokens": words.take(vocabulary.test).counts().astype(np.int32),
             "max_activation_vocab": _largest(words),
             "encoder_decoder_cosine": both.astype(np.float32),
-            "top_letter": [LETTERS[known[place]] for place in cosines.argmax(0)],
-            "top_letter_cosine": cosines.max(0).astype(np.float32),
+            "top_concept": [concept_id(LETTERS[known[place]]) for place in cosines.argmax(0)],
+            "top_concept_cosine": cosines.max(0).astype(np.float32),
         }
     )
 

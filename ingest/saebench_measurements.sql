@@ -1,0 +1,9 @@
+-- One row per concept: what the probe's true positives of one SAE, which are all tested, tell of it.
+SELECT concept,
+    any_value(split_latents) AS split_latents,
+    any_value(num_probe_true_positives) AS num_probe_true_positives,
+    CAST(count(*) FILTER (list_max(split_activations) < 1e-8) AS INTEGER) AS num_split_silent,
+    CAST(count(*) AS INTEGER) AS num_tested,
+    sum(absorption_fraction) / nullif(any_value(num_probe_true_positives), 0) AS absorption_fraction
+FROM tested
+GROUP BY concept

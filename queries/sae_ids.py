@@ -1,0 +1,125 @@
+"""Ids of SAEs, made from what tells them apart, and the order in which SAEs are listed."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from queries.manifest import Sae
+
+_BASE = ("layer", "width", "l0")
+#: What else tells SAEs apart, in the order in which it is looked at.
+_FURTHER = ("hook", "architecture", "seed", "exact_l0", "title")
+_WRITTEN = ("layer", "hook", "width", "architecture", "l0", "exact_l0", "title", "seed")
+_WORD = re.compile(r"[a-z0-9._]+")
+#: Characters of a part of an id that is made from a text.
+_LONGEST = 60
+
+
+def sae_ids(saes: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name SAEs.
+
+    Layer, nominal width and rounded L0 name an SAE, as far as they are known: l8-w8192-l0-14. Where these are equal,
+    whatever differs is added: hook, architecture, seed, the decimals of the L0, and at last the words of the titles. So
+    an id depends on the SAE and those like it, and not on their order.
+
+    Parameters
+    ----------
+    saes : sequence of mapping
+        Of each what is known, by the names of `queries.manifest.Sae`.
+
+    Returns
+    -------
+    list of str
+        Distinct ids, in the order of `saes`.
+    """
+    parts = [_parts(sae) for sae in saes]
+    used = [set(_BASE) for _ in saes]
+    _tell_apart(range(len(saes)), parts, used, [*_BASE, *_FURTHER])
+    ids = [
+        "-".join(of[name] for name in _WRITTEN if name in names and name in of).strip("-._") or "sae"
+        for of, names in zip(parts, used, strict=True)
+    ]
+    number: defaultdict[str, int] = defaultdict(int)
+    taken = set(ids)
+    for place in sorted(range(len(saes)), key=lambda place: str(saes[place].get("title"))):
+        own = ids[place]
+        number[own] += 1
+        if number[own] > 1:
+            while f"{own}-{number[own]}" in taken:
+                number[own] += 1
+            ids[place] = f"{own}-{number[own]}"
+            taken.add(ids[place])
+    return ids
+
+
+def _parts(sae: Mapping[str, Any]) -> dict[str, str]:
+    """Write what is known of an SAE as parts of an id."""
+    l0 = sae.get("l0") if sae.get("l0_nominal") is None else sae["l0_nominal"]
+    measured = sae.get("l0")
+    written = {
+        "layer": _number("l", sae.get("layer")),
+        "width": _number("w", sae.get("width")),
+        "l0": None if l0 is None else f"l0-{round(l0)}",
+        "exact_l0": None if measured is None else f"l0-{measured:.2f}".rstrip("0").rstrip("."),
+        "hook": _slug(re.sub(r"^blocks\.[0-9]+\.|hook_", "", str(sae.get("hook") or ""))),
+        "architecture": _slug(str(sae.get("architecture") or "")),
+        "seed": _number("s", sae.get("seed")),
+        "title": str(sae.get("title") or ""),
+    }
+    return {name: part for name, part in written.items() if part}
+
+
+def _number(name: str, value: int | None) -> str | None:
+    return None if value is None else f"{name}{value}"
+
+
+def _slug(text: str) -> str:
+    return "-".join(_WORD.findall(text.lower()))[:_LONGEST]
+
+
+def _tell_apart(group: Iterable[int], parts: list[dict[str, str]], used: list[set[str]], names: Sequence[str]) -> None:
+    """Choose, for those SAEs of a group that have the same id so far, what else is to stand in it."""
+    places = list(group)
+    if len(places) == 1 or not names:
+        return
+    if names[0] == "title":
+        _shorten(places, parts)
+    by_value: defaultdict[str, list[int]] = defaultdict(list)
+    for place in places:
+        by_value[parts[place].get(names[0], "")].append(place)
+    if len(by_value) > 1:
+        for place in places:
+            used[place] |= {names[0]}
+            if names[0] == "exact_l0":
+                used[place] -= {"l0"}
+    for same in by_value.values():
+        _tell_apart(same, parts, used, names[1:])
+
+
+def _shorten(places: list[int], parts: list[dict[str, str]]) -> None:
+    """Leave of titles the words in which they differ."""
+    words = [_WORD.findall(parts[place].get("title", "").lower()) for place in places]
+    start = _num_shared(words)
+    end = _num_shared([each[start:][::-1] for each in words])
+    for place, each in zip(places, words, strict=True):
+        parts[place]["title"] = "-".join(each[start : len(each) - end])[:_LONGEST]
+
+
+def _num_shared(words: list[list[str]]) -> int:
+    """Count the words with which all begin."""
+    return next((n for n, each in enumerate(zip(*words, strict=False)) if len(set(each)) > 1), min(map(len, words)))
+
+
+def in_order(saes: Iterable[Sae]) -> list[Sae]:
+    """Sort SAEs as they are listed: by layer, hook, architecture, width, L0, seed, id; what is not known comes last."""
+
+    def place(sae: Sae) -> tuple[tuple[Any, ...], ...]:
+        values = (sae.layer, sae.hook, sae.architecture, sae.width, sae.l0, sae.seed, sae.id)
+        return tuple((True,) if value is None else (False, value) for value in values)
+
+    return sorted(saes, key=place)

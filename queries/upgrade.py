@@ -1,0 +1,144 @@
+"""Rewrites a suite of the first layout in the second."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from queries.conform import IngestError, conform
+from queries.connection import connect
+from queries.definitions import definitions
+from queries.file_layout import write_file
+from queries.layout_1 import FORMER
+from queries.manifest import MANIFEST
+from queries.saes_table import saes_table
+from queries.schema import TABLES
+from queries.staging import staged
+from queries.suite import read_suite
+from queries.writer import clear, write_cosines, write_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+    import duckdb
+    import pyarrow as pa
+
+    from queries.manifest import Sae
+    from queries.schema import Table
+
+#: The seeds of an SAE that are not its own, which the first layout counts in a table by themselves.
+_FURTHER_SEEDS = """
+    SELECT repeats.*, repeats.sae || '-s' || seed AS id
+    FROM repeats
+    JOIN (SELECT sae, l0 AS own FROM saes) AS saes USING (sae)
+    QUALIFY seed <> first_value(seed) OVER (PARTITION BY repeats.sae ORDER BY abs(repeats.l0_measured - own), seed)
+"""
+#: What a table holds, where that is not all that is read under its name.
+_SELECTS = {
+    "concepts": """
+        SELECT concepts.* REPLACE (has.num_tokens AS num_tokens)
+        FROM concepts
+        LEFT JOIN (SELECT concept, count(*) AS num_tokens FROM token_concepts GROUP BY ALL) AS has USING (concept)
+        WHERE concept IN (SELECT concept FROM measurements UNION SELECT concept FROM token_concepts)
+    """,
+    "measurements": f"""
+        SELECT measurements.* REPLACE (coalesce(measurements.metric, suites.metric) AS metric)
+        FROM measurements, suites
+        UNION ALL BY NAME
+        SELECT id AS sae, concept, seeds.* EXCLUDE (suite, sae, concept, seed, l0_measured, id), metric
+        FROM ({_FURTHER_SEEDS}) AS seeds, suites
+    """,
+}
+
+
+def upgrade_suite(folder: Path) -> None:
+    """Rewrite the suite in `folder` in the newest layout: all of it or nothing.
+
+    Raises
+    ------
+    IngestError
+        Where it has that layout already, or cannot be written.
+    SuiteError
+        Where it cannot be opened.
+    """
+    suite = read_suite(folder)
+    if suite.manifest.format_version != 1:
+        message = f"{folder}: has the newest layout already; nothing was changed"
+        raise IngestError(message)
+    with staged(folder, force=True) as new, connect([suite.root]) as connection:
+        clear(new)
+        for definition in definitions([suite]):
+            connection.execute(definition.sql)
+        _copy_others(folder, new)
+        saes = _with_seeds(connection, suite.manifest.saes)
+        for name, table in TABLES.items():
+            if name == "saes":
+                write_file(new / "saes.parquet", table, [conform(saes_table(saes), table)])
+            elif name == "concepts" or FORMER.get(name, name) in suite.manifest.tables:
+                _write(connection, new, table, suite.manifest.saes)
+        write_manifest(new, suite.manifest.model_copy(update={"saes": saes}))
+
+
+def _copy_others(folder: Path, new: Path) -> None:
+    """Copy what lies in a suite beside its tables and its manifest."""
+    for file in folder.rglob("*"):
+        if file.is_file() and file.suffix != ".parquet" and file.name != MANIFEST:
+            kept = new / file.relative_to(folder)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, kept)
+
+
+def _write(connection: duckdb.DuckDBPyConnection, new: Path, table: Table, saes: Iterable[Sae]) -> None:
+    """Write a table, piece by piece where it does not lie in memory."""
+    if table.resident or "sae" not in table.key:
+        select = _SELECTS.get(table.name, f"FROM {table.name}")
+        write_file(new / f"{table.name}.parquet", table, [conform(connection.sql(select).to_arrow_table(), table)])
+        return
+    ids = sorted(sae.id for sae in saes if sae.cosines or not table.partitioned)
+    if table.partitioned:
+        rows = f"SELECT rows.* FROM suites, {table.name}(suite, [$sae]) AS rows"
+        for sae in ids:
+            write_cosines(new, sae, _pieces(connection, table, rows, "concept", [sae]))
+    else:
+        rows = f"SELECT * FROM {table.name} WHERE sae = $sae"
+        pieces = _pieces(connection, table, rows, f"latent // {_LATENTS}", ids)
+        write_file(new / f"{table.name}.parquet", table, pieces)
+
+
+#: Latents whose rows are taken into memory together: of 20 contexts each, some 160,000.
+_LATENTS = 8192
+
+
+def _pieces(
+    connection: duckdb.DuckDBPyConnection, table: Table, select: str, part: str, saes: Iterable[str]
+) -> Iterator[pa.Table]:
+    """Read a table SAE by SAE, and of each SAE part by part."""
+    for sae in saes:
+        parts = connection.execute(
+            f"SELECT DISTINCT {part} AS part FROM ({select}) ORDER BY part", {"sae": sae}
+        ).fetchall()
+        for (value,) in parts:
+            piece = f"SELECT * FROM ({select}) WHERE {part} = $part"
+            yield conform(connection.execute(piece, {"sae": sae, "part": value}).to_arrow_table(), table)
+
+
+def _with_seeds(connection: duckdb.DuckDBPyConnection, saes: Iterable[Sae]) -> list[Sae]:
+    """Return the SAEs, and after each the further seeds that it was trained with."""
+    of_seeds = f"SELECT DISTINCT sae, id, seed, l0_measured FROM ({_FURTHER_SEEDS}) ORDER BY seed"
+    further = connection.execute(of_seeds).fetchall()
+    of_own = f"SELECT DISTINCT sae, seed FROM repeats ANTI JOIN ({_FURTHER_SEEDS}) USING (sae, seed)"
+    own = dict(connection.execute(of_own).fetchall())
+    every = []
+    for sae in saes:
+        named = sae.model_copy(update={"seed": own.get(sae.id)})
+        every.append(named)
+        every += [
+            named.model_copy(
+                update={"sae": id_, "seed": seed, "repeat_of": sae.id, "l0": l0, "cosines": False}
+                | dict.fromkeys(("variance_explained", "loss_recovered", "dead_fraction", "neuronpedia"))
+            )
+            for of, id_, seed, l0 in further
+            if of == sae.id
+        ]
+    return every

@@ -1,0 +1,159 @@
+"""Write a suite: every table as its contract says, a manifest that counts them, and all of it or nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from queries.conform import IngestError, conform, run_starts
+from queries.file_layout import write_file
+from queries.manifest import FORMAT_VERSION, MANIFEST, Manifest, SuiteError, TableEntry, check_ids
+from queries.manifest_text import parse_manifest
+from queries.saes_table import saes_table
+from queries.schema import TABLES
+from queries.staging import staged
+from queries.suite import checksum, cosines_file, table_files
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from queries.schema import Table
+
+
+def write_suite(
+    folder: Path,
+    manifest: Manifest,
+    tables: Mapping[str, pa.Table | Iterable[pa.Table]],
+    *,
+    files: Iterable[tuple[str, bytes]] = (),
+    force: bool = False,
+) -> Manifest:
+    """Write a suite to `folder`: all of it or nothing.
+
+    Parameters
+    ----------
+    folder : Path
+    manifest : Manifest
+        What the suite says of itself, with its SAEs; `tables`, and which SAEs have cosines, are filled in here.
+    tables : mapping of str to pyarrow.Table, or an iterable of them
+        Rows by table name, without those of the table saes. Where a table comes in pieces, they are in the order of the
+        key; each piece of cosines holds whole SAEs.
+    files : iterable of (str, bytes)
+        Anything else to lie in the suite: path within it, content.
+    force : bool
+        Replace the suite that is at `folder`.
+
+    Returns
+    -------
+    Manifest
+        As written.
+
+    Raises
+    ------
+    IngestError
+        Where `folder` exists and `force` is not given, or rows do not meet their contract.
+    """
+    with staged(folder, force=force) as suite:
+        clear(suite)
+        for path, content in files:
+            (suite / path).parent.mkdir(parents=True, exist_ok=True)
+            (suite / path).write_bytes(content)
+        return write_tables(suite, manifest, tables)
+
+
+def clear(suite: Path) -> None:
+    """Take away what a writer that was killed left in the folder in which a suite is to grow."""
+    for left in suite.iterdir():
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table | Iterable[pa.Table]]) -> Manifest:
+    """Write tables and manifest to the folder `suite`; cosines that lie there already belong to it.
+
+    Returns the manifest as written; parameters and errors are those of `write_suite`.
+    """
+    for name, pieces in {**tables, "saes": saes_table(manifest.saes)}.items():
+        if name not in TABLES:
+            message = f"table {name!r}: is no table of a suite; give one of {', '.join(TABLES)}"
+            raise IngestError(message)
+        table = TABLES[name]
+        ordered = _in_order(table, [pieces] if isinstance(pieces, pa.Table) else pieces, manifest)
+        if table.partitioned:
+            _write_partitions(suite, ordered)
+        else:
+            write_file(suite / f"{name}.parquet", table, ordered)
+    saes = [sae.model_copy(update={"cosines": (suite / cosines_file(sae.id)).exists()}) for sae in manifest.saes]
+    return write_manifest(suite, manifest.model_copy(update={"saes": saes}))
+
+
+def write_manifest(suite: Path, manifest: Manifest) -> Manifest:
+    """Write the manifest of the tables that lie in the folder `suite`; return it."""
+    every = {name: _entry(suite, table, []) for name, table in TABLES.items()}
+    named = manifest.model_copy(update={"format_version": FORMAT_VERSION, "tables": every})
+    entries = {
+        name: _entry(suite, table, files)
+        for name, table in TABLES.items()
+        if (files := [file for file in table_files(named, table) if (suite / file).exists()])
+    }
+    written = named.model_copy(update={"tables": entries})
+    text = json.dumps(written.model_dump(mode="json", exclude={"saes"}), indent=1, ensure_ascii=False)
+    try:
+        parse_manifest(text, suite.name)
+        check_ids(written.saes)
+    except (SuiteError, ValueError) as error:
+        raise IngestError(str(error)) from error
+    (suite / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+    return written
+
+
+def _entry(suite: Path, table: Table, files: list[str]) -> TableEntry:
+    return TableEntry(
+        rows=sum(pq.read_metadata(suite / file).num_rows for file in files),
+        columns={column.name: column.type for column in table.columns},
+        checksums={file: checksum(suite / file) for file in files},
+    )
+
+
+def _in_order(table: Table, pieces: Iterable[pa.Table], manifest: Manifest) -> Iterator[pa.Table]:
+    """Conform each piece, and refuse one that does not come after the piece before."""
+    previous = None
+    for piece in pieces:
+        data = conform(with_metric(piece, table, manifest), table)
+        if not data.num_rows:
+            continue
+        first, last = (tuple(data[name][row].as_py() for name in table.key) for row in (0, -1))
+        if previous is not None and first <= previous:
+            message = f"table {table.name!r}: {first} comes after {previous}; give the pieces in the order of the key"
+            raise IngestError(message)
+        previous = last
+        yield data
+
+
+def with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
+    """Name the manifest's metric on every row of a table of measurements that does not name its own."""
+    if "metric" not in {column.name for column in table.columns}:
+        return data
+    for name, value in (("metric", manifest.method.metric), ("metric_version", manifest.method.metric_version)):
+        given = data[name] if name in data.column_names else pa.nulls(data.num_rows, pa.string())
+        kept = data.select([column for column in data.column_names if column != name])
+        data = kept.append_column(name, pc.fill_null(given, pa.scalar(value, pa.string())))
+    return data
+
+
+def _write_partitions(suite: Path, pieces: Iterable[pa.Table]) -> None:
+    """Write the cosines, one file an SAE."""
+    for piece in pieces:
+        starts = run_starts(piece, ["sae"]).tolist()
+        for start, end in zip(starts, [*starts[1:], piece.num_rows], strict=True):
+            write_cosines(suite, piece["sae"][start].as_py(), [piece.slice(start, end - start)])
+
+
+def write_cosines(suite: Path, sae: str, pieces: Iterable[pa.Table]) -> Path:
+    """Write the cosines of one SAE, whole concepts in the order of concept and latent; return the file."""
+    return write_file(suite / cosines_file(sae), TABLES["cosines"], pieces)
