@@ -81,9 +81,9 @@ def latents_label(width: int, *, counted: bool) -> str:
 
 
 _METRICS = {
-    "ig_ablation": "ablation (the paper's)",
-    "full": "full absorption (SAEBench)",
-    "fraction": "absorption fraction (SAEBench)",
+    "ig_ablation": "ablation",
+    "full": "full absorption",
+    "fraction": "absorption fraction",
 }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: What a cell can show: column of the query `concept_rates`, and how it is called.
 CELLS = {"absorption_rate": "absorption rate", "num_split_latents": "split latents", "f1_gap": "F1 gap to the probe"}
-HEIGHT = 560
+_ROW, _AROUND, _LEAST, _MOST = 18, 110, 200, 560
 _CORNERS = ["left", "bottom", "right", "top"]
 _EXTRA = ["suite", "sae", "concept", "name", "label", "shown", "counted", "colour"]
 _MOST_LABELS = 40
@@ -104,7 +104,7 @@ def heat_map(
                 _label([saes[key].short for key in columns], [shortened(one.label) for one in concepts]),
             ],
             responsive=True,
-            height=HEIGHT,
+            height=height_of(len(concepts)),
             xlim=x_span,
             ylim=y_span,
             xlabel="SAE",
@@ -113,6 +113,11 @@ def heat_map(
             active_tools=brush(active=not touch),
         )
     )
+
+
+def height_of(rows: int) -> int:
+    """Return the height of a heat map of so many rows, pixels."""
+    return max(_LEAST, min(_MOST, _AROUND + _ROW * rows))
 
 
 class Step(NamedTuple):
@@ -214,6 +219,7 @@ def _label(columns: Sequence[str], rows: Sequence[str]) -> Callable[[Any, Any], 
 
     def label(plot: Any, _element: Any) -> None:
         figure = plot.state
+        figure.height = height_of(len(rows))
         figure.xaxis[0].update(
             ticker=FixedTicker(ticks=list(named_columns)),
             major_label_overrides=named_columns,

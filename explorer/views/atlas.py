@@ -59,16 +59,17 @@ class Atlas(View):
         self._sorted_by, self._is_falling = "", False
         self._heads = {name: Markup("panel-head", on=state.setters(name)) for name in _PLOTS}
         self._plots = {name: self._plot(name) for name in _PLOTS}
+        self._columns = {
+            name: pn.Column(
+                self._heads[name],
+                plot.pane,
+                sizing_mode="stretch_width",
+                styles={"flex": "1 1 280px", "min-width": "260px"},
+            )
+            for name, plot in self._plots.items()
+        }
         self._panels = pn.Row(
-            *(
-                pn.Column(
-                    self._heads[name],
-                    plot.pane,
-                    sizing_mode="stretch_width",
-                    styles={"flex": "1 1 280px", "min-width": "260px"},
-                )
-                for name, plot in self._plots.items()
-            ),
+            *self._columns.values(),
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
@@ -151,7 +152,7 @@ class Atlas(View):
         drawable = {name: not drawn(means, self._panel(name)).empty for name in _PLOTS}
         for name, plot in self._plots.items():
             plot.update()
-            plot.pane.visible = self._heads[name].visible = drawable[name]
+            self._columns[name].visible = drawable[name]
             self._heads[name].html = render(
                 "panel_head",
                 name=name,

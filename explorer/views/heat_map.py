@@ -9,7 +9,7 @@ import holoviews as hv
 import panel as pn
 
 from explorer.format import number, percent
-from explorer.plots.heat_map import CELLS, HEIGHT, heat_map, steps_of
+from explorer.plots.heat_map import CELLS, heat_map, height_of, steps_of
 from explorer.plots.sae_style import sae_keys
 from explorer.saes import ATTRIBUTES, TITLES, telling
 from explorer.theme import theme
@@ -43,7 +43,7 @@ class HeatMapView(View):
         state = model.state
         self._head = Markup("section", on=state.setters("cell", "cell_order"))
         self._plot_table = Markup("plot-tables")
-        self._plot = LivePlot(self.drawing, height=HEIGHT, on_tap=self._tap, on_brush=(hv.streams.BoundsX, self._brush))
+        self._plot = LivePlot(self.drawing, height=height_of(len(self._concepts)), on_tap=self._tap, on_brush=(hv.streams.BoundsX, self._brush))
         self._layout = pn.Column(self._head, self._plot.pane, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
@@ -95,6 +95,7 @@ class HeatMapView(View):
     def _show(self) -> None:
         shown, means, cells = self._model.shown, self._model.sae_means, self._model.concept_rates
         self._plot.update()
+        self._plot.pane.height = height_of(len(self._concepts))
         self._layout.visible = means is not None and not means.empty
         dressed = theme(dark=shown.dark)
         tell = telling([self._model.saes[key] for key in sae_keys(means)]) if means is not None else []
