@@ -88,6 +88,7 @@ QUESTIONS: Mapping[str, Question] = {
     "compared_marks": Question("compared_marks"),
     "sae_cosines": Question("sae_cosines"),
     "sae_marks": Question("sae_marks"),
+    "pair_rates": Question("pair_rates"),
     "pair_concepts": Question("pair_concepts"),
     "pair_tokens": Question("pair_tokens"),
     "sae_means": Question("sae_means"),
@@ -183,6 +184,7 @@ class ExplorerModel(param.Parameterized):
     compared_marks = param.DataFrame(doc="Their split and absorbing latents (compared_marks).")
     sae_cosines = param.DataFrame(doc="Cosines of the concepts set side by side, reduced (sae_cosines).")
     sae_marks = param.DataFrame(doc="Their split and absorbing latents (sae_marks).")
+    pair_rates = param.DataFrame(doc="Rates that count in the means of two SAEs, of all their seeds (pair_rates).")
     pair_concepts = param.DataFrame(doc="Two SAEs concept by concept (pair_concepts).")
     pair_tokens = param.DataFrame(doc="Tokens of the concept absorbed on either of two SAEs (pair_tokens).")
     sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")

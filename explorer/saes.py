@@ -106,7 +106,7 @@ def named_by(saes: Collection[Sae]) -> list[str]:
 def labelled(saes: Sequence[Sae]) -> list[Sae]:
     """Give each SAE its names: what is known of it, and where that does not tell it from another, its title or id."""
     tell, short = telling(saes), named_by(saes)
-    names = [(_label(sae, tell), " · ".join(value_label(name, getattr(sae, name)) for name in short)) for sae in saes]
+    names = [(_label(sae, tell), _short(sae, short)) for sae in saes]
     labels, shorts = (
         ({name for name in group if group.count(name) > 1} for group in zip(*names, strict=True)) if names else ((), ())
     )
@@ -119,6 +119,11 @@ def labelled(saes: Sequence[Sae]) -> list[Sae]:
     ]
 
 
+def _short(sae: Sae, names: Iterable[str]) -> str:
+    """Name an SAE on an axis; that nothing is known of its seed is not worth a word."""
+    return " · ".join(value_label(name, getattr(sae, name)) for name in names if name != "seed" or sae.seed is not None)
+
+
 def _label(sae: Sae, tell: Collection[str]) -> str:
     said = {
         "layer": f"layer {value_label('layer', sae.layer)}",
@@ -128,6 +133,8 @@ def _label(sae: Sae, tell: Collection[str]) -> str:
         "l0": f"L0 {l0_label(sae.l0)}",
         "seed": f"seed {value_label('seed', sae.seed)}",
     }
+    if sae.seed is None:
+        del said["seed"]
     return ", ".join(words for name, words in said.items() if name in tell or name in _ALWAYS_NAMED)
 
 
@@ -153,7 +160,7 @@ def choose(saes: Sequence[Sae], wish: Mapping[str, Any]) -> tuple[Sae | None, di
     left = list(saes)
     for name in ATTRIBUTES:
         options[name] = values_of(left, name)
-        value = _nearest(left, name, wish.get(name))
+        value = _nearest(left, name, wish.get(name, ...))
         left = [sae for sae in left if getattr(sae, name) == value]
     options["sae"] = [sae.id for sae in left]
     l0 = wish.get("l0")
@@ -172,18 +179,20 @@ def meets(value: Any, wish: Any) -> bool:
 
 
 def _nearest(saes: Sequence[Sae], name: str, wish: Any) -> Any:
-    """Return the value that comes closest to a wish."""
+    """Return the value that comes closest to a wish: `...` for none, while None is a wish for what is unknown."""
     values = values_of(saes, name)
-    met = [value for value in values if value == wish] or [value for value in values if meets(value, wish)]
-    if met or not saes:
+    met = [] if wish is ... else [value for value in values if value == wish]
+    met = met or [value for value in values if wish is not ... and meets(value, wish)]
+    if met or not values:
         return met[0] if met else None
+    known = [value for value in values if value is not None] or values
     if name == "l0":
         canonical = [sae.l0 for sae in saes if sae.canonical]
-        known = [value for value in values if value is not None]
-        if not canonical and known and wish is not None:
+        if canonical:
+            return canonical[0]
+        if isinstance(wish, int | float):
             return min(known, key=lambda value: abs(_log(value) - _log(wish)))
-        return (canonical or values)[0]
-    return values[0]
+    return known[0]
 
 
 def _log(l0: float | None) -> float:

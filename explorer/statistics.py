@@ -12,12 +12,14 @@ _AT_ONCE = 4_000_000
 
 
 class Difference(NamedTuple):
-    """A mean difference, its 95 % interval (None where it cannot be told), and of how many concepts it is the mean."""
+    """A mean difference, its 95 % interval (None where it cannot be told), and what it is the mean of."""
 
     mean: float
     low: float | None
     high: float | None
     num_concepts: int
+    num_seeds: int = 1
+    num_other_seeds: int = 1
 
 
 def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | None:
@@ -44,7 +46,7 @@ def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | 
         return None
     mean = float(other.mean() - this.mean())
     if number == 1:
-        return Difference(mean, None, None, number)
+        return Difference(mean, None, None, number, len(this), len(other))
     random = np.random.default_rng(0)
     means: list[np.ndarray] = []
     most = max(1, _AT_ONCE // number)
@@ -53,7 +55,7 @@ def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | 
         drawn = random.integers(number, size=(size, number))
         means.append(_of_drawn_seeds(other, drawn, random) - _of_drawn_seeds(this, drawn, random))
     low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
-    return Difference(mean, float(low), float(high), number)
+    return Difference(mean, float(low), float(high), number, len(this), len(other))
 
 
 def _of_drawn_seeds(rates: np.ndarray, concepts: np.ndarray, random: np.random.Generator) -> np.ndarray:

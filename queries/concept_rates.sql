@@ -16,4 +16,4 @@ JOIN concepts USING (suite, concept)
 JOIN saes USING (suite, sae)
 LEFT JOIN (FROM k_sparse WHERE k = 1) AS main USING (suite, sae, concept)
 WHERE $scope = 'all' OR rates.suite = $suite
-ORDER BY rates.suite, saes.position, concepts.position, rates.concept
+ORDER BY rates.suite, saes.position, saes.seed, rates.sae, concepts.position, rates.concept

@@ -43,9 +43,10 @@ def definitions(suites: Collection[Suite]) -> Iterator[Definition]:
     yield from _families(suites)
     yield from _former_saes(suites)
     for table in TABLES.values():
+        if table.name == "measurements":
+            yield from _former_seeds(suites)
         if table.name != "saes":
             yield from _table(table, suites)
-    yield from _repeats(suites)
     for name, sql in derived_views().items():
         yield Definition(name, sql)
 
@@ -95,7 +96,7 @@ def _saes(suites: Collection[Suite]) -> Iterator[Definition]:
             *(sae.neuronpedia is not None, sae.cosines, sae.attributes, position),
         )
         for suite in suites
-        for position, sae in enumerate(sae for sae in suite.manifest.saes if sae.repeat_of is None)
+        for position, sae in enumerate(suite.manifest.saes)
     ]
     yield from filled("saes", columns, rows)
 
@@ -166,44 +167,16 @@ def _select(table: Table, suite: Suite) -> str:
 
 
 def _second_layout(table: Table, suite: Suite) -> str:
-    """Read a table as it is; further seeds count only in the spread over seeds."""
-    select = f"SELECT {literal(suite.name)} AS suite, rows.*\nFROM (\n{rows_of(table, suite)}\n) AS rows"
-    repeats = [sae.id for sae in suite.manifest.saes if sae.repeat_of is not None]
-    if repeats and table.resident and "sae" in table.key:
-        return f"{select}\nWHERE sae NOT IN {literal(repeats)}"
-    return select
+    """Read a table as it is."""
+    return f"SELECT {literal(suite.name)} AS suite, rows.*\nFROM (\n{rows_of(table, suite)}\n) AS rows"
 
 
-def _repeats(suites: Collection[Suite]) -> Iterator[Definition]:
-    """Make the table of what each seed of an SAE gave that was trained several times."""
-    start = "CREATE TABLE repeats AS\n"
+def _former_seeds(suites: Collection[Suite]) -> Iterator[Definition]:
+    """Make SAEs of the further seeds that suites of the first layout count in a table by themselves."""
+    start = "CREATE TABLE former_repeats AS\n"
     for suite in suites:
-        is_first = suite.manifest.format_version == 1
-        reads = layout_1.TABLES["repeats"] if is_first else TABLES["measurements"]
-        select = (reading_1.repeats if is_first else _seeds)(suite)
-        yield Definition("repeats", f"{start}{select};", ", ".join(map(str, suite.files(reads))))
-        start = "INSERT INTO repeats\n"
-
-
-def _seeds(suite: Suite) -> str:
-    """Read them from the measurements of the SAEs that are further seeds, and of those that these repeat."""
-    repeated = {sae.repeat_of for sae in suite.manifest.saes if sae.repeat_of is not None}
-    rows = [
-        (sae.id, sae.repeat_of or sae.id, sae.seed, sae.l0)
-        for sae in suite.manifest.saes
-        if sae.repeat_of is not None or sae.id in repeated
-    ] or [("", "", 0, 0.0)]
-    values = ",\n    ".join(f"({', '.join(map(literal, row))})" for row in rows)
-    return (  # names and numbers of the contract and the manifest
-        f"SELECT {literal(suite.name)} AS suite, seeds.repeated AS sae, CAST(seeds.seed AS INTEGER) AS seed, concept,\n"
-        "    CAST(seeds.l0 AS DOUBLE) AS l0_measured,\n"
-        "    coalesce(num_split_latents, len(split_latents)) AS num_split_latents,\n"
-        "    num_probe_true_positives, num_candidates, sample_portion,\n"
-        "    coalesce(num_absorbed, absorbed.number, 0) AS num_absorbed\n"
-        f"FROM (\n{rows_of(TABLES['measurements'], suite)}\n) AS rows\n"
-        f"JOIN (VALUES\n    {values}\n) AS seeds(sae, repeated, seed, l0) USING (sae)\n"
-        "LEFT JOIN (\n"
-        "    SELECT sae, concept, count_if(is_absorption) AS number\n"
-        f"    FROM (\n{rows_of(TABLES['tested_tokens'], suite)}\n)\n    GROUP BY ALL\n"
-        ") AS absorbed USING (sae, concept)"
-    )
+        if suite.manifest.format_version == 1 and "repeats" in suite.manifest.tables:
+            reads = ", ".join(map(str, suite.files(layout_1.TABLES["repeats"])))
+            yield Definition("former_repeats", f"{start}{reading_1.repeats(suite)};", reads)
+            yield from (Definition("saes", sql) for sql in reading_1.further_seeds(suite))
+            start = "INSERT INTO former_repeats\n"

@@ -11,7 +11,7 @@
 --          second_effect FLOAT, second_cosine FLOAT, margin FLOAT, absorbed BOOLEAN, published BOOLEAN,
 --          reason VARCHAR, num_found BIGINT
 WITH found AS (
-    SELECT verdicts.*, saes.layer, saes.architecture, saes.width, saes.l0, saes.position, is_absorption AS published,
+    SELECT verdicts.*, saes.layer, saes.architecture, saes.width, saes.l0, saes.position, saes.seed, is_absorption AS published,
         CASE WHEN NOT is_decided THEN 'published'
             WHEN absorbed THEN 'absorbed'
             WHEN NOT silent THEN 'split latent fires'
@@ -43,7 +43,7 @@ page AS (
                 WHEN 'second_latent' THEN second_latent WHEN 'second_effect' THEN second_effect
                 WHEN 'sae' THEN position END
                 * CASE WHEN $evidence_descending THEN -1 ELSE 1 END NULLS LAST,
-            position, concept, token
+            position, seed, sae, concept, token
         LIMIT CASE WHEN $evidence_page IS NOT NULL THEN 25 END OFFSET 25 * coalesce($evidence_page, 0)
     )
 )

@@ -19,4 +19,4 @@ FULL JOIN (
     GROUP BY sae, concept
 ) AS absorbing USING (sae, concept)
 JOIN (FROM saes WHERE suite = $suite) AS saes USING (sae)
-ORDER BY saes.position, num_absorbed DESC, concept
+ORDER BY saes.position, saes.seed, sae, num_absorbed DESC, concept

@@ -1,15 +1,13 @@
 -- One row a concept of a family that was measured on one of two SAEs, which may be of two suites: rates, splits and scores
 -- of both, and how many tokens are absorbed on the other SAE only (gained) or on this one only (lost), NULL where the
--- tokens of one are not stored. mean_rate: the rate that takes part in a mean, where it does on both SAEs.
+-- tokens of one are not stored.
 -- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE,
---         cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
+--         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: concept VARCHAR, label VARCHAR, absorption_rate DOUBLE, other_absorption_rate DOUBLE,
 --          num_split_latents BIGINT, other_num_split_latents BIGINT, precision DOUBLE, other_precision DOUBLE,
---          recall DOUBLE, other_recall DOUBLE, num_gained BIGINT, num_lost BIGINT, mean_rate DOUBLE, other_mean_rate DOUBLE
+--          recall DOUBLE, other_recall DOUBLE, num_gained BIGINT, num_lost BIGINT
 WITH both_saes AS (
     SELECT rates.*, concepts.label, concepts.position, num_rows IS NULL AS lacks_tokens,
-        CASE WHEN counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
-            THEN rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) END AS mean_rate,
         main.precision, main.recall
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin) AS rates
     JOIN concepts USING (suite, concept)
@@ -39,9 +37,7 @@ SELECT coalesce(this.concept, other.concept) AS concept, coalesce(this.label, ot
     this.precision, other.precision AS other_precision,
     this.recall, other.recall AS other_recall,
     CASE WHEN NOT coalesce(this.lacks_tokens OR other.lacks_tokens, false) THEN coalesce(moved.num_gained, 0) END AS num_gained,
-    CASE WHEN NOT coalesce(this.lacks_tokens OR other.lacks_tokens, false) THEN coalesce(moved.num_lost, 0) END AS num_lost,
-    CASE WHEN other.mean_rate IS NOT NULL THEN this.mean_rate END AS mean_rate,
-    CASE WHEN this.mean_rate IS NOT NULL THEN other.mean_rate END AS other_mean_rate
+    CASE WHEN NOT coalesce(this.lacks_tokens OR other.lacks_tokens, false) THEN coalesce(moved.num_lost, 0) END AS num_lost
 FROM this
 FULL JOIN other USING (concept)
 LEFT JOIN moved ON moved.concept = coalesce(this.concept, other.concept)

@@ -11,7 +11,7 @@ from queries.rows import rows_of
 from queries.schema import LETTERS, Table, concept_id
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
     from queries.suite import Suite
 
@@ -37,7 +37,11 @@ def select(table: Table, suite: Suite) -> str:
             case _:
                 columns.append(f"rows.{FORMER.get(column.name, column.name)} AS {column.name}")
     wrapped = textwrap.fill(", ".join(columns), 118, subsequent_indent="    ")
-    return f"SELECT {wrapped}\nFROM (\n{rows_of(former, suite)}\n) AS rows\n{_joins(name, table.key)}".rstrip()
+    select = f"SELECT {wrapped}\nFROM (\n{rows_of(former, suite)}\n) AS rows\n{_joins(name, table.key)}".rstrip()
+    if table.name != "measurements" or "repeats" not in suite.manifest.tables:
+        return select
+    counted = "SELECT * EXCLUDE (sae, own_l0, seed, l0_measured, id, is_own), id AS sae FROM former_repeats"
+    return f"FROM (\n{select}\nUNION ALL BY NAME\n{counted} WHERE suite = {name} AND NOT is_own\n)"
 
 
 def _letters(suite: str) -> str:
@@ -52,20 +56,48 @@ def _letters(suite: str) -> str:
 
 
 def repeats(suite: Suite) -> str:
-    """Read them from the table that the first layout has of them."""
+    """Read what each seed of an SAE gave that was trained several times; `is_own`: it is that of the SAE itself."""
     name = literal(suite.name)
     return (
-        f"SELECT {name} AS suite, saes.sae, rows.seed, letters.concept,\n"
-        f"    rows.* EXCLUDE ({', '.join(SAE_KEY)}, seed, letter)\n"
-        f"FROM (\n{rows_of(TABLES['repeats'], suite)}\n) AS rows\n{_joins(name, ('sae', 'concept'))}"
+        "SELECT *, sae || '-s' || seed AS id,\n"
+        "    seed = first_value(seed) OVER (PARTITION BY sae ORDER BY abs(l0_measured - own_l0), seed) AS is_own\n"
+        "FROM (\n"
+        f"    SELECT {name} AS suite, former.sae, own.l0 AS own_l0, rows.seed, letters.concept,\n"
+        f"        rows.* EXCLUDE ({', '.join(SAE_KEY)}, seed, letter)\n"
+        f"    FROM (\n{rows_of(TABLES['repeats'], suite)}\n) AS rows\n"
+        f"    {_joins(name, ('sae', 'concept'), 'former')}\n"
+        f"    JOIN (SELECT sae, l0 FROM saes WHERE suite = {name}) AS own USING (sae)\n"
+        ")"
     )
 
 
-def _joins(suite: str, keys: Collection[str]) -> str:
+def further_seeds(suite: Suite) -> Iterator[str]:
+    """Write the statements that make SAEs of seeds, and give those that they repeat their own."""
+    name = literal(suite.name)
+    seeds = f"(SELECT DISTINCT sae, id, seed, is_own, l0_measured FROM former_repeats WHERE suite = {name}) AS seeds"
+    yield (
+        f"UPDATE saes SET seed = seeds.seed\nFROM {seeds}\n"
+        f"WHERE saes.suite = {name} AND saes.sae = seeds.sae AND seeds.is_own;"
+    )
+    unknown = ("variance_explained", "loss_recovered", "dead_fraction", "neuronpedia_model", "neuronpedia_source")
+    changed = ", ".join(
+        (
+            *("seeds.id AS sae", "seeds.l0_measured AS l0", "seeds.seed AS seed", "sae AS repeat_of"),
+            *(f"NULL AS {column}" for column in unknown),
+            *("false AS canonical", "false AS cosines"),
+        )
+    )
+    yield (
+        f"INSERT INTO saes\nSELECT saes.* REPLACE ({changed})\nFROM saes\nJOIN {seeds} USING (sae)\n"
+        f"WHERE saes.suite = {name} AND NOT seeds.is_own;"
+    )
+
+
+def _joins(suite: str, keys: Collection[str], saes: str = "saes") -> str:
     """Write the joins that put the keys of the second layout in the place of those of the first."""
     joins = []
     if "sae" in keys:
-        joins.append(f"JOIN (FROM former_saes WHERE suite = {suite}) AS saes USING ({', '.join(SAE_KEY)})")
+        joins.append(f"JOIN (FROM former_saes WHERE suite = {suite}) AS {saes} USING ({', '.join(SAE_KEY)})")
     if "concept" in keys:
         letters = f"SELECT concept, lower(label) AS letter FROM concepts WHERE suite = {suite}"
         joins.append(f"JOIN ({letters}) AS letters USING (letter)")

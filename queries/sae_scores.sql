@@ -23,4 +23,4 @@ FROM (
     GROUP BY suite, sae
 ) AS means
 JOIN saes USING (suite, sae)
-ORDER BY saes.position
+ORDER BY saes.position, saes.seed, sae

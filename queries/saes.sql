@@ -6,4 +6,4 @@
 --          cosines BOOLEAN
 SELECT * EXCLUDE (attributes, position)
 FROM saes
-ORDER BY suite, position
+ORDER BY suite, position, seed, sae

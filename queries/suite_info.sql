@@ -1,10 +1,10 @@
 -- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once an SAE. Of the absorbed tokens,
 -- n_absorbed_published are those of which only the number was published. NULL: nothing is stored of it, so it is unknown.
 -- params: suite VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: n_saes BIGINT, n_letters BIGINT, n_concepts BIGINT, n_latents_max INTEGER, n_tested_tokens BIGINT, n_absorbed_tokens BIGINT,
+-- columns: n_saes BIGINT, n_saes_tested BIGINT, n_letters BIGINT, n_concepts BIGINT, n_latents_max INTEGER, n_tested_tokens BIGINT, n_absorbed_tokens BIGINT,
 --          n_absorbing_latents BIGINT, n_absorbed_published BIGINT, cosines BOOLEAN, examples BOOLEAN,
 --          activations BOOLEAN, dashboards BOOLEAN
-SELECT n_saes, n_letters, n_concepts, n_latents_max, n_tested_tokens, n_absorbed_tokens,
+SELECT n_saes, n_saes_tested, n_letters, n_concepts, n_latents_max, n_tested_tokens, n_absorbed_tokens,
     CASE WHEN n_tested_tokens IS NOT NULL THEN n_absorbing END AS n_absorbing_latents,
     n_absorbed_published, cosines, examples, activations, dashboards
 FROM (
@@ -15,6 +15,7 @@ FROM (
 ), (
     SELECT count(DISTINCT concept) AS n_concepts,
         count(DISTINCT concept) FILTER (family = 'first-letter') AS n_letters,
+        count(DISTINCT sae) FILTER (num_rows > 0) AS n_saes_tested,
         CAST(sum(num_rows) AS BIGINT) AS n_tested_tokens,
         CAST(sum(num_absorbed) AS BIGINT) AS n_absorbed_tokens,
         CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published

@@ -1,9 +1,10 @@
 -- One row a value of one threshold, the other two as they are: the absorption rate of this SAE and the mean over all
--- SAEs of the suite, each a mean over the concepts of a family. sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values
--- from sensitivity_low to sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of
--- this SAE, and where no token stands behind a published number, that number. What is unknown of this SAE is NULL.
--- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE,
---         mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
+-- SAEs of the suite whose tested tokens are stored, if there are, each a mean over the concepts of a family.
+-- sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values from sensitivity_low to
+-- sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of this SAE, and where no token
+-- stands behind a published number, that number. What is unknown of this SAE is NULL.
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
+--         effect_margin DOUBLE, mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
 -- columns: value DOUBLE, absorption_rate DOUBLE, suite_absorption_rate DOUBLE, num_absorbed BIGINT
 WITH grid AS (
     SELECT round($sensitivity_low + ($sensitivity_high - $sensitivity_low) * step / 40, 9) AS value
@@ -28,6 +29,7 @@ weights AS (
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
         AND counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
+    QUALIFY bool_or(num_rows > 0) OVER (PARTITION BY sae) OR bool_or(num_rows > 0) OVER () IS NOT TRUE
 ),
 whole AS (
     SELECT count(DISTINCT sae) AS num_saes,

@@ -24,16 +24,9 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
-    from queries.manifest import Sae
+    from queries.manifest import Manifest, Sae
     from queries.schema import Table
 
-#: The seeds of an SAE that are not its own, which the first layout counts in a table by themselves.
-_FURTHER_SEEDS = """
-    SELECT repeats.*, repeats.sae || '-s' || seed AS id
-    FROM repeats
-    JOIN (SELECT sae, l0 AS own FROM saes) AS saes USING (sae)
-    QUALIFY seed <> first_value(seed) OVER (PARTITION BY repeats.sae ORDER BY abs(repeats.l0_measured - own), seed)
-"""
 #: What a table holds, where that is not all that is read under its name.
 _SELECTS = {
     "concepts": """
@@ -42,12 +35,9 @@ _SELECTS = {
         LEFT JOIN (SELECT concept, count(*) AS num_tokens FROM token_concepts GROUP BY ALL) AS has USING (concept)
         WHERE concept IN (SELECT concept FROM measurements UNION SELECT concept FROM token_concepts)
     """,
-    "measurements": f"""
+    "measurements": """
         SELECT measurements.* REPLACE (coalesce(measurements.metric, suites.metric) AS metric)
         FROM measurements, suites
-        UNION ALL BY NAME
-        SELECT id AS sae, concept, seeds.* EXCLUDE (suite, sae, concept, seed, l0_measured, id), metric
-        FROM ({_FURTHER_SEEDS}) AS seeds, suites
     """,
 }
 
@@ -71,7 +61,7 @@ def upgrade_suite(folder: Path) -> None:
         for definition in definitions([suite]):
             connection.execute(definition.sql)
         _copy_others(folder, new)
-        saes = _with_seeds(connection, suite.manifest.saes)
+        saes = _with_seeds(connection, suite.manifest)
         for name, table in TABLES.items():
             if name == "saes":
                 write_file(new / "saes.parquet", table, [conform(saes_table(saes), table)])
@@ -123,14 +113,15 @@ def _pieces(
             yield conform(connection.execute(piece, {"sae": sae, "part": value}).to_arrow_table(), table)
 
 
-def _with_seeds(connection: duckdb.DuckDBPyConnection, saes: Iterable[Sae]) -> list[Sae]:
+def _with_seeds(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[Sae]:
     """Return the SAEs, and after each the further seeds that it was trained with."""
-    of_seeds = f"SELECT DISTINCT sae, id, seed, l0_measured FROM ({_FURTHER_SEEDS}) ORDER BY seed"
-    further = connection.execute(of_seeds).fetchall()
-    of_own = f"SELECT DISTINCT sae, seed FROM repeats ANTI JOIN ({_FURTHER_SEEDS}) USING (sae, seed)"
-    own = dict(connection.execute(of_own).fetchall())
+    if "repeats" not in manifest.tables:
+        return list(manifest.saes)
+    seeds = "SELECT DISTINCT sae, id, seed, l0_measured, is_own FROM former_repeats ORDER BY seed"
+    found = connection.execute(seeds).fetchall()
+    own = {sae: seed for sae, _, seed, _, is_own in found if is_own}
     every = []
-    for sae in saes:
+    for sae in manifest.saes:
         named = sae.model_copy(update={"seed": own.get(sae.id)})
         every.append(named)
         every += [
@@ -138,7 +129,7 @@ def _with_seeds(connection: duckdb.DuckDBPyConnection, saes: Iterable[Sae]) -> l
                 update={"sae": id_, "seed": seed, "repeat_of": sae.id, "l0": l0, "cosines": False}
                 | dict.fromkeys(("variance_explained", "loss_recovered", "dead_fraction", "neuronpedia"))
             )
-            for of, id_, seed, l0 in further
-            if of == sae.id
+            for of, id_, seed, l0, is_own in found
+            if of == sae.id and not is_own
         ]
     return every

@@ -1,4 +1,4 @@
-"""Metrics side by side: each is a rule over the same evidence, chosen like a concept; held to the same rules in plain Python."""
+"""Metrics side by side: each is a rule over the same evidence, held to the same rule in plain Python."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from explorer.app import Explorer
 from queries import Store
+from queries.conform import arrow_schema
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Sae
+from queries.schema import TABLES
 from queries.writer import write_suite
 
 if TYPE_CHECKING:
@@ -67,7 +69,7 @@ def evidence(size: int = TRUE_POSITIVES) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a suite of one SAE and one concept, measured by ablation and by projection, and one that chance is known of."""
+    """Write a suite of one SAE and one concept, measured by several metrics, of one of which chance is known."""
     folder = tmp_path_factory.mktemp("metrics") / "several"
     counts = {"sae": SAE, "concept": CONCEPT, "num_probe_true_positives": TRUE_POSITIVES, "split_latents": [1, 2]}
     measured = [
@@ -91,7 +93,7 @@ def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "concepts": pa.Table.from_pylist(
                 [{"concept": CONCEPT, "family": FAMILY, "label": "S", "phrase": "starts with S", "position": 18}]
             ),
-            "measurements": pa.Table.from_pylist(measured),
+            "measurements": pa.Table.from_pylist(measured, arrow_schema(TABLES["measurements"].columns)),
             "k_sparse": pa.Table.from_pylist([{"sae": SAE, "concept": CONCEPT} | rank for rank in ranks]),
             "tested_tokens": pa.Table.from_pandas(
                 evidence().assign(sae=SAE, concept=CONCEPT, metric="ig_ablation"), preserve_index=False

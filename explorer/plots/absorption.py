@@ -183,7 +183,9 @@ def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None, dimensions: list[hv.
     """Draw lines through the SAEs that differ in L0 only, in the order of their L0."""
     rows = []
     if means is not None and len(data):
-        attributes = means.loc[data.index, _SWEEP]
+        # The seeds of those that nothing repeats may differ along a sweep.
+        own = means["seed"].where(means["repeat_of"].notna())
+        attributes = means.assign(seed=own).loc[data.index, _SWEEP]
         swept = data.assign(sweep=list(map(tuple, attributes.map(known).to_numpy()))).dropna(subset=["l0"])
         for _, sweep in swept.sort_values("l0").groupby("sweep", sort=False):
             rows += list(_steps(sweep))

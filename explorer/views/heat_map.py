@@ -43,7 +43,12 @@ class HeatMapView(View):
         state = model.state
         self._head = Markup("section", on=state.setters("cell", "cell_order"))
         self._plot_table = Markup("plot-tables")
-        self._plot = LivePlot(self.drawing, height=height_of(len(self._concepts)), on_tap=self._tap, on_brush=(hv.streams.BoundsX, self._brush))
+        self._plot = LivePlot(
+            self.drawing,
+            height=height_of(len(self._concepts)),
+            on_tap=self._tap,
+            on_brush=(hv.streams.BoundsX, self._brush),
+        )
         self._layout = pn.Column(self._head, self._plot.pane, self._plot_table, sizing_mode="stretch_width")
         self._show()
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import panel as pn
 
 from explorer.plots.dumbbell import MOST_ROWS, concept_at, dumbbell_plot, height_of, rows_of
@@ -31,7 +30,7 @@ class PairView(View):
     model : ExplorerModel
     """
 
-    answers = ("pair_concepts", "pair_tokens")
+    answers = ("pair_concepts", "pair_tokens", "pair_rates")
     follows = ("suite", "sae", "other_sae", "compared_sae", "compared_suite", "concept", "mean_policy", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
@@ -95,7 +94,7 @@ class PairView(View):
             other_suite=shown.compared_suite,
             is_other_suite=is_other_suite,
             suggested=shown.other_sae is None or other == suggest_other(choices, sae, in_layer=not is_other_suite),
-            difference=difference_of(pairs),
+            difference=difference_of(self._model.pair_rates),
             nouns=shown.nouns,
             policy=shown.mean_policy,
             num_gained=_sum(pairs["num_gained"]),
@@ -119,9 +118,19 @@ class PairView(View):
         )
 
 
-def difference_of(pairs: pd.DataFrame) -> Difference | None:
-    """Return the difference of the mean rates of two SAEs over the concepts that count on both."""
-    this, other = (pairs[name].to_numpy(float)[np.newaxis] for name in ("mean_rate", "other_mean_rate"))
+def difference_of(rates: pd.DataFrame | None) -> Difference | None:
+    """Return the difference of the mean rates of two SAEs over the concepts that count on both, with all their seeds.
+
+    Parameters
+    ----------
+    rates : DataFrame or None
+        Answer of the query `pair_rates`.
+    """
+    if rates is None or rates["is_other"].nunique() < len(("this", "other")):
+        return None
+    # A row a seed, a column a concept.
+    table = rates.pivot_table(index=["is_other", "sae"], columns="concept", values="rate")
+    this, other = (table.loc[is_other].to_numpy(float) for is_other in (False, True))
     return mean_difference(this, other)
 
 

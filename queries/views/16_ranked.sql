@@ -1,7 +1,8 @@
 -- One row an SAE and a concept: its split latents as they were published, and all that decides on them at any tau, computed
 -- once, when the store opens: a change of tau then cuts lists and groups no rows.
 CREATE TABLE ranked AS
-SELECT suite, sae, concept, concepts.family, tau AS tau_published, published.split_latents,
+SELECT suite, sae, concept, concepts.family, published.split_latents,
+    tau AS tau_published, cosine_threshold AS cosine_published, effect_margin AS margin_published,
     ranks.latents AS ranked_latents, ranks.rises AS ranked_rises
 FROM (
     -- One SAE and concept may be measured by several metrics.

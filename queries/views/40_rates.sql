@@ -1,6 +1,7 @@
 -- One row an SAE and a concept, of one family or where that is NULL of all, that a metric was measured of: counts, and the
 -- absorption rate with its interval, under the given thresholds.
--- Numbers that were published without the tokens or latents behind them stand where nothing can be counted. A concept without
+-- Numbers that were published without the tokens or latents behind them stand where nothing can be counted, at the thresholds
+-- that they were published for; at others they are unknown. A concept without
 -- candidates has none absorbed; whether candidates of which none was tested are, is unknown. A fraction is the mean over the
 -- probe's true positives, as it was published, or where each of them has a row, of these.
 CREATE MACRO rates(by_metric, in_family, tau, cosine_threshold, effect_margin) AS TABLE
@@ -14,21 +15,30 @@ SELECT * REPLACE (
         coalesce(num_absorbed / sample_portion, absorption_rate * num_probe_true_positives), num_probe_true_positives
     ) END AS absorption_interval
 FROM (
-    SELECT measured.* EXCLUDE (tau_published, ranked_latents, ranked_rises) REPLACE (
+    SELECT measured.* EXCLUDE (
+            tau_published, cosine_published, margin_published, ranked_latents, ranked_rises, is_own
+        ) REPLACE (
             coalesce(nullif(sample_portion, 0), 1) AS sample_portion,
             split_at(tau, tau_published, split_latents, ranked_latents, ranked_rises) AS split_latents,
             coalesce(len(split_at(tau, tau_published, split_latents, ranked_latents, ranked_rises)), num_split_latents)
                 AS num_split_latents,
             CASE WHEN by_metric <> 'fraction'
-                THEN coalesce(counted.num_absorbed, measured.num_absorbed, nothing.zero) END AS num_absorbed
+                THEN coalesce(counted.num_absorbed, CASE WHEN is_own THEN measured.num_absorbed END, nothing.zero) END
+                AS num_absorbed,
+            CASE WHEN is_own THEN measured.absorption_rate END AS absorption_rate,
+            CASE WHEN is_own THEN measured.random_rate END AS random_rate
         ),
         measured.split_latents AS split_latents_published,
-        measured.num_absorbed IS NOT NULL OR measured.absorption_rate IS NOT NULL AS is_published,
+        is_own AND (measured.num_absorbed IS NOT NULL OR measured.absorption_rate IS NOT NULL) AS is_published,
         CASE WHEN by_metric <> 'fraction' THEN coalesce(counted.num_absorbing_latents, nothing.zero) END
             AS num_absorbing_latents,
         coalesce(counted.num_rows, nothing.zero) AS num_rows,
         counted.fraction
-    FROM measured
+    FROM (
+        SELECT *, tau = tau_published AND cosine_threshold = cosine_published AND effect_margin = margin_published AS is_own
+        FROM measured
+        WHERE metric = by_metric AND (in_family IS NULL OR family = in_family)
+    ) AS measured
     LEFT JOIN (
         SELECT suite, sae, concept,
             count(*) AS num_rows,
@@ -39,6 +49,7 @@ FROM (
         WHERE in_family IS NULL OR family = in_family
         GROUP BY ALL
     ) AS counted USING (suite, sae, concept)
-    LEFT JOIN nothing_to_test AS nothing USING (suite, sae, concept, metric)
-    WHERE metric = by_metric AND (in_family IS NULL OR measured.family = in_family)
+    LEFT JOIN nothing_to_test AS nothing
+        ON nothing.suite = measured.suite AND nothing.sae = measured.sae AND nothing.concept = measured.concept
+        AND nothing.metric = measured.metric AND (is_own OR nothing.is_tested)
 );

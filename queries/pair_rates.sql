@@ -1,0 +1,20 @@
+-- One row a concept of a family that counts in a mean, and an SAE: of two SAEs, which may be of two suites, and of all seeds
+-- that either was trained with.
+-- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE,
+--         cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
+-- columns: is_other BOOLEAN, sae VARCHAR, concept VARCHAR, rate DOUBLE
+WITH seeds AS (
+    SELECT suite, sae, coalesce(repeat_of, sae) AS first_seed
+    FROM saes
+),
+chosen AS (
+    SELECT false AS is_other, suite, first_seed FROM seeds WHERE suite = $suite AND sae = $sae
+    UNION ALL
+    SELECT true, suite, first_seed FROM seeds WHERE suite = $other_suite AND sae = $other_sae
+)
+SELECT is_other, sae, concept, rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) AS rate
+FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
+JOIN seeds USING (suite, sae)
+JOIN chosen USING (suite, first_seed)
+WHERE rate IS NOT NULL AND counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
+ORDER BY is_other, sae, concept
