@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: The columns of which a verdict is made, and those that place it.
-_SCAN = """SELECT count(suite), sum(layer), sum(width), sum(l0), count(letter), sum(top_latent), sum(top_effect),
-    sum(top_cosine), sum(margin), sum(silent_from), count(fires_published), count(is_absorption) FROM scores"""
+_SCAN = """SELECT count(suite), count(sae), count(concept), sum(top_latent), sum(top_effect), sum(top_cosine),
+    sum(margin), sum(silent_from), count(fires_published), count(is_absorption) FROM scores"""
 _QUESTIONS = ("letter_counts", "suite_info", "sae_means", "letter_rates", "threshold_sensitivity", "evidence")
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from queries.manifest import MANIFEST
 from queries.suite import cosines_file, read_manifest
 from queries.writer import write_suite
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from queries.manifest import Sae
 
 #: Numbers of SAEs, as shares of those there are.
 SHARES = (0.25, 1, 4)
@@ -29,7 +30,7 @@ def scaled_suites(suite: Path, folder: Path) -> dict[str, Path]:
     ----------
     suite : Path
     folder : Path
-        Where the suites are written; on the disk of `suite`, whose cosines they share.
+        Where the suites are written.
 
     Returns
     -------
@@ -43,29 +44,38 @@ def scaled_suites(suite: Path, folder: Path) -> dict[str, Path]:
 def _scaled(suite: Path, folder: Path, share: float) -> Path:
     """Write a suite with a share of the layers of another, or with copies of its layers far above."""
     manifest = read_manifest(suite)
-    layers = sorted({sae.layer for sae in manifest.saes})[:: max(1, round(1 / share))]
-    kept, copies = [sae for sae in manifest.saes if sae.layer in layers], max(1, round(share))
+    layers = sorted({sae.layer for sae in manifest.saes if sae.layer is not None})[:: max(1, round(1 / share))]
+    kept = [sae for sae in manifest.saes if sae.layer in layers and sae.repeat_of is None]
+    copies = {f"{sae.id}{_copy(nth)}": (sae, nth) for nth in range(max(1, round(share))) for sae in kept}
 
     def rows(table: str) -> pa.Table:
         found = pq.read_table(suite / f"{table}.parquet")
-        if "layer" not in found.column_names:
+        if "sae" not in found.column_names:
             return found
-        found = found.filter(pc.is_in(found["layer"], pa.array(layers, found["layer"].type)))
-        place = found.column_names.index("layer")
+        found = found.filter(pc.is_in(found["sae"], pa.array([sae.id for sae in kept])))
+        place = found.column_names.index("sae")
         return pa.concat_tables(
-            found.set_column(place, "layer", pc.add(found["layer"], pa.scalar(_APART * nth, found["layer"].type)))
-            for nth in range(copies)
+            found.set_column(place, "sae", pc.binary_join_element_wise(found["sae"], _copy(nth), ""))
+            for nth in range(max(1, round(share)))
         )
 
-    above = [(sae, sae.model_copy(update={"layer": sae.layer + _APART * nth})) for nth in range(copies) for sae in kept]
-    scaled = manifest.model_copy(update={"saes": [sae for _, sae in above], "tables": {}})
-    written = write_suite(folder, scaled, {table: rows(table) for table in manifest.tables if table != "cosines"})
+    saes = [
+        sae.model_copy(update={"sae": name, "layer": (sae.layer or 0) + _APART * nth})
+        for name, (sae, nth) in copies.items()
+    ]
+    scaled = manifest.model_copy(update={"saes": saes, "tables": {}})
+    tables: dict[str, Any] = {table: rows(table) for table in manifest.tables if table not in ("saes", "cosines")}
     if "cosines" in manifest.tables:
-        # The layer of a file of cosines is that of its path.
-        for sae, copy in above:
-            to = folder / cosines_file(copy.key)
-            to.parent.mkdir(parents=True)
-            os.link(suite / cosines_file(sae.key), to)
-        tables = written.tables | {"cosines": manifest.tables["cosines"]}
-        (folder / MANIFEST).write_text(scaled.model_copy(update={"tables": tables}).model_dump_json(), encoding="utf-8")
+        tables["cosines"] = (_cosines(suite, sae, name) for name, (sae, _) in sorted(copies.items()))
+    write_suite(folder, scaled, tables)
     return folder
+
+
+def _copy(nth: int) -> str:
+    return f"-copy-{nth}" if nth else ""
+
+
+def _cosines(suite: Path, sae: Sae, name: str) -> pa.Table:
+    """Read the cosines of an SAE for its copy called `name`."""
+    found = pq.read_table(suite / cosines_file(sae.id))
+    return found.set_column(0, "sae", pa.array([name]).take(pa.array(np.zeros(len(found), np.int32))))

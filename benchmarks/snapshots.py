@@ -6,7 +6,6 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -15,16 +14,12 @@ import pyarrow.parquet as pq
 from benchmarks.measuring import summary
 from explorer import open_store, save_snapshot
 from explorer.store import EMBEDDED
-from queries.layout_1 import SAE_KEY
-from queries.schema import LETTERS
+from queries.schema import LETTERS, TABLES, concept_id
 from queries.suite import cosines_file, read_manifest
 from queries.writer import write_suite
 
-if TYPE_CHECKING:
-    from queries.manifest import Sae
-
 #: Number of latents of a made-up SAE, and the embedded SAE that lends it all that is known of its own latents.
-_SAES = {4096: (12, 2048, 7), 16_384: (12, 8192, 7), 65_536: (12, 8192, 7)}
+_SAES = {4096: "l12-w2048-l0-7", 16_384: "l12-w8192-l0-7", 65_536: "l12-w8192-l0-7"}
 _TIMES = 5
 _SPREAD = 0.04
 
@@ -50,42 +45,34 @@ def main() -> None:
     print(json.dumps(found, indent=2))
 
 
-def _widened(folder: Path, n_latents: int, lender: tuple[int, int, int]) -> Path:
+def _widened(folder: Path, n_latents: int, lender: str) -> Path:
     """Write a suite of one SAE: all of an embedded one, and further latents at random cosines, which compress worst."""
     manifest = read_manifest(EMBEDDED)
-    sae = next(sae for sae in manifest.saes if sae.key == lender)
+    sae = next(sae for sae in manifest.saes if sae.id == lender)
     wide = sae.model_copy(update={"width": n_latents, "n_latents": n_latents})
-    of_sae = [(key, "=", value) for key, value in zip(SAE_KEY, lender, strict=True)]
     tables = {}
     for name in manifest.tables:
         if name == "cosines":
-            rows = _cosines(sae, n_latents)
-        elif name in ("tokens", "prompts"):
-            rows = pq.read_table(EMBEDDED / f"{name}.parquet")
-        else:
-            rows = pq.read_table(EMBEDDED / f"{name}.parquet", filters=of_sae)
-        if "width" in rows.column_names:
-            place = rows.column_names.index("width")
-            rows = rows.set_column(place, "width", pa.array([n_latents] * len(rows), pa.int32()))
-        tables[name] = rows
+            tables[name] = _cosines(lender, n_latents)
+        elif name != "saes":
+            of_sae = [("sae", "=", lender)] if "sae" in TABLES[name].key else None
+            tables[name] = pq.read_table(EMBEDDED / f"{name}.parquet", filters=of_sae)
     write_suite(folder, manifest.model_copy(update={"saes": [wide], "tables": {}}), tables)
     return folder
 
 
-def _cosines(sae: Sae, n_latents: int) -> pa.Table:
+def _cosines(sae: str, n_latents: int) -> pa.Table:
     """Take an SAE's cosines, and draw those of the latents it does not have."""
-    own = pq.read_table(EMBEDDED / cosines_file(sae.key), columns=["letter", "latent", "cosine"]).to_pandas()
+    own = pq.read_table(EMBEDDED / cosines_file(sae)).to_pandas()
     rows = np.random.default_rng(0).normal(0, _SPREAD, (len(LETTERS), n_latents)).astype(np.float32)
-    for row, letter in zip(rows, LETTERS, strict=True):
-        known = own[own["letter"] == letter]
+    concepts = [*map(concept_id, LETTERS)]
+    for row, concept in zip(rows, concepts, strict=True):
+        known = own[own["concept"] == concept]
         row[known["latent"]] = known["cosine"]
-    count = rows.size
     return pa.table(
         {
-            "layer": np.full(count, sae.layer, np.int32),
-            "width": np.full(count, n_latents, np.int32),
-            "l0": np.full(count, sae.l0, np.int32),
-            "letter": np.repeat(list(LETTERS), n_latents),
+            "sae": np.repeat(sae, rows.size),
+            "concept": np.repeat(concepts, n_latents),
             "latent": np.tile(np.arange(n_latents, dtype=np.int32), len(LETTERS)),
             "cosine": rows.ravel(),
         }

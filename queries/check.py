@@ -16,6 +16,7 @@ from queries.location import pattern
 from queries.manifest import MANIFEST, SuiteError
 from queries.manifest_1 import former_key
 from queries.parquet import text_problem
+from queries.rules import Condition
 from queries.rules import conditions as table_conditions
 from queries.suite import checksum, contracts, read_manifest, table_files
 
@@ -82,6 +83,7 @@ def check_suite(folder: Path) -> list[Problem]:
     listed = set()
     with connect([root]) as connection:
         _create_saes(connection, manifest)
+        _create_concepts(connection, root)
         for table in tables.values():
             files = [root / name for name in table_files(manifest, table)]
             listed |= set(files)
@@ -118,6 +120,16 @@ def _create_saes(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> N
         connection.execute(definition.sql)
 
 
+def _create_concepts(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Make the table of concepts; where their file cannot be read, which is a problem of its own, with any concept."""
+    file = literal(pattern(root / "concepts.parquet"))
+    concepts = f"SELECT concept FROM read_parquet({file}) WHERE strlen(concept) > 0"  # noqa: S608 - a path
+    try:
+        connection.execute(f"CREATE TABLE concepts AS {concepts}")
+    except duckdb.Error:
+        connection.execute("CREATE TABLE concepts AS SELECT NULL::VARCHAR AS concept")
+
+
 def _count_problems(manifest: Manifest, table: Table, rows: int) -> Iterator[Problem]:
     said = manifest.tables[table.name].rows
     if rows != said:
@@ -145,7 +157,7 @@ def _value_problems(
     name = file.relative_to(root).as_posix()
     contents = _contents(root, file, table, present)
     rows = _with_sae(contents, table)
-    conditions = list(table_conditions(table))
+    conditions = [*table_conditions(table), *_of_the_suite(file, table)]
     counts = ", ".join(f"count_if({condition})" for _, condition, _ in conditions)
     problems: list[Problem] = []
     try:
@@ -166,6 +178,15 @@ def _value_problems(
         reason = str(error).splitlines()[0]
         return [Problem(name, table.name, None, None, f"damaged ({reason}); restore it or import the suite again")], 0
     return problems, number
+
+
+def _of_the_suite(file: Path, table: Table) -> Iterator[Condition]:
+    """List what must not be true of a row because of what the rest of the suite says."""
+    names = {column.name for column in table.columns}
+    if "concept" in names and table.name != "concepts":
+        yield Condition("concept", "concept NOT IN (FROM concepts)", "is of a concept that the suite does not list")
+    if "sae" in names and table.partitioned:
+        yield Condition("sae", f"sae <> {literal(file.stem)}", "is of another SAE than its file")
 
 
 def _listed(connection: duckdb.DuckDBPyConnection, query: str, problem: Problem) -> Iterator[Problem]:

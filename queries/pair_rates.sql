@@ -1,5 +1,5 @@
 -- One row a concept of a family that counts in a mean, and an SAE: of two SAEs, which may be of two suites, and of all seeds
--- that either was trained with.
+-- that either was trained with; of two seeds of one SAE, of these alone.
 -- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
 -- columns: is_other BOOLEAN, sae VARCHAR, concept VARCHAR, rate DOUBLE
@@ -8,13 +8,18 @@ WITH seeds AS (
     FROM saes
 ),
 chosen AS (
-    SELECT false AS is_other, suite, first_seed FROM seeds WHERE suite = $suite AND sae = $sae
+    SELECT false AS is_other, suite, sae, first_seed FROM seeds WHERE suite = $suite AND sae = $sae
     UNION ALL
-    SELECT true, suite, first_seed FROM seeds WHERE suite = $other_suite AND sae = $other_sae
+    SELECT true, suite, sae, first_seed FROM seeds WHERE suite = $other_suite AND sae = $other_sae
+),
+taken AS (
+    SELECT chosen.is_other, seeds.suite, seeds.sae
+    FROM chosen
+    JOIN seeds USING (suite, first_seed)
+    WHERE seeds.sae = chosen.sae OR (SELECT count(DISTINCT (suite, first_seed)) FROM chosen) = 2
 )
 SELECT is_other, sae, concept, rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) AS rate
 FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
-JOIN seeds USING (suite, sae)
-JOIN chosen USING (suite, first_seed)
+JOIN taken USING (suite, sae)
 WHERE rate IS NOT NULL AND counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
 ORDER BY is_other, sae, concept

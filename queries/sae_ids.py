@@ -116,10 +116,14 @@ def _num_shared(words: list[list[str]]) -> int:
 
 
 def in_order(saes: Iterable[Sae]) -> list[Sae]:
-    """Sort SAEs as they are listed: by layer, hook, architecture, width, L0, seed, id; what is not known comes last."""
+    """Sort SAEs as they are listed: by layer, hook, architecture, width, L0, seed, id; what is not known comes last.
+
+    Further seeds follow the SAE that they repeat.
+    """
 
     def place(sae: Sae) -> tuple[tuple[Any, ...], ...]:
-        values = (sae.layer, sae.hook, sae.architecture, sae.width, sae.l0, sae.seed, sae.id)
+        l0 = sae.l0 if sae.l0_nominal is None else sae.l0_nominal
+        values = (sae.layer, sae.hook, sae.architecture, sae.width, l0, sae.repeat_of is not None, sae.seed, sae.l0, sae.id)
         return tuple((True,) if value is None else (False, value) for value in values)
 
     return sorted(saes, key=place)

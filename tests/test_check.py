@@ -104,8 +104,8 @@ class Copy:
         return [(problem.file, problem.table, problem.column, problem.row) for problem in found]
 
 
-#: Those whose rows can be looked at one by one: what is wrong with the table of SAEs keeps a suite from being opened.
-TABLE = st.sampled_from(sorted({*TABLES} - {"saes"}))
+#: Those whose rows can be looked at one by one: what is wrong with the tables of keys, others feel.
+TABLE = st.sampled_from(sorted({*TABLES} - {"saes", "concepts"}))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -243,3 +243,20 @@ def test_damage_that_no_value_shows_is_found(suite: Path, tmp_path: Path) -> Non
     (problem,) = check_suite(copy.root)
     assert (problem.file, problem.table, problem.row) == ("tested_tokens.parquet", "tested_tokens", None)
     assert "its checksum is not the one in manifest.json" in problem.message
+
+
+def test_rows_of_other_concepts_and_saes_are_found(suite: Path, tmp_path: Path) -> None:
+    """Joins would leave them out without a word."""
+    root = shutil.copytree(suite, tmp_path / "suite")
+    copy = Copy(root, TABLES["tested_tokens"])
+    copy.set("concept", copy.read().num_rows - 1, "first-letter.zz")
+    assert copy.problems() == [("tested_tokens.parquet", "tested_tokens", "concept", copy.read().num_rows - 1)]
+    (problem,) = check_suite(root)
+    assert problem.message == "is of a concept that the suite does not list"
+
+    root = shutil.copytree(suite, tmp_path / "other")
+    files = sorted((root / "cosines").iterdir())
+    files[1].write_bytes(files[0].read_bytes())
+    found = check_suite(root)
+    assert {problem.file for problem in found} == {"cosines/l0-w1000-l0-40.parquet"}
+    assert {problem.message.partition(" (")[0] for problem in found} == {"is of another SAE than its file"}
