@@ -124,7 +124,7 @@ def _sae(row: Mapping[str, Any]) -> Sae:
     """Make an SAE of a row of the query `saes`."""
     whole = ("layer", "width", "seed", "n_latents", "l0_nominal")
     known: dict[str, Any] = {name: None if row[name] is None else int(row[name]) for name in whole}
-    nominal = known.pop("l0_nominal")
+    nominal, known["n_latents"] = known.pop("l0_nominal"), known["n_latents"] or 0
     return Sae(
         row["sae"],
         **known,

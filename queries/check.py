@@ -185,6 +185,9 @@ def _of_the_suite(file: Path, table: Table) -> Iterator[Condition]:
     names = {column.name for column in table.columns}
     if "concept" in names and table.name != "concepts":
         yield Condition("concept", "concept NOT IN (FROM concepts)", "is of a concept that the suite does not list")
+    if table.name == "concepts":
+        unlisted = "parent IS NOT NULL AND parent NOT IN (SELECT concept FROM concepts)"
+        yield Condition("parent", unlisted, "is a concept that the suite does not list")
     if "sae" in names and table.partitioned:
         yield Condition("sae", f"sae <> {literal(file.stem)}", "is of another SAE than its file")
 

@@ -123,7 +123,17 @@ def in_order(saes: Iterable[Sae]) -> list[Sae]:
 
     def place(sae: Sae) -> tuple[tuple[Any, ...], ...]:
         l0 = sae.l0 if sae.l0_nominal is None else sae.l0_nominal
-        values = (sae.layer, sae.hook, sae.architecture, sae.width, l0, sae.repeat_of is not None, sae.seed, sae.l0, sae.id)
+        values = (
+            sae.layer,
+            sae.hook,
+            sae.architecture,
+            sae.width,
+            l0,
+            sae.repeat_of is not None,
+            sae.seed,
+            sae.l0,
+            sae.id,
+        )
         return tuple((True,) if value is None else (False, value) for value in values)
 
     return sorted(saes, key=place)

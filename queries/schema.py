@@ -6,7 +6,7 @@ importers write by it, and ``data/SCHEMA.md`` is rendered from it (a test keeps 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 #: The largest INTEGER.
@@ -132,6 +132,9 @@ class Table:
 
 _SAE = Column("sae", "VARCHAR", "Id of the SAE (saes).", rule=_ID_RULE)
 _CONCEPT = Column("concept", "VARCHAR", "Id of the concept (concepts).", rule=_ID_RULE)
+_NAMED_BY_FAMILY = Rule(
+    f"{_ID_RULE.sql} AND starts_with({{}}, family || '.')", "the family, a dot and a name, of small letters and digits"
+)
 _LATENT = Column("latent", "INTEGER", "Row of the SAE's decoder, counted from 0.", rule=_ID)
 
 
@@ -186,7 +189,7 @@ _CONCEPTS = Table(
     "one concept",
     ("concept",),
     (
-        _CONCEPT,
+        replace(_CONCEPT, doc="Its id, <family>.<name>.", rule=_NAMED_BY_FAMILY),
         Column("family", "VARCHAR", "Family it belongs to (manifest: families).", rule=_ID_RULE),
         Column("label", "VARCHAR", "What is shown of it, e.g. L, -ing, verb."),
         Column("phrase", "VARCHAR", "What is said of its tokens, e.g. starts with L."),

@@ -12,6 +12,7 @@ from explorer import open_store
 from tests.browser import CHROMIUM_ARGS, ROOT, PageOpener, Server, find_chromium, start_server
 from tests.explore import Pair, View
 from tests.tiny_suite import write_tiny_suite
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -130,7 +131,7 @@ def home() -> Iterator[View]:
 def pair(serve: Callable[..., Server], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A suite that has everything beside one that has little more than verdicts, served together."""
     folder = tmp_path_factory.mktemp("suites")
-    full = write_tiny_suite(folder / "full", name="full", neuronpedia=True, dashboards=True)
+    full = list_letters(write_tiny_suite(folder / "full", name="full", neuronpedia=True, dashboards=True))
     bare = write_tiny_suite(
         folder / "bare",
         name="bare",

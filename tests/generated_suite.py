@@ -1,4 +1,4 @@
-"""A large generated suite: many concepts in six families, SAEs of five architectures; and concepts that are hard to show."""
+"""A large generated suite: many concepts in six families, some hard to show, and SAEs of five architectures."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def concepts(number: int = 1000) -> list[Kind]:
     # A kind whose parent is missing, and kinds of kinds.
     hard[0] = hard[0]._replace(parent="thing.nowhere")
     rest = [
-        Kind(f"thing.{nth:04}", "thing", f"thing {nth}", f"is a thing {nth}", f"thing.{nth // 10:04}", nth)
+        Kind(f"thing.{nth:04}", "thing", f"thing {nth}", f"is a thing {nth}", _parent(nth, len(hard)), nth)
         for nth in range(len(hard), number - len(found))
     ]
     return [*found, *hard, *rest]
@@ -196,6 +196,11 @@ def _family(family: str, labels: dict[str, tuple[str, str]]) -> list[Kind]:
     ]
 
 
+def _parent(nth: int, first: int) -> str | None:
+    """Make kinds of kinds."""
+    return f"thing.{nth // 10:04}" if nth // 10 >= first else None
+
+
 def _word(nth: int) -> str:
     """Write a number as a word of its own."""
     letters = ""
@@ -209,7 +214,7 @@ def _tables(
     sae: Sae, kinds: list[Kind], words: list[str], has: np.ndarray, random: np.random.Generator
 ) -> dict[str, pa.Table]:
     """Draw the rows of one SAE."""
-    number, latents = len(kinds), sae.n_latents
+    number, latents = len(kinds), sae.n_latents or 0
     # A larger share is absorbed where fewer latents are active, and more by some concepts than by others.
     share = np.clip(ARCHITECTURES[str(sae.architecture)] * 14 / (sae.l0 or 1), 0, 0.9) * random.gamma(1, 1, number)
     ids = np.array([kind.concept for kind in kinds])
@@ -246,7 +251,7 @@ def _tables(
             }
         ),
     }
-    result["tested_tokens"] = _tested(sae, ids, order, absorbed, words, has, random)
+    result["tested_tokens"] = _tested(sae, ids, order, absorbed=absorbed, words=words, has=has, random=random)
     result["latents"] = pa.table(
         {
             "sae": [sae.id] * latents,
@@ -275,6 +280,7 @@ def _tested(
     sae: Sae,
     ids: np.ndarray,
     order: np.ndarray,
+    *,
     absorbed: np.ndarray,
     words: list[str],
     has: np.ndarray,
@@ -292,7 +298,7 @@ def _tested(
             rows["token"].append(word)
             rows["is_absorption"].append(bool(is_absorbed))
             rows["top_effect"].append(-2.0 if is_absorbed else -0.5)
-            rows["top_latent"].append(int(random.integers(sae.n_latents)))
+            rows["top_latent"].append(int(random.integers(sae.n_latents or 1)))
     size = len(rows["token"])
     return pa.table(
         {"sae": [sae.id] * size}

@@ -54,10 +54,18 @@ def write_hostile_suite(folder: Path, texts: Mapping[str, str] = HOSTILE, evil: 
         "checks": {evil: evil},
         "corpus": [{evil: evil}],
     }
-    for sae in manifest["saes"]:
-        sae["hook"] = sae["architecture"] = evil
-        if sae["neuronpedia"]:
-            sae["neuronpedia"] = {"model": evil, "source": evil}
+    saes = pq.read_table(folder / "saes.parquet").to_pylist()
+    for sae in saes:
+        sae |= {"hook": evil, "architecture": evil, "title": evil, "recipe": evil}
+        if sae["neuronpedia_model"]:
+            sae |= {"neuronpedia_model": evil, "neuronpedia_source": evil}
+    pq.write_table(pa.Table.from_pylist(saes, pq.read_schema(folder / "saes.parquet")), folder / "saes.parquet")
+    concepts = pq.read_table(folder / "concepts.parquet").to_pylist()
+    for concept in concepts:
+        concept["phrase"] = f"{concept['phrase']} {evil}"
+    pq.write_table(
+        pa.Table.from_pylist(concepts, pq.read_schema(folder / "concepts.parquet")), folder / "concepts.parquet"
+    )
     (folder / "manifest.json").write_text(json.dumps(manifest), "utf-8")
     return folder
 

@@ -23,12 +23,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FIRST: dict[str, Any] = {
-    "layer": 3, "hook": "blocks.3.hook_resid_post", "architecture": "TopK", "width": 1000, "l0": 10.2, "seed": 0,
+    "layer": 3,
+    "hook": "blocks.3.hook_resid_post",
+    "architecture": "TopK",
+    "width": 1000,
+    "l0": 10.2,
+    "seed": 0,
     "variance_explained": 0.7,
 }
 #: One SAE differs from the first in each attribute.
 OTHERS: dict[str, Any] = {
-    "layer": 5, "hook": "blocks.3.hook_mlp_out", "architecture": "JumpReLU", "width": 4000, "l0": 40.6, "seed": 1,
+    "layer": 5,
+    "hook": "blocks.3.hook_mlp_out",
+    "architecture": "JumpReLU",
+    "width": 4000,
+    "l0": 40.6,
+    "seed": 1,
 }
 CONCEPT = "suffix.ing"
 
@@ -52,8 +62,12 @@ def write(folder: Path, saes: list[Sae]) -> Path:
             "measurements": pa.Table.from_pylist(
                 [
                     {
-                        "sae": sae.id, "concept": CONCEPT, "metric": "ig_ablation",
-                        "num_probe_true_positives": 100, "num_candidates": 50, "num_absorbed": 10 + place,
+                        "sae": sae.id,
+                        "concept": CONCEPT,
+                        "metric": "ig_ablation",
+                        "num_probe_true_positives": 100,
+                        "num_candidates": 50,
+                        "num_absorbed": 10 + place,
                     }
                     for place, sae in enumerate(saes)
                 ]
@@ -94,12 +108,8 @@ def test_an_attribute_leads_to_an_sae_and_is_linked_to(explorer: Explorer, name:
 
 @pytest.mark.parametrize("name", ATTRIBUTES)
 def test_an_attribute_has_a_group_in_the_sidebar(explorer: Explorer, name: str) -> None:
-    groups = {
-        column[0].html: column
-        for column in Selectors(explorer.state).__panel__()
-        if hasattr(column, "visible") and len(getattr(column, "objects", [])) == 2
-    }
-    (group,) = (column for html, column in groups.items() if f">{TITLES[name]}</h2>" in html)
+    layout: Any = Selectors(explorer.state).__panel__()
+    (group,) = (part for part in layout if hasattr(part, "objects") and f">{TITLES[name]}</h2>" in part[0].html)
     assert group.visible
     assert sorted(map(str, group[1].values)) == sorted(map(str, (shown(name, FIRST[name]), shown(name, OTHERS[name]))))
 

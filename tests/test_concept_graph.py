@@ -26,6 +26,7 @@ from tests.browser import point, scroll_to_figure, tap, wait_figure, wait_for, w
 from tests.explore import View, cell, graph_head, open_view, part, wait_card_seen, wait_query
 from tests.hostile_suite import HOSTILE, write_hostile_suite
 from tests.tiny_suite import write_tiny_suite
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -275,7 +276,7 @@ def test_texts_are_written_beside_their_nodes() -> None:
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     folder = tmp_path_factory.mktemp("graph")
-    full = write_tiny_suite(folder / "tiny", saes=[(0, 1000, 10)])
+    full = list_letters(write_tiny_suite(folder / "tiny", saes=[(0, 1000, 10)]), "x")
     bare = write_tiny_suite(folder / "bare", name="bare", saes=[(0, 1000, 10)], without=("k_sparse", "tested_tokens"))
     with Store(full, bare) as store:
         yield store

@@ -54,6 +54,7 @@ def summaries() -> Iterator[dict[str, Any]]:
             "absorption_rate": rate,
             "rate_low": None if rate is None else 0.01,
             "rate_high": None if rate is None else 0.99,
+            "random_rate": None,
             "sample_portion": 1.0,
         }
 

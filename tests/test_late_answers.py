@@ -27,6 +27,7 @@ from tests.explore import open_view, wait_query
 from tests.in_process import serving
 from tests.questions import sae_id
 from tests.tiny_suite import write_tiny_suite
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -89,7 +90,7 @@ class AsideStore(Store):
 @pytest.fixture(scope="module")
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AsideStore]:
     root = tmp_path_factory.mktemp("suites")
-    tiny = write_tiny_suite(root / "tiny", saes=SAES, dashboards=True)
+    tiny = list_letters(write_tiny_suite(root / "tiny", saes=SAES, dashboards=True), "x")
     with AsideStore(tiny, write_tiny_suite(root / "twin", name="twin", seed=1, saes=SAES[:2])) as store:
         yield store
 

@@ -22,6 +22,7 @@ from queries import Store
 from queries.schema import concept_id, letter_of
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
 from tests.questions import FAMILY
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -226,7 +227,7 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
 
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
     """Walk through everything that the explorer shows of a suite whose every text tries to break out."""
-    with Store(write_hostile_suite(tmp_path / "hostile")) as store:
+    with Store(list_letters(write_hostile_suite(tmp_path / "hostile"), "x")) as store:
         explorer = Explorer(store, letter="s")
         state, model = explorer.state, explorer.model
         assert explorer.layout

@@ -187,8 +187,8 @@ def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
     )
     assert means[["absorption_rate", "random_rate"]].to_numpy().tolist() == [[0.125, 0.03125]]
     explorer = Explorer(store, metric="projection-3")
-    sentence = explorer.layout and explorer.model.summary
-    assert sentence["random_rate"] == 0.03125
+    assert explorer.layout
+    assert explorer.model.summary["random_rate"] == 0.03125
 
 
 def test_a_threshold_is_offered_where_it_moves_the_metric(store: Store) -> None:

@@ -23,6 +23,7 @@ from queries.schema import concept_id
 from tests.questions import THRESHOLDS, ask, sae_id
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -63,7 +64,7 @@ class RecordingStore(Store):
 def opened(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RecordingStore]:
     root = tmp_path_factory.mktemp("suites")
     folders = [
-        write_tiny_suite(root / "tiny", saes=SAES, dashboards=True),
+        list_letters(write_tiny_suite(root / "tiny", saes=SAES, dashboards=True), "x"),
         write_tiny_suite(root / "twin", name="twin", seed=1, saes=SAES[:1], cosines=False),
     ]
     with RecordingStore(*folders) as store:

@@ -452,7 +452,9 @@ def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
     means = pd.DataFrame(
         [(8, 2000, 7, 0.02, 0.01, 1.5, 0.01, 0.05), (8, 2000, 40, 0.01, 0.01, 1.2, None, None)],
         columns=[*columns, "seed_low", "seed_high"],
-    ).assign(suite="tiny", hook="resid_post", architecture="JumpReLU", seed=None, variance_explained=0.8)
+    ).assign(
+        suite="tiny", hook="resid_post", architecture="JumpReLU", seed=None, repeat_of=None, variance_explained=0.8
+    )
     means = means.assign(sae=[sae_id(8, 2000, 7), sae_id(8, 2000, 40)], loss_recovered=0.9, dead_fraction=0.01)
     for panel in ("absorption-vs-l0", "absorption-vs-layer"):
         plot = absorption_plot(

@@ -19,7 +19,7 @@ from ingest import write_suite
 from queries import Store, catalog
 from queries.first_letters import first_letters
 from queries.manifest import Manifest, Method, Model, Sae
-from queries.schema import LETTERS, TABLES, concept_id
+from queries.schema import TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
@@ -443,9 +443,10 @@ def test_an_unknown_part_has_no_interval(hand: Store) -> None:
 def test_concept_counts_tell_unmeasured_from_nothing_absorbed(hand: Store) -> None:
     of_family = {"suite": "hand", "family": FAMILY, **_thresholds(*PAPER)}
     frame = hand.fetch("concept_counts", **keys(**of_family, **SAE)).set_index("concept")
-    assert frame.index.tolist() == [concept_id(letter) for letter in LETTERS]
-    assert "".join(frame["label"]) == LETTERS.upper()
-    assert set(frame.index[frame["measured"]]) == {concept_id(letter) for letter in STORED}
+    known = sorted({*STORED, *(letter for _, letter, _ in VOCABULARY)})
+    assert frame.index.tolist() == [concept_id(letter) for letter in known]
+    assert frame["label"].tolist() == [letter.upper() for letter in known]
+    assert set(frame.index[frame["measured"]]) == {concept_id(letter) for letter in STORED} < set(frame.index)
     assert frame.loc[~frame["measured"]].drop(columns=["label", "measured"]).isna().all(axis=None)
     assert frame.loc[[concept_id(letter) for letter in STORED], "num_split_latents"].tolist() == [2, 1, 15, 2, 2, 0]
     assert frame.loc[concept_id("z"), ["num_absorbed", "num_tested", "absorption_rate"]].tolist() == [0, 0, 0.0]

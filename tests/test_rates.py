@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from explorer import open_store
 from explorer.saes import Sae, suggest_other
 from queries import Store
 from queries.schema import concept_id, letter_of
-from tests.questions import DECIDING, FAMILY, sae_id
+from tests.questions import DECIDING, FAMILY
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

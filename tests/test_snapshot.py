@@ -329,7 +329,10 @@ def test_the_command_writes_and_says_how_much(suite: Path, tmp_path: Path) -> No
         (["-o", "a.html", "--layer", "9"], "layer = '9' does not exist here (there is 3)"),
         (["-o", "a.html", "--letter", "7"], "concept = 'first-letter.7' does not exist here"),
         (["-o", "a.html", "--concept", "S"], "concept = 'S' does not exist here"),
-        (["-o", "a.html", "--sae", "l3"], "sae = 'l3' does not exist here (there is l3-w4000-l0-10)"),
+        (
+            ["-o", "a.html", "--sae", "l3"],
+            "sae = 'l3' does not exist here (there is l3-w4000-l0-10, l3-w4000-l0-10-s1)",
+        ),
         (["-o", "a.html", "--latent", "99999"], "latent = '99999' does not exist here"),
     ],
 )

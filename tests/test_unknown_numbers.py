@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from bokeh.models import HoverTool
 from typer.testing import CliRunner
@@ -34,7 +35,7 @@ from explorer.views.sensitivity import SensitivityView
 from explorer.views.thresholds import Thresholds as ThresholdsView
 from ingest import import_results
 from queries import Store
-from queries.schema import concept_id
+from queries.schema import concept_id, letter_of
 from tests.questions import ask, question_values
 from tests.saebench_results import absorption, detail, results_file, write_json, write_results
 from tests.tiny_suite import write_tiny_suite
@@ -294,7 +295,8 @@ def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Stor
 def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> None:
     """Lists count what they list, else what was published; of the unknown they give no number, and no "none"."""
     info = ask(stores[kind], "suite_info", values_of(stores[kind])).iloc[0]
-    for letter in "stu":
+    concepts = stores[kind].fetch("concepts")["concept"]
+    for letter in concepts[concepts.isin([concept_id(each) for each in "stu"])].map(letter_of):
         model = Explorer(stores[kind], letter=letter).model
         lists: Any = LatentLists(model).__panel__()
         tested: Any = ConceptEvidence(model).__panel__()
@@ -321,11 +323,11 @@ def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> 
 def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *, is_counted: bool) -> None:
     """Wherever it stands; a latent beyond it may be there, so that it can be found and chosen."""
     folder = write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])
-    manifest = folder / "manifest.json"
-    said = json.loads(manifest.read_text("utf-8"))
-    said["saes"][0]["n_latents_counted"] = is_counted
-    manifest.write_text(json.dumps(said), "utf-8")
-    highest = said["saes"][0]["n_latents"]
+    saes = pq.read_table(folder / "saes.parquet")
+    counted = pa.array([is_counted] * len(saes))
+    place = saes.column_names.index("num_latents_counted")
+    pq.write_table(saes.set_column(place, "num_latents_counted", counted), folder / "saes.parquet")
+    highest = saes["num_latents"][0].as_py()
     with Store(folder) as store:
         model = Explorer(store, letter="s").model
         refused = model.state.from_query(f"latent={highest}&letter=s")

@@ -29,6 +29,7 @@ from queries import Store, catalog
 from queries.schema import concept_id
 from tests.questions import sae_id
 from tests.tiny_suite import write_tiny_suite
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +53,8 @@ def classes(of: type[View] = View) -> set[type[View]]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with Store(write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES, dashboards=True)) as opened:
+    folder = write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES, dashboards=True)
+    with Store(list_letters(folder, "x")) as opened:
         yield opened
 
 

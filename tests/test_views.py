@@ -30,6 +30,7 @@ from queries import Store
 from queries.schema import concept_id
 from tests.questions import sae_id
 from tests.tiny_suite import write_tiny_suite
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def html_of(headline: Headline) -> str:
 
 
 def test_headline_follows_from_one_concept_without_data_to_the_next(tmp_path: Path) -> None:
-    with Store(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)])) as store:
+    with Store(list_letters(write_tiny_suite(tmp_path / "tiny", saes=[(0, 1000, 10)]), "cd")) as store:
         model = ExplorerModel(store, ExplorerState(choices_of(store), letter="c"), Headline)
         headline = Headline(model)
         assert "Nothing was measured for C" in html_of(headline)

@@ -1,0 +1,27 @@
+"""Lets a suite list letters of which it has measured nothing."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from queries.first_letters import first_letters
+from queries.schema import LETTERS, concept_id
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def list_letters(folder: Path, letters: Iterable[str] = LETTERS) -> Path:
+    """List letters among a suite's concepts, beside those that it has; returns the folder."""
+    file, manifest = folder / "concepts.parquet", folder / "manifest.json"
+    told = pq.read_table(folder / "token_concepts.parquet")
+    listed = first_letters([*pq.read_table(file)["concept"].to_pylist(), *map(concept_id, letters)], told)
+    pq.write_table(listed, file)
+    said = json.loads(manifest.read_text("utf-8"))
+    said["tables"]["concepts"]["rows"] = len(listed)
+    manifest.write_text(json.dumps(said), "utf-8")
+    return folder
