@@ -47,7 +47,12 @@ class Family(NamedTuple):
 
 
 def plural(noun: str) -> str:
-    """Return the plural of a noun: letters, suffixes, properties."""
+    """Return the plural of a noun: letters, suffixes, properties, parts of speech."""
+    noun, of, rest = noun.partition(" of ")
+    return f"{_plural(noun)}{of}{rest}"
+
+
+def _plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "ch", "sh")) else f"{noun}s"

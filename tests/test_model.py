@@ -188,7 +188,7 @@ def test_page_asks_for_itself_only(model: ExplorerModel, store: RecordingStore) 
         ({"tau": 0.1}, {"concept_counts", "compared_marks"}),
         ({"compare_by": "layer"}, {"compared_cosines", "compared_marks"}),  # of other SAEs
         ({"compare_by": "concept"}, {"sae_cosines", "sae_marks"}),
-        ({"compare_by": "pair"}, {"pair_concepts", "pair_tokens"}),
+        ({"compare_by": "pair"}, {"pair_concepts", "pair_rates", "pair_tokens"}),
         ({"concept": concept_id("a")}, {"pair_tokens"}),
         ({"compare_by": "l0"}, {"compared_cosines", "compared_marks"}),  # for another concept than it was asked for
         ({"page": "atlas"}, {"sae_means", "concept_rates"}),

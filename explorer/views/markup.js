@@ -130,7 +130,7 @@ export function render({ model, el }) {
     for (const strip of box.querySelectorAll("[data-reveal]")) {
       const chosen = strip.querySelector(strip.dataset.reveal)
       if (!chosen) continue
-      if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = chosen.offsetLeft - strip.clientWidth / 2
+      if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = chosen.offsetLeft - strip.offsetLeft - strip.clientWidth / 2
       // A list that scrolls down stays where the reader left it, unless what is chosen is out of sight.
       const top = chosen.offsetTop - strip.offsetTop
       if (top < strip.scrollTop || top + chosen.offsetHeight > strip.scrollTop + strip.clientHeight) {
