@@ -114,7 +114,7 @@ def _import(
                     own += "-2"
                 (folder / own).mkdir()
                 manifests.append(_suite(source, findings, folder / own, own, progress))
-                source.report.note(f"{target / own}: {len(findings.manifest.saes):,} SAEs of {model}")
+                source.report.note(f"{target / own}: the SAEs of {model}, {len(findings.manifest.saes):,} in number")
         changed = source.changed()
         if changed:
             message = f"{changed[0]}: changed while it was read; import again when nothing writes there"

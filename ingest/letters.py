@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from ingest.sql import join
 from queries.conform import arrow_schema, with_all_columns
@@ -74,7 +76,11 @@ def with_concepts(tables: Mapping[str, pa.Table], *others: str) -> dict[str, pa.
     tokens = tables["tokens"]
     told = tokens.select(["token_id", "concept"])
     every = {**tables, "tokens": tokens.drop_columns("concept"), "token_concepts": told}
-    every["concepts"] = first_letters([*tables["measurements"]["concept"].to_pylist(), *others], told)
+    columns = [
+        rows[name] for rows in tables.values() for name in ("concept", "top_concept") if name in rows.column_names
+    ]
+    named = chain.from_iterable(pc.unique(column).to_pylist() for column in columns)
+    every["concepts"] = first_letters([*named, *others], told)
     return {name: rows for name, rows in every.items() if rows.num_rows or TABLES[name].required}
 
 

@@ -22,9 +22,9 @@ def first_letters(named: Iterable[str], told: pa.Table | None = None) -> pa.Tabl
     named : iterable of str
         Concepts that the suite has rows of; repeated ones count once.
     told : pyarrow.Table, optional
-        Rows of token_concepts, which count the tokens of each.
+        Rows of token_concepts, which count the tokens of each; where there are none, their number is not known.
     """
-    numbers = Counter[str]() if told is None else Counter(told["concept"].to_pylist())
+    numbers = Counter[str](() if told is None else told["concept"].to_pylist())
     concepts = {*named, *numbers}
     rows = [
         {
@@ -33,7 +33,7 @@ def first_letters(named: Iterable[str], told: pa.Table | None = None) -> pa.Tabl
             "label": letter.upper(),
             "phrase": f"starts with {letter.upper()}",
             "position": position,
-            "num_tokens": None if told is None else numbers[concept_id(letter)],
+            "num_tokens": numbers[concept_id(letter)] if numbers else None,
         }
         for position, letter in enumerate(LETTERS)
         if concept_id(letter) in concepts

@@ -1,7 +1,7 @@
 """The first layout of a suite, in which layer, width and L0 name an SAE, and its first letter names a concept.
 
 Its tables are those of `queries.schema` with other keys and some other names. Suites of it are read through joins
-(`queries.definitions`), and importers make rows of it.
+(`queries.reading_1`), and rewritten by `queries.upgrade`; none is written.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from queries.staging import staged
 from queries.suite import checksum, cosines_file, table_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Collection, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from queries.schema import Table
@@ -85,7 +85,7 @@ def write_tables(suite: Path, manifest: Manifest, tables: Mapping[str, pa.Table 
         table = TABLES[name]
         ordered = _in_order(table, [pieces] if isinstance(pieces, pa.Table) else pieces, manifest)
         if table.partitioned:
-            _write_partitions(suite, ordered)
+            _write_partitions(suite, ordered, {sae.id for sae in manifest.saes})
         else:
             write_file(suite / f"{name}.parquet", table, ordered)
     saes = [sae.model_copy(update={"cosines": (suite / cosines_file(sae.id)).exists()}) for sae in manifest.saes]
@@ -146,12 +146,16 @@ def with_metric(data: pa.Table, table: Table, manifest: Manifest) -> pa.Table:
     return data
 
 
-def _write_partitions(suite: Path, pieces: Iterable[pa.Table]) -> None:
-    """Write the cosines, one file an SAE."""
+def _write_partitions(suite: Path, pieces: Iterable[pa.Table], saes: Collection[str]) -> None:
+    """Write the cosines, one file per SAE; the names of files are those of listed SAEs."""
     for piece in pieces:
         starts = run_starts(piece, ["sae"]).tolist()
         for start, end in zip(starts, [*starts[1:], piece.num_rows], strict=True):
-            write_cosines(suite, piece["sae"][start].as_py(), [piece.slice(start, end - start)])
+            sae = piece["sae"][start].as_py()
+            if sae not in saes:
+                message = f"table 'cosines': {sae!r} is no SAE of the manifest; list it there"
+                raise IngestError(message)
+            write_cosines(suite, sae, [piece.slice(start, end - start)])
 
 
 def write_cosines(suite: Path, sae: str, pieces: Iterable[pa.Table]) -> Path:

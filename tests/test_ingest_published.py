@@ -279,6 +279,17 @@ def test_split_latents_are_derived_where_they_are_not_stored(case: Import) -> No
     assert found == ranked
 
 
+@pytest.mark.parametrize("kept", ["top_feat_precision_recall", "english_tokens", "probe_sae_cos_sims"])
+def test_concepts_are_listed_whichever_file_names_them(case: Import, kept: str) -> None:
+    for path in case.source.iterdir():
+        if path.stem not in (kept, "manifest", "top_feat_precision_recall"):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    case.run()
+    found = {row[0] for row in case.rows("SELECT label FROM '{suite}/concepts.parquet'")}
+    assert found == set(LETTERS.upper() if kept == "probe_sae_cos_sims" else SHOWN.upper())
+    assert check_suite(case.target) == []
+
+
 def test_prompts_in_full_become_templates(case: Import) -> None:
     (case.source / "prompts.parquet").unlink()
     case.rewrite(

@@ -274,7 +274,7 @@ def test_each_language_model_has_a_suite(root: Path, tmp_path: Path) -> None:
     ]
     assert (told.name, len(told.saes), told.tables["measurements"].rows) == ("suites", 5, 3 + 2 + 3)
     assert not report.rejected
-    assert f"{target}/pythia-160m: 2 SAEs of pythia-160m" in report.notes
+    assert f"{target}/pythia-160m: the SAEs of pythia-160m, 2 in number" in report.notes
     with Store(*target.iterdir()) as store:
         models = {suite.name: suite.manifest.model.name for suite in store.suites.values()}
         assert models == {name: name.replace("-", "/", 1) if "Eleuther" in name else name for name in models}
@@ -483,6 +483,13 @@ def test_every_form_of_results_is_read(tmp_path: Path, imported: Callable[..., S
     assert not {"num_absorption", "absorption_rate", "num_full_absorption", "layer"} & {
         left for names in suite.report.unused for left in names
     }
+
+
+def test_letters_without_words_are_listed_without_their_number(tmp_path: Path, imported: Callable[..., Suite]) -> None:
+    write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, [detail("s", 10, 3, 2, 0.2)]))
+    concepts = imported().table("concepts")
+    assert concepts["label"].tolist() == ["S"]
+    assert concepts["num_tokens"].isna().all()
 
 
 def test_a_rate_without_a_count_is_counted(tmp_path: Path, imported: Callable[..., Suite]) -> None:

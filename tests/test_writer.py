@@ -59,6 +59,13 @@ def test_saes_that_nothing_tells_apart_are_refused(tmp_path: Path, saes: list[Sa
     assert not list(tmp_path.iterdir())
 
 
+def test_cosines_of_an_sae_that_is_not_listed_are_refused(tmp_path: Path) -> None:
+    cosines = pa.table({"sae": ["../../x"], "concept": ["first-letter.s"], "latent": [0], "cosine": [0.5]})
+    with pytest.raises(IngestError, match=r"^table 'cosines': '../../x' is no SAE of the manifest; "):
+        write_suite(tmp_path / "a" / "suite", MANIFEST, {"measurements": _rows({}), "cosines": cosines})
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
 def test_saes_may_share_all_that_is_known_of_them(tmp_path: Path) -> None:
     """Layer, width and L0, for one; and of one of them nothing at all is known."""
     at: dict[str, Any] = {"layer": 8, "width": 16_000, "l0": 20.0}
