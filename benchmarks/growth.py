@@ -12,6 +12,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+from explorer.views.letters import Letters
+
 from benchmarks.measuring import summary
 from benchmarks.scaled import scaled_suites
 from explorer import open_store
@@ -19,7 +21,6 @@ from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
-from explorer.views.letters import Letters
 
 if TYPE_CHECKING:
     from queries import Store

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from measure.models.known import open_model, unpack_wheel
-from measure.saes.known import open_sae
+from measure.models.loading import open_model, unpack_wheel
+from measure.saes.loading import open_sae
 from measure.stages.ablation import Word, ablate, is_absorption
 from measure.stages.activations import word_streams
 from measure.stages.candidates import find_candidates

@@ -9,7 +9,7 @@ from measure.config import read_config
 from measure.cost import effort, estimate, facts_of
 from measure.engine import perform_all
 from measure.errors import MeasureError
-from measure.models.known import model_of
+from measure.models.loading import model_of
 from measure.plan import make_plan
 from measure.suite import write_measured
 from measure.tasks import in_order

@@ -151,7 +151,7 @@ def _saes(
             if part.path:
                 path = _existing(base / part.path)
                 settings = {"layer": layer, "path": str(path), "checksum": _checksum(path)}
-                sae = Task("given", model_settings | settings, needs, f"SAE of {what}")
+                sae = Task("existing_sae", model_settings | settings, needs, f"SAE of {what}")
             else:
                 settings = {"layer": layer, "width": width, "k": k, "seed": seed, "tokens": part.tokens}
                 sae = Task("train", settings, streams, f"training {what}")

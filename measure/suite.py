@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import torch
 
 from measure.checks import make_checks
-from measure.models.known import model_of
-from measure.saes.known import RECORD, open_sae
+from measure.models.loading import model_of
+from measure.saes.loading import RECORD, open_sae
 from measure.scores import auc
 from measure.sparse import Sparse
 from measure.stages.ablation import KEPT, is_absorption, load_tested

@@ -32,7 +32,7 @@ from measure.checks import make_checks
 from measure.config import Config
 from measure.engine import perform_all
 from measure.errors import MeasureError
-from measure.models.known import open_model, unpack_wheel
+from measure.models.loading import open_model, unpack_wheel
 from measure.saes.batch_topk import load_batch_topk
 from measure.stages import splits
 from measure.stages.text import Windows

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from measure.plan import SaePlan
-from measure.saes.known import RECORD
+from measure.saes.loading import RECORD
 from measure.suite import name_saes
 from measure.tasks import Task
 

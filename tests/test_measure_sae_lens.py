@@ -17,7 +17,7 @@ from sae_lens import (
 )
 
 from measure.errors import MeasureError
-from measure.saes.known import check_fit, open_sae
+from measure.saes.loading import check_fit, open_sae
 
 if TYPE_CHECKING:
     from pathlib import Path

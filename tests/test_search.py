@@ -147,7 +147,7 @@ def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
     latent = int(all_rows(tiny).query("sae == 'l3-w1000-l0-40'")["top_latent"].iloc[0])
     shown = asked(f" {latent} ")
     assert f"<b>Latent {latent}</b>" in shown
-    assert "of this SAE (layer 3, 1k latents, L0 40)" in shown
+    assert "of this SAE (layer 3, 1k latents, L0 40, seed 0)" in shown
     assert "in the evidence of all SAEs" in shown
     asked.go("latent", str(latent))
     assert (asked.state.page, asked.state.latent, asked.state.sae) == ("explore", latent, sae_id(3, 1000, 40))

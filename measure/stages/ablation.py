@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from measure.models.known import model_of
-from measure.saes.known import open_sae
+from measure.models.loading import model_of
+from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.spelling import spelling_metric
 from measure.stages.candidates import load_candidates

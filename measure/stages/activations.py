@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from measure.models.known import model_of
+from measure.models.loading import model_of
 from measure.stages.prompts import batches, load_prompts, to_prompt
 from measure.stages.vocabulary import load_vocabulary
 

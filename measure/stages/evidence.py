@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from measure.models.known import model_of
-from measure.saes.known import open_sae
+from measure.models.loading import model_of
+from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.ablation import load_tested
 from measure.stages.k_sparse import load_k_sparse

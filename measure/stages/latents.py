@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from measure.device import best_device
-from measure.saes.known import open_sae
+from measure.saes.loading import open_sae
 from measure.stages.text import load_windows
 
 if TYPE_CHECKING:

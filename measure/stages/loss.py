@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from measure.models.known import model_of
+from measure.models.loading import model_of
 from measure.stages.quality import mean_loss
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from measure.models.known import unpack_wheel
+from measure.models.loading import unpack_wheel
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -10,7 +10,7 @@ import torch
 
 from measure.errors import MeasureError
 from measure.models.base import Prompt
-from measure.models.known import model_of
+from measure.models.loading import model_of
 from measure.spelling import spelling_metric
 from measure.stages.vocabulary import load_vocabulary
 from queries.schema import LETTERS

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from measure.models.known import model_of
-from measure.saes.known import open_sae
+from measure.models.loading import model_of
+from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
 from measure.stages.text import load_windows

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from measure.models.known import model_of
+from measure.models.loading import model_of
 from measure.stages.text import load_windows
 
 if TYPE_CHECKING:

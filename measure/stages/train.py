@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from measure.device import best_device, fast_precision
 from measure.saes.batch_topk import BatchTopK
-from measure.saes.known import RECORD, WEIGHTS
+from measure.saes.loading import RECORD, WEIGHTS
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from measure.errors import MeasureError
-from measure.models.known import model_of
+from measure.models.loading import model_of
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:

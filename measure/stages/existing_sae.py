@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from measure.models.known import model_of
-from measure.saes.known import RECORD, check_fit, open_sae
+from measure.models.loading import model_of
+from measure.saes.loading import RECORD, check_fit, open_sae
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
