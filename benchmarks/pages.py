@@ -1,4 +1,4 @@
-"""Times of the pages in a real browser against the real server: ``python -m benchmarks.pages [SUITE]``."""
+"""Times of the pages in a real browser against the real server: ``python -m benchmarks.pages [SUITE ...]``."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from benchmarks.scaled import scaled_suites
 from explorer import open_store
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots.cosine import cosine_plot
+from explorer.saes import ATTRIBUTES, choose
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from explorer.theme import LIGHT
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page, Response
 
-    from explorer.state import SaeId
+    from explorer.saes import Sae
     from queries import Store
 
 _TIMEOUT = 120_000
@@ -55,16 +56,16 @@ _AT_REST = """() => document.documentElement.classList.contains("ax-ready") &&
 def main() -> None:
     """Measure, and print JSON: milliseconds, kilobytes on the wire."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", default=EMBEDDED, type=Path)
+    parser.add_argument("suite", nargs="*", default=[EMBEDDED], type=Path, help="several are measured side by side")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=_ACTS, choices=_ACTS, help="acts to measure")
     parser.add_argument("--growth", action="store_true", help="a quarter of the SAEs and four times as many, too")
     arguments = parser.parse_args()
     with sync_playwright() as playwright, ExitStack() as opened:
-        suites = {"": arguments.suite}
+        suites = dict(enumerate(arguments.suite))
         if arguments.growth:
-            folder = opened.enter_context(tempfile.TemporaryDirectory(dir=arguments.suite.parent))
-            suites = scaled_suites(arguments.suite, Path(folder))
+            folder = opened.enter_context(tempfile.TemporaryDirectory(dir=arguments.suite[0].parent))
+            suites = dict(enumerate(scaled_suites(arguments.suite[0], Path(folder)).values()))
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
         opened.callback(browser.close)
         found = _measure(browser, list(map(str, suites.values())), arguments.only, arguments.runs)
@@ -74,18 +75,24 @@ def main() -> None:
 def _measure(browser: Browser, suites: list[str], acts: Sequence[str], runs: int) -> dict[str, Any]:
     """Measure the floor, and then each figure in each suite in turn."""
     found: dict[str, dict[str, Any]] = {}
-    saes = {}
+    saes, offers = {}, {}
     for suite in suites:
         with open_store(suite) as store:
             known = list(next(iter(choices_of(store).values())).saes)
             sae = saes[suite] = _richest(known)
             lines = _lines(store, sae)
-        found[suite] = {"saes": len(known), "sae": f"layer {sae.layer}, {sae.n_latents} latents, L0 {sae.l0}"}
+            offers[suite] = {
+                each: len(values) > 1
+                for each, values in choose(known, {each: getattr(sae, each) for each in ATTRIBUTES})[1].items()
+            }
+        found[suite] = {"saes": len(known), "sae": sae.label}
     floor = _floor(browser, lines, runs)
     for name in acts:
         for suite in suites:
             if name == "open":
                 found[suite]["open"] = _opens(browser, suite, saes[suite], runs)
+                continue
+            if name in ATTRIBUTES and not offers[suite][name]:
                 continue
             act = _act(name, browser, suite, saes[suite], runs)
             act["times the floor"] = round(act["ms"]["median"] / floor["median"], 1)
@@ -96,22 +103,25 @@ def _measure(browser: Browser, suites: list[str], acts: Sequence[str], runs: int
     }
 
 
-def _richest(saes: list[SaeId]) -> SaeId:
+def _richest(saes: list[Sae]) -> Sae:
     """Choose one of the widest SAEs; one whose layer has another width, if there is one."""
     widths = Counter(layer for layer, _ in {(sae.layer, sae.width) for sae in saes})
     return max(saes, key=lambda sae: (sae.n_latents, widths[sae.layer]))
 
 
-def _query(sae: SaeId, letter: str) -> str:
-    return f"layer={sae.layer}&width={sae.width}&l0={sae.l0}&letter={letter}"
+def _query(sae: Sae, letter: str) -> str:
+    return f"sae={sae.id}&letter={letter}"
 
 
-def _lines(store: Store, sae: SaeId) -> tuple[str, list[dict[str, list[float]]]]:
+def _cell(letter: str) -> str:
+    return f'[data-concept="first-letter.{letter}"]'
+
+
+def _lines(store: Store, sae: Sae) -> tuple[str, list[dict[str, list[float]]]]:
     """Draw the cosine plot as a page of its own, and the lines of some letters to put into it."""
     lines, page = [], ""
     for letter in "abcdefgh":
-        layer, width, l0 = sae.key
-        state = ExplorerState(choices_of(store), layer=layer, width=width, l0=l0, letter=letter)
+        state = ExplorerState(choices_of(store), sae=sae.id, letter=letter)
         model = ExplorerModel(store, state, CosineView)
         split, absorbing = (
             () if found is None else found["latent"].tolist()
@@ -158,7 +168,7 @@ def _page(browser: Browser, height: int = 900) -> Page:
     return page
 
 
-def _opens(browser: Browser, suite: str, sae: SaeId, runs: int) -> dict[str, Any]:
+def _opens(browser: Browser, suite: str, sae: Sae, runs: int) -> dict[str, Any]:
     """Measure from asking for the page to the painted cosine plot, with an empty cache and with a full one."""
     cold, warm = [], []
     start = time.perf_counter()
@@ -204,7 +214,7 @@ def _open(page: Page, url: str, wire: Wire) -> tuple[float, float, int]:
     return elapsed, (wire.received - before) / 1000, len(asked)
 
 
-def _act(name: str, browser: Browser, suite: str, sae: SaeId, runs: int) -> dict[str, Any]:
+def _act(name: str, browser: Browser, suite: str, sae: Sae, runs: int) -> dict[str, Any]:
     """Measure an act on letters that nobody has looked at yet, each time from a server that is new at first."""
     times, received = [], []
     with _served(suite) as wire:
@@ -216,7 +226,7 @@ def _act(name: str, browser: Browser, suite: str, sae: SaeId, runs: int) -> dict
                 to_painted(page, page.get_by_role("link", name=other).click)
         for run, letter in zip(range(runs), "abcdefghijklmnopqrstuvwxy", strict=False):
             if not name.startswith("letter"):
-                to_painted(page, page.locator(f"[data-letter={letter}]").click)
+                to_painted(page, page.locator(_cell(letter)).click)
             act = _doing(name, page, letter, run)
             before = wire.received
             times.append(to_painted(page, act))
@@ -231,7 +241,7 @@ def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]
     """Prepare an act of the reader's."""
     match name:
         case "letter" | "letter-late":
-            return page.locator(f"[data-letter={letter}]").click
+            return page.locator(_cell(letter)).click
         case "layer" | "width" | "l0":
             group = page.get_by_role("radiogroup", name=name.title(), exact=True)
             return group.locator("label:not(:has(:checked))").first.click

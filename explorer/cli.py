@@ -321,7 +321,7 @@ def check(
 def upgrade(suite: Annotated[Path, typer.Argument(help="Folder of a suite.")]) -> None:
     """Rewrite a suite of the first layout in the newest one."""
     from ingest import IngestError
-    from ingest.upgrade import upgrade_suite
+    from queries.upgrade import upgrade_suite
 
     try:
         upgrade_suite(suite)
