@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from benchmarks.measuring import set_widget, summary, to_painted
 from explorer import open_store
-from explorer.model import ExplorerModel, choices_of
+from explorer.model import ExplorerModel, choices_of, param_of
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
 from queries import Store, catalog
@@ -42,7 +42,9 @@ def main() -> None:
 
 def _size(store: Store) -> dict[str, Any]:
     name = next(iter(store.suites))
-    info = store.fetch("suite_info", suite=name, tau=0.03, cosine_threshold=0.025, effect_margin=1.0).iloc[0]
+    info = store.fetch(
+        "suite_info", suite=name, metric="ig_ablation", tau=0.03, cosine_threshold=0.025, effect_margin=1.0
+    ).iloc[0]
     return {key: int(info[key]) for key in ("n_saes", "n_tested_tokens", "n_absorbed_tokens")}
 
 
@@ -52,9 +54,8 @@ def _queries(store: Store, runs: int) -> dict[str, Any]:
     model = ExplorerModel(store, state)
 
     def ask(name: str) -> Callable[[float], object]:
-        return lambda margin: model.ask(
-            name, **{key: None for key in catalog()[name].params if key.startswith("facet_")}, effect_margin=margin
-        )
+        values = {key: param_of(model.shown, key) for key in catalog()[name].params}
+        return lambda margin: store.fetch(name, **values | {"effect_margin": margin})
 
     def scan(_: float) -> object:
         with store._connection.cursor() as cursor:  # noqa: SLF001 - no question scans and does nothing else

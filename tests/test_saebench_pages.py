@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -10,7 +10,7 @@ from explorer import Explorer
 from explorer.headline import headline
 from explorer.plots.absorption import absorption_plot
 from explorer.plots.sae_scores import sae_scores_plot
-from explorer.state import choose_sae, suggest_other
+from explorer.saes import choose, suggest_other
 from explorer.theme import LIGHT
 from ingest import import_results
 from queries import Store
@@ -36,17 +36,18 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 def test_published_numbers_are_said_as_such(store: Store) -> None:
     explorer = Explorer(store, layer=12, letter="s")
     summary, state = explorer.model.summary, explorer.state
-    assert (state.width, state.l0) == (4096, -1)
+    assert state.chosen_sae is not None
+    assert (state.chosen_sae.width, state.chosen_sae.l0) == (4096, None)
     assert summary is not None
-    assert headline(summary, "s") == (
+    assert headline(summary, "S", "letter") == (
         "2 latents share the letter S; which ones were not published. The probe finds 10 words; 3 of these are absorbed"
         " by other latents: absorption rate 30.0 % (10.8–60.3)."
     )
     assert (summary["num_tested"], summary["num_absorbing_latents"], summary["num_split_latents"]) == (None, None, 2)
     assert summary["absorption_fraction"] == pytest.approx(0.2)
     assert summary["metric_version"] == "SAEBench since 2025-01-13"
-    state.letter = "t"
-    assert "none of these is absorbed" in headline(explorer.model.summary, "t")
+    state.apply({"letter": "t"})
+    assert "none of these is absorbed" in headline(explorer.model.summary, "T", "letter")
     shown = str(explorer.model.sae_record)
     assert "/".join(OLD) in shown
     explorer.state.apply({"layer": 5, "l0": 34, "letter": "s"})
@@ -56,34 +57,43 @@ def test_published_numbers_are_said_as_such(store: Store) -> None:
 
 def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) -> None:
     explorer = Explorer(store, page="atlas", layer=5)
-    assert explorer.state.param.l0.objects == [34, -1]
-    assert explorer.state.l0 == 34
-    sae, _ = choose_sae(explorer.state.saes, layer=5)
-    other = suggest_other(explorer.state.saes, sae)
+    state, model = explorer.state, explorer.model
+    assert state.options["l0"][0] == 34
+    assert state.options["l0"][-1] is None
+    sae, _ = choose(state.saes, {"layer": 5})
+    assert sae is not None
+    assert sae.l0 == 34
+    other = suggest_other(state.saes, sae)
     assert other is not None
-    assert other.l0 == -1
-    assert suggest_other(explorer.state.saes, other) == sae
-    means = explorer.model.sae_means
+    assert other.l0 is None
+    means = model.sae_means
     assert means is not None
-    assert sorted(means["l0"]) == [-1, -1, 34]
-    for panel, drawn in (("absorption-vs-l0", 1), ("splits-vs-l0", 1), ("absorption-vs-layer", 3)):
-        plot = absorption_plot(means, panel, brushed=[], current=None, theme=LIGHT)
-        assert len(plot.Points.I) == drawn
+    assert means["l0"].notna().sum() == 1
+    options: dict[str, Any] = {
+        "saes": model.saes,
+        "by": "width",
+        "noun": "letter",
+        "brushed": [],
+        "current": None,
+        "theme": LIGHT,
+    }
+    for panel, drawn in (("absorption-vs-l0", 1), ("splits-vs-l0", 1), ("absorption-vs-layer", len(means))):
+        points = absorption_plot(means, panel, **options).Points.I.dframe()
+        assert len(points) == drawn
         # Who is left out does not change how a width looks.
-        whole = absorption_plot(means, "absorption-vs-layer", brushed=[], current=None, theme=LIGHT).Points.I
-        looks = dict(zip(whole.dimension_values("width"), whole.dimension_values("colour"), strict=True))
-        of_panel = zip(plot.Points.I.dimension_values("width"), plot.Points.I.dimension_values("colour"), strict=True)
-        assert all(looks[width] == colour for width, colour in of_panel)
-    scores = store.fetch("sae_scores", suite="demo", main_latent_by="k_sparse").assign(l0=[-1])
-    assert len(sae_scores_plot(scores, "precision-vs-l0", current=None, theme=LIGHT).get(0)) == 0
+        whole = absorption_plot(means, "absorption-vs-layer", **options).Points.I.dframe().set_index("sae")
+        assert points.set_index("sae")["colour"].equals(whole.loc[points["sae"], "colour"])
+    scores = store.fetch("sae_scores", suite="demo", family="first-letter", main_latent_by="k_sparse").assign(l0=None)
+    plot = sae_scores_plot(scores.astype({"l0": float}), "precision-vs-l0", saes=model.saes, current=None, theme=LIGHT)
+    assert len(plot.get(0)) == 0
 
 
 @pytest.mark.parametrize("page", ["explore", "compare", "atlas"])
 def test_every_page_and_part_is_shown_without_an_error(store: Store, page: str) -> None:
     explorer = Explorer(store, page=page)
     for sae in explorer.state.saes:
-        explorer.state.apply({"layer": sae.layer, "width": sae.width, "l0": sae.l0, "letter": "s"})
-        for part in ("l0", "letter", "pair"):
+        explorer.state.apply({"sae": sae.id, "letter": "s"})
+        for part in ("l0", "architecture", "concept", "pair"):
             explorer.state.compare_by = part
             assert explorer.model.error == ""
         assert explorer.layout is not None
