@@ -12,8 +12,6 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from explorer.views.letters import Letters
-
 from benchmarks.measuring import summary
 from benchmarks.scaled import scaled_suites
 from explorer import open_store
@@ -21,6 +19,7 @@ from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.state import ExplorerState
 from explorer.store import EMBEDDED
+from explorer.views.concepts import Concepts
 
 if TYPE_CHECKING:
     from queries import Store
@@ -54,7 +53,7 @@ def _ask(stores: dict[str, Store], page: str, runs: int) -> dict[str, dict[str, 
     times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     models = {}
     for saes, store in stores.items():
-        models[saes] = ExplorerModel(store, ExplorerState(choices_of(store), page=page, letter="z"), Letters, Pages)
+        models[saes] = ExplorerModel(store, ExplorerState(choices_of(store), page=page, letter="z"), Concepts, Pages)
     for run in range(runs):
         for saes, model in models.items():
             for question, elapsed in _timed(model, _LETTERS[run % len(_LETTERS)], 1 + run / 1000).items():

@@ -216,7 +216,7 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
         assert model.sae_means is not None
         assert model.sae_means["l0"].isna().all()
         atlas = Atlas(model)
-        shown = {atlas._panel(name): plot.pane.visible for name, plot in atlas._plots.items()}
+        shown = {atlas._panel(name): column.visible for name, column in atlas._columns.items()}
         assert shown == {"absorption-vs-l0": False, "absorption-vs-layer": True, "splits-vs-l0": False}
         for name in PANELS:
             figure = hv.render(atlas.drawing(name)(), backend="bokeh")
