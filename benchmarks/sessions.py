@@ -56,7 +56,7 @@ class Visitor:
         await self._send("PULL-DOC-REQ", {})
         models = (await self._until(lambda content: content.get("doc")))["roots"]
         ids = dict(_named(models))
-        self._letters, self._browser = ids["letter"], ids["ping"]
+        self._letters, self._browser = ids["concept"], ids["ping"]
         await self._tell("document_ready", [])
         await self.settle()
         return self
@@ -64,7 +64,7 @@ class Visitor:
     async def change(self, letter: str) -> float:
         """Choose a letter, and wait until all is answered, milliseconds."""
         start = time.perf_counter()
-        data = {"type": "map", "entries": [["action", "letter"], ["value", letter]]}
+        data = {"type": "map", "entries": [["action", "concept"], ["value", f"first-letter.{letter}"]]}
         await self._tell("data_event", [["model", {"id": self._letters}], ["data", data]])
         await self.settle()
         return 1000 * (time.perf_counter() - start)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import holoviews as hv
 import pandas as pd
 
+from explorer.format import l0_label
 from explorer.plots.sae_style import known, sae_keys, styled
 from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip
 
@@ -35,14 +36,14 @@ _WHOLE = ("layer", "width")
 #: What SAEs of one sweep have in common.
 _SWEEP = ["suite", "layer", "hook", "architecture", "width", "seed"]
 _COLUMNS = [
-    *("suite", "sae", "name", "x", "y", "l0", "absorption_rate", "absorption_sd", "num_split_latents"),
+    *("suite", "sae", "name", "x", "y", "l0", "said_l0", "absorption_rate", "absorption_sd", "num_split_latents"),
     *("variance_explained", "loss_recovered", "seed_low", "seed_high", "seeds", "colour", "marker", "shown"),
 ]
-_TEXT = {"suite", "sae", "name", "seeds", "colour", "marker"}
+_TEXT = {"suite", "sae", "name", "said_l0", "seeds", "colour", "marker"}
 _FADED = 0.12
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
-    ("L0", "@l0{0.[0]}"),
+    ("L0", "@said_l0"),
     ("absorption rate, mean", "@absorption_rate{0.0 %}"),
     ("standard deviation", "@absorption_sd{0.0 %}"),
     ("split latents, mean", "@num_split_latents{0.00}"),
@@ -169,6 +170,7 @@ def _points(
     x, y = PANELS[panel]
     dressed = styled(means, saes, by, theme).loc[placed.index]
     return dressed.assign(
+        said_l0=placed["l0"].map(l0_label),
         x=placed[x].astype(float),
         y=placed[y].astype(float),
         seeds=[

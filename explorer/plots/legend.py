@@ -102,7 +102,7 @@ def sensitivity_keys(theme: Theme) -> list[Key]:
     """Explain the plot of the rate against a threshold."""
     return [
         Key("this SAE", theme.absorbing),
-        Key("mean of all SAEs", theme.muted),
+        Key("mean over SAEs", theme.muted),
         Key("the suite's own", theme.muted, dash="dashed"),
         Key("in force", theme.ink),
     ]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColorBar, FixedTicker
 
+from explorer.format import l0_label
 from explorer.plots.sae_style import sae_keys, styled, told_apart_by
 from explorer.theme import Theme, figure_hook, fit_hook, tooltip
 
@@ -26,12 +27,12 @@ PANELS = {
 _LABELS = {"l0": "L0, active latents a token", "precision": "precision", "recall": "recall"}
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
-    ("L0", "@l0{0.[0]}"),
+    ("L0", "@said_l0"),
     ("precision", "@precision{0.000}"),
     ("recall", "@recall{0.000}"),
 )
-_COLUMNS = ("suite", "sae", "name", "l0", "precision", "recall", "root_l0", "colour", "marker")
-_TEXT = ("suite", "sae", "name", "colour", "marker")
+_COLUMNS = ("suite", "sae", "name", "said_l0", "l0", "precision", "recall", "root_l0", "colour", "marker")
+_TEXT = ("suite", "sae", "name", "said_l0", "colour", "marker")
 _NUM_TICKS = 5
 
 
@@ -112,6 +113,7 @@ def _points(scores: pd.DataFrame | None, saes: Mapping[tuple[str, str], Sae], th
     if scores is None or scores.empty:
         return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
     dressed = styled(scores, saes, told_apart_by(scores), theme)
+    dressed = dressed.assign(said_l0=scores["l0"].map(l0_label))
     return dressed.assign(root_l0=np.sqrt(scores["l0"].to_numpy(float)))[list(_COLUMNS)]
 
 

@@ -17,7 +17,7 @@ _RATES = ["absorption_rate", "suite_absorption_rate"]
 _TOOLTIPS = tooltip(
     ("threshold", "@value{0.000}"),
     ("this SAE", "@absorption_rate{0.0 %}"),
-    ("mean of all SAEs", "@suite_absorption_rate{0.0 %}"),
+    ("mean over SAEs", "@suite_absorption_rate{0.0 %}"),
     ("absorbed on this SAE", "@num_absorbed"),
 )
 
@@ -48,7 +48,7 @@ def sensitivity_plot(
     Returns
     -------
     Overlay
-        Curve (mean of all SAEs), Curve (this SAE), Points (for hovering), VLine (the suite's own value),
+        Curve (mean over SAEs), Curve (this SAE), Points (for hovering), VLine (the suite's own value),
         VLine (the value in force).
     """
     data = _data(sensitivity)

@@ -89,7 +89,7 @@ class SensitivityView(View):
                 "plot_table",
                 name="threshold-sensitivity",
                 summary="The same as a table",
-                columns=[LABELS[of], "this SAE", "mean of all SAEs", "absorbed on this SAE"],
+                columns=[LABELS[of], "this SAE", "mean over SAEs", "absorbed on this SAE"],
                 rows=[
                     [
                         number(row.value),
