@@ -148,9 +148,10 @@ _MEANING = r"""(search) => {
   const said = Object.fromEntries(new URLSearchParams(search));
   for (const before of ["", "other_"]) {
     const id = said[`${before}sae`];
-    if (id == null) continue;
+    const named = id?.match(/^l(\d+)-w(\d+)(?:-l0-(\d+)|-(\d+))?$/);
+    if (named == null) continue; // a further seed, say, goes by its id
     delete said[`${before}sae`];
-    const [, layer, width, l0, unknown] = id.match(/^l(\d+)-w(\d+)(?:-l0-(\d+)|-(\d+))?$/);
+    const [, layer, width, l0, unknown] = named;
     const parts = { layer, width, l0: l0 ?? `-${unknown ?? 1}` };
     for (const name in parts) said[before + name] = parts[name];
   }
