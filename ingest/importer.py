@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from ingest import limits, published, sae_spelling, saebench
+from ingest import absorption_atlas, limits, published, sae_spelling, saebench
 from ingest.archive import unpacked
 from ingest.cosine_arrays import write_arrays
 from ingest.files import reason
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ingest.report import Report
     from queries.manifest import Manifest
 
-READERS = {reader.NAME: reader for reader in (published, sae_spelling, saebench)}
+READERS = {reader.NAME: reader for reader in (published, sae_spelling, saebench, absorption_atlas)}
 
 
 def import_results(
