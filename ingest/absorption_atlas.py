@@ -339,8 +339,8 @@ def _read_model(
         if summary.property in _OF_LETTERS:
             _read_letters(source, found, sae, file, summary)
         elif summary.per_letter is not None:
-            known = " and ".join(_OF_LETTERS)
-            source.reject(file, f"property: {summary.property!r} has no letters here, only {known} have; remove the file")
+            known = " or ".join(_OF_LETTERS)
+            source.reject(file, f"property: {summary.property!r} has per_letter, but is not {known}; remove the file")
         else:
             _read_concept(source, found, sae, file, summary)
     for file, projected in projections.items():

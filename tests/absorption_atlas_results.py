@@ -28,6 +28,14 @@ FIRST_RATES = {"a": 0.25, "s": 0.125, "z": 0.0}
 
 
 def write_results(root: Path) -> Path:
+    """Write the results of an SAE of each of two models."""
+    write_one_model(root)
+    capital = concept("is_capitalized", "{word} starts with a capital letter:")
+    write_json(root / OTHER_MODEL, capital | {"layer": 20, "l0": 68, "main_feats": [5]})
+    return root
+
+
+def write_one_model(root: Path) -> Path:
     write_json(root / GATE, letters(FIRST_RATES) | {"thresholds": {"probe_cos": 0.025, "ablation_delta": 1.0}})
     write_json(root / EARLIER, letters({"a": 0.5}) | {"thresholds": {"probe_cos": 0.025, "ablation_delta": 1.0}})
     write_json(root / LAST, letters({"d": 0.1, "s": 0.3}, scaled=True) | {"property": "last_letter"})
@@ -37,10 +45,6 @@ def write_results(root: Path) -> Path:
     write_json(root / PROJECTIONS, projections("is_capitalized"))
     absorbed = {"absorption_rate": 3 / 0.5 / 100, "sample_portion": 0.5, "probe_true_positives": 100}
     write_json(root / SUFFIX, concept("suffix_ing", "{word} ends with -ing:") | absorbed)
-    write_json(
-        root / OTHER_MODEL,
-        concept("is_capitalized", "{word} starts with a capital letter:") | {"layer": 20, "l0": 68, "main_feats": [5]},
-    )
     return root
 
 
