@@ -62,6 +62,8 @@ class Format(StrEnum):
     PUBLISHED = "published"
     SAE_SPELLING = "sae-spelling"
     SAEBENCH = "saebench"
+    ABSORPTION_ATLAS = "absorption-atlas"
+    TABLES = "tables"
 
 
 @app.callback()
@@ -124,7 +126,8 @@ def serve(
 @app.command("import")
 def import_(
     source: Annotated[
-        Path, typer.Argument(help="Folder of the results, one of its JSON or parquet files, or a zip or tar archive.")
+        Path,
+        typer.Argument(help="Folder of the results, one of its JSON, parquet or CSV files, or a zip or tar archive."),
     ],
     *,
     to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
@@ -135,7 +138,8 @@ def import_(
 ) -> None:
     """Turn results into a suite; an import that was interrupted goes on where it stopped.
 
-    Formats: the published explorer's data folder, sae-spelling's experiments, SAEBench's absorption eval.
+    Formats: the published explorer's data folder, sae-spelling's experiments, SAEBench's absorption eval,
+    absorption-atlas's results, and tables of your own as CSV or parquet.
     """
     from ingest import IngestError, import_results
 

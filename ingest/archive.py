@@ -26,7 +26,7 @@ _COMPRESSIONS: dict[bytes, Callable[[BinaryIO], Any]] = {
     b"\xfd7zXZ\x00": lzma.open,
 }
 #: Endings of files that are results by themselves.
-_RESULTS = (".json", ".parquet")
+_RESULTS = (".json", ".parquet", ".csv")
 _MAGIC = max(map(len, _COMPRESSIONS))
 
 
@@ -45,8 +45,8 @@ def unpacked(path: Path, target: Path) -> Iterator[Path]:
     Parameters
     ----------
     path : Path
-        A folder, a JSON or parquet file, or a zip or tar file. If that holds one folder and nothing else, it is this
-        folder.
+        A folder, a JSON, parquet or CSV file, or a zip or tar file. If that holds one folder and nothing else, it is
+        this folder.
     target : Path
         The archive is unpacked beside it, where the suite will need room as well.
 

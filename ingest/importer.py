@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 from pydantic import ValidationError
 
-from ingest import limits, published, sae_spelling, saebench
+from ingest import absorption_atlas, limits, published, sae_spelling, saebench, tables
 from ingest.archive import unpacked
 from ingest.cosine_arrays import write_arrays
 from ingest.files import reason
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from ingest.report import Report
     from queries.manifest import Manifest
 
-READERS = {reader.NAME: reader for reader in (published, sae_spelling, saebench)}
+READERS = {reader.NAME: reader for reader in (published, sae_spelling, saebench, absorption_atlas, tables)}
 
 
 def import_results(
@@ -175,7 +175,8 @@ def detect(source: Source) -> str:
     because = "".join(f" ({reason})" for reason in rejected or saebench.other_evaluations(source)[:1])
     message = (
         f"{source.root}: holds no results that are known here{because}; give the folder with sae_split_feats.parquet"
-        " (published), feature_absorption/ (sae-spelling) or *_eval_results.json (saebench)"
+        " (published), feature_absorption/ (sae-spelling), *_eval_results.json (saebench), summary_l0*.json"
+        " (absorption-atlas) or tested_tokens.csv (tables)"
     )
     raise IngestError(message)
 

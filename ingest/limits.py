@@ -28,6 +28,10 @@ MANIFEST = 8 * MB
 JSON = 256 * MB
 #: Values in a JSON file, at any depth: those of 1,000,000 latents, with eight each. Some take a hundred bytes.
 JSON_VALUES = 10_000_000
+#: Bytes of a CSV file. The tested tokens of 185 SAEs, with all of their lists, have some 60 MB.
+CSV = 256 * MB
+#: Bytes of the TOML file that describes tables.
+TOML = 8 * MB
 #: Bytes of a dashboard; one of SAEDashboard has 100 kB.
 PAGE = 20 * MB
 #: Values in a dashboard's data, at any depth: a hundred times those of a usual one.

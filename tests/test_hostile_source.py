@@ -28,7 +28,7 @@ import pytest
 from ingest import IngestError, import_results, limits
 from queries import check_suite
 from queries.schema import LETTERS
-from tests import published_results, sae_spelling_results, saebench_results
+from tests import absorption_atlas_results, own_tables, published_results, sae_spelling_results, saebench_results
 from tests.dashboard_page import dashboard_page
 from tests.result_files import edit
 
@@ -70,7 +70,17 @@ FORMATS: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
             *(getattr(saebench_results, name) for name in ("TESTED", "RAW", "RECORDS", "METADATA")),
         ),
     ),
+    "absorption-atlas": (
+        absorption_atlas_results.write_one_model,
+        tuple(getattr(absorption_atlas_results, name) for name in ("GATE", "ALL_LAST", "DETAIL", "PROJECTIONS")),
+    ),
+    "tables": (
+        own_tables.write_results,
+        tuple(getattr(own_tables, name) for name in ("LATENTS", "SAES", "K_SPARSE", "DESCRIPTION")),
+    ),
 }
+#: A file of scores, by format: without latents, these are looked up in the file beside it.
+SCORES = {"sae-spelling": sae_spelling_results.K_SPARSE, "saebench": saebench_results.METRICS}
 
 
 def to_a_secret(file: Path, secret: Path) -> str:
@@ -121,9 +131,8 @@ def endless(file: Path, _: Path) -> str:
 def test_only_plain_files_of_the_source_are_read(tmp_path: Path, name: str, make: Callable[[Path, Path], str]) -> None:
     write, files = FORMATS[name]
     root = write(tmp_path / "results")
-    if name != "published":  # the latents of k-sparse probes are looked up in the file beside it
-        scores = root / (sae_spelling_results.K_SPARSE if name == "sae-spelling" else saebench_results.METRICS)
-        edit(scores, lambda frame: frame.drop(columns=[column for column in frame if column.endswith("_feats")]))
+    if name in SCORES:
+        edit(root / SCORES[name], lambda frame: frame.drop(columns=[each for each in frame if each.endswith("_feats")]))
     expected = {file: make(root / file, tmp_path / f"secret-{n}") for n, file in enumerate(files)}
     _, report = import_results(root, tmp_path / "suite")
     assert sorted(file for file, _ in report.rejected) == sorted(files)

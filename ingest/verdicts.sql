@@ -1,0 +1,13 @@
+-- The rows of tested, each with a verdict: its own where it has one, else that of the rule of the paper. NULL where neither
+-- decides. splits has the split latents of each SAE and concept; where they are unknown, tested tokens count as candidates,
+-- on which they are all silent.
+SELECT tested.* REPLACE (coalesce(
+    is_absorption,
+    ablation(
+        coalesce(list_max(split_activations) < 1e-8,
+            NOT list_has_any(list_append(coalesce(tested.latents, []), top_latent), splits.split_latents), true),
+        top_effect, abs(top_effect) - abs(coalesce(second_effect, 0)), top_cosine, $cosine_threshold, $effect_margin
+    )
+) AS is_absorption)
+FROM tested
+LEFT JOIN splits USING (sae, concept)
