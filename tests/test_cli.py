@@ -41,13 +41,18 @@ def test_info_of_the_embedded_suite() -> None:
         "suite": "smollm2-135m",
         "model": "SmolLM2-135M-Instruct",
         "metric": "ig_ablation",
-        "n_saes": 18,
+        "n_saes": 22,  # four of them further seeds, of which there are counts only
+        "n_saes_tested": 18,
+        "n_letters": 26,
         "n_concepts": 26,
         "n_latents_max": 8192,
         "n_tested_tokens": 10357,
-        "n_absorbed_tokens": 1488,
-        "n_absorbed_published": None,
+        "n_absorbed_tokens": 1488 + 749,
+        "n_absorbed_published": 749,
         "n_absorbing_latents": 844,
+        "families": ["first-letter"],
+        "architectures": ["BatchTopK"],
+        "metrics": ["ig_ablation"],
         "has": {"cosines": True, "examples": True, "activations": True, "dashboards": False},
     }
     shown = run("info")
