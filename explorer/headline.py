@@ -123,7 +123,9 @@ def _absorption(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
 
 def _silent(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
     """Say on how many words the split latents are silent, and what came of these."""
-    tested, candidates = summary["num_tested"], summary["num_candidates"]
+    tested, silent = summary["num_tested"], summary.get("num_split_silent")
+    # Some sources count as candidates all that the k-sparse probe misses, also those on which a split latent fires.
+    candidates = summary["num_candidates"] if silent is None else min(silent, summary["num_candidates"])
     several = len(summary["split_latents"]) > 1
     if candidates == 0:
         them = "them all" if several else "it"

@@ -106,7 +106,7 @@ _NOTES = (
     "Of letters the rates were published, not the tokens behind them.\n"
     "Of single concepts the model is asked whether a word has them, and answers True or False; effects are on the"
     " difference of these two logits, whose scale is not that of the letters. Candidates on which a split latent fires"
-    " in the prompt are not ablated: the sample portion is the share of the others that was.\n"
+    " in the prompt are not ablated: the sample portion is the share of the others (num_split_silent) that was.\n"
     "projection-1.5, projection-2, projection-3: the share of the sampled candidates with every split latent silent on"
     " which one other latent's projection on the probe (activation times cosine) is at least so many times that of any"
     " other. No answer of the model and no threshold takes part. It is a share of the silent candidates, not of the"
@@ -495,6 +495,7 @@ def _read_concept(source: Source, found: _Found, sae: str, file: Path, summary: 
         "split_latents": summary.main_feats,
         "num_split_latents": None if summary.main_feats else summary.ksparse_main_k,
         "num_probe_true_positives": summary.probe_true_positives,
+        "num_split_silent": _silent(summary),
         "num_candidates": summary.num_candidates,
         "num_tested": summary.num_sampled,
         "sample_portion": summary.sample_portion,
@@ -521,6 +522,14 @@ def _absorbed(summary: _Summary) -> int | None:
         return None
     number = rate * probe * portion
     return round(number) if math.isclose(number, round(number), rel_tol=1e-6) else None
+
+
+def _silent(summary: _Summary) -> int | None:
+    """Return the number of candidates with every split latent silent, of which the tested ones are a sample."""
+    tested, portion = summary.num_sampled, summary.sample_portion
+    if tested is None or portion is None or not 0 < portion <= 1 or tested / portion > INTEGER_MAX:
+        return None
+    return round(tested / portion)
 
 
 def _read_detail(source: Source, found: _Found, file: Path, sae: str, concept: str) -> None:

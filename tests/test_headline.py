@@ -59,6 +59,12 @@ def summaries() -> Iterator[dict[str, Any]]:
         }
 
 
+def test_candidates_on_which_a_split_latent_fires_are_not_called_silent() -> None:
+    row: dict[str, Any] = dict.fromkeys(KNOWN) | {"split_latents": [65], "stored_split": True, "num_candidates": 727}
+    row |= {"absorption_rate": 0.12, "random_rate": 0.03, "num_split_silent": 308}
+    assert "On 308 of the L words that only the probe finds, it does not fire at all" in headline(row, "L", "letter")
+
+
 def test_the_sentence_is_true_of_every_combination() -> None:
     count = 0
     for row in summaries():

@@ -138,6 +138,7 @@ def test_concepts_have_counts_probes_and_tokens(root: Path, imported: Callable[.
     assert [*capital["split_latents"]] == SPLIT
     names = ["num_probe_true_positives", "num_candidates", "num_tested", "num_absorbed", "sample_portion", "main_f1"]
     assert [capital[name] for name in names] == [1000, 9, 4, 2, 0.5, 0.75]
+    assert capital["num_split_silent"] == 8  # of which a half was tested
     assert capital["absorption_rate"] == pytest.approx(0.004)
     steps = suite.table("k_sparse").query("concept == 'capital.initial'")
     assert steps["k"].tolist() == [1, 2, 3, 50]
