@@ -62,8 +62,9 @@ class Suite:
         layers = {sae.id: sae.layer or 0 for sae in self.findings.manifest.saes}
         with self.store._connection.cursor() as cursor:
             rows = cursor.execute(
-                "SELECT sae, concept, absorption_rate FROM rates($tau, $cosine_threshold, $effect_margin) ORDER BY ALL",
-                THRESHOLDS | thresholds,
+                "SELECT sae, concept, absorption_rate"
+                " FROM rates($metric, NULL, $tau, $cosine_threshold, $effect_margin) ORDER BY ALL",
+                {"metric": self.findings.manifest.method.metric} | THRESHOLDS | thresholds,
             ).fetchall()
         return {(layers[sae], letter_of(concept)): rate for sae, concept, rate in rows}
 

@@ -182,10 +182,11 @@ def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -
         explorer = Explorer(store, **place)
         assert explorer.template()
         state, model = explorer.state, explorer.model
+        assert model.absorbing_latents is not None
+        latent = int(model.absorbing_latents["latent"].iloc[0])
         for page in ("explore", "compare", "atlas", "evidence"):
             for compare_by in ("l0", "layer", "concept", "pair") if page == "compare" else ("l0",):
                 state.apply({"page": page, "compare_by": compare_by})
-                assert model.absorbing_latents is not None
                 for part in list(parts):
                     for action, value in product((*part._handlers, "nonsense", 7, None), _VALUES):
                         if action == "snapshot":
@@ -193,8 +194,7 @@ def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -
                         part._handle_msg({"action": action, "value": value})
                     for message in _MESSAGES:
                         part._handle_msg(message)
-                state.apply({"page": page, **place})
-                state.latent = int(model.absorbing_latents["latent"].iloc[0])
+                assert state.apply({"page": page, **place, "latent": latent}) == []
         assert len(parts) > 30
         assert state.chosen_sae is not None
 

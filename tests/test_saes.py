@@ -134,8 +134,8 @@ def test_names_say_what_tells_saes_apart() -> None:
     (lone,) = labelled([made("lone", hook="resid_post", architecture="TopK", seed=3)])
     assert (lone.label, lone.short) == ("layer 0, 1k latents, L0 10", "0 · 1k · 10")
     named = labelled(TREE)
-    assert named[0].label == "layer 0, resid_post, TopK, 1k latents, L0 10, seed unknown"
-    assert named[0].short == "0 · resid_post · TopK · 1k · 10 · unknown"
+    assert named[0].label == "layer 0, resid_post, TopK, 1k latents, L0 10"
+    assert named[0].short == "0 · resid_post · TopK · 1k · 10"
     assert named[3].label == "layer 0, resid_post, TopK, 4k latents, L0 11, seed 1"
     assert telling(TREE) == list(ATTRIBUTES)
     assert telling([]) == []

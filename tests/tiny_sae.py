@@ -249,6 +249,7 @@ class TinySae:
                     "split_latents": roles.split,
                     **counts,
                     "sample_portion": portion,
+                    "num_absorbed": None,
                     **probe,
                 }
             )

@@ -1,5 +1,5 @@
 -- One row an SAE: its concepts of a family taken together, under the given thresholds and mean policy.
--- One whose rate is unknown takes no part.
+-- One whose rate is unknown takes no part in the means; a total is known where each concept's count is.
 CREATE MACRO sae_means(by_metric, in_family, tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
 SELECT suite, sae,
     avg(rate) FILTER (counts) AS absorption_rate,
@@ -10,8 +10,8 @@ SELECT suite, sae,
     count(*) FILTER (counts) AS num_concepts,
     avg(num_split_latents) AS num_split_latents,
     count(*) FILTER (num_split_latents > 1) AS num_concepts_split,
-    CAST(sum(num_absorbed) AS BIGINT) AS num_absorbed,
-    CAST(sum(num_rows) AS BIGINT) AS num_tested
+    CASE WHEN bool_and(num_absorbed IS NOT NULL) THEN CAST(sum(num_absorbed) AS BIGINT) END AS num_absorbed,
+    CASE WHEN bool_and(num_rows IS NOT NULL) THEN CAST(sum(num_rows) AS BIGINT) END AS num_tested
 FROM (
     SELECT *,
         rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) AS rate,
