@@ -132,6 +132,7 @@ def _sae(row: Mapping[str, Any]) -> Sae:
         architecture=row["architecture"],
         l0=row["l0"] if nominal is None else nominal,
         l0_measured=row["l0"],
+        repeat_of=row["repeat_of"],
         title=row["title"],
         counted=bool(row["n_latents_counted"]),
         canonical=bool(row["canonical"]),

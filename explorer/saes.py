@@ -38,6 +38,8 @@ class Sae(NamedTuple):
         By which it is called: the nominal one where there is one, else as it was measured.
     l0_measured : float or None
         By which SAEs are matched.
+    repeat_of : str or None
+        The SAE of which it is a further seed.
     title : str or None
         What its publisher calls it.
     n_latents : int
@@ -58,6 +60,7 @@ class Sae(NamedTuple):
     l0: float | None = None
     seed: int | None = None
     l0_measured: float | None = None
+    repeat_of: str | None = None
     title: str | None = None
     n_latents: int = 0
     counted: bool = True
@@ -209,15 +212,15 @@ def l0_distance(one: Sae, other: Sae) -> float:
 def suggest_other(saes: Iterable[Sae], sae: Sae | None, *, in_layer: bool = True) -> Sae | None:
     """Suggest what to compare `sae` with: what differs from it in one attribute, as in its width, at the nearest L0.
 
-    What differs in L0 or seed only comes last. Returns None where there is no other one (`in_layer`: of its layer).
+    What differs in L0 or seed only comes late, further seeds of the same SAE last. Returns None where there is no other one (`in_layer`: of its layer).
     """
     if sae is None:
         return None
     others = [other for other in saes if other is not sae and (other.layer == sae.layer or not in_layer)]
 
-    def distance(other: Sae) -> tuple[bool, int, float]:
-        differing = _differing(other, sae)
-        return in_layer and differing == 0, differing, l0_distance(other, sae)
+    def distance(other: Sae) -> tuple[bool, bool, int, float]:
+        differing, repeats = _differing(other, sae), _first_training(other) == _first_training(sae)
+        return in_layer and repeats, in_layer and differing == 0, differing, l0_distance(other, sae)
 
     return min(others, key=distance, default=None)
 
@@ -234,8 +237,20 @@ def counterparts(saes: Iterable[Sae], sae: Sae, name: str) -> list[Sae]:
     return list(found.values())
 
 
+def are_of_one_sweep(other: Sae, sae: Sae) -> bool:
+    """Tell whether `other` differs from `sae` in width and L0 only; an unknown seed may be any but a further one."""
+    alike = all(getattr(other, name) == getattr(sae, name) for name in ("layer", "hook", "architecture"))
+    may_share = None in (other.seed, sae.seed) and other.repeat_of is None
+    return alike and (other.seed == sae.seed or may_share)
+
+
 def _unlike(other: Sae, sae: Sae, name: str) -> tuple[int, float]:
     return _differing(other, sae, name), l0_distance(other, sae)
+
+
+def _first_training(sae: Sae) -> str:
+    """Return the id of the SAE that `sae` repeats with another seed, or its own."""
+    return sae.repeat_of or sae.id
 
 
 def _differing(other: Sae, sae: Sae, *but: str) -> int:

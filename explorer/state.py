@@ -11,7 +11,17 @@ import param
 
 from explorer.concepts import Concept, Family, plural
 from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
-from explorer.saes import ATTRIBUTES, Sae, choose, counterparts, meets, suggest_other, value_label, values_of
+from explorer.saes import (
+    ATTRIBUTES,
+    Sae,
+    are_of_one_sweep,
+    choose,
+    counterparts,
+    meets,
+    suggest_other,
+    value_label,
+    values_of,
+)
 from queries.manifest import THRESHOLD_BOUNDS
 from queries.schema import INTEGER_MAX
 
@@ -375,8 +385,7 @@ class ExplorerState(param.Parameterized):
             return []
         if by in ATTRIBUTES and by not in ("l0", "width"):
             return [other.id for other in counterparts(self.saes, sae, by)]
-        alike = ("layer", "hook", "architecture", "seed")
-        return [other.id for other in self.saes if all(getattr(other, name) == getattr(sae, name) for name in alike)]
+        return [other.id for other in self.saes if are_of_one_sweep(other, sae)]
 
     @property
     def compared_concepts(self) -> list[str]:

@@ -507,7 +507,13 @@ def test_headline_where_there_is_nothing_to_absorb() -> None:
 
 def test_headline_says_what_was_sampled() -> None:
     """A rate is of all candidates, the count of absorbed ones is of those that were tested."""
-    sampled = {"num_candidates": 1200, "num_tested": 200, "sample_portion": 1 / 6, "absorption_rate": 0.18}
+    sampled = {
+        "num_split_silent": 1200,
+        "num_candidates": 1200,
+        "num_tested": 200,
+        "sample_portion": 1 / 6,
+        "absorption_rate": 0.18,
+    }
     sentence = headline(SUMMARY | sampled, "L", "letter")
     assert "On 1,200 of the words it misses, it does not fire at all (200 tested); 24 of these are absorbed" in sentence
     assert "absorption rate 18.0 %" in sentence
