@@ -212,7 +212,8 @@ def l0_distance(one: Sae, other: Sae) -> float:
 def suggest_other(saes: Iterable[Sae], sae: Sae | None, *, in_layer: bool = True) -> Sae | None:
     """Suggest what to compare `sae` with: what differs from it in one attribute, as in its width, at the nearest L0.
 
-    What differs in L0 or seed only comes late, further seeds of the same SAE last. Returns None where there is no other one (`in_layer`: of its layer).
+    What differs in L0 or seed only comes late, further seeds of the same SAE last. Returns None where there is no other
+    one (`in_layer`: of its layer).
     """
     if sae is None:
         return None

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-_FIELD = re.compile(r"(\w+) ([A-Z]+(?:\[\])?)")
+_FIELD = re.compile(r"(\w+) ([A-Z]+(?:\[\]|\([A-Z, ]+\))?)")
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 --          n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR, seed INTEGER,
 --          repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE,
 --          dead_fraction DOUBLE, neuronpedia_model VARCHAR, neuronpedia_source VARCHAR, canonical BOOLEAN,
---          cosines BOOLEAN
-SELECT * EXCLUDE (attributes, position)
+--          cosines BOOLEAN, attributes MAP(VARCHAR, VARCHAR)
+SELECT * EXCLUDE (position)
 FROM saes
 ORDER BY suite, position, seed, sae

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from ingest.source import Source
+from queries.catalog import catalog
 from queries.schema import letter_of
 from queries.store import Store
 from queries.writer import write_suite
-from tests.questions import THRESHOLDS, keys
+from tests.questions import FAMILY, THRESHOLDS, keys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,8 +46,11 @@ class Suite:
         return [reason for file, reason in self.report.rejected if file == name]
 
     def ask(self, name: str, **values: Any) -> list[dict[str, Any]]:
-        suite = {"suite": self.findings.manifest.name}
-        return self.store.fetch(name, **(suite | keys(**values))).to_dict("records")
+        """Ask a question of the suite, where nothing else is said of the first letters by its own metric."""
+        manifest = self.findings.manifest
+        own = {"suite": manifest.name, "family": FAMILY, "metric": manifest.method.metric}
+        asked = {key: value for key, value in own.items() if key in catalog()[name].params}
+        return self.store.fetch(name, **(asked | keys(**values))).to_dict("records")
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table; where its rows have them, with the layer of the SAE and the letter."""

@@ -13,6 +13,7 @@ from ingest import import_results, saebench
 from ingest.source import Source
 from queries import Store, check_suite
 from queries.conform import IngestError
+from queries.schema import letter_of
 from tests.imported_suite import Suite, importing
 from tests.questions import THRESHOLDS
 from tests.result_files import columnless, edit, emptied, keep, rowless, save, truncated
@@ -117,10 +118,11 @@ def test_letters_have_the_published_numbers(imported: Callable[..., Suite]) -> N
     assert old[numbers[:4]].tolist() == [10, 3, 2, 0.2]
     assert old[["split_latents", "num_tested", "probe_f1"]].isna().all()
     counts = {
-        (row["layer"], row["letter"]): row["num_split_latents"]
-        for row in suite.ask("letter_rates", scope="suite", **THRESHOLDS)
+        (row["sae"], letter_of(row["concept"])): row["num_split_latents"]
+        for row in suite.ask("concept_rates", scope="suite", **THRESHOLDS)
     }
-    assert counts == {(5, "a"): 1, (5, "q"): 1, (5, "s"): 2, (12, "s"): 2, (12, "t"): 1}
+    full, old = (sae.id for sae in suite.findings.manifest.saes)
+    assert counts == {(full, "a"): 1, (full, "q"): 1, (full, "s"): 2, (old, "s"): 2, (old, "t"): 1}
 
 
 @pytest.mark.usefixtures("root")

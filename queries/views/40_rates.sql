@@ -1,7 +1,7 @@
 -- One row an SAE and a concept, of one family or where that is NULL of all, that a metric was measured of: counts, and the
 -- absorption rate with its interval, under the given thresholds.
 -- Numbers that were published without the tokens or latents behind them stand where nothing can be counted, at the thresholds
--- that they were published for; at others they are unknown. A concept without
+-- that they were published for; at others they are unknown, save at one that moves nothing. A concept without
 -- candidates has none absorbed; whether candidates of which none was tested are, is unknown. A fraction is the mean over the
 -- probe's true positives, as it was published, or where each of them has a row, of these.
 CREATE MACRO rates(by_metric, in_family, tau, cosine_threshold, effect_margin) AS TABLE
@@ -35,8 +35,12 @@ FROM (
         coalesce(counted.num_rows, nothing.zero) AS num_rows,
         counted.fraction
     FROM (
-        SELECT *, tau = tau_published AND cosine_threshold = cosine_published AND effect_margin = margin_published AS is_own
+        SELECT measured.*,
+            (tau = tau_published OR NOT moves.tau)
+                AND (cosine_threshold = cosine_published OR NOT moves.cosine_threshold)
+                AND (effect_margin = margin_published OR NOT moves.effect_margin) AS is_own
         FROM measured
+        JOIN movable AS moves USING (suite, metric)
         WHERE metric = by_metric AND (in_family IS NULL OR family = in_family)
     ) AS measured
     LEFT JOIN (
