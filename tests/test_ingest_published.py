@@ -81,9 +81,13 @@ EXPECTED = {
 
 #: Columns of other formats; `metric` is the suite's own.
 NOT_PUBLISHED: dict[str, set[str]] = {name: set() for name in EXPECTED} | {
-    "measurements": {"num_split_latents", "num_absorbed", "absorption_fraction", "metric", "metric_version"},
+    "measurements": {
+        *("num_split_latents", "num_absorbed", "absorption_rate", "random_rate", "absorption_fraction"),
+        *("metric", "metric_version"),
+    },
     "tested_tokens": {
-        *("top_projection", "second_projection", "projections", "absorption_fraction", "metric", "metric_version")
+        *("main_projection", "absorbing_projection", "total_projection", "top_projection", "second_projection"),
+        *("projections", "absorption_fraction", "metric", "metric_version"),
     },
 }
 IDS = ["l4-w64-l0-7", "l8-w64-l0-9"]

@@ -58,9 +58,9 @@ def test_rates_are_the_papers(imported: Callable[..., Suite]) -> None:
     assert suite.rates(cosine_threshold=0.0)[3, "s"] == pytest.approx(0.15)
     means = {
         policy: suite.ask("sae_means", scope="suite", mean_policy=policy, **THRESHOLDS)[0]["absorption_rate"]
-        for policy in ("with_candidates", "all_letters")
+        for policy in ("with_candidates", "all_concepts")
     }
-    assert means == {"with_candidates": pytest.approx(0.075), "all_letters": pytest.approx(0.05)}
+    assert means == {"with_candidates": pytest.approx(0.075), "all_concepts": pytest.approx(0.05)}
     assert not suite.report.rejected
     assert suite.findings.manifest.method.metric == "ig_ablation"
     assert set(suite.table("tested_tokens")["metric"]) == {"ig_ablation"}

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 LETTERS = "abest"
+OF_SUITE = {"suite": "small", "family": "first-letter", "metric": "ig_ablation"}
 CONFIG = """
 name = "small"
 summary = "A suite for tests."
@@ -188,8 +189,9 @@ def test_a_suite_is_measured_from_weights(suite: Path) -> None:
 @pytest.mark.timeout(600)
 def test_its_figures_follow_from_each_other(suite: Path) -> None:
     with open_store(suite) as store:
-        rates = store.fetch("letter_rates", suite="small", scope="suite", **_thresholds())
-        assert "".join(sorted(rates["letter"])) == LETTERS
+        rates = store.fetch("concept_rates", scope="suite", **OF_SUITE, **_thresholds())
+        (own,) = (sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None)
+        assert "".join(map(letter_of, rates.loc[rates["sae"] == own, "concept"])) == LETTERS
     frames = _frames(suite)
     letters = frames["measurements"].set_index("letter")
     for letter, rows in frames["tested_tokens"].groupby("letter"):
@@ -311,12 +313,12 @@ def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
         assert numbers[own] > 0
         assert numbers[again] > 0
     with open_store(suite) as store:
-        assert store.fetch("saes")["sae"].tolist() == [own]
+        assert store.fetch("saes")["repeat_of"].tolist() == [None, own]
         own_thresholds = _thresholds() | {"effect_margin": 0.05}
-        means = store.fetch("sae_means", suite="small", scope="suite", mean_policy="all_letters", **own_thresholds)
-        assert means["num_seeds"].tolist() == [2]
-        (rate,) = means["absorption_rate"]
-        assert rate in (means["seed_low"].iloc[0], means["seed_high"].iloc[0])
+        means = store.fetch("sae_means", scope="suite", mean_policy="all_concepts", **OF_SUITE, **own_thresholds)
+        assert means["num_seeds"].tolist() == [2, 2]
+        for _, row in means.iterrows():
+            assert sorted(means["absorption_rate"]) == [row["seed_low"], row["seed_high"]]
 
 
 @pytest.mark.timeout(600)
