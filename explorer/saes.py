@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from explorer.format import l0_label, l0_labels, latents_label, width_label
@@ -109,7 +110,10 @@ def named_by(saes: Collection[Sae]) -> list[str]:
 def labelled(saes: Sequence[Sae]) -> list[Sae]:
     """Give each SAE its names: what is known of it, and where that does not tell it from another, its title or id."""
     tell, short = telling(saes), named_by(saes)
-    names = [(_label(sae, tell), _short(sae, short)) for sae in saes]
+    seeds = Counter(map(_but_seed, saes))
+    # A seed is worth a word where there are others.
+    named = [sae if seeds[_but_seed(sae)] > 1 else sae._replace(seed=None) for sae in saes]
+    names = [(_label(sae, tell), _short(sae, short)) for sae in named]
     labels, shorts = (
         ({name for name in group if group.count(name) > 1} for group in zip(*names, strict=True)) if names else ((), ())
     )
@@ -122,8 +126,11 @@ def labelled(saes: Sequence[Sae]) -> list[Sae]:
     ]
 
 
+def _but_seed(sae: Sae) -> tuple[Any, ...]:
+    return tuple(getattr(sae, name) for name in ATTRIBUTES if name != "seed")
+
+
 def _short(sae: Sae, names: Iterable[str]) -> str:
-    """Name an SAE on an axis; that nothing is known of its seed is not worth a word."""
     return " · ".join(value_label(name, getattr(sae, name)) for name in names if name != "seed" or sae.seed is not None)
 
 
