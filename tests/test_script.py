@@ -39,7 +39,9 @@ def embedded() -> Iterator[Store]:
 
 def assert_same(answer: pd.DataFrame, shown: pd.DataFrame) -> None:
     """Compare what DuckDB gives with what the store does; of texts, DuckDB gives NULL as NaN, the store as None."""
-    texts = {name: answer[name].astype(object).where(answer[name].notna(), None) for name in answer.select_dtypes("str")}
+    texts = {
+        name: answer[name].astype(object).where(answer[name].notna(), None) for name in answer.select_dtypes("str")
+    }
     pd.testing.assert_frame_equal(answer.assign(**texts), shown, check_dtype=False)
 
 

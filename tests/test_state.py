@@ -100,8 +100,10 @@ def test_each_choice_narrows_the_next(
         assert sae_of(state) == expected
         assert state.sae == sae_id(*expected)
         saes = CHOICES[state.suite].saes
-        assert state.options["layer"] == sorted({sae.layer for sae in saes})
-        assert state.options["width"] == sorted({sae.width for sae in saes if sae.layer == expected[0]})
+        assert state.options["layer"] == sorted({sae.layer for sae in saes if sae.layer is not None})
+        assert state.options["width"] == sorted(
+            {sae.width for sae in saes if sae.layer == expected[0] and sae.width is not None}
+        )
         assert state.options["l0"] == [sae.l0 for sae in saes if (sae.layer, sae.width) == expected[:2]]
 
 
