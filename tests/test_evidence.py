@@ -97,7 +97,7 @@ def test_filters_hold_together(tiny: Store) -> None:
     assert sum(parts) == whole
     assert rows_of(tiny, evidence_verdict="differs").empty
     assert len(rows_of(tiny, evidence_verdict="differs", effect_margin=50.0))
-    saes = tiny.fetch("saes").query("layer == 3")["sae"].tolist()
+    saes = tiny.fetch("saes").query("layer == 3 and repeat_of.isna()")["sae"].tolist()
     some = rows_of(tiny, facet_saes=saes, facet_concept=concept_id("s"))
     assert set(some["sae"]) == set(saes)
     assert set(some["layer"]) == {3}

@@ -129,7 +129,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
     page = open_view(open_page, home.but(letter="s", l0=13))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     cell(page, "t").click()
-    wait_query(page, {"letter": "t"})
+    wait_query(page, home.but(letter="t", l0=13).query)
     link = page.get_by_role("button", name="Copy link")
     link.click()
     expect(link).to_have_class(re.compile("is-done"))
@@ -138,7 +138,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
     view = home.but(letter="t", l0=13)
     assert query_of(page) == view.query
     row(page, "split", view.split[0]).click()
-    part(page, "tester").get_by_role("button", name="Copy: Words in T").click()
+    part(page, "tester").get_by_role("button", name="Copy: T words").click()
     words = view.ask("random_tokens", seed=0).query("of_concept")["token"]
     wait_for(page, "async (text) => (await navigator.clipboard.readText()) === text", ", ".join(words))
 
@@ -154,7 +154,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
         (
             "suite=none&layer=8&l0=99&width=&cosine_view=3d",
             {"suite": "none", "l0": "99", "cosine_view": "3d"},  # no width is said
-            {"layer": 8, "l0": 7},
+            {"layer": 8, "l0": 27},  # the nearest
         ),
         (
             f"letter=s&latent={'9' * 5_000}&layer={'a' * 3_000}",

@@ -63,7 +63,7 @@ def test_labels_of_rows_and_columns_fit_a_small_figure(explorer: Explorer, tmp_p
     }
     rows, columns = ([sizes[label] for label in sizes if (len(label) == 1) is letter] for letter in (True, False))
     assert len(rows) == 26
-    assert len(columns) == 18
+    assert len(columns) == 22
     assert sum(rows) < 240
     assert sum(columns) < 317
     assert "absorption rate" in drawn
