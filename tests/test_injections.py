@@ -222,12 +222,15 @@ def test_addresses_and_searches_stay_text(visit: Callable[[dict[str, str]], Page
     walk.look(page)
 
 
-#: Whether the list of what was found is of what was typed: it quotes it, or begins with a token that begins so.
+#: Whether the list of what was found is of what was typed: it quotes it, begins with a token that begins so, or with a
+#: concept whose name has it.
 _FOUND = """([search, typed, visible]) => {
   const bare = (text) => text.replace(/\\s/g, "").toLowerCase()
   const said = bare(search.querySelector("[role=status]").textContent)
   const option = bare(search.querySelector("[role=option] code")?.textContent ?? "")
-  return said.includes(`“${bare(typed)}”`) || option.startsWith(bare(visible)) || option.startsWith("␣" + bare(visible))
+  const concept = bare(search.querySelector("[role=option][data-action=concept]")?.textContent ?? "")
+  return said.includes(`“${bare(typed)}”`) || concept.includes(bare(typed))
+    || option.startsWith(bare(visible)) || option.startsWith("␣" + bare(visible))
 }"""
 
 

@@ -82,8 +82,8 @@ def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) 
     page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
     wait_ready(page)
     saes = open_store().fetch("saes").sort_values("l0_nominal", kind="stable")
-    tap(page, "absorption-heatmap", 4, 25 - 2)  # concepts run from the top down
-    wait_sae(page, saes["sae"].iloc[4])
+    tap(page, "absorption-heatmap", 5, 25 - 2)  # concepts run from the top down
+    wait_sae(page, saes["sae"].iloc[5])
     wait_query(page, {"page": "explore", "letter": "c"})
     wait_figure(page, "cosine")
     page.go_back()
@@ -113,7 +113,7 @@ def test_means_and_cells_can_be_switched_and_the_url_keeps_them(open_page: PageO
 def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=compare&sae=l8-w8192-l0-14&concept=first-letter.s")
     wait_ready(page)
-    saes = open_store().fetch("saes").query("layer == 8")
+    saes = open_store().fetch("saes").query("layer == 8 and seed == 0")
     names = [f"cosine-{sae}" for sae in saes["sae"]]
     page.mouse.wheel(0, 600)
     for name in names:
@@ -128,7 +128,7 @@ def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
     assert page.evaluate(same, [names[0], names[-1], "y_range"])
     assert page.evaluate(same, [names[0], names[1], "x_range"])
     assert not page.evaluate(same, [names[0], names[-1], "x_range"])
-    page.get_by_role("button", name="layer 8, 2k latents, L0 7, S", exact=True).click()
+    page.get_by_role("button", name="layer 8, 2k latents, L0 7, seed 0, S", exact=True).click()
     wait_query(page, {"page": "explore", "width": "2048", "l0": "7", "letter": "s"})
     wait_figure(page, "cosine")
 
