@@ -219,16 +219,19 @@ def l0_distance(one: Sae, other: Sae) -> float:
 def suggest_other(saes: Iterable[Sae], sae: Sae | None, *, in_layer: bool = True) -> Sae | None:
     """Suggest what to compare `sae` with: what differs from it in one attribute, as in its width, at the nearest L0.
 
-    What differs in L0 or seed only comes late, further seeds of the same SAE last. Returns None where there is no other
-    one (`in_layer`: of its layer).
+    What differs in L0 or seed only comes last. Returns None where there is no other one (`in_layer`: of the same suite,
+    in its layer; its further seeds are none, for two SAEs are compared over all their seeds).
     """
     if sae is None:
         return None
-    others = [other for other in saes if other is not sae and (other.layer == sae.layer or not in_layer)]
+    others = list(saes)
+    if in_layer:
+        own = _first_training(sae)
+        others = [other for other in others if other.layer == sae.layer and _first_training(other) != own]
 
-    def distance(other: Sae) -> tuple[bool, bool, int, float]:
-        differing, repeats = _differing(other, sae), _first_training(other) == _first_training(sae)
-        return in_layer and repeats, in_layer and differing == 0, differing, l0_distance(other, sae)
+    def distance(other: Sae) -> tuple[bool, int, float]:
+        differing = _differing(other, sae)
+        return in_layer and differing == 0, differing, l0_distance(other, sae)
 
     return min(others, key=distance, default=None)
 

@@ -254,7 +254,7 @@ def _facts(view: View) -> dict[str, Any]:
         else f"No figures for {view.letter.upper()}",
         "chosen": {title: chosen for title, chosen in groups.items() if title in told},
         "letter": [view.letter],
-        "counts": [str(counts.get(letter, "–")) for letter in "abcdefghijklmnopqrstuvwxyz"],
+        "counts": [str(counts.get(letter, "–")) for letter in view.ask("concept_counts")["concept"].map(letter_of)],
         "split": [str(each) for each in view.split],
         "absorbing": [str(each) for each in view.absorbing],
         "pressed": [*pressed["split"], *pressed["absorbing"]],

@@ -131,7 +131,7 @@ def test_suite_that_cannot_be_opened_is_named(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path, damage: str
 ) -> None:
     suite = write_tiny_suite(tmp_path / "suite", name="damaged")
-    file = suite / "letters.parquet"
+    file = suite / "measurements.parquet"
     if damage == "missing":
         file.unlink()
     else:

@@ -277,7 +277,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
             with page.expect_download() as download:
                 dialog.locator(f"[data-save-figure={name}][data-as=svg]").click()
             file = download.value.suggested_filename
-            assert re.fullmatch(rf"{EMBEDDED.name}_(?:[a-z0-9-]+_)*{name}\.svg", file), file
+            assert re.fullmatch(rf"{EMBEDDED.name}_(?:[a-z0-9.-]+_)*{name}\.svg", file), file
             rows = getattr(model, answers.split()[0])
             svg = Path(download.value.path()).read_text(encoding="utf-8")
             expect_legend(svg, legend_of(name, rows, cell="absorption_rate", by=None, theme=LIGHT))

@@ -394,7 +394,7 @@ def test_phone_opens_the_field_over_the_header(open_page: PageOpener, chromium: 
     for name in buttons:
         page.get_by_role("button", name=name).click(trial=True)
     part(page, "search").locator("label").tap()
-    page.keyboard.type("w")
+    page.keyboard.type("wh")
     options(page).first.tap()
     wait_query(page, {"page": "evidence"})
     expect(field(page)).not_to_be_focused()

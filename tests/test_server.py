@@ -231,15 +231,15 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
     with running(tmp_path, suite) as server:
         health, page = f"{server.url}/healthz", f"{server.url}/dashboard"
         assert get(health) == (200, '{"status": "ok"}')
-        letters = suite / "letters.parquet"
-        whole = letters.read_bytes()
-        letters.write_bytes(whole[:-20])
+        measured = suite / "measurements.parquet"
+        whole = measured.read_bytes()
+        measured.write_bytes(whole[:-20])
         status, answer = get(health)
         assert status == 503
-        assert json.loads(answer)["reason"].startswith(f"{suite.name}/letters.parquet: not a readable parquet file")
+        assert json.loads(answer)["reason"].startswith(f"{suite.name}/measurements.parquet: not a readable parquet file")
         message: Any = open_session(page).document.select_one({"name": "message"})
         assert "No suite is open" in message.data.html
-        letters.write_bytes(whole)
+        measured.write_bytes(whole)
         assert get(health)[0] == 200
         shutil.rmtree(suite)
         assert get(health)[0] == 503
@@ -317,7 +317,7 @@ def test_panel_serve_has_health_as_a_plugin(suite: Path, tmp_path: Path) -> None
     server = start_process(command, tmp_path / "log", port, "/healthz")
     try:
         assert get(f"{server.url}/healthz") == (200, '{"status": "ok"}')
-        (suite / "letters.parquet").unlink()
+        (suite / "measurements.parquet").unlink()
         assert get(f"{server.url}/healthz")[0] == 503
     finally:
         server.stop()

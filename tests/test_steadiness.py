@@ -208,12 +208,12 @@ def test_replaced_suite_is_told_and_shown_after_a_reload(open_page: PageOpener, 
             wait_ready(page)
             expect_view(page, new)
         # Cut short, it cannot be opened: whoever comes next reads which file, and what to do.
-        os.truncate(suite / "letters.parquet", 100)
+        os.truncate(suite / "measurements.parquet", 100)
         page.reload()
-        expect(page.locator(".empty")).to_contain_text("letters.parquet: not a readable parquet file")
-        shutil.copy(ROOT / "LICENSE", suite / "letters.parquet")
+        expect(page.locator(".empty")).to_contain_text("measurements.parquet: not a readable parquet file")
+        shutil.copy(ROOT / "LICENSE", suite / "measurements.parquet")
         page.reload()
-        expect(page.locator(".empty")).to_contain_text("letters.parquet: not a readable parquet file")
+        expect(page.locator(".empty")).to_contain_text("measurements.parquet: not a readable parquet file")
         # What a page fetches after it was loaded, such as its icon, must not find the server gone.
         page.goto("about:blank")
     assert "Traceback" not in server.output
