@@ -120,20 +120,16 @@ def in_order(saes: Iterable[Sae]) -> list[Sae]:
 
     Further seeds follow the SAE that they repeat.
     """
+    every = list(saes)
+    by_id = {sae.id: sae for sae in every}
 
     def place(sae: Sae) -> tuple[tuple[Any, ...], ...]:
-        l0 = sae.l0 if sae.l0_nominal is None else sae.l0_nominal
+        own = by_id.get(sae.repeat_of or sae.id, sae)
+        l0 = own.l0 if own.l0_nominal is None else own.l0_nominal
         values = (
-            sae.layer,
-            sae.hook,
-            sae.architecture,
-            sae.width,
-            l0,
-            sae.repeat_of is not None,
-            sae.seed,
-            sae.l0,
-            sae.id,
+            *(own.layer, own.hook, own.architecture, own.width, l0, own.seed, own.l0, own.id),
+            *(sae is not own, sae.seed, sae.id),
         )
         return tuple((True,) if value is None else (False, value) for value in values)
 
-    return sorted(saes, key=place)
+    return sorted(every, key=place)

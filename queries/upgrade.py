@@ -33,7 +33,6 @@ _SELECTS = {
         SELECT concepts.* REPLACE (has.num_tokens AS num_tokens)
         FROM concepts
         LEFT JOIN (SELECT concept, count(*) AS num_tokens FROM token_concepts GROUP BY ALL) AS has USING (concept)
-        WHERE concept IN (SELECT concept FROM measurements UNION SELECT concept FROM token_concepts)
     """,
     "measurements": """
         SELECT measurements.* REPLACE (coalesce(measurements.metric, suites.metric) AS metric)

@@ -236,7 +236,8 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
         measured.write_bytes(whole[:-20])
         status, answer = get(health)
         assert status == 503
-        assert json.loads(answer)["reason"].startswith(f"{suite.name}/measurements.parquet: not a readable parquet file")
+        reason = json.loads(answer)["reason"]
+        assert reason.startswith(f"{suite.name}/measurements.parquet: not a readable parquet file")
         message: Any = open_session(page).document.select_one({"name": "message"})
         assert "No suite is open" in message.data.html
         measured.write_bytes(whole)

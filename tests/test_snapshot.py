@@ -30,6 +30,7 @@ from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
 from tests.questions import DECIDING, THRESHOLDS, keys
 from tests.tiny_sae import LETTERS
 from tests.tiny_suite import write_tiny_suite
+from tests.unmeasured import list_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -119,7 +120,7 @@ def unpacked(packed: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES)
+    return list_letters(write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", saes=SAES))
 
 
 @pytest.fixture(scope="module")

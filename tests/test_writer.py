@@ -78,8 +78,8 @@ def test_saes_may_share_all_that_is_known_of_them(tmp_path: Path) -> None:
         tmp_path / "x", MANIFEST.model_copy(update={"saes": saes}), {"measurements": rows, "concepts": concepts}
     )
     assert check_suite(tmp_path / "x") == []
-    assert [sae.id for sae in read_manifest(tmp_path / "x").saes] == ["b-s1", "a", "b", "unknown"]
+    assert [sae.id for sae in read_manifest(tmp_path / "x").saes] == ["a", "b", "b-s1", "unknown"]
     with Store(tmp_path / "x") as store:
         listed = store.fetch("saes").set_index("sae")
-        assert listed["position"].to_dict() == {"a": 0, "b": 1, "unknown": 2}
+        assert listed.index.tolist() == ["a", "b", "b-s1", "unknown"]
         assert listed.loc["unknown", ["layer", "width", "l0", "n_latents"]].isna().all()
