@@ -56,6 +56,8 @@ def _named(place: Sequence[Any], saes: Sequence[Sae]) -> str:
         layer, width, l0 = (int(part) for part in place)
     except (TypeError, ValueError):
         return ", ".join("?" if part in (None, "") else str(part) for part in place)
-    fitting = [sae for sae in saes if (sae.layer, sae.width) == (layer, width) and meets(sae.l0, l0)]
+    # Formerly, further seeds were no SAEs.
+    own = [sae for sae in saes if sae.repeat_of is None]
+    fitting = [sae for sae in own if (sae.layer, sae.width) == (layer, width) and meets(sae.l0, l0)]
     nth = -l0 - 1 if l0 < 0 else 0
     return fitting[nth].id if nth < len(fitting) else f"{layer}, {width}, {l0}"
