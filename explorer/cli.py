@@ -35,6 +35,13 @@ _ORIGINS = typer.Option(
     help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
     show_default=False,
 )
+#: What names an SAE and a concept.
+_Sae = Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)]
+_Layer = Annotated[int | None, typer.Option(help="Its layer, where no id is given.", show_default=False)]
+_Width = Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)]
+_L0 = Annotated[float | None, typer.Option(help="Its L0.", show_default=False)]
+_Architecture = Annotated[str | None, typer.Option(help="Its architecture.", show_default=False)]
+_Letter = Annotated[str | None, typer.Option(help="The first letter that is the concept.", show_default=False)]
 #: Names of numbers that are printed of a file; --json has all.
 _LISTED_NAMES = 12
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
@@ -217,31 +224,29 @@ def snapshot(
     suite: Annotated[str | None, _SUITE] = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file to write.")],
-    sae: Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)] = None,
-    layer: Annotated[int | None, typer.Option(help="Its layer, where no id is given.", show_default=False)] = None,
-    width: Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)] = None,
-    l0: Annotated[float | None, typer.Option(help="Its L0.", show_default=False)] = None,
-    architecture: Annotated[str | None, typer.Option(help="Its architecture.", show_default=False)] = None,
+    sae: _Sae = None,
+    layer: _Layer = None,
+    width: _Width = None,
+    l0: _L0 = None,
+    architecture: _Architecture = None,
     concept: Annotated[str | None, typer.Option(help="Id of the concept shown first.", show_default=False)] = None,
-    letter: Annotated[
-        str | None, typer.Option(help="The first letter that is the concept.", show_default=False)
-    ] = None,
+    letter: _Letter = None,
     latent: Annotated[int | None, typer.Option(help="Latent shown first.", show_default=False)] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
 ) -> None:
     """Write one SAE with a family of concepts to an HTML file that opens without server and network."""
     from explorer.snapshot import SnapshotError, save_snapshot
 
-    given = {
-        "sae": sae,
-        "layer": layer,
-        "width": width,
-        "l0": l0,
-        "architecture": architecture,
-        "concept": concept,
-        "letter": letter,
-        "latent": latent,
-    }
+    state = _given(
+        sae=sae,
+        layer=layer,
+        width=width,
+        l0=l0,
+        architecture=architecture,
+        concept=concept,
+        letter=letter,
+        latent=latent,
+    )
     try:
         with open_store(*([suite] if suite else [])) as store, _progress("Opening the suite") as report_progress:
             save_snapshot(
@@ -249,7 +254,7 @@ def snapshot(
                 output,
                 force=force,
                 progress=report_progress,
-                **{name: value for name, value in given.items() if value is not None},
+                **state,
             )
     except (SuiteError, QueryError, SnapshotError) as error:
         _fail(str(error), error)
@@ -262,15 +267,13 @@ def figure(
     suite: Annotated[str | None, _SUITE] = None,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", help="The file to write, .svg or .png.")],
-    sae: Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)] = None,
-    layer: Annotated[int | None, typer.Option(help="Its layer, where no id is given.", show_default=False)] = None,
-    width: Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)] = None,
-    l0: Annotated[float | None, typer.Option(help="Its L0.", show_default=False)] = None,
-    architecture: Annotated[str | None, typer.Option(help="Its architecture.", show_default=False)] = None,
+    sae: _Sae = None,
+    layer: _Layer = None,
+    width: _Width = None,
+    l0: _L0 = None,
+    architecture: _Architecture = None,
     concept: Annotated[str | None, typer.Option(help="Id of the concept.", show_default=False)] = None,
-    letter: Annotated[
-        str | None, typer.Option(help="The first letter that is the concept.", show_default=False)
-    ] = None,
+    letter: _Letter = None,
     latent: Annotated[int | None, typer.Option(help="Latent that is ringed.", show_default=False)] = None,
     size: Annotated[tuple[float, float], typer.Option(help="Width and height, inches.")] = (6, 3),
     font: Annotated[str | None, typer.Option(help="Family of the font, as CSS has it.", show_default=False)] = None,
@@ -282,17 +285,16 @@ def figure(
     """Write a figure for a paper."""
     from explorer.app import Explorer
 
-    given = {
-        "sae": sae,
-        "layer": layer,
-        "width": width,
-        "l0": l0,
-        "architecture": architecture,
-        "concept": concept,
-        "letter": letter,
-        "latent": latent,
-    }
-    state = {key: value for key, value in given.items() if value is not None}
+    state = _given(
+        sae=sae,
+        layer=layer,
+        width=width,
+        l0=l0,
+        architecture=architecture,
+        concept=concept,
+        letter=letter,
+        latent=latent,
+    )
     try:
         with open_store(*([suite] if suite else [])) as store:
             Explorer(store, **state).save_figure(
@@ -356,6 +358,11 @@ def info(
         said = "unknown" if shown is None else f"{shown:,}" if isinstance(shown, int) else printable(str(shown))
         table.add_row(name, Text(said))
     Console().print(table)
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """Return the options that were given."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _info(store: Store) -> dict[str, Any]:

@@ -390,7 +390,8 @@ class ExplorerState(param.Parameterized):
     @property
     def compared_concepts(self) -> list[str]:
         """The ids of the concepts set side by side: those of the family, or some around the chosen one."""
-        there = [concept.id for concept in self.concepts.values() if concept.family == self.family]
+        family = self.family  # once: it is looked up, and there may be a thousand concepts
+        there = [concept.id for concept in self.concepts.values() if concept.family == family]
         start = there.index(self.concept) // COMPARED_CONCEPTS * COMPARED_CONCEPTS if self.concept in there else 0
         return there[start : start + COMPARED_CONCEPTS]
 
