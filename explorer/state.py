@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, urlencode
@@ -11,6 +10,17 @@ import param
 
 from explorer.concepts import Concept, Family, plural
 from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
+from explorer.given_values import (
+    BETWEEN,
+    SHOWN_OPTIONS,
+    attribute_of,
+    number_of,
+    option_of,
+    options_of,
+    refusal_of,
+    shortened,
+    within,
+)
 from explorer.saes import (
     ATTRIBUTES,
     Sae,
@@ -26,7 +36,7 @@ from queries.manifest import THRESHOLD_BOUNDS
 from queries.schema import INTEGER_MAX
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 PAGES = ("explore", "compare", "atlas", "evidence")
 #: What narrows the tested tokens of a suite to some of its SAEs, and what narrows them further.
@@ -38,17 +48,10 @@ SEARCH_CHARACTERS = 100
 COMPARED_CONCEPTS = 60
 #: Numbers of SAEs that Atlas draws others against.
 X_AXES = ("l0", "layer", "width", "variance_explained", "loss_recovered", "dead_fraction")
-#: Attributes whose values are texts, and those whose values may be fractions.
-_TEXTS = ("hook", "architecture")
-_FRACTIONS = ("l0",)
-#: Stands in a URL between the parts of a list.
-_BETWEEN = "."
 #: What is named by an id; whether there is such a one is looked up by `apply`.
 _IDS = ("sae", "concept", "family", "metric", "other_suite", "other_sae", "facet_concept")
 #: What says more exactly what others say.
 _SAID_BY = {"sae": ATTRIBUTES, "concept": ("family", "letter"), "other_sae": OTHER, "facet_concept": ("facet_letter",)}
-_SHOWN_OPTIONS = 8
-_SHOWN_CHARACTERS = 40
 
 
 class Thresholds(NamedTuple):
@@ -495,7 +498,7 @@ class ExplorerState(param.Parameterized):
         concept = self._wished_concept(there, wanted, refused)
         self._check_other(suite, wanted, refused)
         if wanted.get("metric") not in (None, *there.movable):
-            refused.append(_refusal("metric", wanted.pop("metric"), there.movable))
+            refused.append(refusal_of("metric", wanted.pop("metric"), there.movable))
         metric = (
             wanted.get("metric") or (self.metric if suite == self.suite else None) or next(iter(there.movable), None)
         )
@@ -504,7 +507,7 @@ class ExplorerState(param.Parameterized):
         movable = there.movable.get(metric, ()) if metric else ()
         own = there.thresholds._asdict() if suite else {}
         refused += [
-            f"{name} = {_short(wanted.pop(name))} moves nothing in this suite"
+            f"{name} = {shortened(wanted.pop(name))} moves nothing in this suite"
             for name in own
             if name not in movable and wanted.get(name, own[name]) != own[name]
         ]
@@ -518,9 +521,9 @@ class ExplorerState(param.Parameterized):
                 if met:
                     wanted[facet] = met[0]
                 else:
-                    refused.append(_refusal(facet, wanted.pop(facet), values_there))
+                    refused.append(refusal_of(facet, wanted.pop(facet), values_there))
         if wanted.get("facet_concept") not in (None, *there.concepts):
-            refused.append(_refusal("facet_concept", wanted.pop("facet_concept"), there.concepts))
+            refused.append(refusal_of("facet_concept", wanted.pop("facet_concept"), there.concepts))
         self._go(suite, sae, concept, wanted)
         return refused
 
@@ -536,7 +539,7 @@ class ExplorerState(param.Parameterized):
         attributes = {name: wanted.pop(name) for name in ATTRIBUTES if name in wanted}
         attributes = {name: value for name, value in attributes.items() if value is not None}
         if named is not None and named not in by_id:
-            refused.append(_refusal("sae", named, by_id))
+            refused.append(refusal_of("sae", named, by_id))
         wish = self._attributes()
         if named in by_id:
             wish = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
@@ -544,7 +547,7 @@ class ExplorerState(param.Parameterized):
             wish.pop("sae", None)
         sae, options = choose(saes, wish | attributes)
         refused += [
-            _refusal(name, value, [value_label(name, option) for option in options[name]])
+            refusal_of(name, value, [value_label(name, option) for option in options[name]])
             for name, value in attributes.items()
             if not any(meets(option, value) for option in options[name])
         ]
@@ -555,11 +558,11 @@ class ExplorerState(param.Parameterized):
         family, concept = wanted.pop("family", None), wanted.pop("concept", None)
         if concept is None and family is not None:
             if family not in there.families:
-                refused.append(_refusal("family", family, there.families))
+                refused.append(refusal_of("family", family, there.families))
             elif family != self.family:
                 concept = next((one.id for one in there.concepts.values() if one.family == family), None)
         if concept is not None and concept not in there.concepts:
-            refused.append(_refusal("concept", concept, there.concepts))
+            refused.append(refusal_of("concept", concept, there.concepts))
             concept = None
         return concept or self.concept
 
@@ -567,7 +570,7 @@ class ExplorerState(param.Parameterized):
         """Let go what is wanted of the SAE compared with where there is no such SAE."""
         other = wanted.get("other_suite")
         if other is not None and other not in self._choices:
-            refused.append(_refusal("other_suite", wanted.pop("other_suite"), self._choices))
+            refused.append(refusal_of("other_suite", wanted.pop("other_suite"), self._choices))
         if "other_suite" in wanted and "other_sae" not in wanted:
             wanted["other_sae"] = None
         if wanted.get("other_suite") == suite:
@@ -577,7 +580,7 @@ class ExplorerState(param.Parameterized):
         )
         known = [sae.id for sae in self._of(there).saes]
         if wanted.get("other_sae") not in (None, *known):
-            refused.append(_refusal("other_sae", wanted["other_sae"], known))
+            refused.append(refusal_of("other_sae", wanted["other_sae"], known))
             wanted["other_sae"] = None
 
     def snapshot(self) -> Snapshot:
@@ -591,7 +594,7 @@ class ExplorerState(param.Parameterized):
         if latent is None or (sae is not None and (not sae.counted or not latent >= sae.n_latents > 0)):
             return ""
         there = f"this SAE has {sae.n_latents:,} latents" if sae else "this suite holds no SAE"
-        return f"latent = {_short(latent)} does not exist here ({there})"
+        return f"latent = {shortened(latent)} does not exist here ({there})"
 
     def _refuse_facet_latent(self) -> str:
         """Say why no SAE of the suite has the latent whose tokens are listed; empty where one may have it."""
@@ -599,7 +602,7 @@ class ExplorerState(param.Parameterized):
         if latent is None or latent < most or not all(sae.counted and sae.n_latents for sae in self.saes):
             return ""
         there = f"no SAE of this suite has more than {most:,} latents"
-        return f"facet_latent = {_short(latent)} does not exist here ({there})"
+        return f"facet_latent = {shortened(latent)} does not exist here ({there})"
 
     def setters(self, *names: str) -> dict[str, Callable[[Any], list[str]]]:
         """Make, by parameter, what takes over a reader's choice."""
@@ -612,11 +615,11 @@ class ExplorerState(param.Parameterized):
     def _read(self, name: str, value: Any) -> Any:
         """Turn `value` into what its parameter takes; ValueError with a sentence where that is impossible."""
         if (attribute := name.removeprefix("facet_")) in ATTRIBUTES:
-            return None if value in (None, "") else _attribute(name, attribute, value)
+            return None if value in (None, "") else attribute_of(name, attribute, value)
         if name in _IDS:
             return None if value in (None, "") else str(value)
         if name not in self.param or name == "name":
-            message = f"{_short(name)} is not known here"
+            message = f"{shortened(name)} is not known here"
             raise ValueError(message)
         return self._read_parameter(name, value)
 
@@ -625,20 +628,20 @@ class ExplorerState(param.Parameterized):
         if value is None and parameter.allow_None:
             return None
         if isinstance(parameter, param.ListSelector):
-            return _several(name, value, parameter.objects)
+            return options_of(name, value, parameter.objects)
         if isinstance(parameter, param.Number):
             return self._read_number(name, value)
         if isinstance(parameter, param.String):
             # Half a character is none that a query could take.
             return str(value)[:SEARCH_CHARACTERS].encode("utf-8", "replace").decode()
-        return _one(name, value, parameter)
+        return option_of(name, value, parameter)
 
     def _read_number(self, name: str, value: Any) -> int | float | None:
         parameter = self.param[name]
         if value == "" and parameter.allow_None:
             return None
         kind = int if isinstance(parameter, param.Integer) else float
-        return _within(name, _number(name, value, kind), parameter.bounds)
+        return within(name, number_of(name, value, kind), parameter.bounds)
 
     def url_values(self) -> dict[str, Any]:
         """Return all values that a URL carries, by parameter."""
@@ -657,7 +660,7 @@ class ExplorerState(param.Parameterized):
         starting, written = self.starting, {}
         for name, value in self.url_values().items():
             if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name]):
-                written[name] = _BETWEEN.join(value) if isinstance(value, list) else value
+                written[name] = BETWEEN.join(value) if isinstance(value, list) else value
         return urlencode(written)
 
     def from_query(self, query: str) -> list[str]:
@@ -673,10 +676,10 @@ class ExplorerState(param.Parameterized):
         for key, value in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
             name = FORMER_KEYS.get(key, key)
             if name in self._READ_KEYS and given.get(name, value) != value:
-                again.append(f"{name} = {_short(given[name])} is given a second time, as {_short(value)}")
+                again.append(f"{name} = {shortened(given[name])} is given a second time, as {shortened(value)}")
             given[name] = value
         again += [
-            f"{part} = {_short(given.pop(part))} is left out, for {key} says it"
+            f"{part} = {shortened(given.pop(part))} is left out, for {key} says it"
             for key, parts in _SAID_BY.items()
             for part in parts
             if key in given and part in given
@@ -686,75 +689,11 @@ class ExplorerState(param.Parameterized):
         thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
         known = {name: value for name, value in given.items() if name in self._READ_KEYS}
         with param.parameterized.batch_call_watchers(self):
-            refused = again[:_SHOWN_OPTIONS] + self.apply(starting | thresholds._asdict() | known)
+            refused = again[:SHOWN_OPTIONS] + self.apply(starting | thresholds._asdict() | known)
             if refusal := self._refuse_facet_latent():
                 refused.append(refusal)
                 self.facet_latent = None
-        if unknown := [_short(name) for name in given if name not in known]:
-            named = ", ".join(unknown[:_SHOWN_OPTIONS]) + (", ..." if len(unknown) > _SHOWN_OPTIONS else "")
+        if unknown := [shortened(name) for name in given if name not in known]:
+            named = ", ".join(unknown[:SHOWN_OPTIONS]) + (", ..." if len(unknown) > SHOWN_OPTIONS else "")
             refused.append(f"nothing here is called {named}")
         return refused
-
-
-def _number(name: str, value: Any, kind: type[int | float]) -> int | float:
-    try:
-        number = kind(value)
-        usable = math.isfinite(number)
-    except (TypeError, ValueError, OverflowError):  # an integer may be too large to be told finite
-        usable = False
-    if not usable:
-        message = f"{name} = {_short(value)} is not a{' whole' if kind is int else ''} number"
-        raise ValueError(message)
-    return number
-
-
-def _attribute(name: str, attribute: str, value: Any) -> Any:
-    """Turn a value, or its text as a URL has it, into what SAEs have under an attribute."""
-    if attribute in _TEXTS:
-        return str(value)
-    number = _number(name, value, float if attribute in _FRACTIONS else int)
-    return _within(name, number, (-INTEGER_MAX if attribute == "l0" else 0, INTEGER_MAX))
-
-
-def _one(name: str, value: Any, parameter: param.Parameter) -> Any:
-    """Return the option that `value` names; capital letters mean the same as small ones."""
-    if isinstance(parameter, param.Boolean):
-        named = {"True": True, "False": False}
-        if str(value) not in named:
-            raise ValueError(_refusal(name, value, [*named]))
-        return named[str(value)]
-    if isinstance(parameter, param.Selector) and value not in parameter.objects:
-        raise ValueError(_refusal(name, value, parameter.objects))
-    return value
-
-
-def _several(name: str, value: Any, options: Sequence[str]) -> list[str]:
-    """Return the options that `value` names, as a list or as a URL's text, in their order."""
-    given = [part for part in value.split(_BETWEEN) if part] if isinstance(value, str) else list(value)
-    for part in given:
-        if part not in options:
-            raise ValueError(_refusal(name, part, options))
-    return [option for option in options if option in given]
-
-
-def _within(name: str, value: float, bounds: tuple[float | None, float | None] | None) -> int | float:
-    """Return `value` if it lies within `bounds`."""
-    low, high = bounds or (None, None)
-    if (low is not None and value < low) or (high is not None and value > high):
-        span = f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}"
-        message = f"{name} = {_short(value)} is out of range ({span})"
-        raise ValueError(message)
-    return value
-
-
-def _refusal(name: str, value: object, options: Iterable[object]) -> str:
-    there = [option for option in options if option is not None]
-    shown = ", ".join(str(option) for option in there[:_SHOWN_OPTIONS]) or "nothing"
-    more = ", ..." if len(there) > _SHOWN_OPTIONS else ""
-    return f"{name} = {_short(value)} does not exist here (there is {shown}{more})"
-
-
-def _short(value: object) -> str:
-    """Quote a value for a sentence, cut to a readable length."""
-    text = f"{value:g}" if isinstance(value, float) else str(value)
-    return repr(text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}...")
