@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from explorer.format import number
+from explorer.format import number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+#: The least share of a token's projection that full absorption asks of one latent (functions/full_absorption.sql).
+FULL_SHARE = 0.4
 
 
 def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float) -> str:
@@ -26,24 +29,32 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
     str
         A clause without a full stop.
     """
-    margin, cosine = row["margin"], row["top_cosine"]
+    margin, cosine, share = row["margin"], row["top_cosine"], row["projected_share"]
     leads = f"leads by {number(margin, 2)}"
+    carries = f"carries {percent(share)} of the projection on the probe"
     match row["reason"]:
         case "absorbed":
             aligned = "" if _unknown(cosine) else f", cosine {number(cosine)} ≥ {number(cosine_threshold)}"
-            return f"{leads} ≥ {number(effect_margin, 2)}{aligned}"
+            by_effect = f"{leads} ≥ {number(effect_margin, 2)}"
+            said = f"{f'{carries} ≥ {percent(FULL_SHARE)}' if _unknown(margin) else by_effect}{aligned}"
         case "effect margin":
-            return f"{leads}, short of {number(effect_margin, 2)} by {number(effect_margin - margin, 2)}"
+            said = f"{leads}, short of {number(effect_margin, 2)} by {number(effect_margin - margin, 2)}"
         case "cosine":
-            return (
-                f"cosine {number(cosine)}, short of {number(cosine_threshold)} by {number(cosine_threshold - cosine)}"
-            )
+            short = number(cosine_threshold - cosine)
+            said = f"cosine {number(cosine)}, short of {number(cosine_threshold)} by {short}"
+        case "projection" if _unknown(share) or share < 0:
+            said = "the token points away from the probe"
+        case "projection":
+            said = f"{carries}, short of {percent(FULL_SHARE)}"
         case "no effect":
-            return "removing the top latent does not hurt"
+            said = "removing the top latent does not hurt"
         case "split latent fires":
-            return "a latent that is split at this tau fires on it"
+            said = "a latent that is split at this tau fires on it"
+        case "fraction":
+            said = "carried by absorbing latents; a fraction gives no verdict"
         case _:
-            return "as published; the suite stores no scores to decide anew"
+            said = "as published; the suite stores no scores to decide anew"
+    return said
 
 
 def _unknown(value: float | None) -> bool:

@@ -92,6 +92,16 @@ def metric_label(metric: str | None) -> str:
     return _METRICS.get(metric or "", metric or "unknown")
 
 
+def metric_labels(metrics: Iterable[str]) -> str:
+    """Write the names of some metrics, between commas."""
+    return ", ".join(map(metric_label, metrics))
+
+
+def rate_label(metric: str | None) -> str:
+    """Name what a metric gives for a concept: a share of its tokens, or a mean share of their projections."""
+    return "absorption fraction" if metric == "fraction" else "absorption rate"
+
+
 def shortened(text: str, most: int = 24) -> str:
     """Cut a text that is too long for its place."""
     return text if len(text) <= most else f"{text[: most - 1]}…"

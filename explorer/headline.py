@@ -7,7 +7,9 @@ from typing import Any
 from explorer.format import count
 
 
-def headline(summary: dict[str, Any] | None, label: str, noun: str, *, has_sae: bool = True) -> str:
+def headline(
+    summary: dict[str, Any] | None, label: str, noun: str, *, metric: str | None = None, has_sae: bool = True
+) -> str:
     """Say what is known of a concept on the SAE shown.
 
     Parameters
@@ -18,6 +20,8 @@ def headline(summary: dict[str, Any] | None, label: str, noun: str, *, has_sae: 
         What is shown of the concept, as in L.
     noun : str
         What it is, as in letter.
+    metric : str or None
+        How absorption was measured.
     has_sae : bool
         Whether there is an SAE to speak of.
 
@@ -30,6 +34,8 @@ def headline(summary: dict[str, Any] | None, label: str, noun: str, *, has_sae: 
     if summary is None:
         return f"Nothing was measured for {label} on this SAE. Choose a {noun} with a count."
     found, is_share = _found(summary, label, noun)
+    if metric == "fraction":
+        return f"{found} {_fraction(summary, label)}"
     return f"{found} {_absorption(summary, label, is_share=is_share)}"
 
 
@@ -119,6 +125,14 @@ def _absorption(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
     else:
         said = "No word is absorbed"
     return f"{said}."
+
+
+def _fraction(summary: dict[str, Any], label: str) -> str:
+    """Say what is known of the absorption fraction, which counts no words."""
+    fraction = summary["absorption_rate"]
+    if fraction is None:
+        return f"How much of {label} is absorbed is unknown."
+    return f"Over the words that the probe finds, absorbing latents carry {100 * fraction:.1f} % of {label} on average."
 
 
 def _silent(summary: dict[str, Any], label: str, *, is_share: bool) -> str:

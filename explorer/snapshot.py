@@ -25,7 +25,7 @@ from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest_html, no_cosines_html, roles
-from explorer.views.evidence_table import COLUMNS, ablated, count_tested, judged
+from explorer.views.evidence_table import ablated, count_tested, judged, shown_columns, sortable
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.headline import Headline, figures_html, sentence_html
@@ -52,7 +52,6 @@ _SCALE = 10_000
 _UNKNOWN = -32_768
 #: Each concept holds a number for each of them, and no question returns more rows.
 _MAX_LATENTS = 2_000_000
-_ONE_SAE = ("sae", "concept")
 #: Concepts that a file holds: of a larger family those with most absorbing latents.
 _MOST_CONCEPTS = 60
 
@@ -132,7 +131,7 @@ class _Collector:
         self._model, self._sae, self._progress = model, sae, progress
         self._start = {name: getattr(model.state, name) for name in _KEPT}
         self._query = model.state.to_query()
-        cells = concept_cells(model.concepts)
+        cells = concept_cells(model.concepts, model.shown.rate_label)
         measured = [cell for cell in cells if cell["measured"]]
         chosen = {model.state.concept}
         if len(measured) > _MOST_CONCEPTS:
@@ -231,15 +230,14 @@ class _Collector:
 
     def _evidence(self, label: str) -> dict[str, Any]:
         """Collect all tested tokens of the concept, what each opens, and their order by each column."""
-        model, state = self._model, self._model.state
+        model = self._model
         tested = model.whole("concept_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
         by_token: dict[str, list[dict[str, Any]]] = {}
         for row in records(self._ask("token_latents", token=None)):
             by_token.setdefault(row["token"], []).append(row)
-        hidden = {*_ONE_SAE, *state.param.evidence_columns.objects} - set(state.evidence_columns)
-        columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
-        sortable = {name: title for name, title in columns.items() if name in state.param.evidence_sort.objects}
+        columns = shown_columns(model.shown, of_suite=False)
+        ordered = sortable(columns)
         return {
             "evidence": render(
                 "snapshot_evidence",
@@ -247,12 +245,12 @@ class _Collector:
                 rows=rows,
                 num_tested=count_tested(len(rows), (model.summary or {}).get("num_tested")),
                 columns=columns,
-                sortable=sortable,
+                sortable=ordered,
             ),
             "ablated": [
                 render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []))) for row in rows
             ],
-            "order": {name: _order(tested[name]) for name in sortable},
+            "order": {name: _order(tested[name]) for name in ordered},
         }
 
     def _cards(self) -> dict[int, dict[str, Any]]:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 from explorer.concepts import Concept, Family, plural
+from explorer.format import rate_label
 from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
 from explorer.given_values import (
     BETWEEN,
@@ -183,23 +184,27 @@ class ExplorerState(param.Parameterized):
     evidence_token = param.String(default="", doc="Beginning of the tested tokens listed.")
     evidence_verdict = param.Selector(
         default="all",
-        objects=["all", "absorbed", "not absorbed", "differs"],
+        objects=["all", "absorbed", "not absorbed", "differs", "disagree"],
         doc="Verdict of the tested tokens listed.",
     )
     evidence_sort = param.Selector(
         default="top_effect",
         objects=[
             *("token", "sae", "concept", "top_latent", "top_effect", "top_cosine"),
-            *("second_latent", "second_effect", "margin", "reason"),
+            *("second_latent", "second_effect", "margin", "projection", "fraction", "reason"),
         ],
         doc="Column by which tested tokens are sorted.",
     )
     evidence_descending = param.Boolean(default=False, doc="Whether from the largest to the smallest.")
     evidence_columns = param.ListSelector(
-        default=["top_effect", "top_cosine", "second_latent", "second_effect", "margin"],
+        default=[
+            *("top_effect", "top_cosine", "second_latent", "second_effect", "margin"),
+            *("projection", "projected_share", "fraction", "absorbed_by"),
+        ],
         objects=[
             *("split_activations", "top_effect", "top_cosine"),
             *("second_latent", "second_effect", "second_cosine", "margin"),
+            *("projection", "projected_share", "fraction", "absorbed_by"),
         ],
         doc="Columns shown of the tested tokens, besides those that are always there.",
     )
@@ -283,6 +288,11 @@ class ExplorerState(param.Parameterized):
     def metrics(self) -> list[str]:
         """The metrics that the suite was measured by, its own first."""
         return self.metrics_of(self.suite)
+
+    @property
+    def rate_label(self) -> str:
+        """What the metric gives for a concept: absorption rate, or absorption fraction."""
+        return rate_label(self.metric)
 
     @property
     def moved(self) -> dict[str, float]:

@@ -1,11 +1,11 @@
--- One row a latent that was ablated on a tested token, most negative effect first; a token of NULL means all of the
--- concept.
+-- One row a latent that was ranked on a tested token, by its effect or its projection on the probe; a token of NULL means all
+-- of the concept.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, token VARCHAR
--- columns: token VARCHAR, latent INTEGER, effect FLOAT, activation FLOAT, cosine FLOAT
-SELECT token, latent, effect, activation, cosine
+-- columns: token VARCHAR, latent INTEGER, effect FLOAT, projection FLOAT, activation FLOAT, cosine FLOAT
+SELECT token, latent, effect, projection, activation, cosine
 FROM (
     SELECT token, generate_subscripts(latents, 1) AS place, unnest(latents) AS latent,
-        unnest(coalesce(effects, projections)) AS effect, unnest(activations) AS activation, unnest(cosines) AS cosine
+        unnest(effects) AS effect, unnest(projections) AS projection, unnest(activations) AS activation, unnest(cosines) AS cosine
     FROM tested_tokens
     WHERE suite = $suite AND sae = $sae AND concept = $concept
         AND ($token IS NULL OR token = $token)

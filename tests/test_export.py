@@ -224,7 +224,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
     shown = figure(page, "cosine")
     png, svg = saved("PNG"), saved("SVG").decode()
     assert png.startswith(b"\x89PNG")
-    expect_legend(svg, legend_of("cosine", model.cosines, cell="", by=None, theme=LIGHT))
+    expect_legend(svg, legend_of("cosine", model.cosines, cell="", rate="", by=None, theme=LIGHT))
     drawn_width, drawn_height = (int(size) for size in re.findall(r'^<svg[^>]* width="(\d+)" height="(\d+)"', svg)[0])
     assert drawn_width > shown.width
     assert drawn_height > shown.height + 60  # axis and legend
@@ -280,5 +280,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
             assert re.fullmatch(rf"{EMBEDDED.name}_(?:[a-z0-9.-]+_)*{name}\.svg", file), file
             rows = getattr(model, answers.split()[0])
             svg = Path(download.value.path()).read_text(encoding="utf-8")
-            expect_legend(svg, legend_of(name, rows, cell="absorption_rate", by=None, theme=LIGHT))
+            expect_legend(
+                svg, legend_of(name, rows, cell="absorption_rate", rate="absorption rate", by=None, theme=LIGHT)
+            )
         dialog.get_by_role("button", name="Close").click()

@@ -74,7 +74,7 @@ def test_families_are_switched_and_a_large_one_is_a_list_to_be_searched(explorer
     for family in FAMILIES:
         assert state.apply({"family": family.family}) == []
         assert state.family == family.family
-        cells = concept_cells(model.concepts)
+        cells = concept_cells(model.concepts, "absorption rate")
         html = strip_html(cells, chosen=state.concept, noun=state.noun)
         shown[family.family] = ("list" if 'class="list"' in html else "grid", len(cells))
     num_things = sum(kind.family == "thing" for kind in concepts(NUMBER))
@@ -86,7 +86,7 @@ def test_families_are_switched_and_a_large_one_is_a_list_to_be_searched(explorer
         "pos": ("list", 16),
         "thing": ("list", num_things),
     }
-    cells = concept_cells(model.concepts)
+    cells = concept_cells(model.concepts, "absorption rate")
     assert strip_html(cells, chosen=state.concept, noun="kind").count('role="radio"') == 60
     found = strip_html(cells, chosen=state.concept, noun="kind", typed="thing 12")
     names = re.findall(r'<bdi class="name"[^>]*>([^<]*)</bdi>', found)

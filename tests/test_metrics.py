@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,11 @@ import pyarrow as pa
 import pytest
 
 from explorer.app import Explorer
+from explorer.evidence import FULL_SHARE
+from explorer.headline import headline
+from explorer.views.evidence_table import judged as judged_rows
+from explorer.views.evidence_table import shown_columns
+from explorer.views.markup import Markup
 from queries import Store
 from queries.conform import arrow_schema
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Sae
@@ -171,6 +177,80 @@ def test_a_fraction_is_a_mean_and_no_count(store: Store) -> None:
     assert summary["absorption_rate"] == pytest.approx(fraction(evidence()), abs=1e-6)
     assert pd.isna(summary["num_absorbed"])
     assert pd.isna(summary["rate_low"])
+
+
+def evidence_of(store: Store, metric: str, **more: Any) -> pd.DataFrame:
+    values: dict[str, Any] = dict(zip(("tau", "cosine_threshold", "effect_margin"), PUBLISHED, strict=True))
+    values |= {"facet_saes": None, "facet_concept": None, "facet_latent": None, "evidence_token": ""}
+    values |= {"evidence_sort": "token", "evidence_descending": False, "evidence_page": None, "evidence_verdict": "all"}
+    return store.fetch("evidence", suite="several", metric=metric, **values | more)
+
+
+@pytest.mark.parametrize("metric", ["ig_ablation", "full", "fraction"])
+def test_metrics_stand_side_by_side_on_each_token(store: Store, metric: str) -> None:
+    tokens = evidence()
+    by = {name: judged(tokens, name, *PUBLISHED).to_numpy() for name in ("full", "ig_ablation")}
+    rows = evidence_of(store, metric)
+    assert rows["token"].tolist() == tokens["token"].tolist()
+    for column, holds in (("absorbed_by", True), ("not_absorbed_by", False)):
+        expected = [[name for name in by if by[name][place] == holds] for place in range(len(tokens))]
+        found = [
+            [] if each is None else sorted(each)
+            for each in rows[column].astype(object).where(rows[column].notna(), None)
+        ]
+        assert found == expected
+    disagree = evidence_of(store, metric, evidence_verdict="disagree")
+    assert disagree["token"].tolist() == tokens.loc[by["full"] != by["ig_ablation"], "token"].tolist()
+    assert 0 < len(disagree) < len(tokens)
+
+
+def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> None:
+    shown = Explorer(store, metric="full", cosine_threshold=0.2).model.shown
+    rows = evidence_of(store, "full", cosine_threshold=0.2)
+    # What was found by ablation belongs to another latent.
+    assert rows[["top_effect", "second_latent", "second_effect", "margin", "fraction"]].isna().all(axis=None)
+    seen = set()
+    for row in judged_rows(rows, shown):
+        seen.add(row["reason"])
+        share = row["projection"] / evidence().set_index("token")["total_projection"][row["token"]]
+        assert row["projected_share"] == pytest.approx(share, rel=1e-4)
+        if row["reason"] == "absorbed":
+            assert share >= FULL_SHARE
+            assert "of the projection on the probe ≥ 40.0 %" in row["why"]
+        elif row["reason"] == "projection":
+            assert share < FULL_SHARE or row["projection"] < 0
+        assert "leads" not in row["why"]
+        assert "published" not in row["why"]
+    assert {"absorbed", "projection", "cosine", "split latent fires"} <= seen
+    fractions = evidence_of(store, "fraction")
+    assert fractions["fraction"].mean() == pytest.approx(fraction(evidence()), abs=1e-6)
+    assert fractions["absorbed"].isna().all()
+
+
+def test_a_metric_offers_the_columns_that_it_decides_on(store: Store) -> None:
+    explorer = Explorer(store, page="evidence")
+    columns = {}
+    for metric in explorer.state.metrics:
+        explorer.state.metric = metric
+        columns[metric] = set(shown_columns(explorer.state, of_suite=True)) - {"sae", "concept", "token", "why"}
+    of_effect = {"top_effect", "second_latent", "second_effect", "margin"}
+    both = {"top_latent", "top_cosine", "absorbed_by"}
+    assert columns["ig_ablation"] == both | of_effect | {"reason"}
+    assert columns["full"] == both | {"projection", "projected_share", "reason"}
+    assert columns["fraction"] == both | {"fraction"}
+
+
+def test_a_fraction_is_called_one_everywhere(store: Store) -> None:
+    explorer = Explorer(store, metric="fraction")
+    assert explorer.layout
+    said = headline(explorer.model.summary, "S", "letter", metric="fraction")
+    share = f"{100 * fraction(evidence()):.1f} %"
+    assert said.endswith(f"Over the words that the probe finds, absorbing latents carry {share} of S on average.")
+    for page in ("explore", "atlas", "evidence"):
+        explorer.state.page = page
+        texts = " ".join(pane.html for pane in explorer.layout.select(Markup) if pane.visible)
+        assert "absorption fraction" in texts.lower(), page
+        assert "absorption rate" not in re.sub(r'(title|data-term)="[^"]*"', "", texts).lower(), page
 
 
 def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:

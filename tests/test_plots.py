@@ -458,7 +458,15 @@ def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
     means = means.assign(sae=[sae_id(8, 2000, 7), sae_id(8, 2000, 40)], loss_recovered=0.9, dead_fraction=0.01)
     for panel in ("absorption-vs-l0", "absorption-vs-layer"):
         plot = absorption_plot(
-            means, panel, saes=saes_of(means), by="width", noun="letter", brushed=[], current=None, theme=LIGHT
+            means,
+            panel,
+            saes=saes_of(means),
+            by="width",
+            noun="letter",
+            rate="absorption rate",
+            brushed=[],
+            current=None,
+            theme=LIGHT,
         )
         figure = hv.render(plot)
         assert figure.y_range.end > 0.05

@@ -408,9 +408,9 @@ def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
     assert summary["stored_split"]
     assert (summary["main_latent"], summary["main_f1"], summary["main_precision"]) == (5, 0.5, 0.75)
     assert (summary["num_tested"], summary["num_absorbed"], summary["num_absorbing_latents"]) == (10, 6, 4)
-    # 6 of the half that was tested stand for 12 of the probe's 40.
+    # 6 of the half that was tested stand for 12 of the 40 that the probe finds, and are known as well as 6 of 20.
     assert summary["absorption_rate"] == pytest.approx(0.3)
-    assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(12, 40), abs=1e-9)
+    assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(6, 20), abs=1e-9)
     other_tau = hand.fetch("summary", **keys(suite="hand", **SAE, letter="s", **_thresholds(0.0, 0.025, 1.0))).iloc[0]
     assert not other_tau["stored_split"]
     assert other_tau["absorption_rate"] == pytest.approx(0.2)
@@ -523,10 +523,10 @@ def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float
         assert summary["num_tested"] == tested
         assert summary["num_absorbed"] == len(absorbing)
         assert summary["num_absorbing_latents"] == len(set(absorbing))
-        extrapolated = len(absorbing) / stored["sample_portion"]
-        positives = stored["num_probe_true_positives"]
-        assert summary["absorption_rate"] == pytest.approx(extrapolated / positives)
-        assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(extrapolated, positives), abs=1e-9)
+        # Of a sample of the candidates, the part of the true positives that is sampled.
+        positives = stored["num_probe_true_positives"] * stored["sample_portion"]
+        assert summary["absorption_rate"] == pytest.approx(len(absorbing) / positives)
+        assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(len(absorbing), positives), abs=1e-9)
 
 
 # --- Scores over all SAEs ------------------------------------------------------------------------------------------

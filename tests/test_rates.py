@@ -119,7 +119,7 @@ def test_cells_agree_with_pandas_and_with_wilson(store: Store) -> None:
     by_hand = by_hand.reindex(cells.index)
     np.testing.assert_allclose(cells["absorption_rate"], by_hand["rate"], rtol=1e-9)
     # Wilson (1927), z = 1.959964
-    z, n, p = 1.959964, by_hand["num_probe_true_positives"], by_hand["rate"]
+    z, n, p = 1.959964, by_hand["num_probe_true_positives"] * by_hand["sample_portion"], by_hand["rate"]
     middle = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     reach = z / (1 + z**2 / n) * np.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     np.testing.assert_allclose(cells["rate_low"], (middle - reach).clip(lower=0), atol=1e-4)

@@ -282,7 +282,7 @@ def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Stor
     model = explorer.model
     assert model.concepts is not None
     row = model.concepts.set_index("concept").loc[concept_id("s")]
-    (cell,) = (cell for cell in concept_cells(model.concepts) if cell["concept"] == concept_id("s"))
+    (cell,) = (cell for cell in concept_cells(model.concepts, "absorption rate") if cell["concept"] == concept_id("s"))
     figures = " ".join(re.sub(r"<[^>]*>", " ", figures_html(model)).split())
     if pd.isna(row["num_absorbed"]):
         assert cell["label"] == "unknown what is absorbed"

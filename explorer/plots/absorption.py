@@ -44,7 +44,7 @@ _FADED = 0.12
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
     ("L0", "@said_l0"),
-    ("absorption rate, mean", "@absorption_rate{0.0 %}"),
+    ("mean", "@absorption_rate{0.0 %}"),
     ("standard deviation", "@absorption_sd{0.0 %}"),
     ("split latents, mean", "@num_split_latents{0.00}"),
     ("variance explained", "@variance_explained{0.000}"),
@@ -60,6 +60,7 @@ def absorption_plot(
     saes: Mapping[tuple[str, str], Sae],
     by: str,
     noun: str,
+    rate: str,
     brushed: Collection[tuple[str, str]],
     current: tuple[str, str] | None,
     theme: Theme,
@@ -79,6 +80,8 @@ def absorption_plot(
         Attribute that colour and marker tell.
     noun : str
         What a concept is called.
+    rate : str
+        What the metric gives, as in absorption rate.
     brushed : collection of tuple
         Suite and id of the brushed SAEs; the others fade. Empty: none fades.
     current : tuple or None
@@ -95,7 +98,7 @@ def absorption_plot(
     x, y = PANELS[panel]
     # Dressed before any SAE is left out: each looks the same in every panel.
     data = _points(drawn(means, panel), means, panel, saes=saes, by=by, brushed=brushed, theme=theme)
-    y_label = "absorption rate" if y == "absorption_rate" else f"split latents a {noun}"
+    y_label = rate if y == "absorption_rate" else f"split latents a {noun}"
     dimensions = [hv.Dimension("x", label=X_AXES[x]), hv.Dimension("y", label=y_label)]
     extra = [name for name in _COLUMNS if name not in ("x", "y")]
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data

@@ -49,7 +49,7 @@ def height_of(number: int) -> int:
     return _ROW * max(number, 4) + _AROUND
 
 
-def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, theme: Theme) -> hv.Overlay:
+def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str, theme: Theme) -> hv.Overlay:
     """Draw one row a concept, the largest rise at the top.
 
     Parameters
@@ -58,6 +58,8 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, theme: The
         Answer of the query `pair_concepts`; None draws the same elements, empty.
     concept : str or None
         Id of the concept that is chosen, whose row is marked.
+    rate : str
+        What the metric gives, as in absorption rate.
     theme : Theme
 
     Returns
@@ -80,7 +82,7 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, theme: The
             "difference": [percent(value) for value in rows["rise"]],
         }
     ).astype(object)
-    rate = hv.Dimension("rate", label="absorption rate")
+    across = hv.Dimension("rate", label=rate)
     place = hv.Dimension("place")
     extra = ["concept", "label", "this", "other", "difference"]
     lines = pd.DataFrame({"rate": this, "place": y, "rate1": other, "place1": y})
@@ -89,13 +91,13 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, theme: The
     ]
 
     def points(values: np.ndarray, colour: str, marker: str) -> hv.Points:
-        return hv.Points(data.assign(rate=values, place=y), [rate, place], extra).opts(
+        return hv.Points(data.assign(rate=values, place=y), [across, place], extra).opts(
             size=8, color=colour, marker=marker, line_color=theme.paper, tools=["hover"], hover_tooltips=_TOOLTIPS
         )
 
     return (
         hv.Rectangles(chosen).opts(fill_color=theme.panel, line_color=None)
-        * hv.Segments(lines, [rate, place, "rate1", "place1"]).opts(color=theme.other, line_width=2)
+        * hv.Segments(lines, [across, place, "rate1", "place1"]).opts(color=theme.other, line_width=2)
         * points(this, theme.categories[0], "circle")
         * points(other, theme.categories[1], "square")
     ).opts(
@@ -104,7 +106,7 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, theme: The
                 figure_hook("pair-rates", theme),
                 fit_hook(x_span, y_span),
                 in_percent_across,
-                _label(dict(zip(y, map(shortened, rows["label"]), strict=True))),
+                _label(rate, dict(zip(y, map(shortened, rows["label"]), strict=True))),
             ],
             responsive=True,
             height=height_of(number),
@@ -123,14 +125,14 @@ def concept_at(pairs: pd.DataFrame | None, y: float) -> str | None:
     return str(rows["concept"].iloc[place]) if 0 <= place < len(rows) else None
 
 
-def _label(labels: dict[float, str]) -> Callable[[Any, Any], None]:
+def _label(rate: str, labels: dict[float, str]) -> Callable[[Any, Any], None]:
     """Make a hook that writes the concepts along the y-axis, and gives each row its room."""
 
     def label(plot: Any, _element: Any) -> None:
         figure = plot.state
         places: Sequence[float] = list(labels)
         figure.yaxis[0].update(ticker=FixedTicker(ticks=places), major_label_overrides=labels, axis_label=None)
-        figure.xaxis[0].axis_label = "absorption rate"
+        figure.xaxis[0].axis_label = rate
         figure.height = height_of(len(labels))
         figure.ygrid.grid_line_color = None
         figure.xgrid.grid_line_color = figure.xaxis[0].axis_line_color

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
     from explorer.concepts import Concept
     from explorer.saes import Sae
 
-#: What a cell can show: column of the query `concept_rates`, and how it is called.
-CELLS = {"absorption_rate": "absorption rate", "num_split_latents": "split latents", "f1_gap": "F1 gap to the probe"}
 _ROW, _AROUND, _LEAST, _MOST = 18, 110, 200, 560
 _CORNERS = ["left", "bottom", "right", "top"]
 _EXTRA = ["suite", "sae", "concept", "name", "label", "shown", "counted", "colour"]
 _MOST_LABELS = 40
+
+
+def cell_labels(rate: str) -> dict[str, str]:
+    """Collect what a cell can show: column of the query `concept_rates`, and how it is called (absorption `rate`)."""
+    return {"absorption_rate": rate, "num_split_latents": "split latents", "f1_gap": "F1 gap to the probe"}
 
 
 def heat_map(
@@ -36,6 +39,7 @@ def heat_map(
     columns: Sequence[tuple[str, str]],
     concepts: Sequence[Concept],
     noun: str,
+    rate: str,
     cell: str,
     current: tuple[str, str] | None,
     concept: str | None,
@@ -58,8 +62,10 @@ def heat_map(
         Those of the rows, from the top down.
     noun : str
         What a concept is called.
+    rate : str
+        What the metric gives, as in absorption rate.
     cell : str
-        Key of `CELLS`.
+        Key of `cell_labels`.
     current : tuple or None
         The SAE that Explore shows; its cell for `concept` is outlined.
     concept : str or None
@@ -91,7 +97,7 @@ def heat_map(
             hover_tooltips=tooltip(
                 (noun, "@label"),
                 ("SAE", "@name"),
-                (CELLS[cell], "@shown"),
+                (cell_labels(rate)[cell], "@shown"),
                 ("absorbed", "@counted"),
             ),
         )
@@ -199,6 +205,8 @@ def _written(row: dict[str, Any], cell: str) -> str:
     """Write a cell's value; a rate with its Wilson interval."""
     if pd.isna(row[cell]):
         return "unknown"
+    if cell == "absorption_rate" and pd.isna(row["rate_low"]):
+        return percent(row[cell])
     if cell == "absorption_rate":
         return f"{100 * row[cell]:.1f} % ({100 * row['rate_low']:.1f}–{100 * row['rate_high']:.1f})"
     return f"{row[cell]:.0f}" if cell == "num_split_latents" else f"{row[cell]:.3f}"

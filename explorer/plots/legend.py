@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bokeh.models import Legend, LegendItem
 
 from explorer.plots import absorption, sae_scores
-from explorer.plots.heat_map import CELLS, Step, steps_of
+from explorer.plots.heat_map import Step, cell_labels, steps_of
 from explorer.plots.sae_style import styles_of, told_apart_by
 from explorer.saes import TITLES
 
@@ -31,7 +31,9 @@ class Key(NamedTuple):
     dash: str = "solid"
 
 
-def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, by: str | None, theme: Theme) -> list[Key]:
+def legend_of(
+    figure: str, rows: pd.DataFrame | None, *, cell: str, rate: str, by: str | None, theme: Theme
+) -> list[Key]:
     """Say what explains a figure.
 
     Parameters
@@ -42,12 +44,14 @@ def legend_of(figure: str, rows: pd.DataFrame | None, *, cell: str, by: str | No
         The answer that it draws: the SAEs or cells, where the legend depends on them.
     cell : str
         What a cell of the heat map shows.
+    rate : str
+        What the metric gives, as in absorption rate.
     by : str or None
         Attribute by which the SAEs of Atlas are told apart, None for the one that is chosen by itself.
     theme : Theme
     """
     if figure == "absorption-heatmap":
-        return step_keys(steps_of(rows, cell, theme), CELLS[cell])
+        return step_keys(steps_of(rows, cell, theme), cell_labels(rate)[cell])
     if figure in sae_scores.PANELS or figure in absorption.PANELS:
         coloured = figure in absorption.PANELS or sae_scores.PANELS[figure][2] is None
         own = by if figure in absorption.PANELS else None

@@ -29,6 +29,7 @@ def sensitivity_plot(
     span: tuple[float, float],
     current: float,
     published: float,
+    rate: str,
     theme: Theme,
 ) -> hv.Overlay:
     """Draw the absorption rate against a threshold.
@@ -43,6 +44,8 @@ def sensitivity_plot(
         Lowest and highest value shown.
     current, published : float
         The value in force, and the suite's own.
+    rate : str
+        What the metric gives, as in absorption rate.
     theme : Theme
 
     Returns
@@ -53,13 +56,13 @@ def sensitivity_plot(
     """
     data = _data(sensitivity)
     value = hv.Dimension("value", label=LABELS[of])
-    rate, mean = (hv.Dimension(name, label="absorption rate") for name in _RATES)
+    of_sae, mean = (hv.Dimension(name, label=rate) for name in _RATES)
     highest = float(data[_RATES].max().max()) if len(data) else float("nan")
     top = 1.1 * highest if highest > 0 else 1.0
     return (
         hv.Curve(data, value, [mean]).opts(color=theme.muted, line_width=1.5)
-        * hv.Curve(data, value, [rate]).opts(color=theme.absorbing, line_width=2)
-        * hv.Points(data, [value, rate], ["suite_absorption_rate", "num_absorbed"]).opts(
+        * hv.Curve(data, value, [of_sae]).opts(color=theme.absorbing, line_width=2)
+        * hv.Points(data, [value, of_sae], ["suite_absorption_rate", "num_absorbed"]).opts(
             size=9, alpha=0, tools=["hover"], default_tools=[], hover_tooltips=_TOOLTIPS
         )
         * hv.VLine(published).opts(color=theme.muted, line_width=1.5, line_dash="dashed")
@@ -72,7 +75,7 @@ def sensitivity_plot(
             xlim=span,
             ylim=(0, top),
             xlabel=LABELS[of],
-            ylabel="absorption rate",
+            ylabel=rate,
             show_legend=False,
             active_tools=[],
         )

@@ -104,6 +104,7 @@ class Atlas(View):
             saes=self._model.saes,
             by=self._told_by,
             noun=shown.noun,
+            rate=shown.rate_label,
             brushed=set(shown.brushed),
             current=current_sae(shown),
             theme=theme(dark=shown.dark),
@@ -149,6 +150,7 @@ class Atlas(View):
     def _show(self) -> None:
         model, shown = self._model, self._model.shown
         means = model.sae_means
+        titles = {"absorption": shown.rate_label.capitalize(), "splits": f"Split latents a {shown.noun}"}
         drawable = {name: not drawn(means, self._panel(name)).empty for name in _PLOTS}
         for name, plot in self._plots.items():
             plot.update()
@@ -156,7 +158,7 @@ class Atlas(View):
             self._heads[name].html = render(
                 "panel_head",
                 name=name,
-                title="Absorption rate" if _PLOTS[name] == "absorption" else f"Split latents a {shown.noun}",
+                title=titles[_PLOTS[name]],
                 options={
                     x: said for x, said in _SHORT_X.items() if x in _offered(means) or x == _x_of(self._panel(name))
                 },
@@ -175,6 +177,7 @@ class Atlas(View):
             num_unknown=0 if means is None else int(means["l0"].isna().sum()),
             has_rates=means is not None and bool(means["absorption_rate"].notna().any()),
             metric=metric_label(shown.metric),
+            rate=shown.rate_label,
             others=others,
             several=len(model.store.suites) > 1,
             scope=shown.scope,

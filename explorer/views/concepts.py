@@ -29,7 +29,7 @@ class Concepts(View):
     """
 
     answers = ("concepts",)
-    follows = ("suite", "family")
+    follows = ("suite", "family", "rate_label")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -55,7 +55,7 @@ class Concepts(View):
 
     def _show(self) -> None:
         state, shown = self._model.state, self._model.shown
-        cells = concept_cells(self._model.concepts)
+        cells = concept_cells(self._model.concepts, self._model.shown.rate_label)
         self._strip.html = strip_html(
             cells,
             chosen=state.concept,
@@ -120,8 +120,8 @@ def _narrowed(cells: list[dict[str, Any]], typed: str, chosen: str | None) -> li
     return cells if place < _LISTED else [cells[place], *cells[:place], *cells[place + 1 :]]
 
 
-def concept_cells(concepts: pd.DataFrame | None) -> list[dict[str, Any]]:
-    """Say what each cell shows: concept, its name, count, shade (percent) and a label in words."""
+def concept_cells(concepts: pd.DataFrame | None, rate: str) -> list[dict[str, Any]]:
+    """Say what each cell shows: concept, its name, count, shade (percent) and a label in words (absorption `rate`)."""
     if concepts is None:
         return []
     most = max(1, concepts["num_absorbing_latents"].fillna(0).max())
@@ -131,7 +131,7 @@ def concept_cells(concepts: pd.DataFrame | None) -> list[dict[str, Any]]:
         if not row.measured:
             cell["label"] = "not measured on this SAE, nothing to show"
         elif row.num_absorbing_latents != row.num_absorbing_latents:
-            label = f"absorbing latents unknown, absorption rate {percent(row.absorption_rate)}"
+            label = f"absorbing latents unknown, {rate} {percent(row.absorption_rate)}"
             is_known = row.num_absorbed == row.num_absorbed or row.absorption_rate == row.absorption_rate
             cell |= {"count": "?", "label": label if is_known else "unknown what is absorbed"}
         else:
@@ -139,7 +139,7 @@ def concept_cells(concepts: pd.DataFrame | None) -> list[dict[str, Any]]:
             cell |= {
                 "count": absorbing,
                 "shade": round(_DARKEST * absorbing / most),
-                "label": f"{count(absorbing, 'absorbing latent')}, absorption rate {percent(row.absorption_rate)}",
+                "label": f"{count(absorbing, 'absorbing latent')}, {rate} {percent(row.absorption_rate)}",
             }
         cells.append(cell)
     return cells

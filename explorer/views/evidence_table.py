@@ -10,12 +10,12 @@ from explorer.model import records
 from explorer.naming import named
 from explorer.request import Request
 from explorer.saes import TITLES, telling, value_labels, values_of
-from explorer.state import FACETS
+from explorer.state import FACETS, ExplorerState
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import pandas as pd
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PAGE_ROWS = 25
 _VERDICTS = {"all": "all", "absorbed": "absorbed", "not absorbed": "not absorbed", "differs": "differs from published"}
+#: Offered where a suite has several metrics.
+_OF_METRICS = {"disagree": "metrics disagree"}
 #: Title of each column.
 COLUMNS = {
     "token": "Token",
@@ -37,9 +39,18 @@ COLUMNS = {
     "second_effect": "Its effect",
     "second_cosine": "Its cosine",
     "margin": "Leads by",
+    "projection": "Projection",
+    "projected_share": "Share",
+    "fraction": "Fraction",
     "reason": "Verdict",
+    "absorbed_by": "By each metric",
     "why": "Why",
 }
+#: The columns on which a metric decides; those of other metrics do not stand beside it.
+_BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
+_BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
+_OTHERS = {"full": (*_BY_EFFECT, *_BY_FRACTION), "fraction": (*_BY_EFFECT, *_BY_PROJECTION, "reason")}
+_OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
 
 
@@ -53,7 +64,7 @@ class EvidenceTable(View):
 
     follows: ClassVar[tuple[str, ...]] = (
         *("sae", "cosine_threshold", "effect_margin", "evidence_token", "evidence_verdict", "evidence_sort"),
-        *("evidence_descending", "evidence_page", "evidence_columns"),
+        *("evidence_descending", "evidence_page", "evidence_columns", "metric"),
     )
     _of_suite = False
 
@@ -155,9 +166,9 @@ class EvidenceTable(View):
         tested = counts.get("n_tested_tokens" if self._of_suite else "num_tested")
         # Of a page beyond the last there are no rows, and with a filter there may be none.
         found = rows[0]["num_found"] if rows else count_tested(0, 0 if is_filtered and tested else tested)
-        optional = {name: COLUMNS[name] for name in self._model.state.param.evidence_columns.objects}
-        hidden = set(optional) - set(shown.evidence_columns) | (set() if self._of_suite else {"sae", "concept"})
-        columns = {name: title for name, title in COLUMNS.items() if name not in hidden}
+        offered = offered_columns(shown, of_suite=self._of_suite)
+        optional = {name: title for name, title in offered.items() if name in _OPTIONAL}
+        columns = shown_columns(shown, of_suite=self._of_suite)
         self._table.visible = shown.sae is not None
         self._table.html = render(
             "evidence",
@@ -165,11 +176,11 @@ class EvidenceTable(View):
             bars=self._bars if any(row["is_open"] for row in rows) else [],
             columns=columns,
             optional=optional,
-            sortable={name: columns[name] for name in columns if name in self._model.state.param.evidence_sort.objects},
+            sortable=sortable(columns),
             unanswered=self._model.unanswered(self._answer),
             state=shown,
             of_suite=self._of_suite,
-            verdicts=_VERDICTS,
+            verdicts=_VERDICTS | (_OF_METRICS if len(shown.metrics) > 1 else {}),
             found=found,
             first=PAGE_ROWS * shown.evidence_page + 1,
             filtered=is_filtered and found is not None,
@@ -192,6 +203,24 @@ class SuiteEvidence(EvidenceTable):
     _of_suite = True
 
 
+def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
+    """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
+    others = _OTHERS.get(shown.metric, (*_BY_PROJECTION, *_BY_FRACTION))
+    left_out = {*others, *(() if of_suite else _PLACE[:2]), *(() if len(shown.metrics) > 1 else ("absorbed_by",))}
+    return {name: title for name, title in COLUMNS.items() if name not in left_out}
+
+
+def shown_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
+    """Collect those of them that the reader wants to see."""
+    unwanted = _OPTIONAL - set(shown.evidence_columns)
+    return {name: title for name, title in offered_columns(shown, of_suite=of_suite).items() if name not in unwanted}
+
+
+def sortable(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the columns by which the query sorts."""
+    return {name: title for name, title in columns.items() if name in ExplorerState.param.evidence_sort.objects}
+
+
 def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
     """Return the rows of tested tokens, each with its place and what decided on it under the thresholds of `shown`."""
     thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
@@ -204,13 +233,18 @@ def count_tested(found: int, tested: int | None) -> int | None:
 
 
 def ablated(latents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Give each latent that was ablated on a token its bar: start, width and zero, percent of one scale for all."""
-    effects = [row["effect"] or 0.0 for row in latents]
+    """Give each latent ranked on a token its bar: start, width and zero, percent of one scale for all.
+
+    The bars are effects, or where the latents were ranked without, projections.
+    """
+    by = "projection" if all(row["effect"] is None for row in latents) else "effect"
+    effects = [row[by] or 0.0 for row in latents]
     low, high = min([0.0, *effects]), max([0.0, *effects])
     span = high - low or 1.0
     return [
         row
         | {
+            "by": by,
             "start": 100 * (min(effect, 0.0) - low) / span,
             "share": 100 * abs(effect) / span,
             "zero": 100 * -low / span,

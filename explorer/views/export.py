@@ -116,7 +116,9 @@ class Export(pn.viewable.Viewer):
         """Describe a figure that draws an answer: its name, that of its file, and what its legend says."""
         shown = self._model.shown
         rows = getattr(self._model, answer, None)
-        keys = legend_of(name, rows, cell=shown.cell, by=shown.told_by, theme=theme(dark=shown.dark))
+        keys = legend_of(
+            name, rows, cell=shown.cell, rate=shown.rate_label, by=shown.told_by, theme=theme(dark=shown.dark)
+        )
         legend = [key._asdict() for key in keys]
         return {"name": name, "file": self._file(answer, name, _LOOKS.get(name, ())), "legend": json.dumps(legend)}
 

@@ -23,7 +23,7 @@ class Headline(View):
     """
 
     answers = ("summary",)
-    follows = ("suite", "sae", "concept", "moved")
+    follows = ("suite", "sae", "concept", "metric", "moved")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -50,7 +50,7 @@ def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
         sae=shown.chosen_sae,
         name=(model.sae_record or {}).get("title"),
         sentence=model.unanswered("summary")
-        or headline(summary, shown.label, shown.noun, has_sae=shown.sae is not None),
+        or headline(summary, shown.label, shown.noun, metric=shown.metric, has_sae=shown.sae is not None),
         changed=changed,
     )
 
@@ -69,6 +69,7 @@ def figures_html(model: ExplorerModel) -> str:
     return render(
         "figures",
         summary=summary,
+        rate=shown.rate_label,
         scores=scores,
         label=shown.label,
         noun=shown.noun,

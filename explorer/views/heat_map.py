@@ -9,7 +9,7 @@ import holoviews as hv
 import panel as pn
 
 from explorer.format import number, percent
-from explorer.plots.heat_map import CELLS, heat_map, height_of, steps_of
+from explorer.plots.heat_map import cell_labels, heat_map, height_of, steps_of
 from explorer.plots.sae_style import sae_keys
 from explorer.saes import ATTRIBUTES, TITLES, telling
 from explorer.theme import theme
@@ -36,7 +36,7 @@ class HeatMapView(View):
     """
 
     answers = ("sae_means", "concept_rates")
-    follows = ("suite", "sae", "concept", "brushed", "cell", "cell_order", "dark", "touch")
+    follows = ("suite", "sae", "concept", "brushed", "cell", "cell_order", "rate_label", "dark", "touch")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -79,6 +79,7 @@ class HeatMapView(View):
             columns=self._ordered,
             concepts=self._concepts,
             noun=shown.noun,
+            rate=shown.rate_label,
             cell=shown.cell,
             current=current_sae(shown),
             concept=shown.concept,
@@ -107,7 +108,7 @@ class HeatMapView(View):
         orders = [name for name in ATTRIBUTES if name in tell] or [shown.cell_order]
         self._head.html = render(
             "heat_map_head",
-            cells=CELLS,
+            cells=cell_labels(shown.rate_label),
             cell=shown.cell,
             orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in orders},
             nouns=shown.nouns,
@@ -134,7 +135,7 @@ class HeatMapView(View):
             ]
             for row in visible.nlargest(_TABLED, cell).to_dict("records")
         ]
-        columns = [self._model.shown.noun, "SAE", CELLS[cell]]
+        columns = [self._model.shown.noun, "SAE", cell_labels(self._model.shown.rate_label)[cell]]
         return render(
             "plot_table", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
         )

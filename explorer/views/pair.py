@@ -31,7 +31,17 @@ class PairView(View):
     """
 
     answers = ("pair_concepts", "pair_tokens", "pair_rates")
-    follows = ("suite", "sae", "other_sae", "compared_sae", "compared_suite", "concept", "mean_policy", "dark")
+    follows = (
+        "suite",
+        "sae",
+        "other_sae",
+        "compared_sae",
+        "compared_suite",
+        "concept",
+        "mean_policy",
+        "rate_label",
+        "dark",
+    )
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -64,7 +74,13 @@ class PairView(View):
     def drawing(self) -> partial[hv.Overlay]:
         """Make the call that draws the rates of both."""
         shown = self._model.shown
-        return partial(dumbbell_plot, self._model.pair_concepts, concept=shown.concept, theme=theme(dark=shown.dark))
+        return partial(
+            dumbbell_plot,
+            self._model.pair_concepts,
+            concept=shown.concept,
+            rate=shown.rate_label,
+            theme=theme(dark=shown.dark),
+        )
 
     def _show(self) -> None:
         shown, pairs, tokens = self._model.shown, self._model.pair_concepts, self._model.pair_tokens
@@ -95,6 +111,7 @@ class PairView(View):
             is_other_suite=is_other_suite,
             suggested=shown.other_sae is None or other == suggest_other(choices, sae, in_layer=not is_other_suite),
             difference=difference_of(self._model.pair_rates),
+            rate=shown.rate_label,
             nouns=shown.nouns,
             policy=shown.mean_policy,
             num_gained=_sum(pairs["num_gained"]),
@@ -111,6 +128,7 @@ class PairView(View):
             chosen=shown.concept,
             label=shown.label,
             noun=shown.noun,
+            rate=shown.rate_label,
             are_known=mine.notna().all(),
             gained=[row for row in rows if _missing(row["latent"])],
             lost=[row for row in rows if _missing(row["other_latent"])],

@@ -33,7 +33,7 @@ class SensitivityView(View):
     answers = ("threshold_sensitivity",)
     follows = (
         *("sae", "family", "sensitivity_of", "sensitivity_low", "sensitivity_high", "tau"),
-        *("cosine_threshold", "effect_margin", "thresholds_of_suite", "movable", "dark"),
+        *("cosine_threshold", "effect_margin", "thresholds_of_suite", "movable", "rate_label", "dark"),
     )
 
     def __init__(self, model: ExplorerModel) -> None:
@@ -55,6 +55,7 @@ class SensitivityView(View):
             span=(shown.sensitivity_low, shown.sensitivity_high),
             current=getattr(shown, of),
             published=getattr(shown.thresholds_of_suite, of),
+            rate=shown.rate_label,
             theme=theme(dark=shown.dark),
         )
 
@@ -74,6 +75,7 @@ class SensitivityView(View):
         self._plot.pane.visible = not empty
         self._head.html = render(
             "sensitivity_head",
+            rate=shown.rate_label,
             empty=empty,
             unanswered=model.unanswered("threshold_sensitivity"),
             of=of,

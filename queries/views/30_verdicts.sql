@@ -1,23 +1,26 @@
--- One row a token that was tested by a metric, with the verdict under the given thresholds and each of its conditions.
+-- One row a token and a metric that it was tested by, of one metric or where that is NULL of each, with the verdict under
+-- the given thresholds and each of its conditions.
 -- `silent`: no split latent at this tau is among the token's active latents. `is_decided`: its stored scores decide; a row
 -- that stores none keeps the verdict it was published with. A fraction gives no verdict.
 -- top_latent is the one that could absorb: with the most negative effect, or by projection with the largest one.
 CREATE MACRO verdicts(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT * REPLACE (
-        CASE WHEN by_metric = 'full' THEN projected_latent ELSE top_latent END AS top_latent,
-        CASE WHEN by_metric = 'full' THEN projected_cosine ELSE top_cosine END AS top_cosine
+        CASE WHEN metric = 'full' THEN projected_latent ELSE top_latent END AS top_latent,
+        CASE WHEN metric = 'full' THEN projected_cosine ELSE top_cosine END AS top_cosine
     ),
-    CASE WHEN by_metric = 'fraction' THEN NULL
+    CASE WHEN metric = 'fraction' THEN NULL
         WHEN NOT is_decided THEN is_absorption
-        WHEN by_metric = 'full'
+        WHEN metric = 'full'
             THEN full_absorption(silent, projection, total_projection, projected_cosine, cosine_threshold)
         ELSE ablation(silent, top_effect, margin, top_cosine, cosine_threshold, effect_margin) END AS absorbed
 FROM (
-    SELECT *,
+    SELECT scores.*, metric,
         CASE WHEN tau = tau_published THEN NOT fires_published ELSE tau >= silent_from END AS silent,
-        CASE by_metric WHEN 'ig_ablation' THEN top_effect IS NOT NULL
+        CASE metric WHEN 'ig_ablation' THEN top_effect IS NOT NULL
             WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
-            ELSE judged_by = by_metric AND top_effect IS NOT NULL AND by_metric <> 'fraction' END AS is_decided
+            ELSE judged_by = metric AND top_effect IS NOT NULL AND metric <> 'fraction' END AS is_decided
     FROM scores
+    JOIN movable USING (suite)
+    WHERE by_metric IS NULL OR metric = by_metric
 )
-WHERE is_decided OR judged_by = by_metric OR (by_metric = 'fraction' AND fraction IS NOT NULL);
+WHERE is_decided OR judged_by = metric OR (metric = 'fraction' AND fraction IS NOT NULL);

@@ -4,6 +4,7 @@
 -- that they were published for; at others they are unknown, save at one that moves nothing. A concept without
 -- candidates has none absorbed; whether candidates of which none was tested are, is unknown. A fraction is the mean over the
 -- probe's true positives, as it was published, or where each of them has a row, of these.
+-- Of a sample of the candidates, the interval knows as many true positives as the sample's part of them.
 CREATE MACRO rates(by_metric, in_family, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT * REPLACE (
         CASE WHEN by_metric = 'fraction'
@@ -12,7 +13,8 @@ SELECT * REPLACE (
             AS absorption_rate
     ),
     CASE WHEN by_metric <> 'fraction' THEN wilson(
-        coalesce(num_absorbed / sample_portion, absorption_rate * num_probe_true_positives), num_probe_true_positives
+        coalesce(num_absorbed, absorption_rate * num_probe_true_positives * sample_portion),
+        num_probe_true_positives * sample_portion
     ) END AS absorption_interval
 FROM (
     SELECT measured.* EXCLUDE (
