@@ -87,6 +87,12 @@ _METRICS = {
 }
 
 
+def span_label(low: float, high: float) -> str:
+    """Write the ends of an interval of shares in percent, with as many decimals as tell them apart."""
+    decimals = 2 if round(100 * low, 1) == round(100 * high, 1) else 1
+    return f"{100 * low:.{decimals}f}–{100 * high:.{decimals}f}"
+
+
 def metric_label(metric: str | None) -> str:
     """Write the name of a metric in words, where it is a known one."""
     return _METRICS.get(metric or "", metric or "unknown")

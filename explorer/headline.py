@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from explorer.format import count
+from explorer.format import count, span_label
 
 
 def headline(
@@ -164,8 +164,7 @@ def _absorbed(summary: dict[str, Any]) -> str:
         said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
     if rate is None:
         return said
-    low, high = 100 * summary["rate_low"], 100 * summary["rate_high"]
-    return f"{said}: absorption rate {100 * rate:.1f} % ({low:.1f}–{high:.1f})"
+    return f"{said}: absorption rate {100 * rate:.1f} % ({span_label(summary['rate_low'], summary['rate_high'])})"
 
 
 def _published_rate(summary: dict[str, Any]) -> str:

@@ -97,7 +97,7 @@ QUESTIONS: Mapping[str, Question] = {
 
 
 def choices_of(store: Store) -> dict[str, SuiteChoices]:
-    """List, by suite, what can be chosen, the thresholds it was measured with and those that move anything."""
+    """List, by suite, what can be chosen, its metrics, and the thresholds that it was measured with."""
     saes, concepts, families = store.fetch("saes"), store.fetch("concepts"), store.fetch("families")
     metrics = store.fetch("metrics")
     return {
@@ -115,6 +115,7 @@ def choices_of(store: Store) -> dict[str, SuiteChoices]:
                 row["metric"]: [threshold for threshold in Thresholds._fields if row[threshold]]
                 for row in records(metrics[metrics["suite"] == name])
             },
+            metrics.loc[(metrics["suite"] == name) & metrics["judges"], "metric"].tolist(),
         )
         for name, suite in store.suites.items()
     }

@@ -76,6 +76,8 @@ class SuiteChoices(NamedTuple):
     thresholds: Thresholds = PAPER
     #: By metric, its own first.
     movable: Mapping[str, Collection[str]] = {"ig_ablation": Thresholds._fields}
+    #: Those by which tokens have a verdict.
+    judging: Collection[str] = ("ig_ablation",)
 
 
 _NO_CHOICES = SuiteChoices()
@@ -288,6 +290,11 @@ class ExplorerState(param.Parameterized):
     def metrics(self) -> list[str]:
         """The metrics that the suite was measured by, its own first."""
         return self.metrics_of(self.suite)
+
+    @property
+    def judging(self) -> Collection[str]:
+        """Those of them by which tokens have a verdict."""
+        return self._of(self.suite).judging
 
     @property
     def rate_label(self) -> str:

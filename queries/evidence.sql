@@ -19,7 +19,7 @@ WITH compared AS (
         list(metric ORDER BY metric) FILTER (absorbed) AS absorbed_by,
         list(metric ORDER BY metric) FILTER (NOT absorbed) AS not_absorbed_by
     FROM verdicts(NULL, $tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND (SELECT count(*) FROM movable WHERE suite = $suite) > 1
+    WHERE suite = $suite AND (SELECT count(*) FROM movable WHERE suite = $suite AND judges) > 1
         AND ($facet_saes IS NULL OR list_contains($facet_saes, sae)) AND ($facet_concept IS NULL OR concept = $facet_concept)
     GROUP BY ALL
 ),

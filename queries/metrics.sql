@@ -1,6 +1,7 @@
--- One row a suite and a metric that it was measured by, its own first: whether a threshold moves anything of it.
--- columns: suite VARCHAR, metric VARCHAR, tau BOOLEAN, cosine_threshold BOOLEAN, effect_margin BOOLEAN
-SELECT movable.suite, movable.metric, movable.tau, movable.cosine_threshold, movable.effect_margin
+-- One row a suite and a metric that it was measured by, its own first: whether tokens have a verdict by it, and
+-- whether a threshold moves anything of it.
+-- columns: suite VARCHAR, metric VARCHAR, judges BOOLEAN, tau BOOLEAN, cosine_threshold BOOLEAN, effect_margin BOOLEAN
+SELECT movable.suite, movable.metric, movable.judges, movable.tau, movable.cosine_threshold, movable.effect_margin
 FROM movable
 JOIN suites USING (suite)
 ORDER BY movable.suite, movable.metric <> suites.metric, movable.metric

@@ -1,12 +1,13 @@
 -- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once an SAE. Of the absorbed tokens,
--- n_absorbed_published are those of which only the number was published. NULL: nothing is stored of it, so it is unknown.
+-- n_absorbed_published are those of which only the number was published; of n_uncounted pairs of an SAE and a concept the
+-- number is unknown. NULL: nothing is stored of it, so it is unknown.
 -- params: suite VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: n_saes BIGINT, n_saes_tested BIGINT, n_letters BIGINT, n_concepts BIGINT, n_latents_max INTEGER, n_tested_tokens BIGINT, n_absorbed_tokens BIGINT,
---          n_absorbing_latents BIGINT, n_absorbed_published BIGINT, cosines BOOLEAN, examples BOOLEAN,
+--          n_absorbing_latents BIGINT, n_absorbed_published BIGINT, n_uncounted BIGINT, cosines BOOLEAN, examples BOOLEAN,
 --          activations BOOLEAN, dashboards BOOLEAN
 SELECT n_saes, n_saes_tested, n_letters, n_concepts, n_latents_max, n_tested_tokens, n_absorbed_tokens,
     CASE WHEN n_tested_tokens IS NOT NULL THEN n_absorbing END AS n_absorbing_latents,
-    n_absorbed_published, cosines, examples, activations, dashboards
+    n_absorbed_published, n_uncounted, cosines, examples, activations, dashboards
 FROM (
     SELECT count(*) AS n_saes, CASE WHEN bool_and(n_latents_counted) THEN max(n_latents) END AS n_latents_max,
         coalesce(bool_or(cosines), false) AS cosines
@@ -18,7 +19,8 @@ FROM (
         count(DISTINCT sae) FILTER (num_rows > 0) AS n_saes_tested,
         CAST(sum(num_rows) AS BIGINT) AS n_tested_tokens,
         CAST(sum(num_absorbed) AS BIGINT) AS n_absorbed_tokens,
-        CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published
+        CAST(sum(num_absorbed) FILTER (num_rows IS NULL) AS BIGINT) AS n_absorbed_published,
+        count(*) FILTER (num_absorbed IS NULL) AS n_uncounted
     FROM rates($metric, NULL, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
 ), (

@@ -50,6 +50,7 @@ def test_info_of_the_embedded_suite() -> None:
         "n_tested_tokens": 10357,
         "n_absorbed_tokens": 1488 + 749,
         "n_absorbed_published": 749,
+        "n_uncounted": 0,
         "n_absorbing_latents": 844,
         "families": ["first-letter"],
         "architectures": ["BatchTopK"],

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import FixedTicker
 
-from explorer.format import number, percent, shortened
+from explorer.format import number, percent, shortened, span_label
 from explorer.plots.sae_style import sae_keys
 from explorer.theme import Theme, brush, figure_hook, fit_hook, tooltip
 
@@ -208,7 +208,7 @@ def _written(row: dict[str, Any], cell: str) -> str:
     if cell == "absorption_rate" and pd.isna(row["rate_low"]):
         return percent(row[cell])
     if cell == "absorption_rate":
-        return f"{100 * row[cell]:.1f} % ({100 * row['rate_low']:.1f}–{100 * row['rate_high']:.1f})"
+        return f"{100 * row[cell]:.1f} % ({span_label(row['rate_low'], row['rate_high'])})"
     return f"{row[cell]:.0f}" if cell == "num_split_latents" else f"{row[cell]:.3f}"
 
 

@@ -42,6 +42,6 @@ class EvidenceHead(View):
 
 def _counted(info: dict[str, Any] | None) -> int | None:
     """Return how many of the tested tokens are absorbed: those of which only the number was published left out."""
-    if info is None or info["n_tested_tokens"] is None:
+    if info is None or info["n_tested_tokens"] is None or info["n_absorbed_tokens"] is None:
         return None
-    return int(info["n_absorbed_tokens"] or 0) - int(info["n_absorbed_published"] or 0)
+    return int(info["n_absorbed_tokens"]) - int(info["n_absorbed_published"] or 0)

@@ -49,7 +49,7 @@ COLUMNS = {
 #: The columns on which a metric decides; those of other metrics do not stand beside it.
 _BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
 _BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
-_OTHERS = {"full": (*_BY_EFFECT, *_BY_FRACTION), "fraction": (*_BY_EFFECT, *_BY_PROJECTION, "reason")}
+_OTHERS = {"full": (*_BY_EFFECT, *_BY_FRACTION), "fraction": (*_BY_EFFECT, *_BY_PROJECTION, "reason", "why")}
 _OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
 
@@ -180,7 +180,7 @@ class EvidenceTable(View):
             unanswered=self._model.unanswered(self._answer),
             state=shown,
             of_suite=self._of_suite,
-            verdicts=_VERDICTS | (_OF_METRICS if len(shown.metrics) > 1 else {}),
+            verdicts=_verdicts(shown),
             found=found,
             first=PAGE_ROWS * shown.evidence_page + 1,
             filtered=is_filtered and found is not None,
@@ -203,10 +203,16 @@ class SuiteEvidence(EvidenceTable):
     _of_suite = True
 
 
+def _verdicts(shown: Snapshot) -> dict[str, str]:
+    """Collect the verdicts that rows can be chosen by; a fraction gives none."""
+    own = {"all": _VERDICTS["all"]} if shown.metric == "fraction" else _VERDICTS
+    return own | (_OF_METRICS if len(shown.judging) > 1 else {})
+
+
 def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
     """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
     others = _OTHERS.get(shown.metric, (*_BY_PROJECTION, *_BY_FRACTION))
-    left_out = {*others, *(() if of_suite else _PLACE[:2]), *(() if len(shown.metrics) > 1 else ("absorbed_by",))}
+    left_out = {*others, *(() if of_suite else _PLACE[:2]), *(() if len(shown.judging) > 1 else ("absorbed_by",))}
     return {name: title for name, title in COLUMNS.items() if name not in left_out}
 
 

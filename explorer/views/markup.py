@@ -15,7 +15,18 @@ from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
 
-from explorer.format import count, in_brackets, l0_label, metric_labels, number, percent, plain, visible, width_label
+from explorer.format import (
+    count,
+    in_brackets,
+    l0_label,
+    metric_labels,
+    number,
+    percent,
+    plain,
+    span_label,
+    visible,
+    width_label,
+)
 from explorer.text.glossary import definition
 from explorer.views.act import take
 
@@ -51,7 +62,7 @@ def _templates() -> Environment:
     )
     environment.filters |= {"chip": chip, "visible": visible}
     environment.filters |= {"num": number, "percent": percent, "count": count, "width": width_label, "l0": l0_label}
-    environment.filters |= {"plain": plain, "in_brackets": in_brackets, "metrics": metric_labels}
+    environment.filters |= {"plain": plain, "in_brackets": in_brackets, "metrics": metric_labels, "span": span_label}
     environment.globals |= {"defined": defined}
     return environment
 
