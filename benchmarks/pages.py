@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from queries import Store
 
 _TIMEOUT = 120_000
-_ACTS = ("open", "letter", "l0", "width", "layer", "latent", "threshold", "compare", "atlas", "evidence", "letter-late")
+_ACTS = (
+    *("open", "letter", "l0", "width", "layer", "latent", "threshold", "compare", "atlas", "evidence"),
+    *("letter-late", "threshold-atlas", "threshold-evidence"),
+)
 _PAINTED = """(name) => globalThis.Bokeh?.index && [...Bokeh.index.query((view) => view.frame != null)]
   .some((view) => view.model.name === name && view.has_finished())"""
 #: Puts other data into the line of the floor, which is no more than Bokeh's own redraw.
@@ -224,8 +227,10 @@ def _act(name: str, browser: Browser, suite: str, sae: Sae, runs: int) -> dict[s
         if name == "letter-late":
             for other in ("Compare", "Atlas", "Evidence", "Explore"):
                 to_painted(page, page.get_by_role("link", name=other).click)
+        elif name.startswith("threshold-"):
+            to_painted(page, page.get_by_role("link", name=name.removeprefix("threshold-").title()).click)
         for run, letter in zip(range(runs), "abcdefghijklmnopqrstuvwxy", strict=False):
-            if not name.startswith("letter"):
+            if not name.startswith(("letter", "threshold-")):
                 to_painted(page, page.locator(_cell(letter)).click)
             act = _doing(name, page, letter, run)
             before = wire.received
@@ -247,7 +252,7 @@ def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]
             return group.locator("label:not(:has(:checked))").first.click
         case "latent":
             return page.locator("[data-action=latent]").first.click
-        case "threshold":
+        case "threshold" | "threshold-atlas" | "threshold-evidence":
             return partial(set_widget, page, "cosine_threshold", round(0.03 + 0.005 * run, 3))
     return page.get_by_role("link", name=name.title()).click
 

@@ -14,16 +14,9 @@
 --          second_effect FLOAT, second_cosine FLOAT, margin FLOAT, projection FLOAT, projected_share FLOAT, fraction FLOAT,
 --          absorbed BOOLEAN, published BOOLEAN, reason VARCHAR, absorbed_by VARCHAR[], not_absorbed_by VARCHAR[],
 --          num_found BIGINT
-WITH compared AS (
-    SELECT sae, concept, token,
-        list(metric ORDER BY metric) FILTER (absorbed) AS absorbed_by,
-        list(metric ORDER BY metric) FILTER (NOT absorbed) AS not_absorbed_by
-    FROM verdicts(NULL, $tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND (SELECT count(*) FROM movable WHERE suite = $suite AND judges) > 1
-        AND ($facet_saes IS NULL OR list_contains($facet_saes, sae)) AND ($facet_concept IS NULL OR concept = $facet_concept)
-    GROUP BY ALL
-),
-found AS (
+-- The columns by which rows are found and sorted are few, and only a page of them gets the others: 65 ms instead of 170 for
+-- 240,000 rows.
+WITH judged AS NOT MATERIALIZED (
     SELECT verdicts.* REPLACE (
             CASE WHEN $metric NOT IN ('full', 'fraction') THEN top_effect END AS top_effect,
             CASE WHEN $metric NOT IN ('full', 'fraction') THEN second_latent END AS second_latent,
@@ -35,7 +28,6 @@ found AS (
         ),
         saes.layer, saes.architecture, saes.width, saes.l0, saes.position, saes.seed,
         CASE WHEN judged_by = $metric THEN is_absorption END AS published,
-        compared.absorbed_by, compared.not_absorbed_by,
         CASE WHEN $metric = 'fraction' THEN 'fraction'
             WHEN NOT is_decided THEN 'published'
             WHEN absorbed THEN 'absorbed'
@@ -47,40 +39,55 @@ found AS (
             ELSE 'cosine' END AS reason
     FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin) AS verdicts
     JOIN saes USING (suite, sae)
-    LEFT JOIN compared USING (sae, concept, token)
     WHERE suite = $suite
+),
+compared AS (
+    SELECT sae, concept, token,
+        list(metric ORDER BY metric) FILTER (absorbed) AS absorbed_by,
+        list(metric ORDER BY metric) FILTER (NOT absorbed) AS not_absorbed_by
+    FROM verdicts(NULL, $tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND (SELECT count(*) FROM movable WHERE suite = $suite AND judges) > 1
         AND ($facet_saes IS NULL OR list_contains($facet_saes, sae)) AND ($facet_concept IS NULL OR concept = $facet_concept)
+    GROUP BY ALL
+),
+found AS (
+    SELECT token_row, sae, concept, token, position, seed,
+        CASE $evidence_sort WHEN 'token' THEN lower(ltrim(token)) WHEN 'reason' THEN reason WHEN 'concept' THEN concept
+            END AS text_key,
+        CASE $evidence_sort WHEN 'top_effect' THEN top_effect WHEN 'margin' THEN margin
+            WHEN 'top_cosine' THEN top_cosine WHEN 'top_latent' THEN top_latent
+            WHEN 'projection' THEN projection WHEN 'fraction' THEN fraction
+            WHEN 'second_latent' THEN second_latent WHEN 'second_effect' THEN second_effect
+            WHEN 'sae' THEN position END AS number_key
+    FROM judged
+    WHERE ($facet_saes IS NULL OR list_contains($facet_saes, sae)) AND ($facet_concept IS NULL OR concept = $facet_concept)
         AND ($facet_latent IS NULL OR top_latent = $facet_latent)
         AND starts_with(lower(ltrim(token)), lower(ltrim($evidence_token)))
         AND CASE $evidence_verdict WHEN 'absorbed' THEN absorbed WHEN 'not absorbed' THEN NOT absorbed
             WHEN 'differs' THEN absorbed <> published
-            WHEN 'disagree' THEN absorbed_by IS NOT NULL AND not_absorbed_by IS NOT NULL ELSE true END
+            WHEN 'disagree' THEN (sae, concept, token) IN (
+                SELECT (sae, concept, token) FROM compared WHERE absorbed_by IS NOT NULL AND not_absorbed_by IS NOT NULL)
+            ELSE true END
 ),
 page AS (
-    SELECT *, row_number() OVER () AS place
+    SELECT token_row, row_number() OVER () AS place
     FROM (
         FROM found
         ORDER BY
-            CASE WHEN NOT $evidence_descending THEN CASE $evidence_sort WHEN 'token' THEN lower(ltrim(token))
-                WHEN 'reason' THEN reason WHEN 'concept' THEN concept END END,
-            CASE WHEN $evidence_descending THEN CASE $evidence_sort WHEN 'token' THEN lower(ltrim(token))
-                WHEN 'reason' THEN reason WHEN 'concept' THEN concept END END DESC,
-            CASE $evidence_sort WHEN 'top_effect' THEN top_effect WHEN 'margin' THEN margin
-                WHEN 'top_cosine' THEN top_cosine WHEN 'top_latent' THEN top_latent
-                WHEN 'projection' THEN projection WHEN 'fraction' THEN fraction
-                WHEN 'second_latent' THEN second_latent WHEN 'second_effect' THEN second_effect
-                WHEN 'sae' THEN position END
-                * CASE WHEN $evidence_descending THEN -1 ELSE 1 END NULLS LAST,
+            CASE WHEN NOT $evidence_descending THEN text_key END, CASE WHEN $evidence_descending THEN text_key END DESC,
+            number_key * CASE WHEN $evidence_descending THEN -1 ELSE 1 END NULLS LAST,
             position, seed, sae, concept, token
         LIMIT CASE WHEN $evidence_page IS NOT NULL THEN 25 END OFFSET 25 * coalesce($evidence_page, 0)
     )
 )
-SELECT page.sae, page.concept, page.layer, page.architecture, page.width, page.l0, page.token,
+SELECT judged.sae, judged.concept, layer, architecture, width, l0, judged.token,
     tested_tokens.split_activations,
-    page.top_latent, page.top_effect, page.top_cosine, page.second_latent, page.second_effect, page.second_cosine,
-    page.margin, page.projection, CAST(page.projection / page.total_projection AS FLOAT) AS projected_share,
-    CAST(page.fraction AS FLOAT) AS fraction, page.absorbed, page.published, page.reason,
-    page.absorbed_by, page.not_absorbed_by, (SELECT count(*) FROM found) AS num_found
+    judged.top_latent, judged.top_effect, judged.top_cosine, judged.second_latent, judged.second_effect, judged.second_cosine,
+    margin, projection, CAST(projection / judged.total_projection AS FLOAT) AS projected_share,
+    CAST(fraction AS FLOAT) AS fraction, absorbed, published, reason,
+    absorbed_by, not_absorbed_by, (SELECT count(*) FROM found) AS num_found
 FROM page
-JOIN tested_tokens ON tested_tokens.rowid = page.token_row
-ORDER BY page.place
+JOIN judged USING (token_row)
+JOIN tested_tokens ON tested_tokens.rowid = token_row
+LEFT JOIN compared ON compared.sae = judged.sae AND compared.concept = judged.concept AND compared.token = judged.token
+ORDER BY place

@@ -2,7 +2,7 @@
 -- where those were not counted, other concepts of the SAE have tested tokens. Elsewhere a concept without any is unknown, or
 -- was published. `is_tested`: tokens of the SAE were, so that this holds at any threshold.
 CREATE TABLE nothing_to_test AS
-SELECT suite, sae, concept, metric, coalesce(is_tested, false) AS is_tested, CAST(0 AS BIGINT) AS zero
+SELECT pair, metric, coalesce(is_tested, false) AS is_tested, CAST(0 AS BIGINT) AS zero
 FROM measured
 LEFT JOIN (SELECT DISTINCT suite, sae, judged_by AS metric, true AS is_tested FROM scores)
     USING (suite, sae, metric)

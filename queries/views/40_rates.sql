@@ -46,7 +46,7 @@ FROM (
         WHERE metric = by_metric AND (in_family IS NULL OR family = in_family)
     ) AS measured
     LEFT JOIN (
-        SELECT suite, sae, concept,
+        SELECT pair,
             count(*) AS num_rows,
             count(*) FILTER (absorbed) AS num_absorbed,
             count(DISTINCT top_latent) FILTER (absorbed) AS num_absorbing_latents,
@@ -54,8 +54,7 @@ FROM (
         FROM verdicts(by_metric, tau, cosine_threshold, effect_margin)
         WHERE in_family IS NULL OR family = in_family
         GROUP BY ALL
-    ) AS counted USING (suite, sae, concept)
+    ) AS counted USING (pair)
     LEFT JOIN nothing_to_test AS nothing
-        ON nothing.suite = measured.suite AND nothing.sae = measured.sae AND nothing.concept = measured.concept
-        AND nothing.metric = measured.metric AND (is_own OR nothing.is_tested)
+        ON nothing.pair = measured.pair AND nothing.metric = measured.metric AND (is_own OR nothing.is_tested)
 );
