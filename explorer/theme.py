@@ -127,12 +127,12 @@ def fit_hook(x: tuple[float, float], y: tuple[float, float]) -> Callable[[Any, A
 
 def in_percent(plot: Any, _element: Any) -> None:
     """Write the y-axis in percent: a HoloViews hook."""
-    plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0.[0] %")
+    plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0.[000] %")
 
 
 def in_percent_across(plot: Any, _element: Any) -> None:
     """Write the x-axis in percent: a HoloViews hook."""
-    plot.state.xaxis[0].formatter = NumeralTickFormatter(format="0.[0] %")
+    plot.state.xaxis[0].formatter = NumeralTickFormatter(format="0.[000] %")
 
 
 def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:

@@ -18,38 +18,43 @@ WITH grid AS (
     FROM suites
     WHERE suite = $suite
 ),
--- What one absorbed token adds to the mean rate of its SAE, and what is known of concepts without tokens. As in sae_means, a
--- concept whose rate is unknown takes no part.
+-- What one absorbed token adds to the mean rate of its SAE; a concept without tokens behind its rate adds that. As in
+-- sae_means, a concept whose rate is unknown takes no part.
 weights AS (
     SELECT sae, concept,
         sae = $sae AS is_this,
-        coalesce(1 / sample_portion / nullif(num_probe_true_positives, 0), 0)
-            / count(*) OVER (PARTITION BY sae) AS weight,
-        CASE WHEN coalesce(num_rows, 0) = 0 THEN num_absorbed ELSE 0 END AS num_without_rows
+        coalesce($metric <> 'fraction' AND num_rows > 0 AND num_probe_true_positives > 0, false) AS has_tokens,
+        1 / sample_portion / nullif(num_probe_true_positives, 0) / count(*) OVER (PARTITION BY sae) AS weight,
+        CASE WHEN has_tokens THEN 0 ELSE rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) END
+            / count(*) OVER (PARTITION BY sae) AS rate,
+        CASE WHEN has_tokens THEN 0 ELSE num_absorbed END AS num_without_tokens
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND (absorption_rate IS NOT NULL OR num_probe_true_positives = 0 OR num_rows = 0)
+    WHERE suite = $suite AND rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) IS NOT NULL
         AND counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
     QUALIFY bool_or(num_rows > 0) OVER (PARTITION BY sae) OR bool_or(num_rows > 0) OVER () IS NOT TRUE
 ),
 whole AS (
     SELECT count(DISTINCT sae) AS num_saes,
         bool_or(is_this) AS has_this,
-        coalesce(sum(weight * num_without_rows) FILTER (is_this), 0) AS rate,
-        coalesce(sum(weight * num_without_rows), 0) AS suite_rate,
-        coalesce(sum(num_without_rows) FILTER (is_this), 0) AS num_without_rows
+        coalesce(sum(rate) FILTER (is_this), 0) AS rate,
+        sum(rate) AS suite_rate,
+        CASE WHEN bool_and(num_without_tokens IS NOT NULL) FILTER (is_this)
+            THEN CAST(sum(num_without_tokens) FILTER (is_this) AS BIGINT) END AS num_without_tokens
     FROM weights
 ),
 -- The tokens on which only the threshold in question can still decide: those that are absorbed where it asks for nothing.
+-- `stands`: it decides nothing on them.
 open_tokens AS (
-    SELECT weights.is_this, weights.weight, NOT is_decided AS is_decided, tau_published, fires_published,
-        silent_from, top_cosine, margin
+    SELECT weights.is_this, weights.weight,
+        NOT is_decided OR ($metric = 'full' AND $sensitivity_of = 'effect_margin') AS stands,
+        tau_published, fires_published, silent_from, top_cosine, margin
     FROM verdicts(
         $metric, $tau,
         CASE $sensitivity_of WHEN 'cosine_threshold' THEN -2 ELSE $cosine_threshold END,
         CASE $sensitivity_of WHEN 'effect_margin' THEN -1e30 ELSE $effect_margin END
     )
     JOIN weights USING (sae, concept)
-    WHERE suite = $suite AND family = $family
+    WHERE suite = $suite AND family = $family AND has_tokens
         AND CASE WHEN NOT is_decided THEN is_absorption
             WHEN $sensitivity_of <> 'tau' THEN absorbed
             WHEN $metric = 'full' THEN full_absorption(true, projection, total_projection, top_cosine, $cosine_threshold)
@@ -58,7 +63,7 @@ open_tokens AS (
 summed AS (
     SELECT value, sum(weight) FILTER (is_this) AS rate, sum(weight) AS suite_rate, count(*) FILTER (is_this) AS num_absorbed
     FROM grid, open_tokens
-    WHERE is_decided OR CASE $sensitivity_of
+    WHERE stands OR CASE $sensitivity_of
         WHEN 'tau' THEN CASE WHEN value = tau_published THEN NOT fires_published ELSE value >= silent_from END
         WHEN 'cosine_threshold' THEN coalesce(top_cosine >= value, true)
         ELSE margin >= value END
@@ -67,7 +72,7 @@ summed AS (
 SELECT value,
     CASE WHEN has_this THEN coalesce(summed.rate, 0) + whole.rate END AS absorption_rate,
     (coalesce(summed.suite_rate, 0) + whole.suite_rate) / num_saes AS suite_absorption_rate,
-    CASE WHEN has_this THEN coalesce(summed.num_absorbed, 0) + CAST(whole.num_without_rows AS BIGINT) END AS num_absorbed
+    CASE WHEN has_this THEN coalesce(summed.num_absorbed, 0) + whole.num_without_tokens END AS num_absorbed
 FROM grid
 CROSS JOIN whole
 LEFT JOIN summed USING (value)

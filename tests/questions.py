@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isclose, isnan
 from typing import TYPE_CHECKING, Any
 
 from queries import catalog
@@ -83,6 +84,33 @@ def question_values(
 def ask(store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
     """Ask the question `name` with those of `values` that it takes."""
     return store.fetch(name, **{param: values[param] for param in catalog()[name].params})
+
+
+def same(one: float | None, other: float | None) -> bool:
+    """Tell whether two numbers are equal, or both unknown."""
+    known = [value for value in (one, other) if value is not None and not isnan(value)]
+    return not known or (len(known) == 2 and isclose(*known, rel_tol=1e-9))
+
+
+def expect_sensitivity(store: Store, values: dict[str, Any]) -> int:
+    """Hold each SAE's curve, at the thresholds of `values`, to the means of Atlas; return the number of known rates."""
+    means = ask(store, "sae_means", {"scope": "suite", **values}).set_index("sae")
+    tested = means[means["num_tested"] > 0]
+    # Where tokens are stored, the curves are of the SAEs that have some.
+    drawn = means if tested.empty else tested
+    for of in THRESHOLDS:
+        for sae, row in means.iterrows():
+            span = {"sensitivity_of": of, "sensitivity_low": 0.0, "sensitivity_high": 0.2}
+            curve = ask(store, "threshold_sensitivity", values | span | {"sae": sae})
+            if curve.empty:
+                assert means["absorption_rate"].isna().all(), (of, sae)
+                continue
+            at = curve[curve["value"] == values[of]].iloc[0]
+            is_drawn = sae in drawn.index
+            assert same(at["absorption_rate"], row["absorption_rate"] if is_drawn else None), (of, sae)
+            assert same(at["num_absorbed"], row["num_absorbed"] if is_drawn else None), (of, sae)
+            assert same(at["suite_absorption_rate"], drawn["absorption_rate"].mean()), (of, sae)
+    return int(means["absorption_rate"].notna().sum())
 
 
 def _tested(store: Store, concept: str, metric: str, *, suite: str, sae: str) -> str | None:

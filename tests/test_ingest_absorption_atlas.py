@@ -26,7 +26,7 @@ from tests.absorption_atlas_results import (
     SUFFIX,
     write_results,
 )
-from tests.questions import THRESHOLDS
+from tests.questions import THRESHOLDS, expect_sensitivity
 from tests.result_files import edit, keep
 from tests.saebench_results import edit_json
 
@@ -277,6 +277,14 @@ def test_public_results_are_found_again(imported: Callable[..., Imported]) -> No
     assert (ablation["num_absorbed"], ablation["num_tested"], ablation["absorption_rate"]) == (0, 200, 0)
     assert projection["absorption_rate"] == pytest.approx(0.12, abs=5e-3)
     assert projection["random_rate"] == pytest.approx(0.03, abs=5e-3)
+    of_suite = {"suite": SMALL, "mean_policy": "with_candidates", **THRESHOLDS}
+    for family, metric, num_rates in (
+        ("first-letter", "ig_ablation", 5),
+        ("last-letter", "ig_ablation", 5),
+        ("capital", "ig_ablation", 1),
+        ("capital", "projection-3", 1),
+    ):
+        assert expect_sensitivity(suite.store, of_suite | {"family": family, "metric": metric}) == num_rates
     assert len(suite.table("tested_tokens")) == 198 + 12 + 24 + 18
     assert [file for file, _ in suite.report.rejected] == [DETAIL]
     large = imported(PUBLIC, LARGE)

@@ -21,6 +21,7 @@ from queries.conform import arrow_schema
 from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Sae
 from queries.schema import TABLES
 from queries.writer import write_suite
+from tests.questions import expect_sensitivity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -269,6 +270,25 @@ def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
     explorer = Explorer(store, metric="projection-3")
     assert explorer.layout
     assert explorer.model.summary["random_rate"] == 0.03125
+
+
+@pytest.mark.parametrize("metric", ["ig_ablation", "full", "fraction", "projection-3"])
+def test_a_curve_goes_through_the_rate(store: Store, metric: str) -> None:
+    own = dict(zip(("tau", "cosine_threshold", "effect_margin"), PUBLISHED, strict=True))
+    of_suite = {"suite": "several", "family": FAMILY, "metric": metric, "mean_policy": "all_concepts", **own}
+    assert expect_sensitivity(store, of_suite) == 1
+
+
+@pytest.mark.parametrize("of", ["tau", "cosine_threshold"])
+def test_a_curve_is_what_each_threshold_would_give(store: Store, of: str) -> None:
+    own: dict[str, Any] = dict(zip(("tau", "cosine_threshold", "effect_margin"), PUBLISHED, strict=True))
+    of_suite = {"suite": "several", "family": FAMILY, "metric": "full", "mean_policy": "all_concepts", **own}
+    span = {"sensitivity_of": of, "sensitivity_low": 0.0, "sensitivity_high": 0.2}
+    curve = store.fetch("threshold_sensitivity", sae=SAE, **of_suite, **span)
+    for row in curve.itertuples():
+        mean = store.fetch("sae_means", scope="suite", **of_suite | {of: row.value})["absorption_rate"]
+        assert [row.absorption_rate] == pytest.approx(mean.tolist()), row.value
+    assert len(set(curve["absorption_rate"])) > 1
 
 
 def test_a_threshold_is_offered_where_it_moves_the_metric(store: Store) -> None:

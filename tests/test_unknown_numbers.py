@@ -36,7 +36,7 @@ from explorer.views.thresholds import Thresholds as ThresholdsView
 from ingest import import_results
 from queries import Store
 from queries.schema import concept_id, letter_of
-from tests.questions import ask, question_values
+from tests.questions import ask, expect_sensitivity, question_values, same
 from tests.saebench_results import absorption, detail, results_file, write_json, write_results
 from tests.tiny_suite import write_tiny_suite
 
@@ -84,10 +84,6 @@ def values_of(store: Store) -> dict[str, Any]:
     return question_values(store, suite=suite, sae=str(store.fetch("saes")["sae"].iloc[0]))
 
 
-def same(one: float | None, other: float | None) -> bool:
-    return bool(pd.isna(one) and pd.isna(other)) or one == pytest.approx(other)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("policy", ["with_candidates", "all_concepts"])
 def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store], kind: str, policy: str) -> None:
@@ -103,23 +99,7 @@ def test_every_place_says_the_same_of_what_is_absorbed(stores: dict[str, Store],
             assert pd.isna(row["absorption_rate"])  # an unknown rate is no rate of 0
         elif policy == "all_concepts":
             assert row["absorption_rate"] == pytest.approx(of_sae["absorption_rate"].mean())
-    for of in ("tau", "cosine_threshold", "effect_margin"):
-        low, high = ExplorerState.param[of].softbounds
-        curve = ask(
-            store,
-            "threshold_sensitivity",
-            values | {"sensitivity_of": of, "sensitivity_low": low, "sensitivity_high": high},
-        )
-        here = curve[curve["value"] == values[of]]
-        this = means[means["sae"] == values["sae"]]
-        if curve.empty:
-            assert means["absorption_rate"].isna().all()
-            continue
-        assert same(here["absorption_rate"].iloc[0], this["absorption_rate"].iloc[0])
-        # Where tokens are stored, the mean is that of the SAEs that have some.
-        tested = means[means["num_tested"] > 0] if (means["num_tested"] > 0).any() else means
-        assert same(here["suite_absorption_rate"].iloc[0], tested["absorption_rate"].mean())
-        assert same(here["num_absorbed"].iloc[0], this["num_absorbed"].iloc[0])
+    expect_sensitivity(store, values)
     info = ask(store, "suite_info", values).iloc[0]
     assert same(info["n_absorbed_tokens"], cells["num_absorbed"].sum(min_count=1))
     published = cells.loc[cells["num_tested"].isna(), "num_absorbed"]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from explorer.concepts import Concept
     from explorer.saes import Sae
 
-_ROW, _AROUND, _LEAST, _MOST = 18, 110, 200, 560
+#: Pixels: a row, what is around the cells without the names of SAEs, a letter of these, the least and the most in all.
+_ROW, _AROUND, _LETTER, _LEAST, _MOST = 18, 40, 5, 200, 560
 _CORNERS = ["left", "bottom", "right", "top"]
 _EXTRA = ["suite", "sae", "concept", "name", "label", "shown", "counted", "colour"]
 _MOST_LABELS = 40
@@ -79,6 +80,7 @@ def heat_map(
     Overlay
         Rectangles (all places, hatched), Rectangles (cells), Rectangles (current).
     """
+    names = names_of(columns, saes)
     data = _cells(cells, saes=saes, columns=columns, concepts=concepts, cell=cell, theme=theme)
     ring = data[(data["concept"] == concept) & np.array([key == current for key in sae_keys(data)], dtype=bool)]
     ground = pd.DataFrame(
@@ -107,10 +109,10 @@ def heat_map(
             hooks=[
                 figure_hook("absorption-heatmap", theme),
                 fit_hook(x_span, y_span),
-                _label([saes[key].short for key in columns], [shortened(one.label) for one in concepts]),
+                _label(names, [shortened(one.label) for one in concepts]),
             ],
             responsive=True,
-            height=height_of(len(concepts)),
+            height=height_of(len(concepts), names),
             xlim=x_span,
             ylim=y_span,
             xlabel="SAE",
@@ -121,9 +123,15 @@ def heat_map(
     )
 
 
-def height_of(rows: int) -> int:
-    """Return the height of a heat map of so many rows, pixels."""
-    return max(_LEAST, min(_MOST, _AROUND + _ROW * rows))
+def names_of(columns: Sequence[tuple[str, str]], saes: Mapping[tuple[str, str], Sae]) -> list[str]:
+    """Write the SAE of each column, as it stands below it."""
+    return [saes[key].short for key in columns]
+
+
+def height_of(rows: int, names: Sequence[str]) -> int:
+    """Return the height of a heat map of so many rows, with the names of its SAEs slanting below them, pixels."""
+    below = _LETTER * min(30, max(map(len, names), default=0))
+    return max(_LEAST, min(_MOST, _AROUND + below + _ROW * rows))
 
 
 class Step(NamedTuple):
@@ -227,7 +235,7 @@ def _label(columns: Sequence[str], rows: Sequence[str]) -> Callable[[Any, Any], 
 
     def label(plot: Any, _element: Any) -> None:
         figure = plot.state
-        figure.height = height_of(len(rows))
+        figure.height = height_of(len(rows), columns)
         figure.xaxis[0].update(
             ticker=FixedTicker(ticks=list(named_columns)),
             major_label_overrides=named_columns,

@@ -9,7 +9,7 @@ import holoviews as hv
 import panel as pn
 
 from explorer.format import number, percent
-from explorer.plots.heat_map import cell_labels, heat_map, height_of, steps_of
+from explorer.plots.heat_map import cell_labels, heat_map, height_of, names_of, steps_of
 from explorer.plots.sae_style import sae_keys
 from explorer.saes import ATTRIBUTES, TITLES, telling
 from explorer.theme import theme
@@ -45,7 +45,7 @@ class HeatMapView(View):
         self._plot_table = Markup("plot-tables")
         self._plot = LivePlot(
             self.drawing,
-            height=height_of(len(self._concepts)),
+            height=self._height,
             on_tap=self._tap,
             on_brush=(hv.streams.BoundsX, self._brush),
         )
@@ -68,6 +68,10 @@ class HeatMapView(View):
         there = set() if cells is None else set(cells["concept"])
         concepts = [one for one in shown.concepts.values() if one.family == shown.family]
         return [one for one in concepts if one.id in there] if len(concepts) > _ALWAYS_ALL else concepts
+
+    @property
+    def _height(self) -> int:
+        return height_of(len(self._concepts), names_of(self._ordered, self._model.saes))
 
     def drawing(self) -> partial[hv.Overlay]:
         """Make the call that draws what is shown."""
@@ -101,7 +105,7 @@ class HeatMapView(View):
     def _show(self) -> None:
         shown, means, cells = self._model.shown, self._model.sae_means, self._model.concept_rates
         self._plot.update()
-        self._plot.pane.height = height_of(len(self._concepts))
+        self._plot.pane.height = self._height
         self._layout.visible = means is not None and not means.empty
         dressed = theme(dark=shown.dark)
         tell = telling([self._model.saes[key] for key in sae_keys(means)]) if means is not None else []
