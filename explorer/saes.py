@@ -22,6 +22,8 @@ TITLES = {
     "l0": "L0",
     "seed": "Seed",
 }
+#: What SAEs of one sweep share, which differ in width, L0 and seed.
+SWEEP = ("layer", "hook", "architecture")
 #: Named of every SAE, also where they do not tell it from others.
 _ALWAYS_NAMED = ("layer", "width", "l0")
 
@@ -250,7 +252,7 @@ def counterparts(saes: Iterable[Sae], sae: Sae, name: str) -> list[Sae]:
 
 def are_of_one_sweep(other: Sae, sae: Sae) -> bool:
     """Tell whether `other` differs from `sae` in width and L0 only; an unknown seed may be any but a further one."""
-    alike = all(getattr(other, name) == getattr(sae, name) for name in ("layer", "hook", "architecture"))
+    alike = all(getattr(other, name) == getattr(sae, name) for name in SWEEP)
     may_share = None in (other.seed, sae.seed) and other.repeat_of is None
     return alike and (other.seed == sae.seed or may_share)
 

@@ -24,6 +24,7 @@ from explorer.given_values import (
 )
 from explorer.saes import (
     ATTRIBUTES,
+    SWEEP,
     Sae,
     are_of_one_sweep,
     choose,
@@ -370,7 +371,7 @@ class ExplorerState(param.Parameterized):
     @property
     def alike(self) -> list[Sae]:
         """The SAEs that differ from the chosen one in L0 and seed at most."""
-        sae, same = self.chosen_sae, ("layer", "hook", "architecture", "width")
+        sae, same = self.chosen_sae, (*SWEEP, "width")
         return [
             other for other in self.saes if sae and all(getattr(other, name) == getattr(sae, name) for name in same)
         ]

@@ -12,6 +12,7 @@ import pytest
 
 from explorer.app import Explorer
 from explorer.evidence import FULL_SHARE
+from explorer.format import metric_label
 from explorer.headline import headline
 from explorer.views.evidence_table import judged as judged_rows
 from explorer.views.evidence_table import shown_columns
@@ -270,6 +271,11 @@ def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
     explorer = Explorer(store, metric="projection-3")
     assert explorer.layout
     assert explorer.model.summary["random_rate"] == 0.03125
+    explorer.state.apply({"page": "atlas", "mean_policy": "all_concepts"})
+    (table,) = (pane for pane in explorer.layout.select(Markup) if isinstance(pane, Markup) and "All SAEs" in pane.html)
+    assert "By chance" in table.html
+    assert "3.1 %" in table.html
+    assert metric_label("projection-3") == "projection, 3 × the next"
 
 
 @pytest.mark.parametrize("metric", ["ig_ablation", "full", "fraction", "projection-3"])

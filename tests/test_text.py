@@ -51,6 +51,7 @@ TERMS = (
     "absorption_rate",
     "absorption_fraction",
     "wilson_interval",
+    "random_rate",
     "num_probe_true_positives",
     "num_true_positives",
     "num_split_silent",

@@ -10,6 +10,7 @@ import pandas as pd
 
 from explorer.format import l0_label
 from explorer.plots.sae_style import known, sae_keys, styled
+from explorer.saes import SWEEP
 from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ Y_AXES = {"absorption": "absorption_rate", "splits": "num_split_latents"}
 PANELS = {f"{word}-vs-{x.replace('_', '-')}": (x, y) for word, y in Y_AXES.items() for x in X_AXES}
 #: Whole numbers, also where there is only one.
 _WHOLE = ("layer", "width")
-#: What SAEs of one sweep have in common.
-_SWEEP = ["suite", "layer", "hook", "architecture", "width", "seed"]
+#: What SAEs have in common that a line joins.
+_JOINED = ["suite", *SWEEP, "width", "seed"]
 _COLUMNS = [
     *("suite", "sae", "name", "x", "y", "l0", "said_l0", "absorption_rate", "absorption_sd", "num_split_latents"),
     *("variance_explained", "loss_recovered", "seed_low", "seed_high", "seeds", "colour", "marker", "shown"),
@@ -190,7 +191,7 @@ def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None, dimensions: list[hv.
     if means is not None and len(data):
         # The seeds of those that nothing repeats may differ along a sweep.
         own = means["seed"].where(means["repeat_of"].notna())
-        attributes = means.assign(seed=own).loc[data.index, _SWEEP]
+        attributes = means.assign(seed=own).loc[data.index, _JOINED]
         swept = data.assign(sweep=list(map(tuple, attributes.map(known).to_numpy()))).dropna(subset=["l0"])
         for _, sweep in swept.sort_values("l0").groupby("sweep", sort=False):
             rows += list(_steps(sweep))
