@@ -197,9 +197,9 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     expect(tasks.locator("li")).to_have_count(10)
     expect(tasks.locator(".hint")).to_have_count(1)
     cell(page, "b").click()
-    expect(task(page, "select_letter")).to_be_checked()
+    expect(task(page, "select_concept")).to_be_checked()
     expect(tasks.locator("summary")).to_contain_text("1 of 10")
-    expect(tasks.locator("[data-task=select_letter] label")).to_have_css("text-decoration-line", "line-through")
+    expect(tasks.locator("[data-task=select_concept] label")).to_have_css("text-decoration-line", "line-through")
     choose(page, "l0", 13)
     expect(task(page, "switch_sae")).to_be_checked()
     latent = home.but(letter="b", l0=13).split[0]

@@ -169,14 +169,14 @@ def test_method_page_explains_every_term() -> None:
 
 def test_ten_tasks_in_order() -> None:
     assert [task.id for task in TASKS] == [
-        "select_letter",
+        "select_concept",
         "compare_probe",
         "test_split_latent",
         "find_silent_words",
         "identify_absorbing",
         "compare_absorbed",
         "explore_cosine",
-        "another_letter",
+        "another_concept",
         "switch_sae",
         "read_k_sparse",
     ]

@@ -141,11 +141,11 @@ def test_tasks_tick_themselves(tmp_path: Path) -> None:
         model.state.concept = concept_id("t")
         model.state.sae = sae_id(0, 1000, 40)
         assert progress.done == [
-            *("explore_cosine", "select_letter", "identify_absorbing", "find_silent_words", "compare_absorbed"),
-            *("another_letter", "switch_sae"),
+            *("explore_cosine", "select_concept", "identify_absorbing", "find_silent_words", "compare_absorbed"),
+            *("another_concept", "switch_sae"),
         ]
         progress.undo()
-        assert progress.done[-1] == "another_letter"
+        assert progress.done[-1] == "another_concept"
         progress.reset()
         assert progress.done == []
 

@@ -54,7 +54,7 @@ class Progress(param.Parameterized):
         self.done = []
 
     def _on_concept(self, *_: param.parameterized.Event) -> None:
-        self.tick("another_letter" if "identify_absorbing" in self.done else "select_letter")
+        self.tick("another_concept" if "identify_absorbing" in self.done else "select_concept")
 
     def _on_sae(self, *_: param.parameterized.Event) -> None:
         canonical = _canonical(self._model)
