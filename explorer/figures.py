@@ -159,7 +159,7 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
         )
         raise FigureError(f"the figure {name!r} is empty here: {why}")
     view: Any = source.view(model)
-    figure = hv.render(view.drawing(*source.panel)(), backend="bokeh")
+    figure = hv.render(view.drawing(*source.panel)().draw(), backend="bokeh")
     add_legend(figure, legend_of(name, rows, cell=own.cell, rate=own.rate_label, by=own.told_by, theme=which), which)
     return figure
 

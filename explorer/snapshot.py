@@ -300,11 +300,11 @@ class _Collector:
         none: dict[str, Any] = {"split": (), "absorbing": (), "selected": None}
         return {
             "cosine": standalone(
-                lambda theme: cosine_plot(self._plot, **none, threshold=threshold, theme=theme),
+                lambda theme: cosine_plot(self._plot, **none, threshold=threshold, theme=theme).draw(),
                 ("line", "band", "split", "absorbing", "selected"),
             ),
             "k-sparse": standalone(
-                lambda theme: k_sparse_plot(self._scores, score="f1", probe=None, selected=None, theme=theme),
+                lambda theme: k_sparse_plot(self._scores, score="f1", probe=None, selected=None, theme=theme).draw(),
                 ("bars", "selected"),
             ),
         }

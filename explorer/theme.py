@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import BoxSelectTool, BoxZoomTool, NumeralTickFormatter, WheelZoomTool
+from bokeh.models import BoxSelectTool, BoxZoomTool, FixedTicker, NumeralTickFormatter, WheelZoomTool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
+
+    from bokeh.models import Axis, ColorBar
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
 _FOCUS = (
     ".bk-Canvas {--outline-width: var(--ax-figure-focus); --outline-style: solid; --highlight-color: var(--ax-split);}"
@@ -110,74 +113,80 @@ def brush(*, active: bool) -> list[str]:
     return ["box_select"] if active else []
 
 
-def fit_hook(x: tuple[float, float], y: tuple[float, float]) -> Callable[[Any, Any], None]:
-    """Make a hook that shows the whole of the data when its extent changes, and otherwise leaves the zoom alone.
+def fit(figure: Figure, x: tuple[float, float], y: tuple[float, float]) -> None:
+    """Show the whole of the data when its extent has changed, and otherwise leave the zoom alone.
 
     The whole is also as far as one can zoom out or pan.
     """
-
-    def fit(plot: Any, _element: Any) -> None:
-        for axis, (low, high) in ((plot.state.x_range, x), (plot.state.y_range, y)):
-            if axis.bounds != (low, high):
-                # The bounds go first: the browser clamps what it is told of start and end to those that it knows.
-                axis.update(bounds=(low, high), start=low, end=high, reset_start=low, reset_end=high)
-
-    return fit
+    axis: Any
+    for axis, (low, high) in ((figure.x_range, x), (figure.y_range, y)):
+        if axis.bounds != (low, high):
+            # The bounds go first: the browser clamps what it is told of start and end to those that it knows.
+            axis.update(bounds=(low, high), start=low, end=high, reset_start=low, reset_end=high)
 
 
-def in_percent(plot: Any, _element: Any) -> None:
-    """Write the y-axis in percent: a HoloViews hook."""
-    plot.state.yaxis[0].formatter = NumeralTickFormatter(format="0.[000] %")
+def in_percent(figure: Figure) -> None:
+    """Write the y-axis in percent."""
+    _in_percent(figure.yaxis[0])
 
 
-def in_percent_across(plot: Any, _element: Any) -> None:
-    """Write the x-axis in percent: a HoloViews hook."""
-    plot.state.xaxis[0].formatter = NumeralTickFormatter(format="0.[000] %")
+def in_percent_across(figure: Figure) -> None:
+    """Write the x-axis in percent."""
+    _in_percent(figure.xaxis[0])
 
 
-def figure_hook(name: str, which: Theme) -> Callable[[Any, Any], None]:
-    """Make a HoloViews hook that names the Bokeh figure and dresses it in the theme; runs at every redraw."""
+def _in_percent(axis: Axis) -> None:
+    if not isinstance(axis.formatter, NumeralTickFormatter):
+        axis.formatter = NumeralTickFormatter(format="0.[000] %")
 
-    def dress(plot: Any, _element: Any) -> None:
-        figure = plot.state
-        figure.name = name
-        # HoloViews names ranges after dimensions; a name must find one model only.
-        figure.x_range.name, figure.y_range.name = f"{name}-x-range", f"{name}-y-range"
-        # Browsers allow some sixteen WebGL contexts a page; a canvas serves lines this short as well.
-        figure.output_backend = "canvas"
-        figure.update(
-            background_fill_color=None,
-            border_fill_color=None,
-            outline_line_color=None,
-            stylesheets=[_FOCUS],
-            html_attributes={"role": "figure", "aria-label": f"{name.replace('-', ' ')} plot"},
-            min_border_left=44,
-            min_border_right=12,
+
+def name_ticks(axis: Axis | ColorBar, labels: Mapping[float, str]) -> None:
+    """Put ticks with labels on an axis, and none elsewhere."""
+    ticks = list(labels)
+    if not isinstance(axis.ticker, FixedTicker):
+        axis.ticker = FixedTicker(ticks=ticks)
+    axis.ticker.ticks = ticks
+    axis.major_label_overrides = dict(labels)
+
+
+def dress(figure: Figure, name: str, which: Theme) -> None:
+    """Name a figure that was drawn, and dress it in the theme."""
+    figure.name = name
+    # HoloViews names ranges after dimensions; a name must find one model only.
+    figure.x_range.name, figure.y_range.name = f"{name}-x-range", f"{name}-y-range"
+    # Browsers allow some sixteen WebGL contexts a page; a canvas serves lines this short as well.
+    figure.output_backend = "canvas"
+    figure.update(
+        background_fill_color=None,
+        border_fill_color=None,
+        outline_line_color=None,
+        stylesheets=[_FOCUS],
+        html_attributes={"role": "figure", "aria-label": f"{name.replace('-', ' ')} plot"},
+        min_border_left=44,
+        min_border_right=12,
+    )
+    figure.toolbar.update(autohide=True, logo=None)
+    for tool in figure.toolbar.tools:
+        if isinstance(tool, WheelZoomTool):
+            # With its focus kept, the wheel would zoom out no more as soon as one end meets its bound.
+            tool.maintain_focus = False
+        elif isinstance(tool, BoxSelectTool | BoxZoomTool):
+            tool.overlay.update(fill_color=which.ink, fill_alpha=BAND, line_color=None)
+        if isinstance(tool, BoxSelectTool):
+            # The session says what a brush selects; Bokeh would fade the rest, and go on doing so for other data.
+            tool.renderers = []
+    for axis in figure.axis:
+        axis.update(
+            axis_line_color=which.rule,
+            major_tick_line_color=which.rule,
+            minor_tick_line_color=None,
+            major_label_text_color=which.muted,
+            major_label_text_font=FONT,
+            major_label_text_font_size="11px",
+            axis_label_text_color=which.muted,
+            axis_label_text_font=FONT,
+            axis_label_text_font_size="12px",
+            axis_label_text_font_style="normal",
         )
-        figure.toolbar.update(autohide=True, logo=None)
-        for tool in figure.toolbar.tools:
-            if isinstance(tool, WheelZoomTool):
-                # With its focus kept, the wheel would zoom out no more as soon as one end meets its bound.
-                tool.maintain_focus = False
-            elif isinstance(tool, BoxSelectTool | BoxZoomTool):
-                tool.overlay.update(fill_color=which.ink, fill_alpha=BAND, line_color=None)
-            if isinstance(tool, BoxSelectTool):
-                # The session says what a brush selects; Bokeh would fade the rest, and go on doing so for other data.
-                tool.renderers = []
-        for axis in figure.axis:
-            axis.update(
-                axis_line_color=which.rule,
-                major_tick_line_color=which.rule,
-                minor_tick_line_color=None,
-                major_label_text_color=which.muted,
-                major_label_text_font=FONT,
-                major_label_text_font_size="11px",
-                axis_label_text_color=which.muted,
-                axis_label_text_font=FONT,
-                axis_label_text_font_size="12px",
-                axis_label_text_font_style="normal",
-            )
-        figure.ygrid.grid_line_color = which.rule
-        figure.xgrid.grid_line_color = None
-
-    return dress
+    figure.ygrid.grid_line_color = which.rule
+    figure.xgrid.grid_line_color = None

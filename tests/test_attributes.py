@@ -135,7 +135,7 @@ def test_evidence_is_narrowed_by_an_attribute(explorer: Explorer, name: str) -> 
 def test_atlas_tells_saes_apart_by_an_attribute(explorer: Explorer, name: str) -> None:
     explorer.state.apply({"page": "atlas", "told_by": name, "cell_order": name})
     atlas = Atlas(explorer.model)
-    overlay = atlas.drawing("absorption-vs-variance-explained")()
+    overlay = atlas.drawing("absorption-vs-variance-explained")().draw()
     points = overlay.Points.I.dframe()
     of = dict(zip(points["sae"], points["colour"] + points["marker"], strict=True))
     assert of[name] != of["first"]

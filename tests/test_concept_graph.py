@@ -59,7 +59,7 @@ TAKEN = _absorbing(4, 2, 1)
 
 
 def _draw(graph: Graph, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
-    return concept_graph(graph, **{"label": "S", "edges": "count", "selected": None, "theme": theme} | options)
+    return concept_graph(graph, **{"label": "S", "edges": "count", "selected": None, "theme": theme} | options).draw()
 
 
 # --- Places --------------------------------------------------------------------------------------------------------

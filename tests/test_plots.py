@@ -74,20 +74,20 @@ OPTIONS: dict[str, Any] = {"split": SPLIT, "absorbing": ABSORBING, "selected": 1
 
 
 def _cosine(cosines: pd.DataFrame | None, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
-    return cosine_plot(cosines, **OPTIONS | {"theme": theme} | options)
+    return cosine_plot(cosines, **OPTIONS | {"theme": theme} | options).draw()
 
 
 def _distribution(cosines: pd.DataFrame | None, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
-    return cosine_distribution(cosines, **OPTIONS | {"theme": theme} | options)
+    return cosine_distribution(cosines, **OPTIONS | {"theme": theme} | options).draw()
 
 
 def _k_sparse(frame: pd.DataFrame | None, theme: Theme = LIGHT, **options: Any) -> hv.Overlay:
     values: dict[str, Any] = {"score": "f1", "probe": 0.95, "selected": 102, "theme": theme}
-    return k_sparse_plot(frame, **values | options)
+    return k_sparse_plot(frame, **values | options).draw()
 
 
 def _panel(name: str) -> Callable[..., hv.Overlay]:
-    return lambda frame, theme=LIGHT: sae_scores_plot(frame, name, saes=SAES, current=CURRENT, theme=theme)
+    return lambda frame, theme=LIGHT: sae_scores_plot(frame, name, saes=SAES, current=CURRENT, theme=theme).draw()
 
 
 #: By plot: how it is drawn from a frame, that frame, the name of its figure, and the types of its elements.
@@ -279,14 +279,14 @@ def test_threshold_is_a_line() -> None:
 
 
 def test_brushed_range_is_a_band() -> None:
-    for draw, edges in ((_cosine, ("y0", "y1")), (_distribution, ("x0", "x1"))):
+    for draw, edges in ((_cosine, ("bottom", "top")), (_distribution, ("left", "right"))):
         for brushed in ((0.1, 0.2), None):
             overlay = draw(COSINES, brushed=brushed)
             band = [each for each in overlay if isinstance(each, hv.Rectangles)][-1].dframe()
             assert band[list(edges)].to_numpy().tolist() == ([list(brushed)] if brushed else [])
             if brushed:
-                across = [name for name in ("x0", "x1", "y0", "y1") if name not in edges]
-                axis = overlay.opts.get("plot").kwargs["xlim" if across[0] == "x0" else "ylim"]
+                across = [name for name in ("left", "right", "bottom", "top") if name not in edges]
+                axis = overlay.opts.get("plot").kwargs["xlim" if across[0] == "left" else "ylim"]
                 assert tuple(band.loc[0, across]) == axis
 
 
@@ -294,17 +294,17 @@ def test_distribution_counts_every_latent() -> None:
     bars, _, split, absorbing, ring = (
         element.dframe() for element in _distribution(COSINES) if not isinstance(element, hv.VLine)
     )
-    assert bars["latents"].sum() == NUM_LATENTS - 1
-    assert (bars["latents"] > 0).all(), "a logarithmic axis has no place for 0"
-    highest = bars.loc[bars["cosine"].idxmax()]
-    assert highest["cosine"] <= 0.5 <= highest["right"]
-    assert highest["latents"] == 1
+    assert bars["top"].sum() == NUM_LATENTS - 1
+    assert (bars["top"] > 0).all(), "a logarithmic axis has no place for 0"
+    highest = bars.loc[bars["left"].idxmax()]
+    assert highest["left"] <= 0.5 <= highest["right"]
+    assert highest["top"] == 1
     assert split.sort_values("latent")["cosine"].tolist() == COSINES["cosine"].iloc[sorted(SPLIT)].tolist()
     assert sorted(absorbing["latent"]) == ABSORBING[:2]
     assert ring["latent"].tolist() == [123]
     figure = hv.render(_distribution(COSINES))
     assert type(figure.yaxis[0]).__name__ == "LogAxis"
-    assert figure.y_range.end > bars["latents"].max()
+    assert figure.y_range.end > bars["top"].max()
 
 
 def _nearest(x: float, y: float, marked: list[int], cosines: pd.DataFrame = COSINES) -> int | None:
@@ -424,7 +424,7 @@ def test_width_is_told_by_colour_and_marker() -> None:
 @pytest.mark.parametrize("l0", [[10, 40, 90, 160], [7, 13, 14, 29], [25, 25, 25, 25], [1, 2, 3, 1000]])
 def test_colour_bar_tells_the_true_l0_on_its_square_root_scale(l0: list[int]) -> None:
     overlay = _panel("precision-vs-recall")(SAE_SCORES.assign(l0=l0))
-    np.testing.assert_allclose(next(iter(overlay)).dframe()["root_l0"], np.sqrt(l0))
+    np.testing.assert_allclose(next(iter(overlay)).dframe()["color"], np.sqrt(l0))
     (bar,) = hv.render(overlay).select(ColorBar)
     ticks = bar.ticker.ticks
     assert ticks
@@ -457,7 +457,7 @@ def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
     )
     means = means.assign(sae=[sae_id(8, 2000, 7), sae_id(8, 2000, 40)], loss_recovered=0.9, dead_fraction=0.01)
     for panel in ("absorption-vs-l0", "absorption-vs-layer"):
-        plot = absorption_plot(
+        plot: Any = absorption_plot(
             means,
             panel,
             saes=saes_of(means),
@@ -467,7 +467,7 @@ def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
             brushed=[],
             current=None,
             theme=LIGHT,
-        )
+        ).draw()
         figure = hv.render(plot)
         assert figure.y_range.end > 0.05
         sweeps, seeds, points, current = plot

@@ -252,7 +252,7 @@ def test_sixteen_thousand_latents_take_less_than_eight_megabytes(tmp_path: Path)
 def test_a_plot_knows_its_colours_in_both_themes() -> None:
     frame = pd.DataFrame({"latent": [0, 1, 2], "cosine": [0.1, 0.2, 0.3]})
     made = standalone(
-        lambda theme: cosine_plot(frame, split=[0], absorbing=[1], selected=2, threshold=0.025, theme=theme),
+        lambda theme: cosine_plot(frame, split=[0], absorbing=[1], selected=2, threshold=0.025, theme=theme).draw(),
         ("line", "band", "split", "absorbing", "selected"),
     )
     light, dark = made["themes"]["light"], made["themes"]["dark"]

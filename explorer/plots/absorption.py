@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import pandas as pd
+from bokeh.core.properties import field
 
 from explorer.format import l0_label
+from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import known, sae_keys, styled
 from explorer.saes import SWEEP
-from explorer.theme import Theme, brush, figure_hook, fit_hook, in_percent, tooltip
+from explorer.theme import Theme, brush, in_percent, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping
-    from typing import Any
+    from collections.abc import Collection, Iterator, Mapping
+
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
     from explorer.saes import Sae
 
@@ -66,7 +70,7 @@ def absorption_plot(
     current: tuple[str, str] | None,
     theme: Theme,
     touch: bool = False,
-) -> hv.Overlay:
+) -> Plot:
     """Draw one panel.
 
     Parameters
@@ -93,48 +97,60 @@ def absorption_plot(
 
     Returns
     -------
-    Overlay
-        Segments (sweeps), Segments (spread over seeds), Points (SAEs), Points (current).
+    Plot
+        Layers: sweeps, spread over seeds, SAEs, current.
     """
     x, y = PANELS[panel]
+    is_rate = y == "absorption_rate"
     # Dressed before any SAE is left out: each looks the same in every panel.
     data = _points(drawn(means, panel), means, panel, saes=saes, by=by, brushed=brushed, theme=theme)
-    y_label = rate if y == "absorption_rate" else f"split latents a {noun}"
-    dimensions = [hv.Dimension("x", label=X_AXES[x]), hv.Dimension("y", label=y_label)]
-    extra = [name for name in _COLUMNS if name not in ("x", "y")]
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     x_range, y_range = extents(means, panel)
-    return (
-        _sweeps(data if x not in _WHOLE else data.iloc[:0], means, dimensions)
-        * _spread(data if y == "absorption_rate" else data.iloc[:0], dimensions)
-        * hv.Points(data, dimensions, extra).opts(
-            size=9,
-            marker="marker",
-            color="colour",
-            alpha="shown",
-            line_color=theme.paper,
-            tools=["hover", "box_select"],
-            default_tools=["pan", "box_zoom", "reset"],
-            hover_tooltips=_TOOLTIPS,
-        )
-        * hv.Points(ring, dimensions, extra).opts(
-            marker="circle", size=18, fill_color=None, line_color=theme.ink, line_width=2
-        )
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[
-                figure_hook(panel, theme),
-                fit_hook(x_range, y_range),
-                _label(x, y_label),
-                *([in_percent] if y == "absorption_rate" else []),
-            ],
-            responsive=True,
-            height=280,
-            xlim=x_range,
-            ylim=y_range,
-            show_legend=False,
-            active_tools=brush(active=not touch),
-        )
+    ends, more = ("x", "y", "x1", "y1"), [name for name in _COLUMNS if name not in ("x", "y")]
+    look: dict[str, Any] = {"line_color": theme.other}
+    of_line = {"line_color": field("colour"), "line_alpha": field("shown")}
+    return Plot(
+        panel,
+        theme,
+        [
+            Layer(
+                *("sweeps", hv.Segments, _sweeps(data if x not in _WHOLE else data.iloc[:0], means), ends),
+                *(("colour", "shown"), look | {"line_width": 1.5}, of_line),
+            ),
+            Layer(
+                *("seeds", hv.Segments, _spread(data if is_rate else data.iloc[:0]), ends),
+                *(("colour", "shown"), look | {"line_width": 3}, of_line),
+            ),
+            Layer(
+                *("SAEs", hv.Points, data, ("x", "y"), more),
+                look={
+                    "size": 9,
+                    "line_color": theme.paper,
+                    "tools": ["hover", "box_select"],
+                    "default_tools": ["pan", "box_zoom", "reset"],
+                    "hover_tooltips": _TOOLTIPS,
+                },
+                glyph={
+                    "marker": field("marker"),
+                    "fill_color": field("colour"),
+                    "fill_alpha": field("shown"),
+                    "line_alpha": field("shown"),
+                },
+            ),
+            Layer(
+                *("current", hv.Points, ring, ("x", "y"), more),
+                look={"marker": "circle", "size": 18, "fill_color": None, "line_color": theme.ink, "line_width": 2},
+            ),
+        ],
+        x_range,
+        y_range,
+        {
+            "height": 280,
+            "xlabel": X_AXES[x],
+            "ylabel": rate if is_rate else f"split latents a {noun}",
+            "active_tools": brush(active=not touch),
+        },
+        [partial(_tick, whole=x in _WHOLE), *([in_percent] if is_rate else [])],
     )
 
 
@@ -185,7 +201,7 @@ def _points(
     )[_COLUMNS]
 
 
-def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None, dimensions: list[hv.Dimension]) -> hv.Segments:
+def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None) -> pd.DataFrame:
     """Draw lines through the SAEs that differ in L0 only, in the order of their L0."""
     rows = []
     if means is not None and len(data):
@@ -196,36 +212,24 @@ def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None, dimensions: list[hv.
         for _, sweep in swept.sort_values("l0").groupby("sweep", sort=False):
             rows += list(_steps(sweep))
     lines = pd.DataFrame(rows, columns=["x", "y", "x1", "y1", "colour", "shown"])
-    lines = lines.astype(dict.fromkeys(("x", "y", "x1", "y1", "shown"), float))
-    return hv.Segments(lines, [*dimensions, "x1", "y1"], ["colour", "shown"]).opts(
-        color="colour", alpha=0.5 * hv.dim("shown"), line_width=1.5
-    )
+    return lines.astype(dict.fromkeys(("x", "y", "x1", "y1", "shown"), float))
 
 
 def _steps(sweep: pd.DataFrame) -> Iterator[tuple[float, float, float, float, str, float]]:
     """Lead from each SAE of a sweep to the next."""
     for one, other in pairwise(sweep.itertuples()):
-        yield one.x, one.y, other.x, other.y, one.colour, min(one.shown, other.shown)
+        yield one.x, one.y, other.x, other.y, one.colour, 0.5 * min(one.shown, other.shown)
 
 
-def _spread(data: pd.DataFrame, dimensions: list[hv.Dimension]) -> hv.Segments:
+def _spread(data: pd.DataFrame) -> pd.DataFrame:
     """Draw a line from the lowest to the highest rate of the SAEs that were trained with several seeds."""
     several = data.dropna(subset=["seed_low", "seed_high"])
     ends = pd.DataFrame({"x": several["x"], "y": several["seed_low"], "x1": several["x"], "y1": several["seed_high"]})
-    ends = ends.astype(float).assign(colour=several["colour"], shown=several["shown"].astype(float))
-    return hv.Segments(ends, [*dimensions, "x1", "y1"], ["colour", "shown"]).opts(
-        color="colour", alpha="shown", line_width=3
-    )
+    return ends.astype(float).assign(colour=several["colour"], shown=several["shown"].astype(float))
 
 
-def _label(x: str, y_label: str) -> Callable[[Any, Any], None]:
-    """Make a hook that labels the axes: HoloViews does so once, and what stands on them changes."""
-
-    def label(plot: Any, _element: Any) -> None:
-        across, up = plot.state.xaxis[0], plot.state.yaxis[0]
-        across.axis_label = X_AXES[x]
-        across.ticker.min_interval = 1 if x in _WHOLE else 0
-        across.formatter.use_scientific = False
-        up.axis_label = y_label
-
-    return label
+def _tick(figure: Figure, *, whole: bool) -> None:
+    """Have ticks at whole numbers, also where there is only one."""
+    axis: Any = figure.xaxis[0]
+    axis.ticker.min_interval = 1 if whole else 0
+    axis.formatter.use_scientific = False

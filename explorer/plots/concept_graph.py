@@ -17,12 +17,14 @@ from bokeh.core.properties import field, value
 from explorer.format import shortened
 from explorer.plots.graph_edges import join, said
 from explorer.plots.graph_layout import ABSORBING, CONCEPT, FOOT, HEAD, SILENT, SPLIT, TOKEN, Graph
-from explorer.theme import FONT, MONO, Theme, figure_hook, tint, tooltip
+from explorer.plots.layers import Layer, Plot
+from explorer.theme import FONT, MONO, Theme, tint, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from bokeh.models import Range1d
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
 # Beside the columns, labels have as many pixels on every screen.
 _LEFT, _RIGHT = 40, 132
@@ -41,7 +43,7 @@ _EDGE_TOOLTIPS = tooltip(("from", "@start"), ("to", "@end"), ("", "@said"))
 _TOKEN_TOOLTIPS = tooltip(("token", "@name"), ("absorbed by", "@latent"), ("", "@said"))
 
 
-def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None, theme: Theme) -> hv.Overlay:
+def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None, theme: Theme) -> Plot:
     """Draw the graph.
 
     Parameters
@@ -57,10 +59,9 @@ def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None,
 
     Returns
     -------
-    Overlay
-        Contours (edges to silence), Segments (targets of edges, then the other edges), Segments (silence), Rectangles
-        (targets of tokens), Points (split), Points (absorbing), Points (selected), Labels (concept), Labels (split),
-        Labels (absorbing), Labels (tokens), Labels (title and numbers of tokens), Labels (other titles).
+    Plot
+        Layers: to silence, edges (targets of the pointer, then the edges), silence, tokens (targets of the pointer),
+        split, absorbing, selected, and texts: concept, split latents, absorbing latents, token texts, counts, titles.
     """
     split, absorbing, tokens = graph.split, graph.absorbing, graph.tokens
     joined = join(graph, label, edges)
@@ -70,53 +71,69 @@ def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None,
     titles = [(SPLIT, _TITLE, "split")] if len(split) else []
     if len(absorbing):
         titles += [(SILENT, _TITLE, "silent"), (ABSORBING, _TITLE, "absorbing")]
+    silence = [(SILENT, bar.min() - 0.3, SILENT, bar.max() + 0.3)][: len(bar)]
+    dotted = joined[joined["part"] == "silent"]
     on_paper: dict[str, Any] = {"background_fill_color": theme.paper, "background_fill_alpha": 0.8}
-    return (
-        hv.Contours(_dotted(joined[joined["part"] == "silent"]), ["x", "y"]).opts(
-            color=theme.muted, line_dash="dotted", line_width=1.5, **_NO_TOOLS
-        )
-        * _curves(joined, selected if selected in graph.latents else None, theme)
-        * hv.Segments([(SILENT, bar.min() - 0.3, SILENT, bar.max() + 0.3)][: len(bar)], _CORNERS).opts(
-            color=theme.muted, line_width=2, **_NO_TOOLS
-        )
-        * _targets(tokens)
-        * _points(split.assign(x=SPLIT), marker="diamond", size=15, color=theme.split, line_color=theme.paper)
-        * _points(
-            absorbing.assign(x=ABSORBING), marker="circle", size=11, color=theme.absorbing, line_color=theme.paper
-        )
-        * _points(nodes[nodes["latent"] == selected], size=22, fill_color=None, line_color=theme.ink, line_width=2)
-        * _labels(
-            [(CONCEPT, graph.middle, shortened(label, _LABEL))][: len(nodes)],
-            (-8, 0),
-            text_color=theme.ink,
-            text_font_size="24px" if len(label) == 1 else "12px",
-            text_font_style="bold",
-            text_align="right",
-        )
-        * _labels(_beside(split, SPLIT, "latent"), (0, 12), text_color=theme.ink, text_baseline="top", **on_paper)
-        * _labels(
-            _beside(absorbing, ABSORBING, "latent"), (-14, 0), text_color=theme.ink, text_align="right", **on_paper
-        )
-        * _labels(_beside(tokens[is_token], TOKEN, "name"), (6, 0), MONO, text_color=theme.ink, text_align="left")
-        * _labels(
-            [*_beside(tokens[~is_token], TOKEN, "name"), *[(TOKEN, _TITLE, "tokens")][: len(tokens)]],
-            (6, 0),
-            text_color=theme.muted,
-            text_align="left",
-        )
-        * _labels(titles, (0, 0), text_color=theme.muted)
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[figure_hook("split-absorb-graph", theme), _fit(graph)],
-            responsive=True,
-            height=graph.height,
-            xaxis=None,
-            yaxis=None,
-            xlim=(CONCEPT - 0.2, TOKEN + 0.7),  # as on a phone
-            ylim=(-graph.rows - FOOT, HEAD),
-            show_legend=False,
-            active_tools=[],
-        )
+    counts = [*_beside(tokens[~is_token], TOKEN, "name"), *[(TOKEN, _TITLE, "tokens")][: len(tokens)]]
+    size = "24px" if len(label) == 1 else "12px"
+    return Plot(
+        "split-absorb-graph",
+        theme,
+        [
+            Layer(
+                *("to silence", hv.Contours, _paths(dotted), ("x", "y")),
+                look={"color": theme.muted, "line_dash": "dotted", "line_width": 1.5, **_NO_TOOLS},
+            ),
+            _curves(joined, selected if selected in graph.latents else None, theme),
+            Layer(
+                *("silence", hv.Segments, pd.DataFrame(silence, columns=_CORNERS, dtype=float), _CORNERS),
+                look={"color": theme.muted, "line_width": 2, **_NO_TOOLS},
+            ),
+            _targets(tokens),
+            _points(
+                "split", split.assign(x=SPLIT), marker="diamond", size=15, color=theme.split, line_color=theme.paper
+            ),
+            _points(
+                *("absorbing", absorbing.assign(x=ABSORBING)),
+                marker="circle",
+                size=11,
+                color=theme.absorbing,
+                line_color=theme.paper,
+            ),
+            _points(
+                *("selected", nodes[nodes["latent"] == selected]),
+                size=22,
+                fill_color=None,
+                line_color=theme.ink,
+                line_width=2,
+            ),
+            _labels(
+                *("concept", [(CONCEPT, graph.middle, shortened(label, _LABEL))][: len(nodes)], (-8, 0)),
+                text_color=theme.ink,
+                text_font_size=size,
+                text_font_style="bold",
+                text_align="right",
+            ),
+            _labels(
+                *("split latents", _beside(split, SPLIT, "latent"), (0, 12)),
+                **{"text_color": theme.ink, "text_baseline": "top", **on_paper},
+            ),
+            _labels(
+                *("absorbing latents", _beside(absorbing, ABSORBING, "latent"), (-14, 0)),
+                **{"text_color": theme.ink, "text_align": "right", **on_paper},
+            ),
+            _labels(
+                *("token texts", _beside(tokens[is_token], TOKEN, "name"), (6, 0), MONO),
+                text_color=theme.ink,
+                text_align="left",
+            ),
+            _labels("counts", counts, (6, 0), text_color=theme.muted, text_align="left"),
+            _labels("titles", titles, (0, 0), text_color=theme.muted),
+        ],
+        None,
+        None,
+        {"xaxis": None, "yaxis": None, "xlim": (CONCEPT - 0.2, TOKEN + 0.7)},  # as on a phone
+        [partial(_fit, graph=graph)],
     )
 
 
@@ -138,24 +155,17 @@ def _pieces(edges: pd.DataFrame, number: int) -> pd.DataFrame:
     )
 
 
-def _dotted(edges: pd.DataFrame) -> list[dict[str, np.ndarray]]:
+def _paths(edges: pd.DataFrame) -> dict[str, list[np.ndarray]]:
     along = np.linspace(0, 1, _PIECES)
-    return [
-        {"x": edge.x + (edge.x1 - edge.x) * along, "y": _eased(edge.y, edge.y1, along)} for edge in edges.itertuples()
-    ]
+    return {
+        "xs": [edge.x + (edge.x1 - edge.x) * along for edge in edges.itertuples()],
+        "ys": [_eased(edge.y, edge.y1, along) for edge in edges.itertuples()],
+    }
 
 
-def _curves(edges: pd.DataFrame, selected: int | None, theme: Theme) -> hv.Segments:
+def _curves(edges: pd.DataFrame, selected: int | None, theme: Theme) -> Layer:
     """Draw the edges, curved by straight pieces, for paths that differ take HoloViews half a second."""
     colours = {"split": theme.split, "absorbing": theme.absorbing}
-
-    def style(plot: Any, _element: Any) -> None:
-        # As options, HoloViews would make them constants where all edges happen to be alike.
-        plot.handles["glyph"].update(
-            line_color=field("colour"), line_width=field("width"), line_alpha=field("alpha"), line_cap=field("cap")
-        )
-        plot.handles["hover"].limit = 1
-
     targets = _pieces(edges, _TARGET_PIECES)
     targets = targets.assign(colour=theme.paper, width=targets["width"] + _AROUND, alpha=0.0)
     drawn = edges[edges["part"] != "silent"]
@@ -168,27 +178,41 @@ def _curves(edges: pd.DataFrame, selected: int | None, theme: Theme) -> hv.Segme
         **dict.fromkeys(("start", "end", "said"), ""),
     )
     drawn = _pieces(pd.concat([drawn[~is_selected], drawn[is_selected]]), _PIECES)
-    return hv.Segments(pd.concat([targets, drawn]), _CORNERS, _EDGE).opts(
-        tools=["hover"], hover_tooltips=_EDGE_TOOLTIPS, hooks=[style], **_NO_TOOLS
+    return Layer(
+        *("edges", hv.Segments, pd.concat([targets, drawn]), _CORNERS, _EDGE),
+        look={"tools": ["hover"], "hover_tooltips": _EDGE_TOOLTIPS, "hooks": [_one_at_a_time], **_NO_TOOLS},
+        # As options, HoloViews would make them constants where all edges happen to be alike.
+        glyph={
+            "line_color": field("colour"),
+            "line_width": field("width"),
+            "line_alpha": field("alpha"),
+            "line_cap": field("cap"),
+        },
     )
 
 
-def _targets(tokens: pd.DataFrame) -> hv.Rectangles:
+def _one_at_a_time(plot: Any, _element: Any) -> None:
+    """Tell of one edge, where several are under the pointer: a HoloViews hook."""
+    plot.handles["hover"].limit = 1
+
+
+def _follow(plot: Any, _element: Any) -> None:
+    """Let the tooltip follow the pointer, for the middle of a target need not be in the frame: a HoloViews hook."""
+    plot.handles["hover"].point_policy = "follow_mouse"
+
+
+def _targets(tokens: pd.DataFrame) -> Layer:
     """Let the tokens be pointed at."""
-
-    def follow(plot: Any, _element: Any) -> None:
-        # The middle of a target, where Bokeh would put the tooltip, need not be in the frame.
-        plot.handles["hover"].point_policy = "follow_mouse"
-
-    return hv.Rectangles(
-        tokens.assign(x=TOKEN + 0.006, low=tokens["y"] - 0.5, right=2.0, high=tokens["y"] + 0.5, said=said(tokens)),
-        ["x", "low", "right", "high"],
-        ["name", "latent", "said"],
-    ).opts(alpha=0, tools=["hover"], hover_tooltips=_TOKEN_TOOLTIPS, hooks=[follow], **_NO_TOOLS)
+    corners = ("left", "bottom", "right", "top")
+    places = dict(zip(corners, (TOKEN + 0.006, tokens["y"] - 0.5, 2.0, tokens["y"] + 0.5), strict=True))
+    return Layer(
+        *("tokens", hv.Rectangles, tokens.assign(**places, said=said(tokens)), corners, ("name", "latent", "said")),
+        look={"alpha": 0, "tools": ["hover"], "hover_tooltips": _TOKEN_TOOLTIPS, "hooks": [_follow], **_NO_TOOLS},
+    )
 
 
-def _points(nodes: pd.DataFrame, **style: Any) -> hv.Points:
-    return hv.Points(nodes, ["x", "y"], "latent").opts(**style, **_NO_TOOLS)
+def _points(name: str, nodes: pd.DataFrame, **look: Any) -> Layer:
+    return Layer(name, hv.Points, nodes, ("x", "y"), look=look | _NO_TOOLS)
 
 
 def _beside(nodes: pd.DataFrame, x: float, name: str) -> Iterator[tuple[float, float, str]]:
@@ -198,41 +222,39 @@ def _beside(nodes: pd.DataFrame, x: float, name: str) -> Iterator[tuple[float, f
 
 
 def _labels(
-    texts: Iterable[tuple[float, float, str]], offset: tuple[int, int], font: str = FONT, **style: Any
-) -> hv.Labels:
+    name: str,
+    texts: Iterable[tuple[float, float, str]],
+    offset: tuple[int, int],
+    font: str = FONT,
+    **look: Any,
+) -> Layer:
     """Write texts, moved to the right and down by pixels."""
-
-    def move(plot: Any, _element: Any) -> None:
+    x, y, text = zip(*texts, strict=True) if (texts := list(texts)) else ((), (), ())
+    data = {"x": np.array(x, float), "y": np.array(y, float), "label": np.array(text, object)}
+    return Layer(
+        *(name, hv.Labels, data, ("x", "y"), ("label",), {"text_font_size": "12px"} | look | _NO_TOOLS),
         # As an option, the name of a font would be taken for that of a column.
-        plot.handles["glyph"].update(x_offset=offset[0], y_offset=offset[1], text_font=value(font))
-
-    return hv.Labels(list(texts), ["x", "y"], "label").opts(
-        **{"text_font_size": "12px"} | style | _NO_TOOLS, hooks=[move]
+        glyph={"x_offset": offset[0], "y_offset": offset[1], "text_font": value(font)},
     )
 
 
-def _fit(graph: Graph) -> Callable[[Any, Any], None]:
-    """Make a hook that gives the figure its height, and what stands beside the columns its pixels."""
-
-    def fit(plot: Any, _element: Any) -> None:
-        figure = plot.state
-        figure.update(
-            height=graph.height,
-            min_border=0,
-            min_border_left=0,
-            min_border_right=0,
-            min_border_top=0,
-            min_border_bottom=0,
-            toolbar_location=None,
-        )
-        figure.ygrid.grid_line_color = None
-        figure.y_range.update(start=-graph.rows - FOOT, end=HEAD)
-        if "spreads" not in figure.tags:
-            # Here rather than in the browser, where Bokeh would evaluate code, which the page's policy forbids.
-            figure.tags = [*figure.tags, "spreads"]
-            figure.on_change("inner_width", partial(_spread, figure.x_range))
-
-    return fit
+def _fit(figure: Figure, graph: Graph) -> None:
+    """Give the figure its height, and what stands beside the columns its pixels."""
+    figure.update(
+        height=graph.height,
+        min_border=0,
+        min_border_left=0,
+        min_border_right=0,
+        min_border_top=0,
+        min_border_bottom=0,
+        toolbar_location=None,
+    )
+    figure.ygrid.grid_line_color = None
+    figure.y_range.update(start=-graph.rows - FOOT, end=HEAD)
+    if "spreads" not in figure.tags:
+        # Here rather than in the browser, where Bokeh would evaluate code, which the page's policy forbids.
+        figure.tags = [*figure.tags, "spreads"]
+        figure.on_change("inner_width", partial(_spread, figure.x_range))
 
 
 def _spread(x_range: Range1d, _name: str, _before: int | None, width: int | None) -> None:

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from tsdownsample import MinMaxLTTBDownsampler
 
-from explorer.theme import BAND, Theme, brush, figure_hook, fit_hook, tooltip
+from explorer.plots.layers import Layer, Line, Plot
+from explorer.theme import BAND, Theme, brush, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +69,7 @@ def cosine_plot(
     touch: bool = False,
     view: str = "index",
     x_range: tuple[float, float] | None = None,
-) -> hv.Overlay:
+) -> Plot:
     """Draw all cosines as a quiet line with the latents that matter on top.
 
     Parameters
@@ -92,39 +93,40 @@ def cosine_plot(
 
     Returns
     -------
-    Overlay
-        Curve, HLine (threshold), Rectangles (brushed), Points (split), Points (absorbing), Points (selected).
+    Plot
+        Layers: latents, threshold, brushed, split, absorbing, selected.
     """
     data = place(cosines, view)
-    label = {"index": "latent", "rank": "rank by cosine (log)"}[view]
-    x = hv.Dimension("x", label=label)
-    y = hv.Dimension("cosine", label="cosine with the probe", range=y_range(cosines))
     last = max(len(data), 1)
     # On the logarithmic axis of ranks, air is a share of the decades.
     span = (0.9 * last**-_AIR, 1.1 * last ** (1 + _AIR)) if view == "rank" else (-_AIR * last, (1 + _AIR) * last)
-    line = _reduced(data[["x", "cosine", "latent"]], view, x_range or span)
-    return (
-        hv.Curve(line, x, [y, "latent"]).opts(
-            color=theme.other,
-            line_width=1 if view == "index" else 1.5,
-            tools=["hover", "ybox_select"],
-            default_tools=_TOOLS,
-            hover_tooltips=_TOOLTIPS,
-        )
-        * hv.HLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
-        * _band(brushed and (span[0], brushed[0], span[1], brushed[1]), theme)
-        * _marks(data, [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme), fit_hook(span, y_range(cosines))],
-            responsive=True,
-            height=HEIGHT,
-            logx=view == "rank",
-            xlim=span,
-            ylim=y_range(cosines),
-            show_legend=False,
-            active_tools=brush(active=not touch),
-        )
+    return Plot(
+        "cosine",
+        theme,
+        [
+            Layer(
+                *("latents", hv.Curve, _reduced(data, view, x_range or span), ("x", "cosine"), ("latent",)),
+                look={
+                    "color": theme.other,
+                    "line_width": 1 if view == "index" else 1.5,
+                    "tools": ["hover", "ybox_select"],
+                    "default_tools": _TOOLS,
+                    "hover_tooltips": _TOOLTIPS,
+                },
+            ),
+            Line("threshold", hv.HLine, threshold, _dotted(theme)),
+            _band(brushed and (span[0], brushed[0], span[1], brushed[1]), theme),
+            *_marks(data, ("x", "cosine"), split=split, absorbing=absorbing, selected=selected, theme=theme),
+        ],
+        span,
+        y_range(cosines),
+        {
+            "height": HEIGHT,
+            "logx": view == "rank",
+            "xlabel": {"index": "latent", "rank": "rank by cosine (log)"}[view],
+            "ylabel": "cosine with the probe",
+            "active_tools": brush(active=not touch),
+        },
     )
 
 
@@ -145,53 +147,46 @@ def _reduced(line: pd.DataFrame, view: str, x_range: tuple[float, float]) -> pd.
     return within.iloc[chosen]
 
 
-def _band(box: tuple[float, float, float, float] | None, theme: Theme) -> hv.Rectangles:
-    """Draw what is brushed (left, bottom, right, top) the way Bokeh's own box looks, which is gone once released.
+def _dotted(theme: Theme) -> dict[str, Any]:
+    return {"color": theme.muted, "line_width": 1, "line_dash": "dotted"}
 
-    The edges of a span would be new models at each redraw.
-    """
-    return hv.Rectangles([] if box is None else [box]).opts(fill_color=theme.ink, fill_alpha=BAND, line_color=None)
+
+def _band(box: tuple[float, float, float, float] | None, theme: Theme) -> Layer:
+    """Draw what is brushed (left, bottom, right, top) the way Bokeh's own box looks, which is gone once released."""
+    corners = ("left", "bottom", "right", "top")
+    return Layer(
+        *("brushed", hv.Rectangles, pd.DataFrame([] if box is None else [box], columns=corners, dtype=float), corners),
+        look={"fill_color": theme.ink, "fill_alpha": BAND, "line_color": None},
+    )
 
 
 def _marks(
     data: pd.DataFrame,
-    dimensions: list[hv.Dimension],
+    axes: tuple[str, str],
     *,
     split: Sequence[int],
     absorbing: Sequence[int],
     selected: int | None,
     theme: Theme,
-) -> hv.Overlay:
+) -> list[Layer]:
     """Draw split latents, absorbing latents and the selected one where `data` has them; those without a cosine not."""
     ringed = [] if selected is None else [selected]
     marked = data[data["latent"].isin([*split, *absorbing, *ringed]) & data["cosine"].notna()]
 
-    def points(latents: Sequence[int], **style: Any) -> hv.Points:
-        return hv.Points(marked[marked["latent"].isin(latents)], dimensions, "latent").opts(**style)
+    def points(name: str, latents: Sequence[int], **look: Any) -> Layer:
+        return Layer(name, hv.Points, marked[marked["latent"].isin(latents)], axes, ("latent",), look)
 
     def hover(role: str) -> dict[str, Any]:
         # HoloViews gives elements with the same text one hover tool, which knows the first of them only.
         text = tooltip((role, "@latent"), ("cosine", "@cosine{0.0000}"))
         return {"tools": ["hover"], "hover_tooltips": text, "line_color": theme.paper}
 
-    return (
-        points(split, marker="diamond", size=13, color=theme.split, **hover("split latent"))
-        * points(
-            [latent for latent in absorbing if latent not in set(split)],
-            marker="circle",
-            size=9,
-            color=theme.absorbing,
-            **hover("absorbing latent"),
-        )
-        * points(
-            ringed,
-            marker="circle",
-            size=20,
-            fill_color=None,
-            line_color=theme.ink,
-            line_width=2,
-        )
-    )
+    others = [latent for latent in absorbing if latent not in set(split)]
+    return [
+        points("split", split, marker="diamond", size=13, color=theme.split, **hover("split latent")),
+        points("absorbing", others, marker="circle", size=9, color=theme.absorbing, **hover("absorbing latent")),
+        points("selected", ringed, marker="circle", size=20, fill_color=None, line_color=theme.ink, line_width=2),
+    ]
 
 
 def nearest_latent(
@@ -247,40 +242,48 @@ def cosine_distribution(
     brushed: tuple[float, float] | None = None,
     theme: Theme,
     touch: bool = False,
-) -> hv.Overlay:
+) -> Plot:
     """Draw how many latents have which cosine (log count), split and absorbing latents marked along the axis.
 
-    Parameters and elements are those of `cosine_plot`, with Rectangles in place of the Curve and axes exchanged.
+    Parameters and layers are those of `cosine_plot`, with bars in place of the line and axes exchanged.
     """
     data = _EMPTY if cosines is None else cosines
     low, high = y_range(cosines)
     counts, edges = np.histogram(data["cosine"].dropna(), bins=_BINS, range=(low, high))
-    bars = pd.DataFrame({"cosine": edges[:-1], "floor": _FLOOR, "right": edges[1:], "latents": counts})[counts > 0]
-    x = hv.Dimension("cosine", label="cosine with the probe")
-    y = hv.Dimension("latents", label="latents (log)")
+    bars = pd.DataFrame({"left": edges[:-1], "bottom": _FLOOR, "right": edges[1:], "top": counts})[counts > 0]
     top = max(10.0, 2.0 * counts.max()) if len(counts) else 10.0
-    return (
-        hv.Rectangles(bars, ["cosine", "floor", "right", "latents"]).opts(
-            color=theme.other,
-            line_color=theme.paper,
-            tools=["hover", "xbox_select"],
-            default_tools=_TOOLS,
-            hover_tooltips=tooltip(("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")),
-        )
-        * hv.VLine(threshold).opts(color=theme.muted, line_width=1, line_dash="dotted")
-        * _band(brushed and (brushed[0], _FLOOR, brushed[1], top), theme)
-        * _marks(data.assign(latents=1.0), [x, y], split=split, absorbing=absorbing, selected=selected, theme=theme)
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[figure_hook("cosine", theme), fit_hook((low, high), (_FLOOR, top))],
-            responsive=True,
-            height=HEIGHT,
-            logy=True,
-            xlim=(low, high),
-            ylim=(_FLOOR, top),
-            xlabel=x.label,
-            ylabel=y.label,
-            show_legend=False,
-            active_tools=brush(active=not touch),
-        )
+    return Plot(
+        "cosine",
+        theme,
+        [
+            Layer(
+                *("latents", hv.Rectangles, bars, ("left", "bottom", "right", "top")),
+                look={
+                    "color": theme.other,
+                    "line_color": theme.paper,
+                    "tools": ["hover", "xbox_select"],
+                    "default_tools": _TOOLS,
+                    "hover_tooltips": tooltip(("cosine", "@left{0.000} to @right{0.000}"), ("latents", "@top")),
+                },
+            ),
+            Line("threshold", hv.VLine, threshold, _dotted(theme)),
+            _band(brushed and (brushed[0], _FLOOR, brushed[1], top), theme),
+            *_marks(
+                data.assign(latents=1.0),
+                ("cosine", "latents"),
+                split=split,
+                absorbing=absorbing,
+                selected=selected,
+                theme=theme,
+            ),
+        ],
+        (low, high),
+        (_FLOOR, top),
+        {
+            "height": HEIGHT,
+            "logy": True,
+            "xlabel": "cosine with the probe",
+            "ylabel": "latents (log)",
+            "active_tools": brush(active=not touch),
+        },
     )

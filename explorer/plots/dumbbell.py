@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
-from bokeh.models import FixedTicker
 
 from explorer.format import percent, shortened
-from explorer.theme import Theme, figure_hook, fit_hook, in_percent_across, tooltip
+from explorer.plots.layers import Layer, Plot
+from explorer.theme import Theme, in_percent_across, name_ticks, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
 #: Rows that can be read; of more concepts, those that differ most.
 MOST_ROWS = 60
@@ -49,7 +50,7 @@ def height_of(number: int) -> int:
     return _ROW * max(number, 4) + _AROUND
 
 
-def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str, theme: Theme) -> hv.Overlay:
+def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str, theme: Theme) -> Plot:
     """Draw one row a concept, the largest rise at the top.
 
     Parameters
@@ -64,8 +65,8 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str,
 
     Returns
     -------
-    Overlay
-        Rectangles (chosen row), Segments, Points (A), Points (B).
+    Plot
+        Layers: chosen row, differences, A, B.
     """
     rows = rows_of(pairs)
     number = len(rows)
@@ -82,39 +83,43 @@ def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str,
             "difference": [percent(value) for value in rows["rise"]],
         }
     ).astype(object)
-    across = hv.Dimension("rate", label=rate)
-    place = hv.Dimension("place")
-    extra = ["concept", "label", "this", "other", "difference"]
-    lines = pd.DataFrame({"rate": this, "place": y, "rate1": other, "place1": y})
-    chosen = [
-        (x_span[0], at - 0.5, x_span[1], at + 0.5) for at, one in zip(y, rows["concept"], strict=True) if one == concept
-    ]
+    lines = {"rate": this, "place": y, "rate1": other, "place1": y}
+    chosen = y[(rows["concept"] == concept).to_numpy(bool)]
+    row = {"left": x_span[0], "bottom": chosen - 0.5, "right": x_span[1], "top": chosen + 0.5}
+    extra = ("concept", "label", "this", "other", "difference")
 
-    def points(values: np.ndarray, colour: str, marker: str) -> hv.Points:
-        return hv.Points(data.assign(rate=values, place=y), [across, place], extra).opts(
-            size=8, color=colour, marker=marker, line_color=theme.paper, tools=["hover"], hover_tooltips=_TOOLTIPS
+    def points(name: str, values: np.ndarray, colour: str, marker: str) -> Layer:
+        return Layer(
+            *(name, hv.Points, data.assign(rate=values, place=y), ("rate", "place"), extra),
+            look={
+                "size": 8,
+                "color": colour,
+                "marker": marker,
+                "line_color": theme.paper,
+                "tools": ["hover"],
+                "hover_tooltips": _TOOLTIPS,
+            },
         )
 
-    return (
-        hv.Rectangles(chosen).opts(fill_color=theme.panel, line_color=None)
-        * hv.Segments(lines, [across, place, "rate1", "place1"]).opts(color=theme.other, line_width=2)
-        * points(this, theme.categories[0], "circle")
-        * points(other, theme.categories[1], "square")
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[
-                figure_hook("pair-rates", theme),
-                fit_hook(x_span, y_span),
-                in_percent_across,
-                _label(rate, dict(zip(y, map(shortened, rows["label"]), strict=True))),
-            ],
-            responsive=True,
-            height=height_of(number),
-            xlim=x_span,
-            ylim=y_span,
-            show_legend=False,
-            active_tools=[],
-        )
+    return Plot(
+        "pair-rates",
+        theme,
+        [
+            Layer(
+                *("chosen row", hv.Rectangles, pd.DataFrame(row), tuple(row)),
+                look={"fill_color": theme.panel, "line_color": None},
+            ),
+            Layer(
+                *("differences", hv.Segments, lines, tuple(lines)),
+                look={"color": theme.other, "line_width": 2},
+            ),
+            points("A", this, theme.categories[0], "circle"),
+            points("B", other, theme.categories[1], "square"),
+        ],
+        x_span,
+        y_span,
+        {"xlabel": rate, "ylabel": ""},
+        [in_percent_across, partial(_label, labels=dict(zip(y, map(shortened, rows["label"]), strict=True)))],
     )
 
 
@@ -125,16 +130,9 @@ def concept_at(pairs: pd.DataFrame | None, y: float) -> str | None:
     return str(rows["concept"].iloc[place]) if 0 <= place < len(rows) else None
 
 
-def _label(rate: str, labels: dict[float, str]) -> Callable[[Any, Any], None]:
-    """Make a hook that writes the concepts along the y-axis, and gives each row its room."""
-
-    def label(plot: Any, _element: Any) -> None:
-        figure = plot.state
-        places: Sequence[float] = list(labels)
-        figure.yaxis[0].update(ticker=FixedTicker(ticks=places), major_label_overrides=labels, axis_label=None)
-        figure.xaxis[0].axis_label = rate
-        figure.height = height_of(len(labels))
-        figure.ygrid.grid_line_color = None
-        figure.xgrid.grid_line_color = figure.xaxis[0].axis_line_color
-
-    return label
+def _label(figure: Figure, labels: dict[float, str]) -> None:
+    """Write the concepts along the y-axis, and give each row its room."""
+    name_ticks(figure.yaxis[0], labels)
+    figure.height = height_of(len(labels))
+    figure.ygrid.grid_line_color = None
+    figure.xgrid.grid_line_color = figure.xaxis[0].axis_line_color

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
-from bokeh.models import FixedTicker
+from bokeh.core.properties import field
 
 from explorer.format import number, percent, shortened, span_label
+from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import sae_keys
-from explorer.theme import Theme, brush, figure_hook, fit_hook, tooltip
+from explorer.theme import Theme, brush, name_ticks, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Mapping, Sequence
+    from collections.abc import Collection, Container, Mapping, Sequence
+
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
     from explorer.concepts import Concept
     from explorer.saes import Sae
@@ -46,7 +50,7 @@ def heat_map(
     concept: str | None,
     theme: Theme,
     touch: bool = False,
-) -> hv.Overlay:
+) -> Plot:
     """Draw a cell a concept and an SAE: concepts from the top down, SAEs from left to right, SAE n at x = n.
 
     A value of 0 has the colour of the paper, others that of their step (`steps_of`); a concept without data is hatched.
@@ -77,8 +81,8 @@ def heat_map(
 
     Returns
     -------
-    Overlay
-        Rectangles (all places, hatched), Rectangles (cells), Rectangles (current).
+    Plot
+        Layers: places (all, hatched), cells, current.
     """
     names = names_of(columns, saes)
     data = _cells(cells, saes=saes, columns=columns, concepts=concepts, cell=cell, theme=theme)
@@ -86,40 +90,41 @@ def heat_map(
     ground = pd.DataFrame(
         [(-0.5, -0.5, len(columns) - 0.5, len(concepts) - 0.5)] if columns else [], columns=_CORNERS, dtype="float64"
     )
-    x_span, y_span = (-0.5, max(len(columns), 1) - 0.5), (-0.5, max(len(concepts), 1) - 0.5)
-    return (
-        hv.Rectangles(ground, _CORNERS).opts(fill_color=theme.panel, line_color=None, hooks=[_hatch(theme)])
-        * hv.Rectangles(data, _CORNERS, _EXTRA).opts(
-            color="colour",
-            line_color=theme.rule,
-            # Lines around cells that are lower than they are thick would hide these.
-            line_width=0.5 if len(concepts) <= _MOST_LABELS else 0,
-            tools=["hover", "xbox_select"],
-            default_tools=["xpan", "xbox_zoom", "reset"],
-            hover_tooltips=tooltip(
-                (noun, "@label"),
-                ("SAE", "@name"),
-                (cell_labels(rate)[cell], "@shown"),
-                ("absorbed", "@counted"),
+    return Plot(
+        "absorption-heatmap",
+        theme,
+        [
+            Layer(
+                *("places", hv.Rectangles, ground, _CORNERS),
+                look={"fill_color": theme.panel, "line_color": None},
+                glyph={"hatch_pattern": "/", "hatch_color": theme.rule, "hatch_scale": 6},
             ),
-        )
-        * hv.Rectangles(ring, _CORNERS, _EXTRA).opts(fill_color=None, line_color=theme.ink, line_width=2)
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[
-                figure_hook("absorption-heatmap", theme),
-                fit_hook(x_span, y_span),
-                _label(names, [shortened(one.label) for one in concepts]),
-            ],
-            responsive=True,
-            height=height_of(len(concepts), names),
-            xlim=x_span,
-            ylim=y_span,
-            xlabel="SAE",
-            ylabel="",
-            show_legend=False,
-            active_tools=brush(active=not touch),
-        )
+            Layer(
+                *("cells", hv.Rectangles, data, _CORNERS, _EXTRA),
+                look={
+                    "line_color": theme.rule,
+                    # Lines around cells that are lower than they are thick would hide these.
+                    "line_width": 0.5 if len(concepts) <= _MOST_LABELS else 0,
+                    "tools": ["hover", "xbox_select"],
+                    "default_tools": ["xpan", "xbox_zoom", "reset"],
+                    "hover_tooltips": tooltip(
+                        (noun, "@label"),
+                        ("SAE", "@name"),
+                        (cell_labels(rate)[cell], "@shown"),
+                        ("absorbed", "@counted"),
+                    ),
+                },
+                glyph={"fill_color": field("colour")},
+            ),
+            Layer(
+                *("current", hv.Rectangles, ring, _CORNERS, _EXTRA),
+                look={"fill_color": None, "line_color": theme.ink, "line_width": 2},
+            ),
+        ],
+        (-0.5, max(len(columns), 1) - 0.5),
+        (-0.5, max(len(concepts), 1) - 0.5),
+        {"xlabel": "SAE", "ylabel": "", "active_tools": brush(active=not touch)},
+        [partial(_label, columns=names, rows=[shortened(one.label) for one in concepts])],
     )
 
 
@@ -227,28 +232,11 @@ def _counted(absorbed: float, tested: float) -> str:
     return number(absorbed, 0) if pd.isna(tested) else f"{number(absorbed, 0)} of {number(tested, 0)} tested"
 
 
-def _label(columns: Sequence[str], rows: Sequence[str]) -> Callable[[Any, Any], None]:
-    """Make a hook that writes SAEs and concepts along the axes; of very many only some are named."""
+def _label(figure: Figure, columns: Sequence[str], rows: Sequence[str]) -> None:
+    """Write SAEs and concepts along the axes; of very many only some are named."""
     across, down = (max(1, -(-len(names) // _MOST_LABELS)) for names in (columns, rows))
-    named_columns = {place: name for place, name in enumerate(columns) if place % across == 0}
-    named_rows = {len(rows) - 1 - place: name for place, name in enumerate(rows) if place % down == 0}
-
-    def label(plot: Any, _element: Any) -> None:
-        figure = plot.state
-        figure.height = height_of(len(rows), columns)
-        figure.xaxis[0].update(
-            ticker=FixedTicker(ticks=list(named_columns)),
-            major_label_overrides=named_columns,
-            major_label_orientation=0.9,
-        )
-        figure.yaxis[0].update(ticker=FixedTicker(ticks=list(named_rows)), major_label_overrides=named_rows)
-        figure.ygrid.grid_line_color = None
-
-    return label
-
-
-def _hatch(theme: Theme) -> Callable[[Any, Any], None]:
-    def hatch(plot: Any, _element: Any) -> None:
-        plot.handles["glyph"].update(hatch_pattern="/", hatch_color=theme.rule, hatch_scale=6)
-
-    return hatch
+    figure.height = height_of(len(rows), columns)
+    name_ticks(figure.xaxis[0], {place: name for place, name in enumerate(columns) if place % across == 0})
+    name_ticks(figure.yaxis[0], {len(rows) - 1 - at: name for at, name in enumerate(rows) if at % down == 0})
+    figure.xaxis[0].major_label_orientation = 0.9
+    figure.ygrid.grid_line_color = None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import holoviews as hv
 import pandas as pd
-from bokeh.models import FixedTicker
+from bokeh.core.properties import field
 
-from explorer.theme import Theme, figure_hook, fit_hook, tooltip
+from explorer.plots.layers import Layer, Line, Plot
+from explorer.theme import Theme, name_ticks, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
 SCORES = {"f1": "F1", "precision": "precision", "recall": "recall", "auc": "AUC"}
 _COLUMNS = ["left", "bottom", "right", "top", "k", "latent", "part"]
@@ -20,7 +22,7 @@ _HALF_BAR = 0.38
 
 def k_sparse_plot(
     k_sparse: pd.DataFrame | None, *, score: str, probe: float | None, selected: int | None, theme: Theme
-) -> hv.Overlay:
+) -> Plot:
     """Draw one bar a k; bar number n stands at x = n, so that k = 1..15 stand at their own values.
 
     Parameters
@@ -36,38 +38,47 @@ def k_sparse_plot(
 
     Returns
     -------
-    Overlay
-        Rectangles (bars), Rectangles (selected), HLine (probe).
+    Plot
+        Layers: bars, selected, probe.
     """
     bars = bars_of(k_sparse, score)
-    dimensions = (["left", "bottom", "right", "top"], ["k", "latent", "part", "colour"])
+    columns = ("left", "bottom", "right", "top"), ("k", "latent", "part", "colour")
     bars["colour"] = [theme.split if part == "split" else theme.other for part in bars["part"]]
-    x_span = (0.3, max(len(bars), 1) + 0.7)
     ring = bars[bars["latent"] == selected] if selected is not None else bars.iloc[:0]
-    return (
-        hv.Rectangles(bars, *dimensions).opts(
-            color="colour",
-            line_color=None,
-            tools=["hover"],
-            default_tools=[],
-            hover_tooltips=tooltip(
-                ("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")
+    labels = labels_of(bars)
+    return Plot(
+        "k-sparse",
+        theme,
+        [
+            Layer(
+                *("bars", hv.Rectangles, bars, *columns),
+                look={
+                    "line_color": None,
+                    "tools": ["hover"],
+                    "default_tools": [],
+                    "hover_tooltips": tooltip(
+                        ("k", "@k"), ("latent added", "@latent"), (SCORES[score], "@top{0.000}"), ("", "@part")
+                    ),
+                },
+                glyph={"fill_color": field("colour")},
             ),
-        )
-        * hv.Rectangles(ring, *dimensions).opts(fill_color=None, line_color=theme.ink, line_width=2)
-        * hv.HLine(float("nan") if probe is None else probe).opts(color=theme.probe, line_width=1.5, line_dash="dashed")
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[figure_hook("k-sparse", theme), fit_hook(x_span, (0.0, 1.0)), _label_bars(bars, theme)],
-            responsive=True,
-            height=300,
-            xlim=x_span,
-            ylim=(0, 1),
-            xlabel="k, and the latent that each split adds",
-            ylabel=f"{SCORES[score]} on the test split",
-            show_legend=False,
-            active_tools=[],
-        )
+            Layer(
+                *("selected", hv.Rectangles, ring, *columns),
+                look={"fill_color": None, "line_color": theme.ink, "line_width": 2},
+            ),
+            Line(
+                *("probe", hv.HLine, float("nan") if probe is None else probe),
+                look={"color": theme.probe, "line_width": 1.5, "line_dash": "dashed"},
+            ),
+        ],
+        (0.3, max(len(bars), 1) + 0.7),
+        (0.0, 1.0),
+        {
+            "height": 300,
+            "xlabel": "k, and the latent that each split adds",
+            "ylabel": f"{SCORES[score]} on the test split",
+        },
+        [lambda figure: name_ticks(figure.xaxis[0], labels), partial(_darken, theme=theme)],
     )
 
 
@@ -89,12 +100,12 @@ def bars_of(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
     )
 
 
-def labels_of(bars: pd.DataFrame) -> dict[int, str]:
+def labels_of(bars: pd.DataFrame) -> dict[float, str]:
     """Write k, and below it the latent of each split, for each bar.
 
     The latents stand on two lines in turn, for on a phone a bar is narrower than its latent's number.
     """
-    labels = {}
+    labels: dict[float, str] = {}
     for place, bar in enumerate(bars.itertuples(), start=1):
         labels[place] = f"{bar.k:.0f}"
         if bar.part == "split" and pd.notna(bar.latent):
@@ -102,14 +113,5 @@ def labels_of(bars: pd.DataFrame) -> dict[int, str]:
     return labels
 
 
-def _label_bars(bars: pd.DataFrame, theme: Theme) -> Callable[[Any, Any], None]:
-    """Make a hook that writes the labels under the bars."""
-    labels = labels_of(bars)
-
-    def label(plot: Any, _element: Any) -> None:
-        axis = plot.state.xaxis[0]
-        axis.update(
-            ticker=FixedTicker(ticks=list(labels)), major_label_overrides=labels, major_label_text_color=theme.ink
-        )
-
-    return label
+def _darken(figure: Figure, theme: Theme) -> None:
+    figure.xaxis[0].major_label_text_color = theme.ink

@@ -5,7 +5,8 @@ from __future__ import annotations
 import holoviews as hv
 import pandas as pd
 
-from explorer.theme import Theme, figure_hook, fit_hook, in_percent, tooltip
+from explorer.plots.layers import Layer, Line, Plot
+from explorer.theme import Theme, in_percent, tooltip
 
 HEIGHT = 240
 LABELS = {
@@ -31,7 +32,7 @@ def sensitivity_plot(
     published: float,
     rate: str,
     theme: Theme,
-) -> hv.Overlay:
+) -> Plot:
     """Draw the absorption rate against a threshold.
 
     Parameters
@@ -50,35 +51,33 @@ def sensitivity_plot(
 
     Returns
     -------
-    Overlay
-        Curve (mean over SAEs), Curve (this SAE), Points (for hovering), VLine (the suite's own value),
-        VLine (the value in force).
+    Plot
+        Layers: mean over SAEs, this SAE, values (for hovering), own (the suite's own value), in force.
     """
     data = _data(sensitivity)
+    highest = float(data[_RATES].max().max()) if len(data) else float("nan")
     value = hv.Dimension("value", label=LABELS[of])
     of_sae, mean = (hv.Dimension(name, label=rate) for name in _RATES)
-    highest = float(data[_RATES].max().max()) if len(data) else float("nan")
-    top = 1.1 * highest if highest > 0 else 1.0
-    return (
-        hv.Curve(data, value, [mean]).opts(color=theme.muted, line_width=1.5)
-        * hv.Curve(data, value, [of_sae]).opts(color=theme.absorbing, line_width=2)
-        * hv.Points(data, [value, of_sae], ["suite_absorption_rate", "num_absorbed"]).opts(
-            size=9, alpha=0, tools=["hover"], default_tools=[], hover_tooltips=_TOOLTIPS
-        )
-        * hv.VLine(published).opts(color=theme.muted, line_width=1.5, line_dash="dashed")
-        * hv.VLine(current).opts(color=theme.ink, line_width=1.5)
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[figure_hook("threshold-sensitivity", theme), fit_hook(span, (0.0, top)), in_percent],
-            responsive=True,
-            height=HEIGHT,
-            xlim=span,
-            ylim=(0, top),
-            xlabel=LABELS[of],
-            ylabel=rate,
-            show_legend=False,
-            active_tools=[],
-        )
+    return Plot(
+        "threshold-sensitivity",
+        theme,
+        [
+            Layer("mean over SAEs", hv.Curve, data, (value, mean), look={"color": theme.muted, "line_width": 1.5}),
+            Layer("this SAE", hv.Curve, data, (value, of_sae), look={"color": theme.absorbing, "line_width": 2}),
+            Layer(
+                *("values", hv.Points, data, (value, of_sae), ("suite_absorption_rate", "num_absorbed")),
+                look={"size": 9, "alpha": 0, "tools": ["hover"], "default_tools": [], "hover_tooltips": _TOOLTIPS},
+            ),
+            Line(
+                *("own", hv.VLine, published),
+                look={"color": theme.muted, "line_width": 1.5, "line_dash": "dashed"},
+            ),
+            Line("in force", hv.VLine, current, look={"color": theme.ink, "line_width": 1.5}),
+        ],
+        span,
+        (0.0, 1.1 * highest if highest > 0 else 1.0),
+        {"height": HEIGHT, "xlabel": LABELS[of], "ylabel": rate},
+        [in_percent],
     )
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
 import pandas as pd
 
-from explorer.theme import Theme, figure_hook, tooltip
+from explorer.plots.layers import Layer, Plot
+from explorer.theme import Theme, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bokeh.models import Range1d
 
 HEIGHT = 180
-_COLUMNS = ["latent", "cosine"]
+_COLUMNS = ("latent", "cosine")
 _TOOLTIPS = tooltip(("latent", "@latent"), ("cosine", "@cosine{0.0000}"))
 
 
@@ -26,7 +26,7 @@ def small_cosine_plot(
     name: str,
     theme: Theme,
     ranges: tuple[Range1d, Range1d] | None = None,
-) -> hv.Overlay:
+) -> Plot:
     """Draw one SAE and concept.
 
     Parameters
@@ -43,43 +43,40 @@ def small_cosine_plot(
 
     Returns
     -------
-    Overlay
-        Curve, Points (split), Points (absorbing).
+    Plot
+        Layers: latents, split, absorbing.
     """
     empty = pd.DataFrame({column: pd.Series([], dtype="float64") for column in _COLUMNS})
-    drawn = empty if line is None else line[_COLUMNS]
     marked = empty.assign(part="") if marks is None else marks.dropna(subset="cosine")
-    hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS, "line_color": theme.paper}
-    return (
-        hv.Curve(drawn, "latent", "cosine").opts(
-            color=theme.other, line_width=1, default_tools=["xpan", "xbox_zoom", "xwheel_zoom", "reset"]
-        )
-        * hv.Points(marked.loc[marked["part"] == "split", _COLUMNS], _COLUMNS).opts(
-            marker="diamond", size=10, color=theme.split, **hover
-        )
-        * hv.Points(marked.loc[marked["part"] == "absorbing", _COLUMNS], _COLUMNS).opts(
-            marker="circle", size=6, color=theme.absorbing, **hover
-        )
-    ).opts(
-        hv.opts.Overlay(
-            hooks=[figure_hook(name, theme), _share(ranges)],
-            responsive=True,
-            height=HEIGHT,
-            xlabel="",
-            ylabel="",
-            show_legend=False,
-            active_tools=[],
-        )
+
+    def points(part: str, **look: Any) -> Layer:
+        hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS, "line_color": theme.paper}
+        return Layer(part, hv.Points, marked[marked["part"] == part], _COLUMNS, look=look | hover)
+
+    return Plot(
+        name,
+        theme,
+        [
+            Layer(
+                *("latents", hv.Curve, empty if line is None else line, _COLUMNS),
+                look={
+                    "color": theme.other,
+                    "line_width": 1,
+                    "default_tools": ["xpan", "xbox_zoom", "xwheel_zoom", "reset"],
+                },
+            ),
+            points("split", marker="diamond", size=10, color=theme.split),
+            points("absorbing", marker="circle", size=6, color=theme.absorbing),
+        ],
+        None,
+        None,
+        {"height": HEIGHT, "xlabel": "", "ylabel": ""},
+        hooks=[] if ranges is None else [partial(_share, ranges=ranges)],
     )
 
 
-def _share(ranges: tuple[Range1d, Range1d] | None) -> Callable[[Any, Any], None]:
-    """Make a hook that puts the figure on shared axes."""
-
-    def share(plot: Any, _element: Any) -> None:
-        if ranges is None or plot.state.x_range is ranges[0]:
-            return
+def _share(plot: Any, _element: Any, *, ranges: tuple[Range1d, Range1d]) -> None:
+    """Put the figure on shared axes: a HoloViews hook."""
+    if plot.state.x_range is not ranges[0]:
         plot.state.update(x_range=ranges[0], y_range=ranges[1])
         plot.handles.update(x_range=ranges[0], y_range=ranges[1])
-
-    return share

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
     from explorer.state import Snapshot
 
 #: What the plots show, and by which part of the state each has its x-axis.
@@ -94,7 +95,7 @@ class Atlas(View):
     def _told_by(self) -> str:
         return self._model.shown.told_by or told_apart_by(self._model.sae_means)
 
-    def drawing(self, panel: str) -> partial[hv.Overlay]:
+    def drawing(self, panel: str) -> partial[Plot]:
         """Make the call that draws the panel of that name with what is shown."""
         shown = self._model.shown
         return partial(

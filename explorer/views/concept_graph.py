@@ -19,9 +19,8 @@ from explorer.views.view import View
 from explorer.views.visibility import HIDDEN, VISIBLE
 
 if TYPE_CHECKING:
-    import holoviews as hv
-
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
 
 
 class ConceptGraphView(View):
@@ -76,7 +75,7 @@ class ConceptGraphView(View):
             self._plot.pane.height = height
             self._plot.update()
 
-    def _drawing(self) -> partial[hv.Overlay]:
+    def _drawing(self) -> partial[Plot]:
         shown = self._model.shown
         return partial(
             concept_graph,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
 
 VIEWS = {name: name for name in ("index", "rank", "distribution")}
 _LISTED = 40
@@ -123,7 +124,7 @@ class CosineView(View):
             zoom=self._zoom,
         )
 
-    def drawing(self) -> partial[hv.Overlay]:
+    def drawing(self) -> partial[Plot]:
         """Make the call that draws the cosines in the form that was chosen."""
         shown, view = self._model.shown, self._model.shown.cosine_view
         return partial(

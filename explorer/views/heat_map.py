@@ -20,6 +20,7 @@ from explorer.views.view import View
 if TYPE_CHECKING:
     from explorer.concepts import Concept
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
     from explorer.state import ExplorerState, Snapshot
 
 _TABLED = 25
@@ -73,7 +74,7 @@ class HeatMapView(View):
     def _height(self) -> int:
         return height_of(len(self._concepts), names_of(self._ordered, self._model.saes))
 
-    def drawing(self) -> partial[hv.Overlay]:
+    def drawing(self) -> partial[Plot]:
         """Make the call that draws what is shown."""
         shown = self._model.shown
         return partial(

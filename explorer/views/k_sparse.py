@@ -16,10 +16,10 @@ from explorer.views.view import View
 from explorer.views.widgets import Slider
 
 if TYPE_CHECKING:
-    import holoviews as hv
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
 
 
 class KSparseView(View):
@@ -48,7 +48,7 @@ class KSparseView(View):
         self._layout = pn.Column(self._head, self._plot.pane, self._tau, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
-    def drawing(self) -> partial[hv.Overlay]:
+    def drawing(self) -> partial[Plot]:
         """Make the call that draws what is shown."""
         shown, summary = self._model.shown, self._model.summary or {}
         return partial(

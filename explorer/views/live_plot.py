@@ -1,9 +1,10 @@
-"""A plot that is drawn anew where what it is drawn of has changed, and reports taps and brushes."""
+"""A plot that follows what it is drawn of, and reports taps and brushes."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 import holoviews as hv
 import panel as pn
@@ -15,24 +16,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from functools import partial
 
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+
+    from explorer.plots.layers import Plot
+
 #: What is compared by value; all else, as frames, is another where it is not the same.
 _PLAIN = (bool, int, float, str, tuple, list, set)
 
 
 class _Drawings(param.Parameterized):
-    """Counts how often a plot was to be drawn anew."""
+    """Counts how often HoloViews was to draw a plot anew."""
 
     number = param.Integer(0)
 
 
 class LivePlot:
-    """The pane of a plot.
+    """The pane of a plot: HoloViews draws it when its looks change; when only its data does, its figures are patched.
 
     Parameters
     ----------
     drawing : callable
-        Makes of what is shown a call that draws an overlay, always of the same structure; another function or another
-        argument makes it another drawing. Where `zoom` is given, the call takes `x_range`, too.
+        Makes of what is shown a call that returns the plot; another function or another argument makes it another.
+        Where `zoom` is given, the call takes `x_range`, too.
     height : int
         Pixels.
     on_tap : callable, optional
@@ -47,7 +52,7 @@ class LivePlot:
 
     def __init__(
         self,
-        drawing: Callable[[], partial[hv.Overlay]],
+        drawing: Callable[[], partial[Plot]],
         *,
         height: int,
         on_tap: Callable[[float, float], object] | None = None,
@@ -55,20 +60,19 @@ class LivePlot:
         zoom: hv.streams.RangeX | None = None,
         **layout: Any,
     ) -> None:
-        self._drawing, self._drawn = drawing, drawing()
+        self._drawing, self._drawn, self._zoom = drawing, drawing(), zoom
+        #: What the figures show; there is one in each document that the pane is in.
+        self._plot: Plot | None = None
+        self._figures: WeakSet[Figure] = WeakSet()
+        self._is_remote = False
         self._drawings = _Drawings()
         # Each drawing is another one: there is nothing to remember.
-        draw = hv.Callable(
-            lambda x_range=None, **_: (
-                self._drawn() if zoom is None else self._drawn(x_range=x_range if _are_numbers(x_range) else None)
-            ),
-            memoize=False,
-        )
+        draw = hv.Callable(lambda **_: self._draw(), memoize=False)
         # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
-        stream = hv.streams.Params(self._drawings, ["number"], linked=True)
-        plot = hv.DynamicMap(draw, streams=[stream, *([] if zoom is None else [zoom])])
+        plot = hv.DynamicMap(draw, streams=[hv.streams.Params(self._drawings, ["number"], linked=True)])
         if zoom is not None:
             zoom.source = plot
+            zoom.add_subscriber(lambda **_: self._show())
         if on_tap is not None:
             tap = hv.streams.Tap(source=plot, x=None, y=None)
             tap.add_subscriber(lambda x, y: _held(on_tap, x, y) if _are_numbers((x, y)) else None)
@@ -81,14 +85,44 @@ class LivePlot:
         )
 
     def update(self) -> None:
-        """Draw anew, in place, where the drawing has become another."""
+        """Follow what is shown, where the plot has become another."""
         former, self._drawn = self._drawn, self._drawing()
         if not _is_same(former, self._drawn):
+            self._show()
+
+    def _now(self) -> Plot:
+        """Make the plot of what is shown now, in the part that is zoomed in on."""
+        if self._zoom is None:
+            return self._drawn()
+        x_range = self._zoom.x_range
+        return self._drawn(x_range=x_range if _are_numbers(x_range) else None)
+
+    def _draw(self) -> Plot:
+        self._plot = self._now()
+        return self._plot.draw(self._note)
+
+    def _note(self, plot: Any, _element: Any) -> None:
+        """Note the figure that was drawn, to patch it: a HoloViews hook."""
+        self._figures.add(plot.state)
+        # A notebook is told by HoloViews what has changed.
+        self._is_remote |= plot.comm is not None
+
+    def _show(self) -> None:
+        if self._plot is None:
+            return  # nothing has been drawn
+        former, figures = self._plot, list(self._figures)
+        is_here = all(figure.document in (None, pn.state.curdoc) for figure in figures)
+        now = self._now() if figures and is_here and not self._is_remote else None
+        if now is None or now.looks != former.looks:
             self._drawings.number += 1
+            return
+        self._plot = now
+        for figure in figures:
+            now.patch(figure, former)
 
 
-def _is_same(one: partial[hv.Overlay], other: partial[hv.Overlay]) -> bool:
-    """Tell whether two calls draw the same."""
+def _is_same(one: partial[Plot], other: partial[Plot]) -> bool:
+    """Tell whether two calls return the same plot."""
     former, new = ({"": call.func, **dict(enumerate(call.args)), **call.keywords} for call in (one, other))
     return former.keys() == new.keys() and all(
         value is new[name] or (type(value) in _PLAIN and value == new[name]) for name, value in former.items()

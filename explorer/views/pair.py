@@ -16,10 +16,10 @@ from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
-    import holoviews as hv
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
 
 
 class PairView(View):
@@ -71,7 +71,7 @@ class PairView(View):
         if concept is not None and self._model.is_current:
             self._model.state.apply({"concept": concept})
 
-    def drawing(self) -> partial[hv.Overlay]:
+    def drawing(self) -> partial[Plot]:
         """Make the call that draws the rates of both."""
         shown = self._model.shown
         return partial(

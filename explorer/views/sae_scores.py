@@ -17,9 +17,8 @@ from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
-    import holoviews as hv
-
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
 
 _CHOICES = {"encoder": "by encoder cosine", "k_sparse": "by k-sparse probing"}
 _REACH = 0.06
@@ -58,7 +57,7 @@ class SaeScoresView(View):
             styles={"flex": "1 1 280px", "min-width": "260px"},
         )
 
-    def drawing(self, name: str) -> partial[hv.Overlay]:
+    def drawing(self, name: str) -> partial[Plot]:
         """Make the call that draws the panel of that name with what is shown."""
         shown = self._model.shown
         return partial(

@@ -15,9 +15,8 @@ from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
-    import holoviews as hv
-
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
 
 _SHORT = {"tau": "tau", "cosine_threshold": "cosine threshold", "effect_margin": "effect margin"}
 
@@ -44,7 +43,7 @@ class SensitivityView(View):
         self._layout = pn.Column(self._head, self._plot.pane, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
-    def drawing(self) -> partial[hv.Overlay]:
+    def drawing(self) -> partial[Plot]:
         """Make the call that draws what is shown."""
         shown = self._model.shown
         of = shown.sensitivity_of

@@ -20,10 +20,10 @@ from explorer.views.view import View
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import holoviews as hv
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
     from explorer.theme import Theme
 
 #: Rows that fill a first screen and come in one message; each that follows alone costs the browser a new layout.
@@ -120,7 +120,7 @@ class SmallMultiples(View):
         self._plots.append(plot)
         return plot.pane
 
-    def _drawing(self, cell: Cell, x_range: Range1d) -> partial[hv.Overlay]:
+    def _drawing(self, cell: Cell, x_range: Range1d) -> partial[Plot]:
         lines, marks = (getattr(self._model, name) for name in self.answers)
         return partial(_draw, lines, marks, cell, (x_range, self._y_range), theme(dark=self._model.shown.dark))
 
@@ -160,7 +160,7 @@ def _rows_of(cell: Cell, frame: pd.DataFrame | None) -> pd.DataFrame | None:
 
 def _draw(
     lines: pd.DataFrame | None, marks: pd.DataFrame | None, cell: Cell, ranges: tuple[Range1d, Range1d], which: Theme
-) -> hv.Overlay:
+) -> Plot:
     """Draw a cell out of the answers that hold all cells."""
     name = _figure(cell)
     return small_cosine_plot(_rows_of(cell, lines), _rows_of(cell, marks), name=name, theme=which, ranges=ranges)

@@ -1,0 +1,186 @@
+"""A plot as layers of data: HoloViews draws it, and later data is put into what HoloViews drew.
+
+Drawing takes HoloViews many times as long as exchanging the data (`benchmarks/redraw.py`). So a plot is drawn when it looks
+different (`Plot.looks`), and patched when only its numbers are.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import holoviews as hv
+import numpy as np
+
+from explorer.theme import Theme, dress, fit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import pandas as pd
+    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+
+
+class Layer(NamedTuple):
+    """Marks of one kind.
+
+    Attributes
+    ----------
+    name : str
+        Of its renderer; another one for each layer of a plot.
+    element : type of hv.Element
+        What draws it.
+    data : DataFrame or mapping of str to sequence
+        A column for each of `axes` and `more`; those of hv.Contours are xs and ys, a line a row.
+    axes : sequence of str or hv.Dimension
+        Columns on the axes. Those of hv.Rectangles are left, bottom, right and top.
+    more : sequence of str
+        Columns for tooltips and looks; they reach the browser where the layer has a hover tool or `glyph` names them.
+    look : mapping
+        Options of HoloViews' element.
+    glyph : mapping
+        Properties of Bokeh's glyph, fields and values, for which HoloViews has no option or would take another.
+    """
+
+    name: str
+    element: type[hv.Element]
+    data: pd.DataFrame | Mapping[str, Any]
+    axes: Sequence[str | hv.Dimension]
+    more: Sequence[str] = ()
+    look: Mapping[str, Any] = {}
+    glyph: Mapping[str, Any] = {}
+
+    @property
+    def looks(self) -> tuple[Any, ...]:
+        """All that tells whether it has to be drawn anew."""
+        axes = [(axis.name, axis.label) if isinstance(axis, hv.Dimension) else axis for axis in self.axes]
+        return self.name, self.element, axes, list(self.more), dict(self.look), dict(self.glyph)
+
+    def draw(self) -> hv.Element:
+        """Make the element."""
+        if self.element is hv.Contours:
+            lines = [dict(zip("xy", line, strict=True)) for line in zip(self.data["xs"], self.data["ys"], strict=True)]
+            drawn = hv.Contours(lines, ["x", "y"])
+        else:
+            across = 1 if self.element is hv.Curve else len(self.axes)
+            drawn = self.element(self.source(), list(self.axes[:across]), [*self.axes[across:], *self.more])
+        hooks = [*self.look.get("hooks", ()), partial(_name, layer=self)]
+        return drawn.opts(**dict(self.look) | {"hooks": hooks})
+
+    def source(self) -> dict[str, Any]:
+        """Collect the columns of the renderer's source."""
+        names = ["xs", "ys"] if self.element is hv.Contours else [*map(str, self.axes), *self.more]
+        return {name: _array(self.data[name]) for name in names}
+
+
+class Line(NamedTuple):
+    """A straight line across the plot: hv.HLine or hv.VLine, nowhere where `at` is NaN."""
+
+    name: str
+    element: type[hv.Element]
+    at: float
+    look: Mapping[str, Any] = {}
+
+    @property
+    def looks(self) -> tuple[Any, ...]:
+        """All that tells whether it has to be drawn anew."""
+        return self.name, self.element, dict(self.look)
+
+    def draw(self) -> hv.Element:
+        """Make the element."""
+        return self.element(self.at).opts(**self.look, hooks=[partial(_name, layer=self)])
+
+
+class Plot(NamedTuple):
+    """What a plot shows.
+
+    Attributes
+    ----------
+    figure : str
+        Name of the figure.
+    theme : Theme
+    layers : sequence of Layer and Line
+        From the lowest up.
+    x, y : tuple of float, optional
+        All that there is to see along the axes, to which one can zoom out; None on axes shared with other plots.
+    options : mapping
+        Options of HoloViews' overlay.
+    adjust : sequence of callable
+        Take the figure, drawn or patched, and make of it what depends on the data, such as its ticks.
+    hooks : sequence of callable
+        HoloViews' own, called where it draws.
+    """
+
+    figure: str
+    theme: Theme
+    layers: Sequence[Layer | Line]
+    x: tuple[float, float] | None
+    y: tuple[float, float] | None
+    options: Mapping[str, Any]
+    adjust: Sequence[Callable[[Figure], None]] = ()
+    hooks: Sequence[Callable[[Any, Any], None]] = ()
+
+    @property
+    def looks(self) -> tuple[Any, ...]:
+        """All that tells whether it has to be drawn anew."""
+        options = dict(self.options)
+        return self.figure, self.theme.name, self.x is None, options, [layer.looks for layer in self.layers]
+
+    def draw(self, *hooks: Callable[[Any, Any], None]) -> hv.Overlay:
+        """Draw it by HoloViews, whose plot `hooks` are called with."""
+        limits = {} if self.x is None else {"xlim": self.x, "ylim": self.y}
+        return hv.Overlay([layer.draw() for layer in self.layers]).opts(
+            hv.opts.Overlay(
+                hooks=[self._dress, *self.hooks, lambda plot, _: self._adjust(plot.state), *hooks],
+                **{"responsive": True, "show_legend": False, "active_tools": []} | dict(self.options) | limits,
+            )
+        )
+
+    def _dress(self, plot: Any, _element: Any) -> None:
+        dress(plot.state, self.figure, self.theme)
+
+    def patch(self, figure: Figure, former: Plot) -> None:
+        """Put what it shows into a figure that shows `former`, which looks the same."""
+        renderers = {renderer.name: renderer for renderer in figure.renderers}
+        for before, layer in zip(former.layers, self.layers, strict=True):
+            renderer: Any = renderers[layer.name]
+            if isinstance(layer, Line):
+                renderer.location = layer.at
+            elif not _is_same(source := layer.source(), before.source()):  # type: ignore[union-attr]
+                renderer.data_source.data = source
+        self._adjust(figure)
+
+    def _adjust(self, figure: Figure) -> None:
+        if self.x is not None and self.y is not None:
+            fit(figure, self.x, self.y)
+        for adjust in self.adjust:
+            adjust(figure)
+
+
+def _name(plot: Any, _element: Any, *, layer: Layer | Line) -> None:
+    """Name a renderer after its layer, and give its glyph what HoloViews has no option for: a hook."""
+    if isinstance(layer, Line):
+        plot.handles["glyph"].name = layer.name
+        return
+    plot.handles["glyph_renderer"].name = layer.name
+    source = plot.handles["source"]
+    left_out = {name: column for name, column in layer.source().items() if name not in source.data}
+    if left_out:
+        source.data = {**source.data, **left_out}
+    plot.handles["glyph"].update(**layer.glyph)
+
+
+def _array(column: Any) -> Any:
+    """Return a column as HoloViews would hand it on: lists of arrays as they are, all else as one array."""
+    return column if isinstance(column, list) else np.asarray(column)
+
+
+def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether two sources hold the same."""
+    return all(_are_equal(column, other[name]) for name, column in one.items())
+
+
+def _are_equal(one: Any, other: Any) -> bool:
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
+    return one is other or np.array_equal(one, other, equal_nan=one.dtype.kind == other.dtype.kind == "f")
