@@ -1,12 +1,13 @@
 """A plot as layers of data: HoloViews draws it, and later data is put into what HoloViews drew.
 
-Drawing takes HoloViews many times as long as exchanging the data (`benchmarks/redraw.py`). So a plot is drawn when it looks
-different (`Plot.looks`), and patched when only its numbers are.
+Drawing takes HoloViews many times as long as exchanging the data (`benchmarks/redraw.py`). So a plot is drawn when it
+looks different (`Plot.looks`), and patched when only its numbers are.
 """
 
 from __future__ import annotations
 
 from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import holoviews as hv
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+
+
+#: HoloViews 1.23 takes elements of one id for the same; by default it is the address, which a later one may have, too.
+_IDS = count(1)
 
 
 class Layer(NamedTuple):
@@ -60,10 +65,12 @@ class Layer(NamedTuple):
         """Make the element."""
         if self.element is hv.Contours:
             lines = [dict(zip("xy", line, strict=True)) for line in zip(self.data["xs"], self.data["ys"], strict=True)]
-            drawn = hv.Contours(lines, ["x", "y"])
+            drawn = hv.Contours(lines, ["x", "y"], plot_id=next(_IDS))
         else:
             across = 1 if self.element is hv.Curve else len(self.axes)
-            drawn = self.element(self.source(), list(self.axes[:across]), [*self.axes[across:], *self.more])
+            drawn = self.element(
+                self.source(), list(self.axes[:across]), [*self.axes[across:], *self.more], plot_id=next(_IDS)
+            )
         hooks = [*self.look.get("hooks", ()), partial(_name, layer=self)]
         return drawn.opts(**dict(self.look) | {"hooks": hooks})
 
@@ -163,10 +170,10 @@ def _name(plot: Any, _element: Any, *, layer: Layer | Line) -> None:
         plot.handles["glyph"].name = layer.name
         return
     plot.handles["glyph_renderer"].name = layer.name
-    source = plot.handles["source"]
-    left_out = {name: column for name, column in layer.source().items() if name not in source.data}
-    if left_out:
-        source.data = {**source.data, **left_out}
+    # HoloViews leaves out what no tooltip shows, and leaves it as it was where it draws again.
+    source, columns = plot.handles["source"], layer.source()
+    if source.data.keys() != columns.keys() or not _is_same(columns, source.data):
+        source.data = columns
     plot.handles["glyph"].update(**layer.glyph)
 
 
@@ -183,4 +190,7 @@ def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _are_equal(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(np.array_equal, one, other))
-    return one is other or np.array_equal(one, other, equal_nan=one.dtype.kind == other.dtype.kind == "f")
+    if one is other:
+        return True
+    other = np.asarray(other)
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == other.dtype.kind == "f")

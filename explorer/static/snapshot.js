@@ -314,7 +314,7 @@
     const { model, put } = figures["k-sparse"];
     const colours = getComputedStyle(document.documentElement);
     const colour = (which) => colours.getPropertyValue(which === "split" ? "--ax-split" : "--ax-other");
-    const bars = { ...columns, color: columns.part.map(colour) };
+    const bars = { ...columns, colour: columns.part.map(colour) };
     put("bars", bars);
     const isSelected = (_, place) => bars.latent[place] === shown.latent;
     put("selected", Object.fromEntries(Object.entries(bars).map(([name, values]) => [name, values.filter(isSelected)])));

@@ -69,13 +69,13 @@ class ConceptGraphView(View):
             return
         height = self._graph.height
         if self._plot is None:
-            self._plot = LivePlot(self._drawing, height=height, on_tap=self._tap)
+            self._plot = LivePlot(self.drawing, height=height, on_tap=self._tap)
             self._place[:] = [self._plot.pane]
         else:
             self._plot.pane.height = height
             self._plot.update()
 
-    def _drawing(self) -> partial[Plot]:
+    def drawing(self) -> partial[Plot]:
         shown = self._model.shown
         return partial(
             concept_graph,

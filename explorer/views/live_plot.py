@@ -69,7 +69,8 @@ class LivePlot:
         # Each drawing is another one: there is nothing to remember.
         draw = hv.Callable(lambda **_: self._draw(), memoize=False)
         # HoloViews looks for taps and brushes on an overlay only where one of its streams is linked.
-        plot = hv.DynamicMap(draw, streams=[hv.streams.Params(self._drawings, ["number"], linked=True)])
+        stream = hv.streams.Params(self._drawings, ["number"], linked=True)
+        self._map = plot = hv.DynamicMap(draw, streams=[stream])
         if zoom is not None:
             zoom.source = plot
             zoom.add_subscriber(lambda **_: self._show())
@@ -97,8 +98,8 @@ class LivePlot:
         x_range = self._zoom.x_range
         return self._drawn(x_range=x_range if _are_numbers(x_range) else None)
 
-    def _draw(self) -> Plot:
-        self._plot = self._now()
+    def _draw(self) -> hv.Overlay:
+        self._plot = self._plot or self._now()
         return self._plot.draw(self._note)
 
     def _note(self, plot: Any, _element: Any) -> None:
@@ -110,15 +111,16 @@ class LivePlot:
     def _show(self) -> None:
         if self._plot is None:
             return  # nothing has been drawn
-        former, figures = self._plot, list(self._figures)
+        former, self._plot = self._plot, self._now()
+        figures = list(self._figures)
         is_here = all(figure.document in (None, pn.state.curdoc) for figure in figures)
-        now = self._now() if figures and is_here and not self._is_remote else None
-        if now is None or now.looks != former.looks:
+        if self._is_remote or not is_here or self._plot.looks != former.looks:
             self._drawings.number += 1
             return
-        self._plot = now
+        # What HoloViews has kept would be drawn where the pane is put up again.
+        self._map.reset()
         for figure in figures:
-            now.patch(figure, former)
+            self._plot.patch(figure, former)
 
 
 def _is_same(one: partial[Plot], other: partial[Plot]) -> bool:

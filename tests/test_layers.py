@@ -1,0 +1,125 @@
+"""A figure that is patched is the figure that HoloViews would draw, for every plot, over random changes."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import holoviews as hv
+import numpy as np
+import pytest
+from bokeh.models import GlyphRenderer
+
+from explorer.figures import FIGURES
+from explorer.model import ExplorerModel, choices_of
+from explorer.plots import layers
+from explorer.plots.layers import Layer, Line
+from explorer.state import ExplorerState
+from queries import Store
+from queries.schema import concept_id
+from tests.questions import sae_id
+from tests.tiny_suite import SAES, write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from explorer.plots.layers import Plot
+
+#: By plot, the view that draws it and what its drawing takes.
+VIEWS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    **{name: (each.view, each.panel) for name, each in FIGURES.items()},
+    "split-absorb-graph": (ConceptGraphView, ()),
+    "pair-rates": (PairView, ()),
+}
+CHANGES: list[dict[str, Any]] = [
+    *({"concept": concept_id(letter)} for letter in "stlxb"),
+    *({"sae": sae_id(*sae)} for sae in SAES),
+    *({"latent": latent} for latent in (65, 66, None)),
+    *({"cosine_threshold": value} for value in (0.0, 0.2)),
+    *({"tau": value} for value in (0.0, 0.1)),
+    *({"cosine_range": value} for value in (None, (0.05, 0.4))),
+    *({"brushed": value} for value in ([], [("tiny", sae_id(*SAES[0]))])),
+    *({"main_latent_by": value} for value in ("k_sparse", "encoder")),
+    *({"cell": value} for value in ("absorption_rate", "f1_gap")),
+]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with Store(write_tiny_suite(tmp_path_factory.mktemp("layers") / "tiny", saes=SAES)) as opened:
+        yield opened
+
+
+def named_only(plot: Any, _element: Any, *, layer: Layer | Line) -> None:
+    """Name the renderer and dress its glyph, but leave the data to HoloViews."""
+    drawn = plot.handles["glyph" if isinstance(layer, Line) else "glyph_renderer"]
+    drawn.name = layer.name
+    if isinstance(layer, Layer):
+        plot.handles["glyph"].update(**layer.glyph)
+
+
+def drawn_by_holoviews(plot: Plot, monkeypatch: pytest.MonkeyPatch) -> Any:
+    with monkeypatch.context() as patched:
+        patched.setattr(layers, "_name", named_only)
+        return hv.render(plot.draw())
+
+
+def told(figure: Any) -> dict[str, Any]:
+    """Collect what is to be seen of a figure, but for the data."""
+    seen: dict[str, Any] = {name: getattr(figure, name) for name in ("name", "height", "min_border_left")}
+    for name in ("x_range", "y_range"):
+        axis = getattr(figure, name)
+        seen[name] = [round(value, 9) for value in (axis.start, axis.end)]
+    for axis in (*figure.xaxis, *figure.yaxis):
+        seen[f"axis {axis.dimension}"] = (
+            *(axis.axis_label, dict(axis.major_label_overrides), axis.major_label_orientation),
+            *(type(axis.ticker), getattr(axis.ticker, "ticks", None), type(axis.formatter)),
+        )
+    for renderer in figure.renderers:
+        if isinstance(renderer, GlyphRenderer):
+            skipped = ("name", "tags", "id")
+            look = renderer.glyph.properties_with_values(include_defaults=False)
+            seen[renderer.name] = {name: re.sub(r"id='[^']*'", "", str(value)) for name, value in look.items() if name not in skipped}
+        else:
+            seen[renderer.name] = (renderer.location, renderer.line_color)
+    return seen
+
+
+def expect_same(patched: Any, drawn: Any) -> None:
+    seen, expected = told(patched), told(drawn)
+    for name, value in expected.items():
+        np.testing.assert_equal(seen[name], value, err_msg=name)
+    sources = {each.name: each.data_source.data for each in patched.renderers if isinstance(each, GlyphRenderer)}
+    for renderer in drawn.renderers:
+        if isinstance(renderer, GlyphRenderer):
+            for name, column in renderer.data_source.data.items():
+                found = sources[renderer.name].get(name)
+                if found is not None or len(column):
+                    np.testing.assert_equal(list(found), list(column), err_msg=f"{renderer.name}, {name}")
+
+
+def drawing_of(view: Any, panel: tuple[str, ...]) -> Plot:
+    plot: Plot = view.drawing(*panel)()
+    return plot
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_a_patched_figure_is_the_one_that_would_be_drawn(
+    store: Store, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    kind, panel = VIEWS[name]
+    model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), kind)
+    view = kind(model)
+    plot = drawing_of(view, panel)
+    figure = hv.render(plot.draw())
+    walk, num_patched = np.random.default_rng(0), 0
+    for change in walk.choice(np.array(CHANGES, dtype=object), 8):
+        model.state.apply(change)
+        former, plot = plot, drawing_of(view, panel)
+        if plot.looks == former.looks:
+            plot.patch(figure, former)
+            num_patched += 1
+        else:
+            figure = hv.render(plot.draw())
+        expect_same(figure, drawn_by_holoviews(plot, monkeypatch))
+    assert num_patched > 4
