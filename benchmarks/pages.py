@@ -131,7 +131,9 @@ def _lines(store: Store, sae: Sae) -> tuple[str, list[dict[str, list[float]]]]:
             for found in (model.split_latents, model.absorbing_latents)
         )
         figure: Any = hv.render(
-            cosine_plot(model.cosines, split=split, absorbing=absorbing, selected=None, threshold=0.025, theme=LIGHT).draw()
+            cosine_plot(
+                model.cosines, split=split, absorbing=absorbing, selected=None, threshold=0.025, theme=LIGHT
+            ).draw()
         )
         line = next(renderer for renderer in figure.renderers if getattr(renderer.glyph, "line_width", None))
         lines.append({name: list(map(float, values)) for name, values in line.data_source.data.items()})

@@ -31,7 +31,11 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
     """
     margin, cosine, share = row["margin"], row["top_cosine"], row["projected_share"]
     leads = f"leads by {number(margin, 2)}"
-    carries = f"carries {percent(share)} of the projection on the probe"
+    carries = (
+        f"projects {number(row['projection'], 2)}"
+        if _unknown(share)
+        else f"carries {percent(share)} of the projection on the probe"
+    )
     match row["reason"]:
         case "absorbed":
             aligned = "" if _unknown(cosine) else f", cosine {number(cosine)} ≥ {number(cosine_threshold)}"
@@ -42,7 +46,7 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
         case "cosine":
             short = number(cosine_threshold - cosine)
             said = f"cosine {number(cosine)}, short of {number(cosine_threshold)} by {short}"
-        case "projection" if _unknown(share) or share < 0:
+        case "projection" if _unknown(share):
             said = "the token points away from the probe"
         case "projection":
             said = f"{carries}, short of {percent(FULL_SHARE)}"

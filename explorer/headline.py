@@ -47,13 +47,15 @@ def why_no_split(summary: dict[str, Any] | None, label: str) -> str:
     return f"No split latent is known for {label} on this SAE."
 
 
-def why_none_absorbs(summary: dict[str, Any] | None) -> str:
+def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) -> str:
     """Say why no absorbing latent is known, where none is.
 
     Parameters
     ----------
     summary : dict or None
         The record of the query `summary`; None where the concept was not measured.
+    metric : str or None
+        How absorption was measured.
 
     Returns
     -------
@@ -61,6 +63,8 @@ def why_none_absorbs(summary: dict[str, Any] | None) -> str:
     """
     if summary is None:
         return "It was not measured on this SAE."
+    if metric == "fraction":
+        return "A fraction says how much is absorbed, not by which latents."
     tested, absorbed, split = summary["num_tested"], summary["num_absorbed"], summary["split_latents"]
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
     by_split = len(split) and summary["stored_split"]

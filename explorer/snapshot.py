@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], object]
 
 #: Of the state, what a snapshot depends on.
-_KEPT = ("suite", "sae", "concept", "latent", "tau", "cosine_threshold", "effect_margin")
+_KEPT = ("suite", "sae", "concept", "latent", "metric", "tau", "cosine_threshold", "effect_margin")
 #: What shows on the page the answers that it keeps, but for the tested tokens, which it asks for as a whole.
 _SHOWN = (Concepts, Headline, CosineView, LatentLists, KSparseView)
 #: Cosines are shown with four decimals, and kept with as many.
@@ -248,7 +248,8 @@ class _Collector:
                 sortable=ordered,
             ),
             "ablated": [
-                render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []))) for row in rows
+                render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []), model.shown.metric))
+                for row in rows
             ],
             "order": {name: _order(tested[name]) for name in ordered},
         }

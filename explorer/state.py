@@ -82,6 +82,13 @@ class SuiteChoices(NamedTuple):
 
 
 _NO_CHOICES = SuiteChoices()
+#: Numbers of tested tokens by which they are sorted, of some metrics only.
+_SORTS_OF_METRICS = ("top_effect", "second_latent", "second_effect", "margin", "projection", "fraction")
+
+
+def sorts_of(metric: str | None) -> tuple[str, ...]:
+    """Return those that a metric tells."""
+    return {"full": ("projection",), "fraction": ("fraction",)}.get(metric or "", _SORTS_OF_METRICS[:4])
 
 
 class Snapshot(SimpleNamespace):
@@ -523,6 +530,7 @@ class ExplorerState(param.Parameterized):
         if "metric" in wanted:
             wanted["metric"] = metric
         movable = there.movable.get(metric, ()) if metric else ()
+        self._fit_evidence(metric, there.judging, wanted)
         own = there.thresholds._asdict() if suite else {}
         refused += [
             f"{name} = {shortened(wanted.pop(name))} moves nothing in this suite"
@@ -544,6 +552,15 @@ class ExplorerState(param.Parameterized):
             refused.append(refusal_of("facet_concept", wanted.pop("facet_concept"), there.concepts))
         self._go(suite, sae, concept, wanted)
         return refused
+
+    def _fit_evidence(self, metric: str | None, judging: Collection[str], wanted: dict[str, Any]) -> None:
+        """List tested tokens by what the metric tells of them."""
+        sort = wanted.get("evidence_sort", self.evidence_sort)
+        if sort in _SORTS_OF_METRICS and sort not in sorts_of(metric):
+            wanted["evidence_sort"] = sorts_of(metric)[0]
+        verdict = wanted.get("evidence_verdict", self.evidence_verdict)
+        if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric == "fraction"):
+            wanted["evidence_verdict"] = "all"
 
     def narrow(self, name: str, value: Any) -> list[str]:
         """Go to the SAE that has this value of an attribute, None where it is unknown, and else comes closest."""

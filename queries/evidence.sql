@@ -3,8 +3,8 @@
 -- evidence_token: beginning of the token, any case, leading space or not; evidence_verdict: 'all', 'absorbed',
 -- 'not absorbed', 'differs' (from the published verdict) or 'disagree' (absorbed by one metric and not by another). `reason`:
 -- the first condition that fails, in the order of the method; 'absorbed' where none does, 'published' where the row stores no
--- scores and its verdict stands. Effects decide by ablation, projections by full absorption; those that do not are NULL.
--- `projected_share`: of the token's total projection. absorbed_by, not_absorbed_by: the metrics by which it was tested, where the
+-- scores and its verdict stands. A projection is told by full absorption only, a fraction by
+-- that metric. `projected_share`: of the token's total projection, where that is above 0. absorbed_by, not_absorbed_by: the metrics by which it was tested, where the
 -- suite has several.
 -- params: suite VARCHAR, facet_saes VARCHAR[], facet_concept VARCHAR, facet_latent INTEGER, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, evidence_token VARCHAR, evidence_verdict VARCHAR,
@@ -18,11 +18,6 @@
 -- 240,000 rows.
 WITH judged AS NOT MATERIALIZED (
     SELECT verdicts.* REPLACE (
-            CASE WHEN $metric NOT IN ('full', 'fraction') THEN top_effect END AS top_effect,
-            CASE WHEN $metric NOT IN ('full', 'fraction') THEN second_latent END AS second_latent,
-            CASE WHEN $metric NOT IN ('full', 'fraction') THEN second_effect END AS second_effect,
-            CASE WHEN $metric NOT IN ('full', 'fraction') THEN second_cosine END AS second_cosine,
-            CASE WHEN $metric NOT IN ('full', 'fraction') THEN margin END AS margin,
             CASE WHEN $metric = 'full' THEN projection END AS projection,
             CASE WHEN $metric = 'fraction' THEN fraction END AS fraction
         ),
@@ -41,14 +36,13 @@ WITH judged AS NOT MATERIALIZED (
     JOIN saes USING (suite, sae)
     WHERE suite = $suite
 ),
-compared AS (
-    SELECT sae, concept, token,
-        list(metric ORDER BY metric) FILTER (absorbed) AS absorbed_by,
-        list(metric ORDER BY metric) FILTER (NOT absorbed) AS not_absorbed_by
+disagreeing AS (
+    SELECT sae, concept, token
     FROM verdicts(NULL, $tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND (SELECT count(*) FROM movable WHERE suite = $suite AND judges) > 1
+    WHERE suite = $suite AND $evidence_verdict = 'disagree'
         AND ($facet_saes IS NULL OR list_contains($facet_saes, sae)) AND ($facet_concept IS NULL OR concept = $facet_concept)
     GROUP BY ALL
+    HAVING bool_or(absorbed) AND NOT bool_and(absorbed)
 ),
 found AS (
     SELECT token_row, sae, concept, token, position, seed,
@@ -65,8 +59,7 @@ found AS (
         AND starts_with(lower(ltrim(token)), lower(ltrim($evidence_token)))
         AND CASE $evidence_verdict WHEN 'absorbed' THEN absorbed WHEN 'not absorbed' THEN NOT absorbed
             WHEN 'differs' THEN absorbed <> published
-            WHEN 'disagree' THEN (sae, concept, token) IN (
-                SELECT (sae, concept, token) FROM compared WHERE absorbed_by IS NOT NULL AND not_absorbed_by IS NOT NULL)
+            WHEN 'disagree' THEN (sae, concept, token) IN (SELECT (sae, concept, token) FROM disagreeing)
             ELSE true END
 ),
 page AS (
@@ -79,15 +72,29 @@ page AS (
             position, seed, sae, concept, token
         LIMIT CASE WHEN $evidence_page IS NOT NULL THEN 25 END OFFSET 25 * coalesce($evidence_page, 0)
     )
+),
+shown AS (
+    SELECT judged.*, place
+    FROM page
+    JOIN judged USING (token_row)
+),
+compared AS (
+    SELECT sae, concept, token,
+        list(metric ORDER BY metric) FILTER (absorbed) AS absorbed_by,
+        list(metric ORDER BY metric) FILTER (NOT absorbed) AS not_absorbed_by
+    FROM verdicts(NULL, $tau, $cosine_threshold, $effect_margin)
+    SEMI JOIN shown USING (sae, concept, token)
+    WHERE suite = $suite AND (SELECT count(*) FROM movable WHERE suite = $suite AND judges) > 1
+    GROUP BY ALL
 )
-SELECT judged.sae, judged.concept, layer, architecture, width, l0, judged.token,
+SELECT shown.sae, shown.concept, layer, architecture, width, l0, shown.token,
     tested_tokens.split_activations,
-    judged.top_latent, judged.top_effect, judged.top_cosine, judged.second_latent, judged.second_effect, judged.second_cosine,
-    margin, projection, CAST(projection / judged.total_projection AS FLOAT) AS projected_share,
+    shown.top_latent, shown.top_effect, shown.top_cosine, shown.second_latent, shown.second_effect, shown.second_cosine,
+    margin, projection,
+    CAST(CASE WHEN shown.total_projection > 0 THEN projection / shown.total_projection END AS FLOAT) AS projected_share,
     CAST(fraction AS FLOAT) AS fraction, absorbed, published, reason,
     absorbed_by, not_absorbed_by, (SELECT count(*) FROM found) AS num_found
-FROM page
-JOIN judged USING (token_row)
+FROM shown
+LEFT JOIN compared USING (sae, concept, token)
 JOIN tested_tokens ON tested_tokens.rowid = token_row
-LEFT JOIN compared ON compared.sae = judged.sae AND compared.concept = judged.concept AND compared.token = judged.token
 ORDER BY place

@@ -2,50 +2,73 @@
 -- SAEs of the suite whose tested tokens are stored, if there are, each a mean over the concepts of a family.
 -- sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values from sensitivity_low to
 -- sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of this SAE, and where no token
--- stands behind a published number, that number. What is unknown of this SAE is NULL.
+-- stands behind a published number, that number. What is unknown is NULL: at another value than the one in force, a concept
+-- whose rate was published without tokens takes no part.
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE, mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
 -- columns: value DOUBLE, absorption_rate DOUBLE, suite_absorption_rate DOUBLE, num_absorbed BIGINT
 WITH grid AS (
-    SELECT round($sensitivity_low + ($sensitivity_high - $sensitivity_low) * step / 40, 9) AS value
-    FROM range(41) AS steps(step)
-    UNION
-    SELECT CASE $sensitivity_of WHEN 'tau' THEN $tau WHEN 'cosine_threshold' THEN $cosine_threshold
-        ELSE $effect_margin END
-    UNION
-    SELECT CASE $sensitivity_of WHEN 'tau' THEN tau WHEN 'cosine_threshold' THEN cosine_threshold
-        ELSE effect_margin END
-    FROM suites
-    WHERE suite = $suite
+    SELECT value, value = $tau AND $sensitivity_of = 'tau' OR value = $cosine_threshold AND $sensitivity_of = 'cosine_threshold'
+        OR value = $effect_margin AND $sensitivity_of = 'effect_margin' OR NOT moves AS in_force
+    FROM (
+        SELECT round($sensitivity_low + ($sensitivity_high - $sensitivity_low) * step / 40, 9) AS value
+        FROM range(41) AS steps(step)
+        UNION
+        SELECT CASE $sensitivity_of WHEN 'tau' THEN $tau WHEN 'cosine_threshold' THEN $cosine_threshold
+            ELSE $effect_margin END
+        UNION
+        SELECT CASE $sensitivity_of WHEN 'tau' THEN tau WHEN 'cosine_threshold' THEN cosine_threshold
+            ELSE effect_margin END
+        FROM suites
+        WHERE suite = $suite
+    ), (
+        SELECT CASE $sensitivity_of WHEN 'tau' THEN tau WHEN 'cosine_threshold' THEN cosine_threshold
+            ELSE effect_margin END AS moves
+        FROM movable
+        WHERE suite = $suite AND metric = $metric
+    )
 ),
--- What one absorbed token adds to the mean rate of its SAE; a concept without tokens behind its rate adds that. As in
--- sae_means, a concept whose rate is unknown takes no part.
+-- What one absorbed token adds to the sum of its SAE's rates, and a concept without tokens behind its rate; this is known
+-- where the threshold is the one in force, else only of what any threshold leaves at 0. As in sae_means, a concept whose rate is
+-- unknown takes no part.
+tested AS (
+    SELECT DISTINCT sae, true AS is_tested
+    FROM scores
+    WHERE suite = $suite AND judged_by = $metric
+),
 weights AS (
     SELECT sae, concept,
         sae = $sae AS is_this,
         coalesce($metric <> 'fraction' AND num_rows > 0 AND num_probe_true_positives > 0, false) AS has_tokens,
-        1 / sample_portion / nullif(num_probe_true_positives, 0) / count(*) OVER (PARTITION BY sae) AS weight,
-        CASE WHEN has_tokens THEN 0 ELSE rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) END
-            / count(*) OVER (PARTITION BY sae) AS rate,
+        has_tokens OR coalesce(num_probe_true_positives = 0, false)
+            OR coalesce(num_rows = 0 AND is_tested, false) AS stays,
+        1 / sample_portion / nullif(num_probe_true_positives, 0) AS weight,
+        count(*) OVER (PARTITION BY sae) AS num_counted,
+        count(*) FILTER (stays) OVER (PARTITION BY sae) AS num_staying,
+        CASE WHEN has_tokens THEN 0 ELSE rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) END AS rate,
         CASE WHEN has_tokens THEN 0 ELSE num_absorbed END AS num_without_tokens
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
+    LEFT JOIN tested USING (sae)
     WHERE suite = $suite AND rate_in_mean(absorption_rate, num_probe_true_positives, num_rows) IS NOT NULL
         AND counted($mean_policy, num_candidates, num_rows, is_published, num_probe_true_positives)
     QUALIFY bool_or(num_rows > 0) OVER (PARTITION BY sae) OR bool_or(num_rows > 0) OVER () IS NOT TRUE
 ),
 whole AS (
-    SELECT count(DISTINCT sae) AS num_saes,
+    SELECT in_force,
+        count(DISTINCT sae) AS num_saes,
         bool_or(is_this) AS has_this,
-        coalesce(sum(rate) FILTER (is_this), 0) AS rate,
-        sum(rate) AS suite_rate,
+        coalesce(sum(rate / CASE WHEN in_force THEN num_counted ELSE num_staying END) FILTER (is_this), 0) AS rate,
+        sum(rate / CASE WHEN in_force THEN num_counted ELSE num_staying END) AS suite_rate,
         CASE WHEN bool_and(num_without_tokens IS NOT NULL) FILTER (is_this)
             THEN CAST(sum(num_without_tokens) FILTER (is_this) AS BIGINT) END AS num_without_tokens
-    FROM weights
+    FROM weights, (VALUES (true), (false)) AS places(in_force)
+    WHERE in_force OR stays
+    GROUP BY in_force
 ),
 -- The tokens on which only the threshold in question can still decide: those that are absorbed where it asks for nothing.
 -- `stands`: it decides nothing on them.
 open_tokens AS (
-    SELECT weights.is_this, weights.weight,
+    SELECT weights.is_this, weights.weight / num_counted AS weight, weights.weight / num_staying AS staying_weight,
         NOT is_decided OR ($metric = 'full' AND $sensitivity_of = 'effect_margin') AS stands,
         tau_published, fires_published, silent_from, top_cosine, margin
     FROM verdicts(
@@ -61,7 +84,10 @@ open_tokens AS (
             ELSE ablation(true, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin) END
 ),
 summed AS (
-    SELECT value, sum(weight) FILTER (is_this) AS rate, sum(weight) AS suite_rate, count(*) FILTER (is_this) AS num_absorbed
+    SELECT value,
+        sum(CASE WHEN in_force THEN weight ELSE staying_weight END) FILTER (is_this) AS rate,
+        sum(CASE WHEN in_force THEN weight ELSE staying_weight END) AS suite_rate,
+        count(*) FILTER (is_this) AS num_absorbed
     FROM grid, open_tokens
     WHERE stands OR CASE $sensitivity_of
         WHEN 'tau' THEN CASE WHEN value = tau_published THEN NOT fires_published ELSE value >= silent_from END
@@ -74,7 +100,7 @@ SELECT value,
     (coalesce(summed.suite_rate, 0) + whole.suite_rate) / num_saes AS suite_absorption_rate,
     CASE WHEN has_this THEN coalesce(summed.num_absorbed, 0) + whole.num_without_tokens END AS num_absorbed
 FROM grid
-CROSS JOIN whole
+LEFT JOIN whole USING (in_force)
 LEFT JOIN summed USING (value)
-WHERE num_saes > 0
+WHERE (SELECT count(*) FROM weights) > 0
 ORDER BY value

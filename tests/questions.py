@@ -99,7 +99,7 @@ def expect_sensitivity(store: Store, values: dict[str, Any]) -> int:
     # Where tokens are stored, the curves are of the SAEs that have some.
     drawn = means if tested.empty else tested
     for of in THRESHOLDS:
-        for sae, row in means.iterrows():
+        for sae, mean in means.iterrows():
             span = {"sensitivity_of": of, "sensitivity_low": 0.0, "sensitivity_high": 0.2}
             curve = ask(store, "threshold_sensitivity", values | span | {"sae": sae})
             if curve.empty:
@@ -107,9 +107,13 @@ def expect_sensitivity(store: Store, values: dict[str, Any]) -> int:
                 continue
             at = curve[curve["value"] == values[of]].iloc[0]
             is_drawn = sae in drawn.index
-            assert same(at["absorption_rate"], row["absorption_rate"] if is_drawn else None), (of, sae)
-            assert same(at["num_absorbed"], row["num_absorbed"] if is_drawn else None), (of, sae)
+            assert same(at["absorption_rate"], mean["absorption_rate"] if is_drawn else None), (of, sae)
+            assert same(at["num_absorbed"], mean["num_absorbed"] if is_drawn else None), (of, sae)
             assert same(at["suite_absorption_rate"], drawn["absorption_rate"].mean()), (of, sae)
+            for row in curve.iloc[[3, -2]].itertuples():
+                there = ask(store, "sae_means", {"scope": "suite", **values, of: row.value}).set_index("sae")
+                expected = there["absorption_rate"].get(sae) if is_drawn else None
+                assert same(row.absorption_rate, expected), (of, sae, row.value)
     return int(means["absorption_rate"].notna().sum())
 
 

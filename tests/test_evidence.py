@@ -204,7 +204,11 @@ def test_absurd_thresholds_are_answered(tiny: Store, thresholds: dict[str, float
 
 def test_effects_of_either_sign_start_at_zero() -> None:
     effects = (-0.47, 0.55, None, -2.0)
-    bars = ablated([{"effect": effect} for effect in effects])
+
+    def bars_of(*effects: float | None) -> list[dict[str, Any]]:
+        return ablated([{"effect": effect, "projection": None} for effect in effects], "ig_ablation")
+
+    bars = bars_of(*effects)
     (zero,) = {bar["zero"] for bar in bars}
     assert 0 < zero < 100
     for effect, bar in zip(effects, bars, strict=True):
@@ -212,5 +216,5 @@ def test_effects_of_either_sign_start_at_zero() -> None:
         begin, end = sorted((zero, zero + 100 * (effect or 0.0) / 2.55))
         assert (bar["start"], bar["start"] + bar["share"]) == pytest.approx((begin, end))
     # Where all are of one sign, zero is at an end.
-    assert {bar["zero"] for bar in ablated([{"effect": -1.0}, {"effect": -2.0}])} == {100}
-    assert {bar["zero"] for bar in ablated([{"effect": 1.0}, {"effect": 0.0}])} == {0}
+    assert {bar["zero"] for bar in bars_of(-1.0, -2.0)} == {100}
+    assert {bar["zero"] for bar in bars_of(1.0, 0.0)} == {0}

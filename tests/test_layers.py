@@ -15,6 +15,8 @@ from explorer.model import ExplorerModel, choices_of
 from explorer.plots import layers
 from explorer.plots.layers import Layer, Line
 from explorer.state import ExplorerState
+from explorer.views.concept_graph import ConceptGraphView
+from explorer.views.pair import PairView
 from queries import Store
 from queries.schema import concept_id
 from tests.questions import sae_id
@@ -79,7 +81,9 @@ def told(figure: Any) -> dict[str, Any]:
         if isinstance(renderer, GlyphRenderer):
             skipped = ("name", "tags", "id")
             look = renderer.glyph.properties_with_values(include_defaults=False)
-            seen[renderer.name] = {name: re.sub(r"id='[^']*'", "", str(value)) for name, value in look.items() if name not in skipped}
+            seen[renderer.name] = {
+                name: re.sub(r"id='[^']*'", "", str(value)) for name, value in look.items() if name not in skipped
+            }
         else:
             seen[renderer.name] = (renderer.location, renderer.line_color)
     return seen

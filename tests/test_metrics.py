@@ -14,8 +14,9 @@ from explorer.app import Explorer
 from explorer.evidence import FULL_SHARE
 from explorer.format import metric_label
 from explorer.headline import headline
+from explorer.model import records
+from explorer.views.evidence_table import ablated, shown_columns
 from explorer.views.evidence_table import judged as judged_rows
-from explorer.views.evidence_table import shown_columns
 from explorer.views.markup import Markup
 from queries import Store
 from queries.conform import arrow_schema
@@ -209,18 +210,27 @@ def test_metrics_stand_side_by_side_on_each_token(store: Store, metric: str) -> 
 def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> None:
     shown = Explorer(store, metric="full", cosine_threshold=0.2).model.shown
     rows = evidence_of(store, "full", cosine_threshold=0.2)
-    # What was found by ablation belongs to another latent.
-    assert rows[["top_effect", "second_latent", "second_effect", "margin", "fraction"]].isna().all(axis=None)
+    # What ablation found of another latent does not stand beside the one of the largest projection.
+    assert rows[["second_latent", "second_effect", "second_cosine", "margin", "fraction"]].isna().all(axis=None)
+    tokens = evidence().set_index("token")
+    for row in rows.itertuples():
+        of = tokens.loc[row.token]
+        at = of["latents"].index(row.top_latent)
+        assert row.top_effect == pytest.approx(of["effects"][at], rel=1e-5)
+        assert row.projection == pytest.approx(of["projections"][at], rel=1e-5) == np.float32(of["projections"]).max()
     seen = set()
     for row in judged_rows(rows, shown):
         seen.add(row["reason"])
-        share = row["projection"] / evidence().set_index("token")["total_projection"][row["token"]]
-        assert row["projected_share"] == pytest.approx(share, rel=1e-4)
+        total = tokens["total_projection"][row["token"]]
+        share = row["projection"] / total if total > 0 else float("nan")
+        found = float("nan") if row["projected_share"] is None else row["projected_share"]
+        assert found == pytest.approx(share, rel=1e-4, nan_ok=True)
         if row["reason"] == "absorbed":
             assert share >= FULL_SHARE
             assert "of the projection on the probe ≥ 40.0 %" in row["why"]
         elif row["reason"] == "projection":
-            assert share < FULL_SHARE or row["projection"] < 0
+            assert total < 0 or share < FULL_SHARE
+            assert ("points away" in row["why"]) == (total < 0)
         assert "leads" not in row["why"]
         assert "published" not in row["why"]
     assert {"absorbed", "projection", "cosine", "split latent fires"} <= seen
@@ -240,6 +250,25 @@ def test_a_metric_offers_the_columns_that_it_decides_on(store: Store) -> None:
     assert columns["ig_ablation"] == both | of_effect | {"reason"}
     assert columns["full"] == both | {"projection", "projected_share", "reason"}
     assert columns["fraction"] == both | {"fraction"}
+
+
+def test_another_metric_leaves_no_order_and_no_filter_that_it_knows_nothing_of(store: Store) -> None:
+    explorer = Explorer(store, page="evidence", evidence_verdict="absorbed", evidence_sort="margin")
+    explorer.state.apply({"metric": "full"})
+    assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("projection", "absorbed")
+    explorer.state.apply({"metric": "fraction"})
+    assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("fraction", "all")
+    explorer.state.apply({"metric": "ig_ablation", "evidence_verdict": "disagree"})
+    assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("top_effect", "disagree")
+
+
+def test_a_token_opens_the_latents_by_what_decides(store: Store) -> None:
+    asked = {"suite": "several", "sae": SAE, "concept": CONCEPT, "token": "s000"}
+    latents = records(store.fetch("token_latents", **asked))
+    effects, projections = (ablated(latents, metric) for metric in ("ig_ablation", "full"))
+    assert [bar["by"] for bar in (effects[0], projections[0])] == ["effect", "projection"]
+    assert projections[0]["latent"] == evidence_of(store, "full")["top_latent"].iloc[0]
+    assert effects[0]["latent"] == evidence_of(store, "ig_ablation")["top_latent"].iloc[0]
 
 
 def test_a_fraction_is_called_one_everywhere(store: Store) -> None:
@@ -305,7 +334,7 @@ def test_a_threshold_is_offered_where_it_moves_the_metric(store: Store) -> None:
         offered[metric] = sorted(explorer.state.movable)
     assert offered == {
         "ig_ablation": ["cosine_threshold", "effect_margin", "tau"],
-        "fraction": ["tau"],
+        "fraction": [],
         "full": ["cosine_threshold", "tau"],
         "projection-3": ["tau"],
     }

@@ -199,11 +199,11 @@ def test_saes_of_unknown_l0_have_no_place_on_an_l0_axis_and_no_negative_l0(tmp_p
         shown = {atlas._panel(name): column.visible for name, column in atlas._columns.items()}
         assert shown == {"absorption-vs-l0": False, "absorption-vs-layer": True, "splits-vs-l0": False}
         for name in PANELS:
-            figure = hv.render(atlas.drawing(name)(), backend="bokeh")
+            figure = hv.render(atlas.drawing(name)().draw(), backend="bokeh")
             for axis in (figure.x_range, figure.y_range):
                 assert axis.start < axis.end, name
             assert_unknown_l0s_are_said(figure)
-        cells = hv.render(HeatMapView(model).drawing()(), backend="bokeh")
+        cells = hv.render(HeatMapView(model).drawing()().draw(), backend="bokeh")
         assert list(cells.xaxis[0].major_label_overrides.values()) == [sae.short for sae in model.state.saes]
         assert_unknown_l0s_are_said(cells)
 

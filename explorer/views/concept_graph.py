@@ -32,7 +32,7 @@ class ConceptGraphView(View):
     """
 
     answers = ("split_latents", "absorbing_latents", "summary")
-    follows = ("suite", "sae", "concept", "latent", "graph_edges", "dark")
+    follows = ("suite", "sae", "concept", "latent", "metric", "graph_edges", "dark")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -76,6 +76,7 @@ class ConceptGraphView(View):
             self._plot.update()
 
     def drawing(self) -> partial[Plot]:
+        """Make the call that draws what is shown."""
         shown = self._model.shown
         return partial(
             concept_graph,
@@ -114,7 +115,7 @@ class ConceptGraphView(View):
             has_effects=bool(graph.absorbing["effect"].notna().any()),
             selected=shown.latent if shown.latent in graph.latents else None,
             is_measured=bool(summary),
-            why_none=why_none_absorbs(self._model.summary),
+            why_none=why_none_absorbs(self._model.summary, self._model.shown.metric),
         )
 
     def _tabulate(self) -> str:

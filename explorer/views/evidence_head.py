@@ -37,6 +37,7 @@ class EvidenceHead(View):
             own=_counted(model.own_info) if shown.moved else None,
             decides="effect_margin" in shown.movable,
             metric=metric_label(shown.metric),
+            counts_none=shown.metric == "fraction",
         )
 
 

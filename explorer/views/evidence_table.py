@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from explorer.evidence import why
+from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
 from explorer.request import Request
@@ -46,7 +47,7 @@ COLUMNS = {
     "absorbed_by": "By each metric",
     "why": "Why",
 }
-#: The columns on which a metric decides; those of other metrics do not stand beside it.
+#: The columns of which a metric tells nothing.
 _BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
 _BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
 _OTHERS = {"full": (*_BY_EFFECT, *_BY_FRACTION), "fraction": (*_BY_EFFECT, *_BY_PROJECTION, "reason", "why")}
@@ -126,7 +127,7 @@ class EvidenceTable(View):
             )
 
     def _show_bars(self, key: tuple[Any, ...], latents: pd.DataFrame | None) -> None:
-        self._opened, self._bars = key, [] if latents is None else ablated(records(latents))
+        self._opened, self._bars = key, [] if latents is None else ablated(records(latents), self._model.shown.metric)
         self._show()
 
     def _go(self, value: str) -> None:
@@ -180,6 +181,7 @@ class EvidenceTable(View):
             unanswered=self._model.unanswered(self._answer),
             state=shown,
             of_suite=self._of_suite,
+            metric=metric_label(shown.metric),
             verdicts=_verdicts(shown),
             found=found,
             first=PAGE_ROWS * shown.evidence_page + 1,
@@ -238,12 +240,15 @@ def count_tested(found: int, tested: int | None) -> int | None:
     return found or (0 if tested == 0 else None)
 
 
-def ablated(latents: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def ablated(latents: Sequence[dict[str, Any]], metric: str | None) -> list[dict[str, Any]]:
     """Give each latent ranked on a token its bar: start, width and zero, percent of one scale for all.
 
-    The bars are effects, or where the latents were ranked without, projections.
+    The bars are effects, or where the metric is of projections or no effect is known, these, the largest first.
     """
-    by = "projection" if all(row["effect"] is None for row in latents) else "effect"
+    known = {name for name in ("effect", "projection") if any(row[name] is not None for row in latents)}
+    by = "projection" if known == {"projection"} or (metric in _OTHERS and "projection" in known) else "effect"
+    if by == "projection":
+        latents = sorted(latents, key=lambda row: -(row["projection"] or 0.0))
     effects = [row[by] or 0.0 for row in latents]
     low, high = min([0.0, *effects]), max([0.0, *effects])
     span = high - low or 1.0

@@ -21,7 +21,7 @@ class LatentLists(View):
     """
 
     answers = ("split_latents", "absorbing_latents", "summary")
-    follows = ("suite", "sae", "concept", "latent")
+    follows = ("suite", "sae", "concept", "latent", "metric")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -49,5 +49,5 @@ def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
         label=model.shown.label,
         noun=model.shown.noun,
         why_no_split=model.unanswered("split_latents") or why_no_split(model.summary, model.shown.label),
-        why_none_absorbs=model.unanswered("absorbing_latents") or why_none_absorbs(model.summary),
+        why_none_absorbs=model.unanswered("absorbing_latents") or why_none_absorbs(model.summary, model.shown.metric),
     )

@@ -24,6 +24,7 @@ SELECT ranked.pair, tested.suite, tested.sae, tested.concept, ranked.family, tes
     abs(tested.top_effect) - abs(coalesce(tested.second_effect, 0)) AS margin,
     coalesce(tested.latents[projected], tested.top_latent) AS projected_latent,
     coalesce(tested.cosines[projected], tested.top_cosine) AS projected_cosine,
+    CASE WHEN projected IS NULL THEN tested.top_effect ELSE tested.effects[projected] END AS projected_effect,
     coalesce(tested.projections[projected], tested.top_projection) AS projection,
     tested.total_projection,
     coalesce(absorption_fraction(tested.main_projection, tested.absorbing_projection, tested.total_projection),

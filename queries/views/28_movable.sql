@@ -1,5 +1,5 @@
 -- One row a suite and a metric that it was measured by: whether tokens have a verdict by it (`judges`), and whether a
--- threshold moves anything of it. tau needs ranked latents,
+-- threshold moves anything of it. tau needs ranked latents and a verdict,
 -- the other two the scores of tested tokens (without those, verdicts stand as published): the cosine threshold their
 -- cosines, too, and the effect margin their effects, which only an ablation has.
 CREATE TABLE movable AS
@@ -7,7 +7,7 @@ SELECT suite, metric,
     metric <> 'fraction' AND EXISTS (FROM scores WHERE scores.suite = measured.suite AND (judged_by = metric OR CASE metric
         WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
         WHEN 'ig_ablation' THEN top_effect IS NOT NULL END)) AS judges,
-    EXISTS (FROM ranks WHERE ranks.suite = measured.suite) AS tau,
+    metric <> 'fraction' AND EXISTS (FROM ranks WHERE ranks.suite = measured.suite) AS tau,
     CASE metric
         WHEN 'full' THEN EXISTS (FROM scores WHERE scores.suite = measured.suite
             AND total_projection IS NOT NULL AND projection IS NOT NULL AND projected_cosine IS NOT NULL)

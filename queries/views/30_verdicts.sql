@@ -2,11 +2,17 @@
 -- the given thresholds and each of its conditions.
 -- `silent`: no split latent at this tau is among the token's active latents. `is_decided`: its stored scores decide; a row
 -- that stores none keeps the verdict it was published with. A fraction gives no verdict.
--- top_latent is the one that could absorb: with the most negative effect, or by projection with the largest one.
+-- top_latent is the one that could absorb, with its own numbers: of the most negative effect, or by projection the largest one,
+-- to which there is no second.
 CREATE MACRO verdicts(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT * REPLACE (
         CASE WHEN metric = 'full' THEN projected_latent ELSE top_latent END AS top_latent,
-        CASE WHEN metric = 'full' THEN projected_cosine ELSE top_cosine END AS top_cosine
+        CASE WHEN metric = 'full' THEN projected_cosine ELSE top_cosine END AS top_cosine,
+        CASE WHEN metric = 'full' THEN projected_effect ELSE top_effect END AS top_effect,
+        CASE WHEN metric <> 'full' THEN second_latent END AS second_latent,
+        CASE WHEN metric <> 'full' THEN second_effect END AS second_effect,
+        CASE WHEN metric <> 'full' THEN second_cosine END AS second_cosine,
+        CASE WHEN metric <> 'full' THEN margin END AS margin
     ),
     CASE WHEN metric = 'fraction' THEN NULL
         WHEN NOT is_decided THEN is_absorption
