@@ -6,6 +6,7 @@ looks different (`Plot.looks`), and patched when only its numbers are.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -72,7 +73,8 @@ class Layer(NamedTuple):
                 self.source(), list(self.axes[:across]), [*self.axes[across:], *self.more], plot_id=next(_IDS)
             )
         hooks = [*self.look.get("hooks", ()), partial(_name, layer=self)]
-        return drawn.opts(**dict(self.look) | {"hooks": hooks})
+        # HoloViews adds to what it is given for colour bars.
+        return drawn.opts(**deepcopy(dict(self.look)) | {"hooks": hooks})
 
     def source(self) -> dict[str, Any]:
         """Collect the columns of the renderer's source."""

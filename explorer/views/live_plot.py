@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import holoviews as hv
 import panel as pn
@@ -61,9 +61,9 @@ class LivePlot:
         **layout: Any,
     ) -> None:
         self._drawing, self._drawn, self._zoom = drawing, drawing(), zoom
-        #: What the figures show; there is one in each document that the pane is in.
         self._plot: Plot | None = None
-        self._figures: WeakSet[Figure] = WeakSet()
+        #: What each figure shows; there is one in each document that the pane is in.
+        self._figures: WeakKeyDictionary[Figure, Plot] = WeakKeyDictionary()
         self._is_remote = False
         self._drawings = _Drawings()
         # Each drawing is another one: there is nothing to remember.
@@ -73,7 +73,8 @@ class LivePlot:
         self._map = plot = hv.DynamicMap(draw, streams=[stream])
         if zoom is not None:
             zoom.source = plot
-            zoom.add_subscriber(lambda **_: self._show())
+            # HoloViews tells of a zoom without a hold on the document.
+            zoom.add_subscriber(lambda **_: self._show(at_once=False))
         if on_tap is not None:
             tap = hv.streams.Tap(source=plot, x=None, y=None)
             tap.add_subscriber(lambda x, y: _held(on_tap, x, y) if _are_numbers((x, y)) else None)
@@ -99,28 +100,32 @@ class LivePlot:
         return self._drawn(x_range=x_range if _are_numbers(x_range) else None)
 
     def _draw(self) -> hv.Overlay:
-        self._plot = self._plot or self._now()
-        return self._plot.draw(self._note)
+        plot = self._plot = self._plot or self._now()
 
-    def _note(self, plot: Any, _element: Any) -> None:
-        """Note the figure that was drawn, to patch it: a HoloViews hook."""
-        self._figures.add(plot.state)
-        # A notebook is told by HoloViews what has changed.
-        self._is_remote |= plot.comm is not None
+        def note(drawn: Any, _element: Any) -> None:
+            self._figures[drawn.state] = plot
+            # A notebook is told by HoloViews what has changed.
+            self._is_remote |= drawn.comm is not None
 
-    def _show(self) -> None:
+        return plot.draw(note)
+
+    def _show(self, *, at_once: bool = True) -> None:
         if self._plot is None:
             return  # nothing has been drawn
         former, self._plot = self._plot, self._now()
-        figures = list(self._figures)
-        is_here = all(figure.document in (None, pn.state.curdoc) for figure in figures)
+        is_here = all(figure.document in (None, pn.state.curdoc) for figure in self._figures)
         if self._is_remote or not is_here or self._plot.looks != former.looks:
             self._drawings.number += 1
             return
         # What HoloViews has kept would be drawn where the pane is put up again.
         self._map.reset()
-        for figure in figures:
-            self._plot.patch(figure, former)
+        pn.state.execute(self._patch, schedule="auto" if at_once else True)
+
+    def _patch(self) -> None:
+        for figure, shown in list(self._figures.items()):
+            if self._plot is not None and shown.looks == self._plot.looks:
+                self._figures[figure] = self._plot
+                self._plot.patch(figure, shown)
 
 
 def _is_same(one: partial[Plot], other: partial[Plot]) -> bool:

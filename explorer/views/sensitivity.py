@@ -68,6 +68,7 @@ class SensitivityView(View):
         model, shown = self._model, self._model.shown
         rows = model.threshold_sensitivity
         of = shown.sensitivity_of
+        own, current = getattr(shown.thresholds_of_suite, of), getattr(shown, of)
         empty = rows is None or rows.empty
         self._layout.visible = shown.sae is not None
         self._plot.update()
@@ -80,8 +81,9 @@ class SensitivityView(View):
             of=of,
             options=_SHORT,
             fixed=of not in shown.movable,
-            own=number(getattr(shown.thresholds_of_suite, of)),
-            current=number(getattr(shown, of)),
+            lone=rows is not None and set(rows.dropna(subset="suite_absorption_rate")["value"]) <= {own, current},
+            own=number(own),
+            current=number(current),
         )
         self._plot_table.html = (
             ""
