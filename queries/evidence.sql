@@ -84,7 +84,7 @@ compared AS (
         list(metric ORDER BY metric) FILTER (NOT absorbed) AS not_absorbed_by
     FROM verdicts(NULL, $tau, $cosine_threshold, $effect_margin)
     SEMI JOIN shown USING (sae, concept, token)
-    WHERE suite = $suite AND (SELECT count(*) FROM movable WHERE suite = $suite AND judges) > 1
+    WHERE suite = $suite AND num_judging > 1
     GROUP BY ALL
 )
 SELECT shown.sae, shown.concept, layer, architecture, width, l0, shown.token,

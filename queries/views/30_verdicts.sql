@@ -20,7 +20,7 @@ SELECT * REPLACE (
             THEN full_absorption(silent, projection, total_projection, projected_cosine, cosine_threshold)
         ELSE ablation(silent, top_effect, margin, top_cosine, cosine_threshold, effect_margin) END AS absorbed
 FROM (
-    SELECT scores.*, metric,
+    SELECT scores.*, metric, num_judging,
         CASE WHEN tau = tau_published THEN NOT fires_published ELSE tau >= silent_from END AS silent,
         CASE metric WHEN 'ig_ablation' THEN top_effect IS NOT NULL
             WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
