@@ -47,7 +47,7 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
             short = number(cosine_threshold - cosine)
             said = f"cosine {number(cosine)}, short of {number(cosine_threshold)} by {short}"
         case "projection" if _unknown(share):
-            said = "the token points away from the probe"
+            said = "the token does not point along the probe"
         case "projection":
             said = f"{carries}, short of {percent(FULL_SHARE)}"
         case "no effect":

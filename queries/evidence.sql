@@ -3,9 +3,9 @@
 -- evidence_token: beginning of the token, any case, leading space or not; evidence_verdict: 'all', 'absorbed',
 -- 'not absorbed', 'differs' (from the published verdict) or 'disagree' (absorbed by one metric and not by another). `reason`:
 -- the first condition that fails, in the order of the method; 'absorbed' where none does, 'published' where the row stores no
--- scores and its verdict stands. A projection is told by full absorption only, a fraction by
--- that metric. `projected_share`: of the token's total projection, where that is above 0. absorbed_by, not_absorbed_by: the metrics by which it was tested, where the
--- suite has several.
+-- scores and its verdict stands. A projection is told by full absorption only, a fraction by that metric. `projected_share`: of
+-- the token's total projection, where that is above 0. absorbed_by, not_absorbed_by: the metrics by which it was tested, where
+-- the suite has several.
 -- params: suite VARCHAR, facet_saes VARCHAR[], facet_concept VARCHAR, facet_latent INTEGER, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, evidence_token VARCHAR, evidence_verdict VARCHAR,
 --         evidence_sort VARCHAR, evidence_descending BOOLEAN, evidence_page INTEGER

@@ -230,7 +230,7 @@ def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> Non
             assert "of the projection on the probe ≥ 40.0 %" in row["why"]
         elif row["reason"] == "projection":
             assert total < 0 or share < FULL_SHARE
-            assert ("points away" in row["why"]) == (total < 0)
+            assert ("not point along" in row["why"]) == (total <= 0)
         assert "leads" not in row["why"]
         assert "published" not in row["why"]
     assert {"absorbed", "projection", "cosine", "split latent fires"} <= seen

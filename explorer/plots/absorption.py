@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
+import numpy as np
 import pandas as pd
 from bokeh.core.properties import field
 
 from explorer.format import l0_label
 from explorer.plots.layers import Layer, Plot
-from explorer.plots.sae_style import known, sae_keys, styled
+from explorer.plots.sae_style import sae_keys, styled
 from explorer.saes import SWEEP
 from explorer.theme import Theme, brush, in_percent, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Mapping
 
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
@@ -202,23 +202,28 @@ def _points(
 
 
 def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None) -> pd.DataFrame:
-    """Draw lines through the SAEs that differ in L0 only, in the order of their L0."""
-    rows = []
-    if means is not None and len(data):
-        # The seeds of those that nothing repeats may differ along a sweep.
-        own = means["seed"].where(means["repeat_of"].notna())
-        attributes = means.assign(seed=own).loc[data.index, _JOINED]
-        swept = data.assign(sweep=list(map(tuple, attributes.map(known).to_numpy()))).dropna(subset=["l0"])
-        for _, sweep in swept.sort_values("l0").groupby("sweep", sort=False):
-            rows += list(_steps(sweep))
-    lines = pd.DataFrame(rows, columns=["x", "y", "x1", "y1", "colour", "shown"])
-    return lines.astype(dict.fromkeys(("x", "y", "x1", "y1", "shown"), float))
-
-
-def _steps(sweep: pd.DataFrame) -> Iterator[tuple[float, float, float, float, str, float]]:
-    """Lead from each SAE of a sweep to the next."""
-    for one, other in pairwise(sweep.itertuples()):
-        yield one.x, one.y, other.x, other.y, one.colour, 0.5 * min(one.shown, other.shown)
+    """Draw lines through the SAEs that differ in L0 only, from each to the one of the next L0."""
+    if means is None or data.empty:
+        return pd.DataFrame(
+            {name: pd.Series([], dtype="float64") for name in ("x", "y", "x1", "y1", "colour", "shown")}
+        )
+    # The seeds of those that nothing repeats may differ along a sweep.
+    own = means["seed"].where(means["repeat_of"].notna())
+    sweeps = means.assign(seed=own).loc[data.index].groupby(_JOINED, dropna=False, sort=False).ngroup()
+    swept = data.assign(sweep=sweeps).dropna(subset="l0").sort_values(["sweep", "l0"], kind="stable")
+    goes_on = (swept["sweep"].diff() == 0).to_numpy(bool)
+    ends = swept[goes_on]
+    starts = swept[np.append(goes_on[1:], False)] if len(swept) else swept
+    return pd.DataFrame(
+        {
+            "x": starts["x"].to_numpy(float),
+            "y": starts["y"].to_numpy(float),
+            "x1": ends["x"].to_numpy(float),
+            "y1": ends["y"].to_numpy(float),
+            "colour": starts["colour"].to_numpy(object),
+            "shown": 0.5 * np.minimum(starts["shown"].to_numpy(float), ends["shown"].to_numpy(float)),
+        }
+    )
 
 
 def _spread(data: pd.DataFrame) -> pd.DataFrame:

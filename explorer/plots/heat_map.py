@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import holoviews as hv
 import numpy as np
@@ -193,17 +193,18 @@ def _cells(
     known = None if cells is None else _placed(cells, place, row_of)
     if known is None or known.empty:
         return pd.DataFrame({name: pd.Series([], dtype="float64") for name in [*_CORNERS, *_EXTRA]})
-    x = np.array([place[key] for key in sae_keys(known)], dtype=float)
+    keys = sae_keys(known)
+    x = np.array([place[key] for key in keys], dtype=float)
     y = known["concept"].map(row_of).to_numpy(float)
     return known.assign(
         left=x - 0.5,
         bottom=y - 0.5,
         right=x + 0.5,
         top=y + 0.5,
-        shown=[_written(row, cell) for row in known.to_dict("records")],
-        counted=[_counted(row.num_absorbed, row.num_tested) for row in known.itertuples()],
+        shown=[_written(cell, *row) for row in _rows(known, cell, "rate_low", "rate_high")],
+        counted=[_counted(*row) for row in _rows(known, "num_absorbed", "num_tested")],
         colour=colour_of(known[cell], steps_of(cells, cell, theme), theme),
-        name=[saes[key].label for key in sae_keys(known)],
+        name=[saes[key].label for key in keys],
         label=known["concept"].map(label_of),
     )[[*_CORNERS, *_EXTRA]]
 
@@ -214,15 +215,18 @@ def _placed(cells: pd.DataFrame, columns: Container[tuple[str, str]], rows: Coll
     return cells[has_column & cells["concept"].isin(rows).to_numpy()]
 
 
-def _written(row: dict[str, Any], cell: str) -> str:
+def _rows(cells: pd.DataFrame, *names: str) -> list[tuple[float, ...]]:
+    """Return the numbers of each row; what is unknown is NaN."""
+    return list(map(tuple, cells[list(names)].to_numpy(float).tolist()))
+
+
+def _written(cell: str, value: float, low: float, high: float) -> str:
     """Write a cell's value; a rate with its Wilson interval."""
-    if pd.isna(row[cell]):
+    if math.isnan(value):
         return "unknown"
-    if cell == "absorption_rate" and pd.isna(row["rate_low"]):
-        return percent(row[cell])
     if cell == "absorption_rate":
-        return f"{100 * row[cell]:.1f} % ({span_label(row['rate_low'], row['rate_high'])})"
-    return f"{row[cell]:.0f}" if cell == "num_split_latents" else f"{row[cell]:.3f}"
+        return percent(value) if math.isnan(low) else f"{100 * value:.1f} % ({span_label(low, high)})"
+    return f"{value:.0f}" if cell == "num_split_latents" else f"{value:.3f}"
 
 
 def _counted(absorbed: float, tested: float) -> str:

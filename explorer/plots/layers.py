@@ -41,7 +41,7 @@ class Layer(NamedTuple):
     axes : sequence of str or hv.Dimension
         Columns on the axes. Those of hv.Rectangles are left, bottom, right and top.
     more : sequence of str
-        Columns for tooltips and looks; they reach the browser where the layer has a hover tool or `glyph` names them.
+        Columns for tooltips and for the fields of `glyph`.
     look : mapping
         Options of HoloViews' element.
     glyph : mapping

@@ -80,7 +80,8 @@ def styles_of(values: Iterable[Any], by: str, theme: Theme) -> dict[Any, Style]:
 
 def sae_keys(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the suite and the id of each row's SAE."""
-    return list(zip(frame["suite"], frame["sae"], strict=True))
+    suites, saes = (frame[name].to_numpy(object) for name in ("suite", "sae"))
+    return list(zip(suites.tolist(), saes.tolist(), strict=True))
 
 
 def styled(frame: pd.DataFrame, saes: Mapping[tuple[str, str], Sae], by: str, theme: Theme) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 -- once, when the store opens: a change of tau then cuts lists and groups no rows. `pair` numbers them: joining and grouping
 -- by a number takes half the time.
 CREATE TABLE ranked AS
-SELECT CAST(row_number() OVER (ORDER BY suite, sae, concept) AS INTEGER) AS pair, suite, sae, concept, concepts.family, published.split_latents,
+SELECT CAST(row_number() OVER (ORDER BY suite, sae, concept) AS INTEGER) AS pair,
+    suite, sae, concept, concepts.family, published.split_latents,
     tau AS tau_published, cosine_threshold AS cosine_published, effect_margin AS margin_published,
     ranks.latents AS ranked_latents, ranks.rises AS ranked_rises
 FROM (
