@@ -127,3 +127,15 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
             figure = hv.render(plot.draw())
         expect_same(figure, drawn_by_holoviews(plot, monkeypatch))
     assert num_patched > 4
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_an_empty_plot_has_no_numbers_for_colours(store: Store, name: str) -> None:
+    """BokehJS refuses an empty column of numbers where colours are expected."""
+    kind, panel = VIEWS[name]
+    model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s"), kind)
+    model.param.update(**dict.fromkeys(kind.answers))
+    figure: Any = hv.render(drawing_of(kind(model), panel).draw())
+    for renderer in figure.select(GlyphRenderer):
+        for column in renderer.data_source.data.values():
+            assert len(column) or getattr(column, "dtype", None) in (None, object), renderer.name

@@ -514,14 +514,14 @@ def test_k_sparse_bars_follow_the_concept(open_snapshot: Callable[..., Page], st
     for letter in "ts":
         scores = fetch(store, "k_sparse", letter)
         colours = [DARK.split if is_split else DARK.other for is_split in scores["is_split"]]
-        wait_glyph(page, "k-sparse", 0, k=scores["k"].tolist(), top=scores["f1"].tolist(), color=colours)
+        wait_glyph(page, "k-sparse", 0, k=scores["k"].tolist(), top=scores["f1"].tolist(), colour=colours)
         page.locator("[data-concept='first-letter.s']").click()
     second = int(scores["latent"].iloc[1])
     tap(page, "k-sparse", 2, float(scores["f1"].iloc[1]) / 2)
     page.wait_for_selector(f"#card h2:has-text('Latent {second}')")
     wait_glyph(page, "k-sparse", 1, k=[2], latent=[second])
     page.locator("[data-action=dark]").click()
-    assert glyphs(page, "k-sparse")[0]["data"]["color"][0] == LIGHT.split
+    assert glyphs(page, "k-sparse")[0]["data"]["colour"][0] == LIGHT.split
 
 
 _COLOURS = """async (id) => {

@@ -78,8 +78,11 @@ class Layer(NamedTuple):
 
     def source(self) -> dict[str, Any]:
         """Collect the columns of the renderer's source."""
-        names = ["xs", "ys"] if self.element is hv.Contours else [*map(str, self.axes), *self.more]
-        return {name: _array(self.data[name]) for name in names}
+        if self.element is hv.Contours:
+            return {name: self.data[name] for name in ("xs", "ys")}
+        columns = {name: np.asarray(self.data[name]) for name in [*map(str, self.axes), *self.more]}
+        # BokehJS 3.9 takes an empty column of numbers for no column of colours.
+        return {name: column if len(column) else np.array([], object) for name, column in columns.items()}
 
 
 class Line(NamedTuple):
@@ -177,11 +180,6 @@ def _name(plot: Any, _element: Any, *, layer: Layer | Line) -> None:
     if source.data.keys() != columns.keys() or not _is_same(columns, source.data):
         source.data = columns
     plot.handles["glyph"].update(**layer.glyph)
-
-
-def _array(column: Any) -> Any:
-    """Return a column as HoloViews would hand it on: lists of arrays as they are, all else as one array."""
-    return column if isinstance(column, list) else np.asarray(column)
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
