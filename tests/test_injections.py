@@ -171,7 +171,7 @@ def test_tooltips_and_figures_take_no_token_for_markup_or_placeholder(
         wait_for(page, _OTHER_BOXES, [name, boxes["name"]])
         wait_figure(page, name)
         boxes = next(drawn["data"] for drawn in glyphs(page, name) if "name" in drawn["data"])
-        for token, x, low, high in zip(boxes["name"], boxes["x"], boxes["low"], boxes["high"], strict=True):
+        for token, x, low, high in zip(boxes["name"], boxes["left"], boxes["bottom"], boxes["top"], strict=True):
             page.mouse.move(*point(page, name, x + 0.02, (low + high) / 2))
             expect(page.locator(".bk-Tooltip").filter(has_text="absorbed by")).to_contain_text(token.strip()[:12])
             walk.look(page)

@@ -13,7 +13,6 @@ from bokeh.models import GlyphRenderer
 from explorer.figures import FIGURES
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots import layers
-from explorer.plots.layers import Layer, Line
 from explorer.state import ExplorerState
 from explorer.views.concept_graph import ConceptGraphView
 from explorer.views.pair import PairView
@@ -52,12 +51,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         yield opened
 
 
-def named_only(plot: Any, _element: Any, *, layer: Layer | Line) -> None:
+def named_only(plot: Any, _element: Any, *, name: str, glyph: Any = None) -> None:
     """Name the renderer and dress its glyph, but leave the data to HoloViews."""
-    drawn = plot.handles["glyph" if isinstance(layer, Line) else "glyph_renderer"]
-    drawn.name = layer.name
-    if isinstance(layer, Layer):
-        plot.handles["glyph"].update(**layer.glyph)
+    plot.handles["glyph" if glyph is None else "glyph_renderer"].name = name
+    plot.handles["glyph"].update(**(glyph or {}))
 
 
 def drawn_by_holoviews(plot: Plot, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 _IDS = count(1)
 
 
+#: All that there is to see along an axis.
+Span = tuple[float, float] | None
+
+
 class Layer(NamedTuple):
     """Marks of one kind.
 
@@ -72,7 +76,8 @@ class Layer(NamedTuple):
             drawn = self.element(
                 self.source(), list(self.axes[:across]), [*self.axes[across:], *self.more], plot_id=next(_IDS)
             )
-        hooks = [*self.look.get("hooks", ()), partial(_name, layer=self)]
+        # Nothing of the data: HoloViews may keep options longer than elements.
+        hooks = [*self.look.get("hooks", ()), partial(_name, name=self.name, glyph=self.glyph)]
         # HoloViews adds to what it is given for colour bars.
         return drawn.opts(**deepcopy(dict(self.look)) | {"hooks": hooks})
 
@@ -100,7 +105,7 @@ class Line(NamedTuple):
 
     def draw(self) -> hv.Element:
         """Make the element."""
-        return self.element(self.at).opts(**self.look, hooks=[partial(_name, layer=self)])
+        return self.element(self.at).opts(**self.look, hooks=[partial(_name, name=self.name)])
 
 
 class Plot(NamedTuple):
@@ -126,8 +131,8 @@ class Plot(NamedTuple):
     figure: str
     theme: Theme
     layers: Sequence[Layer | Line]
-    x: tuple[float, float] | None
-    y: tuple[float, float] | None
+    x: Span
+    y: Span
     options: Mapping[str, Any]
     adjust: Sequence[Callable[[Figure], None]] = ()
     hooks: Sequence[Callable[[Any, Any], None]] = ()
@@ -141,15 +146,18 @@ class Plot(NamedTuple):
     def draw(self, *hooks: Callable[[Any, Any], None]) -> hv.Overlay:
         """Draw it by HoloViews, whose plot `hooks` are called with."""
         limits = {} if self.x is None else {"xlim": self.x, "ylim": self.y}
+        x, y, adjust = self.x, self.y, self.adjust
         return hv.Overlay([layer.draw() for layer in self.layers]).opts(
             hv.opts.Overlay(
-                hooks=[self._dress, *self.hooks, lambda plot, _: self._adjust(plot.state), *hooks],
+                hooks=[
+                    partial(_dress, name=self.figure, theme=self.theme),
+                    *self.hooks,
+                    lambda plot, _: _settle(plot.state, x, y, adjust),
+                    *hooks,
+                ],
                 **{"responsive": True, "show_legend": False, "active_tools": []} | dict(self.options) | limits,
             )
         )
-
-    def _dress(self, plot: Any, _element: Any) -> None:
-        dress(plot.state, self.figure, self.theme)
 
     def patch(self, figure: Figure, former: Plot) -> None:
         """Put what it shows into a figure that shows `former`, which looks the same."""
@@ -160,26 +168,35 @@ class Plot(NamedTuple):
                 renderer.location = layer.at
             elif not _is_same(source := layer.source(), before.source()):  # type: ignore[union-attr]
                 renderer.data_source.data = source
-        self._adjust(figure)
-
-    def _adjust(self, figure: Figure) -> None:
-        if self.x is not None and self.y is not None:
-            fit(figure, self.x, self.y)
-        for adjust in self.adjust:
-            adjust(figure)
+        _settle(figure, self.x, self.y, self.adjust)
 
 
-def _name(plot: Any, _element: Any, *, layer: Layer | Line) -> None:
+def _name(plot: Any, element: hv.Element, *, name: str, glyph: Mapping[str, Any] | None = None) -> None:
     """Name a renderer after its layer, and give its glyph what HoloViews has no option for: a hook."""
-    if isinstance(layer, Line):
-        plot.handles["glyph"].name = layer.name
+    if glyph is None:
+        plot.handles["glyph"].name = name
         return
-    plot.handles["glyph_renderer"].name = layer.name
+    plot.handles["glyph_renderer"].name = name
     # HoloViews leaves out what no tooltip shows, and leaves it as it was where it draws again.
-    source, columns = plot.handles["source"], layer.source()
-    if source.data.keys() != columns.keys() or not _is_same(columns, source.data):
-        source.data = columns
-    plot.handles["glyph"].update(**layer.glyph)
+    source = plot.handles["source"]
+    if not isinstance(element, hv.Contours):
+        columns = {each: element.dimension_values(each) for each in map(str, element.dimensions())}
+        if source.data.keys() != columns.keys() or not _is_same(columns, source.data):
+            source.data = columns
+    plot.handles["glyph"].update(**glyph)
+
+
+def _dress(plot: Any, _element: Any, *, name: str, theme: Theme) -> None:
+    """Dress the figure: a hook."""
+    dress(plot.state, name, theme)
+
+
+def _settle(figure: Figure, x: Span, y: Span, adjust: Sequence[Callable[[Figure], None]]) -> None:
+    """Give a figure, drawn or patched, its ranges and all that depends on its data."""
+    if x is not None and y is not None:
+        fit(figure, x, y)
+    for each in adjust:
+        each(figure)
 
 
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

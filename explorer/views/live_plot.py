@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import holoviews as hv
 import panel as pn
@@ -14,7 +15,6 @@ from explorer.views.act import one_act
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from functools import partial
 
     from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
@@ -100,14 +100,15 @@ class LivePlot:
         return self._drawn(x_range=x_range if _are_numbers(x_range) else None)
 
     def _draw(self) -> hv.Overlay:
-        plot = self._plot = self._plot or self._now()
+        self._plot = self._plot or self._now()
+        return self._plot.draw(partial(_note, ref(self)))
 
-        def note(drawn: Any, _element: Any) -> None:
-            self._figures[drawn.state] = plot
-            # A notebook is told by HoloViews what has changed.
-            self._is_remote |= drawn.comm is not None
-
-        return plot.draw(note)
+    def note(self, drawn: Any) -> None:
+        """Note what the figure of a HoloViews plot shows."""
+        if self._plot is not None:
+            self._figures[drawn.state] = self._plot
+        # A notebook is told by HoloViews what has changed.
+        self._is_remote |= drawn.comm is not None
 
     def _show(self, *, at_once: bool = True) -> None:
         if self._plot is None:
@@ -126,6 +127,12 @@ class LivePlot:
             if self._plot is not None and shown.looks == self._plot.looks:
                 self._figures[figure] = self._plot
                 self._plot.patch(figure, shown)
+
+
+def _note(live: ref[LivePlot], plot: Any, _element: Any) -> None:
+    """Tell a live plot of the figure that was drawn; HoloViews may keep this hook longer than the plot is wanted."""
+    if (drawn := live()) is not None:
+        drawn.note(plot)
 
 
 def _is_same(one: partial[Plot], other: partial[Plot]) -> bool:
