@@ -12,6 +12,19 @@ if TYPE_CHECKING:
 
 #: The least share of a token's projection that full absorption asks of one latent (functions/full_absorption.sql).
 FULL_SHARE = 0.4
+_BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
+_BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
+_UNTOLD = {"full": (*_BY_EFFECT, *_BY_FRACTION), "fraction": (*_BY_EFFECT, *_BY_PROJECTION, "reason", "why")}
+
+
+def untold(metric: str | None) -> tuple[str, ...]:
+    """Return the columns of tested tokens of which a metric tells nothing."""
+    return _UNTOLD.get(metric or "", (*_BY_PROJECTION, *_BY_FRACTION))
+
+
+def decisive(metric: str | None) -> str:
+    """Return the column by which a metric decides."""
+    return {"full": "projection", "fraction": "fraction"}.get(metric or "", "top_effect")
 
 
 def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float) -> str:

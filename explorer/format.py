@@ -95,12 +95,10 @@ def span_label(low: float, high: float) -> str:
 
 def metric_label(metric: str | None) -> str:
     """Write the name of a metric in words, where it is a known one."""
-    kind, _, times = (metric or "unknown").partition("projection-")
-    return (
-        f"projection, {times} × the next"
-        if times[:1].isdigit() and not kind
-        else _METRICS.get(metric or "", metric or "unknown")
-    )
+    kind, _, times = (metric or "").partition("projection-")
+    if not kind and times[:1].isdigit():
+        return f"projection, {times} × the next"
+    return _METRICS.get(metric or "", metric or "unknown")
 
 
 def metric_labels(metrics: Iterable[str]) -> str:

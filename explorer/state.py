@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 from explorer.concepts import Concept, Family, plural
+from explorer.evidence import decisive, untold
 from explorer.format import rate_label
 from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
 from explorer.given_values import (
@@ -82,13 +83,6 @@ class SuiteChoices(NamedTuple):
 
 
 _NO_CHOICES = SuiteChoices()
-#: Numbers of tested tokens by which they are sorted, of some metrics only.
-_SORTS_OF_METRICS = ("top_effect", "second_latent", "second_effect", "margin", "projection", "fraction")
-
-
-def sorts_of(metric: str | None) -> tuple[str, ...]:
-    """Return those that a metric tells."""
-    return {"full": ("projection",), "fraction": ("fraction",)}.get(metric or "", _SORTS_OF_METRICS[:4])
 
 
 class Snapshot(SimpleNamespace):
@@ -555,9 +549,8 @@ class ExplorerState(param.Parameterized):
 
     def _fit_evidence(self, metric: str | None, judging: Collection[str], wanted: dict[str, Any]) -> None:
         """List tested tokens by what the metric tells of them."""
-        sort = wanted.get("evidence_sort", self.evidence_sort)
-        if sort in _SORTS_OF_METRICS and sort not in sorts_of(metric):
-            wanted["evidence_sort"] = sorts_of(metric)[0]
+        if wanted.get("evidence_sort", self.evidence_sort) in untold(metric):
+            wanted["evidence_sort"] = decisive(metric)
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
         if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric == "fraction"):
             wanted["evidence_verdict"] = "all"

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bokeh.models import Axis, ColorBar
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+    from bokeh.models import Plot as Figure
 
 _FOCUS = (
     ".bk-Canvas {--outline-width: var(--ax-figure-focus); --outline-style: solid; --highlight-color: var(--ax-split);}"

@@ -19,7 +19,7 @@ from explorer.theme import Theme, brush, in_percent, tooltip
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+    from bokeh.models import Plot as Figure
 
     from explorer.saes import Sae
 

@@ -23,8 +23,8 @@ from explorer.theme import FONT, MONO, Theme, tint, tooltip
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from bokeh.models import Plot as Figure
     from bokeh.models import Range1d
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
 
 # Beside the columns, labels have as many pixels on every screen.
 _LEFT, _RIGHT = 40, 132

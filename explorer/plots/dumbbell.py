@@ -14,7 +14,7 @@ from explorer.plots.layers import Layer, Plot
 from explorer.theme import Theme, in_percent_across, name_ticks, tooltip
 
 if TYPE_CHECKING:
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+    from bokeh.models import Plot as Figure
 
 #: Rows that can be read; of more concepts, those that differ most.
 MOST_ROWS = 60

@@ -20,7 +20,7 @@ from explorer.theme import Theme, brush, name_ticks, tooltip
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Mapping, Sequence
 
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+    from bokeh.models import Plot as Figure
 
     from explorer.concepts import Concept
     from explorer.saes import Sae

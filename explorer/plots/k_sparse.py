@@ -13,7 +13,7 @@ from explorer.plots.layers import Layer, Line, Plot
 from explorer.theme import Theme, name_ticks, tooltip
 
 if TYPE_CHECKING:
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+    from bokeh.models import Plot as Figure
 
 SCORES = {"f1": "F1", "precision": "precision", "recall": "recall", "auc": "AUC"}
 _COLUMNS = ["left", "bottom", "right", "top", "k", "latent", "part"]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import pandas as pd
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+    from bokeh.models import Plot as Figure
 
 
 #: HoloViews 1.23 takes elements of one id for the same; by default it is the address, which a later one may have, too.
@@ -28,7 +28,7 @@ _IDS = count(1)
 
 
 #: All that there is to see along an axis.
-Span = tuple[float, float] | None
+Extent = tuple[float, float] | None
 
 
 class Layer(NamedTuple):
@@ -131,8 +131,8 @@ class Plot(NamedTuple):
     figure: str
     theme: Theme
     layers: Sequence[Layer | Line]
-    x: Span
-    y: Span
+    x: Extent
+    y: Extent
     options: Mapping[str, Any]
     adjust: Sequence[Callable[[Figure], None]] = ()
     hooks: Sequence[Callable[[Any, Any], None]] = ()
@@ -191,7 +191,7 @@ def _dress(plot: Any, _element: Any, *, name: str, theme: Theme) -> None:
     dress(plot.state, name, theme)
 
 
-def _settle(figure: Figure, x: Span, y: Span, adjust: Sequence[Callable[[Figure], None]]) -> None:
+def _settle(figure: Figure, x: Extent, y: Extent, adjust: Sequence[Callable[[Figure], None]]) -> None:
     """Give a figure, drawn or patched, its ranges and all that depends on its data."""
     if x is not None and y is not None:
         fit(figure, x, y)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from explorer.evidence import why
+from explorer.evidence import decisive, untold, why
 from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
@@ -47,10 +47,6 @@ COLUMNS = {
     "absorbed_by": "By each metric",
     "why": "Why",
 }
-#: The columns of which a metric tells nothing.
-_BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
-_BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
-_OTHERS = {"full": (*_BY_EFFECT, *_BY_FRACTION), "fraction": (*_BY_EFFECT, *_BY_PROJECTION, "reason", "why")}
 _OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
 
@@ -213,8 +209,11 @@ def _verdicts(shown: Snapshot) -> dict[str, str]:
 
 def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
     """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
-    others = _OTHERS.get(shown.metric, (*_BY_PROJECTION, *_BY_FRACTION))
-    left_out = {*others, *(() if of_suite else _PLACE[:2]), *(() if len(shown.judging) > 1 else ("absorbed_by",))}
+    left_out = {
+        *untold(shown.metric),
+        *(() if of_suite else _PLACE[:2]),
+        *(() if len(shown.judging) > 1 else ("absorbed_by",)),
+    }
     return {name: title for name, title in COLUMNS.items() if name not in left_out}
 
 
@@ -246,7 +245,8 @@ def ablated(latents: Sequence[dict[str, Any]], metric: str | None) -> list[dict[
     The bars are effects, or where the metric is of projections or no effect is known, these, the largest first.
     """
     known = {name for name in ("effect", "projection") if any(row[name] is not None for row in latents)}
-    by = "projection" if known == {"projection"} or (metric in _OTHERS and "projection" in known) else "effect"
+    by_effect = "projection" not in known or ("effect" in known and decisive(metric) == "top_effect")
+    by = "effect" if by_effect else "projection"
     if by == "projection":
         latents = sorted(latents, key=lambda row: -(row["projection"] or 0.0))
     effects = [row[by] or 0.0 for row in latents]

@@ -16,7 +16,7 @@ from explorer.views.act import one_act
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bokeh.plotting import figure as Figure  # noqa: N812 - a class by another name
+    from bokeh.models import Plot as Figure
 
     from explorer.plots.layers import Plot
 
@@ -113,9 +113,8 @@ class LivePlot:
     def _show(self, *, at_once: bool = True) -> None:
         if self._plot is None:
             return  # nothing has been drawn
-        former, self._plot = self._plot, self._now()
-        is_here = all(figure.document in (None, pn.state.curdoc) for figure in self._figures)
-        if self._is_remote or not is_here or self._plot.looks != former.looks:
+        self._plot = self._now()
+        if self._is_remote or any(figure.document not in (None, pn.state.curdoc) for figure in self._figures):
             self._drawings.number += 1
             return
         # What HoloViews has kept would be drawn where the pane is put up again.
@@ -123,10 +122,16 @@ class LivePlot:
         pn.state.execute(self._patch, schedule="auto" if at_once else True)
 
     def _patch(self) -> None:
+        """Bring the figures up to date, or have HoloViews draw them where they look different."""
+        if (plot := self._plot) is None:
+            return
+        looks = plot.looks
+        if any(shown.looks != looks for shown in self._figures.values()):
+            self._drawings.number += 1
+            return
         for figure, shown in list(self._figures.items()):
-            if self._plot is not None and shown.looks == self._plot.looks:
-                self._figures[figure] = self._plot
-                self._plot.patch(figure, shown)
+            self._figures[figure] = plot
+            plot.patch(figure, shown)
 
 
 def _note(live: ref[LivePlot], plot: Any, _element: Any) -> None:
