@@ -52,11 +52,14 @@ class Visitor:
             compression_options={},
             max_message_size=2**27,
         )
+        # As browsers do: else each part of a message waits for the acknowledgement of the one before.
+        assert self._socket.protocol
+        self._socket.protocol.set_nodelay(True)
         await self._until(lambda header: header.get("msgtype") == "ACK")
         await self._send("PULL-DOC-REQ", {})
         models = (await self._until(lambda content: content.get("doc")))["roots"]
         ids = dict(_named(models))
-        self._letters, self._browser = ids["concept"], ids["ping"]
+        self._strip, self._browser = ids["concept"], ids["ping"]
         await self._tell("document_ready", [])
         await self.settle()
         return self
@@ -64,16 +67,14 @@ class Visitor:
     async def change(self, letter: str) -> float:
         """Choose a letter, and wait until all is answered, milliseconds."""
         start = time.perf_counter()
-        data = {"type": "map", "entries": [["action", "concept"], ["value", f"first-letter.{letter}"]]}
-        await self._tell("data_event", [["model", {"id": self._letters}], ["data", data]])
+        await self._report(self._strip, "concept", f"first-letter.{letter}")
         await self.settle()
         return 1000 * (time.perf_counter() - start)
 
     async def settle(self) -> None:
         """Wait until everything sent before is answered."""
         self._pings += 1
-        change = {"kind": "ModelChanged", "model": {"id": self._browser}, "attr": "ping", "new": self._pings}
-        await self._send("PATCH-DOC", {"events": [change]})
+        await self._report(self._browser, "ping", self._pings)
         await self._until(
             lambda content: any(
                 event.get("attr") == "pong" and event["new"] == self._pings for event in content.get("events", [])
@@ -83,6 +84,10 @@ class Visitor:
     def close(self) -> None:
         """Leave."""
         self._socket.close()
+
+    async def _report(self, model: str, action: str, value: Any) -> None:
+        data = {"type": "map", "entries": [["action", action], ["value", value]]}
+        await self._tell("data_event", [["model", {"id": model}], ["data", data]])
 
     async def _tell(self, name: str, values: list[Any]) -> None:
         event = {"type": "event", "name": name, "values": {"type": "map", "entries": values}}
@@ -106,13 +111,13 @@ class Visitor:
 
 
 def _named(part: Any) -> Iterator[tuple[str, str]]:
-    """Find, in a document, the model of the letter strip, and the one that answers pings."""
+    """Find, in a document, the model of the strip of concepts, and the one that answers pings."""
     if isinstance(part, dict):
         attributes = part.get("attributes") or {}
-        if attributes.get("name") == "letter" and "class_name" in attributes:
-            yield "letter", part["id"]
+        if attributes.get("name") == "concept" and "class_name" in attributes:
+            yield "concept", part["id"]
         if attributes.get("class_name") == "Browser":
-            yield "ping", attributes["data"]["id"]
+            yield "ping", part["id"]
     for each in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
         yield from _named(each)
 

@@ -9,10 +9,11 @@ import socket
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from panel.io.server import WSHandler
 from tornado.httpserver import HTTPServer
 from tornado.ioloop import IOLoop
 
-from explorer.upstream.hooks import around
+from explorer.upstream.hooks import around, before
 
 if TYPE_CHECKING:
     from tornado.iostream import IOStream
@@ -57,6 +58,8 @@ class PatientSocket(socket.socket):
 def limit_connections() -> None:
     """Limit the connections of this process, also of a server that stands already, as under ``panel serve``."""
     around(HTTPServer, "handle_stream", partial(_within, _allow_descriptors()))
+    # Bokeh sends a message in three frames or more; the second would wait until the browser has acknowledged the first.
+    before(WSHandler, "open", lambda handler: handler.set_nodelay(True))
 
 
 def _within(most: int, own: Any) -> Any:

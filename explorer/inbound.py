@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bokeh.core.types import ID
-from bokeh.model import DataModel, Model
+from bokeh.model import Model
 from bokeh.models import Plot, RadioGroup, Range1d, Slider
 from bokeh.protocol.messages.patch_doc import patch_doc
 from bokeh.protocol.messages.pull_doc_req import pull_doc_req
@@ -136,7 +136,6 @@ EVENTS: Mapping[str, Event] = {
 
 _OF_SLIDER = Property(_is_number, lambda slider, value: slider.start <= value <= slider.end)
 PROPERTIES: Mapping[tuple[type[Model], str], Property] = {
-    (DataModel, "ping"): Property(_is_count),  # explorer/views/browser.py
     (RadioGroup, "active"): Property(_is_count, lambda group, value: value < len(group.labels)),
     (Slider, "value"): _OF_SLIDER,
     (Slider, "value_throttled"): _OF_SLIDER,

@@ -1,12 +1,12 @@
 // The page's side of explorer/views/browser.py. It draws nothing.
 
 const YEAR = 365 * 24 * 3600
-const SHOW_BUSY_AFTER = 100 // ms
+const LONGEST_REST = 100 // ms until what waits for a rest is done
 const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 
 // Safari has no such callback.
 // Where nothing is painted any more, a browser may not tell for long that it is idle.
-const whenIdle = (act) => window.requestIdleCallback?.(act, { timeout: 1000 }) ?? setTimeout(act, SHOW_BUSY_AFTER)
+const whenIdle = (act) => window.requestIdleCallback?.(act, { timeout: 1000 }) ?? setTimeout(act, LONGEST_REST)
 
 // What has the focus has the first right to a key: a choice or a slider to the arrows, a field to all.
 function taken(event) {
@@ -112,7 +112,6 @@ export function render({ model }) {
   }
   model.on("remove", () => {
     life.abort()
-    clearTimeout(timer)
     root.classList.remove("ax-ready")
   })
   const send = (action, value) => whenPainted(() => {
@@ -181,9 +180,22 @@ export function render({ model }) {
   keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() }, life)
   document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"), life)
 
-  // The busy line: from a message to the server, which a ping follows, until the last ping is answered.
-  let timer = null
-  const settle = () => { clearTimeout(timer); timer = null; root.classList.remove("ax-is-busy") }
+  // The busy line: from a message to the server, which a ping follows, until the last ping is answered. Before a ping the
+  // server does what it has collected, as the values of a slider that is dragged, so there is one ping at a time.
+  let pings = model.pong
+  let isPinging = false
+  let isPingWanted = false
+  const showBusy = () => root.classList.toggle("ax-is-busy", pings !== model.pong || model.waiting)
+  const ping = () => {
+    isPingWanted = pings !== model.pong
+    if (!isPingWanted) {
+      pings += 1
+      isPinging = true
+      model.send_msg({ action: "ping", value: pings })
+      isPinging = false
+    }
+    showBusy()
+  }
   // Up to 30 s after the last change, BokehJS (3.9, 3.10) keeps what has left the page: figures would pile up. Answers come
   // after the pong, so it is let go once nothing more comes from the server.
   const letGo = () => whenIdle(() => { if (!life.signal.aborted) page.freeze_all_models(() => {}) })
@@ -194,19 +206,13 @@ export function render({ model }) {
     lingering = setTimeout(letGo, 200)
   }
   page.on_change(letGoSoon)
-  const dim = () => root.classList.toggle("ax-is-waiting", model.waiting)
+  const dim = () => { root.classList.toggle("ax-is-waiting", model.waiting); showBusy() }
   model.on("waiting", dim)
-  model.on("pong", () => {
-    if (model.pong !== model.ping) return
-    settle()
-  })
+  model.on("pong", () => { if (isPingWanted) ping(); else showBusy() })
   dim()
-  root.classList.toggle("ax-is-busy", model.pong !== model.ping)
   const busy = ({ kind, sync, attr }) => {
-    if (!document.querySelector(".ax-lost").hidden) return
-    if (kind !== "MessageSent" && !(sync && ["value", "active"].includes(attr))) return
-    timer ??= setTimeout(() => root.classList.add("ax-is-busy"), SHOW_BUSY_AFTER)
-    model.ping += 1
+    if (isPinging || !document.querySelector(".ax-lost").hidden) return
+    if (kind === "MessageSent" || (sync && ["value", "active"].includes(attr))) ping()
   }
   page.on_change(busy)
   life.signal.addEventListener("abort", () => [busy, letGoSoon].forEach((follow) => page.remove_on_change(follow)))

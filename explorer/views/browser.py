@@ -49,7 +49,6 @@ class Browser(JSComponent):
     dark = param.Boolean(doc="Whether the page is dark.")
     title = param.String(doc="Title of the tab.")
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
-    ping = param.Integer(doc="Raised by the browser when the reader changed something.")
     waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
     reconnect_seconds = param.Integer(doc="For how long the page tries to reconnect after its connection was cut.")
     pong = param.Integer(doc="The last ping answered: everything before it is done.")
@@ -67,8 +66,9 @@ class Browser(JSComponent):
             **state.setters("page", "dark", "touch"),
             "history": self._travel,
             "step": self._step,
+            "ping": self._note_ping,
         }
-        self.param.watch(self._answer, "ping")
+        self._ping = 0
         model.param.watch(self._answer, "waiting")
         state.param.watch(self._follow, [*state.URL_KEYS, "dark"])
         self._follow()
@@ -78,10 +78,14 @@ class Browser(JSComponent):
         where = f"{state.label}, {state.chosen_sae.label} · " if state.chosen_sae else ""
         self.param.update(query=state.to_query(), dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
 
+    def _note_ping(self, ping: int) -> None:
+        self._ping = ping
+        self._answer()
+
     def _answer(self, *_: param.parameterized.Event) -> None:
         self.waiting = self._model.waiting
         if not self.waiting:
-            self.pong = self.ping
+            self.pong = self._ping
 
     def remember(self, name: str, value: str) -> None:
         """Have the browser keep `value` under `name` for later visits."""
