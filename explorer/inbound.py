@@ -17,7 +17,6 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bokeh.core.types import ID
-from bokeh.model import Model
 from bokeh.models import Plot, RadioGroup, Range1d, Slider
 from bokeh.protocol.messages.patch_doc import patch_doc
 from bokeh.protocol.messages.pull_doc_req import pull_doc_req
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from bokeh.document import Document
     from bokeh.document.json import PatchJson
+    from bokeh.model import Model
     from bokeh.protocol.message import Message
     from bokeh.server.connection import ServerConnection
 

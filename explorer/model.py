@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from math import isnan
 from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 import pandas as pd
 import param
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _PLACE = ("suite", "sae", "concept")
 #: The parameters of queries that have another name in the state.
 _READ = {"other_suite": "compared_suite", "other_sae": "compared_sae.id"}
+_CHOICES: WeakKeyDictionary[Store, Mapping[str, SuiteChoices]] = WeakKeyDictionary()
 #: What no question has been asked with.
 _NEVER: dict[str, Any] = {"": None}
 
@@ -96,8 +99,18 @@ QUESTIONS: Mapping[str, Question] = {
 }
 
 
-def choices_of(store: Store) -> dict[str, SuiteChoices]:
-    """List, by suite, what can be chosen, its metrics, and the thresholds that it was measured with."""
+def choices_of(store: Store) -> Mapping[str, SuiteChoices]:
+    """List, by suite, what can be chosen, its metrics, and the thresholds that it was measured with.
+
+    All sessions of a store share the list.
+    """
+    found = _CHOICES.get(store)
+    if found is None:
+        found = _CHOICES[store] = _choices_of(store)
+    return found
+
+
+def _choices_of(store: Store) -> dict[str, SuiteChoices]:
     saes, concepts, families = store.fetch("saes"), store.fetch("concepts"), store.fetch("families")
     metrics = store.fetch("metrics")
     return {
@@ -394,7 +407,7 @@ def _at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[]
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Turn an answer into a dict a row, with None for NULL."""
     columns = [
-        [None if pd.api.types.is_scalar(value) and pd.isna(value) else value for value in column.tolist()]
+        [None if value is pd.NA or (isinstance(value, float) and isnan(value)) else value for value in column.tolist()]
         for _, column in frame.items()
     ]
     return [dict(zip(frame.columns, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -24,14 +24,15 @@ from explorer.plots.standalone import standalone
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.concepts import Concepts, concept_cells, strip_html
-from explorer.views.cosine import CosineView, highest_html, no_cosines_html, roles
+from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
 from explorer.views.evidence_table import ablated, count_tested, judged, shown_columns, sortable
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.headline import Headline, figures_html, sentence_html
-from explorer.views.k_sparse import KSparseView, scores_html
+from explorer.views.k_sparse import KSparseView, scores
 from explorer.views.latent_lists import LatentLists, lists_html
 from explorer.views.markup import STATIC, render, styles
+from explorer.views.plot_table import table_html
 from explorer.whole_file import whole_file
 from queries import QueryError, catalog
 
@@ -200,9 +201,9 @@ class _Collector:
             "headline": sentence_html(model, changed=False),
             "figures": figures_html(model),
             "no_plot": "" if known else no_cosines_html(model),
-            "highest": highest_html(cosines, parts),
+            "highest": table_html(highest(cosines, parts)),
             "lists": lists_html(model, selected=None),
-            "k_sparse": scores_html(model.k_sparse, f"The k-sparse probes for {label} as a table"),
+            "k_sparse": table_html(scores(model.k_sparse, f"The k-sparse probes for {label} as a table")),
             "prose": {topic: prose_html(model, topic) for topic in TITLES},
             **self._evidence(label),
             "bars": self._bars(),

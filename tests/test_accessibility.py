@@ -65,6 +65,7 @@ def _open_all(page: Page) -> Locator:
     folded = page.locator("details:not([open]) > summary:visible")
     while folded.count():
         folded.first.click()
+    expect(page.locator("details[data-unfold]:visible")).to_have_count(0)
     return page.locator("html")
 
 

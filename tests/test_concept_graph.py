@@ -292,6 +292,7 @@ def _parts(view: ConceptGraphView) -> tuple[Markup, pn.Column, Markup]:
 def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
     """Return the words of the head, the rows of the table, and whether there is a plot."""
     head, plot, twin = _parts(view)
+    twin._handle_msg({"action": "unfold", "value": None})
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", twin.html)]
     return " ".join(re.sub(r"<[^>]+>", " ", head.html).split()), rows, plot.styles["visibility"] != "hidden"
 

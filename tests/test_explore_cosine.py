@@ -14,6 +14,7 @@ from tests.explore import (
     LINE,
     RING,
     SPLIT,
+    cell,
     choose,
     expect_marks,
     expect_view,
@@ -36,6 +37,23 @@ pytestmark = pytest.mark.browser
 def history(page: Page) -> int:
     length: int = page.evaluate("window.history.length")
     return length
+
+
+def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s"))
+    table = part(page, "plot-tables").filter(has_text="highest cosines")
+    expect(table.locator("tr")).to_have_count(0)
+    table.locator("summary").click()
+    for letter in ("s", "l"):
+        cell(page, letter).click()
+        cosines = home.but(letter=letter).cosines
+        highest = sorted(cosines, key=cosines.__getitem__, reverse=True)[:25]
+        expect(table.locator("tbody td:nth-child(2)")).to_have_text(list(map(str, highest)))
+    # It stays as the reader left it.
+    table.locator("summary").click()
+    cell(page, "s").click()
+    expect_view(page, home.but(letter="s"))
+    expect(table.locator("tbody")).to_be_hidden()
 
 
 def test_tap_opens_the_card_of_the_latent_tapped(open_page: PageOpener, home: View) -> None:

@@ -90,9 +90,9 @@ def arrange(split: pd.DataFrame | None, absorbing: pd.DataFrame | None) -> Graph
         Answer of the query `absorbing_latents`, of which the first `MOST_LATENTS` are taken.
     """
     split = _none("latent", "k", "f1", "f1_gain") if split is None else split
-    absorbing = (
-        _none("latent", "num_tokens", "mean_effect", "tokens", "effects") if absorbing is None else absorbing
-    ).head(MOST_LATENTS)
+    absorbing = (_none("latent", "num_tokens", "mean_effect", "tokens", "effects") if absorbing is None else absorbing)[
+        :MOST_LATENTS
+    ]
     groups = _groups(absorbing)
     needed = sum(map(len, groups)) + _GAP * max(len(groups) - 1, 0)
     rows = max(needed, _SPLIT_ROWS[0] * len(split), _LEAST_ROWS)
@@ -102,21 +102,24 @@ def arrange(split: pd.DataFrame | None, absorbing: pd.DataFrame | None) -> Graph
     return Graph(
         split=pd.DataFrame(
             {
-                "latent": split["latent"],
+                "latent": split["latent"].to_numpy(),
                 "y": step * ((len(split) - 1) / 2 - np.arange(len(split))) - rows / 2,
-                "f1": split["f1_gain"].where(split["k"] > 1, split["f1"]),
+                "f1": np.where(split["k"] > 1, split["f1_gain"], split["f1"]),
             }
         ),
         absorbing=pd.DataFrame(
             {
-                "latent": absorbing["latent"],
+                "latent": absorbing["latent"].to_numpy(),
                 "y": np.array([y.mean() for y in ys]),
-                "num_tokens": absorbing["num_tokens"],
-                "effect": absorbing["mean_effect"],
+                "num_tokens": absorbing["num_tokens"].to_numpy(),
+                "effect": absorbing["mean_effect"].to_numpy(),
             }
         ),
-        tokens=pd.DataFrame([token for group in groups for token in group], columns=_Token._fields).assign(
-            y=np.concatenate([[], *ys])
+        tokens=pd.DataFrame(
+            {
+                **{field: [getattr(token, field) for group in groups for token in group] for field in _Token._fields},
+                "y": np.concatenate([[], *ys]),
+            }
         ),
         rows=rows,
     )

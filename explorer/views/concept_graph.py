@@ -15,6 +15,7 @@ from explorer.plots.graph_layout import Graph, arrange
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
+from explorer.views.plot_table import PlotTable, Table
 from explorer.views.view import View
 from explorer.views.visibility import HIDDEN, VISIBLE
 
@@ -43,7 +44,7 @@ class ConceptGraphView(View):
         )
         self._plot: LivePlot | None = None
         self._place = pn.Column(sizing_mode="stretch_width")
-        self._plot_table = Markup("plot-tables")
+        self._plot_table = PlotTable()
         self._layout = pn.Column(self._head, self._place, self._plot_table, sizing_mode="stretch_width")
         self._show()
 
@@ -97,7 +98,7 @@ class ConceptGraphView(View):
         # By a style: a property of Bokeh's would have it lay out all of the page.
         self._place.styles = VISIBLE | {"min-height": f"{self._graph.height}px"} if self._is_drawn else HIDDEN
         self._catch_up()
-        self._plot_table.html = self._tabulate() if self._is_drawn else ""
+        self._plot_table.put(self._table() if self._is_drawn else None)
         graph, shown, absorbing = self._graph, self._model.shown, self._model.absorbing_latents
         summary = self._model.summary or {}
         self._head.html = render(
@@ -118,8 +119,12 @@ class ConceptGraphView(View):
             why_none=why_none_absorbs(self._model.summary, self._model.shown.metric),
         )
 
-    def _tabulate(self) -> str:
+    def _table(self) -> Table:
         """List every edge, drawn or not."""
+        columns = ["from", "to", "F1 brought", "tokens", "effect"]
+        return Table("split-absorb-graph", "The same as a table, nothing left out", columns, self._rows)
+
+    def _rows(self) -> list[list[object]]:
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
         rows: list[list[object]] = []
         if split is not None:
@@ -140,10 +145,4 @@ class ConceptGraphView(View):
                     [name, visible(token), "–", 1, number(effect, 2)]
                     for token, effect in zip(row.tokens, row.effects, strict=True)
                 ]
-        return render(
-            "plot_table",
-            name="split-absorb-graph",
-            summary="The same as a table, nothing left out",
-            columns=["from", "to", "F1 brought", "tokens", "effect"],
-            rows=rows,
-        )
+        return rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from explorer.format import count, percent
+from explorer.model import records
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -124,22 +125,23 @@ def concept_cells(concepts: pd.DataFrame | None, rate: str) -> list[dict[str, An
     """Say what each cell shows: concept, its name, count, shade (percent) and a label in words (absorption `rate`)."""
     if concepts is None:
         return []
-    most = max(1, concepts["num_absorbing_latents"].fillna(0).max())
+    rows = records(concepts)
+    most = max(1, *(row["num_absorbing_latents"] or 0 for row in rows))
     cells = []
-    for row in concepts.itertuples():
-        cell = {"concept": row.concept, "name": row.label, "measured": bool(row.measured), "count": None, "shade": 0}
-        if not row.measured:
+    for row in rows:
+        cell = {"concept": row["concept"], "name": row["label"], "measured": row["measured"], "count": None, "shade": 0}
+        absorbing, share = row["num_absorbing_latents"], row["absorption_rate"]
+        if not row["measured"]:
             cell["label"] = "not measured on this SAE, nothing to show"
-        elif row.num_absorbing_latents != row.num_absorbing_latents:
-            label = f"absorbing latents unknown, {rate} {percent(row.absorption_rate)}"
-            is_known = row.num_absorbed == row.num_absorbed or row.absorption_rate == row.absorption_rate
+        elif absorbing is None:
+            is_known = row["num_absorbed"] is not None or share is not None
+            label = f"absorbing latents unknown, {rate} {percent(share)}"
             cell |= {"count": "?", "label": label if is_known else "unknown what is absorbed"}
         else:
-            absorbing = int(row.num_absorbing_latents)
             cell |= {
-                "count": absorbing,
+                "count": int(absorbing),
                 "shade": round(_DARKEST * absorbing / most),
-                "label": f"{count(absorbing, 'absorbing latent')}, {rate} {percent(row.absorption_rate)}",
+                "label": f"{count(int(absorbing), 'absorbing latent')}, {rate} {percent(share)}",
             }
         cells.append(cell)
     return cells

@@ -15,6 +15,7 @@ from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, near
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
+from explorer.views.plot_table import PlotTable, Table
 from explorer.views.view import View
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class CosineView(View):
         self._plot: LivePlot | None = None
         self._place = pn.Column(sizing_mode="stretch_width")
         self._message = Markup("message")
-        self._plot_table = Markup("plot-tables")
+        self._plot_table = PlotTable()
         self._zoom = hv.streams.RangeX()
         self._layout = pn.Column(
             self._head, self._place, self._selection, self._plot_table, sizing_mode="stretch_width"
@@ -85,7 +86,7 @@ class CosineView(View):
         self._layout.visible = self._model.shown.sae is not None
         self._show_plot()
         self._show_words()
-        self._plot_table.html = highest_html(self._model.cosines, self._roles)
+        self._plot_table.put(highest(self._model.cosines, self._roles))
 
     def _show_plot(self) -> None:
         """Put up the plot of the chosen form, or what explains its absence; a plot of the same form is kept."""
@@ -212,7 +213,7 @@ def no_cosines_html(model: ExplorerModel) -> str:
     """Say why there is no plot."""
     why = model.unanswered("cosines") or (
         f"The cosines of this SAE are there, but none for {model.shown.label}."
-        if (model.sae_record or {}).get("cosines")
+        if model.shown.chosen_sae and model.shown.chosen_sae.cosines
         else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
     )
     return render("empty", title="No cosine plot", why=why)
@@ -226,22 +227,20 @@ def roles(label: str, split: Sequence[int], absorbing: Sequence[int]) -> dict[in
     }
 
 
-def highest_html(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> str:
-    """List the latents with the highest cosines, for those who cannot see the plot."""
+def highest(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> Table | None:
+    """List the latents with the highest cosines."""
     if cosines is None or cosines.empty:
-        return ""
-    highest = cosines.nlargest(_TABLED, "cosine")
-    rows = [
-        [rank, latent, number(cosine, 4), roles.get(latent, "–")]
-        for rank, (latent, cosine) in enumerate(zip(highest["latent"], highest["cosine"], strict=True), start=1)
-    ]
-    return render(
-        "plot_table",
-        name="cosine",
-        summary=f"The {len(rows)} highest cosines as a table",
-        columns=["rank", "latent", "cosine", "part"],
-        rows=rows,
-    )
+        return None
+
+    def rows() -> list[list[object]]:
+        found = cosines.nlargest(_TABLED, "cosine")
+        return [
+            [rank, latent, number(cosine, 4), roles.get(latent, "–")]
+            for rank, (latent, cosine) in enumerate(zip(found["latent"], found["cosine"], strict=True), start=1)
+        ]
+
+    summary = f"The {min(_TABLED, len(cosines))} highest cosines as a table"
+    return Table("cosine", summary, ["rank", "latent", "cosine", "part"], rows)
 
 
 def _brushed(cosines: pd.DataFrame | None, bounds: tuple[float, float] | None) -> dict[str, Any] | None:

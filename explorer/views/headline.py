@@ -48,7 +48,7 @@ def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
         label=shown.label,
         noun=shown.noun,
         sae=shown.chosen_sae,
-        name=(model.sae_record or {}).get("title"),
+        name=shown.chosen_sae.title if shown.chosen_sae else None,
         sentence=model.unanswered("summary")
         or headline(summary, shown.label, shown.noun, metric=shown.metric, has_sae=shown.sae is not None),
         changed=changed,

@@ -15,9 +15,12 @@ from explorer.saes import ATTRIBUTES, TITLES, telling
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
+from explorer.views.plot_table import PlotTable, Table
 from explorer.views.view import View
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from explorer.concepts import Concept
     from explorer.model import ExplorerModel
     from explorer.plots.layers import Plot
@@ -43,7 +46,7 @@ class HeatMapView(View):
         super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("cell", "cell_order"))
-        self._plot_table = Markup("plot-tables")
+        self._plot_table = PlotTable()
         self._plot = LivePlot(
             self.drawing,
             height=self._height,
@@ -121,29 +124,28 @@ class HeatMapView(View):
             order=shown.cell_order if shown.cell_order in orders else orders[0],
             steps=steps_of(cells, shown.cell, dressed),
         )
-        self._plot_table.html = self._highest_cells()
+        self._plot_table.put(None if cells is None or cells.empty else self._highest_cells(cells))
 
-    def _highest_cells(self) -> str:
-        """List the highest cells of the heat map, for those who cannot see it."""
-        cells, cell = self._model.concept_rates, self._model.shown.cell
-        if cells is None or cells.empty:
-            return ""
-        shown = set(self._ordered)
-        label_of = {one.id: one.label for one in self._concepts}
-        visible = cells[[key in shown for key in sae_keys(cells)]]
-        write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
-        rows = [
-            [
-                label_of.get(row["concept"], row["concept"]),
-                self._model.saes[row["suite"], row["sae"]].label,
-                write(row[cell]),
+    def _highest_cells(self, cells: pd.DataFrame) -> Table:
+        """List the highest cells of the heat map."""
+        cell = self._model.shown.cell
+
+        def rows() -> list[list[object]]:
+            shown = set(self._ordered)
+            label_of = {one.id: one.label for one in self._concepts}
+            visible = cells[[key in shown for key in sae_keys(cells)]]
+            write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
+            return [
+                [
+                    label_of.get(row["concept"], row["concept"]),
+                    self._model.saes[row["suite"], row["sae"]].label,
+                    write(row[cell]),
+                ]
+                for row in visible.nlargest(_TABLED, cell).to_dict("records")
             ]
-            for row in visible.nlargest(_TABLED, cell).to_dict("records")
-        ]
+
         columns = [self._model.shown.noun, "SAE", cell_labels(self._model.shown.rate_label)[cell]]
-        return render(
-            "plot_table", name="cells", summary=f"The {len(rows)} highest cells as a table", columns=columns, rows=rows
-        )
+        return Table("cells", "The highest cells as a table", columns, rows)
 
 
 def _place(value: Any) -> tuple[bool, Any]:

@@ -12,6 +12,7 @@ from explorer.plots.k_sparse import SCORES, k_sparse_plot
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
+from explorer.views.plot_table import PlotTable, Table
 from explorer.views.view import View
 from explorer.views.widgets import Slider
 
@@ -37,7 +38,7 @@ class KSparseView(View):
         super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("k_sparse_score"))
-        self._plot_table = Markup("plot-tables")
+        self._plot_table = PlotTable()
         self._tau = Slider.of(
             state.param.tau,
             "tau, the rise of F1 that a further split latent must bring",
@@ -83,21 +84,23 @@ class KSparseView(View):
             suite_tau=shown.thresholds_of_suite.tau,
             tau=shown.tau,
         )
-        self._plot_table.html = scores_html(k_sparse, "The same as a table")
+        self._plot_table.put(scores(k_sparse, "The same as a table"))
 
 
-def scores_html(k_sparse: pd.DataFrame | None, summary: str) -> str:
-    """Write all scores of the k-sparse probes as a table that unfolds."""
+def scores(k_sparse: pd.DataFrame | None, summary: str) -> Table | None:
+    """List all scores of the k-sparse probes."""
     if k_sparse is None or k_sparse.empty:
-        return ""
-    rows = [
-        [
-            f"{row.k}",
-            "–" if row.latent != row.latent else f"{row.latent:.0f}",
-            "yes" if row.is_split else "no",
-            *(number(getattr(row, score)) for score in SCORES),
+        return None
+
+    def rows() -> list[list[object]]:
+        return [
+            [
+                f"{row.k}",
+                "–" if row.latent != row.latent else f"{row.latent:.0f}",
+                "yes" if row.is_split else "no",
+                *(number(getattr(row, score)) for score in SCORES),
+            ]
+            for row in k_sparse.itertuples()
         ]
-        for row in k_sparse.itertuples()
-    ]
-    columns = ["k", "latent", "split", *SCORES.values()]
-    return render("plot_table", name="k-sparse", summary=summary, rows=rows, columns=columns)
+
+    return Table("k-sparse", summary, ["k", "latent", "split", *SCORES.values()], rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from explorer.headline import why_no_split, why_none_absorbs
+from explorer.model import records
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -41,8 +42,8 @@ def lists_html(model: ExplorerModel, *, selected: int | None) -> str:
     split, absorbing, summary = model.split_latents, model.absorbing_latents, model.summary or {}
     return render(
         "latents",
-        split=[] if split is None else split.to_dict("records"),
-        absorbing=[] if absorbing is None else absorbing.to_dict("records"),
+        split=[] if split is None else records(split),
+        absorbing=[] if absorbing is None else records(absorbing),
         num_split=summary.get("num_split_latents"),
         num_absorbing=summary.get("num_absorbing_latents"),
         selected=selected,

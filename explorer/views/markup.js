@@ -226,6 +226,10 @@ export function render({ model, el }) {
     if (element.matches("a")) event.stopPropagation()
     send(element.dataset.action, element.dataset.value ?? null)
   })
+  // What most readers leave folded is written when it is unfolded.
+  box.addEventListener("toggle", ({ target }) => {
+    if (target.open && target.matches("details[data-unfold]")) send("unfold", null)
+  }, true)
   box.addEventListener("submit", (event) => {
     event.preventDefault()
     const form = event.target.closest("[data-action]")

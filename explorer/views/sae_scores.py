@@ -14,9 +14,12 @@ from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
+from explorer.views.plot_table import PlotTable, Table
 from explorer.views.view import View
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from explorer.model import ExplorerModel
     from explorer.plots.layers import Plot
 
@@ -39,7 +42,7 @@ class SaeScoresView(View):
         super().__init__(model)
         state = model.state
         self._head = Markup("section", on=state.setters("main_latent_by"))
-        self._plot_table = Markup("plot-tables")
+        self._plot_table = PlotTable()
         self._plots = [self._plot(name) for name in PANELS]
         self._panels = pn.Row(
             *(plot.pane for plot in self._plots),
@@ -99,10 +102,13 @@ class SaeScoresView(View):
             nouns=shown.nouns,
             legend=[] if scores is None else list(styles_of(scores[by], by, theme(dark=shown.dark)).values()),
         )
-        rows = (
-            []
-            if scores is None
-            else [
+        self._plot_table.put(None if empty or scores is None else self._table(scores))
+
+    def _table(self, scores: pd.DataFrame) -> Table:
+        """List the scores of all SAEs."""
+
+        def rows() -> list[list[object]]:
+            return [
                 [
                     self._model.saes[key].label,
                     l0_label(row.l0),
@@ -112,15 +118,6 @@ class SaeScoresView(View):
                 ]
                 for key, row in zip(sae_keys(scores), scores.itertuples(), strict=True)
             ]
-        )
-        self._plot_table.html = (
-            ""
-            if empty
-            else render(
-                "plot_table",
-                name="sae-scores",
-                summary="The same as a table",
-                rows=rows,
-                columns=["SAE", "L0", "precision", "recall", shown.nouns],
-            )
-        )
+
+        columns = ["SAE", "L0", "precision", "recall", self._model.shown.nouns]
+        return Table("sae-scores", "The same as a table", columns, rows)

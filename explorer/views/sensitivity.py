@@ -12,9 +12,12 @@ from explorer.plots.sensitivity import HEIGHT, LABELS, sensitivity_plot
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
+from explorer.views.plot_table import PlotTable, Table
 from explorer.views.view import View
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from explorer.model import ExplorerModel
     from explorer.plots.layers import Plot
 
@@ -38,7 +41,7 @@ class SensitivityView(View):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
         self._head = Markup("section", on=model.state.setters("sensitivity_of"))
-        self._plot_table = Markup("plot-tables")
+        self._plot_table = PlotTable()
         self._plot = LivePlot(self.drawing, height=HEIGHT, on_tap=self._tap)
         self._layout = pn.Column(self._head, self._plot.pane, self._plot_table, sizing_mode="stretch_width")
         self._show()
@@ -85,22 +88,17 @@ class SensitivityView(View):
             own=number(own),
             current=number(current),
         )
-        self._plot_table.html = (
-            ""
-            if empty or rows is None
-            else render(
-                "plot_table",
-                name="threshold-sensitivity",
-                summary="The same as a table",
-                columns=[LABELS[of], "this SAE", "mean over SAEs", "absorbed on this SAE"],
-                rows=[
-                    [
-                        number(row.value),
-                        percent(row.absorption_rate),
-                        percent(row.suite_absorption_rate),
-                        row.num_absorbed,
-                    ]
-                    for row in rows.itertuples()
-                ],
-            )
-        )
+        self._plot_table.put(None if empty or rows is None else _table(rows, of))
+
+
+def _table(sensitivity: pd.DataFrame, of: str) -> Table:
+    """List the rates at each value of the threshold."""
+
+    def rows() -> list[list[object]]:
+        return [
+            [number(row.value), percent(row.absorption_rate), percent(row.suite_absorption_rate), row.num_absorbed]
+            for row in sensitivity.itertuples()
+        ]
+
+    columns = [LABELS[of], "this SAE", "mean over SAEs", "absorbed on this SAE"]
+    return Table("threshold-sensitivity", "The same as a table", columns, rows)
