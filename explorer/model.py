@@ -61,7 +61,7 @@ _OWN_THRESHOLDS: Mapping[str, str | None] = MappingProxyType(
     {name: f"thresholds_of_suite.{name}" for name in Thresholds._fields}
 )
 _OF_CONCEPT: Mapping[str, str | None] = MappingProxyType(
-    {"facet_saes": "own_saes", "facet_concept": "concept", "facet_latent": None}
+    {"facet_saes": "own_saes", "facet_concept": "concept", "facet_latent": None, "evidence_page": None}
 )
 
 QUESTIONS: Mapping[str, Question] = {
@@ -176,7 +176,7 @@ class ExplorerModel(param.Parameterized):
     cosines = param.DataFrame(doc="Cosine of every latent with the probe (cosines).")
     split_latents = param.DataFrame(doc="Split latents of this concept (split_latents).")
     absorbing_latents = param.DataFrame(doc="Absorbing latents of this concept (absorbing_latents).")
-    concept_evidence = param.DataFrame(doc="Tested tokens of this concept, one page of them (evidence).")
+    concept_evidence = param.DataFrame(doc="Tested tokens of this concept (evidence).")
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
     latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")

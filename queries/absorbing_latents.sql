@@ -1,16 +1,17 @@
--- One row an absorbing latent of one concept on one SAE: most tokens first, then the strongest mean effect.
+-- One row an absorbing latent of a concept on one SAE: most tokens first, then the strongest mean effect.
 -- tokens are those it absorbs, strongest effect first, and effects theirs, NaN where none was published.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: latent INTEGER, num_tokens BIGINT, mean_effect DOUBLE, cosine FLOAT, tokens VARCHAR[],
+-- together: concept
+-- columns: concept VARCHAR, latent INTEGER, num_tokens BIGINT, mean_effect DOUBLE, cosine FLOAT, tokens VARCHAR[],
 --          effects FLOAT[], density FLOAT, num_vocab_tokens INTEGER
 SELECT absorbing.*, latents.density, latents.num_vocab_tokens
 FROM (
-    SELECT top_latent AS latent, count(*) AS num_tokens, avg(top_effect) AS mean_effect,
+    SELECT concept, top_latent AS latent, count(*) AS num_tokens, avg(top_effect) AS mean_effect,
         any_value(top_cosine) AS cosine, list(token ORDER BY top_effect, token) AS tokens,
         list(coalesce(top_effect, 'NaN'::FLOAT) ORDER BY top_effect, token) AS effects
     FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND sae = $sae AND concept = $concept AND absorbed
-    GROUP BY top_latent
+    WHERE suite = $suite AND sae = $sae AND ($concept IS NULL OR concept = $concept) AND absorbed
+    GROUP BY concept, top_latent
 ) AS absorbing
 LEFT JOIN (
     SELECT latent, density, num_vocab_tokens

@@ -1,6 +1,7 @@
 """The questions that can be asked: every ``.sql`` file of this folder, with its contract.
 
-A file opens with a comment that says what a row is, then lists parameters and columns::
+A file opens with a comment that says what a row is, then lists parameters, the one that is asked for all values
+together, if any, and columns::
 
     -- One row a letter of the alphabet.
     -- params: suite VARCHAR, layer INTEGER
@@ -16,8 +17,26 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import NamedTuple
 
+_TOGETHER = re.compile(r"(\w+)(?: \((\w+)\))?(?: without (\w+))?")
 _FIELD = re.compile(r"(\w+) ([A-Z]+(?:\[\]|\([A-Z, ]+\))?)")
+
+
+class Together(NamedTuple):
+    """What a question can be asked for together.
+
+    Attributes
+    ----------
+    param, column : str
+        The parameter, of which NULL asks for all values, and the column in which each row has its own.
+    without : str
+        A parameter that then is NULL; empty where there is none.
+    """
+
+    param: str
+    column: str
+    without: str
 
 
 @dataclass(frozen=True)
@@ -32,6 +51,8 @@ class Query:
         What a row is.
     params, columns : dict of str to str
         Names and DuckDB types, in order.
+    together : Together or None
+        What the question can be asked for together: for all values it takes little longer than for one.
     sql : str
         The statement, with ``$name`` for each parameter.
     """
@@ -41,6 +62,7 @@ class Query:
     params: dict[str, str]
     columns: dict[str, str]
     sql: str
+    together: Together | None = None
 
 
 def parse_query(name: str, text: str) -> Query:
@@ -53,7 +75,7 @@ def parse_query(name: str, text: str) -> Query:
     field = "doc"
     for line in comment:
         content = line.removeprefix("--").strip()
-        label = re.match(r"(params|columns):\s*(.*)", content)
+        label = re.match(r"(params|together|columns):\s*(.*)", content)
         if label:
             field, content = label.groups()
             header[field] = ""
@@ -64,7 +86,14 @@ def parse_query(name: str, text: str) -> Query:
         params=dict(_FIELD.findall(header.get("params", ""))),
         columns=dict(_FIELD.findall(header.get("columns", ""))),
         sql="\n".join(sql).strip().rstrip(";"),
+        together=_together(header["together"]) if "together" in header else None,
     )
+
+
+def _together(text: str) -> Together:
+    """Read ``param (column) without param``, of which the last two may be left out."""
+    param, column, without = _TOGETHER.fullmatch(text).groups()  # type: ignore[union-attr]
+    return Together(param, column or param, without or "")
 
 
 @cache

@@ -1,5 +1,5 @@
 -- One row a tested token, with what a reader needs to question its verdict, sorted, and cut to a page of 25 (all, where
--- evidence_page is NULL); num_found counts all that match. A facet that is NULL takes any value.
+-- evidence_page is NULL); of a page, num_found counts all that match. A facet that is NULL takes any value.
 -- evidence_token: beginning of the token, any case, leading space or not; evidence_verdict: 'all', 'absorbed',
 -- 'not absorbed', 'differs' (from the published verdict) or 'disagree' (absorbed by one metric and not by another). `reason`:
 -- the first condition that fails, in the order of the method; 'absorbed' where none does, 'published' where the row stores no
@@ -9,6 +9,7 @@
 -- params: suite VARCHAR, facet_saes VARCHAR[], facet_concept VARCHAR, facet_latent INTEGER, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, evidence_token VARCHAR, evidence_verdict VARCHAR,
 --         evidence_sort VARCHAR, evidence_descending BOOLEAN, evidence_page INTEGER
+-- together: facet_concept (concept) without evidence_page
 -- columns: sae VARCHAR, concept VARCHAR, layer INTEGER, architecture VARCHAR, width INTEGER, l0 DOUBLE, token VARCHAR,
 --          split_activations FLOAT[], top_latent INTEGER, top_effect FLOAT, top_cosine FLOAT, second_latent INTEGER,
 --          second_effect FLOAT, second_cosine FLOAT, margin FLOAT, projection FLOAT, projected_share FLOAT, fraction FLOAT,
@@ -93,7 +94,8 @@ SELECT shown.sae, shown.concept, layer, architecture, width, l0, shown.token,
     margin, projection,
     CAST(CASE WHEN shown.total_projection > 0 THEN projection / shown.total_projection END AS FLOAT) AS projected_share,
     CAST(fraction AS FLOAT) AS fraction, absorbed, published, reason,
-    absorbed_by, not_absorbed_by, (SELECT count(*) FROM found) AS num_found
+    absorbed_by, not_absorbed_by,
+    CASE WHEN $evidence_page IS NOT NULL THEN (SELECT count(*) FROM found) END AS num_found
 FROM shown
 LEFT JOIN compared USING (sae, concept, token)
 JOIN tested_tokens ON tested_tokens.rowid = token_row

@@ -1,13 +1,15 @@
--- One row: what is known of one concept on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
+-- One row a concept: what is known of it on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
+-- together: concept
+-- columns: concept VARCHAR, main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
 --          probe_precision DOUBLE, probe_recall DOUBLE, probe_f1 DOUBLE,
 --          split_latents INTEGER[], num_split_latents BIGINT, stored_split BOOLEAN,
 --          num_probe_true_positives INTEGER, num_true_positives INTEGER, num_split_silent INTEGER,
 --          num_candidates INTEGER, num_tested BIGINT, sample_portion DOUBLE, num_absorbed BIGINT,
 --          num_absorbing_latents BIGINT, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE,
 --          random_rate DOUBLE, absorption_fraction DOUBLE, metric_version VARCHAR
-SELECT rates.split_latents[1] AS main_latent,
+SELECT rates.concept,
+    rates.split_latents[1] AS main_latent,
     main.precision AS main_precision,
     main.recall AS main_recall,
     main.f1 AS main_f1,
@@ -35,7 +37,7 @@ SELECT rates.split_latents[1] AS main_latent,
 FROM (
     SELECT *
     FROM rates($metric, NULL, $tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND sae = $sae AND concept = $concept
+    WHERE suite = $suite AND sae = $sae AND ($concept IS NULL OR concept = $concept)
 ) AS rates
 LEFT JOIN k_sparse AS main
     ON main.suite = rates.suite AND main.sae = rates.sae AND main.concept = rates.concept AND main.k = 1

@@ -106,10 +106,12 @@ def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown(
 def test_tables_are_whole_and_may_be_changed() -> None:
     with open_store() as store:
         explorer = Explorer(store, letter="s")
-        tokens = explorer.to_dataframe("concept_evidence")
-        shown = explorer.model.concept_evidence
+        explorer.state.page = "evidence"
+        tokens = explorer.to_dataframe("suite_evidence")
+        shown = explorer.model.suite_evidence
         assert shown is not None
         assert len(tokens) > len(shown)
+        tokens = explorer.to_dataframe("concept_evidence")
         tokens["concept"] = "changed"
         assert set(explorer.to_dataframe("concept_evidence")["concept"]) == {"first-letter.s"}
         with pytest.raises(ValueError, match="there is no table 'cosine'; there is concepts, summary, cosines"):

@@ -275,6 +275,28 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
         )
 
 
+@pytest.mark.parametrize("name", [name for name, query in catalog().items() if query.together])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_what_is_asked_together_is_what_each_is_told_alone(
+    shapes: Callable[[str], Store], shape: str, name: str
+) -> None:
+    store, query = shapes(shape), catalog()[name]
+    assert query.together
+    param, column, without = query.together
+    assert (query.params[param], query.columns[column]) == ("VARCHAR", "VARCHAR")
+    given = {param: _params(store)[param] for param in query.params} | ({without: None} if without else {})
+    found = 0
+    for concept in [*store.fetch("concepts")["concept"], "first-letter.nobody"]:
+        asked = given | {param: concept}
+        alone, together = store._run(query, asked), store.fetch(name, **asked)
+        # Text is of one type or another, and so is what has no rows.
+        pd.testing.assert_frame_equal(together, alone, check_dtype=False)
+        numbers = [] if alone.empty else together.select_dtypes(["number", "bool"]).columns
+        assert together[numbers].dtypes.to_dict() == alone[numbers].dtypes.to_dict()
+        found += len(alone)
+    assert found == len(store.fetch(name, **given | {param: None}))
+
+
 @pytest.mark.parametrize("name", catalog())
 def test_stored_types_do_not_change_answers(shapes: Callable[[str], Store], name: str) -> None:
     full, other = (ask(shapes(shape), name, _params(shapes("full"))) for shape in ("full", "other types"))

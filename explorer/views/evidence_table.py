@@ -106,8 +106,20 @@ class EvidenceTable(View):
         turned = state.evidence_sort == column and not state.evidence_descending
         self._ask(evidence_sort=column, evidence_descending=turned)
 
+    @property
+    def _page(self) -> pd.DataFrame | None:
+        """The tokens on the page that is listed."""
+        answer: pd.DataFrame | None = getattr(self._model, self._answer)
+        return answer
+
+    @property
+    def _num_found(self) -> int:
+        """How many tokens match on all pages; 0 where the page is beyond the last."""
+        page = self._page
+        return 0 if page is None or page.empty else int(page["num_found"].iloc[0])
+
     def _row(self, place: str) -> dict[str, Any] | None:
-        rows = getattr(self._model, self._answer)
+        rows = self._page
         return None if rows is None or place not in map(str, range(len(rows))) else rows.iloc[int(place)].to_dict()
 
     def _open(self, place: str) -> None:
@@ -150,8 +162,8 @@ class EvidenceTable(View):
         return facets
 
     def _show(self) -> None:
-        shown, frame = self._model.shown, getattr(self._model, self._answer)
-        rows = judged(frame, shown)
+        shown = self._model.shown
+        rows = judged(self._page, shown)
         for row in rows:
             row["is_open"] = tuple(row[name] for name in _PLACE) == self._opened
         is_filtered = (
@@ -162,7 +174,7 @@ class EvidenceTable(View):
         counts = getattr(self._model, self._counts) or {}
         tested = counts.get("n_tested_tokens" if self._of_suite else "num_tested")
         # Of a page beyond the last there are no rows, and with a filter there may be none.
-        found = rows[0]["num_found"] if rows else count_tested(0, 0 if is_filtered and tested else tested)
+        found = count_tested(self._num_found, 0 if is_filtered and tested else tested)
         offered = offered_columns(shown, of_suite=self._of_suite)
         optional = {name: title for name, title in offered.items() if name in _OPTIONAL}
         columns = shown_columns(shown, of_suite=self._of_suite)
@@ -191,6 +203,15 @@ class ConceptEvidence(EvidenceTable):
 
     answers = ("concept_evidence", "summary")
     follows = (*EvidenceTable.follows, "suite", "concept")
+
+    @property
+    def _page(self) -> pd.DataFrame | None:
+        tokens, first = self._model.concept_evidence, PAGE_ROWS * self._model.shown.evidence_page
+        return None if tokens is None else tokens[first : first + PAGE_ROWS]
+
+    @property
+    def _num_found(self) -> int:
+        return 0 if self._model.concept_evidence is None else len(self._model.concept_evidence)
 
 
 class SuiteEvidence(EvidenceTable):
