@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import sys
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _LETTERS = "abcdefghijklmnopqrstuvw"
 #: Between two acts of a reader, seconds, on average.
 _THINKS = 5.0
+#: Readers who do not think at all.
+_HASTY = 10
 _TIMEOUT = 120
 #: Sessions that are open at once, that come and go, in how many rounds, and when they are gone for certain, seconds.
 _OPEN, _VISITS, _ROUNDS, _GONE_AFTER = 20, 200, 4, 15
@@ -139,6 +142,7 @@ def main() -> None:
                 f"{arguments.readers} readers, ms": summary(
                     asyncio.run(_load(server.url, query, arguments.readers, arguments.acts))
                 ),
+                f"{_HASTY} who do not think": _haste(server, query),
             }
     print(json.dumps(found, indent=2))
 
@@ -147,7 +151,7 @@ def main() -> None:
 def _served(suite: str, num_procs: int = 1, *more: str) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "explorer.cli", "serve", suite, "--port", str(port), *more]
-    command += ["--num-procs", str(num_procs)] if num_procs > 1 else []
+    command += ["--num-procs", str(num_procs)]
     with tempfile.TemporaryDirectory() as folder:
         server = start_process(command, Path(folder) / "log", port, "/dashboard")
         try:
@@ -156,7 +160,7 @@ def _served(suite: str, num_procs: int = 1, *more: str) -> Iterator[Server]:
             server.stop()
 
 
-async def _load(url: str, query: str, readers: int, acts: int) -> list[float]:
+async def _load(url: str, query: str, readers: int, acts: int, thinks: float = _THINKS) -> list[float]:
     """Have readers change letters, each after a while of thinking, and measure every change."""
     visitors = [await Visitor(url).open(query) for _ in range(readers)]
 
@@ -165,7 +169,7 @@ async def _load(url: str, query: str, readers: int, acts: int) -> list[float]:
         times = []
         for act in range(acts):
             if readers > 1:
-                await asyncio.sleep(chance.uniform(0, 2 * _THINKS))
+                await asyncio.sleep(chance.uniform(0, 2 * thinks))
             times.append(await visitor.change(_LETTERS[(nth + act) % len(_LETTERS)]))
         return times
 
@@ -173,6 +177,17 @@ async def _load(url: str, query: str, readers: int, acts: int) -> list[float]:
     for visitor in visitors:
         visitor.close()
     return [each for times in measured for each in times]
+
+
+def _haste(server: Server, query: str) -> dict[str, float]:
+    """Have readers change letters without a pause; what they see was asked for before."""
+    start, used = time.perf_counter(), _processor_seconds(server.process.pid)
+    times = asyncio.run(_load(server.url, query, _HASTY, 2 * len(_LETTERS), thinks=0))
+    seconds, used = time.perf_counter() - start, _processor_seconds(server.process.pid) - used
+    return {
+        "changes a second": round(len(times) / seconds, 1),
+        "processor for a change, its share of opening the page included, ms": round(1000 * used / len(times), 1),
+    }
 
 
 async def _memory(suite: str, query: str) -> dict[str, Any]:
@@ -199,6 +214,14 @@ async def _memory(suite: str, query: str) -> dict[str, Any]:
             "a session": round((opened - start) / _OPEN, 2),
             f"after each {_VISITS // _ROUNDS} that came and went": after,
         }
+
+
+def _processor_seconds(pid: int) -> float:
+    """Read the processor time of a process, and of those it started."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    own = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return own + sum(map(_processor_seconds, map(int, children)))
 
 
 def _megabytes(pid: int) -> float:

@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from explorer.format import printable
-from explorer.session_limits import MAX_SESSIONS, SESSION_SECONDS, default_max_sessions
+from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
 from explorer.store import EMBEDDED, open_store
 from queries import QueryError, Store, SuiteError, check_suite, locate
 
@@ -90,7 +90,10 @@ def serve(
     use_xheaders: Annotated[
         bool, typer.Option("--use-xheaders", help="Believe a proxy's X-Forwarded headers.")
     ] = False,
-    num_procs: Annotated[int, typer.Option(min=1, help="Number of worker processes.")] = 1,
+    num_procs: Annotated[
+        int | None,
+        typer.Option(min=1, envvar=NUM_PROCS, help="Number of worker processes.", show_default="one a processor"),
+    ] = None,
     session_seconds: Annotated[
         int, typer.Option(min=1, help="How long a session is kept without a browser.")
     ] = SESSION_SECONDS,
@@ -109,6 +112,7 @@ def serve(
     from explorer import server
 
     paths = [str(locate(suite)) for suite in suites or []]
+    num_procs = num_procs or default_num_procs()
     try:
         # Opened here only to be checked: the server's processes open their own.
         open_store(*paths).close()

@@ -6,7 +6,7 @@ import errno
 import logging
 import resource
 import socket
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from panel.io.server import WSHandler
@@ -57,17 +57,23 @@ class PatientSocket(socket.socket):
 @cache
 def limit_connections() -> None:
     """Limit the connections of this process, also of a server that stands already, as under ``panel serve``."""
-    around(HTTPServer, "handle_stream", partial(_within, _allow_descriptors()))
+    _most_descriptors()
+    around(HTTPServer, "handle_stream", _within_limit)
     # Bokeh sends a message in three frames or more; the second would wait until the browser has acknowledged the first.
     before(WSHandler, "open", lambda handler: handler.set_nodelay(True))
 
 
-def _within(most: int, own: Any) -> Any:
-    """Have a server take a connection only while there are descriptors below `most`, and wait only so long for it."""
+def has_room(stream: IOStream) -> bool:
+    """Tell whether a connection leaves descriptors free for files."""
+    # The system gives the lowest number that is free: one this high means that all below are in use.
+    return stream.socket.fileno() < _most_descriptors()
+
+
+def _within_limit(own: Any) -> Any:
+    """Have a server take a connection only while there is room, and wait only so long for it."""
 
     def handle_stream(server: HTTPServer, stream: IOStream, address: tuple[Any, ...]) -> None:
-        # The system gives the lowest number that is free: one this high means that all below are in use.
-        if stream.socket.fileno() >= most:
+        if not has_room(stream):
             _LOG.warning("too many connections: one was closed")
             stream.close()
             return
@@ -79,7 +85,8 @@ def _within(most: int, own: Any) -> Any:
     return handle_stream
 
 
-def _allow_descriptors() -> int:
+@cache
+def _most_descriptors() -> int:
     """Raise the limit of descriptors as far as this process may; return how many connections may use."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

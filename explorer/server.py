@@ -14,6 +14,7 @@ from tornado.httpserver import HTTPServer
 from explorer import health
 from explorer.app import prepare_process, session
 from explorer.connections import PatientSocket
+from explorer.handover import Handover
 from explorer.inbound import MESSAGE_BYTES
 from explorer.log import log_event, log_request, log_to_stderr
 from explorer.session_limits import MAX_SESSIONS
@@ -24,6 +25,8 @@ from queries import SuiteError
 if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Sequence
+
+    from tornado.iostream import IOStream
 
 _CHECK_SESSIONS_SECONDS = 5
 _SWITCH_SECONDS = 0.001
@@ -85,11 +88,22 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_ses
 class _HttpServer(HTTPServer):
     """Tornado's, but its workers are replaced without end, and it rests where it can take no connection."""
 
+    _handover: Handover | None = None
+
     def start(self, num_processes: int | None = 1, max_restarts: int | None = None) -> None:
         """Start; with several processes, in each of them. `max_restarts`, after which Tornado gives up, is ignored."""
         if num_processes != 1:
-            fork_workers(num_processes or 1)
+            handover = Handover(num_processes or 1)
+            handover.begin(fork_workers(num_processes or 1), super().handle_stream)
+            self._handover = handover
         super().start(1, max_restarts)
+
+    def handle_stream(self, stream: IOStream, address: tuple[Any, ...]) -> None:
+        """Take a connection, or pass it on to the process that it belongs to."""
+        if self._handover is None:
+            super().handle_stream(stream, address)
+        else:
+            self._handover.sort(stream, address, super().handle_stream)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Accept connections at listening sockets."""

@@ -16,21 +16,26 @@ _LONGEST_PAUSE = 30.0
 _FORK_AGAIN_SECONDS = 1
 
 
-def fork_workers(number: int) -> None:
-    """Return in each of `number` processes, which end when the calling process has ended, be it killed.
+def fork_workers(number: int) -> int:
+    """Return in each of `number` processes its place among them.
 
-    The calling process stays in here and replaces each worker that ends, until a handler of a signal raises SystemExit;
-    it then waits for all of them.
+    They end when the calling process has ended, be it killed. That process stays in here and replaces each worker that
+    ends, until a handler of a signal raises SystemExit; it then waits for all of them.
 
     Parameters
     ----------
     number : int
+
+    Returns
+    -------
+    int
+        Counted from 0; a worker that replaces another takes its place.
     """
     # Workers hear the end of this pipe when the first process is gone.
     heard, held = os.pipe()
     first = os.getpid()
     try:
-        pause = _fork_and_replace(number)
+        place, pause = _fork_and_replace(number)
     finally:
         os.close(held)
         if os.getpid() == first:
@@ -41,6 +46,7 @@ def fork_workers(number: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     Thread(target=_follow, args=[heard], daemon=True).start()
     sleep(pause)
+    return place
 
 
 def pause_before(early: int) -> float:
@@ -48,13 +54,14 @@ def pause_before(early: int) -> float:
     return min(2.0 ** (early - 2), _LONGEST_PAUSE) if early > 1 else 0.0
 
 
-def _fork_and_replace(number: int) -> float:
-    """Return in each worker what it has to wait, in the first process never."""
-    running: dict[int, tuple[float, int]] = {}  # by process: when its work begins, and how many ended early before
-    missing = [0] * number
+def _fork_and_replace(number: int) -> tuple[int, float]:
+    """Return in each worker its place and what it has to wait, in the first process never."""
+    # By process: its place, when its work begins, and how many at that place ended early before.
+    running: dict[int, tuple[int, float, int]] = {}
+    missing = [(place, 0) for place in range(number)]
     while True:
         while missing:
-            early = missing[-1]
+            place, early = missing[-1]
             try:
                 pid = os.fork()
             except OSError as error:
@@ -62,17 +69,17 @@ def _fork_and_replace(number: int) -> float:
                 sleep(_FORK_AGAIN_SECONDS)
                 continue
             if not pid:
-                return pause_before(early)
-            running[pid] = monotonic() + pause_before(early), early
+                return place, pause_before(early)
+            running[pid] = place, monotonic() + pause_before(early), early
             missing.pop()
         pid, status = os.wait()
         if pid not in running:
             continue
-        begun, early = running.pop(pid)
+        place, begun, early = running.pop(pid)
         early = early + 1 if monotonic() - begun < _EARLY_SECONDS else 0
         how = f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended"
         log_event(f"worker {how}, restarting", worker=pid, pause=pause_before(early))
-        missing.append(early)
+        missing.append((place, early))
 
 
 def _follow(heard: int) -> None:

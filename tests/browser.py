@@ -117,6 +117,10 @@ def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py
     return start_process(command, log, port, f"/{Path(app).stem}")
 
 
+#: Of the command, where nothing else is said: two would wait for each other here.
+_ONE_PROCESS = {"ABSORPTION_EXPLORER_NUM_PROCS": "1"}
+
+
 def start_process(
     command: Sequence[str], log: Path, port: int, path: str, *, environment: Mapping[str, str] | None = None
 ) -> Server:
@@ -131,7 +135,7 @@ def start_process(
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=os.environ | dict(environment or {}),
+            env=os.environ | _ONE_PROCESS | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,

@@ -23,6 +23,8 @@ from urllib.parse import urljoin
 
 import pytest
 
+from explorer import session_limits
+from explorer.handover import COOKIE
 from explorer.log import LineHandler
 from explorer.state import ExplorerState
 from tests.browser import ROOT, Server, free_port, start_process
@@ -250,6 +252,29 @@ def test_health_follows_the_suite(suite: Path, tmp_path: Path) -> None:
     assert "Traceback" not in server.output
 
 
+@pytest.mark.parametrize(
+    ("processors", "quota", "gigabytes", "expected"),
+    [
+        (1, "", 16, 1),
+        (8, "", 64, 8),
+        (8, "", 9, 4),
+        (8, "", 0.5, 1),
+        (64, "250000 100000", 64, 2),
+        (64, "max 100000", 640, 64),
+        (2, "50000 100000", 64, 1),
+    ],
+)
+def test_there_are_as_many_processes_as_processors_and_memory(  # noqa: PLR0917 - what a case is made of
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, processors: int, quota: str, gigabytes: float, expected: int
+) -> None:
+    if quota:
+        (tmp_path / "cpu.max").write_text(f"{quota}\n")
+    monkeypatch.setattr(session_limits, "_control_groups", lambda: [tmp_path])
+    monkeypatch.setattr(session_limits, "_memory_mb", lambda: 1e3 * gigabytes)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(processors)))
+    assert session_limits.default_num_procs() == (expected if sys.platform == "linux" else 1)
+
+
 @pytest.mark.parametrize("number", [1, 2], ids=["one process", "two processes"])
 @pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a question"])
 def test_sigterm_ends_all(suite: Path, tmp_path: Path, number: int, busy: bool) -> None:  # noqa: FBT001
@@ -284,6 +309,65 @@ def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path) -> None
         server.process.kill()
         wait_until(lambda: not workers(server))
         assert not is_listening(server)
+
+
+@contextmanager
+def asking(server: Server, *parts: str) -> Iterator[tuple[socket.socket, str]]:
+    """Send a request in these parts over a connection of its own, and return that and the head of the answer."""
+    with socket.create_connection(("127.0.0.1", port_of(server)), timeout=SECONDS) as visitor:
+        visitor.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for part in parts:
+            visitor.sendall(part.encode())
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += visitor.recv(1)
+        yield visitor, head.decode()
+
+
+def process_of(server: Server, visitor: socket.socket) -> int:
+    """Find the process that holds the server's end of a connection."""
+    port = f"{visitor.getsockname()[1]:04X}"
+    rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()]
+    (inode,) = (row[9] for row in rows if row[2].endswith(f":{port}"))
+    held = f"socket:[{inode}]"
+    (found,) = (
+        pid
+        for pid in workers(server)
+        if any(file.readlink() == Path(held) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink())
+    )
+    return found
+
+
+def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path: Path) -> None:
+    with running(tmp_path, suite, "--num-procs", 2) as server:
+        wait_until(lambda: len(workers(server)) == 2)
+        request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
+        found: dict[str, set[int]] = {"0": set(), "1": set(), "2": set(), "no number": set()}
+        for _ in range(10):
+            for number, processes in found.items():
+                cookie = f"Cookie: ax_dark=1; {COOKIE}={number}\r\n"
+                # The second request comes in parts.
+                for parts in ((request.format(cookie),), (request.format(cookie)[:50], request.format(cookie)[50:])):
+                    with asking(server, *parts) as (visitor, head):
+                        assert head.startswith("HTTP/1.1 200")
+                        processes.add(process_of(server, visitor))
+        assert len(found["0"]) == len(found["1"]) == len(found["0"] | found["1"] | found["2"]) - 1 == 1
+        # A page says which process built it, where the browser does not know yet.
+        (first,), (second,) = found["0"], found["1"]
+        for number, process in (("0", first), ("1", second)):
+            page = f"GET /dashboard HTTP/1.1\r\nHost: localhost\r\nCookie: {COOKIE}={number}\r\n\r\n"
+            with asking(server, page) as (visitor, head):
+                assert process_of(server, visitor) == process
+                assert f"{COOKIE}=" not in head
+        with asking(server, "GET /dashboard HTTP/1.1\r\nHost: localhost\r\n\r\n") as (visitor, head):
+            told = re.search(rf"Set-Cookie: {COOKIE}=(\d); HttpOnly; Path=/; SameSite=Lax", head)
+            assert told
+            assert found[told[1]] == {process_of(server, visitor)}
+        # Of a process that was replaced, the new one takes the connections.
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
+        with asking(server, request.format(f"Cookie: {COOKIE}=0\r\n")) as (visitor, _):
+            assert process_of(server, visitor) not in (first, second)
 
 
 def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:
