@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -88,13 +89,19 @@ def test_import_reports_what_it_did(results: Path, tmp_path: Path) -> None:
 def test_a_killed_import_goes_on(results: Path, tmp_path: Path) -> None:
     target = tmp_path / "suite"
     command = [sys.executable, "-m", "explorer.cli", "import", str(results), "--to", str(target)]
-    with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
-        while process.poll() is None:  # until the first piece of work is done
-            with suppress(FileNotFoundError):  # not begun, or done with already
-                if any(file.suffix == ".json" for file in (tmp_path / ".suite.partial/.done").iterdir()):
-                    break
-        os.killpg(process.pid, signal.SIGKILL)
-    assert not target.exists() or not check_suite(target)
+    done = tmp_path / ".suite.partial/.done"
+    for _ in range(20):  # until one is killed in the midst of its work
+        with subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL) as process:
+            is_begun = False
+            while process.poll() is None and not is_begun:
+                with suppress(FileNotFoundError):  # not begun, or done with already
+                    is_begun = any(file.suffix == ".json" for file in done.iterdir())
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        if not target.exists():
+            break
+        shutil.rmtree(target)
+    assert done.exists()
     assert subprocess.run([*command, "--force"], check=False, capture_output=True).returncode == 0
     assert check_suite(target) == []
     assert list(tmp_path.iterdir()) == [target]

@@ -77,7 +77,7 @@ for_loss = 4
 evidence = 60
 
 [method]
-effect_margin = 0.05
+effect_margin = 0.02
 
 [[text]]
 source = "python"
@@ -314,7 +314,7 @@ def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
         assert numbers[again] > 0
     with open_store(suite) as store:
         assert store.fetch("saes")["repeat_of"].tolist() == [None, own]
-        own_thresholds = _thresholds() | {"effect_margin": 0.05}
+        own_thresholds = _thresholds() | {"effect_margin": 0.02}
         means = store.fetch("sae_means", scope="suite", mean_policy="all_concepts", **OF_SUITE, **own_thresholds)
         assert means["num_seeds"].tolist() == [2, 2]
         for _, row in means.iterrows():
