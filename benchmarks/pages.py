@@ -251,7 +251,7 @@ def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]
             return page.locator(_cell(letter)).click
         case "layer" | "width" | "l0":
             group = page.get_by_role("radiogroup", name=name.title(), exact=True)
-            return group.locator("label:not(:has(:checked))").first.click
+            return group.locator("[role=radio][aria-checked=false]").first.click
         case "latent":
             return page.locator("[data-action=latent]").first.click
         case "threshold" | "threshold-atlas" | "threshold-evidence":

@@ -17,7 +17,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bokeh.core.types import ID
-from bokeh.models import Plot, RadioGroup, Range1d, Slider
+from bokeh.models import Plot, Range1d, Slider
 from bokeh.protocol.messages.patch_doc import patch_doc
 from bokeh.protocol.messages.pull_doc_req import pull_doc_req
 from bokeh.server.session import ServerSession
@@ -68,10 +68,6 @@ def _is_number(value: Any) -> bool:
     if value in _NO_NUMBERS:
         raise _OmittedError
     return isinstance(value, int | float) and not _is_flag(value) and math.isfinite(value) and abs(value) <= _LARGEST
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not _is_flag(value) and 0 <= value < 2**53
 
 
 def _is_size(value: Any) -> bool:
@@ -136,7 +132,6 @@ EVENTS: Mapping[str, Event] = {
 
 _OF_SLIDER = Property(_is_number, lambda slider, value: slider.start <= value <= slider.end)
 PROPERTIES: Mapping[tuple[type[Model], str], Property] = {
-    (RadioGroup, "active"): Property(_is_count, lambda group, value: value < len(group.labels)),
     (Slider, "value"): _OF_SLIDER,
     (Slider, "value_throttled"): _OF_SLIDER,
     (Range1d, "start"): Property(_is_number),

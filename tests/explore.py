@@ -186,7 +186,7 @@ def row(page: Page, role: str, latent: int) -> Locator:
 
 def buttons(page: Page, name: str) -> Locator:
     """The buttons that choose layer, width or L0."""
-    return page.locator(f"[role=radiogroup][aria-label={SAE_GROUPS[name]}] label")
+    return page.locator(f"[role=radiogroup][aria-label={SAE_GROUPS[name]}] [role=radio]")
 
 
 def choose(page: Page, name: str, value: int) -> None:
@@ -282,7 +282,7 @@ _READ = """(wanted, meaning) => {
   const said = (words, selector) => texts(selector).some((each) => each.includes(words)) ? words : texts(selector)
   const chosen = (name) => {
     const [group] = all(`[role=radiogroup][aria-label=${name}]`)
-    const labels = group ? all("label:has(:checked)", [group, ...(group.shadowRoot ? [group.shadowRoot] : [])]) : []
+    const labels = group ? all("[aria-checked=true]", [group]) : []
     return labels.map((label) => text(label).replace(/\\*$/, ""))
   }
   const facts = {

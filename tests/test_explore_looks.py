@@ -93,7 +93,7 @@ def test_every_control_has_a_name(open_page: PageOpener, home: View) -> None:
         expect(page.get_by_role("figure", name=f"{name.replace('-', ' ')} plot")).to_be_visible()
     for group, chosen in (("Layer", "4"), ("Width", "2k"), ("L0", "6")):
         radios = page.get_by_role("radiogroup", name=group, exact=True).get_by_role("radio")
-        expect(radios.and_(page.locator(":checked"))).to_have_accessible_name(chosen)
+        expect(radios.and_(page.locator("[aria-checked=true]"))).to_have_accessible_name(chosen)
     expect(page.get_by_role("slider", name="tau, the rise")).to_have_attribute("aria-valuetext", "0.030")
     control = r"^ *- '?(?:button|checkbox|combobox|dialog|figure|link|radio|radiogroup|slider|textbox)\b(?! \")"
     said = page.locator("body").aria_snapshot()

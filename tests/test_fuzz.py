@@ -21,7 +21,8 @@ from explorer.state import ExplorerState
 from explorer.views.browser import Browser
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup
-from explorer.views.widgets import Choice, Slider
+from explorer.views.selectors import Selectors
+from explorer.views.widgets import Slider
 from queries import Store
 from tests.injections import TEXTS
 from tests.tiny_suite import write_tiny_suite
@@ -201,18 +202,18 @@ def test_any_message_is_taken_or_passed_over(tmp_path: Path, parts: list[Any]) -
 
 def test_widgets_take_what_a_reader_can_choose(store: Store) -> None:
     state = ExplorerState(choices_of(store))
-    choice = Choice.of(state, "layer")
+    layout: Any = Selectors(state).__panel__()
+    (chooser,) = (part for part in layout if part.css_name == "layer")
     slider: Any = Slider.of(state.param.tau, "tau")[1]
     before = state.sae, state.tau
     for value in _VALUES:
         if value not in (0, 1) and value is not True:
-            choice._process_events({"active": value})
+            chooser._handle_msg({"action": "layer", "value": value})
             slider._process_events({"value": value})
         for name in ("options", "labels", "start", "end", "name", "step", "title"):
-            choice._process_events({name: value})
             slider._process_events({name: value})
     assert (state.sae, state.tau) == before
-    choice._process_events({"active": 1})
+    chooser._handle_msg({"action": "layer", "value": str(state.options["layer"][1])})
     slider._process_events({"value": 0.1})
     assert state.chosen_sae is not None
     assert (state.chosen_sae.layer, state.tau) == (state.options["layer"][1], 0.1)

@@ -15,7 +15,7 @@ import pytest
 from bokeh.document import Document
 
 from explorer import app, open_store
-from tests.async_visitors import changed, visiting
+from tests.async_visitors import happened, visiting
 from tests.visitors import open_session
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def test_open_sessions_share_no_state(opened: Opened, address: str) -> None:
     async def act() -> None:
         async with visiting(address, "letter=s&l0=13") as one, visiting(address, "letter=q"):
             # Moves the first session's L0 as the browser would.
-            choice = changed(one.one("RadioGroup", name="l0"), "active", 0)
+            chooser = one.one("ReactiveESM", name="l0")
+            choice = happened("data_event", chooser, data={"action": "l0", "value": "6"})
             await one.answer(await one.send("PATCH-DOC", {"events": [choice]}))
             await asyncio.to_thread(compare)
 

@@ -16,7 +16,7 @@ from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.plots.heat_map import heat_map
-from explorer.saes import Sae
+from explorer.saes import Sae, value_labels
 from explorer.state import ExplorerState, SuiteChoices
 from explorer.theme import DARK, LIGHT, Theme
 from explorer.views.act import one_act
@@ -25,7 +25,7 @@ from explorer.views.heat_map import HeatMapView, open_sae
 from explorer.views.markup import Markup
 from explorer.views.selectors import Selectors
 from explorer.views.tasks import Progress
-from explorer.views.widgets import Choice, Slider
+from explorer.views.widgets import Slider
 from queries import Store
 from queries.schema import concept_id
 from tests.questions import sae_id
@@ -57,20 +57,6 @@ def test_headline_follows_from_one_concept_without_data_to_the_next(tmp_path: Pa
         assert "No figures for D" in html_of(headline)
         model.state.concept = concept_id("s")
         assert "Nothing was measured" not in html_of(headline)
-
-
-def test_a_choice_tells_how_it_ended() -> None:
-    """A change of the session's that crossed the reader's on its way would else stay in the browser."""
-    state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10), sae_of(0, 1000, 40)])})
-    widget, document = Choice.of(state, "l0"), Document()
-    told: list[Any] = []
-    model: Any = widget.get_root(document)
-    document.add_root(model)
-    model.active = 1
-    document.on_change(told.append)
-    widget._process_events({"active": 1})
-    assert state.sae == sae_id(0, 1000, 40)
-    assert [(event.attr, event.new) for event in told] == [("active", 1)]
 
 
 #: No two of these have the same options of L0.
@@ -112,9 +98,12 @@ def test_whatever_way_leads_to_an_sae_state_and_widgets_arrive_there(go: Callabl
                 go(state, sae)
             assert state.chosen_sae == sae, (start, end)
             for name in ("layer", "width", "l0"):
-                model = root.select_one({"name": name})
-                assert state.options[name][model.active] == getattr(sae, name), (start, end)
-                assert len(model.labels) == len(state.options[name])
+                html = root.select_one({"name": name}).data.html
+                told = dict(re.findall(rf'data-action="{name}" data-value="(.*?)" aria-checked="(true|false)"', html))
+                labels = value_labels(name, state.options[name])
+                assert [label.rstrip("*") for label in told] == list(labels.values())
+                (chosen,) = (label for label, is_chosen in told.items() if is_chosen == "true")
+                assert chosen.rstrip("*") == labels[getattr(sae, name)], (start, end)
 
 
 def test_a_slider_stays_on_its_steps() -> None:

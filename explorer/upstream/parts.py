@@ -14,7 +14,7 @@ from bokeh.server.session import ServerSession
 from bokeh.server.tornado import BokehTornado
 from panel.custom import JSComponent
 from panel.io.server import WSHandler
-from panel.widgets import FloatSlider, RadioBoxGroup, Widget
+from panel.widgets import FloatSlider, Widget
 from tornado.web import RequestHandler
 
 
@@ -76,10 +76,6 @@ PARTS = (
     Part(JSComponent, "_models", "messages in notebooks (views/markup.py)", "messages to models of jupyter_bokeh"),
     Part(Widget, "_get_properties", "a model is found by its name (views/widgets.py)", "a parameter for the name"),
     Part(Widget, "_process_events", "only what a reader can choose is taken (views/widgets.py)", _EVENTS),
-    Part(
-        RadioBoxGroup, "_process_param_change", "options and value change as one (views/widgets.py)", "that it does so"
-    ),
-    Part(RadioBoxGroup, "_models", "both ends agree after changes that crossed (views/widgets.py)", "that they do so"),
     Part(
         FloatSlider,
         "_process_property_change",

@@ -8,20 +8,12 @@ const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 // Where nothing is painted any more, a browser may not tell for long that it is idle.
 const whenIdle = (act) => window.requestIdleCallback?.(act, { timeout: 1000 }) ?? setTimeout(act, LONGEST_REST)
 
-// What has the focus has the first right to a key: a choice or a slider to the arrows, a field to all.
+// What has the focus has the first right to a key: a slider to the arrows, a field to all.
 function taken(event) {
   const [target] = event.composedPath()
   if (!(target instanceof Element)) return false
-  if (target.matches("[type=radio], [role=slider]")) return event.key.startsWith("Arrow")
+  if (target.matches("[role=slider]")) return event.key.startsWith("Arrow")
   return target.matches("input:not([type=checkbox]), textarea, select, [contenteditable]")
-}
-
-// Left to itself, a browser goes on at the other end of a group of radio buttons.
-function stopAtEnds(event) {
-  const [target] = event.composedPath()
-  if (!(target instanceof Element && target.matches("[type=radio]") && event.key.startsWith("Arrow"))) return
-  const all = [...target.getRootNode().querySelectorAll("[type=radio]")]
-  if (target === (/Left|Up/.test(event.key) ? all[0] : all.at(-1))) event.preventDefault()
 }
 
 function setTheme(dark) {
@@ -156,7 +148,6 @@ export function render({ model }) {
   let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape") root.classList.remove("ax-drawer-open")
-    stopAtEnds(event)
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || taken(event)) return
     if (root.querySelector("dialog[open]")) return
     if (event.key === "?") document.getElementById("ax-keys")?.showModal()
@@ -212,7 +203,7 @@ export function render({ model }) {
   dim()
   const busy = ({ kind, sync, attr }) => {
     if (isPinging || !document.querySelector(".ax-lost").hidden) return
-    if (kind === "MessageSent" || (sync && ["value", "active"].includes(attr))) ping()
+    if (kind === "MessageSent" || (sync && attr === "value")) ping()
   }
   page.on_change(busy)
   life.signal.addEventListener("abort", () => [busy, letGoSoon].forEach((follow) => page.remove_on_change(follow)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.saes import ATTRIBUTES, TITLES, telling, value_label
+from explorer.saes import ATTRIBUTES, TITLES, telling, value_label, value_labels
 from explorer.state import PAGES
 from explorer.views.markup import Markup, render
-from explorer.views.widgets import Choice
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import param
 
     from explorer.state import ExplorerState
@@ -31,15 +32,7 @@ class Selectors(pn.viewable.Viewer):
         super().__init__()
         self._state = state
         self._nav = Markup("page", on={"page": self._go})
-        self._groups = {
-            name: pn.Column(
-                Markup("label", html=render("label", name=name, title=TITLES[name])),
-                Choice.of(state, name),
-                margin=(0, 0, 8, 0),
-                sizing_mode="stretch_width",
-            )
-            for name in ATTRIBUTES
-        }
+        self._groups = {name: Markup(name, on={name: self._narrower(name)}) for name in ATTRIBUTES}
         self._same = Markup("same", on={"sae": self._choose})
         self._badge = Markup("badge")
         self._layout = pn.Column(
@@ -54,11 +47,41 @@ class Selectors(pn.viewable.Viewer):
     def _choose(self, sae: str) -> None:
         self._state.apply({"sae": sae})
 
+    def _narrower(self, name: str) -> Callable[[str], None]:
+        """Make what takes the choice of a value of an attribute, named by its label."""
+
+        def narrow(label: str) -> None:
+            labels = self._labels(name)
+            if label in labels:
+                self._state.narrow(name, labels[label])
+
+        return narrow
+
+    def _labels(self, name: str) -> dict[str, Any]:
+        """Return the values that can be chosen of an attribute by their labels; the canonical SAE's L0 has a mark."""
+        state = self._state
+        marked = {sae.l0 for sae in state.alike if sae.canonical} if name == "l0" else set()
+        options = value_labels(name, state.options[name])
+        return {label + "*" * (value in marked): value for value, label in options.items()}
+
+    def _group_html(self, name: str) -> str:
+        """Write the values of an attribute, the chosen one marked."""
+        labels, sae = self._labels(name), self._state.chosen_sae
+        chosen = None if sae is None else getattr(sae, name)
+        return render(
+            "attribute",
+            name=name,
+            title=TITLES[name],
+            has_texts=name in ("hook", "architecture"),
+            labels=labels,
+            chosen=next((label for label, value in labels.items() if value == chosen), None),
+        )
+
     def _show(self, *_: param.parameterized.Event) -> None:
         state, sae = self._state, self._state.chosen_sae
         tell = telling(state.saes)
         for name, group in self._groups.items():
-            group.visible = name in tell
+            group.html = self._group_html(name) if name in tell else ""
         # Those that no attribute tells apart are told by what their publisher calls them.
         alike = set(state.options["sae"])
         self._same.html = render(

@@ -5,36 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
-from bokeh.document.events import ModelChangedEvent
 
-from explorer.saes import TITLES, value_labels
 from explorer.views.act import one_act
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
     import param
 
-    from explorer.state import ExplorerState
-
-_CHOICE_STYLE = """
-.bk-input-group { display: grid; grid-template-columns: repeat(auto-fit, minmax(44px, 1fr)); gap: 3px; }
-label {
-  position: relative; padding: 3px 4px; text-align: center; cursor: pointer;
-  border: 1px solid var(--ax-rule); border-radius: 6px; background: var(--ax-paper); color: var(--ax-ink);
-  font: 13px/20px var(--ax-font); font-variant-numeric: tabular-nums;
-}
-label:hover { border-color: var(--ax-muted); }
-label:has(:checked) { background: var(--ax-ink); color: var(--ax-paper); border-color: var(--ax-ink); }
-label:has(:focus-visible) { outline: 2px solid var(--ax-split); outline-offset: 2px; }
-label > span { position: static !important; margin: 0 !important; }
-input { position: absolute; inset: 0; margin: 0; opacity: 0; pointer-events: none; }
-@media (max-width: 720px) { label { padding: 6px; } }
-"""
-#: Texts take more room than numbers.
-_TEXT_STYLE = """
-.bk-input-group { grid-template-columns: repeat(auto-fit, minmax(100px, 1fr)); }
-label > span { overflow-wrap: anywhere; }
-"""
 _SLIDER_STYLE = """
 :host { --slider-size: 4px; font: 12px var(--ax-font); color: var(--ax-muted); }
 .noUi-target { background: var(--ax-rule); border: 0; box-shadow: none; }
@@ -70,66 +47,6 @@ class _Driving(pn.widgets.Widget):
     def _takes(self, name: str, value: object) -> bool:
         """Tell whether a reader can have chosen that value: a browser may send any, of any property."""
         raise NotImplementedError
-
-
-class Choice(_Driving, pn.widgets.RadioBoxGroup):
-    """A row of radio buttons that chooses among the values that an attribute of SAEs has, each under its label.
-
-    Not linked by `from_param`: that hands on new options and new value one after the other, and where the former value
-    is no option any more, Panel 1.9 sets the widget's value to None and writes that back into the state.
-    """
-
-    _state: ExplorerState
-    _title: str = ""
-
-    @classmethod
-    def of(cls, state: ExplorerState, name: str) -> Choice:
-        """Make the widget that chooses the value of the attribute `name`."""
-        styles = [_CHOICE_STYLE, *([_TEXT_STYLE] if name in ("hook", "architecture") else [])]
-        widget = cls(margin=0, sizing_mode="stretch_width", stylesheets=styles)
-        widget._state, widget._drives, widget._title = state, name, TITLES[name]
-        state.param.watch(widget.follow, ["suite", "sae"])
-        widget.follow()
-        return widget
-
-    def follow(self, *_: param.parameterized.Event) -> None:
-        """Take over options and value as one change; the canonical SAE's L0 has a mark."""
-        state, name = self._state, self._drives
-        values = state.options[name]
-        marked = {sae.l0 for sae in state.alike if sae.canonical} if name == "l0" else set()
-        options = {label + "*" * (value in marked): value for value, label in value_labels(name, values).items()}
-        self.param.update(options=options, value=getattr(state.chosen_sae, name, None))
-
-    def _process_param_change(self, params: dict[str, Any]) -> dict[str, Any]:
-        props = super()._process_param_change(params)
-        if "labels" in props:
-            # The same value may stand at another place among new options; Panel tells the browser of a new value only.
-            props["active"] = self._active
-        return props
-
-    @property
-    def _active(self) -> int | None:
-        """The place of the value among the options; None where there are none."""
-        return self.values.index(self.value) if self.value in self.values else None
-
-    def _takes(self, name: str, value: object) -> bool:
-        return name == "active" and type(value) is int and value in range(len(self.values))
-
-    def _process_events(self, events: dict[str, Any]) -> None:
-        with one_act():
-            for name, value in events.items():
-                if self._takes(name, value):
-                    self._state.narrow(self._drives, self.values[value])
-            # The reader's change and one of the session's (of the options, say) may have crossed on their way, and each
-            # end would be left with the other's: the browser is told how it ended.
-            for model, _ in self._models.values():
-                model.active = self._active
-                told = ModelChangedEvent(model.document, model, "active", model.active)
-                model.document.callbacks.trigger_on_change(told)
-
-    def _get_properties(self, doc: Any) -> dict[str, Any]:
-        group = {"role": "radiogroup", "aria-label": self._title}
-        return super()._get_properties(doc) | {"html_attributes": group}
 
 
 class Slider(_Driving, pn.widgets.FloatSlider):
