@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 #: Bytes of results kept for all sessions together.
 CACHE_BYTES = 256 * 2**20
+#: Questions of which is remembered that they were asked for one concept.
+_REMEMBERED = 1_000
 #: Rows that one question may return: one SAE's latents many times over.
 ROW_CAP = 2_000_000
 _TIMEOUT_SECONDS = 30.0
@@ -117,6 +119,8 @@ class Store:
             self.suites[suite.name] = suite
         self._timeout = timeout
         self._cache: LRUCache[tuple[Any, ...], _Result] = LRUCache(CACHE_BYTES, getsizeof=lambda r: r.size)
+        #: What was asked for one value: what it is for all of them.
+        self._once: LRUCache[tuple[Any, ...], bool] = LRUCache(_REMEMBERED)
         self._cache_lock = threading.Lock()
         self._given_up = False
         self._thread = threading.local()
@@ -162,7 +166,7 @@ class Store:
 
     def _answer(self, query: Query, params: dict[str, Any]) -> _Result:
         """Return what all callers share."""
-        key = (query.name, *(_hashable(params[param]) for param in query.params))
+        key = self._key(query, params)
         with self._cache_lock:
             answer = self._cache.get(key)
         if answer is None:
@@ -172,14 +176,24 @@ class Store:
                     self._cache[key] = answer
         return answer
 
+    @staticmethod
+    def _key(query: Query, params: dict[str, Any]) -> tuple[Any, ...]:
+        return query.name, *(_hashable(params[param]) for param in query.params)
+
     def _asked(self, query: Query, params: dict[str, Any]) -> _Result:
-        """Ask the database; where the question can be asked for all values together, that, and pick the rows of one.
+        """Ask the database; what is asked for a second value is asked for all together, and the rows of one are picked.
 
         Most of a question's time is planning: for all concepts of an SAE it takes little longer than for one.
         """
         param, column, without = query.together or ("", "", "")
         if param and params[param] is not None and (not without or params[without] is None):
-            return _of_one(self._answer(query, params | {param: None}), query, params[param])
+            together = params | {param: None}
+            key = self._key(query, together)
+            with self._cache_lock:
+                is_second = key in self._cache or key in self._once
+                self._once[key] = True
+            if is_second:
+                return _of_one(self._answer(query, together), query, params[param])
         frame = self._run(query, params)
         return _Result(frame, _size(frame), column)
 
