@@ -12,6 +12,7 @@ from explorer.latents.original import OriginalPage
 from explorer.latents.tester import WordTester
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
+from explorer.views.visibility import HIDDEN, VISIBLE
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -37,7 +38,7 @@ class LatentPanel(View):
         self._parts: dict[str, pn.viewable.Viewer] = {}
         self._order: list[pn.viewable.Viewer] = []
         self._none = Markup("message", html=when_none and render("empty", title="No latent is selected", why=when_none))
-        self._known = pn.Column(sizing_mode="stretch_width", visible=False)
+        self._known = pn.Column(sizing_mode="stretch_width", styles=HIDDEN)
         self._layout = pn.Column(self._none, self._known, sizing_mode="stretch_width") if when_none else self._known
         self._show()
 
@@ -52,7 +53,9 @@ class LatentPanel(View):
             }
         if selected and self._order != (order := self._ordered):
             self._order = self._known[:] = order
-        self._known.visible, self._none.visible = selected, not selected
+        self._none.visible = not selected
+        # By a style: a property of Bokeh's would have it lay out all of the page.
+        self._known.styles = VISIBLE if selected else HIDDEN
 
     @property
     def _ordered(self) -> list[pn.viewable.Viewer]:
