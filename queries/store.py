@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from time import monotonic
@@ -22,6 +22,7 @@ from queries.location import pattern
 from queries.manifest import SuiteError
 from queries.script import script
 from queries.suite import Suite, read_suite
+from queries.watcher import Watcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,15 +31,13 @@ if TYPE_CHECKING:
 
 #: Bytes of results kept for all sessions together.
 CACHE_BYTES = 256 * 2**20
-#: Questions of which is remembered that they were asked for one concept.
-_REMEMBERED = 1_000
+#: What an answer for all concepts may take, and the number of questions remembered that were asked for one.
+_TOGETHER_BYTES, _REMEMBERED = CACHE_BYTES // 8, 1_000
 #: Rows that one question may return: one SAE's latents many times over.
 ROW_CAP = 2_000_000
 _TIMEOUT_SECONDS = 30.0
 #: What columns without NULL are read as.
 _WITHOUT_NULL = {"BOOLEAN": "bool", "INTEGER": "int32", "BIGINT": "int64"}
-#: Between two looks whether a question is still waited for.
-_TICK_SECONDS = 0.05
 
 
 class QueryError(Exception):
@@ -119,10 +118,11 @@ class Store:
             self.suites[suite.name] = suite
         self._timeout = timeout
         self._cache: LRUCache[tuple[Any, ...], _Result] = LRUCache(CACHE_BYTES, getsizeof=lambda r: r.size)
-        #: What was asked for one value: what it is for all of them.
-        self._once: LRUCache[tuple[Any, ...], bool] = LRUCache(_REMEMBERED)
+        #: Of what was asked for one value, whether it is asked for all of them next.
+        self._again: LRUCache[tuple[Any, ...], bool] = LRUCache(_REMEMBERED)
         self._cache_lock = threading.Lock()
         self._given_up = False
+        self._watcher = Watcher()
         self._thread = threading.local()
         self._connection = self._open()
 
@@ -187,13 +187,17 @@ class Store:
         """
         param, column, without = query.together or ("", "", "")
         if param and params[param] is not None and (not without or params[without] is None):
-            together = params | {param: None}
-            key = self._key(query, together)
+            of_all = params | {param: None}
+            key = self._key(query, of_all)
             with self._cache_lock:
-                is_second = key in self._cache or key in self._once
-                self._once[key] = True
-            if is_second:
-                return _of_one(self._answer(query, together), query, params[param])
+                is_worth_it = self._again.get(key, False)
+                self._again.setdefault(key, True)
+            if is_worth_it:
+                together = self._answer(query, of_all)
+                if together.size > _TOGETHER_BYTES:  # it would soon be asked for again, or take the place of much else
+                    with self._cache_lock:
+                        self._again[key] = False
+                return _of_one(together, query, params[param])
         frame = self._run(query, params)
         return _Result(frame, _size(frame), column)
 
@@ -241,19 +245,11 @@ class Store:
         except duckdb.ConnectionException as error:
             message = f"The question {query.name!r} comes too late: the store is closed."
             raise QueryError(message) from error
-        token, done, deadline = self._token, threading.Event(), monotonic() + self._timeout
-
-        def watch() -> None:
-            # Again and again, for DuckDB forgets an interrupt that comes before a query has begun.
-            while not done.wait(_TICK_SECONDS):
-                if self._given_up or token.given_up or monotonic() > deadline:
-                    with suppress(duckdb.ConnectionException):  # closed meanwhile
-                        cursor.interrupt()
-
-        threading.Thread(target=watch, name=f"question {query.name}", daemon=True).start()
+        token, deadline = self._token, monotonic() + self._timeout
+        capped = f"SELECT * FROM ({query.sql}) LIMIT {ROW_CAP + 1}"  # noqa: S608 - the catalogue's own statements
         try:
-            capped = f"SELECT * FROM ({query.sql}) LIMIT {ROW_CAP + 1}"  # noqa: S608 - the catalogue's own statements
-            frame = cursor.execute(capped, params).df()
+            with self._watcher.watching(cursor, lambda: self._given_up or token.given_up or monotonic() > deadline):
+                frame = cursor.execute(capped, params).df()
         except duckdb.InterruptException as error:
             late = f"took longer than {self._timeout:g} s and was given up"
             message = f"The question {query.name!r} {late if monotonic() > deadline else 'was given up'}."
@@ -261,7 +257,6 @@ class Store:
         except duckdb.Error as error:
             raise QueryError(self._failure(query, self._without_folders(_first_line(error)))) from error
         finally:
-            done.set()
             cursor.close()
         if len(frame) > ROW_CAP:
             message = f"The question {query.name!r} returns more than {ROW_CAP:,} rows; narrow it."

@@ -1,5 +1,6 @@
--- One row a concept: what is known of it on one SAE. The main latent is the one that k-sparse probing with k = 1 picks.
--- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- One row a concept of a family: what is known of it on one SAE. The main latent is the one that k-sparse probing with k = 1
+-- picks.
+-- params: suite VARCHAR, sae VARCHAR, family VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- together: concept
 -- columns: concept VARCHAR, main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,
 --          probe_precision DOUBLE, probe_recall DOUBLE, probe_f1 DOUBLE,
@@ -36,7 +37,7 @@ SELECT rates.concept,
     rates.metric_version
 FROM (
     SELECT *
-    FROM rates($metric, NULL, $tau, $cosine_threshold, $effect_margin)
+    FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND sae = $sae AND ($concept IS NULL OR concept = $concept)
 ) AS rates
 LEFT JOIN k_sparse AS main

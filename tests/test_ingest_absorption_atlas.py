@@ -69,7 +69,7 @@ class Imported:
         return row
 
     def summary(self, concept: str, metric: str = "ig_ablation", sae: str = SAE) -> dict[str, Any]:
-        (row,) = self.ask("summary", sae=sae, concept=concept, metric=metric)
+        (row,) = self.ask("summary", sae=sae, family=concept.partition(".")[0], concept=concept, metric=metric)
         return row
 
 
@@ -153,7 +153,9 @@ def test_concepts_have_counts_probes_and_tokens(root: Path, imported: Callable[.
     suffix = suite.summary("suffix.ing")
     assert (suffix["num_absorbed"], suffix["absorption_rate"]) == (3, pytest.approx(0.06))
     # A threshold decides anew.
-    (stricter,) = suite.ask("summary", sae=SAE, concept="capital.initial", metric="ig_ablation", effect_margin=1.75)
+    (stricter,) = suite.ask(
+        "summary", sae=SAE, family="capital", concept="capital.initial", metric="ig_ablation", effect_margin=1.75
+    )
     assert stricter["num_absorbed"] == 1
 
 

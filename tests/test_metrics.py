@@ -170,13 +170,13 @@ def test_a_verdict_is_the_same_in_sql_and_in_python(
     expected = set(tokens.loc[judged(tokens, metric, *thresholds), "token"])
     assert 0 < len(expected) < len(tokens), "the case decides nothing"
     assert set(ask(store, "absorbed_tokens", metric, thresholds, concept=CONCEPT)["token"]) == expected
-    summary = ask(store, "summary", metric, thresholds, concept=CONCEPT).iloc[0]
+    summary = ask(store, "summary", metric, thresholds, family=FAMILY, concept=CONCEPT).iloc[0]
     assert summary["num_absorbed"] == len(expected)
     assert summary["absorption_rate"] == pytest.approx(len(expected) / TRUE_POSITIVES)
 
 
 def test_a_fraction_is_a_mean_and_no_count(store: Store) -> None:
-    summary = ask(store, "summary", "fraction", concept=CONCEPT).iloc[0]
+    summary = ask(store, "summary", "fraction", family=FAMILY, concept=CONCEPT).iloc[0]
     assert summary["absorption_rate"] == pytest.approx(fraction(evidence()), abs=1e-6)
     assert pd.isna(summary["num_absorbed"])
     assert pd.isna(summary["rate_low"])

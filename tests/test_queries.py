@@ -425,7 +425,8 @@ def wilson(part: float, whole: float) -> tuple[float, float]:
 
 
 def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
-    summary = hand.fetch("summary", **keys(suite="hand", **SAE, letter="s", **_thresholds(*PAPER))).iloc[0]
+    asked = keys(suite="hand", family=FAMILY, **SAE, letter="s")
+    summary = hand.fetch("summary", **asked, **_thresholds(*PAPER)).iloc[0]
     assert list(summary["split_latents"]) == [5, 3]
     assert summary["stored_split"]
     assert (summary["main_latent"], summary["main_f1"], summary["main_precision"]) == (5, 0.5, 0.75)
@@ -433,7 +434,7 @@ def test_rate_extrapolates_the_sample_and_has_its_interval(hand: Store) -> None:
     # 6 of the half that was tested stand for 12 of the 40 that the probe finds, and are known as well as 6 of 20.
     assert summary["absorption_rate"] == pytest.approx(0.3)
     assert (summary["rate_low"], summary["rate_high"]) == pytest.approx(wilson(6, 20), abs=1e-9)
-    other_tau = hand.fetch("summary", **keys(suite="hand", **SAE, letter="s", **_thresholds(0.0, 0.025, 1.0))).iloc[0]
+    other_tau = hand.fetch("summary", **asked, **_thresholds(0.0, 0.025, 1.0)).iloc[0]
     assert not other_tau["stored_split"]
     assert other_tau["absorption_rate"] == pytest.approx(0.2)
 
@@ -540,7 +541,7 @@ def test_summaries_agree_with_pandas(tiny: Store, thresholds: tuple[float, float
                 if stands_out and silent and row.top_cosine >= cosine_threshold:
                     absorbing.append(row.top_latent)
         asked = dict(zip(key, place, strict=True)) | _thresholds(*thresholds)
-        summary = tiny.fetch("summary", **keys(suite="tiny", **asked)).iloc[0]
+        summary = tiny.fetch("summary", **keys(suite="tiny", family=FAMILY, **asked)).iloc[0]
         assert list(summary["split_latents"]) == split
         assert summary["num_tested"] == tested
         assert summary["num_absorbed"] == len(absorbing)

@@ -184,6 +184,30 @@ def test_equal_questions_meet_the_database_once(store: Store, monkeypatch: pytes
     assert ran == ["random_tokens"] * 2
 
 
+@pytest.mark.parametrize("most_bytes", [2**20, 0])
+def test_what_is_asked_of_a_second_concept_is_asked_of_all(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, most_bytes: int
+) -> None:
+    """Not of the first, whose reader may just be moving a threshold; nor where all take more than is kept."""
+    asked: list[str | None] = []
+    run = Store._run
+
+    def noting(store: Store, query: Query, params: dict[str, Any]) -> pd.DataFrame:
+        asked.append(params["concept"])
+        return run(store, query, params)
+
+    monkeypatch.setattr(Store, "_run", noting)
+    monkeypatch.setattr(queries.store, "_TOGETHER_BYTES", most_bytes)
+    with Store(folder) as store:
+        for letter in "ststba":
+            store.fetch("summary", **keys(**SAE, **DECIDING, family=FAMILY, letter=letter))
+        first, *others = map(concept_id, "sba")
+        assert asked == [first, None, *(others if most_bytes == 0 else ())]
+        for margin in (0.5, 0.6, 0.7):
+            store.fetch("summary", **keys(**SAE, **DECIDING | {"effect_margin": margin}, family=FAMILY, letter="s"))
+        assert asked[-3:] == 3 * [first]
+
+
 def test_cache_is_bounded_by_what_it_really_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limit = 60_000
     monkeypatch.setattr(queries.store, "CACHE_BYTES", limit)
