@@ -9,7 +9,7 @@ from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
-from panel.io.resources import LOCAL_DIST, patch_model_css
+from panel.io.resources import LOCAL_DIST, parse_template, patch_model_css
 
 from explorer.capacity import limit_sessions
 from explorer.compression import compress
@@ -346,7 +346,8 @@ class _Page(pn.Template):
 
 def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:
     """Put parts into the page's template; a part that is not there leaves its place empty."""
-    page = _Page((STATIC.parent / "templates" / "page.html").read_text(encoding="utf-8"))
+    # Panel keeps what it has parsed.
+    page = _Page(parse_template((STATIC.parent / "templates" / "page.html").read_text(encoding="utf-8")))
     for name, part in parts.items():
         page.add_panel(name, part)
     variables = {

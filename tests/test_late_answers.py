@@ -18,6 +18,7 @@ from panel.io.state import set_curdoc
 from explorer import app
 from explorer.app import Explorer
 from explorer.plots.small_cosine import small_cosine_plot
+from explorer.saes import ATTRIBUTES
 from explorer.views.act import one_act
 from explorer.views.markup import Markup
 from queries import Store
@@ -40,7 +41,20 @@ if TYPE_CHECKING:
 SAES = ((0, 1000, 10), (0, 1000, 40), (0, 4000, 40), (3, 1000, 10), (3, 4000, 40))
 #: What shows the choice itself, at once.
 CHOOSERS = {
-    *("concept", "page", "same", "badge", "label", "thresholds", "brand", "header", "tasks", "search", "notices"),
+    *(
+        *ATTRIBUTES,
+        "concept",
+        "page",
+        "same",
+        "badge",
+        "label",
+        "thresholds",
+        "brand",
+        "header",
+        "tasks",
+        "search",
+        "notices",
+    ),
     "choice",
 }
 

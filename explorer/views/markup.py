@@ -57,6 +57,7 @@ def _templates() -> Environment:
         loader=PackageLoader("explorer", "templates"),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,  # else each rendering looks at the file's time
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -72,6 +73,7 @@ def render(template: str, **values: object) -> str:
     return _templates().get_template(f"{template}.html").render(values)
 
 
+@cache
 def styles() -> str:
     """Return the style sheet of page and components."""
     return (STATIC / "explorer.css").read_text(encoding="utf-8")
