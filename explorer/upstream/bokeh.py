@@ -1,13 +1,25 @@
-"""What Bokeh's server keeps of its sessions to itself; `explorer.upstream.parts` says why it is asked for."""
+"""What Bokeh keeps to itself of sessions and models; `explorer.upstream.parts` says why it is asked for."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from bokeh.core.has_props import HasProps
     from bokeh.core.types import ID
     from bokeh.server.contexts import ApplicationContext
     from bokeh.server.session import ServerSession
+
+
+def lacks(kind: type[HasProps], *names: str) -> None:
+    """Have models of a kind say at once that they have no such properties.
+
+    Panel (1.9, 1.10: `panel.io.document.freeze_doc`) asks a component's model for each property of its data that changes,
+    and Bokeh (3.9, 3.10: `HasProps.__getattr__`) looks for similar names before it says that there is none, for a fifth
+    of a millisecond each time. To be removed, either would have to do without.
+    """
+    for name in names:
+        setattr(kind, name, None)
 
 
 def is_known(context: ApplicationContext, session_id: ID) -> bool:

@@ -8,7 +8,9 @@ from urllib.parse import unquote, urlencode
 import panel as pn
 import param
 from panel.custom import JSComponent
+from panel.models.esm import ReactiveESM
 
+from explorer.upstream.bokeh import lacks
 from explorer.views.act import take
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ def requested_query() -> str:
     """
     arguments = pn.state.session_args or {}
     return urlencode([(name, value.decode("utf-8", "replace")) for name, (*_, value) in arguments.items()])
+
+
+lacks(ReactiveESM, "query", "title", "pong", "waiting")
 
 
 class Browser(JSComponent):

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
+from panel.models.esm import ReactiveESM
 
 from explorer.format import (
     count,
@@ -28,6 +29,7 @@ from explorer.format import (
     width_label,
 )
 from explorer.text.glossary import definition
+from explorer.upstream.bokeh import lacks
 from explorer.views.act import take
 
 if TYPE_CHECKING:
@@ -77,6 +79,9 @@ def render(template: str, **values: object) -> str:
 def styles() -> str:
     """Return the style sheet of page and components."""
     return (STATIC / "explorer.css").read_text(encoding="utf-8")
+
+
+lacks(ReactiveESM, "html")
 
 
 class Markup(JSComponent):
