@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 def lacks(kind: type[HasProps], *names: str) -> None:
     """Have models of a kind say at once that they have no such properties.
 
-    Panel (1.9, 1.10: `panel.io.document.freeze_doc`) asks a component's model for each property of its data that changes,
-    and Bokeh (3.9, 3.10: `HasProps.__getattr__`) looks for similar names before it says that there is none, for a fifth
-    of a millisecond each time. To be removed, either would have to do without.
+    Panel (1.9, 1.10: `panel.io.document.freeze_doc`) asks a component's model for each property of its data that
+    changes. Bokeh (3.9, 3.10: `HasProps.__getattr__`) then looks for similar names before it says that there is none,
+    for a fifth of a millisecond each time. To be removed, either would have to do without.
     """
     for name in names:
         setattr(kind, name, None)
