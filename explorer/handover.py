@@ -12,6 +12,7 @@ import re
 import socket
 from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from panel.io.server import DocHandler
@@ -20,6 +21,7 @@ from tornado.iostream import IOStream
 
 from explorer.connections import HEAD_SECONDS, has_room
 from explorer.upstream.hooks import before
+from explorer.upstream.tornado import is_under_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
 #: The cookie with the number of the process.
 COOKIE = "ax_process"
-_COOKIE = re.compile(rf"^cookie:[^\r\n]*\b{COOKIE}=(\d+)".encode(), re.IGNORECASE | re.MULTILINE)
+_COOKIE = re.compile(rf"^cookie:[^\r\n]*\b{COOKIE}=(\d{{1,4}})(?=[;\r])".encode(), re.IGNORECASE | re.MULTILINE)
 _END_OF_HEAD = b"\r\n\r\n"
 #: Of a request's head, so many bytes are looked at; of one that comes in parts, so often, after each pause.
 _HEAD_BYTES, _LOOKS, _PAUSE_SECONDS = 65_536, 50, 0.01
@@ -55,10 +57,17 @@ class Handover:
         """Take what others pass on to this process, the `own`-th, and have its pages say which one it is."""
         self._own = own
         IOLoop.current().add_handler(self._inboxes[own], partial(self._take, handle), IOLoop.READ)
-        before(DocHandler, "prepare", self._leave_cookie)
+        before(DocHandler, "flush", self._leave_cookie)
 
     def _leave_cookie(self, handler: DocHandler) -> None:
-        if handler.get_cookie(COOKIE) != str(self._own):
+        """Name this process in a page that it built; a browser that it has no room for shall try another one."""
+        named = handler.get_cookie(COOKIE)
+        if is_under_way(handler):
+            return
+        if handler.get_status() != HTTPStatus.OK:
+            if named is not None:
+                handler.clear_cookie(COOKIE)
+        elif named != str(self._own):
             handler.set_cookie(COOKIE, str(self._own), httponly=True, samesite="Lax")
 
     def sort(self, stream: IOStream, address: Any, handle: Handle) -> None:

@@ -304,7 +304,7 @@ class ExplorerModel(param.Parameterized):
         if at.sae is None or (question.of_latent and at.latent is None):
             return None
         names = catalog()[question.query].params
-        if at.compared_sae is None and "other_sae" in names:
+        if (at.compared_sae is None and "other_sae" in names) or (at.concept is None and "concept" in names):
             return None
         return {name: param_of(at, question.reads.get(name, name)) for name in names}
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Answers = Mapping[str, pd.DataFrame | QueryError | None]
 
-#: Half of a question's time is planning, which takes one processor.
+#: Most of a question's time is planning, which takes one processor.
 _SIDE_BY_SIDE = ThreadPoolExecutor(64, "answering")
 
 

@@ -17,9 +17,12 @@ import re
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-_TOGETHER = re.compile(r"(\w+)(?: \((\w+)\))?(?: without (\w+))?")
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_TOGETHER = re.compile(r"(\w+)(?: \((\w+)\))?(?: of (\w+))?(?: without (\w+))?")
 _FIELD = re.compile(r"(\w+) ([A-Z]+(?:\[\]|\([A-Z, ]+\))?)")
 
 
@@ -30,13 +33,22 @@ class Together(NamedTuple):
     ----------
     param, column : str
         The parameter, of which NULL asks for all values, and the column in which each row has its own.
-    without : str
-        A parameter that then is NULL; empty where there is none.
+    of, without : str
+        Parameters of which then the first is a list of one value, and the other NULL; empty where there is none.
     """
 
     param: str
     column: str
+    of: str
     without: str
+
+    def fits(self, params: Mapping[str, Any]) -> bool:
+        """Tell whether a question with these parameters is one of several that can be asked together."""
+        return (
+            params[self.param] is not None
+            and (not self.of or len(params[self.of] or ()) == 1)
+            and (not self.without or params[self.without] is None)
+        )
 
 
 @dataclass(frozen=True)
@@ -91,9 +103,9 @@ def parse_query(name: str, text: str) -> Query:
 
 
 def _together(text: str) -> Together:
-    """Read ``param (column) without param``, of which the last two may be left out."""
-    param, column, without = _TOGETHER.fullmatch(text).groups()  # type: ignore[union-attr]
-    return Together(param, column or param, without or "")
+    """Read ``param (column) of param without param``, of which all but the first may be left out."""
+    param, column, of, without = _TOGETHER.fullmatch(text).groups()  # type: ignore[union-attr]
+    return Together(param, column or param, of or "", without or "")
 
 
 @cache

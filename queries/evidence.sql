@@ -9,7 +9,7 @@
 -- params: suite VARCHAR, facet_saes VARCHAR[], facet_concept VARCHAR, facet_latent INTEGER, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, evidence_token VARCHAR, evidence_verdict VARCHAR,
 --         evidence_sort VARCHAR, evidence_descending BOOLEAN, evidence_page INTEGER
--- together: facet_concept (concept) without evidence_page
+-- together: facet_concept (concept) of facet_saes without evidence_page
 -- columns: sae VARCHAR, concept VARCHAR, layer INTEGER, architecture VARCHAR, width INTEGER, l0 DOUBLE, token VARCHAR,
 --          split_activations FLOAT[], top_latent INTEGER, top_effect FLOAT, top_cosine FLOAT, second_latent INTEGER,
 --          second_effect FLOAT, second_cosine FLOAT, margin FLOAT, projection FLOAT, projected_share FLOAT, fraction FLOAT,

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CACHE_BYTES = 256 * 2**20
 #: What an answer for all concepts may take, and the number of questions remembered that were asked for one.
 _TOGETHER_BYTES, _REMEMBERED = CACHE_BYTES // 8, 1_000
+#: Stands for what is not asked together any more.
+_ALONE = object()
 #: Rows that one question may return: one SAE's latents many times over.
 ROW_CAP = 2_000_000
 _TIMEOUT_SECONDS = 30.0
@@ -118,8 +120,8 @@ class Store:
             self.suites[suite.name] = suite
         self._timeout = timeout
         self._cache: LRUCache[tuple[Any, ...], _Result] = LRUCache(CACHE_BYTES, getsizeof=lambda r: r.size)
-        #: Of what was asked for one value, whether it is asked for all of them next.
-        self._again: LRUCache[tuple[Any, ...], bool] = LRUCache(_REMEMBERED)
+        #: What can be asked together, and the value that was asked for first, or `_ALONE`.
+        self._first: LRUCache[tuple[Any, ...], object] = LRUCache(_REMEMBERED)
         self._cache_lock = threading.Lock()
         self._given_up = False
         self._watcher = Watcher()
@@ -185,21 +187,26 @@ class Store:
 
         Most of a question's time is planning: for all concepts of an SAE it takes little longer than for one.
         """
-        param, column, without = query.together or ("", "", "")
-        if param and params[param] is not None and (not without or params[without] is None):
-            of_all = params | {param: None}
+        together = query.together
+        if together and together.fits(params):
+            of_all, value = params | {together.param: None}, params[together.param]
             key = self._key(query, of_all)
             with self._cache_lock:
-                is_worth_it = self._again.get(key, False)
-                self._again.setdefault(key, True)
-            if is_worth_it:
-                together = self._answer(query, of_all)
-                if together.size > _TOGETHER_BYTES:  # it would soon be asked for again, or take the place of much else
-                    with self._cache_lock:
-                        self._again[key] = False
-                return _of_one(together, query, params[param])
+                first = self._first.setdefault(key, value)
+            if first not in (value, _ALONE):
+                try:
+                    answer = self._answer(query, of_all)
+                except QueryError:
+                    if self._given_up or self._token.given_up:
+                        raise
+                else:
+                    if answer.size <= _TOGETHER_BYTES:
+                        return _of_one(answer, query, value)
+                # All together they are too many, or would take the place of much else.
+                with self._cache_lock:
+                    self._first[key] = _ALONE
         frame = self._run(query, params)
-        return _Result(frame, _size(frame), column)
+        return _Result(frame, _size(frame), together.column if together else "")
 
     def script(self, name: str, /, *, shared: bool = False, **params: Any) -> str:
         """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes.

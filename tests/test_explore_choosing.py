@@ -104,6 +104,19 @@ def test_words_and_plot_change_at_once(open_page: PageOpener, home: View) -> Non
         assert page.evaluate("window.seen") == sorted(view.split)
 
 
+def test_a_ping_that_goes_astray_is_not_waited_for(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    page.evaluate("""() => {
+      const models = Bokeh.documents.flatMap((doc) => [...doc._all_models.values()])
+      const session = models.find(({pong}) => pong !== undefined)
+      session.setv({pong: session.pong + 5}, {sync: false})
+    }""")
+    for letter in ("t", "l"):
+        cell(page, letter).click()
+        expect_view(page, home.but(letter=letter))
+        wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
+
+
 def test_busy_until_all_is_answered(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home)
     for _ in range(8):

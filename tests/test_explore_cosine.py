@@ -43,7 +43,13 @@ def test_the_highest_cosines_unfold_and_follow_the_concept(open_page: PageOpener
     page = open_view(open_page, home.but(letter="s"))
     table = part(page, "plot-tables").filter(has_text="highest cosines")
     expect(table.locator("tr")).to_have_count(0)
-    table.locator("summary").click()
+    # The focus stays where it is, for those who use the keyboard.
+    table.locator("summary").focus()
+    page.keyboard.press("Enter")
+    expect(table.locator("tbody")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(table.locator("tbody")).to_be_hidden()
+    page.keyboard.press("Enter")
     for letter in ("s", "l"):
         cell(page, letter).click()
         cosines = home.but(letter=letter).cosines

@@ -282,9 +282,10 @@ def test_what_is_asked_together_is_what_each_is_told_alone(
 ) -> None:
     store, query = shapes(shape), catalog()[name]
     assert query.together
-    param, column, without = query.together
+    param, column, of, without = query.together
     assert (query.params[param], query.columns[column]) == ("VARCHAR", "VARCHAR")
-    given = {param: _params(store)[param] for param in query.params} | ({without: None} if without else {})
+    given = {param: _params(store)[param] for param in query.params}
+    given |= ({of: [sae_id(*TINY_SAES[-1])]} if of else {}) | ({without: None} if without else {})
     found = 0
     for concept in [*store.fetch("concepts")["concept"], "first-letter.nobody"]:
         asked = given | {param: concept}

@@ -171,7 +171,7 @@ def built(server: Server) -> int:
 @pytest.mark.browser
 @pytest.mark.parametrize(
     "way",
-    # With two processes, the page is refused until it reaches the one that holds its session.
+    # With two processes, the page's cookie leads to the one that holds its session.
     ["panel serve", "absorption-explorer serve", "absorption-explorer serve --num-procs 2"],
 )
 def test_page_returns_after_a_short_cut(

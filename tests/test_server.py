@@ -342,16 +342,18 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
     with running(tmp_path, suite, "--num-procs", 2) as server:
         wait_until(lambda: len(workers(server)) == 2)
         request = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n{}\r\n"
-        found: dict[str, set[int]] = {"0": set(), "1": set(), "2": set(), "no number": set()}
+        found: dict[str, set[int]] = {"0": set(), "1": set(), "2": set(), "no number": set(), "1" * 5_000: set()}
         for _ in range(10):
             for number, processes in found.items():
                 cookie = f"Cookie: ax_dark=1; {COOKIE}={number}\r\n"
-                # The second request comes in parts.
-                for parts in ((request.format(cookie),), (request.format(cookie)[:50], request.format(cookie)[50:])):
+                whole = request.format(cookie)
+                # The second request comes in parts, cut where a number may go on.
+                cut = whole.index(number) + len(number)
+                for parts in ((whole,), (whole[:cut], whole[cut:])):
                     with asking(server, *parts) as (visitor, head):
                         assert head.startswith("HTTP/1.1 200")
                         processes.add(process_of(server, visitor))
-        assert len(found["0"]) == len(found["1"]) == len(found["0"] | found["1"] | found["2"]) - 1 == 1
+        assert len(found["0"]) == len(found["1"]) == len(set.union(*found.values())) - 1 == 1
         # A page says which process built it, where the browser does not know yet.
         (first,), (second,) = found["0"], found["1"]
         for number, process in (("0", first), ("1", second)):
@@ -368,6 +370,22 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
         wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
         with asking(server, request.format(f"Cookie: {COOKIE}=0\r\n")) as (visitor, _):
             assert process_of(server, visitor) not in (first, second)
+
+
+def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_path: Path) -> None:
+    page = "GET /dashboard HTTP/1.1\r\nHost: localhost\r\nCookie: {}={}\r\n\r\n"
+    with running(tmp_path, suite, "--num-procs", 2, "--max-sessions", 1) as server:
+        wait_until(lambda: len(workers(server)) == 2)
+        with asking(server, page.format(COOKIE, 0)) as (_, head):
+            assert head.startswith("HTTP/1.1 200")
+        with asking(server, page.format(COOKIE, 0)) as (_, head):
+            assert head.startswith("HTTP/1.1 503")
+            assert f'Set-Cookie: {COOKIE}=""; expires=' in head
+        with asking(server, page.format("other", 0)) as (_, head):
+            assert head.startswith(("HTTP/1.1 200", "HTTP/1.1 503"))
+            assert (f"{COOKIE}=" in head) == head.startswith("HTTP/1.1 200")
+        with asking(server, page.format(COOKIE, 1)) as (_, head):
+            assert head.startswith(("HTTP/1.1 200", "HTTP/1.1 503"))
 
 
 def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:

@@ -201,11 +201,24 @@ def test_what_is_asked_of_a_second_concept_is_asked_of_all(
     with Store(folder) as store:
         for letter in "ststba":
             store.fetch("summary", **keys(**SAE, **DECIDING, family=FAMILY, letter=letter))
-        first, *others = map(concept_id, "sba")
+        first, *others = map(concept_id, "stba")
         assert asked == [first, None, *(others if most_bytes == 0 else ())]
         for margin in (0.5, 0.6, 0.7):
             store.fetch("summary", **keys(**SAE, **DECIDING | {"effect_margin": margin}, family=FAMILY, letter="s"))
         assert asked[-3:] == 3 * [first]
+
+
+def test_where_all_together_fail_each_is_asked_for_by_itself(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = keys(**SAE, tau=0.03)
+    with Store(folder) as store:
+        expected = [store._run(catalog()["k_sparse"], place | {"concept": concept_id(each)}) for each in "stba"]
+        rows = max(map(len, expected))
+        monkeypatch.setattr(queries.store, "ROW_CAP", rows)
+        for letter, alone in zip("stba", expected, strict=True):
+            found = store.fetch("k_sparse", **place, concept=concept_id(letter))
+            pd.testing.assert_frame_equal(found, alone)
+        with pytest.raises(QueryError, match="returns more than"):
+            store.fetch("k_sparse", **place, concept=None)
 
 
 def test_cache_is_bounded_by_what_it_really_holds(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 const YEAR = 365 * 24 * 3600
 const LONGEST_REST = 100 // ms until what waits for a rest is done
+const LONGEST_PING = 5000 // ms, after which a ping may have been lost
 const LONGEST_PAUSE = 2000 // ms between two attempts to reconnect
 
 // Safari has no such callback.
@@ -174,16 +175,22 @@ export function render({ model }) {
   // The busy line: from a message to the server, which a ping follows, until the last ping is answered. Before a ping the
   // server does what it has collected, as the values of a slider that is dragged, so there is one ping at a time.
   let pings = model.pong
+  let pinged = 0
   let isPinging = false
   let isPingWanted = false
-  const showBusy = () => root.classList.toggle("ax-is-busy", pings !== model.pong || model.waiting)
+  const showBusy = () => root.classList.toggle("ax-is-busy", pings > model.pong || model.waiting)
   const ping = () => {
-    isPingWanted = pings !== model.pong
+    const now = performance.now()
+    isPingWanted = pings > model.pong && now - pinged < LONGEST_PING
     if (!isPingWanted) {
-      pings += 1
+      pings = Math.max(pings, model.pong) + 1
+      pinged = now
       isPinging = true
-      model.send_msg({ action: "ping", value: pings })
-      isPinging = false
+      try {
+        model.send_msg({ action: "ping", value: pings })
+      } finally {
+        isPinging = false
+      }
     }
     showBusy()
   }

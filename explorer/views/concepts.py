@@ -126,7 +126,7 @@ def concept_cells(concepts: pd.DataFrame | None, rate: str) -> list[dict[str, An
     if concepts is None:
         return []
     rows = records(concepts)
-    most = max(1, *(row["num_absorbing_latents"] or 0 for row in rows))
+    most = max(1, max((row["num_absorbing_latents"] or 0 for row in rows), default=0))
     cells = []
     for row in rows:
         cell = {"concept": row["concept"], "name": row["label"], "measured": row["measured"], "count": None, "shade": 0}
