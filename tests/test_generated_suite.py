@@ -74,9 +74,7 @@ def test_families_are_switched_and_a_large_one_is_a_list_to_be_searched(explorer
     for family in FAMILIES:
         assert state.apply({"family": family.family}) == []
         assert state.family == family.family
-        assert model.concepts is not None
-    assert concept_cells(model.concepts[:0], "absorption rate") == []
-    cells = concept_cells(model.concepts, "absorption rate")
+        cells = concept_cells(model.concepts, "absorption rate")
         html = strip_html(cells, chosen=state.concept, noun=state.noun)
         shown[family.family] = ("list" if 'class="list"' in html else "grid", len(cells))
     num_things = sum(kind.family == "thing" for kind in concepts(NUMBER))
@@ -88,6 +86,8 @@ def test_families_are_switched_and_a_large_one_is_a_list_to_be_searched(explorer
         "pos": ("list", 16),
         "thing": ("list", num_things),
     }
+    assert model.concepts is not None
+    assert concept_cells(model.concepts[:0], "absorption rate") == []
     cells = concept_cells(model.concepts, "absorption rate")
     assert strip_html(cells, chosen=state.concept, noun="kind").count('role="radio"') == 60
     found = strip_html(cells, chosen=state.concept, noun="kind", typed="thing 12")
