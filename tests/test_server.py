@@ -408,6 +408,7 @@ def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:
         assert get(f"{server.url}/healthz")[0] == 404
         asked = re.findall(r"""<(?:link|script)[^>]*?(?:href|src)="([^"]+)\"""", page)
         assert any("favicon" in address for address in asked)
+        assert not any("bokeh-gl" in address for address in asked)  # which no figure is drawn by
         assert {address: status(address) for address in asked} == dict.fromkeys(asked, 200)
     finally:
         server.stop()
