@@ -14,7 +14,7 @@ import sys
 import threading
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from html import unescape
 from pathlib import Path
 from time import monotonic
@@ -329,13 +329,19 @@ def process_of(server: Server, visitor: socket.socket) -> int:
     port = f"{visitor.getsockname()[1]:04X}"
     rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()]
     (inode,) = (row[9] for row in rows if row[2].endswith(f":{port}"))
-    held = f"socket:[{inode}]"
-    (found,) = (
-        pid
-        for pid in workers(server)
-        if any(file.readlink() == Path(held) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink())
-    )
-    return found
+    held = Path(f"socket:[{inode}]")
+
+    def links(pid: int) -> Iterator[Path]:
+        for file in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                yield file.readlink()
+
+    def holders() -> list[int]:
+        return [pid for pid in workers(server) if held in links(pid)]
+
+    # Who passed it on may not have let it go yet.
+    wait_until(lambda: len(holders()) == 1)
+    return holders()[0]
 
 
 def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path: Path) -> None:
