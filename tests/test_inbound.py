@@ -26,7 +26,7 @@ from tornado.websocket import websocket_connect
 from explorer import Explorer, app, inbound, open_store, tokens
 from explorer.guard import TOKEN_CHARACTERS
 from tests.async_visitors import SECONDS, Visitor, as_map, changed, happened, visiting
-from tests.browser import ask_model, drag, free_port, point, scroll_to_figure, wait_figure
+from tests.browser import ask_model, drag, free_port, point, scroll_to_figure, wait_figure, wait_for
 from tests.explore import choose, graph_head, unfold, wait_query, wait_ready
 
 if TYPE_CHECKING:
@@ -492,7 +492,8 @@ def use_plot(page: Page, name: str) -> None:
 
 
 def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
-    """Return the point at that share of both ranges of a figure."""
+    """Return the point at that share of both ranges of a figure, once all that was done before is answered."""
+    wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
     seen = wait_figure(page, name)
     (left, right), (bottom, top) = seen.x_range, seen.y_range
     return left + share * (right - left), bottom + share * (top - bottom)
