@@ -470,10 +470,16 @@ def use_plots(page: Page) -> None:
         unfold(page, explanation)
         use_plot(page, name)
     for name in ("absorption-vs-l0", "absorption-heatmap"):
-        page.get_by_role("link", name="Atlas").click()  # what is tapped there is shown in Explore
+        _open(page, "atlas")
         use_plot(page, name)
-    page.get_by_role("link", name="Evidence").click()
+    _open(page, "evidence")
     use_plot(page, "threshold-sensitivity")
+
+
+def _open(page: Page, name: str) -> None:
+    """Open a page anew: what was tapped on the former one may, a moment later, lead to Explore."""
+    page.goto(f"{page.url.partition('?')[0]}?page={name}")
+    wait_ready(page)
 
 
 def use_plot(page: Page, name: str) -> None:
@@ -489,6 +495,9 @@ def use_plot(page: Page, name: str) -> None:
     page.mouse.wheel(0, -200)
     page.mouse.wheel(0, 200)
     ask_model(page, name, "({toolbar}) => toolbar.tools.find((tool) => tool.type === 'ResetTool')?.do.emit('click')")
+    # A tap may be told a moment later, once no second one has followed, and lead to another page.
+    page.evaluate("() => new Promise((done) => setTimeout(done, 500))")
+    wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
 
 
 def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
