@@ -176,6 +176,7 @@ export function render({ model }) {
   // server does what it has collected, as the values of a slider that is dragged, so there is one ping at a time.
   let pings = model.pong
   let pinged = 0
+  let late = null
   let isPinging = false
   let isPingWanted = false
   const showBusy = () => root.classList.toggle("ax-is-busy", pings > model.pong || model.waiting)
@@ -191,6 +192,8 @@ export function render({ model }) {
       } finally {
         isPinging = false
       }
+      clearTimeout(late)
+      late = setTimeout(() => { if (!life.signal.aborted && pings > model.pong) ping() }, LONGEST_PING + 100)
     }
     showBusy()
   }
