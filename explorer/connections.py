@@ -56,7 +56,10 @@ class PatientSocket(socket.socket):
 
 @cache
 def limit_connections() -> None:
-    """Limit the connections of this process, also of a server that stands already, as under ``panel serve``."""
+    """Limit the connections of this process, also of a server that stands already, as under ``panel serve``.
+
+    What a websocket sends goes out at once.
+    """
     _most_descriptors()
     around(HTTPServer, "handle_stream", _within_limit)
     # Bokeh sends a message in three frames or more; the second would wait until the browser has acknowledged the first.

@@ -61,9 +61,9 @@ class Handover:
 
     def _leave_cookie(self, handler: DocHandler) -> None:
         """Name this process in a page that it built; a browser that it has no room for shall try another one."""
-        named = handler.get_cookie(COOKIE)
         if is_under_way(handler):
             return
+        named = handler.get_cookie(COOKIE)
         if handler.get_status() != HTTPStatus.OK:
             if named is not None:
                 handler.clear_cookie(COOKIE)

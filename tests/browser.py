@@ -563,6 +563,11 @@ def ask_model(page: Page, name: str, function: str) -> Any:
     return page.evaluate(f"(name) => {{ {_FIND} return ({function})(find(name).model); }}", name)
 
 
+def wait_calm(page: Page) -> None:
+    """Wait until the server has answered all that the page sent."""
+    wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
+
+
 def wait_model(page: Page, name: str, predicate: str, arg: Any = None) -> None:
     """Wait until a JavaScript function of a figure's Bokeh model, and of `arg`, answers true."""
     wait_for(page, f"([name, arg]) => {{ {_FIND} return ({predicate})(find(name)?.model, arg); }}", [name, arg])

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer.theme import LIGHT
-from tests.browser import figure, wait_figure, wait_for
+from tests.browser import figure, wait_calm, wait_figure, wait_for
 from tests.explore import (
     SPLIT,
     buttons,
@@ -114,7 +114,7 @@ def test_a_ping_that_goes_astray_is_not_waited_for(open_page: PageOpener, home: 
     for letter in ("t", "l"):
         cell(page, letter).click()
         expect_view(page, home.but(letter=letter))
-        wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
+        wait_calm(page)
 
 
 def test_busy_until_all_is_answered(open_page: PageOpener, home: View) -> None:
@@ -122,7 +122,7 @@ def test_busy_until_all_is_answered(open_page: PageOpener, home: View) -> None:
     for _ in range(8):
         page.keyboard.press("ArrowRight")
     wait_for(page, "() => document.documentElement.classList.contains('ax-is-busy')")
-    wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
+    wait_calm(page)
     assert part(page, "headline").locator(".where").inner_text().strip() == home.but(letter="i").where
     # A page at rest leaves the processor to others.
     wait_for(page, "() => document.getAnimations().every(({playState}) => playState !== 'running')")

@@ -26,7 +26,7 @@ from tornado.websocket import websocket_connect
 from explorer import Explorer, app, inbound, open_store, tokens
 from explorer.guard import TOKEN_CHARACTERS
 from tests.async_visitors import SECONDS, Visitor, as_map, changed, happened, visiting
-from tests.browser import ask_model, drag, free_port, point, scroll_to_figure, wait_figure, wait_for
+from tests.browser import ask_model, drag, free_port, point, scroll_to_figure, wait_calm, wait_figure
 from tests.explore import choose, graph_head, unfold, wait_query, wait_ready
 
 if TYPE_CHECKING:
@@ -459,7 +459,7 @@ def here() -> Iterator[str]:
 def use_plots(page: Page) -> None:
     """Do with each figure of all pages all that its tools allow; `page` shows Compare, with that of an SAE."""
     use_plot(page, "cosine-l8-w8192-l0-14")
-    page.get_by_role("link", name="Explore").click()
+    _open(page, "explore&sae=l8-w8192-l0-14&concept=first-letter.s")
     use_plot(page, "cosine")
     scroll_to_figure(graph_head(page), "split-absorb-graph")
     use_plot(page, "split-absorb-graph")
@@ -495,14 +495,12 @@ def use_plot(page: Page, name: str) -> None:
     page.mouse.wheel(0, -200)
     page.mouse.wheel(0, 200)
     ask_model(page, name, "({toolbar}) => toolbar.tools.find((tool) => tool.type === 'ResetTool')?.do.emit('click')")
-    # A tap may be told a moment later, once no second one has followed, and lead to another page.
-    page.evaluate("() => new Promise((done) => setTimeout(done, 500))")
-    wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
+    wait_calm(page)
 
 
 def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
     """Return the point at that share of both ranges of a figure, once all that was done before is answered."""
-    wait_for(page, "() => !document.documentElement.classList.contains('ax-is-busy')")
+    wait_calm(page)
     seen = wait_figure(page, name)
     (left, right), (bottom, top) = seen.x_range, seen.y_range
     return left + share * (right - left), bottom + share * (top - bottom)

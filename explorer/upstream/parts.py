@@ -14,7 +14,7 @@ from bokeh.server.session import ServerSession
 from bokeh.server.tornado import BokehTornado
 from panel.custom import JSComponent
 from panel.io.server import WSHandler
-from panel.widgets import FloatSlider, Widget
+from panel.widgets import FloatSlider
 from tornado.web import RequestHandler
 
 
@@ -74,8 +74,8 @@ PARTS = (
     Part(JSComponent, "_bundle", "scripts are packed once (views/*.py)", "a public name for it"),
     Part(JSComponent, "_get_properties", "a model is found by its name (views/markup.py)", "a parameter for the name"),
     Part(JSComponent, "_models", "messages in notebooks (views/markup.py)", "messages to models of jupyter_bokeh"),
-    Part(Widget, "_get_properties", "a model is found by its name (views/widgets.py)", "a parameter for the name"),
-    Part(Widget, "_process_events", "only what a reader can choose is taken (views/widgets.py)", _EVENTS),
+    Part(FloatSlider, "_get_properties", "a model is found by its name (views/widgets.py)", "a parameter for the name"),
+    Part(FloatSlider, "_process_events", "only what a reader can choose is taken (views/widgets.py)", _EVENTS),
     Part(
         FloatSlider,
         "_process_property_change",

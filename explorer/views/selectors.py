@@ -38,8 +38,10 @@ class Selectors(pn.viewable.Viewer):
         self._layout = pn.Column(
             self._nav, *self._groups.values(), self._same, self._badge, sizing_mode="stretch_width"
         )
-        state.param.watch(self._show, ["suite", "sae", "page"])
+        state.param.watch(self._show, ["suite", "sae"])
+        state.param.watch(self._show_page, "page")
         self._show()
+        self._show_page()
 
     def _go(self, page: str) -> None:
         self._state.apply({"page": page})
@@ -51,22 +53,20 @@ class Selectors(pn.viewable.Viewer):
         """Make what takes the choice of a value of an attribute, named by its label."""
 
         def narrow(label: str) -> None:
-            labels = self._labels(name)
+            labels = self._labels(name, self._state.options[name])
             if label in labels:
                 self._state.narrow(name, labels[label])
 
         return narrow
 
-    def _labels(self, name: str) -> dict[str, Any]:
+    def _labels(self, name: str, values: list[Any]) -> dict[str, Any]:
         """Return the values that can be chosen of an attribute by their labels; the canonical SAE's L0 has a mark."""
-        state = self._state
-        marked = {sae.l0 for sae in state.alike if sae.canonical} if name == "l0" else set()
-        options = value_labels(name, state.options[name])
-        return {label + "*" * (value in marked): value for value, label in options.items()}
+        marked = {sae.l0 for sae in self._state.alike if sae.canonical} if name == "l0" else set()
+        return {label + "*" * (value in marked): value for value, label in value_labels(name, values).items()}
 
-    def _group_html(self, name: str) -> str:
+    def _group_html(self, name: str, values: list[Any]) -> str:
         """Write the values of an attribute, the chosen one marked."""
-        labels, sae = self._labels(name), self._state.chosen_sae
+        labels, sae = self._labels(name, values), self._state.chosen_sae
         chosen = None if sae is None else getattr(sae, name)
         return render(
             "attribute",
@@ -79,11 +79,11 @@ class Selectors(pn.viewable.Viewer):
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state, sae = self._state, self._state.chosen_sae
-        tell = telling(state.saes)
+        tell, options = telling(state.saes), state.options
         for name, group in self._groups.items():
-            group.html = self._group_html(name) if name in tell else ""
+            group.html = self._group_html(name, options[name]) if name in tell else ""
         # Those that no attribute tells apart are told by what their publisher calls them.
-        alike = set(state.options["sae"])
+        alike = set(options["sae"])
         self._same.html = render(
             "same_saes", saes=[one for one in state.saes if one.id in alike] if len(alike) > 1 else [], chosen=state.sae
         )
@@ -98,7 +98,9 @@ class Selectors(pn.viewable.Viewer):
                 if sae is not None and name not in tell and getattr(sae, name) is not None
             ],
         )
-        self._nav.html = render("nav", pages=PAGE_TITLES, page=state.page)
+
+    def _show_page(self, *_: param.parameterized.Event) -> None:
+        self._nav.html = render("nav", pages=PAGE_TITLES, page=self._state.page)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -1,4 +1,4 @@
-"""Bokeh's widgets the way the page needs them: named after what they drive, in the page's colours, labelled for all."""
+"""Bokeh's slider the way the page needs it: named after what it drives, in the page's colours, labelled for all."""
 
 from __future__ import annotations
 
@@ -30,32 +30,13 @@ _SLIDER_STYLE = """
 _DIGITS = 6
 
 
-class _Driving(pn.widgets.Widget):
-    """A widget whose Bokeh model has the name of the parameter it drives, and whose changes are sent as one message."""
+class Slider(pn.widgets.FloatSlider):
+    """A slider below its label, which names its handle (markup.js), too: Bokeh leaves that without a name.
+
+    Its Bokeh model has the name of the parameter that it drives, and what it changes is sent as one message.
+    """
 
     _drives: str = ""
-
-    __abstract = True
-
-    def _get_properties(self, doc: Any) -> dict[str, Any]:
-        return super()._get_properties(doc) | {"name": self._drives or None}
-
-    def _process_events(self, events: dict[str, Any]) -> None:
-        with one_act():
-            super()._process_events({name: value for name, value in events.items() if self._takes(name, value)})
-
-    def _takes(self, name: str, value: object) -> bool:
-        """Tell whether a reader can have chosen that value: a browser may send any, of any property."""
-        raise NotImplementedError
-
-
-class Slider(_Driving, pn.widgets.FloatSlider):
-    """A slider below its label, which names its handle (markup.js), too: Bokeh leaves that without a name."""
-
-    def _takes(self, name: str, value: object) -> bool:
-        return (
-            name in ("value", "value_throttled") and isinstance(value, int | float) and self.start <= value <= self.end
-        )
 
     @classmethod
     def of(cls, parameter: param.Parameter, label: str, *, drives: str | None = None, **params: Any) -> pn.Column:
@@ -71,3 +52,16 @@ class Slider(_Driving, pn.widgets.FloatSlider):
         # The browser adds up steps: 0.14 comes as 0.13999999999999999, and would stand so in the URL.
         rounded = {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in props.items()}
         return super()._process_property_change(rounded)
+
+    def _get_properties(self, doc: Any) -> dict[str, Any]:
+        return super()._get_properties(doc) | {"name": self._drives or None}
+
+    def _process_events(self, events: dict[str, Any]) -> None:
+        with one_act():
+            super()._process_events({name: value for name, value in events.items() if self._takes(name, value)})
+
+    def _takes(self, name: str, value: object) -> bool:
+        """Tell whether a reader can have chosen that value: a browser may send any, of any property."""
+        return (
+            name in ("value", "value_throttled") and isinstance(value, int | float) and self.start <= value <= self.end
+        )
