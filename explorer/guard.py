@@ -22,6 +22,7 @@ from explorer.failures import answer_errors, fail
 from explorer.inbound import MESSAGE_BYTES, take_only_known_messages
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
 from explorer.upstream.hooks import around, before
+from explorer.upstream.panel import count_busy_on_loop
 from explorer.upstream.tornado import is_under_way
 
 if TYPE_CHECKING:
@@ -74,6 +75,7 @@ def guard() -> None:
     before(RequestHandler, "prepare", _refuse_malformed)
     before(AuthRequestHandler, "prepare", _check)
     before(ComponentResourceHandler, "prepare", _refuse_imports)
+    before(WSHandler, "open", count_busy_on_loop)
     before(WSHandler, "send_message", _close_without_page)
     before(WSHandler, "on_finish", _release_unopened)
     before(WSHandler, "on_close", release_session)

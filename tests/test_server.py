@@ -326,9 +326,10 @@ def asking(server: Server, *parts: str) -> Iterator[tuple[socket.socket, str]]:
 
 def process_of(server: Server, visitor: socket.socket) -> int:
     """Find the process that holds the server's end of a connection."""
-    port = f"{visitor.getsockname()[1]:04X}"
+    # Another connection may have the same port at one end.
+    ends = [f"{end[1]:04X}" for end in (visitor.getpeername(), visitor.getsockname())]
     rows = [row.split() for kind in ("tcp", "tcp6") for row in Path(f"/proc/net/{kind}").read_text().splitlines()]
-    (inode,) = (row[9] for row in rows if row[2].endswith(f":{port}"))
+    (inode,) = (row[9] for row in rows if [end.split(":")[-1] for end in row[1:3]] == ends)
     held = Path(f"socket:[{inode}]")
 
     def links(pid: int) -> Iterator[Path]:

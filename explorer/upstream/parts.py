@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import panel as pn
 from bokeh.document.models import DocumentModelManager
 from bokeh.server.connection import ServerConnection
 from bokeh.server.contexts import ApplicationContext
@@ -56,6 +57,12 @@ PARTS = (
     Part(ApplicationContext, "_discard_session", "a session makes room (upstream/bokeh.py)", _ENDING),
     Part(ServerSession, "_subscribed_connections", "a session makes room (upstream/bokeh.py)", _ENDING),
     Part(ServerConnection, "_socket", "a session makes room (upstream/bokeh.py)", _ENDING),
+    Part(
+        type(pn.state),
+        "_schedule_busy_cleanup",
+        "it is started in the right thread (upstream/panel.py)",
+        "`PeriodicCallback.start` that gets onto the event loop",
+    ),
     *(
         Part(BokehTornado, name, "tokens are signed, and hold no header (tokens.py)", "to set them in a served script")
         for name in ("secret_key", "sign_sessions", "session_token_expiration", "include_headers", "include_cookies")

@@ -179,6 +179,7 @@ export function render({ model }) {
   let late = null
   let isPinging = false
   let isPingWanted = false
+  let isOfPlot = false // what HoloViews tells the session of, later than the message comes
   const showBusy = () => root.classList.toggle("ax-is-busy", pings > model.pong || model.waiting)
   const ping = () => {
     const now = performance.now()
@@ -188,9 +189,9 @@ export function render({ model }) {
       pinged = now
       isPinging = true
       try {
-        model.send_msg({ action: "ping", value: pings })
+        model.send_msg({ action: "ping", value: [pings, isOfPlot] })
       } finally {
-        isPinging = false
+        isPinging = isOfPlot = false
       }
       clearTimeout(late)
       late = setTimeout(() => { if (!life.signal.aborted && pings > model.pong) ping() }, LONGEST_PING + 100)
@@ -211,8 +212,9 @@ export function render({ model }) {
   model.on("waiting", dim)
   model.on("pong", () => { if (isPingWanted) ping(); else showBusy() })
   dim()
-  const busy = ({ kind, sync, attr }) => {
+  const busy = ({ kind, msg_data: message, sync, attr }) => {
     if (isPinging || !document.querySelector(".ax-lost").hidden) return
+    isOfPlot ||= message?.origin?.type === "Figure"
     if (kind === "MessageSent" || (sync && attr === "value")) ping()
   }
   page.on_change(busy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlencode
 
@@ -11,7 +12,7 @@ from panel.custom import JSComponent
 from panel.models.esm import ReactiveESM
 
 from explorer.upstream.bokeh import lacks
-from explorer.views.act import take
+from explorer.views.act import one_act, take
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,9 @@ def requested_query() -> str:
     arguments = pn.state.session_args or {}
     return urlencode([(name, value.decode("utf-8", "replace")) for name, (*_, value) in arguments.items()])
 
+
+#: HoloViews (1.23) waits for 10 ms before it tells of a tap or a brush, which a ping follows.
+_PLOT_MILLISECONDS = 50
 
 lacks(ReactiveESM, "query", "title", "pong", "waiting")
 
@@ -83,9 +87,18 @@ class Browser(JSComponent):
         where = f"{state.label}, {state.chosen_sae.label} · " if state.chosen_sae else ""
         self.param.update(query=state.to_query(), dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
 
-    def _note_ping(self, ping: int) -> None:
-        self._ping = ping
-        self._answer()
+    def _note_ping(self, ping: tuple[int, bool]) -> None:
+        number, is_of_plot = ping
+        document = pn.state.curdoc
+        if is_of_plot and document is not None and document.session_context is not None:
+            document.add_timeout_callback(partial(self._answer_ping, number), _PLOT_MILLISECONDS)
+        else:
+            self._answer_ping(number)
+
+    def _answer_ping(self, number: int) -> None:
+        self._ping = number
+        with one_act():
+            self._answer()
 
     def _answer(self, *_: param.parameterized.Event) -> None:
         self.waiting = self._model.waiting

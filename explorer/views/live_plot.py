@@ -73,7 +73,7 @@ class LivePlot:
         self._map = plot = hv.DynamicMap(draw, streams=[stream])
         if zoom is not None:
             zoom.source = plot
-            # HoloViews tells of a zoom without a hold on the document.
+            # HoloViews tells of a zoom without the document's lock.
             zoom.add_subscriber(lambda **_: self._show(at_once=False))
         if on_tap is not None:
             tap = hv.streams.Tap(source=plot, x=None, y=None)
@@ -159,6 +159,14 @@ def _brushed(take: Callable[[Any], object], bounds: object) -> None:
 
 
 def _held(act: Callable[..., object], *values: Any) -> None:
-    """Send everything that one act of the reader's changes to the browser in one message."""
-    with one_act():
-        act(*values)
+    """Have one act of the reader's done, and everything that it changes sent to the browser in one message.
+
+    HoloViews (1.23) tells of it without the document's lock, while another act may be under way in another thread, as
+    Bokeh has them since 3.10: two holds at a time, and Panel (1.10) lets go of neither.
+    """
+
+    def do() -> None:
+        with one_act():
+            act(*values)
+
+    pn.state.execute(do, schedule=True)
