@@ -52,7 +52,7 @@ _REDRAW = """(which) => {
   const line = figure.renderers.find(({glyph}) => glyph.type === "Line")
   line.data_source.data = window.lines[which % window.lines.length]
 }"""
-_AT_REST = """() => document.documentElement.classList.contains("ax-ready") &&
+_AT_REST = """() => document.documentElement.matches(".ax-ready:not(.ax-is-busy)") &&
   [...Bokeh.index.query((view) => view.frame != null)].every((view) => view.has_finished())"""
 
 

@@ -57,7 +57,7 @@ found AS (
     FROM judged
     WHERE ($facet_saes IS NULL OR list_contains($facet_saes, sae)) AND ($facet_concept IS NULL OR concept = $facet_concept)
         AND ($facet_latent IS NULL OR top_latent = $facet_latent)
-        AND starts_with(lower(ltrim(token)), lower(ltrim($evidence_token)))
+        AND ($evidence_token = '' OR starts_with(lower(ltrim(token)), lower(ltrim($evidence_token))))
         AND CASE $evidence_verdict WHEN 'absorbed' THEN absorbed WHEN 'not absorbed' THEN NOT absorbed
             WHEN 'differs' THEN absorbed <> published
             WHEN 'disagree' THEN (sae, concept, token) IN (SELECT (sae, concept, token) FROM disagreeing)

@@ -24,9 +24,13 @@ FROM (
     FROM rates($metric, NULL, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite
 ), (
-    SELECT count(DISTINCT (sae, top_latent)) AS n_absorbing
-    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
-    WHERE suite = $suite AND absorbed
+    SELECT count(*) AS n_absorbing
+    FROM (
+        SELECT sae_number, top_latent
+        FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
+        WHERE suite = $suite AND absorbed
+        GROUP BY ALL
+    )
 ), (
     SELECT EXISTS (FROM contexts WHERE suite = $suite) AS examples,
         EXISTS (FROM token_activations WHERE suite = $suite) AS activations,

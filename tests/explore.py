@@ -127,7 +127,13 @@ def open_view(open_page: PageOpener, view: View | str, **options: Any) -> Page:
 
 
 def wait_ready(page: Page) -> None:
-    wait_for(page, "() => document.documentElement.classList.contains('ax-ready')")
+    """Wait until a page is painted, with all that follows its first plot."""
+    predicate = """() => {
+      const {classList} = document.documentElement;
+      return classList.contains("ax-ready") && !classList.contains("ax-is-busy") &&
+        Bokeh.index.roots.every((view) => view.has_finished());
+    }"""
+    wait_for(page, predicate)
 
 
 def query_of(page: Page) -> dict[str, str]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import panel as pn
 
+from explorer.views.act import one_act
 from explorer.views.view import View
 from explorer.views.visibility import HIDDEN, VISIBLE
 
@@ -16,8 +17,12 @@ if TYPE_CHECKING:
     from explorer.state import Snapshot
 
 
+#: How much of a page is built before a browser paints it: its head and its first plot.
+_AT_ONCE = 2
+
+
 class Stack(View):
-    """Shows its parts below each other.
+    """Shows its parts below each other; on a page that is being opened, most follow once the first ones are painted.
 
     Parameters
     ----------
@@ -26,7 +31,12 @@ class Stack(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        self._layout = pn.Column(*map(self._make, self.parts), sizing_mode="stretch_width")
+        self._layout = pn.Column(*map(self._make, self.parts[:_AT_ONCE]), sizing_mode="stretch_width")
+        pn.state.onload(self._build_rest)
+
+    def _build_rest(self) -> None:
+        with one_act():
+            self._layout.extend(map(self._make, self.parts[_AT_ONCE:]))
 
 
 class Switch(View):

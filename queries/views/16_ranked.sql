@@ -1,8 +1,10 @@
 -- One row an SAE and a concept: its split latents as they were published, and all that decides on them at any tau, computed
--- once, when the store opens: a change of tau then cuts lists and groups no rows. `pair` numbers them: joining and grouping
--- by a number takes half the time.
+-- once, when the store opens: a change of tau then cuts lists and groups no rows. `pair` numbers them, as suite_number and
+-- sae_number do their suites and SAEs: joining and grouping by a number takes half the time.
 CREATE TABLE ranked AS
 SELECT CAST(row_number() OVER (ORDER BY suite, sae, concept) AS INTEGER) AS pair,
+    CAST(dense_rank() OVER (ORDER BY suite) AS INTEGER) AS suite_number,
+    CAST(dense_rank() OVER (ORDER BY suite, sae) AS INTEGER) AS sae_number,
     suite, sae, concept, concepts.family, published.split_latents,
     tau AS tau_published, cosine_threshold AS cosine_published, effect_margin AS margin_published,
     ranks.latents AS ranked_latents, ranks.rises AS ranked_rises

@@ -18,7 +18,7 @@ fired AS (
         USING (suite, sae, concept, latent)
     GROUP BY token_row
 )
-SELECT ranked.pair, tested.suite, tested.sae, tested.concept, ranked.family, tested.token,
+SELECT ranked.pair, ranked.suite_number, ranked.sae_number, tested.suite, tested.sae, tested.concept, ranked.family, tested.token,
     tested.top_latent, tested.top_effect, tested.top_cosine,
     tested.second_latent, tested.second_effect, tested.second_cosine,
     abs(tested.top_effect) - abs(coalesce(tested.second_effect, 0)) AS margin,

@@ -5,7 +5,7 @@
 CREATE TABLE movable AS
 SELECT *, count(*) FILTER (judges) OVER (PARTITION BY suite) AS num_judging
 FROM (
-    SELECT suite, metric,
+    SELECT suite, suite_number, metric,
         metric <> 'fraction' AND EXISTS (FROM scores WHERE scores.suite = measured.suite
             AND (judged_by = metric OR CASE metric
             WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
@@ -20,5 +20,5 @@ FROM (
                 AND top_effect IS NOT NULL AND top_cosine IS NOT NULL) END AS cosine_threshold,
         metric NOT IN ('full', 'fraction') AND EXISTS (FROM scores WHERE scores.suite = measured.suite
             AND (metric = 'ig_ablation' OR judged_by = metric) AND top_effect IS NOT NULL) AS effect_margin
-    FROM (SELECT DISTINCT suite, metric FROM measured) AS measured
+    FROM (SELECT DISTINCT suite, suite_number, metric FROM measured) AS measured
 );

@@ -26,7 +26,7 @@ FROM (
             WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
             ELSE judged_by = metric AND top_effect IS NOT NULL AND metric <> 'fraction' END AS is_decided
     FROM scores
-    JOIN movable USING (suite)
+    JOIN (SELECT suite_number, metric, num_judging FROM movable) USING (suite_number)
     WHERE by_metric IS NULL OR metric = by_metric
 )
 WHERE is_decided OR judged_by = metric OR (metric = 'fraction' AND fraction IS NOT NULL);
