@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
+from measure.stages import kin
 from queries import Store, check_suite
 from tests.questions import DECIDING
 from tests.related_saes import CONCEPT, SAES, WORDS, draw, kin_of, write_related_saes
@@ -32,6 +34,36 @@ def related(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 def words(places: Sequence[int]) -> list[str]:
     return [WORDS[place] for place in places]
+
+
+# --- The stage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 10**6])
+def test_nearest_latents_are_those_of_all_in_whatever_pieces(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    directions, others = rng.normal(size=(9, 6)).astype(np.float32), rng.normal(size=(40, 6)).astype(np.float32)
+    others[3] = 0  # a dead latent may have no direction
+    monkeypatch.setattr(kin, "_COSINES", pieces * len(directions))
+    latents, cosines = kin.nearest_latents(torch.from_numpy(directions), torch.from_numpy(7 * others))
+    lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+    every = directions @ others.T / np.linalg.norm(directions, axis=1)[:, None] / lengths
+    assert latents.tolist() == np.argsort(-every, axis=1)[:, :5].tolist()
+    np.testing.assert_allclose(cosines, -np.sort(-every, axis=1)[:, :5], atol=1e-6)
+    few, _ = kin.nearest_latents(torch.from_numpy(directions), torch.from_numpy(others[:2]))
+    assert few.shape == (9, 2)
+
+
+def test_overlap_is_the_share_of_the_words_on_which_either_fires() -> None:
+    def overlap(words: list[int], others: list[int]) -> tuple[float | None, int, list[int]]:
+        strengths = np.array(others) % 4 + 1.0
+        share, number, strongest = kin.overlap_of(np.array(words), np.array(others), strengths)
+        return share, number, strongest.tolist()
+
+    assert overlap([1, 2, 3], [2, 3, 4, 5]) == (0.4, 2, [3, 2])
+    assert overlap([], [2]) == (0.0, 0, [])
+    assert overlap([], []) == (None, 0, [])
+    assert overlap([*range(20)], [*range(20)]) == (1.0, 20, [3, 7, 11, 15, 19])
 
 
 # --- Questions, a second way ---------------------------------------------------------------------------------------
@@ -92,10 +124,10 @@ def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]
         assert row.num_words == (draw()[row.sae].activations[:, row.latent] > 0).sum()
         assert row.has_kin
         if parent is not None:
-            kin: Any = stored.loc[(saes[row.level - 2], parent, row.sae, row.latent)]
-            assert row.cosine == pytest.approx(kin["cosine"], abs=1e-6)
-            assert row.num_shared_words == kin["num_shared_words"]
-            assert list(row.shared_words) == words(kin["shared_words"])
+            near: Any = stored.loc[(saes[row.level - 2], parent, row.sae, row.latent)]
+            assert row.cosine == pytest.approx(near["cosine"], abs=1e-6)
+            assert row.num_shared_words == near["num_shared_words"]
+            assert list(row.shared_words) == words(near["shared_words"])
 
 
 def test_a_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
