@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from playwright.sync_api import expect
 
+from explorer.latents.card import LatentCard
+from explorer.model import ExplorerModel, choices_of
+from explorer.pages import Pages
+from explorer.plots.splitting_tree import splitting_tree_plot
+from explorer.plots.tree_layout import arrange_tree
+from explorer.saes import Sae, by_width
+from explorer.state import ExplorerState
+from explorer.theme import DARK, LIGHT, Theme, tint
+from explorer.views.compare_head import parts_of
+from explorer.views.splitting_tree import SplittingTree
 from measure.stages import kin
 from queries import Store, check_suite
+from tests.browser import tap, wait_figure
+from tests.explore import part, wait_query
 from tests.questions import DECIDING
 from tests.related_saes import CONCEPT, SAES, WORDS, draw, kin_of, write_related_saes
+from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from tests.browser import PageOpener, Server
 
 OF_CONCEPT = {"suite": "related", "concept": CONCEPT, **DECIDING}
 #: Latents of an SAE that the tree has at least, where there are so many.
@@ -145,3 +162,178 @@ def test_a_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
         assert found["parent"].isna().all()
         assert not found.loc[found["level"] > 1, "has_kin"].any()
         assert store.fetch("latent_kin", sae="w16", latent=3, **OF_CONCEPT).empty
+
+
+# --- The tree and its plot -----------------------------------------------------------------------------------------
+
+
+def shown(store: Store, *views: Any, **values: Any) -> ExplorerModel:
+    return ExplorerModel(store, ExplorerState(choices_of(store), **values), *views)
+
+
+def parts(view: SplittingTree) -> tuple[Any, Any, Any]:
+    """Return head, plot and table."""
+    layout: Any = view.__panel__()
+    head, plot, table = layout
+    return head, plot, table
+
+
+def text(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def test_every_latent_has_its_place_beside_its_parent(related: Store) -> None:
+    model = shown(related, SplittingTree, sae="w16")
+    tree = arrange_tree(model.splitting_tree, model.state.saes)
+    nodes = tree.nodes
+    assert len(nodes) == len(model.splitting_tree if model.splitting_tree is not None else ())
+    for _, column in nodes.groupby("level"):
+        assert np.diff(np.sort(column["y"])).min(initial=1) >= 1, "no two latents stand on one row"
+        assert column["x"].min() == column["x"].max()
+    assert nodes["x"].unique().tolist() == [0, 0.5, 1]
+    assert nodes["y"].min() == 1 - tree.rows
+    assert tree.height > 36 * tree.rows
+    at = nodes.set_index(["level", "latent"])["y"]
+    for (level, parent), near in nodes.dropna(subset=["parent"]).groupby(["level", "parent"]):
+        assert near["y"].min() <= at[level - 1, parent] <= near["y"].max()
+        assert near.sort_values("y", ascending=False)["strength"].is_monotonic_decreasing, "the nearest kin first"
+    assert len(tree.edges) == nodes["parent"].notna().sum()
+    for node in nodes.itertuples():
+        assert tree.tapped(node.x, node.y + 0.2) == (node.sae, node.latent)
+    # What is written beside the last column means its latents.
+    last = nodes[nodes["x"] == 1].iloc[0]
+    assert tree.tapped(1.4, last["y"]) == (last["sae"], last["latent"])
+    assert tree.tapped(0, 3) is None
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_edges_grow_with_the_cosine_and_roles_have_their_marks(related: Store, theme: Theme) -> None:
+    model = shown(related, SplittingTree, sae="w64", latent=11)
+    tree = arrange_tree(model.splitting_tree, model.state.saes)
+    plot = splitting_tree_plot(tree, selected=("w64", 11), chosen="w64", theme=theme)
+    layers: dict[str, Any] = {layer.name: layer.data for layer in plot.layers}  # type: ignore[union-attr]
+    assert {role: len(layers[role]) for role in ("split", "absorbing", "neither")} == (
+        tree.nodes["role"].value_counts().to_dict()
+    )
+    edges = layers["edges"].drop_duplicates(["cosine", "colour"])
+    assert edges["cosine"].is_monotonic_increasing, "strong ones on top"
+    np.testing.assert_allclose(edges["width"], (12 * edges["cosine"]).clip(lower=1))
+    colours = {"split": theme.split, "absorbing": theme.absorbing, "neither": theme.muted}
+    assert {*edges["colour"]} == {tint(colours[role], theme, 0.5) for role in edges["role"]}
+    assert layers["selected"][["sae", "latent"]].to_numpy().tolist() == [["w64", 11]]
+    assert (layers["chosen title"]["label"].tolist(), layers["titles"]["label"].tolist()) == (["64"], ["16", "200"])
+    assert {*layers["latents"]["label"], *layers["last latents"]["label"]} == {*map(str, tree.nodes["latent"])}
+
+
+def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
+    model = shown(related, Pages, page="compare", compare_by="splitting", sae="w200")
+    view = SplittingTree(model)
+    head, plot, table = parts(view)
+    words, rows = text(head.html), model.splitting_tree
+    assert rows is not None
+    assert "Main latent 3 of S on the narrowest SAE, unknown layer" not in words
+    assert "Main latent 3 of S on the narrowest SAE, layer 2, 16 latents, L0 5" in words
+    for sae, (_, split, absorbing) in list(SAES.items())[1:]:
+        kin = rows[(rows["sae"] == sae) & rows["parent"].notna()]["latent"]
+        numbers = [int(kin.isin(some).sum()) for some in (split, absorbing)]
+        said = f"{len(kin)} latents in the tree. {numbers[0]} of the {len(split)} split latent"
+        assert said in words
+        assert f"{numbers[1]} of the {len(absorbing)} absorbing latents; {len(kin) - sum(numbers)} " in words
+    table._handle_msg({"action": "unfold", "value": None})
+    listed = re.findall(r"<tr>(<td>.*?)</tr>", table.html)
+    assert len(listed) == len(rows)
+    assert listed[0].startswith("<td>layer 2, 16 latents, L0 5</td><td>3</td><td>main latent</td><td>–</td>")
+    assert plot.visible
+    node = arrange_tree(rows, model.state.saes).nodes.iloc[4]
+    view._tap(node["x"], node["y"])
+    assert (model.state.page, model.state.sae, model.state.latent) == ("explore", node["sae"], node["latent"])
+    assert model.state.concept == CONCEPT
+
+
+def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
+    def said(store: Store, **values: Any) -> str:
+        head, plot, _ = parts(SplittingTree(shown(store, SplittingTree, **values)))
+        assert not plot.visible
+        return text(head.html)
+
+    bare = write_tiny_suite(tmp_path / "bare", name="bare", without=("kin",), saes=[(0, 1000, 10), (0, 4000, 10)])
+    narrow = write_tiny_suite(tmp_path / "narrow", name="narrow", saes=[(0, 1000, 10), (0, 1000, 40)])
+    some = [row for row in kin_of(draw()) if row["other_sae"] != "w64"]
+    cut = write_related_saes(tmp_path / "related", kin=some)
+    with Store(bare, narrow) as store:
+        assert "Kin of latents were not measured in this suite" in said(store, suite="bare")
+        assert "The SAEs of this layer have no more than one known width" in said(store, suite="narrow")
+        model = shown(store, Pages, page="compare", suite="bare")
+        assert "splitting" not in parts_of(model.shown)
+        model.state.apply({"suite": "narrow"})
+        assert "splitting" in parts_of(model.shown)
+        # Without kin, a card says nothing of them.
+        model.state.apply({"suite": "bare", "page": "explore", "latent": 5})
+        assert "Kin on" not in LatentCard(model)._card.html
+    with Store(cut) as store:
+        assert "No kin of latent 3, the main latent of S on layer 2, 16 latents, L0 5, are stored for" in said(store)
+    half = [row for row in kin_of(draw()) if row["sae"] == "w16"]
+    (tmp_path / "half").mkdir()
+    with Store(write_related_saes(tmp_path / "half" / "related", kin=half)) as store:
+        head, plot, _ = parts(SplittingTree(shown(store, SplittingTree)))
+        assert plot.visible
+        assert "200 latents, L0 5: no kin of latents of layer 2, 64 latents, L0 5 are stored." in text(head.html)
+
+
+def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:
+    def sae(name: str, **attributes: Any) -> Sae:
+        values: dict[str, Any] = {"layer": 2, "hook": "resid_post", "architecture": "TopK", "l0": 10.0}
+        return Sae(name, **values | attributes)
+
+    own = sae("own", width=4096)
+    saes = [
+        *(sae("wide near", width=65536, l0=12.0), sae("wide far", width=65536, l0=90.0)),
+        *(sae("other layer", width=256, layer=3), sae("other hook", width=512, hook="mlp_out")),
+        *(sae("another architecture", width=1024, architecture="Gated"), sae("no width", width=None)),
+        *(own, sae("own again", width=4096, seed=1), sae("own far", width=4096, l0=11.0)),
+    ]
+    assert [one.id for one in by_width(saes, own)] == ["another architecture", "own", "wide near"]
+    assert by_width(saes, saes[5]) == []
+
+
+def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
+    model = shown(related, Pages, page="explore", sae="w16", latent=3)
+    card = LatentCard(model)._card
+    rows = model.latent_kin
+    assert rows is not None
+
+    def listed() -> list[int]:
+        return [int(place) for place in re.findall(r'data-action="kin" data-value="(\d+)"', card.html)]
+
+    assert listed() == [0, 5], "the nearest on each SAE"
+    assert "Show 8 more" in card.html
+    first = re.findall(r"<td.*?</td>", card.html[card.html.index("kin-0") - 300 :])
+    assert any(f"{rows['cosine'].iloc[0]:.3f}" in cell for cell in first)
+    card._handle_msg({"action": "more-kin", "value": None})
+    assert listed() == [*range(10)]
+    card._handle_msg({"action": "kin", "value": 7})
+    where = (model.state.sae, model.state.latent, model.state.concept, model.state.page)
+    assert where == (rows["other_sae"].iloc[7], rows["other_latent"].iloc[7], CONCEPT, "explore")
+    card._handle_msg({"action": "kin", "value": 10**6})
+    assert (model.state.sae, model.state.latent, model.state.concept, model.state.page) == where
+
+
+# --- In the browser ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
+    open_page: PageOpener, serve: Callable[..., Server], related: Store
+) -> None:
+    server = serve(related.suites["related"].root)
+    page = open_page(f"{server.url}/dashboard?page=compare&compare_by=splitting&sae=w16")
+    wait_figure(page, "splitting-tree")
+    rows = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+    node = arrange_tree(rows, choices_of(related)["related"].saes).nodes.iloc[2]
+    tap(page, "splitting-tree", float(node["x"]), float(node["y"]))
+    wait_query(page, {"page": "explore", "sae": node["sae"], "latent": str(node["latent"])})
+    card = part(page, "card")
+    expect(card.locator("h2")).to_have_text(f"Latent {node['latent']}")
+    kin = related.fetch("latent_kin", sae=node["sae"], latent=int(node["latent"]), **OF_CONCEPT).iloc[0]
+    card.locator(".kin button").first.click()
+    wait_query(page, {"sae": kin["other_sae"], "latent": str(kin["other_latent"])})
