@@ -12,6 +12,7 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from explorer.format import count
 from explorer.latents.card import LatentCard
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
@@ -231,14 +232,13 @@ def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
     head, plot, table = parts(view)
     words, rows = text(head.html), model.splitting_tree
     assert rows is not None
-    assert "Main latent 3 of S on the narrowest SAE, unknown layer" not in words
-    assert "Main latent 3 of S on the narrowest SAE, layer 2, 16 latents, L0 5" in words
+    assert "Main latent 3 of S on layer 2, 16 latents, L0 5, and its kin" in words
     for sae, (_, split, absorbing) in list(SAES.items())[1:]:
         kin = rows[(rows["sae"] == sae) & rows["parent"].notna()]["latent"]
         numbers = [int(kin.isin(some).sum()) for some in (split, absorbing)]
-        said = f"{len(kin)} latents in the tree. {numbers[0]} of the {len(split)} split latent"
-        assert said in words
-        assert f"{numbers[1]} of the {len(absorbing)} absorbing latents; {len(kin) - sum(numbers)} " in words
+        said = f"{len(kin)} kin: {numbers[0]} of its {count(len(split), 'split latent')} {numbers[1]} of its"
+        said += f" {count(len(absorbing), 'absorbing latent')} {len(kin) - sum(numbers)} neither"
+        assert f"L0 5 {said}" in words
     table._handle_msg({"action": "unfold", "value": None})
     listed = re.findall(r"<tr>(<td>.*?)</tr>", table.html)
     assert len(listed) == len(rows)
@@ -277,7 +277,7 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
     with Store(write_related_saes(tmp_path / "half" / "related", kin=half)) as store:
         head, plot, _ = parts(SplittingTree(shown(store, SplittingTree)))
         assert plot.visible
-        assert "200 latents, L0 5: no kin of latents of layer 2, 64 latents, L0 5 are stored." in text(head.html)
+        assert "200 latents, L0 5 No kin of latents of layer 2, 64 latents, L0 5 are stored." in text(head.html)
 
 
 def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:

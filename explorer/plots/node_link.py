@@ -33,6 +33,7 @@ def eased(start: Any, end: Any, along: np.ndarray) -> Any:
 
 def pieces(edges: pd.DataFrame, number: int) -> pd.DataFrame:
     """Cut edges into straight pieces that overlap, with round caps but near the ends, where these would stick out."""
+    middle = np.abs(np.arange(number) - (number - 1) / 2) < (number / 3 if number > 1 else 0)
     cut = edges.loc[edges.index.repeat(number)]
     starts = np.tile(np.arange(number) / number, len(edges))
     ends = np.minimum(starts + 1.4 / number, 1)
@@ -41,7 +42,7 @@ def pieces(edges: pd.DataFrame, number: int) -> pd.DataFrame:
         y=eased(cut["y"], cut["y1"], starts),
         x1=cut["x"] + (cut["x1"] - cut["x"]) * ends,
         y1=eased(cut["y"], cut["y1"], ends),
-        cap=np.tile(np.where(np.abs(np.arange(number) - (number - 1) / 2) < number / 3, "round", "butt"), len(edges)),
+        cap=np.tile(np.where(middle, "round", "butt"), len(edges)),
     )
 
 

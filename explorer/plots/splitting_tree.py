@@ -5,16 +5,17 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from explorer.format import shortened, visible
 from explorer.plots.layers import Plot
 from explorer.plots.node_link import curves, labels, pieces, place, points
-from explorer.plots.tree_layout import FOOT, HEAD, Tree
+from explorer.plots.tree_layout import HEAD, Tree
 from explorer.theme import MONO, Theme, tint, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
     from bokeh.models import Plot as Figure
 
 #: Pixels of the texts beside the columns.
@@ -52,12 +53,14 @@ def splitting_tree_plot(
     colours = {"split": theme.split, "absorbing": theme.absorbing, "neither": theme.muted}
     is_last = nodes["x"] == 1
     is_selected = (nodes["sae"] == selected[0]) & (nodes["latent"] == selected[1])
-    edges = tree.edges.sort_values("cosine", kind="stable")
-    edges = edges.assign(
-        colour=[tint(colours[role], theme, 0.5) for role in edges["role"]],
-        width=(_WIDEST * edges["cosine"]).clip(_THINNEST),
+    edges = tree.edges.assign(
+        colour=[tint(colours[role], theme, 0.5) for role in tree.edges["role"]],
+        width=(_WIDEST * tree.edges["cosine"]).clip(_THINNEST),
         alpha=1.0,
     )
+    # Where pieces of a level edge overlap, its borders would be seen twice.
+    is_level = edges["y"] == edges["y1"]
+    cut = pd.concat([pieces(edges[is_level], 1), pieces(edges[~is_level], _PIECES)])
     on_paper: dict[str, Any] = {"background_fill_color": theme.paper, "background_fill_alpha": 0.8}
     titles = [(x, _TITLE, width) for x, width, _, sae in tree.columns if sae != chosen]
     title = [(x, _TITLE, width) for x, width, _, sae in tree.columns if sae == chosen]
@@ -69,7 +72,7 @@ def splitting_tree_plot(
         "splitting-tree",
         theme,
         [
-            curves(pieces(edges, _PIECES)),
+            curves(cut.sort_values("cosine", kind="stable")),
             of_role("neither", marker="circle", size=8),
             of_role("absorbing", marker="circle", size=11),
             of_role("split", marker="diamond", size=15),
@@ -83,7 +86,7 @@ def splitting_tree_plot(
                 hooks=[_one_at_a_time],
             ),
             labels(
-                *("latents", _named(nodes[~is_last]), (0, 10)),
+                *("latents", _named(nodes[~is_last]), (0, 13)),
                 **{"text_color": theme.ink, "text_baseline": "top", **on_paper},
             ),
             labels("last latents", _named(nodes[is_last]), (12, -8), text_color=theme.ink, text_align="left"),
@@ -126,4 +129,4 @@ def _one_at_a_time(plot: Any, _element: Any) -> None:
 
 
 def _fit(figure: Figure, tree: Tree) -> None:
-    place(figure, height=tree.height, y=(1 - max(tree.rows, 3) - FOOT, HEAD), beside=_BESIDE)
+    place(figure, height=tree.height, y=(tree.lowest, HEAD), beside=_BESIDE)

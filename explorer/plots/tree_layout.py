@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 #: Pixels of a latent's row, the unit of y.
 ROW = 36
 #: Rows above and below the latents.
-HEAD, FOOT = 1.5, 0.5
+HEAD, FOOT = 1.5, 0.8
 _LEAST_ROWS = 3
 _COLUMNS = ("level", "sae", "latent", "parent", "cosine", "overlap", "num_shared_words", "split_rank", "num_absorbed")
 
@@ -48,7 +48,12 @@ class Tree:
     @property
     def height(self) -> int:
         """Pixels."""
-        return round((HEAD + max(self.rows, _LEAST_ROWS) + FOOT) * ROW)
+        return round((HEAD - self.lowest) * ROW)
+
+    @property
+    def lowest(self) -> float:
+        """Lower end of what is to be seen."""
+        return 1 - max(self.rows, _LEAST_ROWS) - FOOT
 
     @property
     def has_kin(self) -> bool:

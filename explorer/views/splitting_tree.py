@@ -93,6 +93,7 @@ class SplittingTree(View):
             is_drawn=tree.has_kin,
             unanswered=self._model.unanswered("splitting_tree"),
             saes=self._saes,
+            num_apart=int(((tree.nodes["level"] > 1) & tree.nodes["parent"].isna()).sum()),
             root=next(iter(tree.nodes["latent"]), None),
             levels=levels_of(tree.nodes, self._saes),
         )
