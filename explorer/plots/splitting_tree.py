@@ -24,7 +24,7 @@ _TITLE, _SUBTITLE = HEAD - 0.4, HEAD - 0.85
 #: Pixels of an edge where the cosine is 1, and at least.
 _WIDEST, _THINNEST = 12.0, 1.0
 _PIECES = 24
-_LONGEST = 21  # characters of the words beside a latent
+_LONGEST, _WORD = 21, 9  # characters of the words beside a latent, and of the one below it
 _SAID = ("latent", "on", "said", "near", "words")
 _TOOLTIPS = tooltip(("latent", "@latent"), ("on", "@on"), ("role", "@said"), ("", "@near"), ("shared words", "@words"))
 
@@ -86,10 +86,12 @@ def splitting_tree_plot(
                 hooks=[_one_at_a_time],
             ),
             labels(
-                *("latents", _named(nodes[~is_last]), (0, 13)),
+                *("latents", _named(nodes[~is_last], worded=True), (0, 13)),
                 **{"text_color": theme.ink, "text_baseline": "top", **on_paper},
             ),
-            labels("last latents", _named(nodes[is_last]), (12, -8), text_color=theme.ink, text_align="left"),
+            labels(
+                "last latents", _named(nodes[is_last], worded=False), (12, -8), text_color=theme.ink, text_align="left"
+            ),
             labels(
                 *("words", _worded(nodes[is_last]), (12, 8), MONO),
                 text_color=theme.muted,
@@ -111,10 +113,11 @@ def splitting_tree_plot(
     )
 
 
-def _named(nodes: pd.DataFrame) -> Iterator[tuple[float, float, str]]:
-    """List where to write the number of each latent."""
+def _named(nodes: pd.DataFrame, *, worded: bool) -> Iterator[tuple[float, float, str]]:
+    """List where to write the number of each latent and, if wanted, the first word that it shares with its parent."""
     for node in nodes.itertuples():
-        yield node.x, node.y, str(int(node.latent))
+        words = [shortened(visible(word), _WORD) for word in node.shared_words[:1]] if worded else []
+        yield node.x, node.y, " ".join([str(int(node.latent)), *words])
 
 
 def _worded(nodes: pd.DataFrame) -> Iterator[tuple[float, float, str]]:
