@@ -189,8 +189,8 @@ def test_page_asks_for_itself_only(model: ExplorerModel, store: RecordingStore) 
         ({"compare_by": "layer"}, {"compared_cosines", "compared_marks"}),  # of other SAEs
         ({"compare_by": "concept"}, {"sae_cosines", "sae_marks"}),
         ({"compare_by": "pair"}, {"pair_concepts", "pair_rates", "pair_tokens"}),
-        ({"compare_by": "splitting"}, {"splitting_tree"}),
         ({"concept": concept_id("a")}, {"pair_tokens"}),
+        ({"compare_by": "splitting"}, {"splitting_tree"}),
         ({"compare_by": "l0"}, {"compared_cosines", "compared_marks"}),  # for another concept than it was asked for
         ({"page": "atlas"}, {"sae_means", "concept_rates"}),
         ({"mean_policy": "all_concepts"}, {"sae_means"}),
