@@ -45,6 +45,13 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def role_label(split_rank: int, num_absorbed: int) -> str:
+    """Write what a latent is for a concept; empty where it is neither a split nor an absorbing latent."""
+    split = "main latent" if split_rank == 1 else f"split latent at k = {split_rank}" if split_rank > 1 else ""
+    absorbing = f"absorbs {count(num_absorbed, 'token')}" if num_absorbed > 0 else ""
+    return ", ".join(filter(None, (split, absorbing)))
+
+
 def in_brackets(number: int | None) -> str:
     """Write how many a heading's list has, to follow the heading: (12); nothing where that is unknown."""
     return "" if number is None else f" ({number:,})"

@@ -84,6 +84,7 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_histogram": Question("latent_histogram", record=True, of_latent=True),
     "latent_roles": Question("latent_roles", of_latent=True),
     "latent_cosines": Question("latent_cosines", of_latent=True),
+    "latent_kin": Question("latent_kin", of_latent=True),
     "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
     "random_tokens": Question("random_tokens", of_latent=True),
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
@@ -94,6 +95,7 @@ QUESTIONS: Mapping[str, Question] = {
     "pair_rates": Question("pair_rates"),
     "pair_concepts": Question("pair_concepts"),
     "pair_tokens": Question("pair_tokens"),
+    "splitting_tree": Question("splitting_tree"),
     "sae_means": Question("sae_means"),
     "concept_rates": Question("concept_rates"),
 }
@@ -129,6 +131,7 @@ def _choices_of(store: Store) -> dict[str, SuiteChoices]:
                 for row in records(metrics[metrics["suite"] == name])
             },
             metrics.loc[(metrics["suite"] == name) & metrics["judges"], "metric"].tolist(),
+            "kin" in suite.manifest.tables,
         )
         for name, suite in store.suites.items()
     }
@@ -191,6 +194,7 @@ class ExplorerModel(param.Parameterized):
     latent_histogram = param.Dict(doc="Its activations on text (latent_histogram).")
     latent_roles = param.DataFrame(doc="Its part in each concept (latent_roles).")
     latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
+    latent_kin = param.DataFrame(doc="Its kin on the other SAEs of the layer (latent_kin).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
     random_tokens = param.DataFrame(doc="Random words of the concept and others, to test it with (random_tokens).")
     absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the concept (absorbed_tokens).")
@@ -202,6 +206,7 @@ class ExplorerModel(param.Parameterized):
     pair_rates = param.DataFrame(doc="Rates that count in the means of two SAEs, of all their seeds (pair_rates).")
     pair_concepts = param.DataFrame(doc="Two SAEs concept by concept (pair_concepts).")
     pair_tokens = param.DataFrame(doc="Tokens of the concept absorbed on either of two SAEs (pair_tokens).")
+    splitting_tree = param.DataFrame(doc="Main latent of the concept and its kin over widths (splitting_tree).")
     sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")
     concept_rates = param.DataFrame(doc="Absorption of every concept on every SAE (concept_rates).")
 

@@ -250,6 +250,12 @@ def counterparts(saes: Iterable[Sae], sae: Sae, name: str) -> list[Sae]:
     return list(found.values())
 
 
+def by_width(saes: Iterable[Sae], sae: Sae) -> list[Sae]:
+    """Return, from narrow to wide, the SAE of each known width of the layer and hook that is most like `sae`."""
+    there = [other for other in saes if (other.layer, other.hook) == (sae.layer, sae.hook) and other.width is not None]
+    return sorted(counterparts(there, sae, "width"), key=lambda other: other.width or 0) if sae.width else []
+
+
 def are_of_one_sweep(other: Sae, sae: Sae) -> bool:
     """Tell whether `other` differs from `sae` in width and L0 only; an unknown seed may be any but a further one."""
     alike = all(getattr(other, name) == getattr(sae, name) for name in SWEEP)

@@ -28,6 +28,7 @@ from explorer.saes import (
     SWEEP,
     Sae,
     are_of_one_sweep,
+    by_width,
     choose,
     counterparts,
     meets,
@@ -80,6 +81,8 @@ class SuiteChoices(NamedTuple):
     movable: Mapping[str, Collection[str]] = {"ig_ablation": Thresholds._fields}
     #: Those by which tokens have a verdict.
     judging: Collection[str] = ("ig_ablation",)
+    #: Whether kin of latents are stored.
+    has_kin: bool = False
 
 
 _NO_CHOICES = SuiteChoices()
@@ -156,7 +159,7 @@ class ExplorerState(param.Parameterized):
     )
 
     compare_by = param.Selector(
-        default="l0", objects=[*ATTRIBUTES, "concept", "pair"], doc="What Compare sets side by side."
+        default="l0", objects=[*ATTRIBUTES, "concept", "pair", "splitting"], doc="What Compare sets side by side."
     )
     other_suite = param.String(
         default=None, allow_None=True, doc="Suite of the SAE compared with, or None for this one."
@@ -408,6 +411,16 @@ class ExplorerState(param.Parameterized):
         if by in ATTRIBUTES and by not in ("l0", "width"):
             return [other.id for other in counterparts(self.saes, sae, by)]
         return [other.id for other in self.saes if are_of_one_sweep(other, sae)]
+
+    @property
+    def has_kin(self) -> bool:
+        """Whether the suite stores kin of latents."""
+        return self._of(self.suite).has_kin
+
+    @property
+    def tree_saes(self) -> list[str]:
+        """The ids of the SAEs of the splitting tree, from narrow to wide."""
+        return [sae.id for sae in by_width(self.saes, self.chosen_sae)] if self.chosen_sae else []
 
     @property
     def compared_concepts(self) -> list[str]:

@@ -23,6 +23,8 @@ _USED = 0.35
 #: Candidates of an SAE for each word, as far as can be guessed before they are counted; tokens after a prompt's word.
 _CANDIDATES, _SUFFIX = 0.013, 5
 _PROBE_STEPS = 200
+#: Latents of an SAE whose kin are looked for, about.
+_MATTER = 1500
 #: What a training step takes beside its one large product, in latents.
 _STEP = 2000
 _STREAM_BYTES = 2
@@ -90,6 +92,11 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "k_sparse": f.words * 5e6,
         "ablation": _CANDIDATES * f.words * runs * (1 + _SUFFIX) * (f.num_layers - layer) * f.block,
         "evidence": seen * 1e6,
+        "kin": sum(
+            _MATTER * settings["saes"] * need.settings.get("width", 16384) * f.d_model
+            for name, need in task.needs.items()
+            if name.startswith("sae-")
+        ),
         "quality": windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model)
         + windows.held_out * windows.length * width * f.d_model * 2,
     }

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from measure.errors import MeasureError
+from measure.stages.kin import STAGES as KIN_STAGES
 from measure.tasks import Task
 from queries.manifest import FORMAT_VERSION
 
@@ -48,11 +49,12 @@ class SaePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """All tasks of a suite: those that its SAEs share, by stage, and the SAEs."""
+    """All tasks of a suite: those that its SAEs share, by stage; probes and kin, by layer; and the SAEs."""
 
     shared: dict[str, Task]
     probes: dict[int, Task]
     saes: list[SaePlan]
+    kin: dict[int, Task]
 
     @property
     def tasks(self) -> list[Task]:
@@ -61,6 +63,7 @@ class Plan:
             *self.shared.values(),
             *self.probes.values(),
             *(task for sae in self.saes for task in sae.tasks.values()),
+            *self.kin.values(),
         ]
 
 
@@ -130,7 +133,16 @@ def make_plan(config: Config, base: Path) -> Plan:
         "text_activations": text_activations,
         "loss": loss,
     }
-    return Plan(shared, probes, list(_saes(config, base, model_settings, needs, shared, probes)))
+    saes = list(_saes(config, base, model_settings, needs, shared, probes))
+    by_layer = {layer: [sae for sae in saes if sae.layer == layer] for layer in layers}
+    kin = {layer: _kin(there, layer, vocabulary) for layer, there in by_layer.items() if len(there) > 1}
+    return Plan(shared, probes, saes, kin)
+
+
+def _kin(saes: list[SaePlan], layer: int, vocabulary: Task) -> Task:
+    """Plan the comparison of the SAEs of a layer with each other."""
+    of_saes = {f"{stage}-{place}": sae.tasks[stage] for place, sae in enumerate(saes) for stage in KIN_STAGES}
+    return Task("kin", {"saes": len(saes)}, {"vocabulary": vocabulary, **of_saes}, f"kin of latents of layer {layer}")
 
 
 def _saes(

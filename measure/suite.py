@@ -103,6 +103,8 @@ def write_measured(
     }
     for name in EVIDENCE_TABLES:
         tables[name] = _evidence(name, measured, work)
+    if plan.kin:
+        tables["kin"] = _kin(plan, saes, work)
     tables["cosines"] = (_cosines(one, work) for one in measured)
     tables["tokens"] = _tokens(vocabulary, chosen.spelled)
     tables["token_concepts"] = pa.table(
@@ -330,6 +332,17 @@ def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Ta
     for one in measured:
         file = one.plan.tasks["evidence"].folder(work) / f"{name}.parquet"
         yield _with_sae(pq.ParquetFile(file).read(), one.sae)
+
+
+def _kin(plan: Plan, saes: Sequence[SaeRecord], work: Path) -> Iterator[pa.Table]:
+    """Read the kin of each SAE's latents, and name the SAEs of the layer, which the stage knows by their places."""
+    for sae in sorted(saes, key=lambda sae: sae.id):
+        if sae.layer in plan.kin:
+            names = [other.id for other in saes if other.layer == sae.layer]
+            file = plan.kin[sae.layer].folder(work) / f"{names.index(sae.id)}.parquet"
+            rows = pq.ParquetFile(file).read()
+            others = pa.array(names).take(rows["other"].combine_chunks())
+            yield _with_sae(rows.append_column("other_sae", others), sae.id)
 
 
 def _cosines(one: Measured, work: Path) -> pa.Table:

@@ -188,6 +188,12 @@ def _of_the_suite(file: Path, table: Table) -> Iterator[Condition]:
     if table.name == "concepts":
         unlisted = "parent IS NOT NULL AND parent NOT IN (SELECT concept FROM concepts)"
         yield Condition("parent", unlisted, "is a concept that the suite does not list")
+    if "other_sae" in names:
+        other = "(SELECT any_value(saes.n_latents) FROM saes WHERE saes.sae = other_sae)"
+        yield Condition(
+            "other_sae", "other_sae NOT IN (SELECT saes.sae FROM saes)", "is an SAE that the suite does not list"
+        )
+        yield Condition("other_latent", f"other_latent >= {other}", "is no latent of the other SAE")
     if "sae" in names and table.partitioned:
         yield Condition("sae", f"sae <> {literal(file.stem)}", "is of another SAE than its file")
 

@@ -500,6 +500,38 @@ _TOKEN_ACTIVATIONS = Table(
     ),
 )
 
+_KIN = Table(
+    "kin",
+    "one latent and one of the latents of another SAE of the layer whose decoder directions are closest to its own",
+    ("sae", "latent", "other_sae", "rank"),
+    (
+        _SAE,
+        _LATENT,
+        Column(
+            "other_sae",
+            "VARCHAR",
+            "The other SAE (saes).",
+            rule=Rule(f"{_ID_RULE.sql} AND {{}} <> sae", "the id of another SAE"),
+        ),
+        Column("rank", "INTEGER", "0 for the latent with the highest cosine, 1 for the next.", rule=_NOT_NEGATIVE),
+        Column("other_latent", "INTEGER", "Row of the other SAE's decoder, counted from 0.", rule=_NOT_NEGATIVE),
+        Column("cosine", "FLOAT", "Cosine of the two decoder rows.", rule=_COSINE),
+        _optional(
+            "overlap",
+            "FLOAT",
+            "Words of the vocabulary on which both fire, as a share of those on which either fires; empty without any.",
+            _SHARE,
+        ),
+        _optional("num_shared_words", "INTEGER", "Words of the vocabulary on which both fire.", _NOT_NEGATIVE),
+        _optional(
+            "shared_words",
+            "INTEGER[]",
+            "Up to five of them (tokens.token_id), those on which the other latent is strongest first.",
+            Rule("len({}) <= coalesce(num_shared_words, len({}))", "at most num_shared_words"),
+        ),
+    ),
+)
+
 _DASHBOARDS = Table(
     "dashboards",
     "one latent's imported HTML page",
@@ -553,6 +585,7 @@ TABLES: dict[str, Table] = {
         _LOGITS,
         _HISTOGRAMS,
         _TOKEN_ACTIVATIONS,
+        _KIN,
         _DASHBOARDS,
         _PROMPTS,
         _COSINES,

@@ -54,6 +54,7 @@ def question_values(
         "other_suite": suite,
         "other_sae": other,
         "compared": layer,
+        "tree_saes": [sae, *(name for name in layer if name != sae)],
         "compared_concepts": [concept_id(each) for each in LETTERS],
         "family": FAMILY,
         "metric": metric,

@@ -55,6 +55,10 @@ BAD: dict[str, Any] = {
     "activations": [1.0],
     "counts": [-1],
     "rank": -1,
+    "other_sae": "l9-w9",
+    "other_latent": 2**30,
+    "overlap": 1.5,
+    "shared_words": [0] * 1000,
 }
 
 

@@ -269,7 +269,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         state.apply({"concept": concept_id("s"), "latent": 0})
         shown.look()
         for page, choices in (
-            ("compare", ("l0", "layer", "concept", "pair")),
+            ("compare", ("l0", "layer", "concept", "pair", "splitting")),
             ("atlas", ("l0",)),
             ("evidence", ("l0",)),
         ):

@@ -10,6 +10,7 @@ import threading
 import tomllib
 from contextlib import contextmanager
 from importlib import import_module
+from itertools import permutations
 from pathlib import Path
 from pydoc_data.topics import topics
 from typing import TYPE_CHECKING, Any
@@ -216,6 +217,45 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
     ):
         assert len(window) == len(activations)
         assert activations[place] == pytest.approx(value, abs=2e-3)
+
+
+@pytest.mark.timeout(600)
+def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Path, given: Path, folder: Path) -> None:
+    ids = [sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0)]
+    files = (folder / "work" / "train").glob("*/*.safetensors")
+    trained = [load_batch_topk(file, torch.device("cpu")) for file in files]
+    frames = {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
+    of_saes = {name: rows.groupby("sae") for name, rows in frames.items() if "sae" in rows}
+    kin, words = of_saes["kin"], of_saes["token_activations"]
+    for sae, other in (ids, ids[::-1]):
+        rows = kin.get_group(sae)
+        assert set(rows["other_sae"]) == {other}
+        # Of each latent with evidence, and of each that may be split at another tau.
+        ranked = of_saes["k_sparse"].get_group(sae).query("k <= 15")["latent"]
+        assert {*words.get_group(sae)["latent"], *ranked} <= {*rows["latent"]}
+        # One of the two trainings is this one: of each latent, the kin are those that numpy finds.
+        found = rows.pivot_table(index="latent", columns="rank", values="cosine").to_numpy()
+        cosines = []
+        for one, two in permutations(trained, 2):
+            unit = [functional.normalize(each.W_dec, dim=1).numpy() for each in (one, two)]
+            cosines.append(-np.sort(-(unit[0] @ unit[1].T), axis=1)[np.unique(rows["latent"]), :5])
+        assert min(np.abs(each - found).max() for each in cosines) < 1e-5
+        # What is said of the words is what is stored of each latent.
+        own, theirs = (
+            dict(zip(listed["latent"], map(list, listed["token_ids"]), strict=True))
+            for listed in (words.get_group(name) for name in (sae, other))
+        )
+        known = rows[rows["latent"].isin(own) & rows["other_latent"].isin(theirs)]
+        assert len(known) > 20
+        for row in known.itertuples():
+            fires, also = own[row.latent], theirs[row.other_latent]
+            both = [word for word in also if word in set(fires)]
+            assert row.num_shared_words == len(both)
+            assert row.overlap == pytest.approx(len(both) / len({*fires, *also}))
+            # Stored activations are rounded, so that the strongest come in another order.
+            assert set(row.shared_words) <= set(both)
+            assert len(row.shared_words) == min(len(both), 5)
+    assert not (given / "kin.parquet").exists()
 
 
 @pytest.mark.timeout(600)

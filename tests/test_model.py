@@ -34,7 +34,7 @@ OF_CONCEPT = {"summary", "cosines", "split_latents", "absorbing_latents", "k_spa
 OF_SAE = OF_CONCEPT | {"concept_counts"}
 OF_LATENT = {
     *("latent_facts", "latent_contexts", "latent_logits", "latent_histogram", "latent_roles", "latent_cosines"),
-    *("latent_dashboard", "random_tokens", "absorbed_tokens"),
+    *("latent_dashboard", "latent_kin", "random_tokens", "absorbed_tokens"),
 }
 
 
@@ -173,7 +173,7 @@ def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingSto
 
     store.asked.clear()
     model.state.tau = 0.1
-    assert Counter(store.asked) == Counter(OF_SAE - {"cosines"} | {"latent_roles", "absorbed_tokens"})
+    assert Counter(store.asked) == Counter(OF_SAE - {"cosines"} | {"latent_roles", "latent_kin", "absorbed_tokens"})
 
     store.asked.clear()
     model.state.latent = None
@@ -190,6 +190,7 @@ def test_page_asks_for_itself_only(model: ExplorerModel, store: RecordingStore) 
         ({"compare_by": "concept"}, {"sae_cosines", "sae_marks"}),
         ({"compare_by": "pair"}, {"pair_concepts", "pair_rates", "pair_tokens"}),
         ({"concept": concept_id("a")}, {"pair_tokens"}),
+        ({"compare_by": "splitting"}, {"splitting_tree"}),
         ({"compare_by": "l0"}, {"compared_cosines", "compared_marks"}),  # for another concept than it was asked for
         ({"page": "atlas"}, {"sae_means", "concept_rates"}),
         ({"mean_policy": "all_concepts"}, {"sae_means"}),
@@ -220,7 +221,7 @@ def test_latent_kept_over_a_concept_is_not_asked_for_again(model: ExplorerModel,
     store.asked.clear()
     changes = changes_of(model)
     model.state.apply({"concept": concept_id("t"), "latent": latent})
-    assert Counter(store.asked) == Counter(OF_CONCEPT | {"random_tokens", "absorbed_tokens"})
+    assert Counter(store.asked) == Counter(OF_CONCEPT | {"latent_kin", "random_tokens", "absorbed_tokens"})
     assert len(changes) == 1
     assert model.latent_facts is not None
 
@@ -229,7 +230,7 @@ def test_latent_kept_over_a_concept_is_not_asked_for_again(model: ExplorerModel,
     "page",
     [
         {"page": "explore"},
-        *({"page": "compare", "compare_by": by} for by in ("l0", "layer", "concept", "pair")),
+        *({"page": "compare", "compare_by": by} for by in ("l0", "layer", "concept", "pair", "splitting")),
         {"page": "atlas"},
         {"page": "evidence"},
     ],

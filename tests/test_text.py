@@ -36,6 +36,8 @@ TERMS = (
     "main_latent",
     "split_latent",
     "absorbing_latent",
+    "kin",
+    "overlap",
     "cosine",
     "precision",
     "recall",

@@ -139,6 +139,7 @@ class TinySae:
 
     def __init__(self, sae: Sae, place: tuple[int, int, int], seed: int) -> None:
         self.key = {"sae": sae.id}
+        self.layer = sae.layer
         self.n_latents = sae.n_latents or 0
         self.rng = np.random.default_rng([seed, *map(abs, place)])
         self.cosine = self.rng.normal(0, 0.04, (len(LETTERS), self.n_latents)).astype(np.float32)
@@ -387,6 +388,31 @@ class TinySae:
                 ids = [token_id for token_id, active in tested.items() if latent in active]
             activations = [10.0 - place / 4 for place in range(len(ids))]
             rows.append({**self.key, "latent": latent, "token_ids": ids, "activations": activations})
+        return rows
+
+    def kin(self, other: TinySae, name: str) -> list[dict[str, Any]]:
+        """Give each latent with evidence the latent with its role on another SAE of that name, and the next ones."""
+        rows = []
+        for letter, roles in self.roles.items():
+            theirs, words = other.roles[letter].evident, [token for token in VOCABULARY if token.letter == letter]
+            for place, latent in enumerate(roles.evident):
+                near = [theirs[place], *(kin for kin in theirs if kin != theirs[place])][:5]
+                for rank, kin in enumerate(near):
+                    fires = latent != self.silent and kin != other.silent
+                    shared = [token.token_id for token in words[rank : rank + 5 - place % 2]] if fires else []
+                    rows.append(
+                        {
+                            **self.key,
+                            "latent": latent,
+                            "other_sae": name,
+                            "rank": rank,
+                            "other_latent": kin,
+                            "cosine": 0.9375 - rank / 4 - place / 64,
+                            "overlap": (len(shared) / 20 if fires else 0.0) if rank < 4 else None,
+                            "num_shared_words": len(shared),
+                            "shared_words": shared,
+                        }
+                    )
         return rows
 
     def dashboards(self) -> list[dict[str, Any]]:

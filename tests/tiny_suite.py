@@ -109,6 +109,7 @@ def write_tiny_suite(
     tables |= {table: [_as_table(rows(sae)) for sae in tiny] for table, rows in rows_of.items()}
     if tiny:  # else there is nothing, in no piece
         tables["measurements"] = pa.concat_tables(tables["measurements"])
+    tables["kin"] = [_kin(one, tiny) for one in tiny]
     tables["concepts"] = first_letters(map(concept_id, LETTERS), tables["token_concepts"])
     pages = [page for one in tiny if one.key["sae"] == records[-1].id for page in one.dashboards()]
     if pages and dashboards:
@@ -143,6 +144,16 @@ def write_tiny_suite(
         {table: pieces for table, pieces in tables.items() if table not in left_out},
     )
     return folder
+
+
+def _kin(one: TinySae, tiny: Sequence[TinySae]) -> pa.Table:
+    """Find the kin of an SAE's latents on all others of its layer, further seeds, which are as their SAE, included."""
+    rows = []
+    for other in tiny:
+        if other.layer == one.layer:
+            rows += one.kin(other, f"{other.key['sae']}-s1")
+            rows += [] if other is one else one.kin(other, other.key["sae"])
+    return pa.Table.from_pylist(rows)
 
 
 def _as_table(rows: pa.Table | list[dict[str, Any]]) -> pa.Table:

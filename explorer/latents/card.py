@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from explorer.format import count, printable, visible
+from explorer.format import printable, role_label, visible
+from explorer.model import records
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -23,6 +24,21 @@ _BEFORE, _AFTER = 10, 8  # tokens shown around the peak
 _DEEPEST = 56  # percent of the full colour: tokens stay readable on it
 
 
+class Kin(NamedTuple):
+    """Kin that a card shows.
+
+    Attributes
+    ----------
+    rows : sequence of dict
+        Rows of `latent_kin` with place (among all of them), on (the SAE) and said (the role there).
+    hidden : int
+        How many more there are.
+    """
+
+    rows: Sequence[dict[str, Any]]
+    hidden: int
+
+
 class LatentCard(View):
     """Shows contexts, histogram, output tokens and the part the latent plays in each concept.
 
@@ -33,19 +49,40 @@ class LatentCard(View):
         The latent that the page was opened with, to which it does not scroll.
     """
 
-    answers = tuple(f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines"))
-    follows = ("suite", "sae", "concept", "latent")
+    answers = tuple(
+        f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines", "kin")
+    )
+    follows = ("suite", "sae", "concept", "latent", "has_kin")
 
     def __init__(self, model: ExplorerModel, came_with: int | None = None) -> None:
         super().__init__(model)
         self._came_with = came_with
         self._all_contexts_of: tuple[str, int] | None = None  # the latent all of whose contexts were asked for
-        self._layout = self._card = Markup("card", on={"more-contexts": self._show_all, "role": self._go_to})
+        self._all_kin_of: tuple[str, int] | None = None
+        self._layout = self._card = Markup(
+            "card",
+            on={
+                "more-contexts": self._show_all,
+                "role": self._go_to,
+                "more-kin": self._show_all_kin,
+                "kin": self._go_to_kin,
+            },
+        )
         self._show()
 
     def _show_all(self, _: object) -> None:
         self._all_contexts_of = self._model.shown.sae, self._model.shown.latent
         self._show()
+
+    def _show_all_kin(self, _: object) -> None:
+        self._all_kin_of = self._model.shown.sae, self._model.shown.latent
+        self._show()
+
+    def _go_to_kin(self, place: int) -> None:
+        rows = self._model.latent_kin
+        if self._model.is_current and rows is not None and 0 <= place < len(rows):
+            sae, latent = rows["other_sae"].iloc[place], int(rows["other_latent"].iloc[place])
+            self._model.state.apply({"sae": sae, "latent": latent, "page": "explore"})
 
     def _go_to(self, concept: str) -> None:
         if self._model.is_current:
@@ -70,9 +107,25 @@ class LatentCard(View):
             logits=model.latent_logits,
             histogram=model.latent_histogram,
             roles=roles,
+            kin=self._kin(),
+            label=shown.label,
             brought=self._came_with is None,
             num_shown=None if self._all_contexts_of == (shown.sae, shown.latent) else _FIRST_CONTEXTS,
         )
+
+    def _kin(self) -> Kin | None:
+        """List the kin to show: of each SAE the nearest, or all; None in a suite that stores none of any latent."""
+        model, shown = self._model, self._model.shown
+        if not shown.has_kin or model.latent_kin is None:
+            return None
+        rows = [
+            row
+            | {"place": place, "on": model.saes[shown.suite, row["other_sae"]].label}
+            | {"said": role_label(row["split_rank"], row["num_absorbed"])}
+            for place, row in enumerate(records(model.latent_kin))
+        ]
+        nearest = rows if self._all_kin_of == (shown.sae, shown.latent) else [row for row in rows if row["rank"] == 0]
+        return Kin(nearest, len(rows) - len(nearest))
 
 
 def card_html(
@@ -85,6 +138,8 @@ def card_html(
     logits: dict[str, Any] | None,
     histogram: dict[str, Any] | None,
     roles: Sequence[dict[str, Any]],
+    kin: Kin | None = None,
+    label: str = "",
     brought: bool = False,
     num_shown: int | None = None,
 ) -> str:
@@ -102,6 +157,10 @@ def card_html(
         Rows of `latent_contexts`.
     roles : sequence of dict
         What `describe_roles` returns.
+    kin : Kin, optional
+        None where nothing is to be said of kin.
+    label : str
+        Of the concept that the kin's roles are for.
     brought : bool
         Whether the page scrolls to it.
     num_shown : int, optional
@@ -124,6 +183,8 @@ def card_html(
             for title, which in (("Raised", "raised"), ("Lowered", "lowered"))
         ],
         roles=roles,
+        kin=kin,
+        label=label,
         brought=brought,
     )
 
@@ -194,13 +255,7 @@ def describe_roles(
     by_concept = {} if cosines is None else dict(zip(cosines["concept"], cosines["cosine"], strict=True))
     described = []
     for role in roles.to_dict("records"):
-        parts = []
-        if role["split_rank"] == 1:
-            parts.append("main latent")
-        elif role["split_rank"] > 1:
-            parts.append(f"split latent at k = {role['split_rank']}")
-        if role["num_absorbed"] > 0:
-            parts.append(f"absorbs {count(role['num_absorbed'], 'token')}")
+        parts = [role_label(role["split_rank"], role["num_absorbed"])]
         if role["is_encoder_top"]:
             parts.append("highest encoder cosine")
         concept = concepts[role["concept"]]
@@ -208,7 +263,7 @@ def describe_roles(
             {
                 "concept": concept.id,
                 "label": concept.label,
-                "said": ", ".join(parts),
+                "said": ", ".join(filter(None, parts)),
                 "cosine": by_concept.get(concept.id),
             }
         )

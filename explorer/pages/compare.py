@@ -1,4 +1,4 @@
-"""Compare: cosine plots of several SAEs or several concepts, or two SAEs concept by concept."""
+"""Compare: cosine plots of several SAEs or concepts, two SAEs concept by concept, or how a concept splits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from explorer.views.arrange import Stack, Switch
 from explorer.views.compare_head import CompareHead
 from explorer.views.pair import PairView
 from explorer.views.small_multiples import ConceptMultiples, SaeMultiples
+from explorer.views.splitting_tree import SplittingTree
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,6 +25,7 @@ class Compared(Switch):
         **dict.fromkeys(ATTRIBUTES, SaeMultiples),
         "concept": ConceptMultiples,
         "pair": PairView,
+        "splitting": SplittingTree,
     }
 
 

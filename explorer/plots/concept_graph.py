@@ -12,22 +12,21 @@ from typing import TYPE_CHECKING, Any
 import holoviews as hv
 import numpy as np
 import pandas as pd
-from bokeh.core.properties import field, value
 
 from explorer.format import shortened
 from explorer.plots.graph_edges import join, said
 from explorer.plots.graph_layout import ABSORBING, CONCEPT, FOOT, HEAD, SILENT, SPLIT, TOKEN, Graph
 from explorer.plots.layers import Layer, Plot
-from explorer.theme import FONT, MONO, Theme, tint, tooltip
+from explorer.plots.node_link import CORNERS, NO_TOOLS, curves, eased, labels, pieces, place, points
+from explorer.theme import MONO, Theme, tint, tooltip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from bokeh.models import Plot as Figure
-    from bokeh.models import Range1d
 
-# Beside the columns, labels have as many pixels on every screen.
-_LEFT, _RIGHT = 40, 132
+#: Pixels of the labels beside the columns.
+_BESIDE = (40, 132)
 #: Characters of the concept's label; the heading says it in full.
 _LABEL = 4
 _TITLE = HEAD - 0.6
@@ -36,9 +35,7 @@ _LONGEST = 16  # characters of a token
 _THINNEST, _AROUND = 1.0, 8.0  # pixels of an edge, and around it where it can be pointed at
 _PLAIN, _STRONG, _FAINT = 0.5, 0.9, 0.15
 _PIECES, _TARGET_PIECES = 24, 8
-_NO_TOOLS: dict[str, Any] = {"default_tools": []}
-_CORNERS = ["x", "y", "x1", "y1"]
-_EDGE = ["start", "end", "said", "colour", "width", "alpha", "cap"]
+_SAID = ["start", "end", "said"]
 _EDGE_TOOLTIPS = tooltip(("from", "@start"), ("to", "@end"), ("", "@said"))
 _TOKEN_TOOLTIPS = tooltip(("token", "@name"), ("absorbed by", "@latent"), ("", "@said"))
 
@@ -82,53 +79,53 @@ def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None,
         [
             Layer(
                 *("to silence", hv.Contours, _paths(dotted), ("x", "y")),
-                look={"color": theme.muted, "line_dash": "dotted", "line_width": 1.5, **_NO_TOOLS},
+                look={"color": theme.muted, "line_dash": "dotted", "line_width": 1.5, **NO_TOOLS},
             ),
             _curves(joined, selected if selected in graph.latents else None, theme),
             Layer(
-                *("silence", hv.Segments, pd.DataFrame(silence, columns=_CORNERS, dtype=float), _CORNERS),
-                look={"color": theme.muted, "line_width": 2, **_NO_TOOLS},
+                *("silence", hv.Segments, pd.DataFrame(silence, columns=CORNERS, dtype=float), CORNERS),
+                look={"color": theme.muted, "line_width": 2, **NO_TOOLS},
             ),
             _targets(tokens),
-            _points(
+            points(
                 "split", split.assign(x=SPLIT), marker="diamond", size=15, color=theme.split, line_color=theme.paper
             ),
-            _points(
+            points(
                 *("absorbing", absorbing.assign(x=ABSORBING)),
                 marker="circle",
                 size=11,
                 color=theme.absorbing,
                 line_color=theme.paper,
             ),
-            _points(
+            points(
                 *("selected", nodes[nodes["latent"] == selected]),
                 size=22,
                 fill_color=None,
                 line_color=theme.ink,
                 line_width=2,
             ),
-            _labels(
+            labels(
                 *("concept", [(CONCEPT, graph.middle, shortened(label, _LABEL))][: len(nodes)], (-8, 0)),
                 text_color=theme.ink,
                 text_font_size=size,
                 text_font_style="bold",
                 text_align="right",
             ),
-            _labels(
+            labels(
                 *("split latents", _beside(split, SPLIT, "latent"), (0, 12)),
                 **{"text_color": theme.ink, "text_baseline": "top", **on_paper},
             ),
-            _labels(
+            labels(
                 *("absorbing latents", _beside(absorbing, ABSORBING, "latent"), (-14, 0)),
                 **{"text_color": theme.ink, "text_align": "right", **on_paper},
             ),
-            _labels(
+            labels(
                 *("token texts", _beside(tokens[is_token], TOKEN, "name"), (6, 0), MONO),
                 text_color=theme.ink,
                 text_align="left",
             ),
-            _labels("counts", counts, (6, 0), text_color=theme.muted, text_align="left"),
-            _labels("titles", titles, (0, 0), text_color=theme.muted),
+            labels("counts", counts, (6, 0), text_color=theme.muted, text_align="left"),
+            labels("titles", titles, (0, 0), text_color=theme.muted),
         ],
         None,
         None,
@@ -137,36 +134,18 @@ def concept_graph(graph: Graph, *, label: str, edges: str, selected: int | None,
     )
 
 
-def _eased(start: Any, end: Any, along: np.ndarray) -> Any:
-    return start + (end - start) * along**2 * (3 - 2 * along)
-
-
-def _pieces(edges: pd.DataFrame, number: int) -> pd.DataFrame:
-    """Cut edges into straight pieces that overlap, with round caps but near the ends, where these would stick out."""
-    cut = edges.loc[edges.index.repeat(number)]
-    starts = np.tile(np.arange(number) / number, len(edges))
-    ends = np.minimum(starts + 1.4 / number, 1)
-    return cut.assign(
-        x=cut["x"] + (cut["x1"] - cut["x"]) * starts,
-        y=_eased(cut["y"], cut["y1"], starts),
-        x1=cut["x"] + (cut["x1"] - cut["x"]) * ends,
-        y1=_eased(cut["y"], cut["y1"], ends),
-        cap=np.tile(np.where(np.abs(np.arange(number) - (number - 1) / 2) < number / 3, "round", "butt"), len(edges)),
-    )
-
-
 def _paths(edges: pd.DataFrame) -> dict[str, list[np.ndarray]]:
     along = np.linspace(0, 1, _PIECES)
     return {
         "xs": [edge.x + (edge.x1 - edge.x) * along for edge in edges.itertuples()],
-        "ys": [_eased(edge.y, edge.y1, along) for edge in edges.itertuples()],
+        "ys": [eased(edge.y, edge.y1, along) for edge in edges.itertuples()],
     }
 
 
 def _curves(edges: pd.DataFrame, selected: int | None, theme: Theme) -> Layer:
-    """Draw the edges, curved by straight pieces, for paths that differ take HoloViews half a second."""
+    """Draw the edges, and below them what can be pointed at."""
     colours = {"split": theme.split, "absorbing": theme.absorbing}
-    targets = _pieces(edges, _TARGET_PIECES)
+    targets = pieces(edges, _TARGET_PIECES)
     targets = targets.assign(colour=theme.paper, width=targets["width"] + _AROUND, alpha=0.0)
     drawn = edges[edges["part"] != "silent"]
     is_selected = drawn["latent"] == selected
@@ -175,19 +154,15 @@ def _curves(edges: pd.DataFrame, selected: int | None, theme: Theme) -> Layer:
         colour=[tint(colours[part], theme, share) for part, share in zip(drawn["part"], shares, strict=True)],
         width=drawn["width"].clip(_THINNEST),
         alpha=1.0,
-        **dict.fromkeys(("start", "end", "said"), ""),
+        **dict.fromkeys(_SAID, ""),
     )
-    drawn = _pieces(pd.concat([drawn[~is_selected], drawn[is_selected]]), _PIECES)
-    return Layer(
-        *("edges", hv.Segments, pd.concat([targets, drawn]), _CORNERS, _EDGE),
-        look={"tools": ["hover"], "hover_tooltips": _EDGE_TOOLTIPS, "hooks": [_one_at_a_time], **_NO_TOOLS},
-        # As options, HoloViews would make them constants where all edges happen to be alike.
-        glyph={
-            "line_color": field("colour"),
-            "line_width": field("width"),
-            "line_alpha": field("alpha"),
-            "line_cap": field("cap"),
-        },
+    drawn = pieces(pd.concat([drawn[~is_selected], drawn[is_selected]]), _PIECES)
+    return curves(
+        pd.concat([targets, drawn]),
+        _SAID,
+        tools=["hover"],
+        hover_tooltips=_EDGE_TOOLTIPS,
+        hooks=[_one_at_a_time],
     )
 
 
@@ -207,12 +182,8 @@ def _targets(tokens: pd.DataFrame) -> Layer:
     places = dict(zip(corners, (TOKEN + 0.006, tokens["y"] - 0.5, 2.0, tokens["y"] + 0.5), strict=True))
     return Layer(
         *("tokens", hv.Rectangles, tokens.assign(**places, said=said(tokens)), corners, ("name", "latent", "said")),
-        look={"alpha": 0, "tools": ["hover"], "hover_tooltips": _TOKEN_TOOLTIPS, "hooks": [_follow], **_NO_TOOLS},
+        look={"alpha": 0, "tools": ["hover"], "hover_tooltips": _TOKEN_TOOLTIPS, "hooks": [_follow], **NO_TOOLS},
     )
-
-
-def _points(name: str, nodes: pd.DataFrame, **look: Any) -> Layer:
-    return Layer(name, hv.Points, nodes, ("x", "y"), look=look | _NO_TOOLS)
 
 
 def _beside(nodes: pd.DataFrame, x: float, name: str) -> Iterator[tuple[float, float, str]]:
@@ -221,43 +192,6 @@ def _beside(nodes: pd.DataFrame, x: float, name: str) -> Iterator[tuple[float, f
         yield x, y, text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
-def _labels(
-    name: str,
-    texts: Iterable[tuple[float, float, str]],
-    offset: tuple[int, int],
-    font: str = FONT,
-    **look: Any,
-) -> Layer:
-    """Write texts, moved to the right and down by pixels."""
-    x, y, text = zip(*texts, strict=True) if (texts := list(texts)) else ((), (), ())
-    data = {"x": np.array(x, float), "y": np.array(y, float), "label": np.array(text, object)}
-    return Layer(
-        *(name, hv.Labels, data, ("x", "y"), ("label",), {"text_font_size": "12px"} | look | _NO_TOOLS),
-        # As an option, the name of a font would be taken for that of a column.
-        glyph={"x_offset": offset[0], "y_offset": offset[1], "text_font": value(font)},
-    )
-
-
 def _fit(figure: Figure, graph: Graph) -> None:
     """Give the figure its height, and what stands beside the columns its pixels."""
-    figure.update(
-        height=graph.height,
-        min_border=0,
-        min_border_left=0,
-        min_border_right=0,
-        min_border_top=0,
-        min_border_bottom=0,
-        toolbar_location=None,
-    )
-    figure.ygrid.grid_line_color = None
-    figure.y_range.update(start=-graph.rows - FOOT, end=HEAD)
-    if "spreads" not in figure.tags:
-        # Here rather than in the browser, where Bokeh would evaluate code, which the page's policy forbids.
-        figure.tags = [*figure.tags, "spreads"]
-        figure.on_change("inner_width", partial(_spread, figure.x_range))
-
-
-def _spread(x_range: Range1d, _name: str, _before: int | None, width: int | None) -> None:
-    room = (width or 0) - _LEFT - _RIGHT
-    if room > 0:
-        x_range.update(start=CONCEPT - _LEFT / room, end=TOKEN + _RIGHT / room)
+    place(figure, height=graph.height, y=(-graph.rows - FOOT, HEAD), beside=_BESIDE)

@@ -58,6 +58,7 @@ def legend_of(
         return [] if rows is None else sae_style_keys(rows, own or told_apart_by(rows), theme, coloured=coloured)
     keys = {"k-sparse": k_sparse_keys(theme), "threshold-sensitivity": sensitivity_keys(theme)}
     marks = cosine_keys(theme)
+    keys["splitting-tree"] = [*marks[1:3], Key("neither", theme.muted, "circle")]
     return keys.get(figure) or (
         marks if figure == "cosine" else marks[1:3] if figure == "split-absorb-graph" else marks[:3]
     )

@@ -22,7 +22,7 @@ class CompareHead(View):
     model : ExplorerModel
     """
 
-    follows = ("suite", "sae", "concept", "compare_by", "compared_concepts")
+    follows = ("suite", "sae", "concept", "compare_by", "compared_concepts", "has_kin")
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -46,7 +46,7 @@ class CompareHead(View):
 
 
 def parts_of(shown: Snapshot) -> dict[str, str]:
-    """Name what can be compared: SAEs that differ in one of their attributes, concepts, or two SAEs."""
+    """Name what can be compared: SAEs that differ in an attribute, concepts, two SAEs, or widths."""
     told = [name for name in telling(shown.saes) if name not in ("l0", "width")]
     told += [shown.compare_by] * (shown.compare_by in ATTRIBUTES and shown.compare_by not in (*told, "l0", "width"))
     return {
@@ -54,4 +54,5 @@ def parts_of(shown: Snapshot) -> dict[str, str]:
         **{name: plural(TITLES[name].lower()) for name in told},
         "concept": f"{shown.nouns} of one SAE",
         "pair": "two SAEs",
+        **({"splitting": "splitting over widths"} if shown.has_kin or shown.compare_by == "splitting" else {}),
     }

@@ -44,6 +44,7 @@ _LOOKS = {
     "k-sparse": ("tau", "k_sparse_score"),
     "absorption-heatmap": ("cell", "cell_order"),
     "split-absorb-graph": ("graph_edges", "latent"),
+    "splitting-tree": ("latent",),
 }
 #: Rows that a page writes to a file: a browser holds all of it before it is saved.
 MOST_ROWS = 500_000

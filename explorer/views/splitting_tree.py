@@ -1,0 +1,149 @@
+"""How a concept splits over the widths of SAEs, as a tree; a tap leads to the latent."""
+
+from __future__ import annotations
+
+import itertools
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import panel as pn
+
+from explorer.format import number, visible
+from explorer.plots.splitting_tree import splitting_tree_plot
+from explorer.plots.tree_layout import Tree, arrange_tree
+from explorer.theme import theme
+from explorer.views.live_plot import LivePlot
+from explorer.views.markup import Markup, render
+from explorer.views.plot_table import PlotTable, Table
+from explorer.views.view import View
+
+if TYPE_CHECKING:
+    from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
+    from explorer.saes import Sae
+
+
+class SplittingTree(View):
+    """Shows the main latent of the narrowest SAE of the layer and its kin on the wider ones.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    """
+
+    answers = ("splitting_tree",)
+    follows = ("suite", "sae", "concept", "latent", "tree_saes", "has_kin", "dark")
+
+    def __init__(self, model: ExplorerModel) -> None:
+        super().__init__(model)
+        self._arranged: tuple[Any, Any, Tree] | None = None
+        self._head = Markup("section", on={"go": self._go})
+        self._plot = LivePlot(self.drawing, height=self._tree.height, on_tap=self._tap)
+        self._plot_table = PlotTable()
+        self._layout = pn.Column(self._head, self._plot.pane, self._plot_table, sizing_mode="stretch_width")
+        self._show()
+
+    @property
+    def _saes(self) -> list[Sae]:
+        shown = self._model.shown
+        return [self._model.saes[shown.suite, sae] for sae in shown.tree_saes]
+
+    @property
+    def _tree(self) -> Tree:
+        """The latents in their places, arranged anew only where the answer is new."""
+        rows, saes = self._model.splitting_tree, self._model.shown.tree_saes
+        if self._arranged is None or self._arranged[0] is not rows or self._arranged[1] != saes:
+            self._arranged = (rows, saes, arrange_tree(rows, self._saes))
+        return self._arranged[2]
+
+    def drawing(self) -> partial[Plot]:
+        """Make the call that draws what is shown."""
+        shown = self._model.shown
+        return partial(
+            splitting_tree_plot,
+            self._tree,
+            selected=(shown.sae, shown.latent),
+            chosen=shown.sae,
+            theme=theme(dark=shown.dark),
+        )
+
+    def _tap(self, x: float, y: float) -> None:
+        found = self._tree.tapped(x, y)
+        if found is not None and self._model.is_current:
+            sae, latent = found
+            self._model.state.apply({"sae": sae, "latent": latent, "page": "explore"})
+
+    def _go(self, sae: str) -> None:
+        self._model.state.apply({"sae": sae})
+
+    def _show(self) -> None:
+        shown, tree = self._model.shown, self._tree
+        self._plot.update()
+        self._plot.pane.visible = tree.has_kin
+        self._plot.pane.height = tree.height
+        self._plot_table.put(
+            Table("splitting-tree", "The same as a table", _HEADS, self._rows) if tree.has_kin else None
+        )
+        self._head.html = render(
+            "splitting_tree_head",
+            label=shown.label,
+            sae=shown.chosen_sae,
+            has_kin=shown.has_kin,
+            is_drawn=tree.has_kin,
+            unanswered=self._model.unanswered("splitting_tree"),
+            saes=self._saes,
+            num_apart=int(((tree.nodes["level"] > 1) & tree.nodes["parent"].isna()).sum()),
+            root=next(iter(tree.nodes["latent"]), None),
+            levels=levels_of(tree.nodes, self._saes),
+        )
+
+    def _rows(self) -> list[list[object]]:
+        return [
+            [
+                *(row.on, int(row.latent), row.said),
+                "–" if pd.isna(row.parent) else int(row.parent),
+                *(number(row.cosine), number(row.overlap)),
+                "–" if pd.isna(row.num_shared_words) else int(row.num_shared_words),
+                ", ".join(map(visible, row.shared_words)) or "–",
+            ]
+            for row in self._tree.nodes.itertuples()
+        ]
+
+
+_HEADS = ["SAE", "latent", "role", "kin of", "cosine", "overlap", "shared words", "of these, the strongest"]
+
+
+def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:
+    """Count, for each wider SAE, what the kin on it are.
+
+    Parameters
+    ----------
+    nodes : DataFrame
+        `explorer.plots.tree_layout.Tree.nodes`.
+    saes : list of Sae
+        From narrow to wide.
+
+    Returns
+    -------
+    list of dict
+        sae, former (the SAE before), has_kin (whether any are stored between the two), kin (their number); of these
+        split, absorbing and neither; num_split and num_absorbing (all of the SAE).
+    """
+    levels = []
+    for place, (former, sae) in enumerate(itertools.pairwise(saes), start=2):
+        there = nodes[nodes["level"] == place]
+        kin = there[there["parent"].notna()]
+        roles = kin["role"].value_counts()
+        levels.append(
+            {
+                "sae": sae,
+                "former": former,
+                "has_kin": bool(there["has_kin"].any()) if len(there) else False,
+                "kin": len(kin),
+                **{role: int(roles.get(role, 0)) for role in ("split", "absorbing", "neither")},
+                "num_split": int((there["role"] == "split").sum()),
+                "num_absorbing": int(there["num_absorbing"].max()) if len(there) else 0,
+            }
+        )
+    return levels

@@ -1,0 +1,83 @@
+-- One row per latent in the splitting tree of a concept over SAEs of one layer, from the narrowest on (level 1, 2, ...). The
+-- first is the main latent of the first SAE. On each further SAE stand kin of the latents of the SAE before: all that are split
+-- or absorbing latents of the concept, and in all at least eight by the product of the cosines that lead there (`strength`);
+-- each below the latent (`parent`) by which this product is largest. Split latents that are no kin follow without a parent.
+-- `cosine`, `overlap` and the shared words are those with the parent. split_rank is 0 where the latent is not split,
+-- num_absorbed counts the concept's tokens that it absorbs. Of its SAE: its absorbing latents of the concept, and whether
+-- kin on it are stored of any latent on the SAE before.
+-- params: suite VARCHAR, tree_saes VARCHAR[], concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
+--         effect_margin DOUBLE
+-- columns: level INTEGER, sae VARCHAR, latent INTEGER, parent INTEGER, cosine FLOAT, overlap FLOAT,
+--          num_shared_words INTEGER, shared_words VARCHAR[], strength DOUBLE, split_rank INTEGER, num_absorbed BIGINT,
+--          num_words INTEGER, num_absorbing BIGINT, has_kin BOOLEAN
+WITH RECURSIVE levels AS (
+    SELECT unnest($tree_saes) AS sae, CAST(generate_subscripts($tree_saes, 1) AS INTEGER) AS level
+),
+played AS (
+    SELECT level, sae, latent, split_rank, num_absorbed
+    FROM roles($metric, $tau, $cosine_threshold, $effect_margin)
+    JOIN levels USING (sae)
+    WHERE suite = $suite AND concept = $concept AND (split_rank > 0 OR num_absorbed > 0)
+),
+near AS (
+    SELECT former.level, kin.latent, kin.other_latent, kin.cosine, kin.overlap, kin.num_shared_words, kin.shared_words
+    FROM kin
+    JOIN levels AS former ON former.sae = kin.sae
+    JOIN levels AS next ON next.sae = kin.other_sae AND next.level = former.level + 1
+    WHERE kin.suite = $suite AND kin.cosine > 0
+),
+tree AS (
+    SELECT level, latent, CAST(NULL AS INTEGER) AS parent, CAST(NULL AS FLOAT) AS cosine, CAST(NULL AS FLOAT) AS overlap,
+        CAST(NULL AS INTEGER) AS num_shared_words, CAST(NULL AS INTEGER[]) AS shared_words, CAST(1 AS DOUBLE) AS strength
+    FROM played
+    WHERE level = 1 AND split_rank = 1
+    UNION ALL
+    SELECT level, latent, parent, cosine, overlap, num_shared_words, shared_words, strength
+    FROM (
+        SELECT found.*, row_number() OVER (ORDER BY strength DESC, found.latent) AS place, played.latent IS NOT NULL AS plays
+        FROM (
+            SELECT CAST(tree.level + 1 AS INTEGER) AS level, near.other_latent AS latent, near.latent AS parent, near.cosine,
+                near.overlap, near.num_shared_words, near.shared_words, tree.strength * near.cosine AS strength
+            FROM tree
+            JOIN near USING (level, latent)
+            QUALIFY row_number() OVER (PARTITION BY near.other_latent ORDER BY tree.strength * near.cosine DESC, near.latent) = 1
+        ) AS found
+        LEFT JOIN played ON played.level = found.level AND played.latent = found.latent
+    )
+    WHERE place <= 8 OR plays
+),
+nodes AS (
+    FROM tree
+    UNION ALL BY NAME
+    SELECT level, latent
+    FROM played
+    WHERE level > 1 AND split_rank > 0 AND (level, latent) NOT IN (SELECT (level, latent) FROM tree)
+        AND EXISTS (FROM tree)
+),
+words AS (
+    SELECT level, latent, list(token ORDER BY place) AS shared_words
+    FROM (
+        SELECT level, latent, unnest(shared_words) AS token_id, generate_subscripts(shared_words, 1) AS place
+        FROM tree
+    )
+    JOIN (FROM tokens WHERE suite = $suite) AS tokens USING (token_id)
+    GROUP BY level, latent
+)
+SELECT nodes.level, levels.sae, nodes.latent, nodes.parent, nodes.cosine, nodes.overlap, nodes.num_shared_words,
+    coalesce(words.shared_words, []) AS shared_words,
+    nodes.strength,
+    coalesce(played.split_rank, 0) AS split_rank,
+    coalesce(played.num_absorbed, 0) AS num_absorbed,
+    facts.num_vocab_tokens AS num_words,
+    (SELECT count(*) FROM played WHERE played.level = nodes.level AND num_absorbed > 0) AS num_absorbing,
+    nodes.level = 1 OR EXISTS (FROM near WHERE near.level = nodes.level - 1) AS has_kin
+FROM nodes
+JOIN levels USING (level)
+LEFT JOIN words ON words.level = nodes.level AND words.latent = nodes.latent
+LEFT JOIN played ON played.level = nodes.level AND played.latent = nodes.latent
+LEFT JOIN (
+    SELECT sae, latent, num_vocab_tokens
+    FROM latents
+    WHERE suite = $suite AND list_contains($tree_saes, sae)
+) AS facts ON facts.sae = levels.sae AND facts.latent = nodes.latent
+ORDER BY nodes.level, nodes.strength DESC NULLS LAST, nodes.latent

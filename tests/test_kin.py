@@ -1,0 +1,340 @@
+"""Kin of latents: what is stored, what is asked of it, and the splitting tree."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from playwright.sync_api import expect
+
+from explorer.format import count
+from explorer.latents.card import LatentCard
+from explorer.model import ExplorerModel, choices_of
+from explorer.pages import Pages
+from explorer.plots.splitting_tree import splitting_tree_plot
+from explorer.plots.tree_layout import arrange_tree
+from explorer.saes import Sae, by_width
+from explorer.state import ExplorerState
+from explorer.theme import DARK, LIGHT, Theme, tint
+from explorer.views.compare_head import parts_of
+from explorer.views.splitting_tree import SplittingTree
+from measure.stages import kin
+from queries import Store, check_suite
+from tests.browser import tap, wait_figure
+from tests.explore import part, wait_query
+from tests.questions import DECIDING
+from tests.related_saes import CONCEPT, SAES, WORDS, draw, kin_of, write_related_saes
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from tests.browser import PageOpener, Server
+
+OF_CONCEPT = {"suite": "related", "concept": CONCEPT, **DECIDING}
+#: Latents of an SAE that the tree has at least, where there are so many.
+LEAST = 8
+
+
+@pytest.fixture(scope="module")
+def related(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder = write_related_saes(tmp_path_factory.mktemp("kin") / "related")
+    assert check_suite(folder) == []
+    with Store(folder) as store:
+        yield store
+
+
+def words(places: Sequence[int]) -> list[str]:
+    return [WORDS[place] for place in places]
+
+
+# --- The stage -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 10**6])
+def test_nearest_latents_are_those_of_all_in_whatever_pieces(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(1)
+    directions, others = rng.normal(size=(9, 6)).astype(np.float32), rng.normal(size=(40, 6)).astype(np.float32)
+    others[3] = 0  # a dead latent may have no direction
+    monkeypatch.setattr(kin, "_COSINES", pieces * len(directions))
+    latents, cosines = kin.nearest_latents(torch.from_numpy(directions), torch.from_numpy(7 * others))
+    lengths = np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+    every = directions @ others.T / np.linalg.norm(directions, axis=1)[:, None] / lengths
+    assert latents.tolist() == np.argsort(-every, axis=1)[:, :5].tolist()
+    np.testing.assert_allclose(cosines, -np.sort(-every, axis=1)[:, :5], atol=1e-6)
+    few, _ = kin.nearest_latents(torch.from_numpy(directions), torch.from_numpy(others[:2]))
+    assert few.shape == (9, 2)
+
+
+def test_overlap_is_the_share_of_the_words_on_which_either_fires() -> None:
+    def overlap(words: list[int], others: list[int]) -> tuple[float | None, int, list[int]]:
+        strengths = np.array(others) % 4 + 1.0
+        share, number, strongest = kin.overlap_of(np.array(words), np.array(others), strengths)
+        return share, number, strongest.tolist()
+
+    assert overlap([1, 2, 3], [2, 3, 4, 5]) == (0.4, 2, [3, 2])
+    assert overlap([], [2]) == (0.0, 0, [])
+    assert overlap([], []) == (None, 0, [])
+    assert overlap([*range(20)], [*range(20)]) == (1.0, 20, [3, 7, 11, 15, 19])
+
+
+# --- Questions, a second way ---------------------------------------------------------------------------------------
+
+
+def test_kin_of_a_latent_with_what_they_are_for_the_concept(related: Store) -> None:
+    rows = pd.DataFrame(kin_of(draw()))
+    for latent in (3, 1, 7):  # split, silent, absorbing
+        found = related.fetch("latent_kin", sae="w16", latent=latent, **OF_CONCEPT)
+        expected = rows[(rows["sae"] == "w16") & (rows["latent"] == latent)]
+        assert found["other_sae"].tolist() == [name for name in SAES for _ in range(5) if name != "w16"]
+        for name in ("other_latent", "rank", "num_shared_words"):
+            assert found[name].tolist() == expected[name].tolist()
+        for name in ("cosine", "overlap"):
+            np.testing.assert_allclose(found[name].astype(float), expected[name].astype(float), atol=1e-6)
+        assert [*map(list, found["shared_words"])] == [*map(words, expected["shared_words"])]
+        for row in found.itertuples():
+            _, split, absorbing = SAES[row.other_sae]
+            assert row.split_rank == (split.index(row.other_latent) + 1 if row.other_latent in split else 0)
+            assert row.num_absorbed == int(row.other_latent in absorbing)
+
+
+def tree_of(rows: pd.DataFrame, saes: Sequence[str]) -> dict[tuple[str, int], tuple[int | None, float | None]]:
+    """Build the splitting tree by loops: parent and product of cosines of each latent."""
+    level: dict[int, float] = {SAES[saes[0]][1][0]: 1.0}
+    tree: dict[tuple[str, int], tuple[int | None, float | None]] = {(saes[0], next(iter(level))): (None, 1.0)}
+    for former, sae in itertools.pairwise(saes):
+        best: dict[int, tuple[float, int]] = {}
+        near = rows[(rows["sae"] == former) & (rows["other_sae"] == sae) & (rows["cosine"] > 0)]
+        for row in near[near["latent"].isin(level)].itertuples():
+            strength = level[row.latent] * row.cosine
+            if row.other_latent not in best or strength > best[row.other_latent][0]:
+                best[row.other_latent] = (strength, row.latent)
+        ordered = sorted(best, key=lambda latent: -best[latent][0])
+        _, split, absorbing = SAES[sae]
+        kept = [latent for place, latent in enumerate(ordered) if place < LEAST or latent in (*split, *absorbing)]
+        level = {latent: best[latent][0] for latent in kept}
+        tree |= {(sae, latent): (best[latent][1], best[latent][0]) for latent in kept}
+        tree |= {(sae, latent): (None, None) for latent in split if latent not in kept and level}
+    return tree
+
+
+@pytest.mark.parametrize("saes", [["w16", "w64", "w200"], ["w16", "w200"], ["w200", "w64"], ["w64"]])
+def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]) -> None:
+    found = related.fetch("splitting_tree", tree_saes=saes, **OF_CONCEPT)
+    rows = pd.DataFrame(kin_of(draw()))
+    expected = tree_of(rows, saes)
+    assert {*zip(found["sae"], found["latent"], strict=True)} == {*expected}
+    stored = rows.set_index(["sae", "latent", "other_sae", "other_latent"])
+    for row in found.itertuples():
+        parent, strength = expected[row.sae, row.latent]
+        assert row.level == saes.index(row.sae) + 1
+        assert (None if pd.isna(row.parent) else row.parent) == parent
+        assert (None if pd.isna(row.strength) else row.strength) == pytest.approx(strength, abs=1e-6)
+        _, split, absorbing = SAES[row.sae]
+        assert row.split_rank == (split.index(row.latent) + 1 if row.latent in split else 0)
+        assert (row.num_absorbed, row.num_absorbing) == (int(row.latent in absorbing), len(absorbing))
+        assert row.num_words == (draw()[row.sae].activations[:, row.latent] > 0).sum()
+        assert row.has_kin
+        if parent is not None:
+            near: Any = stored.loc[(saes[row.level - 2], parent, row.sae, row.latent)]
+            assert row.cosine == pytest.approx(near["cosine"], abs=1e-6)
+            assert row.num_shared_words == near["num_shared_words"]
+            assert list(row.shared_words) == words(near["shared_words"])
+
+
+def test_a_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
+    some = [row for row in kin_of(draw()) if row["other_sae"] != "w200"]
+    with Store(write_related_saes(tmp_path / "related", kin=some)) as store:
+        found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+        wide = found[found["sae"] == "w200"]
+        # Its split latent stands there alone, so that it is not taken for one that nothing splits into.
+        assert wide["latent"].tolist() == [150]
+        assert wide["parent"].isna().all()
+        assert wide["has_kin"].tolist() == [False]
+        assert found.loc[found["sae"] == "w64", "has_kin"].all()
+    with Store(write_related_saes(tmp_path / "none", kin=[])) as store:
+        found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+        assert found["parent"].isna().all()
+        assert not found.loc[found["level"] > 1, "has_kin"].any()
+        assert store.fetch("latent_kin", sae="w16", latent=3, **OF_CONCEPT).empty
+
+
+# --- The tree and its plot -----------------------------------------------------------------------------------------
+
+
+def shown(store: Store, *views: Any, **values: Any) -> ExplorerModel:
+    return ExplorerModel(store, ExplorerState(choices_of(store), **values), *views)
+
+
+def parts(view: SplittingTree) -> tuple[Any, Any, Any]:
+    """Return head, plot and table."""
+    layout: Any = view.__panel__()
+    head, plot, table = layout
+    return head, plot, table
+
+
+def text(html: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
+
+
+def test_every_latent_has_its_place_beside_its_parent(related: Store) -> None:
+    model = shown(related, SplittingTree, sae="w16")
+    tree = arrange_tree(model.splitting_tree, model.state.saes)
+    nodes = tree.nodes
+    assert len(nodes) == len(model.splitting_tree if model.splitting_tree is not None else ())
+    for _, column in nodes.groupby("level"):
+        assert np.diff(np.sort(column["y"])).min(initial=1) >= 1, "no two latents stand on one row"
+        assert column["x"].min() == column["x"].max()
+    assert nodes["x"].unique().tolist() == [0, 0.5, 1]
+    assert nodes["y"].min() == 1 - tree.rows
+    assert tree.height > 36 * tree.rows
+    at = nodes.set_index(["level", "latent"])["y"]
+    for (level, parent), near in nodes.dropna(subset=["parent"]).groupby(["level", "parent"]):
+        assert near["y"].min() <= at[level - 1, parent] <= near["y"].max()
+        assert near.sort_values("y", ascending=False)["strength"].is_monotonic_decreasing, "the nearest kin first"
+    assert len(tree.edges) == nodes["parent"].notna().sum()
+    for node in nodes.itertuples():
+        assert tree.tapped(node.x, node.y + 0.2) == (node.sae, node.latent)
+    # What is written beside the last column means its latents.
+    last = nodes[nodes["x"] == 1].iloc[0]
+    assert tree.tapped(1.4, last["y"]) == (last["sae"], last["latent"])
+    assert tree.tapped(0, 3) is None
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK])
+def test_edges_grow_with_the_cosine_and_roles_have_their_marks(related: Store, theme: Theme) -> None:
+    model = shown(related, SplittingTree, sae="w64", latent=11)
+    tree = arrange_tree(model.splitting_tree, model.state.saes)
+    plot = splitting_tree_plot(tree, selected=("w64", 11), chosen="w64", theme=theme)
+    layers: dict[str, Any] = {layer.name: layer.data for layer in plot.layers}  # type: ignore[union-attr]
+    assert {role: len(layers[role]) for role in ("split", "absorbing", "neither")} == (
+        tree.nodes["role"].value_counts().to_dict()
+    )
+    edges = layers["edges"].drop_duplicates(["cosine", "colour"])
+    assert edges["cosine"].is_monotonic_increasing, "strong ones on top"
+    np.testing.assert_allclose(edges["width"], (12 * edges["cosine"]).clip(lower=1))
+    colours = {"split": theme.split, "absorbing": theme.absorbing, "neither": theme.muted}
+    assert {*edges["colour"]} == {tint(colours[role], theme, 0.5) for role in edges["role"]}
+    assert layers["selected"][["sae", "latent"]].to_numpy().tolist() == [["w64", 11]]
+    assert (layers["chosen title"]["label"].tolist(), layers["titles"]["label"].tolist()) == (["64"], ["16", "200"])
+    numbers = [label.partition(" ")[0] for label in (*layers["latents"]["label"], *layers["last latents"]["label"])]
+    assert sorted(numbers, key=int) == [*map(str, sorted(tree.nodes["latent"]))]
+
+
+def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
+    model = shown(related, Pages, page="compare", compare_by="splitting", sae="w200")
+    view = SplittingTree(model)
+    head, plot, table = parts(view)
+    words, rows = text(head.html), model.splitting_tree
+    assert rows is not None
+    assert "Main latent 3 of S on layer 2, 16 latents, L0 5, and its kin" in words
+    for sae, (_, split, absorbing) in list(SAES.items())[1:]:
+        kin = rows[(rows["sae"] == sae) & rows["parent"].notna()]["latent"]
+        numbers = [int(kin.isin(some).sum()) for some in (split, absorbing)]
+        said = f"{len(kin)} kin: {numbers[0]} of its {count(len(split), 'split latent')} {numbers[1]} of its"
+        said += f" {count(len(absorbing), 'absorbing latent')} {len(kin) - sum(numbers)} neither"
+        assert f"L0 5 {said}" in words
+    table._handle_msg({"action": "unfold", "value": None})
+    listed = re.findall(r"<tr>(<td>.*?)</tr>", table.html)
+    assert len(listed) == len(rows)
+    assert listed[0].startswith("<td>layer 2, 16 latents, L0 5</td><td>3</td><td>main latent</td><td>–</td>")
+    assert plot.visible
+    node = arrange_tree(rows, model.state.saes).nodes.iloc[4]
+    view._tap(node["x"], node["y"])
+    assert (model.state.page, model.state.sae, model.state.latent) == ("explore", node["sae"], node["latent"])
+    assert model.state.concept == CONCEPT
+
+
+def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
+    def said(store: Store, **values: Any) -> str:
+        head, plot, _ = parts(SplittingTree(shown(store, SplittingTree, **values)))
+        assert not plot.visible
+        return text(head.html)
+
+    bare = write_tiny_suite(tmp_path / "bare", name="bare", without=("kin",), saes=[(0, 1000, 10), (0, 4000, 10)])
+    narrow = write_tiny_suite(tmp_path / "narrow", name="narrow", saes=[(0, 1000, 10), (0, 1000, 40)])
+    some = [row for row in kin_of(draw()) if row["other_sae"] != "w64"]
+    cut = write_related_saes(tmp_path / "related", kin=some)
+    with Store(bare, narrow) as store:
+        assert "Kin of latents were not measured in this suite" in said(store, suite="bare")
+        assert "The SAEs of this layer have no more than one known width" in said(store, suite="narrow")
+        model = shown(store, Pages, page="compare", suite="bare")
+        assert "splitting" not in parts_of(model.shown)
+        model.state.apply({"suite": "narrow"})
+        assert "splitting" in parts_of(model.shown)
+        # Without kin, a card says nothing of them.
+        model.state.apply({"suite": "bare", "page": "explore", "latent": 5})
+        assert "Kin on" not in LatentCard(model)._card.html
+    with Store(cut) as store:
+        assert "No kin of latent 3, the main latent of S on layer 2, 16 latents, L0 5, are stored for" in said(store)
+    half = [row for row in kin_of(draw()) if row["sae"] == "w16"]
+    (tmp_path / "half").mkdir()
+    with Store(write_related_saes(tmp_path / "half" / "related", kin=half)) as store:
+        head, plot, _ = parts(SplittingTree(shown(store, SplittingTree)))
+        assert plot.visible
+        assert "200 latents, L0 5 No kin of latents of layer 2, 64 latents, L0 5 are stored." in text(head.html)
+
+
+def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:
+    def sae(name: str, **attributes: Any) -> Sae:
+        values: dict[str, Any] = {"layer": 2, "hook": "resid_post", "architecture": "TopK", "l0": 10.0}
+        return Sae(name, **values | attributes)
+
+    own = sae("own", width=4096)
+    saes = [
+        *(sae("wide near", width=65536, l0=12.0), sae("wide far", width=65536, l0=90.0)),
+        *(sae("other layer", width=256, layer=3), sae("other hook", width=512, hook="mlp_out")),
+        *(sae("another architecture", width=1024, architecture="Gated"), sae("no width", width=None)),
+        *(own, sae("own again", width=4096, seed=1), sae("own far", width=4096, l0=11.0)),
+    ]
+    assert [one.id for one in by_width(saes, own)] == ["another architecture", "own", "wide near"]
+    assert by_width(saes, saes[5]) == []
+
+
+def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
+    model = shown(related, Pages, page="explore", sae="w16", latent=3)
+    card = LatentCard(model)._card
+    rows = model.latent_kin
+    assert rows is not None
+
+    def listed() -> list[int]:
+        return [int(place) for place in re.findall(r'data-action="kin" data-value="(\d+)"', card.html)]
+
+    assert listed() == [0, 5], "the nearest on each SAE"
+    assert "Show 8 more" in card.html
+    first = re.findall(r"<td.*?</td>", card.html[card.html.index("kin-0") - 300 :])
+    assert any(f"{rows['cosine'].iloc[0]:.3f}" in cell for cell in first)
+    card._handle_msg({"action": "more-kin", "value": None})
+    assert listed() == [*range(10)]
+    card._handle_msg({"action": "kin", "value": 7})
+    where = (model.state.sae, model.state.latent, model.state.concept, model.state.page)
+    assert where == (rows["other_sae"].iloc[7], rows["other_latent"].iloc[7], CONCEPT, "explore")
+    card._handle_msg({"action": "kin", "value": 10**6})
+    assert (model.state.sae, model.state.latent, model.state.concept, model.state.page) == where
+
+
+# --- In the browser ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.browser
+def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
+    open_page: PageOpener, serve: Callable[..., Server], related: Store
+) -> None:
+    server = serve(related.suites["related"].root)
+    page = open_page(f"{server.url}/dashboard?page=compare&compare_by=splitting&sae=w16")
+    wait_figure(page, "splitting-tree")
+    rows = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+    node = arrange_tree(rows, choices_of(related)["related"].saes).nodes.iloc[2]
+    tap(page, "splitting-tree", float(node["x"]), float(node["y"]))
+    wait_query(page, {"page": "explore", "sae": node["sae"], "latent": str(node["latent"])})
+    card = part(page, "card")
+    expect(card.locator("h2")).to_have_text(f"Latent {node['latent']}")
+    kin = related.fetch("latent_kin", sae=node["sae"], latent=int(node["latent"]), **OF_CONCEPT).iloc[0]
+    card.locator("[data-action=kin]").first.click()
+    wait_query(page, {"sae": kin["other_sae"], "latent": str(kin["other_latent"])})
