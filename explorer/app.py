@@ -165,7 +165,11 @@ class Explorer(pn.viewable.Viewer):
         try:
             return self.model.whole(answer)
         except KeyError:
-            needed = "a selected latent: set state.latent" if QUESTIONS[answer].of_latent else "an SAE that is there"
+            of_latent, table = QUESTIONS[answer].of_latent, QUESTIONS[answer].table
+            if table and table not in self.model.manifest.tables:
+                needed = f"a suite that stores {table}"
+            else:
+                needed = "a selected latent: set state.latent" if of_latent else "an SAE that is there"
             raise ValueError(f"the table {answer!r} needs {needed}") from None
 
     def save_figure(

@@ -37,12 +37,13 @@ class Question(NamedTuple):
 
     A query's parameters carry the names of the state's, so nothing else has to be said; `reads` names those that take
     the value of another of its attributes (None: NULL). A `record` is an answer of at most one row, held as a dict;
-    questions `of_latent` are asked only while a latent is selected.
+    questions `of_latent` are asked only while a latent is selected, those of a `table` only of suites that have it.
     """
 
     query: str
     record: bool = False
     of_latent: bool = False
+    table: str | None = None
     reads: Mapping[str, str | None] = MappingProxyType({})
 
 
@@ -84,7 +85,7 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_histogram": Question("latent_histogram", record=True, of_latent=True),
     "latent_roles": Question("latent_roles", of_latent=True),
     "latent_cosines": Question("latent_cosines", of_latent=True),
-    "latent_kin": Question("latent_kin", of_latent=True),
+    "latent_kin": Question("latent_kin", of_latent=True, table="kin"),
     "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
     "random_tokens": Question("random_tokens", of_latent=True),
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
@@ -95,7 +96,7 @@ QUESTIONS: Mapping[str, Question] = {
     "pair_rates": Question("pair_rates"),
     "pair_concepts": Question("pair_concepts"),
     "pair_tokens": Question("pair_tokens"),
-    "splitting_tree": Question("splitting_tree"),
+    "splitting_tree": Question("splitting_tree", table="kin"),
     "sae_means": Question("sae_means"),
     "concept_rates": Question("concept_rates"),
 }
@@ -307,6 +308,8 @@ class ExplorerModel(param.Parameterized):
     def _params(self, question: Question, at: Snapshot) -> dict[str, Any] | None:
         """Collect the question's parameters from the state as it is or was; None where that has nothing to ask."""
         if at.sae is None or (question.of_latent and at.latent is None):
+            return None
+        if question.table and question.table not in self.store.suites[at.suite].manifest.tables:
             return None
         names = catalog()[question.query].params
         if (at.compared_sae is None and "other_sae" in names) or (at.concept is None and "concept" in names):

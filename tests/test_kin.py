@@ -12,6 +12,7 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
+from explorer.app import Explorer
 from explorer.format import count
 from explorer.latents.card import LatentCard
 from explorer.model import ExplorerModel, choices_of
@@ -271,6 +272,8 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
         # Without kin, a card says nothing of them.
         model.state.apply({"suite": "bare", "page": "explore", "latent": 5})
         assert "Kin on" not in LatentCard(model)._card.html
+        with pytest.raises(ValueError, match="needs a suite that stores kin"):
+            Explorer(store, suite="bare", latent=5).to_dataframe("latent_kin")
     with Store(cut) as store:
         assert "No kin of latent 3, the main latent of S on layer 2, 16 latents, L0 5, are stored for" in said(store)
     half = [row for row in kin_of(draw()) if row["sae"] == "w16"]

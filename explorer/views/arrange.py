@@ -31,7 +31,7 @@ class Stack(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        self._layout = pn.Column(*map(self._make, self.parts[:_AT_ONCE]), sizing_mode="stretch_width")
+        self._layout: pn.Column = pn.Column(*map(self._make, self.parts[:_AT_ONCE]), sizing_mode="stretch_width")
         pn.state.onload(self._build_rest)
 
     def _build_rest(self) -> None:
