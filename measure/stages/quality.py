@@ -33,7 +33,7 @@ def variance_explained(sae: Sae, stream: np.ndarray) -> float:
     with torch.no_grad():
         for start in range(0, len(stream), _ROWS):
             part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
-            back = sae.reconstruct(part.to(sae.directions.device)).cpu()
+            back = sae.reconstruct_all(part.to(sae.directions.device)).cpu()
             wrong += float((part - back).double().square().sum())
             total += float((part.double() - torch.from_numpy(mean)).square().sum())
     return 1 - wrong / total
@@ -65,7 +65,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     progress(0.3)
     known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))
     clean, ablated = known["clean"], known["ablated"][str(layer)]
-    loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct})
+    loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct_all})
     found = {
         "l0": float(np.diff(active.starts)[usual].mean()),
         "l0_words": len(words.values) / words.num_rows,
@@ -74,6 +74,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         "loss": loss,
         "loss_recovered": (ablated - loss) / (ablated - clean),
         "architecture": sae.architecture,
+        "neuronpedia": sae.neuronpedia,
         "n_latents": sae.num_latents,
     }
     (out / "quality.json").write_text(json.dumps(found), "utf-8")
