@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from measure.errors import MeasureError
@@ -11,7 +11,7 @@ from measure.tasks import Task
 from queries.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
     from pathlib import Path
 
     from measure.config import Config, SaePart
@@ -64,6 +64,25 @@ class Plan:
         ]
 
 
+def without(plan: Plan, failed: Container[str]) -> Plan:
+    """Return a plan without the SAEs of which a task failed; of those left, each first one is repeated by the others.
+
+    Parameters
+    ----------
+    plan : Plan
+    failed : container of str
+        Digests of tasks.
+    """
+    left = []
+    known: set[tuple[int, int, int]] = set()
+    for sae in plan.saes:
+        if any(task.digest in failed for task in sae.tasks.values()):
+            continue
+        left.append(replace(sae, repeats=sae.repeats and (sae.layer, sae.width, sae.k) in known))
+        known.add((sae.layer, sae.width, sae.k))
+    return replace(plan, saes=left)
+
+
 def make_plan(config: Config, base: Path) -> Plan:
     """Plan a suite; `base` is the folder that paths of the configuration start from.
 
@@ -102,7 +121,7 @@ def make_plan(config: Config, base: Path) -> Plan:
     text_activations = Task("text_activations", model_settings | {"layers": layers}, with_text, "activations on text")
     activations = Task(
         "activations",
-        model_settings | {"layers": layers},
+        model_settings | {"layers": layers, "mix": any(part.path is None for part in config.saes)},
         {**with_words, "prompts": prompts},
         "activations on words",
     )

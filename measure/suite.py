@@ -28,11 +28,12 @@ from measure.stages.prompts import load_prompts
 from measure.stages.splits import load_splits
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import load_vocabulary
+from queries.conform import arrow_schema
 from queries.first_letters import first_letters
-from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Neuronpedia, Provenance
 from queries.manifest import Sae as SaeRecord
 from queries.sae_ids import sae_ids
-from queries.schema import LETTERS, concept_id
+from queries.schema import LETTERS, TABLES, concept_id
 from queries.writer import write_suite
 
 if TYPE_CHECKING:
@@ -161,6 +162,7 @@ def _facts(sae: SaePlan, work: Path) -> dict[str, Any]:
         "l0": quality["l0"],
         "l0_nominal": round(quality["l0"]),
         "architecture": quality["architecture"],
+        "neuronpedia": _neuronpedia(quality["neuronpedia"]),
         "seed": sae.seed if sae.k else None,
         "tokens_seen": trained.get("tokens_seen"),
         "variance_explained": quality["variance_explained"],
@@ -169,8 +171,20 @@ def _facts(sae: SaePlan, work: Path) -> dict[str, Any]:
     }
 
 
+def _neuronpedia(name: str | None) -> Neuronpedia | None:
+    """Read where Neuronpedia hosts an SAE, as its checkpoint says it: model/SAE."""
+    model, _, source = (name or "").partition("/")
+    return Neuronpedia(model=model, source=source) if model and source else None
+
+
 def _read(sae: SaePlan, stage: str, work: Path) -> dict[str, Any]:
     return json.loads((sae.tasks[stage].folder(work) / f"{stage}.json").read_text("utf-8"))
+
+
+def _rows(name: str, rows: list[dict[str, Any]]) -> pa.Table:
+    """Make rows of a table, its columns those of the contract: no SAE's depend on what was found of it."""
+    columns = [column for column in TABLES[name].columns if column.name != "sae"]
+    return pa.Table.from_pylist(rows, arrow_schema(columns))
 
 
 def _with_sae(table: pa.Table, sae: str) -> pa.Table:
@@ -210,8 +224,8 @@ def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vo
         for k, probe in by_k.items()
     ]
     tables = {
-        "measurements": pa.Table.from_pylist(measurements),
-        "k_sparse": pa.Table.from_pylist(ranked),
+        "measurements": _rows("measurements", measurements),
+        "k_sparse": _rows("k_sparse", ranked),
         "encoder_top": _encoder_top(probes.cosines(opened.encoder.numpy()), cosines, words, vocabulary, sorted(splits)),
         "tested_tokens": _tested(
             config,
@@ -253,7 +267,7 @@ def _encoder_top(
                     "auc": auc(values, truth),
                 }
             )
-    return pa.Table.from_pylist(rows)
+    return _rows("encoder_top", rows)
 
 
 def _tested(
@@ -317,12 +331,7 @@ def _tested(
                 ),
             }
         )
-    return pa.Table.from_pylist(rows, _TESTED if not rows else None)
-
-
-_TESTED = pa.schema(
-    [("concept", pa.string()), ("token", pa.string()), ("top_latent", pa.int32()), ("is_absorption", pa.bool_())]
-)
+    return _rows("tested_tokens", rows)
 
 
 def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Table]:

@@ -356,7 +356,7 @@ def _training(work: Path, *seeds: int) -> list[Task]:
     ids = np.zeros((120, 33), np.int32)
     made: dict[str, Callable[[Path], None]] = {
         "text": lambda out: np.savez(
-            out / "windows.npz", **Windows(ids, np.zeros(120, int), 20, np.arange(20, 40))._asdict()
+            out / "windows.npz", **Windows(ids, np.zeros(120, int), 20, np.arange(20, 40), 20)._asdict()
         ),
         "text_activations": lambda out: np.save(out / "3.npy", rng.randn(120 * 32, 64).astype(np.float16)),
         "activations": lambda out: np.save(out / "mix-3.npy", rng.randn(900, 64).astype(np.float16)),

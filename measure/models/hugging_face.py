@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn import functional
 
+from measure.device import free_memory
 from measure.errors import MeasureError
 from measure.models.base import LanguageModel, Prompt, Spelling
 from measure.tokenizer import Tokenizer
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PREFIXES_KEPT = 16
+#: Share of the free memory that words in a prompt may take; numbers held for each token of one, in streams.
+_SHARE, _PER_TOKEN = 0.25, 16
 #: Relative difference up to which a stream behind a cached prefix is that of the whole prompt: only rounding differs.
 _SAME = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 
@@ -82,6 +85,17 @@ class HuggingFace(LanguageModel):
 
         return Spelling(self.word_streams(prompt, words, [layer])[layer], answer)
 
+    def words_at_once(self, prompt: Prompt) -> int:
+        past = self._past(prompt.prefix)
+        if past is None:
+            # Of each token, what a block holds at a time.
+            numbers = (len(prompt.prefix) + len(prompt.suffix) + 1) * self.d_model * _PER_TOKEN
+        else:
+            # The library lays each word's own tokens behind a copy of the prefix's keys and values.
+            numbers = sum(layer.keys.numel() + layer.values.numel() for layer in past.layers)
+        bytes_each = max(numbers, 1) * self._model.dtype.itemsize
+        return int(min(max(_SHARE * free_memory(self.device) // bytes_each, 1), super().words_at_once(prompt)))
+
     def losses(self, ids: Tensor, replaced: dict[int, Callable[[Tensor], Tensor]]) -> Tensor:
         def but_the_first(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
             return lambda x: torch.cat([x[:, :1], change(x[:, 1:].flatten(0, 1)).view_as(x[:, 1:])], dim=1)
@@ -108,10 +122,10 @@ class HuggingFace(LanguageModel):
             past = getattr(self._model(whole, use_cache=True, **self._at_the_end), "past_key_values", None)
         if not _can_be_shared(past):
             return None
-        again = torch.cat([whole, whole[:, -2:]], dim=1)
-        last = self.num_layers - 1
-        expected = self._seen([last], input_ids=again, use_cache=False)[last][:, -2:]
-        found = self._seen([last], input_ids=again[:, -2:], past_key_values=_for_rows(past, 1), use_cache=True)[last]
+        after, last = whole[:, -2:], self.num_layers - 1
+        in_one = self._seen([last], input_ids=torch.cat([whole, after], dim=1), use_cache=False)[last]
+        expected = in_one[:, whole.shape[1] :]
+        found = self._seen([last], input_ids=after, past_key_values=_for_rows(past, 1), use_cache=True)[last]
         same = (found - expected).norm() <= _SAME.get(self._model.dtype, 0.1) * expected.norm()
         return past if same else None
 
@@ -190,6 +204,10 @@ def read_folder(path: Path, device: torch.device, dtype: torch.dtype) -> Hugging
     model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **place)  # nosec B615
     model.to(device)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **place)  # nosec B615
+    # Where its files are missing the library returns one that knows nothing.
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        message = f"{path}: holds no tokenizer; put the model's tokenizer.json there"
+        raise MeasureError(message)
     configured = model.config.get_text_config()
     # A multimodal model's outer configuration does not name them.
     tokens = [getattr(one, name, None) for name in ("bos_token_id", "eos_token_id") for one in (tokenizer, configured)]

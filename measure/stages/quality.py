@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from measure.errors import MeasureError
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary
+from queries.manifest import MAX_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -65,14 +67,22 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     progress(0.3)
     known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))
     clean, ablated = known["clean"], known["ablated"][str(layer)]
+    if not explained >= -MAX_SCORE:
+        message = (
+            f"explains {explained:.3g} of the variance of held-out text: what it gives back is not the stream;"
+            " give an SAE of this model and layer, its normalisation folded into its weights"
+        )
+        raise MeasureError(message)
     loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct_all})
+    # Where the mean in the stream's place costs nothing, there is nothing to recover.
+    recovered = (ablated - loss) / (ablated - clean) if ablated > clean else np.inf
     found = {
         "l0": float(np.diff(active.starts)[usual].mean()),
         "l0_words": len(words.values) / words.num_rows,
         "variance_explained": explained,
         "dead_fraction": dead_fraction(words, evidence),
         "loss": loss,
-        "loss_recovered": (ablated - loss) / (ablated - clean),
+        "loss_recovered": recovered if abs(recovered) <= MAX_SCORE else None,
         "architecture": sae.architecture,
         "neuronpedia": sae.neuronpedia,
         "n_latents": sae.num_latents,

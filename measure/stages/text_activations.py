@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from measure.models.base import LanguageModel
 
 _WINDOWS = 32
 _ROWS = 65536
+
+
+def as_float16(stream: Tensor) -> np.ndarray:
+    """Return a stream in half the bytes; what is too large for them is the largest number that they hold."""
+    return stream.clamp(-65504, 65504).half().cpu().numpy()
 
 
 def text_streams(
@@ -34,7 +41,7 @@ def text_streams(
         ids = torch.from_numpy(part.astype(np.int64)).to(model.device)
         for layer, stream in model.streams(ids, layers).items():
             place = slice(start * tokens, (start + len(part)) * tokens)
-            out[layer][place] = stream[:, 1:].flatten(0, 1).clamp(-65504, 65504).half().cpu().numpy()
+            out[layer][place] = as_float16(stream[:, 1:].flatten(0, 1))
         progress((start + len(part)) / len(windows))
 
 
