@@ -93,7 +93,7 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "quality": windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model)
         + windows.held_out * windows.length * width * f.d_model * 2,
     }
-    return max(work.get(task.stage, 0) / 1e9, 1.0)
+    return max(work.get(task.stage, 0) / settings.get("parts", 1) / 1e9, 1.0)
 
 
 def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, workers: int) -> Cost:

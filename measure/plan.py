@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from measure.errors import MeasureError
+from measure.stages.parts import NUM_PARTS
 from measure.tasks import Task
 from queries.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
     from measure.config import Config, SaePart
@@ -118,8 +119,10 @@ def make_plan(config: Config, base: Path) -> Plan:
     windows = config.windows.model_dump(exclude={"for_loss"})
     text = Task("text", model_settings | {"text": texts, "windows": windows}, {**needs, **packages}, "text")
     with_text = {**needs, "text": text}
-    text_activations = Task("text_activations", model_settings | {"layers": layers}, with_text, "activations on text")
-    activations = Task(
+    text_activations = _in_parts(
+        "text_activations", model_settings | {"layers": layers}, with_text, "activations on text"
+    )
+    activations = _in_parts(
         "activations",
         model_settings | {"layers": layers, "mix": any(part.path is None for part in config.saes)},
         {**with_words, "prompts": prompts},
@@ -222,6 +225,17 @@ def _saes(
             }
             yield SaePlan(layer, width, k, seed, not part.path and one in known, part.name, tasks)
             known.add(one)
+
+
+def _in_parts(stage: str, settings: Mapping[str, Any], needs: Mapping[str, Task], label: str) -> Task:
+    """Plan a stage that all SAEs wait for as parts that workers share."""
+    parts = {
+        str(part): Task(
+            stage, {**settings, "part": part, "parts": NUM_PARTS}, needs, f"{label}, part {part + 1} of {NUM_PARTS}"
+        )
+        for part in range(NUM_PARTS)
+    }
+    return Task("parts", {"parts": NUM_PARTS}, parts, label)
 
 
 def _each(part: SaePart) -> list[tuple[int, int, int, int]]:

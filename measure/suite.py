@@ -23,6 +23,7 @@ from measure.stages.candidates import load_candidates
 from measure.stages.evidence import TABLES as EVIDENCE_TABLES
 from measure.stages.k_sparse import load_k_sparse
 from measure.stages.latents import WORDS
+from measure.stages.parts import load_streams
 from measure.stages.probes import load_probes
 from measure.stages.prompts import load_prompts
 from measure.stages.splits import load_splits
@@ -283,7 +284,7 @@ def _tested(
     layer: int,
 ) -> pa.Table:
     """Write a row for each tested word, with its verdict."""
-    stream = np.load(activations / f"words-{layer}.npy", mmap_mode="r")
+    stream = load_streams(activations, f"words-{layer}")
     rows = []
     for word, letter, found in zip(tested.words.tolist(), tested.letters.tolist(), tested.effects, strict=True):
         latents, values = words.row(word)

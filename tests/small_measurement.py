@@ -17,12 +17,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 D_MODEL, NUM_LATENTS, VOCABULARY = 32, 64, 1200
+#: Rows behind the last token of the vocabulary, as models have them for a round number.
+PADDING = 16
 START = "<|endoftext|>"
 _TEXT = list(topics.values())
 CONFIG = """
 name = "tiny"
 model = {{ path = "model" }}
-vocabulary = {{ letters = "abest" }}
+vocabulary = {{ letters = "abcdefilmnoprst" }}
 prompts = {{ drawn = 2, num_examples = [3], kept = 2, sample = 16 }}
 windows = {{ length = 24, held_out = 10, for_loss = 2, evidence = 20 }}
 method = {{ effect_margin = 0.001, l1_epochs = 3, steps = 2, limit = 5 }}
@@ -63,12 +65,19 @@ def write_model(folder: Path, tokenizer: Any = None) -> None:
     known.save_pretrained(folder)
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_embd=D_MODEL, n_layer=3, n_head=4, n_positions=256, bos_token_id=0, eos_token_id=0
+        vocab_size=VOCABULARY + PADDING,
+        n_embd=D_MODEL,
+        n_layer=3,
+        n_head=4,
+        n_positions=256,
+        bos_token_id=0,
+        eos_token_id=0,
     )
     model = GPT2LMHeadModel(config)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.normal_(0, 0.2)
+        model.transformer.wte.weight[VOCABULARY:] *= 100
         # So that there is something to probe for: words of a letter have a direction in common.
         of_letters = torch.randn(26, D_MODEL) / 2
         for number, text in Wrapped(tokenizer or backend(), 0).words():

@@ -545,6 +545,7 @@ def test_bad_input_gets_one_clear_line(
     folder: Path, tmp_path: Path, changed: tuple[str, str], why: str, model_file: Path
 ) -> None:
     shutil.copytree(folder / "text", tmp_path / "text")
+    shutil.copy(folder / "LICENSE", tmp_path)
     text = CONFIG.format(model=model_file)
     assert changed[0] in text
     (tmp_path / "bad.toml").write_text(text.replace(*changed), "utf-8")

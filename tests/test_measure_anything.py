@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from distributed import LocalCluster
 from sae_lens import StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
 from tokenizers import Tokenizer as Backend
@@ -15,15 +16,23 @@ from tokenizers import normalizers
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
+from measure.device import best_device, take_gpu
 from measure.errors import MeasureError
+from measure.models import hugging_face
+from measure.models.base import Prompt
+from measure.models.hugging_face import HuggingFace
 from measure.models.loading import open_model
-from measure.stages import probes
-from measure.stages.prompts import answer_tokens, to_prompt
+from measure.saes.sae_lens import SaeLens
+from measure.stages import parts, probes
+from measure.stages.activations import word_streams
+from measure.stages.prompts import answer_tokens, batches, to_prompt
 from measure.tasks import alone
 from measure.tokenizer import Tokenizer
 from queries import check_suite
 from queries.suite import read_manifest
 from tests.small_measurement import D_MODEL, NUM_LATENTS, backend, write_config, write_model, write_sae
+from tests.small_models import small_model
+from tests.toy_language import toy_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -92,6 +101,11 @@ def test_the_page_of_neuronpedia_that_an_sae_names_is_told(suite: Path) -> None:
     assert told["every"] is None
     assert told["few"] is not None
     assert (told["few"].model, told["few"].source) == ("tiny-model", "1-few")
+
+
+def test_nothing_is_made_for_training_where_nothing_is_trained(suite: Path) -> None:
+    made = {file.name for file in (suite.parent / "work" / "activations").rglob("*.npy")}
+    assert made == {"words-1.npy"}
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "run"])
@@ -242,3 +256,76 @@ def test_answers_that_begin_with_the_same_token_are_refused(tmp_path: Path) -> N
         assert result.exit_code == 2
         assert "the answers ' K' and ' Q' begin with the same token" in result.stderr.splitlines()[-1]
         assert not any(tmp_path.glob("work/*"))
+
+
+def test_streams_that_lie_in_parts_are_read_as_one(tmp_path: Path) -> None:
+    """There may be fewer rows than parts."""
+    for number in (3, 50):
+        whole = np.random.RandomState(0).randn(number, 4).astype(np.float16)
+        needs, settings = {}, {"parts": parts.NUM_PARTS}
+        for part in range(parts.NUM_PARTS):
+            needs[str(part)] = tmp_path / f"{number}-{part}"
+            needs[str(part)].mkdir()
+            np.save(needs[str(part)] / "words-1.npy", whole[parts.rows_of_part(number, settings | {"part": part})])
+        out = tmp_path / str(number)
+        out.mkdir()
+        parts.run(settings, needs, out, lambda _: None)
+        streams = parts.load_streams(out, "words-1")
+        assert len(streams) == number
+        drawn = np.random.RandomState(1).randint(0, number, 20)
+        for rows in (slice(None), slice(1, 3), slice(2, 999), drawn, whole[:, 0] > 0):
+            assert np.array_equal(streams[rows], whole[rows])
+
+
+def test_large_streams_are_written_down_as_the_largest_number() -> None:
+    model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
+    with torch.no_grad():
+        model._model.transformer.wte.weight[7] *= 1e6
+    words = np.array([5, 7])
+    (stream,) = word_streams(model, [Prompt((0, 3), (2,))], words, np.zeros(2, int), [0]).values()
+    assert np.isfinite(stream).all()
+    assert np.abs(stream).max(1).tolist()[1] == 65504
+
+
+def test_no_more_words_are_run_at_once_than_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a cached prefix each word takes a copy of it; without one, the whole prompt is run."""
+    for name in ("gpt-2", "mamba"):
+        model = HuggingFace(small_model(name), toy_tokenizer(), name)
+        short, long = Prompt((0, 3), (2,)), Prompt((0, *range(1, 30)), (2,))
+        words = np.arange(1, 39)
+        sizes = []
+        for free in (2**40, 2**20, 1):
+            monkeypatch.setattr(hugging_face, "free_memory", lambda _, free=free: free)
+            assert model.words_at_once(long) <= model.words_at_once(short)
+            sizes.append(max(len(places) for places, *_ in batches(model, [long], words, np.zeros(38, int))))
+        assert sizes[0] == 38
+        assert 1 < sizes[1] < 38
+        assert sizes[2] == 1
+
+
+def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents() -> None:
+    sizes = []
+    for number in (2_048, 65_536, 1_000_000, 2**30):
+        sae = SaeLens(StandardSAE(StandardSAEConfig(d_in=1, d_sae=1)))
+        sae.directions = torch.empty(number, 1, device="meta")
+        sizes.append(sae.rows_at_once)
+    assert sizes == [2048, 1024, 67, 1]
+    stream = torch.randn(300, D_MODEL, generator=torch.Generator().manual_seed(0))
+    sae = SaeLens(TopKSAE(TopKSAEConfig(**SIZE, k=3)))
+    torch.testing.assert_close(sae.reconstruct_all(stream), sae.reconstruct(stream))
+
+
+def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: taken[-1])
+    devices = []
+    for worker in range(3):
+        take_gpu(worker)
+        devices.append(best_device())
+    assert devices == [torch.device("cuda", number) for number in (0, 1, 0)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    take_gpu(1)
+    assert best_device() == torch.device("cpu")

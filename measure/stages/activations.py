@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from measure.models.loading import model_of
+from measure.stages.parts import rows_of_part
 from measure.stages.prompts import batches, load_prompts, to_prompt
 from measure.stages.text_activations import as_float16
 from measure.stages.vocabulary import load_vocabulary
@@ -36,25 +37,27 @@ def word_streams(
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: every word in its own prompt; and each training word in every prompt where SAEs train on them."""
+    """Do a part of the stage: every word in its own prompt; for SAEs to train on, training words in every prompt."""
     model, vocabulary, chosen = (
         model_of(settings, needs),
         load_vocabulary(needs["vocabulary"]),
         load_prompts(needs["prompts"]),
     )
     prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
-    parts = [("words", vocabulary.ids, chosen.assigned)]
+    listed = [("words", vocabulary.ids, chosen.assigned)]
     if settings["mix"]:
         train = vocabulary.ids[vocabulary.train]
         everywhere = np.repeat(np.arange(len(prompts)), len(train))
-        parts.append(("mix", np.tile(train, len(prompts)), everywhere))
-    total, done = sum(len(words) for _, words, _ in parts), 0
+        listed.append(("mix", np.tile(train, len(prompts)), everywhere))
+    of_part = [rows_of_part(len(words), settings) for _, words, _ in listed]
+    total, done = sum(map(len, of_part)), 0
 
     def count(number: int) -> None:
         nonlocal done
         done += number
         progress(done / total)
 
-    for name, words, assigned in parts:
-        for layer, stream in word_streams(model, prompts, words, assigned, settings["layers"], count).items():
+    for (name, words, assigned), rows in zip(listed, of_part, strict=True):
+        streams = word_streams(model, prompts, words[rows], assigned[rows], settings["layers"], count)
+        for layer, stream in streams.items():
             np.save(out / f"{name}-{layer}.npy", stream)

@@ -13,6 +13,7 @@ from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
+from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary
 from queries.manifest import MAX_SCORE
@@ -60,7 +61,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     model, windows, layer = model_of(settings, needs), load_windows(needs["text"]), settings["layer"]
     sae = open_sae(needs["sae"], model.device)
     length = windows.ids.shape[1] - 1
-    held_out = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")[: windows.num_held_out * length]
+    held_out = load_streams(needs["text_activations"], str(layer))[: windows.num_held_out * length]
     usual = ordinary(held_out)
     words, evidence, active = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE, HELD_OUT))
     explained = variance_explained(sae, held_out[usual])
