@@ -50,7 +50,7 @@ def _check_layers(config: Config, model: LanguageModel) -> None:
     layers = sorted({layer for part in config.saes for layer in part.layers})
     for layer in layers:
         if not 0 <= layer < model.num_layers:
-            message = f"saes: layer {layer} does not exist, the model has 0 to {model.num_layers - 1}; mend layers"
+            message = f"saes: layer {layer} does not exist, the model has 0 to {model.num_layers - 1}; fix layers"
             raise MeasureError(message)
     start = torch.full((1, 2), model.tokenizer.start, device=model.device)
     for layer, stream in model.streams(start, layers).items():
@@ -71,10 +71,10 @@ def _check_text(config: Config, base: Path) -> None:
         if part.debian:
             continue
         if not any(file.is_file() for file in base.glob(part.files)):
-            message = f"{base}: no file matches {part.files!r}; mend the text's files in the configuration"
+            message = f"{base}: no file matches {part.files!r}; fix the text's files in the configuration"
             raise MeasureError(message)
         if part.notice and not (base / part.notice).is_file():
-            message = f"{base / part.notice}: no such file; mend the notice of text {part.source!r}"
+            message = f"{base / part.notice}: no such file; fix the notice of text {part.source!r}"
             raise MeasureError(message)
 
 
@@ -88,5 +88,10 @@ def _wrong_saes(config: Config, base: Path, model: LanguageModel) -> Iterator[st
             sae = open_sae(path, torch.device("cpu"))
             for layer in part.layers:
                 check_fit(sae, path, d_model=model.d_model, num_layers=model.num_layers, layer=layer)
+            if sae.centred and not model.takes_off_mean:
+                yield (
+                    f"{path}: says center_writing_weights, which means nothing to a model without LayerNorm; if it was"
+                    " trained on the stream as it is, remove that from its cfg.json"
+                )
         except MeasureError as error:
             yield str(error)

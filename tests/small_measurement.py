@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from measure.tokenizer import Tokenizer as Wrapped
+from tests.small_models import small_model
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-D_MODEL, NUM_LATENTS, VOCABULARY = 32, 64, 1200
+NUM_LATENTS, VOCABULARY = 64, 1200
 #: Rows behind the last token of the vocabulary, as models have them for a round number.
 PADDING = 16
 START = "<|endoftext|>"
@@ -59,29 +60,18 @@ def backend(*, prefixed: bool = False) -> Any:
     return tokenizer
 
 
-def write_model(folder: Path, tokenizer: Any = None) -> None:
+def write_model(folder: Path, tokenizer: Any = None, architecture: str = "gpt-2", start: str | None = START) -> None:
     """Write model and tokenizer as transformers does, the weights drawn at random."""
-    known = PreTrainedTokenizerFast(tokenizer_object=tokenizer or backend(), bos_token=START)
+    known = PreTrainedTokenizerFast(tokenizer_object=tokenizer or backend(), bos_token=start)
     known.save_pretrained(folder)
-    torch.manual_seed(0)
-    config = GPT2Config(
-        vocab_size=VOCABULARY + PADDING,
-        n_embd=D_MODEL,
-        n_layer=3,
-        n_head=4,
-        n_positions=256,
-        bos_token_id=0,
-        eos_token_id=0,
-    )
-    model = GPT2LMHeadModel(config)
+    model = small_model(architecture, VOCABULARY + PADDING)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.normal_(0, 0.2)
-        model.transformer.wte.weight[VOCABULARY:] *= 100
+        embedding = model.get_input_embeddings().weight
+        embedding[VOCABULARY:] *= 100
         # So that there is something to probe for: words of a letter have a direction in common.
-        of_letters = torch.randn(26, D_MODEL) / 2
+        of_letters = torch.randn(26, embedding.shape[1]) / 2
         for number, text in Wrapped(tokenizer or backend(), 0).words():
-            model.transformer.wte.weight[number] += of_letters[ord(text.strip()[0].lower()) - ord("a")]
+            embedding[number] += of_letters[ord(text.strip()[0].lower()) - ord("a")]
     model.save_pretrained(folder)
 
 

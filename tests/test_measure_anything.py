@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
@@ -16,12 +17,14 @@ from tokenizers import normalizers
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
+from measure.config import read_config
 from measure.device import best_device, take_gpu
 from measure.errors import MeasureError
 from measure.models import hugging_face
 from measure.models.base import Prompt
 from measure.models.hugging_face import HuggingFace
 from measure.models.loading import open_model
+from measure.preflight import check_all
 from measure.saes.sae_lens import SaeLens
 from measure.stages import parts, probes
 from measure.stages.activations import word_streams
@@ -30,8 +33,8 @@ from measure.tasks import alone
 from measure.tokenizer import Tokenizer
 from queries import check_suite
 from queries.suite import read_manifest
-from tests.small_measurement import D_MODEL, NUM_LATENTS, backend, write_config, write_model, write_sae
-from tests.small_models import small_model
+from tests.small_measurement import NUM_LATENTS, backend, write_config, write_model, write_sae
+from tests.small_models import D_MODEL, small_model
 from tests.toy_language import toy_tokenizer
 
 if TYPE_CHECKING:
@@ -115,7 +118,7 @@ def test_saes_that_will_not_do_are_named_before_anything_is_computed(
     result = measured(folder, {"few": "", "narrow": "", "weights.npz": ""}, *dry, work=tmp_path)
     assert result.exit_code == 2
     narrow, weights = result.stderr.splitlines()[-2:]
-    assert "narrow: reads a stream of width 8, the model's is 32" in narrow
+    assert "narrow: reads a stream of width 8, the model's is 24" in narrow
     assert "weights.npz: no safetensors file" in weights
     assert all(line.startswith("absorption-explorer: ") for line in (narrow, weights))
     assert list((tmp_path / "work").iterdir()) == []
@@ -202,7 +205,7 @@ def test_workers_of_several_threads_are_told_how_to_start(folder: Path, tmp_path
         ("for_loss = 2", "for_loss = 12", "for_loss is 12, more than the 10 windows of held_out"),
         ('files = "text/*.txt"', 'files = "text/*.md"', "no file matches 'text/*.md'"),
         ('files = "text/*.txt"', 'files = "text/*.txt"\nreader = "pdf"', "there is no reader 'pdf'"),
-        ('files = "text/*.txt"', 'files = "text/*.txt"\nnotice = "NOTICE"', "NOTICE: no such file; mend the notice"),
+        ('files = "text/*.txt"', 'files = "text/*.txt"\nnotice = "NOTICE"', "NOTICE: no such file; fix the notice"),
         (
             "[[saes]]",
             '[[text]]\nsource="help"\ntitle=""\nlicence=""\nfiles="*"\n[[saes]]',
@@ -231,6 +234,49 @@ def test_a_model_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> Non
     result = measured(tmp_path, {"few": ""}, work=tmp_path)
     assert result.exit_code == 2
     assert "model: holds no tokenizer; put the model's tokenizer.json there" in result.stderr
+
+
+@pytest.mark.parametrize("architecture", ["gemma-3", "gpt-oss", "mamba", "qwen-3-next"])
+def test_other_architectures_are_measured_from_their_folders(architecture: str, tmp_path: Path) -> None:
+    """The tokenizer names no first token: the model's configuration does, somewhere.
+
+    Behind layer 1, GPT-OSS's last window does not reach from the prompt's end back to the word: no effect is no crash.
+    """
+    write_model(tmp_path / "model", architecture=architecture, start=None)
+    write_sae(tmp_path / "few", TopKSAE(TopKSAEConfig(**SIZE, k=3)))
+    result = measured(tmp_path, {"few": ""}, work=tmp_path)
+    assert result.exit_code == 0, result.output
+    assert check_suite(tmp_path / "tiny") == []
+    checks = read_manifest(tmp_path / "tiny").provenance.checks
+    assert checks["Tested tokens"] > 0
+    assert checks["Verdicts that differ when recomputed from the stored scores"] == 0
+    open_model.cache_clear()
+
+
+@pytest.mark.parametrize("broken", ["model", "few"])
+@pytest.mark.parametrize(("file", "content"), [("safetensors", b"cut off"), ("json", b"{"), ("json", b"[]")])
+def test_files_that_are_damaged_are_named(folder: Path, tmp_path: Path, broken: str, file: str, content: bytes) -> None:
+    for name in ("model", "few"):
+        shutil.copytree(folder / name, tmp_path / name)
+    for damaged in (tmp_path / broken).glob(f"[cms]*.{file}"):
+        damaged.write_bytes(content)
+    result = measured(tmp_path, {"few": ""}, work=tmp_path)
+    assert result.exit_code == 2, result.exception
+    assert result.stderr.splitlines()[-1].startswith(f"absorption-explorer: {tmp_path / broken}: ")
+    open_model.cache_clear()
+
+
+def test_a_centred_sae_is_of_a_model_that_takes_off_the_mean(folder: Path) -> None:
+    sae = StandardSAE(StandardSAEConfig(**SIZE))
+    sae.cfg.metadata.model_from_pretrained_kwargs = {"center_writing_weights": True}
+    write_sae(folder / "centred", sae)
+    config = read_config(write_config(folder, {"centred": ""}, {}))
+    model = open_model((folder / "model").resolve(), "float32")
+    check_all(config, folder, model)
+    model.takes_off_mean = False
+    with pytest.raises(MeasureError, match="says center_writing_weights, which means nothing to a model without"):
+        check_all(config, folder, model)
+    open_model.cache_clear()
 
 
 def test_a_tokenizer_that_prepends_a_space_is_asked_for_text_as_it_goes_on() -> None:

@@ -53,8 +53,11 @@ class LanguageModel(ABC):
     d_model, num_layers : int
     tokenizer : Tokenizer
     device : torch.device
+    takes_off_mean : bool
+        Whether its norms take off the mean of the stream, which may then be taken off before.
     """
 
+    takes_off_mean: bool = False
     name: str
     d_model: int
     num_layers: int

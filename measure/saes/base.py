@@ -28,6 +28,8 @@ class Sae(ABC):
         What it says that it reads, in TransformerLens's terms or those of `transformers`.
     neuronpedia : str or None
         Where it says that Neuronpedia hosts it: model/SAE.
+    centred : bool
+        Whether it was trained on a model whose stream has a mean of 0, by the weights that write to it.
     directions : Tensor
         What one unit of each latent adds to the stream, (latents, d_model).
     encoder : Tensor
@@ -37,6 +39,7 @@ class Sae(ABC):
     architecture: str
     hook: str | None = None
     neuronpedia: str | None = None
+    centred: bool = False
     directions: Tensor
     encoder: Tensor
 

@@ -74,8 +74,8 @@ def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: i
         with torch.no_grad():
             given_back = sae.reconstruct(torch.ones(2, d_model, device=sae.directions.device))
     except (RuntimeError, ValueError) as error:
-        message = f"{path}: cannot be used ({str(error).strip().splitlines()[0]}); mend its weights"
+        message = f"{path}: cannot be used ({str(error).strip().splitlines()[0]}); fix its weights"
         raise MeasureError(message) from error
     if not all(bool(one.isfinite().all()) for one in (given_back, sae.directions, sae.encoder)):
-        message = f"{path}: some of its weights are not finite, or a direction has no length; mend its weights"
+        message = f"{path}: some of its weights are not finite, or a direction has no length; fix its weights"
         raise MeasureError(message)

@@ -7,6 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from measure.errors import MeasureError
 from measure.saes.base import Sae
@@ -40,7 +41,7 @@ class SaeLens(Sae):
         self.architecture = sae.cfg.architecture()
         self.hook = said.hook_name
         self.neuronpedia = said.neuronpedia_id
-        self._centred = bool((said.model_from_pretrained_kwargs or {}).get("center_writing_weights"))
+        self.centred = bool((said.model_from_pretrained_kwargs or {}).get("center_writing_weights"))
         self._signed = isinstance(sae, AbsTopKSAE)
         directions, encoder = sae.W_dec.detach(), sae.W_enc.detach().T
         if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
@@ -60,7 +61,7 @@ class SaeLens(Sae):
 
     def _inside(self, stream: Tensor) -> Tensor:
         """Return the stream as a model has it whose writing weights were centred, if the SAE was trained on one."""
-        return stream - stream.mean(-1, keepdim=True) if self._centred else stream
+        return stream - stream.mean(-1, keepdim=True) if self.centred else stream
 
     def _scale(self, stream: Tensor) -> Tensor | float:
         """Return what each token is divided by before it is encoded, (rows, 1)."""
@@ -123,9 +124,9 @@ def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
         opened = SaeLens(sae)
         with torch.no_grad():
             fits = opened.gives_back()
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
-        message = f"{folder}: sae-lens cannot load it ({why}); mend the checkpoint"
+        message = f"{folder}: sae-lens cannot load it ({why}); fix the checkpoint"
         raise MeasureError(message) from error
     if not fits:
         message = (
