@@ -24,11 +24,13 @@ from measure.models import hugging_face
 from measure.models.base import Prompt
 from measure.models.hugging_face import HuggingFace
 from measure.models.loading import open_model
+from measure.plan import make_plan
 from measure.preflight import check_all
 from measure.saes.sae_lens import SaeLens
 from measure.stages import parts, probes
 from measure.stages.activations import word_streams
-from measure.stages.prompts import answer_tokens, batches, to_prompt
+from measure.stages.prompts import answer_tokens, batches, load_prompts, to_prompt
+from measure.stages.vocabulary import load_vocabulary
 from measure.tasks import alone
 from measure.tokenizer import Tokenizer
 from queries import check_suite
@@ -78,6 +80,7 @@ def suite(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("measured")
     result = measured(folder, {"few": 'name = "few"', "every": 'name = "every"'}, work=place)
     assert result.exit_code == 0, result.output
+    shutil.copy(folder / "tiny.toml", place)
     return place / "tiny"
 
 
@@ -108,7 +111,7 @@ def test_the_page_of_neuronpedia_that_an_sae_names_is_told(suite: Path) -> None:
 
 def test_nothing_is_made_for_training_where_nothing_is_trained(suite: Path) -> None:
     made = {file.name for file in (suite.parent / "work" / "activations").rglob("*.npy")}
-    assert made == {"words-1.npy"}
+    assert made == {"words-1.npy", "words-rows.npy"}
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "run"])
@@ -304,23 +307,39 @@ def test_answers_that_begin_with_the_same_token_are_refused(tmp_path: Path) -> N
         assert not any(tmp_path.glob("work/*"))
 
 
-def test_streams_that_lie_in_parts_are_read_as_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("shuffled", ["in order", "shuffled"])
+@pytest.mark.parametrize("number", [3, 50])
+def test_streams_that_lie_in_parts_are_read_as_one(tmp_path: Path, number: int, shuffled: str) -> None:
     """There may be fewer rows than parts."""
-    for number in (3, 50):
-        whole = np.random.RandomState(0).randn(number, 4).astype(np.float16)
-        needs, settings = {}, {"parts": parts.NUM_PARTS}
-        for part in range(parts.NUM_PARTS):
-            needs[str(part)] = tmp_path / f"{number}-{part}"
-            needs[str(part)].mkdir()
-            np.save(needs[str(part)] / "words-1.npy", whole[parts.rows_of_part(number, settings | {"part": part})])
-        out = tmp_path / str(number)
-        out.mkdir()
-        parts.run(settings, needs, out, lambda _: None)
-        streams = parts.load_streams(out, "words-1")
-        assert len(streams) == number
-        drawn = np.random.RandomState(1).randint(0, number, 20)
-        for rows in (slice(None), slice(1, 3), slice(2, 999), drawn, whole[:, 0] > 0):
-            assert np.array_equal(streams[rows], whole[rows])
+    rng = np.random.RandomState(0)
+    whole = rng.randn(number, 4).astype(np.float16)
+    order = rng.permutation(number) if shuffled == "shuffled" else np.arange(number)
+    needs, settings = {}, {"parts": parts.NUM_PARTS}
+    for part in range(parts.NUM_PARTS):
+        needs[str(part)] = tmp_path / str(part)
+        needs[str(part)].mkdir()
+        rows = order[parts.rows_of_part(number, settings | {"part": part})]
+        np.save(needs[str(part)] / "words-1.npy", whole[rows])
+        if shuffled == "shuffled":
+            np.save(needs[str(part)] / "words-rows.npy", rows)
+    out = tmp_path / "all"
+    out.mkdir()
+    parts.run(settings, needs, out, lambda _: None)
+    streams = parts.load_streams(out, "words-1")
+    assert len(streams) == number
+    drawn = rng.randint(0, number, 20)
+    for rows_asked in (slice(None), slice(1, 3), slice(2, 999), drawn, whole[:, 0] > 0):
+        assert np.array_equal(streams[rows_asked], whole[rows_asked])
+
+
+def test_words_have_the_streams_of_their_prompts_whatever_the_order(folder: Path, suite: Path) -> None:
+    plan = make_plan(read_config(suite.parent / "tiny.toml"), folder)
+    done = {name: task.folder(suite.parent / "work") for name, task in plan.shared.items()}
+    vocabulary, chosen = load_vocabulary(done["vocabulary"]), load_prompts(done["prompts"])
+    model = open_model((folder / "model").resolve(), "float32")
+    prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
+    expected = word_streams(model, prompts, vocabulary.ids, chosen.assigned, [1])[1]
+    np.testing.assert_allclose(parts.load_streams(done["activations"], "words-1")[:], expected, atol=0.01)
 
 
 def test_large_streams_are_written_down_as_the_largest_number() -> None:

@@ -71,16 +71,7 @@ def open_model(path: Path, precision: str) -> LanguageModel:
         from measure.models.hugging_face import read_folder
 
         return read_folder(path, device, dtype)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-        RuntimeError,
-        ImportError,
-        SafetensorError,
-    ) as error:
+    except _CANNOT_BE_READ as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{path}: no model that can be loaded ({why}); give a gguf file or a folder that transformers loads"
         raise MeasureError(message) from error

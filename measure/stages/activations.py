@@ -44,7 +44,10 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         load_prompts(needs["prompts"]),
     )
     prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
-    listed = [("words", vocabulary.ids, chosen.assigned)]
+    # Prompt by prompt, so that few parts have to read the same prompt.
+    order = np.argsort(chosen.assigned, kind="stable")
+    np.save(out / "words-rows.npy", order[rows_of_part(len(order), settings)])
+    listed = [("words", vocabulary.ids[order], chosen.assigned[order])]
     if settings["mix"]:
         train = vocabulary.ids[vocabulary.train]
         everywhere = np.repeat(np.arange(len(prompts)), len(train))

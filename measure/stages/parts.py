@@ -24,17 +24,20 @@ class Streams:
     ----------
     files : sequence of Path
         Arrays of the same width.
+    order : numpy.ndarray, optional
+        Which row each one is that lies there; they lie in their order where none is given.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], order: np.ndarray | None = None) -> None:
         self._parts = [np.load(file, mmap_mode="r") for file in files]
         self._starts = np.cumsum([0, *map(len, self._parts)])
+        self._places = np.arange(len(self)) if order is None else np.argsort(order)
 
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        places = np.arange(len(self))[rows]
+        places = self._places[rows]
         of_parts = np.searchsorted(self._starts, places, side="right") - 1
         found = np.empty((len(places), self._parts[0].shape[1]), self._parts[0].dtype)
         for number in np.unique(of_parts):
@@ -44,10 +47,15 @@ class Streams:
 
 
 def load_streams(folder: Path, name: str) -> Streams:
-    """Open the streams called `name` of a folder, or of the parts that it names."""
+    """Open the streams called `name` of a folder, or of the parts that it names.
+
+    A part whose rows are not the next ones says which they are, for all layers: words-8 by words-rows.
+    """
     parts = folder / _PARTS
     folders = [folder / part for part in json.loads(parts.read_text("utf-8"))] if parts.exists() else [folder]
-    return Streams([part / f"{name}.npy" for part in folders])
+    rows = [part / f"{name.partition('-')[0]}-rows.npy" for part in folders]
+    order = np.concatenate([np.load(file) for file in rows]) if all(file.exists() for file in rows) else None
+    return Streams([part / f"{name}.npy" for part in folders], order)
 
 
 def rows_of_part(number: int, settings: Mapping[str, Any]) -> np.ndarray:
