@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from measure.checks import make_checks
+from measure.errors import MeasureError
 from measure.models.loading import model_of
 from measure.saes.loading import RECORD, open_sae
 from measure.scores import auc
@@ -457,5 +458,8 @@ def _notices(config: Config, plan: Plan, work: Path, base: Path) -> Iterator[tup
     for part in shipped:
         if part.notice:
             folder = plan.shared["text"].needs[part.source].folder(work) if part.debian else base
+            if not (folder / part.notice).is_file():
+                message = f"text: {part.source!r} has no notice {part.notice!r}; fix it and run the same command again"
+                raise MeasureError(message)
             lines += ["", "=" * 70, part.source.upper(), "", (folder / part.notice).read_text("utf-8", "replace")]
     yield "LICENSES.txt", "\n".join([*lines, ""]).encode()

@@ -90,11 +90,12 @@ def alone(work: Path) -> Iterator[None]:
         message = f"{work}: cannot be opened ({error.strerror}); give another folder with --work"
         raise MeasureError(message) from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"{work}: another measurement is at work there; wait for it, or give another --work"
+            raise MeasureError(message) from error
         yield
-    except BlockingIOError as error:
-        message = f"{work}: another measurement is at work there; wait for it, or give another --work"
-        raise MeasureError(message) from error
     finally:
         os.close(lock)
 

@@ -27,7 +27,7 @@ from measure.models.loading import open_model
 from measure.plan import make_plan
 from measure.preflight import check_all
 from measure.saes.sae_lens import SaeLens
-from measure.stages import parts, probes
+from measure.stages import package, parts, probes
 from measure.stages.activations import word_streams
 from measure.stages.prompts import answer_tokens, batches, load_prompts, to_prompt
 from measure.stages.vocabulary import load_vocabulary
@@ -227,6 +227,24 @@ def test_what_is_configured_wrongly_is_said_before_anything_is_computed(
         assert line.startswith("absorption-explorer: ")
         assert why in line
         assert not any(tmp_path.glob("work/*"))
+
+
+def test_a_notice_that_a_package_does_not_hold_is_named_and_nothing_is_lost(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(folder, {"few": ""}, "--dry-run", work=tmp_path)
+    text = (folder / "text" / "help.txt").read_text("utf-8")
+    monkeypatch.setattr(package, "unpack_debian", lambda _, out: (out / "help.txt").write_text(text, "utf-8"))
+    packaged = 'debian = "help-doc"\nfiles = "*.txt"\nship = true\nnotice = "{}"'
+    changes = {'files = "text/*.txt"': packaged.format("copyright")}
+    result = measured(folder, {"few": ""}, work=tmp_path, changes=changes)
+    assert result.exit_code == 2
+    assert "text: 'help' has no notice 'copyright'" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "tiny").exists()
+    changes = {'files = "text/*.txt"': packaged.format("help.txt")}
+    assert measured(folder, {"few": ""}, "--dry-run", work=tmp_path, changes=changes).stdout.startswith("0 of ")
+    assert measured(folder, {"few": ""}, work=tmp_path, changes=changes).exit_code == 0
+    assert pd.read_parquet(tmp_path / "tiny" / "contexts.parquet")["source"].eq("help").all()
 
 
 def test_a_model_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> None:

@@ -46,11 +46,11 @@ class HuggingFace(LanguageModel):
     def __init__(self, model: Any, tokenizer: Tokenizer, name: str) -> None:
         self._model, self.tokenizer, self.name = model.eval().requires_grad_(requires_grad=False), tokenizer, name
         self.device = model.device
-        self.takes_off_mean = any(isinstance(module, torch.nn.LayerNorm) for module in model.modules())
         config = model.config.get_text_config()
         self.d_model, self.num_layers = config.hidden_size, config.num_hidden_layers
         # Of a multimodal model, an encoder of images may have as many blocks as the language model.
         decoder = getattr(model, "get_decoder", lambda: None)() or model
+        self.takes_off_mean = any(isinstance(module, torch.nn.LayerNorm) for module in decoder.modules())
         lists = (module for module in decoder.modules() if isinstance(module, torch.nn.ModuleList))
         blocks = next((module for module in lists if len(module) == self.num_layers), None)
         if blocks is None:
