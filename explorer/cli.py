@@ -204,7 +204,7 @@ def measure(
     work = work or to.with_name(f".{to.name}.work")
     try:
         with _progress("Reading the model") as report_progress:
-            lines = command.measure(
+            done = command.measure(
                 config,
                 to,
                 work=work,
@@ -219,8 +219,12 @@ def measure(
         _fail(str(error), error)
     except KeyboardInterrupt as error:
         _fail("interrupted; run the same command again to go on where it stopped", error)
-    for line in lines:
+    for line in done.lines:
         typer.echo(line)
+    for line in done.failed:
+        typer.echo(f"absorption-explorer: {printable(line)}", err=True)
+    if done.failed:
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -420,8 +424,9 @@ def _list(heading: str, lines: list[str]) -> None:
 
 
 def _fail(line: str, cause: BaseException) -> NoReturn:
-    """End with one line on stderr."""
-    typer.echo(f"absorption-explorer: {printable(line)}", err=True)
+    """End with one line on stderr, or one for each thing that is to blame."""
+    for each in line.splitlines():
+        typer.echo(f"absorption-explorer: {printable(each)}", err=True)
     raise typer.Exit(2) from cause
 
 

@@ -44,7 +44,8 @@ def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa
     for name, what in (("top", "top latent"), ("second", "runner-up")):
         attributed, true = (np.array(tested[column], float) for column in (f"{name}_effect", f"true_effect_{name}"))
         both = np.isfinite(attributed) & np.isfinite(true)
-        if both.sum() > 1:
+        # Where the word cannot be seen from the prompt's end, all effects are 0.
+        if both.sum() > 1 and np.ptp(attributed[both]) > 0 and np.ptp(true[both]) > 0:
             checks[f"Correlation of attributed and true effect, {what}"] = float(
                 np.corrcoef(attributed[both], true[both])[0, 1]
             )

@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
 from measure.config import read_config
 from measure.cost import effort, estimate, facts_of
 from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.loading import model_of
-from measure.plan import make_plan
+from measure.plan import make_plan, without
+from measure.preflight import check_all
 from measure.suite import write_measured
-from measure.tasks import in_order
+from measure.tasks import alone, in_order
 from queries.suite import read_suite
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from measure.config import Config
     from measure.cost import Cost
     from measure.models.base import LanguageModel
     from measure.tasks import Task
 
-__all__ = ["MeasureError", "measure"]
+__all__ = ["MeasureError", "Outcome", "measure"]
+
+
+class Outcome(NamedTuple):
+    """What to tell at the end: of what was done, and of the SAEs that could not be measured."""
+
+    lines: list[str]
+    failed: list[str]
 
 
 def measure(
@@ -38,7 +47,7 @@ def measure(
     force: bool = False,
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-) -> list[str]:
+) -> Outcome:
     """Measure what a configuration names, and write the suite.
 
     Parameters
@@ -64,8 +73,7 @@ def measure(
 
     Returns
     -------
-    list of str
-        What to tell at the end.
+    Outcome
 
     Raises
     ------
@@ -78,54 +86,61 @@ def measure(
     except OSError as error:
         message = f"{work}: cannot be written ({error.strerror}); give another folder with --work"
         raise MeasureError(message) from error
-    if target.exists() and any(target.iterdir()) and not (force or dry_run):
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())) and not (force or dry_run):
         message = f"{target}: exists already; give another folder, or --force to replace it"
         raise MeasureError(message)
     plan = make_plan(config, file.parent)
-    model = _open(plan.shared["vocabulary"], work)
-    _check_layers(config, model.num_layers)
-    tasks = in_order(*plan.tasks)
-    ahead = [task for task in tasks if not task.is_done(work)]
-    facts = facts_of(model, config)
-    cost = estimate(plan, ahead, facts, config, workers)
-    lines = _announce(tasks, ahead, cost, work)
-    if dry_run:
-        return [*lines, *(f"  {task.label}" for task in ahead)]
-    for line in lines:
-        say(line)
-    room = shutil.disk_usage(work).free
-    if room < cost.disk:
-        message = f"{work}: {_size(cost.disk)} are needed and {_size(room)} are free; give a roomier folder with --work"
-        raise MeasureError(message)
-    weights = {task.digest: effort(task, facts, config) for task in ahead}
-    done = dict.fromkeys(weights, 0.0)
+    with ExitStack() as held:
+        fetched = all(need.is_done(work) for need in plan.shared["vocabulary"].needs.values())
+        if not (dry_run and fetched):
+            held.enter_context(alone(work))
+        model = _open(plan.shared["vocabulary"], work)
+        check_all(config, file.parent, model)
+        tasks = in_order(*plan.tasks)
+        ahead = [task for task in tasks if not task.is_done(work)]
+        facts = facts_of(model, config)
+        cost = estimate(plan, ahead, facts, config, workers)
+        lines = _announce(tasks, ahead, cost, work)
+        if dry_run:
+            return Outcome([*lines, *(f"  {task.label}" for task in ahead)], [])
+        for line in lines:
+            say(line)
+        room = shutil.disk_usage(work).free
+        if room < cost.disk:
+            message = (
+                f"{work}: {_size(cost.disk)} are needed and {_size(room)} are free; give a roomier folder with --work"
+            )
+            raise MeasureError(message)
+        weights = {task.digest: effort(task, facts, config) for task in ahead}
+        done = dict.fromkeys(weights, 0.0)
 
-    def report(task: Task, share: float) -> None:
-        done[task.digest] = min(share, 1.0) * weights[task.digest]
-        progress(task.label, round(sum(done.values())), round(sum(weights.values())))
+        def report(task: Task, share: float) -> None:
+            done[task.digest] = min(share, 1.0) * weights.get(task.digest, 0)
+            progress(task.label, round(sum(done.values())), round(sum(weights.values())))
 
-    perform_all(plan.tasks, work, workers=workers, address=address, say=say, progress=report)
-    manifest = write_measured(config, plan, work, target, base=file.parent, force=force, progress=progress)
-    read_suite(target)
-    rows = sum(table.rows for table in manifest.tables.values())
-    return [
-        f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows",
-        f"{work}: holds what lies between the stages; remove it when you are done",
-    ]
+        shared = {task.digest for task in in_order(*plan.shared.values(), *plan.probes.values())}
+        perform = partial(perform_all, work=work, workers=workers, address=address, say=say, progress=report)
+        failed = perform(plan.tasks, may_fail=[task for task in tasks if task.digest not in shared])
+        left = without(plan, failed)
+        if not left.saes:
+            raise MeasureError("\n".join(failed.values()))
+        kin = list(left.kin.values())
+        failed |= perform(kin, may_fail=kin)
+        left = without(left, failed)
+        manifest = write_measured(config, left, work, target, base=file.parent, force=force, progress=progress)
+        read_suite(target)
+        rows = sum(table.rows for table in manifest.tables.values())
+        lines = [
+            f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows",
+            f"{work}: holds what lies between the stages; remove it when you are done",
+        ]
+        return Outcome(lines, [f"not in the suite: {line}" for line in failed.values()])
 
 
 def _open(vocabulary: Task, work: Path) -> LanguageModel:
     """Open the model, fetched first where it has to be."""
     perform_all(list(vocabulary.needs.values()), work)
     return model_of(vocabulary.settings, {name: need.folder(work) for name, need in vocabulary.needs.items()})
-
-
-def _check_layers(config: Config, num_layers: int) -> None:
-    """Refuse layers that the model does not have."""
-    for layer in sorted({layer for part in config.saes for layer in part.layers}):
-        if not 0 <= layer < num_layers:
-            message = f"saes: layer {layer} does not exist, the model has 0 to {num_layers - 1}; mend layers"
-            raise MeasureError(message)
 
 
 def _announce(tasks: list[Task], ahead: list[Task], cost: Cost, work: Path) -> list[str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tomllib
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from measure.errors import MeasureError
 from queries.schema import LETTERS
@@ -40,19 +40,28 @@ class VocabularyPart(_Part):
 
     seed: int = 42
     letters: str = Field(default=LETTERS, pattern="^[a-z]+$")
-    limit: int | None = None
+    limit: int | None = Field(default=None, ge=1)
 
 
 class PromptsPart(_Part):
     """How prompts are drawn and chosen; `templates` gives them instead."""
 
     seed: int = 20
-    drawn: int = 36
-    num_examples: list[int] = [10, 20]
-    kept: int = 8
-    sample: int = 160
+    drawn: int = Field(default=36, ge=1)
+    num_examples: list[Annotated[int, Field(ge=0)]] = Field(default=[10, 20], min_length=1)
+    kept: int = Field(default=8, ge=1)
+    sample: int = Field(default=160, ge=1)
     assignment_seed: int = 1
     templates: list[str] = []
+
+    @field_validator("templates")
+    @classmethod
+    def _words_have_a_place(cls, templates: list[str]) -> list[str]:
+        for text in templates:
+            if text.count("{token}") != 1 or not text.partition("{token}")[2].strip():
+                message = f"{text!r} needs {{token}} once, and text after it, at whose end the model answers"
+                raise ValueError(message)
+        return templates
 
 
 class TextPart(_Part):
@@ -79,15 +88,22 @@ class WindowsPart(_Part):
     for_loss: int = Field(default=56, ge=1)
     evidence: int = Field(default=2000, ge=1)
 
+    @model_validator(mode="after")
+    def _loss_is_of_what_is_held_out(self) -> Self:
+        if self.for_loss > self.held_out:
+            message = f"for_loss is {self.for_loss}, more than the {self.held_out} windows of held_out"
+            raise ValueError(message)
+        return self
+
 
 class SaePart(_Part):
     """SAEs that are trained (`k`, `widths`), or one that was (`path`)."""
 
     layers: list[int] = Field(min_length=1)
-    widths: list[int] = []
-    k: list[int] = []
-    seeds: list[int] = [0]
-    tokens: int = 1_600_000
+    widths: list[Annotated[int, Field(ge=1)]] = []
+    k: list[Annotated[int, Field(ge=1)]] = []
+    seeds: list[int] = Field(default=[0], min_length=1)
+    tokens: int = Field(default=1_600_000, ge=1)
     path: str | None = None
     name: str | None = None
 
@@ -102,14 +118,14 @@ class SaePart(_Part):
 class MethodPart(_Part):
     """Thresholds and settings of the measurement (docs/method.md)."""
 
-    probe_l2: float = 30.0
-    l1: float = 0.01
-    l1_epochs: int = 25
+    probe_l2: float = Field(default=30.0, ge=0)
+    l1: float = Field(default=0.01, ge=0)
+    l1_epochs: int = Field(default=25, ge=1)
     tau: float = 0.03
     cosine_threshold: float = 0.025
     effect_margin: float = 1.0
-    steps: int = 6
-    limit: int | None = 200
+    steps: int = Field(default=6, ge=1)
+    limit: int | None = Field(default=200, ge=1)
 
 
 class Config(_Part):
@@ -126,6 +142,14 @@ class Config(_Part):
     windows: WindowsPart = WindowsPart()
     saes: list[SaePart] = Field(min_length=1)
     method: MethodPart = MethodPart()
+
+    @model_validator(mode="after")
+    def _sources_are_told_apart(self) -> Self:
+        names = [part.source for part in self.text]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            message = f"text: source {twice!r} stands twice, give each text its own"
+            raise ValueError(message)
+        return self
 
 
 def read_config(file: Path) -> Config:

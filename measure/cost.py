@@ -84,7 +84,7 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         * f.block,
         "text": f.text * 2e5,
         "text_activations": f.text * up_to,
-        "activations": f.words * (1 + 0.8 * prompts) * up_to,
+        "activations": f.words * (1 + 0.8 * prompts * bool(settings.get("mix"))) * up_to,
         "loss": 4 * windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model),
         "probes": f.words * 26 * f.d_model * _PROBE_STEPS,
         "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model,
@@ -100,7 +100,7 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "quality": windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model)
         + windows.held_out * windows.length * width * f.d_model * 2,
     }
-    return max(work.get(task.stage, 0) / 1e9, 1.0)
+    return max(work.get(task.stage, 0) / settings.get("parts", 1) / 1e9, 1.0)
 
 
 def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, workers: int) -> Cost:
@@ -117,7 +117,8 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
         Number of processes.
     """
     streams = len({sae.layer for sae in plan.saes})
-    rows = facts.text + facts.words * (1 + 0.8 * (len(config.prompts.templates) or config.prompts.kept))
+    prompts = (len(config.prompts.templates) or config.prompts.kept) * any(part.path is None for part in config.saes)
+    rows = facts.text + facts.words * (1 + 0.8 * prompts)
     width = max([sae.width for sae in plan.saes] + [2048])
     model = 6.0 * (facts.num_layers * facts.block + facts.vocabulary * facts.d_model)
     training = 4 * 8 * width * facts.d_model + 3 * 1024 * width * 4

@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from measure.device import take_gpu
 from measure.errors import MeasureError
 from measure.tasks import VERSION, in_order, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
     from pathlib import Path
 
     from measure.tasks import Task
+
+#: The model's layers are watched by hooks, and a process has one model.
+_THREADS = (
+    "--address {}: a worker has several threads, but does one task at a time; start it by dask worker --nthreads 1"
+)
 
 
 def perform_all(
@@ -25,9 +31,10 @@ def perform_all(
     *,
     workers: int = 1,
     address: str | None = None,
+    may_fail: Iterable[Task] = (),
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[Task, float], None] = lambda *_: None,
-) -> None:
+) -> dict[str, str]:
     """Do tasks and all that they need.
 
     Parameters
@@ -39,38 +46,75 @@ def perform_all(
         Processes on this machine; a single one is this process itself.
     address : str, optional
         Scheduler of a Dask cluster to join instead.
+    may_fail : iterable of Task
+        Those that end neither the others nor the whole if they cannot be done; what needs them is left out.
     say : callable
         Told in a line when the cluster has no worker yet.
     progress : callable
 
+    Returns
+    -------
+    dict of str to str
+        Why a task could not be done, by its digest; those that needed it are not listed.
+
     Raises
     ------
     MeasureError
-        Where a task cannot be done, or no cluster that can do it answers at `address`.
+        Where a task cannot be done that may not fail, or no cluster that can do it answers at `address`.
     """
     # Workers may have been started in another folder.
     work = work.resolve()
     ahead = [task for task in in_order(*tasks) if not task.is_done(work)]
+    if not ahead:
+        return {}
+    optional = {task.digest for task in may_fail}
     if address is None and workers == 1:
-        for task in ahead:
-            perform(task, work, partial(progress, task))
-            progress(task, 1)
-        return
+        return _perform_here(ahead, work, optional, progress)
     from distributed import Client, LocalCluster
 
     if address is not None:
         with _join(address) as client:
             _check_versions(client, address)
-            if not client.scheduler_info()["workers"]:
+            known = client.scheduler_info()["workers"]
+            if any(worker["nthreads"] > 1 for worker in known.values()):
+                raise MeasureError(_THREADS.format(address))
+            if not known:
                 say(f"{address}: no worker has joined this cluster yet; waiting for one")
-            _submit(client, ahead, work, 0, progress)
-        return
+            return _submit(client, ahead, work, 0, optional, progress)
     threads = max((os.cpu_count() or 1) // workers, 1)
     with (
         LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs="ERROR") as cluster,
         Client(cluster) as client,
     ):
-        _submit(client, ahead, work, threads, progress)
+        return _submit(client, ahead, work, threads, optional, progress)
+
+
+def _perform_here(
+    ahead: Sequence[Task], work: Path, optional: Container[str], progress: Callable[[Task, float], None]
+) -> dict[str, str]:
+    """Do tasks one after the other."""
+    failed: dict[str, str] = {}
+    left_out: set[str] = set()
+    for task in ahead:
+        if any(need.digest in left_out for need in task.needs.values()):
+            left_out.add(task.digest)
+            continue
+        try:
+            perform(task, work, partial(progress, task))
+        except Exception as error:
+            if task.digest not in optional:
+                raise
+            failed[task.digest] = _told(task, error)
+            left_out.add(task.digest)
+        else:
+            progress(task, 1)
+    return failed
+
+
+def _told(task: Task, error: Exception) -> str:
+    """Say in a line what a task failed at."""
+    why = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return f"{task.label}: {why if isinstance(error, MeasureError) else f'{type(error).__name__}: {why}'}"
 
 
 def _join(address: str) -> Any:
@@ -100,13 +144,19 @@ def _check_versions(client: Any, address: str) -> None:
 
 
 def _submit(
-    client: Any, ahead: Sequence[Task], work: Path, threads: int, progress: Callable[[Task, float], None]
-) -> None:
+    client: Any,
+    ahead: Sequence[Task],
+    work: Path,
+    threads: int,
+    optional: Container[str],
+    progress: Callable[[Task, float], None],
+) -> dict[str, str]:
     """Hand tasks to a cluster, each after what it needs; what a lost worker was at is done by another."""
-    from distributed import KilledWorker, as_completed
+    from distributed import as_completed
 
     futures: dict[str, Any] = {}
     tasks = {}
+    failed: dict[str, str] = {}
     for task in ahead:
         needed = [futures[need.digest] for need in task.needs.values() if need.digest in futures]
         future = client.submit(_perform, task, work, threads, needed, key=f"{task.stage}-{task.digest}", pure=False)
@@ -114,18 +164,40 @@ def _submit(
         tasks[future.key] = task
     for future in as_completed(list(futures.values())):
         task = tasks[future.key]
-        try:
-            future.result()
-        except KilledWorker as error:
-            message = f"{task.label}: lost with each worker that took it; their logs say why"
-            raise MeasureError(message) from error
-        if not task.is_done(work):
-            message = f"{task.label}: done, but not in {work}; all workers must see this folder, give one that they see"
-            raise MeasureError(message)
-        progress(task, 1)
+        error = _failure(future, task, work)
+        if error is None:
+            progress(task, 1)
+        elif task.digest in optional:
+            failed[task.digest] = _told(task, error)
+        else:
+            raise MeasureError(_told(task, error)) if isinstance(error, MeasureError) else error
+    # What needed a task that failed has its failure told by Dask, too.
+    needing = {task.digest for task in ahead if any(need.digest in failed for need in task.needs.values())}
+    return {digest: line for digest, line in failed.items() if digest not in needing}
+
+
+def _failure(future: Any, task: Task, work: Path) -> Exception | None:
+    """Return what ended a task, if it did not do what it should."""
+    from distributed import KilledWorker
+
+    try:
+        future.result()
+    except KilledWorker:
+        return MeasureError("lost with each worker that took it; their logs say why")
+    except Exception as error:  # noqa: BLE001 - whatever a stage raises
+        return error
+    if task.is_done(work):
+        return None
+    return MeasureError(f"done, but not in {work}; all workers must see this folder, give one that they see")
 
 
 def _perform(task: Task, work: Path, threads: int, needed: list[str]) -> str:  # noqa: ARG001 - they come first
+    from distributed import get_worker
+
+    worker = get_worker()
+    if worker.state.nthreads > 1:
+        raise MeasureError(_THREADS.format(worker.scheduler.address))
     if threads:
         torch.set_num_threads(threads)
+        take_gpu(worker.name)
     return str(perform(task, work))

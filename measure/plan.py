@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from measure.errors import MeasureError
 from measure.stages.kin import STAGES as KIN_STAGES
+from measure.stages.parts import NUM_PARTS
 from measure.tasks import Task
 from queries.manifest import FORMAT_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
     from measure.config import Config, SaePart
@@ -67,6 +68,28 @@ class Plan:
         ]
 
 
+def without(plan: Plan, failed: Container[str]) -> Plan:
+    """Return a plan without the SAEs of which a task failed, nor kin that failed.
+
+    Of the SAEs left, each first one is repeated by the others, and kin are looked for among them.
+
+    Parameters
+    ----------
+    plan : Plan
+    failed : container of str
+        Digests of tasks.
+    """
+    left = []
+    known: set[tuple[int, int, int]] = set()
+    for sae in plan.saes:
+        if any(task.digest in failed for task in sae.tasks.values()):
+            continue
+        left.append(replace(sae, repeats=sae.repeats and (sae.layer, sae.width, sae.k) in known))
+        known.add((sae.layer, sae.width, sae.k))
+    kin = _kin(left, plan.shared["vocabulary"])
+    return replace(plan, saes=left, kin={layer: task for layer, task in kin.items() if task.digest not in failed})
+
+
 def make_plan(config: Config, base: Path) -> Plan:
     """Plan a suite; `base` is the folder that paths of the configuration start from.
 
@@ -102,10 +125,12 @@ def make_plan(config: Config, base: Path) -> Plan:
     windows = config.windows.model_dump(exclude={"for_loss"})
     text = Task("text", model_settings | {"text": texts, "windows": windows}, {**needs, **packages}, "text")
     with_text = {**needs, "text": text}
-    text_activations = Task("text_activations", model_settings | {"layers": layers}, with_text, "activations on text")
-    activations = Task(
+    text_activations = _in_parts(
+        "text_activations", model_settings | {"layers": layers}, with_text, "activations on text"
+    )
+    activations = _in_parts(
         "activations",
-        model_settings | {"layers": layers},
+        model_settings | {"layers": layers, "mix": any(part.path is None for part in config.saes)},
         {**with_words, "prompts": prompts},
         "activations on words",
     )
@@ -134,15 +159,19 @@ def make_plan(config: Config, base: Path) -> Plan:
         "loss": loss,
     }
     saes = list(_saes(config, base, model_settings, needs, shared, probes))
-    by_layer = {layer: [sae for sae in saes if sae.layer == layer] for layer in layers}
-    kin = {layer: _kin(there, layer, vocabulary) for layer, there in by_layer.items() if len(there) > 1}
-    return Plan(shared, probes, saes, kin)
+    return Plan(shared, probes, saes, _kin(saes, vocabulary))
 
 
-def _kin(saes: list[SaePlan], layer: int, vocabulary: Task) -> Task:
-    """Plan the comparison of the SAEs of a layer with each other."""
-    of_saes = {f"{stage}-{place}": sae.tasks[stage] for place, sae in enumerate(saes) for stage in KIN_STAGES}
-    return Task("kin", {"saes": len(saes)}, {"vocabulary": vocabulary, **of_saes}, f"kin of latents of layer {layer}")
+def _kin(saes: list[SaePlan], vocabulary: Task) -> dict[int, Task]:
+    """Plan, by layer, the comparison of its SAEs with each other, where there are several."""
+    found = {}
+    for layer in sorted({sae.layer for sae in saes}):
+        there = [sae for sae in saes if sae.layer == layer]
+        needs = {f"{stage}-{place}": sae.tasks[stage] for place, sae in enumerate(there) for stage in KIN_STAGES}
+        if len(there) > 1:
+            needs = {"vocabulary": vocabulary, **needs}
+            found[layer] = Task("kin", {"saes": len(there)}, needs, f"kin of latents of layer {layer}")
+    return found
 
 
 def _saes(
@@ -215,6 +244,17 @@ def _saes(
             }
             yield SaePlan(layer, width, k, seed, not part.path and one in known, part.name, tasks)
             known.add(one)
+
+
+def _in_parts(stage: str, settings: Mapping[str, Any], needs: Mapping[str, Task], label: str) -> Task:
+    """Plan a stage that all SAEs wait for as parts that workers share."""
+    parts = {
+        str(part): Task(
+            stage, {**settings, "part": part, "parts": NUM_PARTS}, needs, f"{label}, part {part + 1} of {NUM_PARTS}"
+        )
+        for part in range(NUM_PARTS)
+    }
+    return Task("parts", {"parts": NUM_PARTS}, parts, label)
 
 
 def _each(part: SaePart) -> list[tuple[int, int, int, int]]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from measure.checks import make_checks
+from measure.errors import MeasureError
 from measure.models.loading import model_of
 from measure.saes.loading import RECORD, open_sae
 from measure.scores import auc
@@ -23,16 +24,18 @@ from measure.stages.candidates import load_candidates
 from measure.stages.evidence import TABLES as EVIDENCE_TABLES
 from measure.stages.k_sparse import load_k_sparse
 from measure.stages.latents import WORDS
+from measure.stages.parts import load_streams
 from measure.stages.probes import load_probes
 from measure.stages.prompts import load_prompts
 from measure.stages.splits import load_splits
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import load_vocabulary
+from queries.conform import arrow_schema
 from queries.first_letters import first_letters
-from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Provenance
+from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Neuronpedia, Provenance
 from queries.manifest import Sae as SaeRecord
 from queries.sae_ids import sae_ids
-from queries.schema import LETTERS, concept_id
+from queries.schema import LETTERS, TABLES, concept_id
 from queries.writer import write_suite
 
 if TYPE_CHECKING:
@@ -163,6 +166,7 @@ def _facts(sae: SaePlan, work: Path) -> dict[str, Any]:
         "l0": quality["l0"],
         "l0_nominal": round(quality["l0"]),
         "architecture": quality["architecture"],
+        "neuronpedia": _neuronpedia(quality["neuronpedia"]),
         "seed": sae.seed if sae.k else None,
         "tokens_seen": trained.get("tokens_seen"),
         "variance_explained": quality["variance_explained"],
@@ -171,8 +175,20 @@ def _facts(sae: SaePlan, work: Path) -> dict[str, Any]:
     }
 
 
+def _neuronpedia(name: str | None) -> Neuronpedia | None:
+    """Read where Neuronpedia hosts an SAE, as its checkpoint says it: model/SAE."""
+    model, _, source = (name or "").partition("/")
+    return Neuronpedia(model=model, source=source) if model and source else None
+
+
 def _read(sae: SaePlan, stage: str, work: Path) -> dict[str, Any]:
     return json.loads((sae.tasks[stage].folder(work) / f"{stage}.json").read_text("utf-8"))
+
+
+def _rows(name: str, rows: list[dict[str, Any]]) -> pa.Table:
+    """Make rows of a table, its columns those of the contract: no SAE's depend on what was found of it."""
+    columns = [column for column in TABLES[name].columns if column.name != "sae"]
+    return pa.Table.from_pylist(rows, arrow_schema(columns))
 
 
 def _with_sae(table: pa.Table, sae: str) -> pa.Table:
@@ -212,8 +228,8 @@ def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vo
         for k, probe in by_k.items()
     ]
     tables = {
-        "measurements": pa.Table.from_pylist(measurements),
-        "k_sparse": pa.Table.from_pylist(ranked),
+        "measurements": _rows("measurements", measurements),
+        "k_sparse": _rows("k_sparse", ranked),
         "encoder_top": _encoder_top(probes.cosines(opened.encoder.numpy()), cosines, words, vocabulary, sorted(splits)),
         "tested_tokens": _tested(
             config,
@@ -255,7 +271,7 @@ def _encoder_top(
                     "auc": auc(values, truth),
                 }
             )
-    return pa.Table.from_pylist(rows)
+    return _rows("encoder_top", rows)
 
 
 def _tested(
@@ -271,7 +287,7 @@ def _tested(
     layer: int,
 ) -> pa.Table:
     """Write a row for each tested word, with its verdict."""
-    stream = np.load(activations / f"words-{layer}.npy", mmap_mode="r")
+    stream = load_streams(activations, f"words-{layer}")
     rows = []
     for word, letter, found in zip(tested.words.tolist(), tested.letters.tolist(), tested.effects, strict=True):
         latents, values = words.row(word)
@@ -319,12 +335,7 @@ def _tested(
                 ),
             }
         )
-    return pa.Table.from_pylist(rows, _TESTED if not rows else None)
-
-
-_TESTED = pa.schema(
-    [("concept", pa.string()), ("token", pa.string()), ("top_latent", pa.int32()), ("is_absorption", pa.bool_())]
-)
+    return _rows("tested_tokens", rows)
 
 
 def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Table]:
@@ -460,5 +471,8 @@ def _notices(config: Config, plan: Plan, work: Path, base: Path) -> Iterator[tup
     for part in shipped:
         if part.notice:
             folder = plan.shared["text"].needs[part.source].folder(work) if part.debian else base
+            if not (folder / part.notice).is_file():
+                message = f"text: {part.source!r} has no notice {part.notice!r}; fix it and run the same command again"
+                raise MeasureError(message)
             lines += ["", "=" * 70, part.source.upper(), "", (folder / part.notice).read_text("utf-8", "replace")]
     yield "LICENSES.txt", "\n".join([*lines, ""]).encode()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import importlib
 import json
 import os
 import shutil
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Of what stages write; a change of any stage that changes its output raises it, and makes former output unknown.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -73,11 +75,36 @@ def in_order(*tasks: Task) -> list[Task]:
     return list(found.values())
 
 
+@contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """Keep other measurements from a work folder.
+
+    Raises
+    ------
+    MeasureError
+        Where one is at work there.
+    """
+    try:
+        lock = os.open(work, os.O_RDONLY)
+    except OSError as error:
+        message = f"{work}: cannot be opened ({error.strerror}); give another folder with --work"
+        raise MeasureError(message) from error
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            message = f"{work}: another measurement is at work there; wait for it, or give another --work"
+            raise MeasureError(message) from error
+        yield
+    finally:
+        os.close(lock)
+
+
 def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _: None) -> Path:
     """Do a task whose needs are done, all of it or nothing; return its folder.
 
     Output is written beside its place and moved there as a whole, so what was interrupted is done anew. A task is given
-    to one process at a time; what lies beside its place is left of one that was lost.
+    to one process at a time, of one measurement (`alone`); what lies beside its place is left of one that was lost.
 
     Raises
     ------

@@ -26,9 +26,12 @@ class Tokenizer:
     def __init__(self, backend: Backend, start: int) -> None:
         self._backend = backend
         self.start = start
+        # Such a tokenizer marks a word in the same way with a space before it and without.
+        self._prepends = self.encode("a") == self.encode(" a")
 
     def __len__(self) -> int:
-        return self._backend.get_vocab_size()
+        # Numbers may be left out.
+        return max(self._backend.get_vocab().values(), default=-1) + 1
 
     def words(self) -> list[tuple[int, str]]:
         """Return number and text of the tokens that are letters A-Z, with or without one space before them."""
@@ -43,6 +46,14 @@ class Tokenizer:
     def encode(self, text: str) -> list[int]:
         """Return the tokens of `text`, no special ones among them."""
         return self._backend.encode(text, add_special_tokens=False).ids
+
+    def encode_on(self, text: str) -> list[int]:
+        """Return the tokens of `text` that follows other text: some tokenizers put a space before what comes first."""
+        if not self._prepends:
+            return self.encode(text)
+        before = self.encode("\n")
+        both = self.encode(f"\n{text}")
+        return both[len(before) :] if both[: len(before)] == before else self.encode(text)
 
     def texts(self, ids: Sequence[int]) -> list[str]:
         """Return the text of each token by itself."""

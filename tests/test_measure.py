@@ -396,7 +396,7 @@ def _training(work: Path, *seeds: int) -> list[Task]:
     ids = np.zeros((120, 33), np.int32)
     made: dict[str, Callable[[Path], None]] = {
         "text": lambda out: np.savez(
-            out / "windows.npz", **Windows(ids, np.zeros(120, int), 20, np.arange(20, 40))._asdict()
+            out / "windows.npz", **Windows(ids, np.zeros(120, int), 20, np.arange(20, 40), 20)._asdict()
         ),
         "text_activations": lambda out: np.save(out / "3.npy", rng.randn(120 * 32, 64).astype(np.float16)),
         "activations": lambda out: np.save(out / "mix-3.npy", rng.randn(900, 64).astype(np.float16)),
@@ -585,6 +585,7 @@ def test_bad_input_gets_one_clear_line(
     folder: Path, tmp_path: Path, changed: tuple[str, str], why: str, model_file: Path
 ) -> None:
     shutil.copytree(folder / "text", tmp_path / "text")
+    shutil.copy(folder / "LICENSE", tmp_path)
     text = CONFIG.format(model=model_file)
     assert changed[0] in text
     (tmp_path / "bad.toml").write_text(text.replace(*changed), "utf-8")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
 
 from measure.models.base import LanguageModel, Prompt
+from measure.models.hugging_face import HuggingFace
 from measure.models.llama import _unpermuted
-from tests.toy_language import LAYERS, TOKENS, both_models, reference_model
+from tests.small_models import MODELS, small_model
+from tests.toy_language import LAYERS, TOKENS, both_models, reference_model, toy_tokenizer
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,3 +81,72 @@ def test_the_order_of_llama_cpp_is_undone() -> None:
     # As llama.cpp's converter stores queries and keys.
     stored = weight.reshape(heads, 2, 4, 5).swapaxes(1, 2).reshape(weight.shape)
     assert torch.equal(_unpermuted(stored, heads), weight)
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def any_model(request: pytest.FixtureRequest) -> tuple[str, HuggingFace]:
+    return request.param, HuggingFace(small_model(request.param), toy_tokenizer(), request.param)
+
+
+def test_every_architecture_answers_as_in_one_run(any_model: tuple[str, HuggingFace]) -> None:
+    """The prompt is longer than a sliding window, and some models cannot go on from a cache at all."""
+    name, model = any_model
+    prompt = Prompt((0, 5, 7, 9, 12, 20, 31, 2, 6), (3, 8, 2))
+    whole = torch.cat([torch.tensor([prompt.prefix]).expand(3, -1), WORDS[:, None]], dim=1)
+    full = torch.cat([whole, torch.tensor([prompt.suffix]).expand(3, -1)], dim=1)
+    output = small_model(name)(full, output_hidden_states=True, use_cache=False)
+    for layer in (0, 1):
+        # Mamba does not list what comes before its first block.
+        at_word = output.hidden_states[layer + (name != "mamba")][:, len(prompt.prefix)]
+        close(model.word_streams(prompt, WORDS, [layer])[layer], at_word)
+        close(model.streams(whole, [layer])[layer][:, -1], at_word)
+        spelling = model.spell(prompt, WORDS, layer, ANSWERS)
+        close(spelling.answer(spelling.stream.repeat(2, 1)), output.logits[:, -1, ANSWERS].repeat(2, 1))
+        stream = spelling.stream.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(spelling.answer(stream)[:, 0].sum(), stream)
+        assert slope.abs().sum() > 0
+
+
+def test_raised_logits_follow_the_models_own_norm_and_head(any_model: tuple[str, HuggingFace]) -> None:
+    name, model = any_model
+    directions = torch.randn(2, model.d_model, generator=torch.Generator().manual_seed(4))
+    reference = small_model(name)
+    with torch.no_grad():
+        expected = _normed(name, reference, directions) @ reference.get_output_embeddings().weight.T
+    found, expected = model.raised(directions), expected - expected.mean(1, keepdim=True)
+    assert torch.cosine_similarity(found, expected).min() > 0.999
+    assert torch.equal(found.argsort(1)[:, -5:], expected.argsort(1)[:, -5:])
+
+
+def _normed(name: str, model: Any, directions: Tensor) -> Tensor:
+    """Return directions times the final norm's weight, as each architecture means it, and what follows it."""
+    centred = directions - directions.mean(1, keepdim=True)
+    match name:
+        case "gpt-2":
+            return centred * model.transformer.ln_f.weight
+        case "opt":
+            return model.model.decoder.project_out(centred * model.model.decoder.final_layer_norm.weight)
+        case "mamba":
+            return directions * model.backbone.norm_f.weight
+        case "gemma-3":
+            return directions * (1 + model.model.language_model.norm.weight)
+        case "gemma" | "qwen-3-next":
+            return directions * (1 + model.model.norm.weight)
+        case _:
+            return directions * model.model.norm.weight
+
+
+def test_only_blocks_up_to_the_layer_are_run(any_model: tuple[str, HuggingFace]) -> None:
+    _, model = any_model
+    ran: list[int] = []
+    handles = [
+        block.register_forward_hook(lambda *_, number=number: ran.append(number))
+        for number, block in enumerate(model._blocks)
+    ]
+    head = model._model.get_output_embeddings().register_forward_hook(lambda *_: ran.append(-1))
+    try:
+        model.streams(torch.tensor([[0, 4, 5]]), [0, 1])
+    finally:
+        for handle in (*handles, head):
+            handle.remove()
+    assert ran == [0, 1]

@@ -18,7 +18,7 @@ def planned(work: Path, l0: float, k: int, *, seed: int = 0, repeats: bool = Fal
     """Plan an SAE that was trained and whose L0 was measured already."""
     task = Task("quality", {"k": k, "seed": seed}, label=f"training k {k}")
     task.folder(work).mkdir(parents=True)
-    quality = {"l0": l0, "n_latents": 64, "architecture": "BatchTopK"}
+    quality = {"l0": l0, "n_latents": 64, "architecture": "BatchTopK", "neuronpedia": None}
     quality |= dict.fromkeys(("variance_explained", "loss_recovered", "dead_fraction"))
     (task.folder(work) / "quality.json").write_text(json.dumps(quality), "utf-8")
     (task.folder(work) / RECORD).write_text(json.dumps({"tokens_seen": 40}), "utf-8")

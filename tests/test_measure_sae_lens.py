@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 from sae_lens import (
+    AbsTopKSAE,
+    AbsTopKSAEConfig,
+    BatchTopKTrainingSAE,
+    BatchTopKTrainingSAEConfig,
     JumpReLUSAE,
     JumpReLUSAEConfig,
+    MatryoshkaBatchTopKTrainingSAE,
+    MatryoshkaBatchTopKTrainingSAEConfig,
+    SkipTranscoder,
+    SkipTranscoderConfig,
     StandardSAE,
     StandardSAEConfig,
     TopKSAE,
     TopKSAEConfig,
+    Transcoder,
+    TranscoderConfig,
 )
 
 from measure.errors import MeasureError
+from measure.saes.batch_topk import BatchTopK
 from measure.saes.loading import check_fit, open_sae
+from measure.saes.sae_lens import SaeLens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,30 +47,134 @@ def _saved(folder: Path, sae: Any) -> Path:
     return folder
 
 
+def _standard(normalised: Any = "none", **said: object) -> StandardSAE:
+    config = StandardSAEConfig(d_in=6, d_sae=20, normalize_activations=normalised)
+    for name, value in said.items():
+        config.metadata[name] = value
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return StandardSAE(config)
+
+
 @pytest.mark.parametrize(
     "sae",
     [
-        StandardSAE(StandardSAEConfig(d_in=6, d_sae=20)),
-        StandardSAE(StandardSAEConfig(d_in=6, d_sae=20, normalize_activations="expected_average_only_in")),
+        _standard(),
+        _standard("layer_norm"),
+        _standard("constant_norm_rescale"),
+        _standard(model_from_pretrained_kwargs={"center_writing_weights": True}),
         JumpReLUSAE(JumpReLUSAEConfig(d_in=6, d_sae=20)),
         TopKSAE(TopKSAEConfig(d_in=6, d_sae=20, k=3)),
+        TopKSAE(TopKSAEConfig(d_in=6, d_sae=20, k=3, rescale_acts_by_decoder_norm=True)),
+        AbsTopKSAE(AbsTopKSAEConfig(d_in=6, d_sae=20, k=3)),
     ],
     ids=lambda sae: f"{sae.cfg.architecture()}-{sae.cfg.normalize_activations}",
 )
 def test_checkpoints_are_read_as_the_library_reads_them(sae: Any, tmp_path: Path) -> None:
     own = open_sae(_saved(tmp_path / "sae", sae), CPU)
-    stream = torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
-    torch.testing.assert_close(own.encode(stream), sae.encode(stream).detach())
-    torch.testing.assert_close(own.reconstruct(stream), sae(stream).detach())
+    stream = 1 + 2 * torch.randn(30, 6, generator=torch.Generator().manual_seed(1))
+    given = stream
+    if sae.cfg.metadata.model_from_pretrained_kwargs:
+        # Its model's stream has a mean of 0; what is taken off here, it gives back.
+        given = stream - stream.mean(1, keepdim=True)
+    torch.testing.assert_close(own.reconstruct(stream), sae(given).detach() + stream - given)
+    activations, theirs = own.encode(stream), sae.encode(given).detach()
+    assert (activations >= 0).all()
+    if own.num_latents == 2 * theirs.shape[1]:
+        positive, negative = activations.chunk(2, dim=1)
+        assert (negative > 0).any()
+        activations_alike = positive - negative
+    else:
+        activations_alike = activations
+    assert torch.equal(activations_alike != 0, theirs != 0)
     sparse = own.encode_sparse(stream.numpy())
-    np.testing.assert_allclose(sparse.dense(range(20)), sae.encode(stream).detach().numpy(), atol=1e-6)
-    # What a latent adds to the stream is its direction, whatever the weights were saved with.
-    activations = own.encode(stream)
-    without = activations.clone()
-    without[:, 4] = 0
-    added = own.decode(activations) - own.decode(without)
-    torch.testing.assert_close(added, activations[:, 4:5] * own.directions[4], atol=1e-5, rtol=1e-5)
+    np.testing.assert_allclose(sparse.dense(range(own.num_latents)), activations.detach().numpy(), atol=1e-6)
+    # What the active latents add to a stream is their directions, so without them only what all tokens have is left.
+    left = own.reconstruct(stream) - activations @ own.directions
+    assert isinstance(own, SaeLens)
+    bias = sae.b_dec.detach() * own._scale(given)
+    if sae.cfg.normalize_activations == "layer_norm":
+        bias = bias + given.mean(1, keepdim=True)
+    torch.testing.assert_close(left.detach(), (bias + stream - given).expand_as(left), atol=1e-5, rtol=1e-5)
     check_fit(own, tmp_path, d_model=6, num_layers=3, layer=2)
+
+
+def test_the_factor_that_the_stream_was_multiplied_by_is_folded_in(tmp_path: Path) -> None:
+    folder = _saved(tmp_path / "sae", sae := _standard("expected_average_only_in"))
+    with pytest.raises(
+        MeasureError, match=r"normalises the stream \(expected_average_only_in\) by numbers that are not"
+    ):
+        open_sae(folder, CPU)
+    (folder / "activation_scaler.json").write_text('{"scaling_factor": 0.5, "has_whitening": false}')
+    stream = torch.randn(5, 6, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(open_sae(folder, CPU).reconstruct(stream), 2 * sae(0.5 * stream).detach())
+
+
+def test_blocks_may_be_named_as_in_transformers(tmp_path: Path) -> None:
+    for name in ("model.layers.2", "transformer.h.2", "gpt_neox.layers.2", "blocks.2.hook_resid_post"):
+        sae = open_sae(_saved(tmp_path / name, _standard(hook_name=name)), CPU)
+        check_fit(sae, name, d_model=6, num_layers=4, layer=2)
+        with pytest.raises(MeasureError, match=f"reads {name}, and what is measured is blocks.1"):
+            check_fit(sae, name, d_model=6, num_layers=4, layer=1)
+    sae.hook = "model.layers.2.mlp"
+    with pytest.raises(MeasureError, match=r"reads model\.layers\.2\.mlp"):
+        check_fit(sae, "sae", d_model=6, num_layers=4, layer=2)
+
+
+_ELSEWHERE: dict[str, Any] = {"d_in": 6, "d_sae": 20, "d_out": 6, "apply_b_dec_to_input": False}
+_BATCHED: dict[str, Any] = {"d_in": 6, "d_sae": 20, "k": 3}
+
+
+@pytest.mark.parametrize(
+    ("sae", "why"),
+    [
+        (Transcoder(TranscoderConfig(**_ELSEWHERE)), "is a transcoder"),
+        (
+            SkipTranscoder(SkipTranscoderConfig(**_ELSEWHERE)),
+            "is a transcoder",
+        ),
+        (BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(**_BATCHED)), "save it by save_inference_model"),
+        (
+            MatryoshkaBatchTopKTrainingSAE(
+                MatryoshkaBatchTopKTrainingSAEConfig(**_BATCHED, matryoshka_widths=[10, 20])
+            ),
+            "save it by save_inference_model",
+        ),
+        (_standard("covariance_whitening"), "normalises the stream"),
+    ],
+    ids=lambda given: given if isinstance(given, str) else given.cfg.architecture(),
+)
+def test_what_is_no_sae_of_the_stream_is_refused_with_its_reason(sae: Any, why: str, tmp_path: Path) -> None:
+    with pytest.raises(MeasureError, match=why) as caught:
+        open_sae(_saved(tmp_path / "sae", sae), CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_what_the_directions_do_not_say_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an architecture does, none is measured by directions that are not what it writes."""
+    folder = _saved(tmp_path / "sae", _standard())
+    decode = StandardSAE.decode
+    monkeypatch.setattr(StandardSAE, "decode", lambda self, given: decode(self, given) + given.square() @ self.W_dec)
+    with pytest.raises(MeasureError, match="is not the sum of its latents' directions"):
+        open_sae(folder, CPU)
+
+
+def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None:
+    sae = _standard()
+    _saved(tmp_path / "sae", sae)
+    with torch.no_grad():
+        sae.W_dec[3, 2] = torch.nan
+    with pytest.raises(MeasureError, match="not finite"):
+        check_fit(SaeLens(sae), "sae", d_model=6, num_layers=3, layer=2)
+    own = {name: torch.zeros(6) for name in ("b_dec", "mean")} | {"scale": torch.ones(()), "threshold": torch.ones(())}
+    weights = BatchTopK(W_enc=torch.ones(6, 20), b_enc=torch.zeros(19), W_dec=torch.ones(20, 6), **own)
+    weights.save(tmp_path / "odd.safetensors")
+    with pytest.raises(MeasureError, match="odd: cannot be used"):
+        check_fit(open_sae(tmp_path / "odd.safetensors", CPU), "odd", d_model=6, num_layers=3, layer=2)
+    np.savez(tmp_path / "sae.npz", W_enc=np.zeros((6, 20)))
+    with pytest.raises(MeasureError, match=r"sae.npz: no safetensors file") as caught:
+        open_sae(tmp_path / "sae.npz", CPU)
+    assert "\n" not in str(caught.value)
 
 
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
@@ -73,9 +190,6 @@ def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(MeasureError, match="and what is measured is blocks"):
         check_fit(sae, "sae", d_model=6, num_layers=3, layer=1)
     sae.hook = None
-    normed = StandardSAE(StandardSAEConfig(d_in=6, d_sae=20, normalize_activations="layer_norm"))
-    with pytest.raises(MeasureError, match="normalises each token by itself"):
-        open_sae(_saved(tmp_path / "normed", normed), CPU)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "cfg.json").write_text("{}")
     for name, why in (("broken", "cannot load it"), ("none", "no SAE; give a file")):

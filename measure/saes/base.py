@@ -13,6 +13,8 @@ from measure.sparse import Sparse
 if TYPE_CHECKING:
     from torch import Tensor
 
+#: Activations, of all latents, that are held in full at a time.
+_DENSE = 2**26
 _ROWS = 2048
 
 
@@ -23,7 +25,11 @@ class Sae(ABC):
     ----------
     architecture : str
     hook : str or None
-        What it says that it reads, in TransformerLens's terms.
+        What it says that it reads, in TransformerLens's terms or those of `transformers`.
+    neuronpedia : str or None
+        Where it says that Neuronpedia hosts it: model/SAE.
+    centred : bool
+        Whether it was trained on a model whose stream has a mean of 0, by the weights that write to it.
     directions : Tensor
         What one unit of each latent adds to the stream, (latents, d_model).
     encoder : Tensor
@@ -32,6 +38,8 @@ class Sae(ABC):
 
     architecture: str
     hook: str | None = None
+    neuronpedia: str | None = None
+    centred: bool = False
     directions: Tensor
     encoder: Tensor
 
@@ -50,15 +58,20 @@ class Sae(ABC):
         """Return the activations of all latents, (rows, latents)."""
 
     @abstractmethod
-    def decode(self, activations: Tensor) -> Tensor:
-        """Return the stream that activations stand for."""
+    def reconstruct(self, stream: Tensor) -> Tensor:
+        """Return the stream as the SAE gives it back."""
+
+    @property
+    def rows_at_once(self) -> int:
+        """Number of rows whose activations are held in full at a time."""
+        return max(min(_ROWS, _DENSE // self.num_latents), 1)
 
     def encode_sparse(self, stream: np.ndarray) -> Sparse:
         """Encode many rows, and keep what is active."""
-        pieces = []
+        pieces = [Sparse(np.zeros(1, int), np.zeros(0, np.int32), np.zeros(0, np.float32), self.num_latents)]
         with torch.no_grad():
-            for start in range(0, len(stream), _ROWS):
-                part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
+            for start in range(0, len(stream), self.rows_at_once):
+                part = torch.from_numpy(stream[start : start + self.rows_at_once].astype(np.float32))
                 active = self.encode(part.to(self.directions.device)).cpu().numpy()
                 places = np.flatnonzero(active)
                 starts = np.searchsorted(places, np.arange(len(active) + 1) * active.shape[1])
@@ -66,6 +79,6 @@ class Sae(ABC):
                 pieces.append(Sparse(starts, latents, active.ravel()[places], active.shape[1]))
         return Sparse.stack(pieces)
 
-    def reconstruct(self, stream: Tensor) -> Tensor:
-        """Return the stream as the SAE gives it back."""
-        return self.decode(self.encode(stream))
+    def reconstruct_all(self, stream: Tensor) -> Tensor:
+        """Return the stream as the SAE gives it back, some rows at a time."""
+        return torch.cat([self.reconstruct(part) for part in stream.split(self.rows_at_once)])

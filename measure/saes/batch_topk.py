@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from measure.errors import MeasureError
@@ -54,8 +55,8 @@ class BatchTopK(Sae):
         pre = self.normalised(stream) @ self.W_enc + self.b_enc
         return torch.where(pre > self.threshold, pre, 0)
 
-    def decode(self, activations: Tensor) -> Tensor:
-        return (activations @ self.W_dec + self.b_dec) / self.scale + self.mean
+    def reconstruct(self, stream: Tensor) -> Tensor:
+        return (self.encode(stream) @ self.W_dec + self.b_dec) / self.scale + self.mean
 
     def save(self, file: Path) -> None:
         """Write the weights to a file."""
@@ -64,7 +65,12 @@ class BatchTopK(Sae):
 
 def load_batch_topk(file: Path, device: torch.device) -> BatchTopK:
     """Read weights that `BatchTopK.save` wrote; MeasureError where they are not of that kind."""
-    weights = {name: value.to(device) for name, value in load_file(file).items()}
+    try:
+        weights = {name: value.to(device) for name, value in load_file(file).items()}
+    except (OSError, SafetensorError) as error:
+        why = str(error).strip().splitlines()[0]
+        message = f"{file}: no safetensors file ({why}); give BatchTopK weights, or a SAELens checkpoint's folder"
+        raise MeasureError(message) from error
     missing = sorted(set(BatchTopK.__dataclass_fields__) - set(weights))
     if missing:
         message = (

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
+
+import torch
 
 from measure.errors import MeasureError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
-
     from measure.saes.base import Sae
 
 #: What the stage writes beside, or instead of, the weights.
 WEIGHTS, RECORD = "weights.safetensors", "sae.json"
+#: A block by its name in a model of `transformers`, whose output is read: model.layers.2, transformer.h.2.
+_BLOCK = re.compile(r"(?:\w+\.)*(?:layers|h|blocks)\.([0-9]+)")
 
 
 def open_sae(path: Path, device: torch.device) -> Sae:
@@ -47,7 +50,7 @@ def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: i
     Raises
     ------
     MeasureError
-        Where it reads another width or place, or a layer that the model does not have.
+        Where it reads another width or place, or a layer that the model does not have, or cannot be computed with.
     """
     if not 0 <= layer < num_layers:
         message = (
@@ -55,7 +58,8 @@ def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: i
         )
         raise MeasureError(message)
     same = (f"blocks.{layer}.hook_resid_post", f"blocks.{layer + 1}.hook_resid_pre")
-    if sae.hook is not None and sae.hook not in same:
+    block = _BLOCK.fullmatch(sae.hook or "")
+    if sae.hook is not None and sae.hook not in same and not (block and int(block[1]) == layer):
         message = f"{path}: reads {sae.hook}, and what is measured is {same[0]}; mend layers, or give another SAE"
         raise MeasureError(message)
     if sae.d_model != d_model:
@@ -65,4 +69,13 @@ def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: i
         raise MeasureError(message)
     if sae.encoder.shape != sae.directions.shape:
         message = f"{path}: encoder {tuple(sae.encoder.shape)} and decoder {tuple(sae.directions.shape)} do not fit"
+        raise MeasureError(message)
+    try:
+        with torch.no_grad():
+            given_back = sae.reconstruct(torch.ones(2, d_model, device=sae.directions.device))
+    except (RuntimeError, ValueError) as error:
+        message = f"{path}: cannot be used ({str(error).strip().splitlines()[0]}); fix its weights"
+        raise MeasureError(message) from error
+    if not all(bool(one.isfinite().all()) for one in (given_back, sae.directions, sae.encoder)):
+        message = f"{path}: some of its weights are not finite, or a direction has no length; fix its weights"
         raise MeasureError(message)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
 
 from measure.errors import MeasureError
 from measure.saes.base import Sae
@@ -10,12 +15,19 @@ from measure.saes.base import Sae
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import torch
     from torch import Tensor
+
+#: What the trainer of that library writes beside a checkpoint: the factor that it multiplied the stream by.
+_SCALER = "activation_scaler.json"
+_CLOSE = 1e-3
 
 
 class SaeLens(Sae):
     """An SAE of that library.
+
+    Activations are given in units of `directions`. So those of an SAE that normalises each token by itself are
+    multiplied by what the token was divided by, and a latent that can be negative counts as two: the second half of the
+    latents are the negative sides.
 
     Parameters
     ----------
@@ -23,17 +35,60 @@ class SaeLens(Sae):
     """
 
     def __init__(self, sae: Any) -> None:
-        self._sae = sae
+        from sae_lens import AbsTopKSAE
+
+        self._sae, said = sae, sae.cfg.metadata
         self.architecture = sae.cfg.architecture()
-        self.hook = sae.cfg.metadata.hook_name
-        self.directions = sae.W_dec.detach()
-        self.encoder = sae.W_enc.detach().T
+        self.hook = said.hook_name
+        self.neuronpedia = said.neuronpedia_id
+        self.centred = bool((said.model_from_pretrained_kwargs or {}).get("center_writing_weights"))
+        self._signed = isinstance(sae, AbsTopKSAE)
+        directions, encoder = sae.W_dec.detach(), sae.W_enc.detach().T
+        if getattr(sae.cfg, "rescale_acts_by_decoder_norm", False):
+            directions = directions / directions.norm(dim=1, keepdim=True)
+        self.directions, self.encoder = (
+            torch.cat([one, -one]) if self._signed else one for one in (directions, encoder)
+        )
 
     def encode(self, stream: Tensor) -> Tensor:
-        return self._sae.encode(stream)
+        inside = self._inside(stream)
+        activations = self._sae.encode(inside) * self._scale(inside)
+        return torch.cat([activations.relu(), (-activations).relu()], dim=-1) if self._signed else activations
 
-    def decode(self, activations: Tensor) -> Tensor:
-        return self._sae.decode(activations)
+    def reconstruct(self, stream: Tensor) -> Tensor:
+        inside = self._inside(stream)
+        return self._sae(inside) + (stream - inside)
+
+    def _inside(self, stream: Tensor) -> Tensor:
+        """Return the stream as a model has it whose writing weights were centred, if the SAE was trained on one."""
+        return stream - stream.mean(-1, keepdim=True) if self.centred else stream
+
+    def _scale(self, stream: Tensor) -> Tensor | float:
+        """Return what each token is divided by before it is encoded, (rows, 1)."""
+        match self._sae.cfg.normalize_activations:
+            case "layer_norm":
+                return stream.std(-1, keepdim=True)
+            case "constant_norm_rescale":
+                return stream.norm(dim=-1, keepdim=True) / stream.shape[-1] ** 0.5
+        return 1.0
+
+    def gives_back(self) -> bool:
+        """Tell whether what the library gives back is what `directions` say, on random tokens and activations."""
+        generator = torch.Generator().manual_seed(0)
+        d_in, d_sae = self._sae.W_dec.shape[::-1]
+        device = self._sae.W_dec.device
+        stream = self._inside(torch.randn(4, d_in, generator=generator).to(device))
+        some = (torch.rand(4, d_sae, generator=generator) < max(8 / d_sae, 0.01)).to(device)
+        activations = some * torch.rand(4, d_sae, generator=generator).to(device)
+        decoded = []
+        for given in (activations, 0 * activations):
+            self._sae.encode(stream)  # where each token is normalised, the library decodes by what it encoded last
+            decoded.append(self._sae.decode(given))
+        directions = self.directions[:d_sae]
+        added = decoded[0] - decoded[1] - (activations * self._scale(stream)) @ directions
+        forward = self._sae(stream) - self._sae.decode(self._sae.encode(stream))
+        limit = _CLOSE * (decoded[0].norm() + decoded[1].norm())
+        return bool(added.norm() <= limit and forward.norm() <= limit)
 
 
 def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
@@ -42,23 +97,54 @@ def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
     Raises
     ------
     MeasureError
-        Where the library is not there or cannot load it, or its decoder depends on the token.
+        Where the library is not there or cannot load it, or it is no SAE of the stream.
     """
     try:
-        from sae_lens import SAE
+        from sae_lens import SAE, Transcoder
+        from sae_lens.registry import SAE_CLASS_REGISTRY, SAE_TRAINING_CLASS_REGISTRY
     except ImportError as error:
         message = f"{folder}: needs sae-lens to be read; pip install 'absorption-explorer[measure]'"
         raise MeasureError(message) from error
     try:
-        sae = SAE.load_from_disk(folder, device=str(device), dtype="float32")
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError) as error:
-        why = str(error).strip().splitlines()[0]
-        message = f"{folder}: sae-lens cannot load it ({why}); mend the checkpoint"
+        named = json.loads((folder / "cfg.json").read_text("utf-8")).get("architecture", "standard")
+        if named not in SAE_CLASS_REGISTRY and named in SAE_TRAINING_CLASS_REGISTRY:
+            message = (
+                f"{folder}: was saved by save_model of an SAE in training ({named}), which is not how it is used;"
+                " save it by save_inference_model"
+            )
+            raise MeasureError(message)
+        with warnings.catch_warnings():
+            # What it warns of, settings of the model that it was trained on, is done here.
+            warnings.filterwarnings("ignore", message=r"\s*This SAE has non-empty model_from", category=UserWarning)
+            sae = SAE.load_from_disk(folder, device=str(device), dtype="float32")
+        _fold_scale(sae, folder)
+        if isinstance(sae, Transcoder):
+            message = f"{folder}: is a transcoder ({named}), which writes elsewhere than it reads; give an SAE"
+            raise MeasureError(message)
+        opened = SaeLens(sae)
+        with torch.no_grad():
+            fits = opened.gives_back()
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0]
+        message = f"{folder}: sae-lens cannot load it ({why}); fix the checkpoint"
         raise MeasureError(message) from error
-    if sae.cfg.normalize_activations not in ("none", "expected_average_only_in"):
+    if not fits:
         message = (
-            f"{folder}: normalises each token by itself ({sae.cfg.normalize_activations}), so its latents have no fixed"
-            " directions in the stream; such SAEs cannot be measured"
+            f"{folder}: what {named} gives back of a token is not the sum of its latents' directions, so it cannot be"
+            " measured; give another SAE"
         )
         raise MeasureError(message)
-    return SaeLens(sae)
+    return opened
+
+
+def _fold_scale(sae: Any, folder: Path) -> None:
+    """Fold the factor that the stream was multiplied by in training into the weights, where they lack it."""
+    how = sae.cfg.normalize_activations
+    if how == "expected_average_only_in" and (folder / _SCALER).is_file():
+        sae.fold_activation_norm_scaling_factor(json.loads((folder / _SCALER).read_text("utf-8"))["scaling_factor"])
+    elif how in ("expected_average_only_in", "covariance_whitening"):
+        message = (
+            f"{folder}: normalises the stream ({how}) by numbers that are not in its weights; fold them in by sae-lens"
+            " (fold_activation_norm_scaling_factor, fold_activation_whitening) and save it again"
+        )
+        raise MeasureError(message)

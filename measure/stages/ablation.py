@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from measure.models.base import LanguageModel, Prompt
 
+#: How much more memory a run takes that gradients are asked of.
+_KEPT_FOR_SLOPES = 4
 #: Latents of a word whose effects are kept.
 KEPT = 10
 
@@ -87,9 +89,11 @@ def ablate(
         Of the integrated gradients: latents are scaled by 1, (steps - 1) / steps, ..., 1 / steps; error and biases
         of the SAE stay.
     batch : int
-        Words at a time.
+        Words at a time, if there is memory for so many.
     """
     listed = list(words)
+    # A word stands in its prompt once for each step, and what leads to the answer is kept for the way back.
+    batch = max(min(batch, model.words_at_once(prompt) // (_KEPT_FOR_SLOPES * steps)), 1)
     for start in range(0, len(listed), batch):
         yield from _ablate(model, prompt, answers, listed[start : start + batch], directions, layer, steps)
 

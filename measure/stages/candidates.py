@@ -10,6 +10,7 @@ import numpy as np
 from measure.sparse import Sparse
 from measure.stages.k_sparse import load_k_sparse
 from measure.stages.latents import WORDS
+from measure.stages.parts import load_streams
 from measure.stages.probes import load_probes
 from measure.stages.splits import load_splits
 from measure.stages.vocabulary import load_vocabulary
@@ -97,7 +98,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     test = vocabulary.test
     words = Sparse.load(needs["latents"] / f"{WORDS}.npz").take(test)
     probes, _ = load_probes(needs["probes"])
-    logits = probes.logits(np.load(needs["activations"] / f"words-{settings['layer']}.npy", mmap_mode="r")[test])
+    logits = probes.logits(load_streams(needs["activations"], f"words-{settings['layer']}")[test])
     k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
     found = {}
     for letter, number in splits.items():

@@ -125,6 +125,8 @@ def find_contexts(
     rows: list[dict[str, Any]] = []
     for latent in latents:
         places, values = text.column(latent)
+        may = places < windows.num_shown * length
+        places, values = places[may], values[may]
         along = dict(zip(places.tolist(), values.tolist(), strict=True))
         seen: set[tuple[int, ...]] = set()
         for place in places[np.argsort(-values, kind="stable")].tolist():
@@ -185,7 +187,8 @@ def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapp
         name: [] for name in ("latent", "raised_tokens", "raised_logits", "lowered_tokens", "lowered_logits")
     }
     for part in np.array_split(latents, max(len(latents) // 64, 1)):
-        logits = model.raised(sae.directions[torch.from_numpy(part).to(sae.directions.device)])
+        # A model may have logits behind its last token, to make their number a round one.
+        logits = model.raised(sae.directions[torch.from_numpy(part).to(sae.directions.device)])[:, : len(texts)]
         rows["latent"] += part.tolist()
         for name, sign in (("raised", 1), ("lowered", -1)):
             values, tokens = (sign * logits).topk(_LOGITS, dim=1)

@@ -8,6 +8,7 @@ import numpy as np
 
 from measure.device import best_device
 from measure.saes.loading import open_sae
+from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
 
 if TYPE_CHECKING:
@@ -28,8 +29,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     windows, layer = load_windows(needs["text"]), settings["layer"]
     length = windows.ids.shape[1] - 1
     sae = open_sae(needs["sae"], best_device())
-    words = np.load(needs["activations"] / f"words-{layer}.npy", mmap_mode="r")
-    text = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")
+    words = load_streams(needs["activations"], f"words-{layer}")
+    text = load_streams(needs["text_activations"], str(layer))
     for done, (name, stream) in enumerate(
         (
             (WORDS, words[:]),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from measure.models.loading import model_of
+from measure.stages.parts import load_streams
 from measure.stages.quality import mean_loss
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary
@@ -32,7 +33,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     }
     found["ablated"] = {}
     for done, layer in enumerate(settings["layers"], start=1):
-        stream = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")[: windows.num_held_out * length]
+        stream = load_streams(needs["text_activations"], str(layer))[: windows.num_held_out * length]
         mean = torch.from_numpy(stream[ordinary(stream)].astype(np.float64).mean(0)).float().to(model.device)
         found["ablated"][layer] = mean_loss(model, held_out, {layer: mean.expand_as})
         progress(done / len(settings["layers"]))

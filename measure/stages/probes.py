@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from measure.device import best_device
 from measure.scores import Scores, best_threshold, score
+from measure.stages.parts import load_streams
 from measure.stages.vocabulary import load_vocabulary
 from queries.schema import LETTERS
 
@@ -108,7 +109,7 @@ def load_probes(folder: Path) -> tuple[Probes, list[Scores]]:
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage: fit the probes of a layer."""
     vocabulary = load_vocabulary(needs["vocabulary"])
-    stream = np.load(needs["activations"] / f"words-{settings['layer']}.npy", mmap_mode="r")
+    stream = load_streams(needs["activations"], f"words-{settings['layer']}")
     train, test = vocabulary.train, vocabulary.test
     probes = fit_probes(
         stream[train],

@@ -45,7 +45,7 @@ def template(examples: Iterable[str]) -> str:
 def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
     """Turn a template into tokens."""
     before, after = text.split("{token}")
-    return Prompt((tokenizer.start, *tokenizer.encode(before)), tuple(tokenizer.encode(after)))
+    return Prompt((tokenizer.start, *tokenizer.encode(before)), tuple(tokenizer.encode_on(after)))
 
 
 def answer_tokens(tokenizer: Tokenizer) -> list[int]:
@@ -54,14 +54,21 @@ def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     Raises
     ------
     MeasureError
-        Where a letter after a space is not one token.
+        Where a letter after a space is not one token, or the same one as another.
     """
-    tokens = []
+    tokens: list[int] = []
     for letter in LETTERS.upper():
-        ids = tokenizer.encode(f" {letter}")
+        ids = tokenizer.encode_on(f" {letter}")
         if len(ids) != 1:
             message = (
                 f"the tokenizer has no token for ' {letter}', so the model cannot be asked for it; use another model"
+            )
+            raise MeasureError(message)
+        if ids[0] in tokens:
+            other = LETTERS.upper()[tokens.index(ids[0])]
+            message = (
+                f"the answers ' {other}' and ' {letter}' begin with the same token, so they cannot be told apart; use"
+                " another model"
             )
             raise MeasureError(message)
         tokens.append(ids[0])
@@ -105,7 +112,7 @@ def spell_words(
     """
     choices = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
     answers, metrics = np.zeros(len(words), int), np.zeros(len(words), np.float32)
-    for places, tokens, prompt in batches(prompts, words, assigned, model.device):
+    for places, tokens, prompt in batches(model, prompts, words, assigned):
         with torch.no_grad():
             spelling = model.spell(prompt, tokens, 0, choices)
             logits = spelling.answer(spelling.stream)
@@ -116,14 +123,15 @@ def spell_words(
 
 
 def batches(
-    prompts: Sequence[Prompt], words: np.ndarray, assigned: np.ndarray, device: torch.device, size: int = _BATCH
+    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, assigned: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Tensor, Prompt]]:
-    """Go through words prompt by prompt: places, tokens and prompt of each batch."""
+    """Go through words prompt by prompt: places, tokens and prompt of each batch, as large as memory allows."""
     for number, prompt in enumerate(prompts):
         of_prompt = np.flatnonzero(assigned == number)
+        size = min(model.words_at_once(prompt), _BATCH) if len(of_prompt) else _BATCH
         for start in range(0, len(of_prompt), size):
             places = of_prompt[start : start + size]
-            yield places, torch.from_numpy(words[places].astype(np.int64)).to(device), prompt
+            yield places, torch.from_numpy(words[places].astype(np.int64)).to(model.device), prompt
 
 
 def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from measure.errors import MeasureError
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
+from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary
+from queries.manifest import MAX_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,7 +36,7 @@ def variance_explained(sae: Sae, stream: np.ndarray) -> float:
     with torch.no_grad():
         for start in range(0, len(stream), _ROWS):
             part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
-            back = sae.reconstruct(part.to(sae.directions.device)).cpu()
+            back = sae.reconstruct_all(part.to(sae.directions.device)).cpu()
             wrong += float((part - back).double().square().sum())
             total += float((part.double() - torch.from_numpy(mean)).square().sum())
     return 1 - wrong / total
@@ -58,22 +61,31 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     model, windows, layer = model_of(settings, needs), load_windows(needs["text"]), settings["layer"]
     sae = open_sae(needs["sae"], model.device)
     length = windows.ids.shape[1] - 1
-    held_out = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")[: windows.num_held_out * length]
+    held_out = load_streams(needs["text_activations"], str(layer))[: windows.num_held_out * length]
     usual = ordinary(held_out)
     words, evidence, active = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE, HELD_OUT))
     explained = variance_explained(sae, held_out[usual])
     progress(0.3)
     known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))
     clean, ablated = known["clean"], known["ablated"][str(layer)]
-    loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct})
+    if not explained >= -MAX_SCORE:
+        message = (
+            f"explains {explained:.3g} of the variance of held-out text: what it gives back is not the stream;"
+            " give an SAE of this model and layer, its normalisation folded into its weights"
+        )
+        raise MeasureError(message)
+    loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct_all})
+    # Where the mean in the stream's place costs nothing, there is nothing to recover.
+    recovered = (ablated - loss) / (ablated - clean) if ablated > clean else np.inf
     found = {
         "l0": float(np.diff(active.starts)[usual].mean()),
         "l0_words": len(words.values) / words.num_rows,
         "variance_explained": explained,
         "dead_fraction": dead_fraction(words, evidence),
         "loss": loss,
-        "loss_recovered": (ablated - loss) / (ablated - clean),
+        "loss_recovered": recovered if abs(recovered) <= MAX_SCORE else None,
         "architecture": sae.architecture,
+        "neuronpedia": sae.neuronpedia,
         "n_latents": sae.num_latents,
     }
     (out / "quality.json").write_text(json.dumps(found), "utf-8")

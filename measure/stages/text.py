@@ -28,13 +28,16 @@ class Windows(NamedTuple):
         The source of each, by its place in the list of sources.
     num_held_out : int
     evidence : numpy.ndarray
-        Training windows in which contexts are looked for: of sources that may be passed on.
+        Training windows on which it is counted how latents fire, those first that may be passed on.
+    num_shown : int
+        How many of these may be passed on: contexts are looked for in them.
     """
 
     ids: np.ndarray
     sources: np.ndarray
     num_held_out: int
     evidence: np.ndarray
+    num_shown: int
 
     @property
     def held_out(self) -> np.ndarray:
@@ -68,7 +71,7 @@ def paragraphs(folder: Path, pattern: str, reader: str) -> Iterator[str]:
 
 def cut(texts: Iterable[str], tokenizer: Tokenizer, *, length: int, limit: int, seed: int) -> np.ndarray:
     """Cut texts into windows of `length` tokens, one running on into the next; draw from them up to `limit` tokens."""
-    ids = [token for text in texts for token in (*tokenizer.encode(text), *tokenizer.encode("\n\n"))]
+    ids = [token for text in texts for token in (*tokenizer.encode(text), *tokenizer.encode_on("\n\n"))]
     number = len(ids) // length
     windows = np.array(ids[: number * length], np.int32).reshape(number, length)
     drawn = np.sort(np.random.RandomState(seed).permutation(number)[: limit // length])
@@ -92,14 +95,18 @@ def mix(
         raise MeasureError(message)
     order = np.random.RandomState(seed).permutation(len(ids))
     ids, sources = ids[order], sources[order]
-    may = np.flatnonzero(np.asarray(ships)[sources])
-    return Windows(ids, sources, held_out, may[may >= held_out][:evidence])
+    may = np.asarray(ships)[sources]
+    training = np.arange(held_out, len(ids))
+    # Numbers may be told of any text; where there is enough that may be shown, they are of the same text as contexts.
+    chosen = training[np.argsort(~may[training], kind="stable")][:evidence]
+    return Windows(ids, sources, held_out, chosen, int(may[chosen].sum()))
 
 
 def load_windows(folder: Path) -> Windows:
     """Read what the stage wrote."""
     with np.load(folder / "windows.npz") as arrays:
-        return Windows(arrays["ids"], arrays["sources"], int(arrays["num_held_out"]), arrays["evidence"])
+        numbers = int(arrays["num_held_out"]), int(arrays["num_shown"])
+        return Windows(arrays["ids"], arrays["sources"], numbers[0], arrays["evidence"], numbers[1])
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:

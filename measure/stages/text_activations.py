@@ -8,16 +8,25 @@ import numpy as np
 import torch
 
 from measure.models.loading import model_of
+from measure.stages.parts import rows_of_part
 from measure.stages.text import load_windows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from measure.models.base import LanguageModel
+    from measure.stages.parts import Streams
 
 _WINDOWS = 32
 _ROWS = 65536
+
+
+def as_float16(stream: Tensor) -> np.ndarray:
+    """Return a stream in half the bytes; what is too large for them is the largest number that they hold."""
+    return stream.clamp(-65504, 65504).half().cpu().numpy()
 
 
 def text_streams(
@@ -34,11 +43,11 @@ def text_streams(
         ids = torch.from_numpy(part.astype(np.int64)).to(model.device)
         for layer, stream in model.streams(ids, layers).items():
             place = slice(start * tokens, (start + len(part)) * tokens)
-            out[layer][place] = stream[:, 1:].flatten(0, 1).clamp(-65504, 65504).half().cpu().numpy()
+            out[layer][place] = as_float16(stream[:, 1:].flatten(0, 1))
         progress((start + len(part)) / len(windows))
 
 
-def ordinary(stream: np.ndarray) -> np.ndarray:
+def ordinary(stream: np.ndarray | Streams) -> np.ndarray:
     """Tell which rows are not massive: their norm is at most ten times the median."""
     parts = range(0, len(stream), _ROWS)
     norms = np.concatenate([np.linalg.norm(stream[row : row + _ROWS].astype(np.float32), axis=1) for row in parts])
@@ -46,11 +55,12 @@ def ordinary(stream: np.ndarray) -> np.ndarray:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage: the windows in their order, those held out first."""
+    """Do a part of the stage: the windows in their order, those held out first."""
     model, windows = model_of(settings, needs), load_windows(needs["text"])
-    rows = windows.ids.shape[0] * (windows.ids.shape[1] - 1)
+    ids = windows.ids[rows_of_part(len(windows.ids), settings)]
+    rows = ids.shape[0] * (ids.shape[1] - 1)
     streams: dict[int, np.ndarray] = {
         layer: np.lib.format.open_memmap(out / f"{layer}.npy", "w+", np.float16, (rows, model.d_model))
         for layer in settings["layers"]
     }
-    text_streams(model, windows.ids, settings["layers"], streams, progress)
+    text_streams(model, ids, settings["layers"], streams, progress)

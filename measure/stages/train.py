@@ -12,6 +12,7 @@ from torch.nn import functional
 from measure.device import best_device, fast_precision
 from measure.saes.batch_topk import BatchTopK
 from measure.saes.loading import RECORD, WEIGHTS
+from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from measure.stages.parts import Streams
 
 _BATCH = 1024
 #: Share of a batch that is training words in prompts; the rest is running text.
@@ -214,7 +217,7 @@ def _threshold(sae: BatchTopK, sample: list[np.ndarray], k: int) -> Tensor:
     return torch.tensor(float(found), device=sae.W_enc.device)
 
 
-def mixed(text: np.ndarray, rows: np.ndarray, words: np.ndarray, seed: int) -> Iterator[np.ndarray]:
+def mixed(text: Streams, rows: np.ndarray, words: Streams, seed: int) -> Iterator[np.ndarray]:
     """Go through chosen rows of running text and through words in prompts, shuffled, again and again."""
     num_words = round(_BATCH * _WORDS)
     parts = [
@@ -240,10 +243,10 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     """Do the stage."""
     windows, layer = load_windows(needs["text"]), settings["layer"]
     length = windows.ids.shape[1] - 1
-    text = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")
+    text = load_streams(needs["text_activations"], str(layer))
     rows = np.flatnonzero(ordinary(text))
     rows = rows[rows >= windows.num_held_out * length]
-    words = np.load(needs["activations"] / f"mix-{layer}.npy", mmap_mode="r")
+    words = load_streams(needs["activations"], f"mix-{layer}")
     done = 0
 
     def count(number: int) -> None:

@@ -1,0 +1,97 @@
+"""What is looked at before anything is computed: whether model, SAEs and text are what the configuration says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from measure.errors import MeasureError
+from measure.readers import READERS
+from measure.saes.loading import check_fit, open_sae
+from measure.stages.prompts import answer_tokens, to_prompt
+from measure.stages.vocabulary import read_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from measure.config import Config
+    from measure.models.base import LanguageModel
+
+
+def check_all(config: Config, base: Path, model: LanguageModel) -> None:
+    """Look at all that a measurement needs.
+
+    Parameters
+    ----------
+    config : Config
+    base : Path
+        The folder that paths of the configuration start from.
+    model : LanguageModel
+
+    Raises
+    ------
+    MeasureError
+        Where something will not do; a line for each SAE that is to blame.
+    """
+    _check_layers(config, model)
+    read_vocabulary(model.tokenizer, **config.vocabulary.model_dump())
+    answer_tokens(model.tokenizer)
+    for template in config.prompts.templates:
+        to_prompt(template, model.tokenizer)
+    _check_text(config, base)
+    if wrong := list(_wrong_saes(config, base, model)):
+        raise MeasureError("\n".join(wrong))
+
+
+def _check_layers(config: Config, model: LanguageModel) -> None:
+    """Refuse layers that the model does not have, and streams that are no vectors of its width."""
+    layers = sorted({layer for part in config.saes for layer in part.layers})
+    for layer in layers:
+        if not 0 <= layer < model.num_layers:
+            message = f"saes: layer {layer} does not exist, the model has 0 to {model.num_layers - 1}; fix layers"
+            raise MeasureError(message)
+    start = torch.full((1, 2), model.tokenizer.start, device=model.device)
+    for layer, stream in model.streams(start, layers).items():
+        if stream.shape != (1, 2, model.d_model):
+            message = (
+                f"model: block {layer} gives {tuple(stream.shape)}, not {model.d_model} numbers for each of two tokens;"
+                " its residual stream cannot be read, use another model"
+            )
+            raise MeasureError(message)
+
+
+def _check_text(config: Config, base: Path) -> None:
+    """Refuse text that is not there; that of a package is known once it is fetched."""
+    for part in config.text:
+        if part.reader not in READERS:
+            message = f"text: there is no reader {part.reader!r}; choose one of {', '.join(READERS)}"
+            raise MeasureError(message)
+        if part.debian:
+            continue
+        if not any(file.is_file() for file in base.glob(part.files)):
+            message = f"{base}: no file matches {part.files!r}; fix the text's files in the configuration"
+            raise MeasureError(message)
+        if part.notice and not (base / part.notice).is_file():
+            message = f"{base / part.notice}: no such file; fix the notice of text {part.source!r}"
+            raise MeasureError(message)
+
+
+def _wrong_saes(config: Config, base: Path, model: LanguageModel) -> Iterator[str]:
+    """Open each SAE that was trained already; say what is wrong with those that will not do."""
+    for part in config.saes:
+        if part.path is None:
+            continue
+        path = base / part.path
+        try:
+            sae = open_sae(path, torch.device("cpu"))
+            for layer in part.layers:
+                check_fit(sae, path, d_model=model.d_model, num_layers=model.num_layers, layer=layer)
+            if sae.centred and not model.takes_off_mean:
+                yield (
+                    f"{path}: says center_writing_weights, which means nothing to a model without LayerNorm; if it was"
+                    " trained on the stream as it is, remove that from its cfg.json"
+                )
+        except MeasureError as error:
+            yield str(error)

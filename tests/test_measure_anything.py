@@ -1,0 +1,420 @@
+"""Measuring whatever comes: nothing computed is lost, and what will not do is said before anything is computed."""
+
+from __future__ import annotations
+
+import shutil
+from itertools import permutations
+from string import ascii_uppercase
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from distributed import LocalCluster
+from sae_lens import StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
+from tokenizers import Tokenizer as Backend
+from tokenizers import normalizers
+from typer.testing import CliRunner, Result
+
+from explorer.cli import app
+from measure.config import read_config
+from measure.device import best_device, take_gpu
+from measure.errors import MeasureError
+from measure.models import hugging_face
+from measure.models.base import Prompt
+from measure.models.hugging_face import HuggingFace
+from measure.models.loading import open_model
+from measure.plan import make_plan
+from measure.preflight import check_all
+from measure.saes.sae_lens import SaeLens
+from measure.stages import package, parts, probes
+from measure.stages.activations import word_streams
+from measure.stages.prompts import answer_tokens, batches, load_prompts, to_prompt
+from measure.stages.vocabulary import load_vocabulary
+from measure.tasks import alone
+from measure.tokenizer import Tokenizer
+from queries import check_suite
+from queries.suite import read_manifest
+from tests.small_measurement import NUM_LATENTS, backend, write_config, write_model, write_sae
+from tests.small_models import D_MODEL, small_model
+from tests.toy_language import toy_tokenizer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+SIZE: dict[str, int] = {"d_in": D_MODEL, "d_sae": NUM_LATENTS}
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["measure", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model and SAEs: one of few active latents, one of which all are active always, and some that will not do."""
+    place = tmp_path_factory.mktemp("anything")
+    write_model(place / "model")
+    few = TopKSAE(TopKSAEConfig(**SIZE, k=3))
+    few.cfg.metadata.neuronpedia_id = "tiny-model/1-few"
+    write_sae(place / "few", few)
+    write_sae(place / "every", StandardSAE(StandardSAEConfig(**SIZE)), seed=1, b_enc=20)
+    write_sae(place / "other", TopKSAE(TopKSAEConfig(**SIZE, k=6)), seed=2)
+    write_sae(place / "narrow", StandardSAE(StandardSAEConfig(d_in=8, d_sae=20)))
+    np.savez(place / "weights.npz", W_enc=np.zeros((D_MODEL, 4)))
+    yield place
+    open_model.cache_clear()
+
+
+def measured(
+    folder: Path, saes: dict[str, str], *arguments: object, work: Path, changes: Mapping[str, str] | None = None
+) -> Result:
+    """Measure SAEs by their paths, each with what else the configuration says of it."""
+    file = write_config(folder, saes, changes or {})
+    return run(file, "--to", work / "tiny", "--work", work / "work", *arguments)
+
+
+@pytest.fixture(scope="module")
+def suite(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite of an SAE without candidates beside one that has some, with no text that may be passed on."""
+    place = tmp_path_factory.mktemp("measured")
+    result = measured(folder, {"few": 'name = "few"', "every": 'name = "every"'}, work=place)
+    assert result.exit_code == 0, result.output
+    shutil.copy(folder / "tiny.toml", place)
+    return place / "tiny"
+
+
+def test_an_sae_without_candidates_stands_beside_one_that_has_some(suite: Path) -> None:
+    assert check_suite(suite) == []
+    names = {sae.title: sae.id for sae in read_manifest(suite).saes}
+    candidates = pd.read_parquet(suite / "measurements.parquet").groupby("sae")["num_candidates"].sum()
+    assert candidates[names["every"]] == 0
+    assert candidates[names["few"]] > 0
+    assert set(pd.read_parquet(suite / "tested_tokens.parquet")["sae"]) == {names["few"]}
+
+
+def test_numbers_are_of_text_that_is_not_passed_on(suite: Path) -> None:
+    facts = pd.read_parquet(suite / "latents.parquet")
+    assert facts["density"].sum() > 0
+    contexts = suite / "contexts.parquet"
+    assert not contexts.exists() or len(pd.read_parquet(contexts)) == 0
+    assert pd.read_parquet(suite / "histograms.parquet")["counts"].map(sum).sum() > 0
+    assert read_manifest(suite).provenance.corpus[0]["evidence_tokens"] > 0
+
+
+def test_the_page_of_neuronpedia_that_an_sae_names_is_told(suite: Path) -> None:
+    told = {sae.title: sae.neuronpedia for sae in read_manifest(suite).saes}
+    assert told["every"] is None
+    assert told["few"] is not None
+    assert (told["few"].model, told["few"].source) == ("tiny-model", "1-few")
+
+
+def test_nothing_is_made_for_training_where_nothing_is_trained(suite: Path) -> None:
+    made = {file.name for file in (suite.parent / "work" / "activations").rglob("*.npy")}
+    assert made == {"words-1.npy", "words-rows.npy"}
+
+
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "run"])
+def test_saes_that_will_not_do_are_named_before_anything_is_computed(
+    folder: Path, tmp_path: Path, dry: list[str]
+) -> None:
+    result = measured(folder, {"few": "", "narrow": "", "weights.npz": ""}, *dry, work=tmp_path)
+    assert result.exit_code == 2
+    narrow, weights = result.stderr.splitlines()[-2:]
+    assert "narrow: reads a stream of width 8, the model's is 24" in narrow
+    assert "weights.npz: no safetensors file" in weights
+    assert all(line.startswith("absorption-explorer: ") for line in (narrow, weights))
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """A cluster within this process, whose worker has one thread."""
+    with LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs="ERROR"
+    ) as started:
+        yield started
+
+
+@pytest.mark.parametrize("place", ["here", "on a cluster"])
+def test_an_sae_that_fails_later_is_reported_and_the_others_are_measured(
+    folder: Path, tmp_path: Path, cluster: LocalCluster, place: str
+) -> None:
+    """It can be opened and fits, and gives back something that has nothing to do with the stream."""
+    write_sae(folder / "broken", StandardSAE(StandardSAEConfig(**SIZE)), seed=1, b_enc=1e5)
+    where = ["--address", cluster.scheduler_address] if place != "here" else []
+    write_sae(folder / "other", StandardSAE(StandardSAEConfig(**SIZE)), seed=2)
+    saes = {name: f'name = "{name}"' for name in ("broken", "few", "other")}
+    result = measured(folder, saes, *where, work=tmp_path)
+    assert result.exit_code == 1, result.output
+    (line,) = [line for line in result.stderr.splitlines() if "not in the suite" in line]
+    assert line.startswith("absorption-explorer: not in the suite: quality of layer 1, broken: explains")
+    left = read_manifest(tmp_path / "tiny").saes
+    assert sorted(sae.title or "" for sae in left) == ["few", "other"]
+    assert check_suite(tmp_path / "tiny") == []
+    kin = pq.read_table(tmp_path / "tiny" / "kin.parquet").to_pydict()
+    assert set(zip(kin["sae"], kin["other_sae"], strict=True)) == set(permutations([sae.id for sae in left], 2))
+    alone_in_it = measured(folder, {"broken": ""}, "--force", work=tmp_path)
+    assert (alone_in_it.exit_code, "broken: explains" in alone_in_it.stderr) == (2, True)
+    assert len(read_manifest(tmp_path / "tiny").saes) == 2
+
+
+def test_a_failure_of_what_all_need_ends_the_measurement(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        message = "the probes fail"
+        raise MeasureError(message)
+
+    monkeypatch.setattr(probes, "run", fail)
+    result = measured(folder, {"few": ""}, work=tmp_path)
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "absorption-explorer: the probes fail")
+    assert not (tmp_path / "tiny").exists()
+
+
+def test_two_measurements_do_not_share_a_work_folder(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    with alone(tmp_path / "work"):
+        result = measured(folder, {"few": ""}, work=tmp_path)
+        assert result.exit_code == 2
+        assert "work: another measurement is at work there; wait for it" in result.stderr
+        assert list((tmp_path / "work").iterdir()) == []
+        # What computes nothing needs not wait.
+        assert measured(folder, {"few": ""}, "--dry-run", work=tmp_path).exit_code == 0
+    with alone(tmp_path / "work"):
+        pass
+
+
+def test_workers_of_several_threads_are_told_how_to_start(folder: Path, tmp_path: Path) -> None:
+    with LocalCluster(
+        n_workers=1, threads_per_worker=2, processes=False, dashboard_address=":0", silence_logs="ERROR"
+    ) as cluster:
+        result = measured(folder, {"few": ""}, "--address", cluster.scheduler_address, work=tmp_path)
+    assert result.exit_code == 2
+    assert "a worker has several threads" in result.stderr
+    assert "start it by dask worker --nthreads 1" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ("drawn = 2", "drawn = 0", "prompts.drawn: Input should be greater than or equal to 1"),
+        ("num_examples = [3]", "num_examples = []", "prompts.num_examples: List should have at least 1 item"),
+        ("num_examples = [3]", "num_examples = [-1]", "prompts.num_examples.0: Input should be greater than or equal"),
+        ("kept = 2", "kept = 0", "prompts.kept: Input should be greater than or equal to 1"),
+        ("sample = 16", "sample = 0", "prompts.sample: Input should be greater than or equal to 1"),
+        ("steps = 2", "steps = 0", "method.steps: Input should be greater than or equal to 1"),
+        ("l1_epochs = 3", "l1_epochs = 0", "method.l1_epochs: Input should be greater than or equal to 1"),
+        ("limit = 5", "limit = 0", "method.limit: Input should be greater than or equal to 1"),
+        ("kept = 2", 'templates = ["It starts with"]', "'It starts with' needs {token} once, and text after it"),
+        ("kept = 2", 'templates = ["a {token}"]', "'a {token}' needs {token} once, and text after it"),
+        ("kept = 2", 'templates = ["{token} is {token}:"]', "needs {token} once"),
+        ("for_loss = 2", "for_loss = 12", "for_loss is 12, more than the 10 windows of held_out"),
+        ('files = "text/*.txt"', 'files = "text/*.md"', "no file matches 'text/*.md'"),
+        ('files = "text/*.txt"', 'files = "text/*.txt"\nreader = "pdf"', "there is no reader 'pdf'"),
+        ('files = "text/*.txt"', 'files = "text/*.txt"\nnotice = "NOTICE"', "NOTICE: no such file; fix the notice"),
+        (
+            "[[saes]]",
+            '[[text]]\nsource="help"\ntitle=""\nlicence=""\nfiles="*"\n[[saes]]',
+            "source 'help' stands twice",
+        ),
+        ("layers = [1]", "layers = [3]", "layer 3 does not exist, the model has 0 to 2"),
+    ],
+)
+def test_what_is_configured_wrongly_is_said_before_anything_is_computed(
+    folder: Path, tmp_path: Path, old: str, new: str, why: str
+) -> None:
+    for dry in ([], ["--dry-run"]):
+        result = measured(folder, {"few": ""}, *dry, work=tmp_path, changes={old: new})
+        assert result.exit_code == 2
+        line = result.stderr.splitlines()[-1]
+        assert line.startswith("absorption-explorer: ")
+        assert why in line
+        assert not any(tmp_path.glob("work/*"))
+
+
+def test_a_notice_that_a_package_does_not_hold_is_named_and_nothing_is_lost(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured(folder, {"few": ""}, "--dry-run", work=tmp_path)
+    text = (folder / "text" / "help.txt").read_text("utf-8")
+    monkeypatch.setattr(package, "unpack_debian", lambda _, out: (out / "help.txt").write_text(text, "utf-8"))
+    packaged = 'debian = "help-doc"\nfiles = "*.txt"\nship = true\nnotice = "{}"'
+    changes = {'files = "text/*.txt"': packaged.format("copyright")}
+    result = measured(folder, {"few": ""}, work=tmp_path, changes=changes)
+    assert result.exit_code == 2
+    assert "text: 'help' has no notice 'copyright'" in result.stderr.splitlines()[-1]
+    assert not (tmp_path / "tiny").exists()
+    changes = {'files = "text/*.txt"': packaged.format("help.txt")}
+    assert measured(folder, {"few": ""}, "--dry-run", work=tmp_path, changes=changes).stdout.startswith("0 of ")
+    assert measured(folder, {"few": ""}, work=tmp_path, changes=changes).exit_code == 0
+    assert pd.read_parquet(tmp_path / "tiny" / "contexts.parquet")["source"].eq("help").all()
+
+
+def test_a_model_without_a_tokenizer_is_said_to_have_none(tmp_path: Path) -> None:
+    write_model(tmp_path / "model")
+    for file in tmp_path.glob("model/tokenizer*"):
+        file.unlink()
+    write_sae(tmp_path / "few", TopKSAE(TopKSAEConfig(**SIZE, k=6)))
+    result = measured(tmp_path, {"few": ""}, work=tmp_path)
+    assert result.exit_code == 2
+    assert "model: holds no tokenizer; put the model's tokenizer.json there" in result.stderr
+
+
+@pytest.mark.parametrize("architecture", ["gemma-3", "gpt-oss", "mamba", "qwen-3-next"])
+def test_other_architectures_are_measured_from_their_folders(architecture: str, tmp_path: Path) -> None:
+    """The tokenizer names no first token: the model's configuration does, somewhere.
+
+    Behind layer 1, GPT-OSS's last window does not reach from the prompt's end back to the word: no effect is no crash.
+    """
+    write_model(tmp_path / "model", architecture=architecture, start=None)
+    write_sae(tmp_path / "few", TopKSAE(TopKSAEConfig(**SIZE, k=3)))
+    result = measured(tmp_path, {"few": ""}, work=tmp_path)
+    assert result.exit_code == 0, result.output
+    assert check_suite(tmp_path / "tiny") == []
+    checks = read_manifest(tmp_path / "tiny").provenance.checks
+    assert checks["Tested tokens"] > 0
+    assert checks["Verdicts that differ when recomputed from the stored scores"] == 0
+    open_model.cache_clear()
+
+
+@pytest.mark.parametrize("broken", ["model", "few"])
+@pytest.mark.parametrize(("file", "content"), [("safetensors", b"cut off"), ("json", b"{"), ("json", b"[]")])
+def test_files_that_are_damaged_are_named(folder: Path, tmp_path: Path, broken: str, file: str, content: bytes) -> None:
+    for name in ("model", "few"):
+        shutil.copytree(folder / name, tmp_path / name)
+    for damaged in (tmp_path / broken).glob(f"[cms]*.{file}"):
+        damaged.write_bytes(content)
+    result = measured(tmp_path, {"few": ""}, work=tmp_path)
+    assert result.exit_code == 2, result.exception
+    assert result.stderr.splitlines()[-1].startswith(f"absorption-explorer: {tmp_path / broken}: ")
+    open_model.cache_clear()
+
+
+def test_a_centred_sae_is_of_a_model_that_takes_off_the_mean(folder: Path) -> None:
+    sae = StandardSAE(StandardSAEConfig(**SIZE))
+    sae.cfg.metadata.model_from_pretrained_kwargs = {"center_writing_weights": True}
+    write_sae(folder / "centred", sae)
+    config = read_config(write_config(folder, {"centred": ""}, {}))
+    model = open_model((folder / "model").resolve(), "float32")
+    check_all(config, folder, model)
+    model.takes_off_mean = False
+    with pytest.raises(MeasureError, match="says center_writing_weights, which means nothing to a model without"):
+        check_all(config, folder, model)
+    open_model.cache_clear()
+
+
+def test_a_tokenizer_that_prepends_a_space_is_asked_for_text_as_it_goes_on() -> None:
+    tokenizer = Tokenizer(backend(prefixed=True), start=0)
+    assert tokenizer.texts(answer_tokens(tokenizer)) == [*ascii_uppercase]
+    words = {text: number for number, text in tokenizer.words()}
+    assert answer_tokens(tokenizer)[11] == words[" L"]
+    prompt = to_prompt("the: T\n{token} has it:", tokenizer)
+    whole = [*prompt.prefix, words["is"], *prompt.suffix]
+    assert whole[1:] == tokenizer.encode("the: T\nis has it:")
+    # A tokenizer that prepends nothing is asked as before.
+    plain = Tokenizer(backend(), start=0)
+    assert plain.encode_on(" has it:") == plain.encode(" has it:")
+
+
+def test_answers_that_begin_with_the_same_token_are_refused(tmp_path: Path) -> None:
+    folding = Backend.from_str(backend().to_str())
+    folding.normalizer = normalizers.Replace("Q", "K")
+    write_model(tmp_path / "model", folding)
+    write_sae(tmp_path / "few", TopKSAE(TopKSAEConfig(**SIZE, k=6)))
+    for dry in ([], ["--dry-run"]):
+        result = measured(tmp_path, {"few": ""}, *dry, work=tmp_path)
+        assert result.exit_code == 2
+        assert "the answers ' K' and ' Q' begin with the same token" in result.stderr.splitlines()[-1]
+        assert not any(tmp_path.glob("work/*"))
+
+
+@pytest.mark.parametrize("shuffled", ["in order", "shuffled"])
+@pytest.mark.parametrize("number", [3, 50])
+def test_streams_that_lie_in_parts_are_read_as_one(tmp_path: Path, number: int, shuffled: str) -> None:
+    """There may be fewer rows than parts."""
+    rng = np.random.RandomState(0)
+    whole = rng.randn(number, 4).astype(np.float16)
+    order = rng.permutation(number) if shuffled == "shuffled" else np.arange(number)
+    needs, settings = {}, {"parts": parts.NUM_PARTS}
+    for part in range(parts.NUM_PARTS):
+        needs[str(part)] = tmp_path / str(part)
+        needs[str(part)].mkdir()
+        rows = order[parts.rows_of_part(number, settings | {"part": part})]
+        np.save(needs[str(part)] / "words-1.npy", whole[rows])
+        if shuffled == "shuffled":
+            np.save(needs[str(part)] / "words-rows.npy", rows)
+    out = tmp_path / "all"
+    out.mkdir()
+    parts.run(settings, needs, out, lambda _: None)
+    streams = parts.load_streams(out, "words-1")
+    assert len(streams) == number
+    drawn = rng.randint(0, number, 20)
+    for rows_asked in (slice(None), slice(1, 3), slice(2, 999), drawn, whole[:, 0] > 0):
+        assert np.array_equal(streams[rows_asked], whole[rows_asked])
+
+
+def test_words_have_the_streams_of_their_prompts_whatever_the_order(folder: Path, suite: Path) -> None:
+    plan = make_plan(read_config(suite.parent / "tiny.toml"), folder)
+    done = {name: task.folder(suite.parent / "work") for name, task in plan.shared.items()}
+    vocabulary, chosen = load_vocabulary(done["vocabulary"]), load_prompts(done["prompts"])
+    model = open_model((folder / "model").resolve(), "float32")
+    prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
+    expected = word_streams(model, prompts, vocabulary.ids, chosen.assigned, [1])[1]
+    np.testing.assert_allclose(parts.load_streams(done["activations"], "words-1")[:], expected, atol=0.01)
+
+
+def test_large_streams_are_written_down_as_the_largest_number() -> None:
+    model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
+    with torch.no_grad():
+        model._model.transformer.wte.weight[7] *= 1e6
+    words = np.array([5, 7])
+    (stream,) = word_streams(model, [Prompt((0, 3), (2,))], words, np.zeros(2, int), [0]).values()
+    assert np.isfinite(stream).all()
+    assert np.abs(stream).max(1).tolist()[1] == 65504
+
+
+def test_no_more_words_are_run_at_once_than_there_is_memory_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a cached prefix each word takes a copy of it; without one, the whole prompt is run."""
+    for name in ("gpt-2", "mamba"):
+        model = HuggingFace(small_model(name), toy_tokenizer(), name)
+        short, long = Prompt((0, 3), (2,)), Prompt((0, *range(1, 30)), (2,))
+        words = np.arange(1, 39)
+        sizes = []
+        for free in (2**40, 2**20, 1):
+            monkeypatch.setattr(hugging_face, "free_memory", lambda _, free=free: free)
+            assert model.words_at_once(long) <= model.words_at_once(short)
+            sizes.append(max(len(places) for places, *_ in batches(model, [long], words, np.zeros(38, int))))
+        assert sizes[0] == 38
+        assert 1 < sizes[1] < 38
+        assert sizes[2] == 1
+
+
+def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents() -> None:
+    sizes = []
+    for number in (2_048, 65_536, 1_000_000, 2**30):
+        sae = SaeLens(StandardSAE(StandardSAEConfig(d_in=1, d_sae=1)))
+        sae.directions = torch.empty(number, 1, device="meta")
+        sizes.append(sae.rows_at_once)
+    assert sizes == [2048, 1024, 67, 1]
+    stream = torch.randn(300, D_MODEL, generator=torch.Generator().manual_seed(0))
+    sae = SaeLens(TopKSAE(TopKSAEConfig(**SIZE, k=3)))
+    torch.testing.assert_close(sae.reconstruct_all(stream), sae.reconstruct(stream))
+
+
+def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: taken[-1])
+    devices = []
+    for worker in range(3):
+        take_gpu(worker)
+        devices.append(best_device())
+    assert devices == [torch.device("cuda", number) for number in (0, 1, 0)]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    take_gpu(1)
+    assert best_device() == torch.device("cpu")
