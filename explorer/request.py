@@ -65,10 +65,12 @@ class Request:
                     return failure
 
         def take_over(answers: Answers) -> None:
-            if not token.given_up:
-                take(answers)
-            if not token.given_up:  # by what follows from the answers
-                self._model.await_answers(self, late=False)
+            try:
+                if not token.given_up:
+                    take(answers)
+            finally:  # a view that fails must not leave the page waiting
+                if not token.given_up:  # by what follows from the answers
+                    self._model.await_answers(self, late=False)
 
         self._model.aside(
             lambda: dict(zip(questions, _SIDE_BY_SIDE.map(answer, questions), strict=True)),

@@ -20,6 +20,7 @@ from explorer.app import Explorer
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.saes import ATTRIBUTES
 from explorer.views.act import one_act
+from explorer.views.headline import Headline
 from explorer.views.markup import Markup
 from queries import Store
 from queries.schema import concept_id
@@ -183,6 +184,20 @@ def test_what_is_drawn_belongs_to_one_state(page: str, store: AsideStore) -> Non
     chosen = held.explorer.state.url_values()
     at_once = Held(store, dark=True, **{name: value for name, value in chosen.items() if value is not None})
     assert [*(at_once.drawn() - held.drawn())] == []
+
+
+def test_a_view_that_fails_leaves_no_page_waiting(store: AsideStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = Held(store)
+
+    def fail(_: Headline) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Headline, "_show", fail)
+    held.change(concept=concept_id("t"))
+    assert held.explorer.model.waiting
+    with pytest.raises(ZeroDivisionError):
+        held.answer()
+    assert not held.explorer.model.waiting
 
 
 def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> None:
