@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Of what stages write; a change of any stage that changes its output raises it, and makes former output unknown.
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ from measure.stages import splits
 from measure.stages.text import Windows
 from measure.tasks import Task, in_order, perform
 from queries import check_suite
-from queries.schema import concept_id, letter_of
+from queries.conform import arrow_schema
+from queries.schema import TABLES, concept_id, letter_of
 from queries.suite import read_manifest
 from tests.browser import free_port
 from tests.fewer_layers import write_first_layers
@@ -181,7 +182,8 @@ def test_a_suite_is_measured_from_weights(suite: Path) -> None:
     assert checks["Verdicts that differ when recomputed from the stored scores"] == 0
     assert checks["Perplexity of the model on held-out text"] > 1
     assert checks["Correlation of attributed and true effect, top latent"] > 0.5
-    assert checks["Tested tokens"] == manifest.tables["tested_tokens"].rows > 0
+    metrics = pd.read_parquet(suite / "tested_tokens.parquet")["metric"].value_counts()
+    assert checks["Tested tokens"] == metrics["ig_ablation"] > 0
     assert manifest.provenance.corpus[0]["licence"] == "PSF-2.0"
     assert "PSF-2.0" in (suite / "LICENSES.txt").read_text("utf-8")
 
@@ -225,6 +227,7 @@ def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> 
     assert (sae.title, sae.n_latents, sae.tokens_seen, sae.seed) == ("mine", 256, None, None)
     letters = _frames(given)["measurements"]
     every = pd.read_parquet(suite / "measurements.parquet")
+    every = every[every["metric"] == "ig_ablation"]
     of_seeds = [rows for _, rows in every.groupby("sae")]
     columns = ["num_probe_true_positives", "num_candidates"]
     assert any(letters[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
@@ -340,12 +343,13 @@ def _thresholds() -> dict[str, Any]:
     return {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
 
 
-def _frames(suite: Path) -> dict[str, Any]:
-    """Read the tables of the suite's own SAE, without further seeds, with the letter of each concept."""
+def _frames(suite: Path, metric: str = "ig_ablation") -> dict[str, Any]:
+    """Read the tables of the suite's own SAE, by one metric, without further seeds, with the letter of each concept."""
     own = {sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None}
     frames = {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
     for name, frame in frames.items():
-        kept = frame[frame["sae"].isin(own)].reset_index(drop=True) if "sae" in frame else frame
+        kept = frame[frame["sae"].isin(own)] if "sae" in frame else frame
+        kept = (kept[kept["metric"] == metric] if "metric" in kept else kept).reset_index(drop=True)
         frames[name] = kept.assign(letter=kept["concept"].map(letter_of)) if "concept" in kept else kept
     return frames
 
@@ -513,11 +517,10 @@ def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
 
 
 def test_a_probe_that_fails_is_named() -> None:
-    measured = {"concept": [*map(concept_id, "axz")], "probe_f1": [0.9, 0.2, 0.5]}
+    measured = {"concept": [*map(concept_id, "axz")], "metric": ["ig_ablation"] * 3, "probe_f1": [0.9, 0.2, 0.5]}
     k_sparse = {"k": [1, 1, 2, 2], "f1": [0.5, 0.7, 0.6, 0.5]}
-    tested: dict[str, list[Any]] = {"token": [], "is_absorption": []}
-    rows = {"measurements": measured, "k_sparse": k_sparse, "tested_tokens": tested}
-    tables = {name: pa.table(columns) for name, columns in rows.items()}
+    tables = {name: pa.table(columns) for name, columns in (("measurements", measured), ("k_sparse", k_sparse))}
+    tables["tested_tokens"] = arrow_schema(TABLES["tested_tokens"].columns).empty_table()
     loss = {"perplexity": 40.0, "perplexity_by_source": {"docs": 40.0}}
     checks = make_checks(Config.model_validate(tomllib.loads(CONFIG)), loss, tables)
     assert checks["Letters whose probe fails (F1 below 0.5)"] == "x"

@@ -1,4 +1,7 @@
-"""Stage: which latents are active on the words, on the text for evidence, and on the text held out."""
+"""Stage: which latents are active on words and on text.
+
+On each word, on the test words in the prompts that they are tested in, on the text for evidence, and on that held out.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: The names of the files, without their ending.
-WORDS, EVIDENCE, HELD_OUT = "words", "evidence", "held_out"
+WORDS, TEST, EVIDENCE, HELD_OUT = "words", "test", "evidence", "held_out"
 
 
 def rows_of(windows: np.ndarray, length: int) -> np.ndarray:
@@ -29,14 +32,16 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     length = windows.ids.shape[1] - 1
     sae = open_sae(needs["sae"], best_device())
     words = np.load(needs["activations"] / f"words-{layer}.npy", mmap_mode="r")
+    test = np.load(needs["activations"] / f"test-{layer}.npy", mmap_mode="r")
     text = np.load(needs["text_activations"] / f"{layer}.npy", mmap_mode="r")
     for done, (name, stream) in enumerate(
         (
             (WORDS, words[:]),
+            (TEST, test[:]),
             (EVIDENCE, text[rows_of(windows.evidence, length)]),
             (HELD_OUT, text[rows_of(np.arange(windows.num_held_out), length)]),
         ),
         start=1,
     ):
         sae.encode_sparse(stream).save(out / f"{name}.npz")
-        progress(done / 3)
+        progress(done / 4)
