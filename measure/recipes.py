@@ -46,6 +46,13 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 
+#: Whose recipe it is.
+PROGRAMS = {
+    "calibrated": "this project's own",
+    "paper": "sae-spelling, commit 9bcada0, the program of Chanin et al.",
+    "saebench": "SAEBench 0.6.0",
+}
+
 
 def with_recipe(given: dict[str, Any]) -> dict[str, Any]:
     """Return a configuration as it was read, with its recipe's settings where it has none of its own."""

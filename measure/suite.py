@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +15,7 @@ import torch
 from measure.checks import make_checks
 from measure.metrics import measurements_of, tested_rows
 from measure.models.loading import model_of
+from measure.notes import notes_of
 from measure.saes.loading import RECORD, open_sae
 from measure.scores import auc
 from measure.sparse import Sparse
@@ -121,7 +121,7 @@ def write_measured(
             tau=config.method.tau,
             cosine_threshold=config.method.cosine_threshold,
             effect_margin=config.method.effect_margin,
-            notes=_notes(config, vocabulary, chosen),
+            notes=notes_of(config, vocabulary, chosen),
         ),
         saes=saes,
         tables={},
@@ -355,21 +355,6 @@ def _model(config: Config, plan: Plan, work: Path) -> Model:
         d_model=model.d_model,
         num_layers=model.num_layers,
     )
-
-
-def _notes(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
-    """Say in sentences how it was measured: the paragraphs of notes.txt, with the numbers of this measurement."""
-    windows = config.windows
-    text = (files("measure") / "notes.txt").read_text("utf-8")
-    return text.format(
-        num_words=len(vocabulary.ids),
-        num_test=len(vocabulary.test),
-        num_prompts=len(chosen.templates),
-        right=(chosen.spelled.answers == vocabulary.letters[vocabulary.test]).mean(),
-        held_out=windows.held_out * windows.length,
-        for_loss=windows.for_loss * (windows.length - 1),
-        steps=config.method.steps,
-    ).splitlines()
 
 
 def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) -> Provenance:

@@ -153,12 +153,13 @@ def given(folder: Path, weights: Path) -> Path:
     return _measure_given(folder, "given", weights)
 
 
-def _measure_given(folder: Path, name: str, weights: Path, work: str = "work") -> Path:
+def _measure_given(folder: Path, name: str, weights: Path, work: str = "work", top: str = "") -> Path:
     """Measure an SAE that is there already, by the command, and return the suite."""
     trained = "widths = [256]\nk = [8]\nseeds = [0, 1]\ntokens = 40960\n"
     text = (folder / "small.toml").read_text("utf-8")
     assert trained in text
-    (folder / f"{name}.toml").write_text(text.replace(trained, f'path = "{weights}"\nname = "mine"\n'), "utf-8")
+    text = top + text.replace(trained, f'path = "{weights}"\nname = "mine"\n')
+    (folder / f"{name}.toml").write_text(text, "utf-8")
     result = run(folder / f"{name}.toml", "--to", folder / name, "--work", folder / work, "--force")
     assert result.exit_code == 0, result.output
     return folder / name
@@ -231,6 +232,85 @@ def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> 
     of_seeds = [rows for _, rows in every.groupby("sae")]
     columns = ["num_probe_true_positives", "num_candidates"]
     assert any(letters[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
+
+
+@pytest.mark.timeout(600)
+def test_every_true_positive_is_measured_by_projection(suite: Path) -> None:
+    full, fraction = (_frames(suite, metric)["measurements"].set_index("letter") for metric in ("full", "fraction"))
+    (own,) = (sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None)
+    rows = pd.read_parquet(suite / "tested_tokens.parquet").query("sae == @own")
+    rows["letter"] = rows["concept"].map(letter_of)
+    _assert_projections_agree(rows)
+    with open_store(suite) as store:
+        asked = {"scope": "suite", **OF_SUITE, **_thresholds()}
+        for metric, column in (("full", full["random_rate"]), ("fraction", fraction["random_rate"])):
+            rates = store.fetch("concept_rates", **(asked | {"metric": metric}))
+            rates = rates[rates["sae"] == own].assign(letter=rates["concept"].map(letter_of)).set_index("letter")
+            np.testing.assert_allclose(rates["random_rate"], column[rates.index])
+            for letter, of_letter in rows.groupby("letter"):
+                expected = (
+                    _fully_absorbed(of_letter).sum() / full.loc[letter, "num_probe_true_positives"]
+                    if metric == "full"
+                    else fraction.loc[letter, "absorption_fraction"]
+                )
+                assert rates.loc[letter, "absorption_rate"] == pytest.approx(expected, abs=1e-5)
+        moved = store.fetch("concept_rates", **(asked | {"metric": "full", "cosine_threshold": 0.5}))
+        assert moved.loc[moved["sae"] == own, "num_absorbed"].sum() < _fully_absorbed(rows).sum()
+    for letter, of_letter in rows.groupby("letter"):
+        assert len(of_letter) == full.loc[letter, "num_tested"] <= full.loc[letter, "num_probe_true_positives"]
+        assert 0 <= full.loc[letter, "random_rate"] < 1
+    checks = read_manifest(suite).provenance.checks
+    shares = [value for name, value in checks.items() if name.startswith("Share") and "carr" in name]
+    assert sum(shares) == pytest.approx(1)
+
+
+def _assert_projections_agree(rows: pd.DataFrame) -> None:
+    """Hold each row's totals to what its latents carry; all active ones are stored where there are few."""
+    for row in rows.itertuples():
+        assert len(row.latents) == len(row.projections) == len(row.cosines)
+        assert row.top_projection == pytest.approx(max(row.projections), abs=1e-5)
+        assert row.metric == "ig_ablation" or row.latents[np.argmax(row.projections)] == row.top_latent
+        assert (row.effects is None) == (row.metric == "full")
+        fires = np.array(row.split_activations) >= 1e-8
+        assert fires.sum() <= len(row.latents)
+        if not fires.any():
+            assert row.main_projection == 0
+    judged = rows[rows["metric"] == "full"]
+    assert judged["is_absorption"].tolist() == _fully_absorbed(judged).tolist()
+
+
+def _fully_absorbed(rows: pd.DataFrame) -> pd.Series:
+    silent = rows["split_activations"].map(max) < 1e-8
+    at = rows["projections"].map(np.argmax)
+    cosine = pd.Series([values[place] for values, place in zip(rows["cosines"], at, strict=True)], rows.index)
+    carries = (rows["total_projection"] >= 0) & (rows["top_projection"] >= 0.4 * rows["total_projection"])
+    return silent & carries & (cosine >= 0.025)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("recipe", ["paper", "saebench"])
+def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Path, recipe: str) -> None:
+    measured = _measure_given(folder, recipe, weights, top=f'recipe = "{recipe}"')
+    assert check_suite(measured) == []
+    manifest = read_manifest(measured)
+    assert manifest.method.metric == {"paper": "ig_ablation", "saebench": "full"}[recipe]
+    # The configuration states its own number of examples.
+    assert manifest.method.notes[0].startswith(f"Recipe: {recipe} (")
+    assert "but for num_examples = [4]" in manifest.method.notes[0]
+    assert manifest.provenance.checks["Verdicts that differ when recomputed from the stored scores"] == 0
+    tested = pd.read_parquet(measured / "tested_tokens.parquet")
+    prompts = pd.read_parquet(measured / "prompts.parquet").set_index("prompt_id")["template"]
+    assert tested["prompt_id"].isin(prompts.index).all()
+    assert (prompts.str.count("\n") == {"paper": 4, "saebench": 5}[recipe]).all()
+    # No two words share a prompt; the model was asked for the letters of a sample.
+    assert tested.groupby("prompt_id")["token"].nunique().max() == 1
+    assert pd.read_parquet(measured / "tokens.parquet")["model_answer"].notna().sum() == 32
+    measurements = pd.read_parquet(measured / "measurements.parquet")
+    assert pd.read_parquet(measured / "k_sparse.parquet")["k"].max() == {"paper": 50, "saebench": 10}[recipe]
+    poor = measurements["probe_f1"] <= 0.6
+    by_projection = measurements["metric"].isin(["full", "fraction"])
+    assert not (poor & by_projection).any() or recipe == "paper"
+    assert measurements.loc[measurements["metric"] == "ig_ablation", "concept"].nunique() == len(LETTERS)
 
 
 @pytest.mark.timeout(600)
