@@ -194,7 +194,7 @@ def vocabulary(number: int = 60) -> Vocabulary:
 @pytest.mark.parametrize(("examples", "begin"), [("all", ""), ("split", "\n")])
 def test_each_word_has_its_own_prompt_and_another_to_be_tested_in(examples: str, begin: str) -> None:
     words = vocabulary()
-    first, again = draw_for_each_word(words, num_examples=10, examples=examples, begin=begin, seed=0)
+    first, again = draw_for_each_word(words, num_examples=[10], examples=examples, begin=begin, seed=0)
     assert (len(first), len(again)) == (60, 12)
     assert len({*first, *again}) == 72
     test = {str(text) for text in words.texts[words.test]}

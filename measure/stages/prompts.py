@@ -99,7 +99,7 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
 
 
 def draw_for_each_word(
-    vocabulary: Vocabulary, *, num_examples: int, examples: str, begin: str, seed: int
+    vocabulary: Vocabulary, *, num_examples: Sequence[int], examples: str, begin: str, seed: int
 ) -> tuple[list[str], list[str]]:
     """Draw a prompt for each word, and another one for each test word, in which it is tested.
 
@@ -108,7 +108,8 @@ def draw_for_each_word(
     Parameters
     ----------
     vocabulary : Vocabulary
-    num_examples : int
+    num_examples : sequence of int
+        How many a prompt has, one of these after the other.
     examples : {"all", "train", "split"}
         Which words they are drawn from: all, those for training, or those of the word's own split. Second prompts take
         all in place of the own split, as SAEBench does.
@@ -121,8 +122,9 @@ def draw_for_each_word(
     among = {"all": (every, every), "train": (vocabulary.train,) * 2, "split": (vocabulary.train, vocabulary.test)}
 
     def draw(word: int, words: np.ndarray) -> str:
-        drawn = rng.choice(len(words), min(num_examples + 1, len(words)), replace=False)
-        others = [place for place in words[drawn].tolist() if place != word][:num_examples]
+        count = num_examples[word % len(num_examples)]
+        drawn = rng.choice(len(words), min(count + 1, len(words)), replace=False)
+        others = [place for place in words[drawn].tolist() if place != word][:count]
         return template((str(vocabulary.texts[place]) for place in others), begin)
 
     first = [draw(word, among[examples][int(vocabulary.is_test[word])]) for word in every.tolist()]
@@ -246,8 +248,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     test = vocabulary.test
     asked = np.arange(len(test))
     if not templates and how["draw"] == "each_word":
-        choices = {name: how[name] for name in ("examples", "begin", "seed")}
-        first, again = draw_for_each_word(vocabulary, num_examples=how["num_examples"][0], **choices)
+        choices = {name: how[name] for name in ("num_examples", "examples", "begin", "seed")}
+        first, again = draw_for_each_word(vocabulary, **choices)
         templates, shares = first + again, [None] * len(first + again)
         assigned, tested_in = np.arange(len(first)), np.arange(len(first), len(templates))
         # No two words share a prompt, so asking the model for all of them would take as long as all of the rest.
