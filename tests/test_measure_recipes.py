@@ -17,7 +17,7 @@ from measure.stages.ablation import Word, ablate
 from measure.stages.activations import word_streams
 from measure.stages.k_sparse import fit_k_sparse, fit_logistic
 from measure.stages.probes import fit_balanced_probes
-from measure.stages.projections import by_chance, project, random_directions
+from measure.stages.projections import by_chance, fractions_0_3, project, random_directions
 from measure.stages.prompts import draw_for_each_word, to_prompt
 from measure.stages.vocabulary import Vocabulary, read_vocabulary
 from tests.toy_language import ToyModel, both_models, toy_tokenizer
@@ -129,7 +129,7 @@ def test_projections_decide_as_saebench_does(projected: dict[str, Any]) -> None:
     np.testing.assert_allclose(found.total[:8], total, atol=1e-3)
     assert not found.fully_absorbed(1.1).any()
     # Up to 0.3.2: all that the split latents do not carry; here they are silent on the first eight words.
-    assert found.fractions_0_3()[:8].tolist() == [1.0] * 8
+    assert fractions_0_3(found.main, found.total)[:8].tolist() == [1.0] * 8
     # Rows of another length: a latent's activation shrinks as its row grows, and what it carries stays.
     longer = sparse(projected["dense"] / 4)
     again = project(longer, projected["stream"], directions * 4, projected["probe"] * 3, split)

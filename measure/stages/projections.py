@@ -68,9 +68,10 @@ class Projections(NamedTuple):
         nothing = (self.total <= 0) | (self.main >= self.total) | (self.absorbing < LEAST_SHARE * self.total)
         return np.where(nothing, 0.0, share)
 
-    def fractions_0_3(self) -> np.ndarray:
-        """Return the absorption fraction of SAEBench up to 0.3.2: all that the split latents do not carry."""
-        return np.clip((self.total - self.main) / np.where(self.total == 0, np.nan, self.total), 0, 1)
+
+def fractions_0_3(main: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the absorption fractions of SAEBench up to 0.3.2: all that the split latents do not carry."""
+    return np.clip((total - main) / np.where(total == 0, np.nan, total), 0, 1)
 
 
 def project(
