@@ -89,10 +89,14 @@ def suite(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_sae_without_candidates_stands_beside_one_that_has_some(suite: Path) -> None:
     assert check_suite(suite) == []
     names = {sae.title: sae.id for sae in read_manifest(suite).saes}
-    candidates = pd.read_parquet(suite / "measurements.parquet").groupby("sae")["num_candidates"].sum()
+    measurements, tested = (
+        pd.read_parquet(suite / f"{name}.parquet").query("metric == 'ig_ablation'")
+        for name in ("measurements", "tested_tokens")
+    )
+    candidates = measurements.groupby("sae")["num_candidates"].sum()
     assert candidates[names["every"]] == 0
     assert candidates[names["few"]] > 0
-    assert set(pd.read_parquet(suite / "tested_tokens.parquet")["sae"]) == {names["few"]}
+    assert set(tested["sae"]) == {names["few"]}
 
 
 def test_numbers_are_of_text_that_is_not_passed_on(suite: Path) -> None:
