@@ -138,7 +138,8 @@ def compare_sae(
     of_train, of_test = vocabulary.letters[vocabulary.train], vocabulary.letters[vocabulary.test]
     logits = probes.logits(stream[vocabulary.test])
     published, splits = known.table("k_sparse_results", l0), known.table("sae_split_feats", l0)
-    ranked = rank_latents(train, of_train, len(LETTERS), l1=0.01, epochs=25, seed=0, device=_CPU)
+    fit = {"l1": 0.01, "epochs": 25, "batch": 8192, "end_rate": 0.01}
+    ranked = rank_latents(train, of_train, len(LETTERS), **fit, seed=0, device=_CPU)
     cosines = probes.cosines(sae.directions.numpy())
     pairs: list[tuple[int, int]] = []
     rows: dict[str, list[Any]] = {name: [] for name in ("top", "split", "f1", "f1_given", "tested", "tested_known")}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from measure.stages.candidates import SILENT
+from measure.stages.projections import LEAST_SHARE, fractions_0_3
 from queries.schema import letter_of
 
 if TYPE_CHECKING:
@@ -18,11 +20,15 @@ if TYPE_CHECKING:
 
 #: A probe with a lower F1 has failed: its letter is kept and named here.
 _FAILED = 0.5
+#: Letters that SAEBench needs (`min_feats_for_eval`).
+_ENOUGH = 20
 
 
 def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> dict[str, Any]:
     """Compute the checks, by what they are called in the page "About this suite"."""
-    tested, measured, k_sparse = (tables[name].to_pydict() for name in ("tested_tokens", "measurements", "k_sparse"))
+    rows, measurements = tables["tested_tokens"], tables["measurements"]
+    tested, full = (_of_metric(rows, metric).to_pydict() for metric in ("ig_ablation", "full"))
+    measured, k_sparse = _of_metric(measurements, "ig_ablation").to_pydict(), tables["k_sparse"].to_pydict()
     f1 = np.array(measured["probe_f1"], float)
     names = np.array([*map(letter_of, measured["concept"])])
     failed = sorted(set(names[f1 < _FAILED].tolist()))
@@ -37,7 +43,10 @@ def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa
         "Largest fall of mean F1 from one k to the next": largest_fall(k_sparse),
         "Tested tokens": len(tested["token"]),
         "Tested tokens that are absorbed": int(np.sum(tested["is_absorption"])),
-        "Verdicts that differ when recomputed from the stored scores": different_verdicts(config, tested),
+        "Verdicts that differ when recomputed from the stored scores": different_verdicts(config, tested)
+        + different_projections(config, full),
+        **projection_shares(rows.to_pydict()),
+        **_left_out(config, f1, names),
     }
     if not tested["token"]:
         return checks
@@ -54,6 +63,52 @@ def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa
         checks["Mean true effect of absorbing latents, logits"] = float(true.mean())
         checks["Share of absorbed tokens with a true effect of at most -1"] = float((true <= -1).mean())
     return checks
+
+
+def _of_metric(table: pa.Table, metric: str) -> pa.Table:
+    return table.filter(pc.equal(table["metric"], metric))
+
+
+def projection_shares(rows: Mapping[str, list[Any]]) -> dict[str, float]:
+    """Say who carries the probe's direction at the true positives, on average: soft absorption.
+
+    Split latents, the absorbing latents that SAEBench counts, neither (other latents, biases, the SAE's error). Words
+    whose projection is not positive have nothing to share out, and are left out.
+    """
+    main, absorbing, total = (np.array(rows[f"{name}_projection"], float) for name in ("main", "absorbing", "total"))
+    known = total > 0
+    if not known.any():
+        return {}
+    carried, taken = (float((part[known] / total[known]).mean()) for part in (main, absorbing))
+    return {
+        "Share of the projection on the probe that split latents carry, mean over true positives": carried,
+        "Share that absorbing latents carry (three at most)": taken,
+        "Share that neither carry": 1 - carried - taken,
+        "Absorption fraction as SAEBench had it up to 0.3.2": float(fractions_0_3(main[known], total[known]).mean()),
+    }
+
+
+def _left_out(config: Config, f1: np.ndarray, names: np.ndarray) -> dict[str, str]:
+    """Name the letters that are not measured by projection because their probe is poor, and if too few are left."""
+    least = config.method.min_probe_f1
+    if not least:
+        return {}
+    poor = sorted(set(names[f1 <= least].tolist()))
+    left = len(set(names.tolist())) - len(poor)
+    enough = "" if left >= _ENOUGH else f"; {left} are left, SAEBench measures no model with fewer than {_ENOUGH}"
+    return {f"Letters not measured by projection (probe F1 of {least} or less)": (", ".join(poor) or "none") + enough}
+
+
+def different_projections(config: Config, full: Mapping[str, list[Any]]) -> int:
+    """Count the stored verdicts by projection that do not follow from the stored scores, as a float32 file has them."""
+    if not full["token"]:
+        return 0
+    top, total, cosine = (
+        np.array(full[name], float).astype(np.float32) for name in ("top_projection", "total_projection", "top_cosine")
+    )
+    silent = np.array([max(values) < SILENT for values in full["split_activations"]])
+    carries = (total >= 0) & (top >= LEAST_SHARE * total) & (cosine >= config.method.cosine_threshold)
+    return int(((silent & carries) != np.array(full["is_absorption"])).sum())
 
 
 def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from measure.errors import MeasureError
+from measure.recipes import RecipeName, with_recipe
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
@@ -41,11 +42,18 @@ class VocabularyPart(_Part):
     seed: int = 42
     letters: str = Field(default=LETTERS, pattern="^[a-z]+$")
     limit: int | None = Field(default=None, ge=1)
+    split: Literal["random", "stratified"] = "random"
 
 
 class PromptsPart(_Part):
-    """How prompts are drawn and chosen; `templates` gives them instead."""
+    """How prompts are drawn and chosen; `templates` gives them instead.
 
+    `draw` "best" keeps some of many for all words; "each_word" draws one for each word, and another for testing it.
+    """
+
+    draw: Literal["best", "each_word"] = "best"
+    examples: Literal["train", "all", "split"] = "train"
+    begin: str = ""
     seed: int = 20
     drawn: int = Field(default=36, ge=1)
     num_examples: list[Annotated[int, Field(ge=0)]] = Field(default=[10, 20], min_length=1)
@@ -118,19 +126,33 @@ class SaePart(_Part):
 class MethodPart(_Part):
     """Thresholds and settings of the measurement (docs/method.md)."""
 
+    metric: Literal["ig_ablation", "full"] = "ig_ablation"
+    probe: Literal["calibrated", "balanced"] = "calibrated"
     probe_l2: float = Field(default=30.0, ge=0)
+    probe_epochs: int = Field(default=50, ge=1)
+    probe_batch: int = Field(default=4096, ge=1)
+    k_sparse: Literal["calibrated", "balanced"] = "calibrated"
+    max_k: int = Field(default=50, ge=1)
     l1: float = Field(default=0.01, ge=0)
     l1_epochs: int = Field(default=25, ge=1)
+    l1_batch: int = Field(default=8192, ge=1)
+    l1_end_rate: float = Field(default=0.01, gt=0)
+    auc: Literal["activation", "pre_activation"] = "activation"
     tau: float = 0.03
     cosine_threshold: float = 0.025
     effect_margin: float = 1.0
     steps: int = Field(default=6, ge=1)
     limit: int | None = Field(default=200, ge=1)
+    positive: Literal["upper", "lower"] = "upper"
+    error: Literal["stays", "fades"] = "stays"
+    min_probe_f1: float = Field(default=0.0, ge=0, lt=1)
+    random_directions: int = Field(default=20, ge=1)
 
 
 class Config(_Part):
-    """The whole file."""
+    """The whole file. `recipe` gives the defaults of the other settings."""
 
+    recipe: RecipeName = "calibrated"
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     title: str | None = None
     summary: str | None = None
@@ -161,7 +183,7 @@ def read_config(file: Path) -> Config:
         Where it cannot be read, or does not say what is needed.
     """
     try:
-        return Config.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        return Config.model_validate(with_recipe(tomllib.loads(file.read_text(encoding="utf-8"))))
     except OSError as error:
         message = f"{file}: {error.strerror}; give the path of a TOML file (measure/smollm2.toml is one)"
         raise MeasureError(message) from error

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _USED = 0.35
 #: Candidates of an SAE for each word, as far as can be guessed before they are counted; tokens after a prompt's word.
 _CANDIDATES, _SUFFIX = 0.013, 5
+#: Tokens of a worked example.
+_EXAMPLE = 8
 _PROBE_STEPS = 200
 #: Latents of an SAE whose kin are looked for, about.
 _MATTER = 1500
@@ -72,25 +74,30 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
     settings: Mapping[str, Any] = task.settings
     f, windows = facts, config.windows
     up_to = (max(settings.get("layers", [0])) + 1) * f.block
+    alone = config.prompts.draw == "each_word" and not config.prompts.templates
     prompts = len(config.prompts.templates) or config.prompts.kept
+    # Where no two words share a prompt, each takes its own prefix along.
+    length = _EXAMPLE * max(config.prompts.num_examples) if alone else 0
+    asked = config.prompts.sample * (1 if alone else config.prompts.drawn) + (0 if alone else 0.2 * f.words)
     layer = settings.get("layer", 0)
     seen = f.words + (windows.evidence + windows.held_out) * windows.length
     width = task.needs["sae"].settings.get("width", 16384) if "sae" in task.needs else 0
     runs = 3 * config.method.steps + 2  # a way back is twice as long as one forth
     work: dict[str, float] = {
-        "prompts": (config.prompts.drawn * config.prompts.sample + 0.2 * f.words)
-        * (1 + _SUFFIX)
-        * f.num_layers
-        * f.block,
+        "prompts": asked * (length + 1 + _SUFFIX) * f.num_layers * f.block,
         "text": f.text * 2e5,
         "text_activations": f.text * up_to,
-        "activations": f.words * (1 + 0.8 * prompts * bool(settings.get("mix"))) * up_to,
+        "activations": f.words * (1.2 * length if alone else 1 + 0.8 * prompts * bool(settings.get("mix"))) * up_to,
         "loss": 4 * windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model),
         "probes": f.words * 26 * f.d_model * _PROBE_STEPS,
         "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model,
         "latents": seen * width * f.d_model,
         "k_sparse": f.words * 5e6,
-        "ablation": _CANDIDATES * f.words * runs * (1 + _SUFFIX) * (f.num_layers - layer) * f.block,
+        "ablation": _CANDIDATES
+        * f.words
+        * (runs * (1 + _SUFFIX) * (f.num_layers - layer) + length * f.num_layers)
+        * f.block,
+        "projections": config.method.random_directions * 26 * f.d_model * width,
         "evidence": seen * 1e6,
         "kin": sum(
             _MATTER * settings["saes"] * need.settings.get("width", 16384) * f.d_model
@@ -117,8 +124,10 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
         Number of processes.
     """
     streams = len({sae.layer for sae in plan.saes})
-    prompts = (len(config.prompts.templates) or config.prompts.kept) * any(part.path is None for part in config.saes)
-    rows = facts.text + facts.words * (1 + 0.8 * prompts)
+    alone = config.prompts.draw == "each_word" and not config.prompts.templates
+    prompts = 1 if alone else len(config.prompts.templates) or config.prompts.kept
+    trained = any(part.path is None for part in config.saes)
+    rows = facts.text + facts.words * (1 + 0.2 * alone + 0.8 * prompts * trained)
     width = max([sae.width for sae in plan.saes] + [2048])
     model = 6.0 * (facts.num_layers * facts.block + facts.vocabulary * facts.d_model)
     training = 4 * 8 * width * facts.d_model + 3 * 1024 * width * 4

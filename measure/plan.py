@@ -18,10 +18,12 @@ if TYPE_CHECKING:
 
     from measure.config import Config, SaePart
 
-#: Seed of the L1-penalised fit and of the order of its batches.
+#: Seed of the order of batches in fits.
 _PROBE_SEED = 0
 #: Candidates are drawn by this seed and the letter's place.
 _CANDIDATE_SEED = 100
+#: What of the method decides on k-sparse probes.
+_OF_K_SPARSE = {"k_sparse", "max_k", "l1", "l1_epochs", "l1_batch", "l1_end_rate"}
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,7 @@ def make_plan(config: Config, base: Path) -> Plan:
     probes = {
         layer: Task(
             "probes",
-            {"layer": layer, "l2": config.method.probe_l2},
+            {"layer": layer, "probe": config.method.probe, "fit": _fit(config)},
             {"vocabulary": vocabulary, "activations": activations},
             f"probes of layer {layer}",
         )
@@ -197,9 +199,10 @@ def _saes(
                 settings = {"layer": layer, "width": width, "k": k, "seed": seed, "tokens": part.tokens}
                 sae = Task("train", settings, streams, f"training {what}")
             at = {"layer": layer}
-            latents = Task("latents", at, {"sae": sae, **streams}, f"latents of {what}")
+            asked = {name: shared[name] for name in ("vocabulary", "prompts")}
+            latents = Task("latents", at, {"sae": sae, **asked, **streams}, f"latents of {what}")
             words = {"vocabulary": shared["vocabulary"], "latents": latents}
-            how = {"l1": config.method.l1, "l1_epochs": config.method.l1_epochs, "seed": _PROBE_SEED}
+            how = config.method.model_dump(include=_OF_K_SPARSE) | {"seed": _PROBE_SEED}
             k_sparse = Task("k_sparse", how, words, f"k-sparse probes of {what}")
             splits = Task("splits", {"tau": config.method.tau}, {"k_sparse": k_sparse}, f"splits of {what}")
             found = {"k_sparse": k_sparse, "splits": splits, "probes": probes[layer]}
@@ -211,14 +214,29 @@ def _saes(
             )
             ablation = Task(
                 "ablation",
-                model_settings | at | {"steps": config.method.steps},
+                model_settings | at | config.method.model_dump(include={"steps", "positive", "error"}),
                 {**needs, **words, "sae": sae, "candidates": candidates, "prompts": shared["prompts"]},
                 f"ablation of {what}",
             )
+            projections = Task(
+                "projections",
+                at | config.method.model_dump(include={"cosine_threshold", "random_directions"}),
+                {**asked, **words, **found, "sae": sae, "activations": shared["activations"]},
+                f"projections of {what}",
+            )
             evidence = Task(
                 "evidence",
-                model_settings | {"sources": sources, "layout": FORMAT_VERSION},
-                {**needs, **words, **found, "text": shared["text"], "sae": sae, "ablation": ablation},
+                model_settings
+                | {"sources": sources, "layout": FORMAT_VERSION, "cosine": config.method.cosine_threshold},
+                {
+                    **needs,
+                    **words,
+                    **found,
+                    "text": shared["text"],
+                    "sae": sae,
+                    "ablation": ablation,
+                    "projections": projections,
+                },
                 f"evidence of {what}",
             )
             quality = Task(
@@ -239,6 +257,7 @@ def _saes(
                 **found,
                 "candidates": candidates,
                 "ablation": ablation,
+                "projections": projections,
                 "evidence": evidence,
                 "quality": quality,
             }
@@ -255,6 +274,14 @@ def _in_parts(stage: str, settings: Mapping[str, Any], needs: Mapping[str, Task]
         for part in range(NUM_PARTS)
     }
     return Task("parts", {"parts": NUM_PARTS}, parts, label)
+
+
+def _fit(config: Config) -> dict[str, Any]:
+    """Say how linear probes are fitted: of the settings, those that the kind of probe has."""
+    method = config.method
+    if method.probe == "calibrated":
+        return {"l2": method.probe_l2}
+    return {"epochs": method.probe_epochs, "batch": method.probe_batch, "seed": _PROBE_SEED}
 
 
 def _each(part: SaePart) -> list[tuple[int, int, int, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,19 +14,23 @@ import torch
 
 from measure.checks import make_checks
 from measure.errors import MeasureError
+from measure.metrics import measurements_of, tested_rows
 from measure.models.loading import model_of
+from measure.notes import notes_of
 from measure.saes.loading import RECORD, open_sae
 from measure.scores import auc
 from measure.sparse import Sparse
-from measure.stages.ablation import KEPT, is_absorption, load_tested
+from measure.stages.ablation import load_tested
+from measure.stages.activations import load_tested_in
 from measure.stages.candidates import load_candidates
 from measure.stages.evidence import TABLES as EVIDENCE_TABLES
 from measure.stages.k_sparse import load_k_sparse
-from measure.stages.latents import WORDS
+from measure.stages.latents import TEST, WORDS
 from measure.stages.parts import load_streams
-from measure.stages.probes import load_probes
+from measure.stages.probes import Probes, load_probes, unit_rows
+from measure.stages.projections import RANDOM_SEED, load_projections, random_directions
 from measure.stages.prompts import load_prompts
-from measure.stages.splits import load_splits
+from measure.stages.splits import MAX_SPLIT, load_splits
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import load_vocabulary
 from queries.conform import arrow_schema
@@ -44,8 +47,6 @@ if TYPE_CHECKING:
 
     from measure.config import Config
     from measure.plan import Plan, SaePlan
-    from measure.stages.ablation import Tested
-    from measure.stages.probes import Probes
     from measure.stages.prompts import Chosen, Spelled
     from measure.stages.vocabulary import Vocabulary
 
@@ -114,18 +115,18 @@ def write_measured(
         {"token_id": vocabulary.ids.astype(np.int32), "concept": _concepts(vocabulary.letters)}
     )
     tables["concepts"] = first_letters(tables["measurements"]["concept"].to_pylist(), tables["token_concepts"])
-    tables["prompts"] = _prompts(vocabulary, chosen)
+    tables["prompts"] = _prompts(vocabulary, chosen, tables["tested_tokens"]["prompt_id"].to_pylist())
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=target.name,
         title=config.title,
         model=_model(config, plan, work),
         method=Method(
-            metric="ig_ablation",
+            metric=config.method.metric,
             tau=config.method.tau,
             cosine_threshold=config.method.cosine_threshold,
             effect_margin=config.method.effect_margin,
-            notes=_notes(config, vocabulary, chosen),
+            notes=notes_of(config, vocabulary, chosen),
         ),
         saes=saes,
         tables={},
@@ -186,7 +187,7 @@ def _read(sae: SaePlan, stage: str, work: Path) -> dict[str, Any]:
 
 
 def _rows(name: str, rows: list[dict[str, Any]]) -> pa.Table:
-    """Make rows of a table, its columns those of the contract: no SAE's depend on what was found of it."""
+    """Make rows of a table without their SAE, its columns those of the contract; what a row does not tell is NULL."""
     columns = [column for column in TABLES[name].columns if column.name != "sae"]
     return pa.Table.from_pylist(rows, arrow_schema(columns))
 
@@ -203,23 +204,45 @@ def _concepts(letters: Iterable[int]) -> list[str]:
 def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vocabulary, chosen: Chosen) -> Measured:
     """Make the small tables of one SAE."""
     folders = {name: task.folder(work) for name, task in sae.tasks.items()}
+    activations = sae.tasks["latents"].needs["activations"].folder(work)
     probes, probe_scores = load_probes(folders["probes"])
     k_sparse, splits = load_k_sparse(folders["k_sparse"]), load_splits(folders["splits"])
-    candidates, tested = load_candidates(folders["candidates"]), load_tested(folders["ablation"])
-    words = Sparse.load(folders["latents"] / f"{WORDS}.npz")
+    tested, projected = load_tested(folders["ablation"]), load_projections(folders["projections"])
+    words, as_tested = (Sparse.load(folders["latents"] / f"{name}.npz") for name in (WORDS, TEST))
     opened = open_sae(folders["sae"], torch.device("cpu"))
-    cosines = probes.cosines(opened.directions.numpy())
+    directions = opened.directions.numpy()
+    cosines = probes.cosines(directions)
+    stream = load_streams(activations, f"words-{sae.layer}")
     split = {letter: k_sparse.probes[letter][number].latents for letter, number in splits.items()}
+    rows = tested_rows(
+        tested,
+        projected,
+        as_tested,
+        vocabulary,
+        chosen,
+        split={
+            letter: (split[letter], by_k[max(by_k)].latents[:MAX_SPLIT]) for letter, by_k in k_sparse.probes.items()
+        },
+        cosines=cosines,
+        along=directions @ unit_rows(probes.weights).T,
+        logits=probes.logits(load_tested_in(activations, sae.layer, vocabulary, chosen)),
+        effect_margin=config.method.effect_margin,
+        cosine_threshold=config.method.cosine_threshold,
+    )
+    instead = Probes(random_directions(config.method.random_directions, directions.shape[1], RANDOM_SEED), np.zeros(0))
     measurements = [
-        {
-            "concept": concept_id(LETTERS[letter]),
-            "split_latents": split[letter].tolist(),
-            **{name: value for name, value in found._asdict().items() if name != "tested"},
-            "num_tested": len(found.tested),
-            "sample_portion": found.sample_portion,
-            **{f"probe_{name}": value for name, value in probe_scores[letter]._asdict().items()},
-        }
-        for letter, found in candidates.items()
+        row
+        for letter, found in load_candidates(folders["candidates"]).items()
+        for row in measurements_of(
+            letter,
+            split[letter],
+            found,
+            projected[letter],
+            probe_scores[letter],
+            rows,
+            instead.cosines(directions),
+            config.method,
+        )
     ]
     ranked = [
         {"concept": concept_id(LETTERS[letter]), "k": k, "latent": int(probe.latents[-1])}
@@ -230,27 +253,34 @@ def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vo
     tables = {
         "measurements": _rows("measurements", measurements),
         "k_sparse": _rows("k_sparse", ranked),
-        "encoder_top": _encoder_top(probes.cosines(opened.encoder.numpy()), cosines, words, vocabulary, sorted(splits)),
-        "tested_tokens": _tested(
-            config,
-            tested,
+        "encoder_top": _encoder_top(
+            probes.cosines(opened.encoder.numpy()),
+            cosines,
             words,
             vocabulary,
-            chosen,
-            split,
-            cosines,
-            probes,
-            sae.tasks["candidates"].needs["activations"].folder(work),
-            sae.layer,
+            sorted(splits),
+            # The order that the activation function keeps: bias, threshold and scale are the same for all words.
+            stream[vocabulary.test].astype(np.float32) @ opened.encoder.numpy().T
+            if config.method.auc == "pre_activation"
+            else None,
         ),
+        "tested_tokens": _rows("tested_tokens", rows),
     }
     return Measured(sae, name, {table: _with_sae(rows, name) for table, rows in tables.items()})
 
 
 def _encoder_top(
-    encoder: np.ndarray, decoder: np.ndarray, words: Sparse, vocabulary: Vocabulary, letters: list[int]
+    encoder: np.ndarray,
+    decoder: np.ndarray,
+    words: Sparse,
+    vocabulary: Vocabulary,
+    letters: list[int],
+    before: np.ndarray | None,
 ) -> pa.Table:
-    """Score the latents whose encoder points most along each probe, as 'fires at all'."""
+    """Score the latents whose encoder points most along each probe, as 'fires at all'.
+
+    The AUC is that of the activation, or of what precedes the activation function (`before`, (test words, latents)).
+    """
     test = words.take(vocabulary.test)
     rows = []
     for letter in letters:
@@ -268,74 +298,10 @@ def _encoder_top(
                     "precision": right / max(said, 1),
                     "recall": right / max(int(truth.sum()), 1),
                     "f1": 2 * right / max(said + int(truth.sum()), 1),
-                    "auc": auc(values, truth),
+                    "auc": auc(values if before is None else before[:, latent], truth),
                 }
             )
     return _rows("encoder_top", rows)
-
-
-def _tested(
-    config: Config,
-    tested: Tested,
-    words: Sparse,
-    vocabulary: Vocabulary,
-    chosen: Chosen,
-    split: dict[int, np.ndarray],
-    cosines: np.ndarray,
-    probes: Probes,
-    activations: Path,
-    layer: int,
-) -> pa.Table:
-    """Write a row for each tested word, with its verdict."""
-    stream = load_streams(activations, f"words-{layer}")
-    rows = []
-    for word, letter, found in zip(tested.words.tolist(), tested.letters.tolist(), tested.effects, strict=True):
-        latents, values = words.row(word)
-        order = np.argsort(found.effects, kind="stable")
-        top = order[0]
-        second = order[1] if len(order) > 1 and found.effects[order[1]] < 0 else None
-        largest = np.argsort(-np.abs(found.effects), kind="stable")[:KEPT]
-        shown = largest[np.argsort(found.effects[largest], kind="stable")]
-        strength = dict(zip(latents.tolist(), values.tolist(), strict=True))
-        split_activations = [strength.get(latent, 0.0) for latent in split[letter].tolist()]
-        second_effect = 0.0 if second is None else float(found.effects[second])
-        top_effect, top_cosine = float(found.effects[top]), float(cosines[letter, latents[top]])
-        rows.append(
-            {
-                "concept": concept_id(LETTERS[letter]),
-                "token": str(vocabulary.texts[word]),
-                "token_id": int(vocabulary.ids[word]),
-                "prompt_id": int(chosen.assigned[word]),
-                "split_activations": split_activations,
-                "split_cosines": cosines[letter, split[letter]].tolist(),
-                "top_latent": int(latents[top]),
-                "top_effect": top_effect,
-                "top_cosine": top_cosine,
-                "second_latent": None if second is None else int(latents[second]),
-                "second_effect": second_effect,
-                "second_cosine": None if second is None else float(cosines[letter, latents[second]]),
-                "latents": latents[shown].tolist(),
-                "effects": found.effects[shown].tolist(),
-                "activations": values[shown].tolist(),
-                "cosines": cosines[letter, latents[shown]].tolist(),
-                "true_effect_top": found.true_top,
-                "true_effect_second": None if second is None else found.true_second,
-                "answer_metric": found.metric,
-                "model_answer": LETTERS[found.answer],
-                "model_correct": found.answer == letter,
-                "probe_logit": float(probes.logits(stream[word : word + 1])[0, letter]),
-                "num_active_latents": len(latents),
-                "is_absorption": is_absorption(
-                    split_activations=np.array(split_activations),
-                    top_effect=top_effect,
-                    second_effect=second_effect,
-                    top_cosine=top_cosine,
-                    effect_margin=config.method.effect_margin,
-                    cosine_threshold=config.method.cosine_threshold,
-                ),
-            }
-        )
-    return _rows("tested_tokens", rows)
 
 
 def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Table]:
@@ -374,7 +340,7 @@ def _cosines(one: Measured, work: Path) -> pa.Table:
 
 def _tokens(vocabulary: Vocabulary, spelled: Spelled) -> pa.Table:
     answers, metrics = np.full(len(vocabulary.ids), None, object), np.full(len(vocabulary.ids), np.nan, np.float32)
-    answers[vocabulary.test] = [LETTERS[answer] for answer in spelled.answers]
+    answers[vocabulary.test] = [LETTERS[answer] if answer >= 0 else None for answer in spelled.answers]
     metrics[vocabulary.test] = spelled.metrics
     return pa.table(
         {
@@ -382,22 +348,22 @@ def _tokens(vocabulary: Vocabulary, spelled: Spelled) -> pa.Table:
             "token": vocabulary.texts.tolist(),
             "is_test": vocabulary.is_test,
             "model_answer": pa.array(answers.tolist(), pa.string()),
-            "model_metric": metrics,
+            "model_metric": pa.array(metrics, mask=np.isnan(metrics)),
         }
     )
 
 
-def _prompts(vocabulary: Vocabulary, chosen: Chosen) -> pa.Table:
+def _prompts(vocabulary: Vocabulary, chosen: Chosen, tested: Iterable[int]) -> pa.Table:
+    """List the prompts; where each word has its own, those of the tested words alone."""
+    asked = chosen.spelled.answers >= 0
     right = chosen.spelled.answers == vocabulary.letters[vocabulary.test]
-    of_test = chosen.assigned[vocabulary.test]
-    numbers = range(len(chosen.templates))
+    numbers = sorted({*tested}) if chosen.drawn_again else [*range(len(chosen.templates))]
+    told = {number: right[asked & (chosen.tested_in == number)] for number in numbers}
     return pa.table(
         {
-            "prompt_id": list(numbers),
-            "template": chosen.templates,
-            "test_accuracy": [
-                float(right[of_test == number].mean()) if (of_test == number).any() else None for number in numbers
-            ],
+            "prompt_id": numbers,
+            "template": [chosen.templates[number] for number in numbers],
+            "test_accuracy": [float(told[number].mean()) if len(told[number]) else None for number in numbers],
         }
     )
 
@@ -413,21 +379,6 @@ def _model(config: Config, plan: Plan, work: Path) -> Model:
         d_model=model.d_model,
         num_layers=model.num_layers,
     )
-
-
-def _notes(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
-    """Say in sentences how it was measured: the paragraphs of notes.txt, with the numbers of this measurement."""
-    windows = config.windows
-    text = (files("measure") / "notes.txt").read_text("utf-8")
-    return text.format(
-        num_words=len(vocabulary.ids),
-        num_test=len(vocabulary.test),
-        num_prompts=len(chosen.templates),
-        right=(chosen.spelled.answers == vocabulary.letters[vocabulary.test]).mean(),
-        held_out=windows.held_out * windows.length,
-        for_loss=windows.for_loss * (windows.length - 1),
-        steps=config.method.steps,
-    ).splitlines()
 
 
 def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) -> Provenance:

@@ -325,7 +325,8 @@ _ENCODER_TOP = Table(
 
 _TESTED_TOKENS = Table(
     "tested_tokens",
-    "one SAE and one candidate token whose active latents were ablated",
+    "one SAE and one tested token of a concept: a candidate whose latents were ablated, or a true positive of the probe"
+    " whose projection was taken apart",
     ("sae", "concept", "token"),
     (
         _SAE,
@@ -340,7 +341,7 @@ _TESTED_TOKENS = Table(
         Column(
             "top_latent",
             "INTEGER",
-            "The active latent with the most negative effect (SAEBench: largest projection).",
+            "The active latent with the most negative effect (of one that was not ablated: largest projection).",
             rule=_ID,
         ),
         _optional("top_effect", "FLOAT", "Its effect in logits (integrated gradients); negative: removing it hurts."),
@@ -349,14 +350,21 @@ _TESTED_TOKENS = Table(
         _optional("second_effect", "FLOAT", "Its effect in logits; 0 where no other latent has a negative effect."),
         _optional("second_cosine", "FLOAT", "Cosine of its decoder row with the probe.", _COSINE),
         _optional(
-            "latents", "INTEGER[]", "Up to ten active latents with the largest effects, most negative first.", _IDS
+            "latents",
+            "INTEGER[]",
+            "Active latents: those with the largest effects, most negative first, or the largest projections.",
+            _IDS,
         ),
         _optional("effects", "FLOAT[]", "Their effects in logits.", _beside("latents")),
         _optional("activations", "FLOAT[]", "Their activations.", _beside("latents")),
         _optional("cosines", "FLOAT[]", "Cosines of their decoder rows with the probe.", _COSINE_EACH),
-        _optional("top_projection", "FLOAT", "SAEBench: activation of the top latent times its cosine."),
+        _optional(
+            "top_projection",
+            "FLOAT",
+            "SAEBench: what the latent with the largest projection carries: activation times cosine.",
+        ),
         _optional("second_projection", "FLOAT", "The same for the runner-up."),
-        _optional("projections", "FLOAT[]", "The same for each of latents, largest first.", _beside("latents")),
+        _optional("projections", "FLOAT[]", "The same for each of latents.", _beside("latents")),
         _optional("main_projection", "FLOAT", "SAEBench: sum of the split latents' projections."),
         _optional("absorbing_projection", "FLOAT", "SAEBench: sum of the three largest projections of other latents."),
         _optional("total_projection", "FLOAT", "SAEBench: projection of the whole activation on the probe."),

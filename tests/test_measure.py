@@ -39,7 +39,8 @@ from measure.stages import splits
 from measure.stages.text import Windows
 from measure.tasks import Task, in_order, perform
 from queries import check_suite
-from queries.schema import concept_id, letter_of
+from queries.conform import arrow_schema
+from queries.schema import TABLES, concept_id, letter_of
 from queries.suite import read_manifest
 from tests.browser import free_port
 from tests.fewer_layers import write_first_layers
@@ -153,12 +154,16 @@ def given(folder: Path, weights: Path) -> Path:
     return _measure_given(folder, "given", weights)
 
 
-def _measure_given(folder: Path, name: str, weights: Path, work: str = "work") -> Path:
+def _measure_given(folder: Path, name: str, weights: Path, work: str = "work", recipe: str = "") -> Path:
     """Measure an SAE that is there already, by the command, and return the suite."""
     trained = "widths = [256]\nk = [8]\nseeds = [0, 1]\ntokens = 40960\n"
     text = (folder / "small.toml").read_text("utf-8")
     assert trained in text
-    (folder / f"{name}.toml").write_text(text.replace(trained, f'path = "{weights}"\nname = "mine"\n'), "utf-8")
+    text = text.replace(trained, f'path = "{weights}"\nname = "mine"\n')
+    if recipe:
+        # A prompt for each word takes time: fewer words.
+        text = f'recipe = "{recipe}"' + text.replace("limit = 1500", "limit = 400")
+    (folder / f"{name}.toml").write_text(text, "utf-8")
     result = run(folder / f"{name}.toml", "--to", folder / name, "--work", folder / work, "--force")
     assert result.exit_code == 0, result.output
     return folder / name
@@ -177,12 +182,15 @@ def test_a_suite_is_measured_from_weights(suite: Path) -> None:
     assert 0 < (sae.loss_recovered or 0) < 1
     assert 0 <= (sae.dead_fraction or 0) < 1
     assert manifest.method.metric == "ig_ablation"
-    assert "1,500 alphabetic tokens" in manifest.method.notes[0]
+    # The configuration departs from the recipe in this.
+    assert manifest.method.notes[0] == "Recipe: calibrated (this project's own), but for num_examples = [4]."
+    assert "1,500 alphabetic tokens" in manifest.method.notes[1]
     checks = manifest.provenance.checks
     assert checks["Verdicts that differ when recomputed from the stored scores"] == 0
     assert checks["Perplexity of the model on held-out text"] > 1
     assert checks["Correlation of attributed and true effect, top latent"] > 0.5
-    assert checks["Tested tokens"] == manifest.tables["tested_tokens"].rows > 0
+    metrics = pd.read_parquet(suite / "tested_tokens.parquet")["metric"].value_counts()
+    assert checks["Tested tokens"] == metrics["ig_ablation"] > 0
     assert manifest.provenance.corpus[0]["licence"] == "PSF-2.0"
     assert "PSF-2.0" in (suite / "LICENSES.txt").read_text("utf-8")
 
@@ -265,9 +273,89 @@ def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> 
     assert (sae.title, sae.n_latents, sae.tokens_seen, sae.seed) == ("mine", 256, None, None)
     letters = _frames(given)["measurements"]
     every = pd.read_parquet(suite / "measurements.parquet")
+    every = every[every["metric"] == "ig_ablation"]
     of_seeds = [rows for _, rows in every.groupby("sae")]
     columns = ["num_probe_true_positives", "num_candidates"]
     assert any(letters[columns].to_numpy().tolist() == rows[columns].to_numpy().tolist() for rows in of_seeds)
+
+
+@pytest.mark.timeout(600)
+def test_every_true_positive_is_measured_by_projection(suite: Path) -> None:
+    full, fraction = (_frames(suite, metric)["measurements"].set_index("letter") for metric in ("full", "fraction"))
+    (own,) = (sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None)
+    rows = pd.read_parquet(suite / "tested_tokens.parquet").query("sae == @own")
+    rows["letter"] = rows["concept"].map(letter_of)
+    _assert_projections_agree(rows)
+    with open_store(suite) as store:
+        asked = {"scope": "suite", **OF_SUITE, **_thresholds()}
+        for metric, column in (("full", full["random_rate"]), ("fraction", fraction["random_rate"])):
+            rates = store.fetch("concept_rates", **(asked | {"metric": metric}))
+            rates = rates[rates["sae"] == own].assign(letter=rates["concept"].map(letter_of)).set_index("letter")
+            np.testing.assert_allclose(rates["random_rate"], column[rates.index])
+            for letter, of_letter in rows.groupby("letter"):
+                expected = (
+                    _fully_absorbed(of_letter).sum() / full.loc[letter, "num_probe_true_positives"]
+                    if metric == "full"
+                    else fraction.loc[letter, "absorption_fraction"]
+                )
+                assert rates.loc[letter, "absorption_rate"] == pytest.approx(expected, abs=1e-5)
+        moved = store.fetch("concept_rates", **(asked | {"metric": "full", "cosine_threshold": 0.5}))
+        assert moved.loc[moved["sae"] == own, "num_absorbed"].sum() < _fully_absorbed(rows).sum()
+    for letter, of_letter in rows.groupby("letter"):
+        assert len(of_letter) == full.loc[letter, "num_tested"] <= full.loc[letter, "num_probe_true_positives"]
+        assert 0 <= full.loc[letter, "random_rate"] < 1
+    checks = read_manifest(suite).provenance.checks
+    shares = [value for name, value in checks.items() if name.startswith("Share") and "carr" in name]
+    assert sum(shares) == pytest.approx(1)
+
+
+def _assert_projections_agree(rows: pd.DataFrame) -> None:
+    """Hold each row's totals to what its latents carry; all active ones are stored where there are few."""
+    for row in rows.itertuples():
+        assert len(row.latents) == len(row.projections) == len(row.cosines)
+        assert row.top_projection == pytest.approx(max(row.projections), abs=1e-5)
+        assert row.metric == "ig_ablation" or row.latents[np.argmax(row.projections)] == row.top_latent
+        assert (row.effects is None) == (row.metric == "full")
+        fires = np.array(row.split_activations) >= 1e-8
+        assert fires.sum() <= len(row.latents)
+        if not fires.any():
+            assert row.main_projection == 0
+    judged = rows[rows["metric"] == "full"]
+    assert judged["is_absorption"].tolist() == _fully_absorbed(judged).tolist()
+
+
+def _fully_absorbed(rows: pd.DataFrame) -> pd.Series:
+    silent = rows["split_activations"].map(max) < 1e-8
+    at = rows["projections"].map(np.argmax)
+    cosine = pd.Series([values[place] for values, place in zip(rows["cosines"], at, strict=True)], rows.index)
+    carries = (rows["total_projection"] >= 0) & (rows["top_projection"] >= 0.4 * rows["total_projection"])
+    return silent & carries & (cosine >= 0.025)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("recipe", ["paper", "saebench"])
+def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Path, recipe: str) -> None:
+    measured = _measure_given(folder, recipe, weights, recipe=recipe)
+    assert check_suite(measured) == []
+    manifest = read_manifest(measured)
+    assert manifest.method.metric == {"paper": "ig_ablation", "saebench": "full"}[recipe]
+    # The configuration states its own number of examples.
+    assert manifest.method.notes[0].startswith(f"Recipe: {recipe} (")
+    assert "but for num_examples = [4]" in manifest.method.notes[0]
+    assert manifest.provenance.checks["Verdicts that differ when recomputed from the stored scores"] == 0
+    tested = pd.read_parquet(measured / "tested_tokens.parquet")
+    prompts = pd.read_parquet(measured / "prompts.parquet").set_index("prompt_id")["template"]
+    assert tested["prompt_id"].isin(prompts.index).all()
+    assert (prompts.str.count("\n") == {"paper": 4, "saebench": 5}[recipe]).all()
+    # No two words share a prompt; the model was asked for the letters of a sample.
+    assert tested.groupby("prompt_id")["token"].nunique().max() == 1
+    assert pd.read_parquet(measured / "tokens.parquet")["model_answer"].notna().sum() == 32
+    measurements = pd.read_parquet(measured / "measurements.parquet")
+    assert pd.read_parquet(measured / "k_sparse.parquet")["k"].max() == {"paper": 50, "saebench": 10}[recipe]
+    poor = measurements["probe_f1"] <= 0.6
+    by_projection = measurements["metric"].isin(["full", "fraction"])
+    assert not (poor & by_projection).any() or recipe == "paper"
+    assert measurements.loc[measurements["metric"] == "ig_ablation", "concept"].nunique() == len(LETTERS)
 
 
 @pytest.mark.timeout(600)
@@ -380,12 +468,13 @@ def _thresholds() -> dict[str, Any]:
     return {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
 
 
-def _frames(suite: Path) -> dict[str, Any]:
-    """Read the tables of the suite's own SAE, without further seeds, with the letter of each concept."""
+def _frames(suite: Path, metric: str = "ig_ablation") -> dict[str, Any]:
+    """Read the tables of the suite's own SAE, by one metric, without further seeds, with the letter of each concept."""
     own = {sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None}
     frames = {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
     for name, frame in frames.items():
-        kept = frame[frame["sae"].isin(own)].reset_index(drop=True) if "sae" in frame else frame
+        kept = frame[frame["sae"].isin(own)] if "sae" in frame else frame
+        kept = (kept[kept["metric"] == metric] if "metric" in kept else kept).reset_index(drop=True)
         frames[name] = kept.assign(letter=kept["concept"].map(letter_of)) if "concept" in kept else kept
     return frames
 
@@ -553,11 +642,10 @@ def test_what_is_cut_off_leaves_nothing_and_is_done_anew(
 
 
 def test_a_probe_that_fails_is_named() -> None:
-    measured = {"concept": [*map(concept_id, "axz")], "probe_f1": [0.9, 0.2, 0.5]}
+    measured = {"concept": [*map(concept_id, "axz")], "metric": ["ig_ablation"] * 3, "probe_f1": [0.9, 0.2, 0.5]}
     k_sparse = {"k": [1, 1, 2, 2], "f1": [0.5, 0.7, 0.6, 0.5]}
-    tested: dict[str, list[Any]] = {"token": [], "is_absorption": []}
-    rows = {"measurements": measured, "k_sparse": k_sparse, "tested_tokens": tested}
-    tables = {name: pa.table(columns) for name, columns in rows.items()}
+    tables = {name: pa.table(columns) for name, columns in (("measurements", measured), ("k_sparse", k_sparse))}
+    tables["tested_tokens"] = arrow_schema(TABLES["tested_tokens"].columns).empty_table()
     loss = {"perplexity": 40.0, "perplexity_by_source": {"docs": 40.0}}
     checks = make_checks(Config.model_validate(tomllib.loads(CONFIG)), loss, tables)
     assert checks["Letters whose probe fails (F1 below 0.5)"] == "x"

@@ -29,10 +29,10 @@ from measure.models.loading import open_model
 from measure.plan import make_plan
 from measure.preflight import check_all
 from measure.saes.sae_lens import SaeLens
-from measure.stages import package, parts, probes
+from measure.stages import activations, package, parts, probes
 from measure.stages.activations import word_streams
-from measure.stages.prompts import answer_tokens, batches, load_prompts, to_prompt
-from measure.stages.vocabulary import load_vocabulary
+from measure.stages.prompts import Chosen, Spelled, answer_tokens, batches, load_prompts, to_prompt
+from measure.stages.vocabulary import Vocabulary, load_vocabulary
 from measure.tasks import alone
 from measure.tokenizer import Tokenizer
 from queries import check_suite
@@ -89,10 +89,14 @@ def suite(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_sae_without_candidates_stands_beside_one_that_has_some(suite: Path) -> None:
     assert check_suite(suite) == []
     names = {sae.title: sae.id for sae in read_manifest(suite).saes}
-    candidates = pd.read_parquet(suite / "measurements.parquet").groupby("sae")["num_candidates"].sum()
+    measurements, tested = (
+        pd.read_parquet(suite / f"{name}.parquet").query("metric == 'ig_ablation'")
+        for name in ("measurements", "tested_tokens")
+    )
+    candidates = measurements.groupby("sae")["num_candidates"].sum()
     assert candidates[names["every"]] == 0
     assert candidates[names["few"]] > 0
-    assert set(pd.read_parquet(suite / "tested_tokens.parquet")["sae"]) == {names["few"]}
+    assert set(tested["sae"]) == {names["few"]}
 
 
 def test_numbers_are_of_text_that_is_not_passed_on(suite: Path) -> None:
@@ -366,6 +370,40 @@ def test_words_have_the_streams_of_their_prompts_whatever_the_order(folder: Path
     np.testing.assert_allclose(parts.load_streams(done["activations"], "words-1")[:], expected, atol=0.01)
 
 
+@pytest.mark.parametrize("mix", [False, True], ids=["given", "trained"])
+def test_words_in_prompts_of_their_own_are_read_in_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, mix: bool
+) -> None:
+    model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
+    is_test = np.arange(20) % 4 == 1
+    vocabulary = Vocabulary(np.arange(5, 25), np.array(["a"] * 20), np.zeros(20, int), is_test)
+    texts = ["1" * (1 + number % 3) + "{token}3" for number in range(25)]
+    spelled = Spelled(np.full(5, -1), np.zeros(5))
+    chosen = Chosen(texts, [None] * 25, np.arange(20), np.arange(20, 25), spelled)
+    monkeypatch.setattr(activations, "model_of", lambda *_: model)
+    monkeypatch.setattr(activations, "load_vocabulary", lambda _: vocabulary)
+    monkeypatch.setattr(activations, "load_prompts", lambda _: chosen)
+    needs = {str(part): tmp_path / str(part) for part in range(parts.NUM_PARTS)}
+    for part, out in needs.items():
+        out.mkdir()
+        settings = {"layers": [1], "mix": mix, "part": int(part), "parts": parts.NUM_PARTS}
+        activations.run(settings, {"vocabulary": out, "prompts": out}, out, lambda _: None)
+    parts.run({"parts": parts.NUM_PARTS}, needs, tmp_path, lambda _: None)
+    prompts = [to_prompt(text, model.tokenizer) for text in texts]
+
+    def alone(words: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        read = [word_streams(model, [prompts[n]], words[[i]], np.zeros(1, int), [1])[1] for i, n in enumerate(numbers)]
+        return np.concatenate(read)
+
+    words = alone(vocabulary.ids, chosen.assigned)
+    np.testing.assert_allclose(parts.load_streams(tmp_path, "words-1")[:], words, atol=0.01)
+    found = activations.load_tested_in(tmp_path, 1, vocabulary, chosen)
+    np.testing.assert_allclose(found, alone(vocabulary.ids[is_test], chosen.tested_in), atol=0.01)
+    assert any(tmp_path.glob("*/mix-*")) == mix
+    if mix:
+        np.testing.assert_allclose(parts.load_streams(tmp_path, "mix-1")[:], words[~is_test], atol=0.01)
+
+
 def test_large_streams_are_written_down_as_the_largest_number() -> None:
     model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
     with torch.no_grad():
@@ -390,6 +428,17 @@ def test_no_more_words_are_run_at_once_than_there_is_memory_for(monkeypatch: pyt
         assert sizes[0] == 38
         assert 1 < sizes[1] < 38
         assert sizes[2] == 1
+
+
+@pytest.mark.parametrize("norm", ["none", "layer_norm"])
+def test_without_latents_the_bias_is_left(norm: str) -> None:
+    sae = StandardSAE(StandardSAEConfig(**SIZE, normalize_activations=norm))
+    sae.b_dec.data.normal_()
+    stream = torch.randn(5, D_MODEL, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        sae.encode(stream)
+        expected = sae.decode(torch.zeros(5, NUM_LATENTS))
+        np.testing.assert_allclose(SaeLens(sae).without_latents(stream), expected, atol=1e-4)
 
 
 def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents() -> None:

@@ -119,7 +119,7 @@ def test_a_letter_is_ranked_and_predicted_by_the_latent_that_stands_for_it() -> 
     dense[np.arange(900), 4 + letters] = 2.0 * (RNG.rand(900) > 0.1)
     rows, latents = np.nonzero(dense)
     sparse = Sparse(np.searchsorted(rows, np.arange(901)), latents.astype(np.int32), dense[rows, latents], 12)
-    ranked = rank_latents(sparse, letters, 3, l1=0.01, epochs=25, seed=0, device=CPU)
+    ranked = rank_latents(sparse, letters, 3, l1=0.01, epochs=25, batch=8192, end_rate=0.01, seed=0, device=CPU)
     assert ranked[:, 0].tolist() == [4, 5, 6]
     probes = fit_k_sparse(sparse, letters == 1, ranked[1])
     assert list(probes) == [k for k in (*range(1, 16), 20, 50) if k <= 12]

@@ -143,7 +143,7 @@ def fraction(tokens: pd.DataFrame) -> float:
     """Average SAEBench's absorption fraction, as its version 0.6.0 has it."""
     values = []
     for main, absorbing, total in tokens[["main_projection", "absorbing_projection", "total_projection"]].to_numpy():
-        if main >= total or absorbing < 0.4 * total:
+        if main >= total or absorbing / total < 0.4:
             values.append(0.0)
         elif main <= 0:
             values.append(1.0)

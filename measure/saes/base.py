@@ -61,6 +61,11 @@ class Sae(ABC):
     def reconstruct(self, stream: Tensor) -> Tensor:
         """Return the stream as the SAE gives it back."""
 
+    def without_latents(self, stream: Tensor) -> Tensor:
+        """Return what the SAE would give back of the stream if no latent were active."""
+        with torch.no_grad():
+            return self.reconstruct(stream) - self.encode(stream) @ self.directions
+
     @property
     def rows_at_once(self) -> int:
         """Number of rows whose activations are held in full at a time."""

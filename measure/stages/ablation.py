@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,8 @@ from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.spelling import spelling_metric
 from measure.stages.candidates import load_candidates
-from measure.stages.latents import WORDS
-from measure.stages.prompts import answer_tokens, load_prompts, to_prompt
+from measure.stages.latents import TEST
+from measure.stages.prompts import answer_tokens, load_prompts, lower_case_tokens, to_prompt
 from measure.stages.vocabulary import load_vocabulary
 
 if TYPE_CHECKING:
@@ -71,6 +72,8 @@ def ablate(
     layer: int,
     steps: int = 6,
     batch: int = 32,
+    right_answers: Tensor | None = None,
+    faded_to: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Effects]:
     """Attribute the spelling of words that share a prompt to their active latents.
 
@@ -90,12 +93,18 @@ def ablate(
         of the SAE stay.
     batch : int
         Words at a time, if there is memory for so many.
+    right_answers : Tensor, optional
+        Tokens of the letters where they are the right answer, in place of `answers`.
+    faded_to : callable, optional
+        Takes streams, returns what the SAE gives of them without any latent: then its error is scaled as the latents
+        are, and only this stays.
     """
     listed = list(words)
     # A word stands in its prompt once for each step, and what leads to the answer is kept for the way back.
     batch = max(min(batch, model.words_at_once(prompt) // (_KEPT_FOR_SLOPES * steps)), 1)
     for start in range(0, len(listed), batch):
-        yield from _ablate(model, prompt, answers, listed[start : start + batch], directions, layer, steps)
+        part = listed[start : start + batch]
+        yield from _ablate(model, prompt, answers, part, directions, layer, steps, right_answers, faded_to)
 
 
 def _ablate(
@@ -106,17 +115,21 @@ def _ablate(
     directions: Tensor,
     layer: int,
     steps: int,
+    right_answers: Tensor | None,
+    faded_to: Callable[[Tensor], Tensor] | None,
 ) -> Iterator[Effects]:
-    device = model.device
+    device, number = model.device, None if right_answers is None else len(answers)
+    asked = answers if right_answers is None else torch.cat([answers, right_answers])
     letters = torch.tensor([word.letter for word in words], device=device)
-    spelling = model.spell(prompt, torch.tensor([word.token for word in words], device=device), layer, answers)
+    spelling = model.spell(prompt, torch.tensor([word.token for word in words], device=device), layer, asked)
     active = [torch.from_numpy(word.latents.astype(np.int64)).to(device) for word in words]
     strength = [torch.from_numpy(word.activations).to(device) for word in words]
     written = torch.stack([z @ directions[latents] for latents, z in zip(active, strength, strict=True)])
+    faded = written if faded_to is None else spelling.stream - faded_to(spelling.stream)
     scales = torch.arange(steps, 0, -1, device=device) / steps
-    inputs = (spelling.stream - (1 - scales)[:, None, None] * written).flatten(0, 1).requires_grad_()
+    inputs = (spelling.stream - (1 - scales)[:, None, None] * faded).flatten(0, 1).requires_grad_()
     logits = spelling.answer(inputs)
-    metrics = spelling_metric(logits, letters.repeat(steps))
+    metrics = spelling_metric(logits, letters.repeat(steps), number)
     (gradients,) = torch.autograd.grad(metrics.sum(), inputs)
     slopes = gradients.unflatten(0, (steps, -1)).mean(0)
     effects = [-z * (directions[latents] @ slope) for latents, z, slope in zip(active, strength, slopes, strict=True)]
@@ -126,13 +139,13 @@ def _ablate(
         for rank, latent in enumerate(effect.argsort()[:2]):
             taken[rank, place] = z[latent] * directions[latents[latent]]
     with torch.no_grad():
-        left = spelling_metric(spelling.answer((spelling.stream - taken).flatten(0, 1)), letters.repeat(2))
+        left = spelling_metric(spelling.answer((spelling.stream - taken).flatten(0, 1)), letters.repeat(2), number)
     metric = metrics[: len(words)].detach()
     changes = (left.view(2, -1) - metric).cpu()
     for place, effect in enumerate(effects):
         yield Effects(
             float(metric[place]),
-            int(logits[place].argmax()),
+            int(logits[place, :number].argmax()),
             effect.cpu().numpy(),
             *(float(changes[rank, place]) if len(effect) > rank else float("nan") for rank in range(2)),
         )
@@ -181,23 +194,24 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         load_vocabulary(needs["vocabulary"]),
         load_prompts(needs["prompts"]),
     )
-    activations = Sparse.load(needs["latents"] / f"{WORDS}.npz")
+    activations = Sparse.load(needs["latents"] / f"{TEST}.npz")
     sae = open_sae(needs["sae"], model.device)
     answers = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
+    how: dict[str, Any] = {"layer": settings["layer"], "steps": settings["steps"]}
+    if settings["positive"] == "lower":
+        how["right_answers"] = torch.tensor(lower_case_tokens(model.tokenizer), device=model.device)
+    if settings["error"] == "fades":
+        how["faded_to"] = sae.without_latents
     candidates = load_candidates(needs["candidates"])
-    pairs = [(word, letter) for letter, of_letter in candidates.items() for word in of_letter.tested]
-    pairs.sort(key=lambda pair: (chosen.assigned[pair[0]], pair))
+    row_of = dict(zip(vocabulary.test.tolist(), range(len(vocabulary.test)), strict=True))
+    prompt_of = dict(zip(vocabulary.test.tolist(), chosen.tested_in.tolist(), strict=True))
+    pairs = [(int(word), letter) for letter, of_letter in candidates.items() for word in of_letter.tested]
+    pairs.sort(key=lambda pair: (prompt_of[pair[0]], pair))
     found: list[Effects] = []
-    for number, text in enumerate(chosen.templates):
-        prompt = to_prompt(text, model.tokenizer)
-        words = [
-            Word(int(vocabulary.ids[word]), letter, *activations.row(word))
-            for word, letter in pairs
-            if chosen.assigned[word] == number
-        ]
-        for effects in ablate(
-            model, prompt, answers, words, sae.directions, layer=settings["layer"], steps=settings["steps"]
-        ):
+    for number, group in groupby(pairs, key=lambda pair: prompt_of[pair[0]]):
+        prompt = to_prompt(chosen.templates[number], model.tokenizer)
+        words = [Word(int(vocabulary.ids[word]), letter, *activations.row(row_of[word])) for word, letter in group]
+        for effects in ablate(model, prompt, answers, words, sae.directions, **how):
             found.append(effects)
             progress(len(found) / len(pairs))
     columns = ("metric", "answer", "true_top", "true_second")

@@ -5,18 +5,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from measure.models.loading import model_of
-from measure.stages.parts import rows_of_part
+from measure.stages.parts import load_streams, rows_of_part
 from measure.stages.prompts import batches, load_prompts, to_prompt
 from measure.stages.text_activations import as_float16
 from measure.stages.vocabulary import load_vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from torch import Tensor
+
     from measure.models.base import LanguageModel, Prompt
+    from measure.stages.prompts import Chosen
+    from measure.stages.vocabulary import Vocabulary
+
+#: Prompts at a time where no two words share one.
+_BATCH = 32
 
 
 def word_streams(
@@ -29,6 +37,13 @@ def word_streams(
 ) -> dict[int, np.ndarray]:
     """Return the stream of each layer at words in their prompts, in float16."""
     found = {layer: np.empty((len(words), model.d_model), np.float16) for layer in layers}
+    # Where no two words share a prompt, a batch is of words in prompts of one length.
+    if len(np.unique(assigned)) == len(words):
+        for places, streams in _in_own_prompts(model, [prompts[number] for number in assigned], words, layers):
+            for layer, stream in streams.items():
+                found[layer][places] = as_float16(stream)
+            progress(len(places))
+        return found
     for places, tokens, prompt in batches(model, prompts, words, assigned):
         for layer, stream in model.word_streams(prompt, tokens, layers).items():
             found[layer][places] = as_float16(stream)
@@ -36,8 +51,34 @@ def word_streams(
     return found
 
 
+def _in_own_prompts(
+    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, layers: Sequence[int]
+) -> Iterator[tuple[np.ndarray, dict[int, Tensor]]]:
+    """Read words that share no prompt, prompts of one length at a time: places, and the stream of each layer."""
+    lengths = np.array([len(prompt.prefix) for prompt in prompts])
+    for length in np.unique(lengths):
+        of_length = np.flatnonzero(lengths == length)
+        for start in range(0, len(of_length), _BATCH):
+            places = of_length[start : start + _BATCH]
+            ids = torch.tensor([[*prompts[place].prefix, int(words[place])] for place in places], device=model.device)
+            yield places, {layer: stream[:, -1] for layer, stream in model.streams(ids, layers).items()}
+
+
+def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Chosen) -> np.ndarray:
+    """Read the stream at the test words in the prompts that they are tested in, where other ones were drawn for it.
+
+    Else they are tested in the prompts in which all words are read, and their rows are among those.
+    """
+    if chosen.drawn_again:
+        return load_streams(folder, f"test-{layer}")[:]
+    return load_streams(folder, f"words-{layer}")[vocabulary.test]
+
+
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do a part of the stage: every word in its own prompt; for SAEs to train on, training words in every prompt."""
+    """Do a part of the stage: words in their prompts, test words in those they are tested in, and words for SAEs.
+
+    SAEs train on each training word in every prompt, or, where each word has its own prompt, on it in that one.
+    """
     model, vocabulary, chosen = (
         model_of(settings, needs),
         load_vocabulary(needs["vocabulary"]),
@@ -46,21 +87,24 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
     # Prompt by prompt, so that few parts have to read the same prompt.
     order = np.argsort(chosen.assigned, kind="stable")
-    np.save(out / "words-rows.npy", order[rows_of_part(len(order), settings)])
-    listed = [("words", vocabulary.ids[order], chosen.assigned[order])]
-    if settings["mix"]:
-        train = vocabulary.ids[vocabulary.train]
-        everywhere = np.repeat(np.arange(len(prompts)), len(train))
-        listed.append(("mix", np.tile(train, len(prompts)), everywhere))
-    of_part = [rows_of_part(len(words), settings) for _, words, _ in listed]
-    total, done = sum(map(len, of_part)), 0
+    of_part = order[rows_of_part(len(order), settings)]
+    np.save(out / "words-rows.npy", of_part)
+    passes = {"words": (vocabulary.ids[of_part], chosen.assigned[of_part])}
+    if chosen.drawn_again:
+        rows = rows_of_part(len(vocabulary.test), settings)
+        passes["test"] = (vocabulary.ids[vocabulary.test[rows]], chosen.tested_in[rows])
+    elif settings["mix"]:
+        prompt, place = np.divmod(rows_of_part(len(prompts) * len(vocabulary.train), settings), len(vocabulary.train))
+        passes["mix"] = (vocabulary.ids[vocabulary.train[place]], prompt)
+    total, done = sum(len(words) for words, _ in passes.values()), 0
 
     def count(number: int) -> None:
         nonlocal done
         done += number
         progress(done / total)
 
-    for (name, words, assigned), rows in zip(listed, of_part, strict=True):
-        streams = word_streams(model, prompts, words[rows], assigned[rows], settings["layers"], count)
-        for layer, stream in streams.items():
+    for name, (words, assigned) in passes.items():
+        for layer, stream in word_streams(model, prompts, words, assigned, settings["layers"], count).items():
             np.save(out / f"{name}-{layer}.npy", stream)
+            if name == "words" and chosen.drawn_again and settings["mix"]:
+                np.save(out / f"mix-{layer}.npy", stream[~vocabulary.is_test[of_part]])

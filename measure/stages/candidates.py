@@ -9,7 +9,7 @@ import numpy as np
 
 from measure.sparse import Sparse
 from measure.stages.k_sparse import load_k_sparse
-from measure.stages.latents import WORDS
+from measure.stages.latents import TEST, WORDS
 from measure.stages.parts import load_streams
 from measure.stages.probes import load_probes
 from measure.stages.splits import load_splits
@@ -97,6 +97,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     vocabulary = load_vocabulary(needs["vocabulary"])
     test = vocabulary.test
     words = Sparse.load(needs["latents"] / f"{WORDS}.npz").take(test)
+    # Both probes judge a word in the prompt that they are scored in; what is silent is seen where it is tested.
+    tested = Sparse.load(needs["latents"] / f"{TEST}.npz")
     probes, _ = load_probes(needs["probes"])
     logits = probes.logits(load_streams(needs["activations"], f"words-{settings['layer']}")[test])
     k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
@@ -107,8 +109,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
             vocabulary.letters[test] == letter,
             logits[:, letter],
             probe.logits(words),
-            words.dense(probe.latents),
-            np.diff(words.starts),
+            tested.dense(probe.latents),
+            np.diff(tested.starts),
             limit=settings["limit"],
             seed=settings["seed"] + letter,
         )

@@ -14,8 +14,9 @@ from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.ablation import load_tested
 from measure.stages.k_sparse import load_k_sparse
-from measure.stages.latents import EVIDENCE, WORDS
+from measure.stages.latents import EVIDENCE, TEST, WORDS
 from measure.stages.probes import load_probes
+from measure.stages.projections import load_projections
 from measure.stages.splits import load_splits
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import load_vocabulary
@@ -47,6 +48,7 @@ def evident_latents(
     split: Mapping[int, np.ndarray],
     tested: Tested,
     tested_latents: Iterable[np.ndarray],
+    absorbing: Iterable[int],
     cosines: np.ndarray,
     encoder: np.ndarray,
 ) -> np.ndarray:
@@ -59,10 +61,12 @@ def evident_latents(
     tested : Tested
     tested_latents : iterable of numpy.ndarray
         The active latents of each tested word.
+    absorbing : iterable of int
+        Latents that absorb a word by projection.
     cosines, encoder : numpy.ndarray
         Cosines of decoder and encoder with the probes, (letters, latents).
     """
-    chosen = {int(latent) for latents in split.values() for latent in latents}
+    chosen = {int(latent) for latents in split.values() for latent in latents} | {*absorbing}
     for latents, word in zip(tested_latents, tested.effects, strict=True):
         chosen |= {int(latents[place]) for place in np.argsort(word.effects)[:2]}
     for letter in split:
@@ -208,11 +212,13 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     words, text = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE))
     probes, _ = load_probes(needs["probes"])
     k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
-    tested = load_tested(needs["ablation"])
+    tested, as_tested = load_tested(needs["ablation"]), Sparse.load(needs["latents"] / f"{TEST}.npz")
+    projected = [of_letter.found for of_letter in load_projections(needs["projections"]).values()]
     latents = evident_latents(
         {letter: k_sparse[letter][number].latents for letter, number in splits.items()},
         tested,
-        [words.row(word)[0] for word in tested.words],
+        [as_tested.row(row)[0] for row in vocabulary.test_rows(tested.words)],
+        [latent for found in projected for latent in found.top[found.fully_absorbed(settings["cosine"])].tolist()],
         probes.cosines(sae.directions.cpu().numpy()),
         probes.cosines(sae.encoder.cpu().numpy()),
     )

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from measure.device import best_device
+from measure.one_vs_rest import train_one_vs_rest
 from measure.scores import Scores, best_threshold, score
 from measure.sparse import Sparse
 from measure.stages.latents import WORDS
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 #: Numbers of latents that a probe may use.
 K_VALUES = (*range(1, 16), 20, 50)
-_BATCH = 8192
-_RATE = 1e-2
+_WEIGHT_DECAY = 1e-6
 _RIDGE = 1.0
 _NEWTON_STEPS, _CLOSE = 50, 1e-8
 
@@ -46,6 +46,8 @@ def rank_latents(
     *,
     l1: float,
     epochs: int,
+    batch: int,
+    end_rate: float,
     seed: int,
     device: torch.device,
 ) -> np.ndarray:
@@ -54,21 +56,20 @@ def rank_latents(
     One logistic regression a letter on all latents with a penalty on the sum of weights, in which words of the letter
     weigh as much as all others; latents are ranked by their weight.
     """
-    torch.manual_seed(seed)
     weights = torch.zeros(activations.num_latents, num_letters, device=device, requires_grad=True)
     biases = torch.zeros(num_letters, device=device, requires_grad=True)
-    targets = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float()
-    positives = targets.sum(0)
-    balance = ((len(labels) - positives) / positives.clamp_min(1)).to(device)
-    optimizer = torch.optim.Adam([weights, biases], lr=_RATE, weight_decay=1e-6)
-    for _ in range(epochs):
-        for rows in torch.randperm(activations.num_rows).split(_BATCH):
-            logits = _product(activations.take(rows.numpy()), weights) + biases
-            loss = functional.binary_cross_entropy_with_logits(logits, targets[rows].to(device), pos_weight=balance)
-            loss = loss + l1 * weights.abs().sum(0).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+    targets = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float().to(device)
+    train_one_vs_rest(
+        lambda rows: _product(activations.take(rows.numpy()), weights) + biases,
+        [weights, biases],
+        targets,
+        epochs=epochs,
+        batch=batch,
+        end_rate=end_rate,
+        weight_decay=_WEIGHT_DECAY,
+        seed=seed,
+        penalty=lambda: l1 * weights.abs().sum(0).mean(),
+    )
     kept = min(max(K_VALUES), activations.num_latents)
     return weights.detach().T.topk(kept, dim=1).indices.cpu().numpy()
 
@@ -85,33 +86,45 @@ def _product(activations: Sparse, weights: torch.Tensor) -> torch.Tensor:
 
 
 def fit_k_sparse(
-    train: Sparse, train_truth: np.ndarray, ranked: np.ndarray, k_values: Iterable[int] = K_VALUES
+    train: Sparse,
+    train_truth: np.ndarray,
+    ranked: np.ndarray,
+    k_values: Iterable[int] = K_VALUES,
+    *,
+    balanced: bool = False,
 ) -> dict[int, KSparseProbe]:
     """Fit a probe of one letter to the first k ranked latents, for every k that there are latents for.
 
-    The regression is unweighted, with a small ridge; the threshold is that with the best F1 on the training words.
+    The regression has a small ridge. It is unweighted, and the threshold is that with the best F1 on the training
+    words. Or it is `balanced`, as in the reference programs: words of the letter weigh as much as all others, and the
+    threshold is that of the fit.
     """
     columns = train.dense(ranked).astype(np.float64)
     probes = {}
     for k in k_values:
         if k > len(ranked):
             break
-        weights, bias = fit_logistic(columns[:, :k], train_truth)
-        threshold = best_threshold(columns[:, :k] @ weights + bias, train_truth)
+        weights, bias = fit_logistic(columns[:, :k], train_truth, balanced=balanced)
+        threshold = 0.0 if balanced else best_threshold(columns[:, :k] @ weights + bias, train_truth)
         probes[k] = KSparseProbe(ranked[:k], weights, bias - threshold)
     return probes
 
 
-def fit_logistic(x: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
-    """Fit a logistic regression by Newton's method, with a ridge on the weights and none on the bias."""
+def fit_logistic(x: np.ndarray, truth: np.ndarray, *, balanced: bool = False) -> tuple[np.ndarray, float]:
+    """Fit a logistic regression by Newton's method, with a ridge on the weights and none on the bias.
+
+    Balanced: both classes have the same total weight, and all rows together that of their number.
+    """
+    share = truth.mean()
+    weight = np.where(truth, 0.5 / max(share, 1e-12), 0.5 / max(1 - share, 1e-12)) if balanced else np.ones(len(x))
     design = np.column_stack([x, np.ones(len(x))])
     penalty = np.full(design.shape[1], _RIDGE)
     penalty[-1] = 1e-9
     found = np.zeros(design.shape[1])
     for _ in range(_NEWTON_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
-        slope = design.T @ (chance - truth) + penalty * found
-        curvature = (design * (chance * (1 - chance))[:, None]).T @ design
+        slope = design.T @ (weight * (chance - truth)) + penalty * found
+        curvature = (design * (weight * chance * (1 - chance))[:, None]).T @ design
         step = np.linalg.solve(curvature + np.diag(penalty), slope)
         # A step that would overshoot, as where a latent parts the words perfectly, is shortened.
         found -= step * min(1.0, 5.0 / max(float(np.abs(step).max()), 1e-12))
@@ -159,14 +172,18 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         len(LETTERS),
         l1=settings["l1"],
         epochs=settings["l1_epochs"],
+        batch=settings["l1_batch"],
+        end_rate=settings["l1_end_rate"],
         seed=settings["seed"],
         device=best_device(),
     )
     progress(0.2)
     rows: dict[str, list[Any]] = {name: [] for name in ("letter", "k", "ranked", "weights", "bias", "scores")}
-    present = np.unique(train_letters)
+    present, k_values = np.unique(train_letters), [k for k in K_VALUES if k <= settings["max_k"]]
     for done, letter in enumerate(present, start=1):
-        probes = fit_k_sparse(train, train_letters == letter, ranked[letter])
+        probes = fit_k_sparse(
+            train, train_letters == letter, ranked[letter], k_values, balanced=settings["k_sparse"] == "balanced"
+        )
         scores = score_k_sparse(probes, test, test_letters == letter)
         for k, probe in probes.items():
             weights = np.zeros(ranked.shape[1])

@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from measure.device import best_device
+from measure.one_vs_rest import train_one_vs_rest
 from measure.scores import Scores, best_threshold, score
 from measure.stages.parts import load_streams
 from measure.stages.vocabulary import load_vocabulary
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _STEPS = 200
+_WEIGHT_DECAY = 1e-4
+_END_RATE = 1e-5
 
 
 class Probes(NamedTuple):
@@ -33,10 +36,11 @@ class Probes(NamedTuple):
 
     def cosines(self, directions: np.ndarray) -> np.ndarray:
         """Return the cosine of every direction with every probe, (letters, directions)."""
-        return _unit(self.weights) @ _unit(directions).T
+        return unit_rows(self.weights) @ unit_rows(directions).T
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
+def unit_rows(rows: np.ndarray) -> np.ndarray:
+    """Scale rows to length 1; rows of zeros stay."""
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
@@ -94,6 +98,55 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
     return found
 
 
+def fit_balanced_probes(
+    stream: np.ndarray,
+    labels: np.ndarray,
+    num_letters: int,
+    *,
+    epochs: int,
+    batch: int,
+    seed: int,
+    device: torch.device,
+) -> Probes:
+    """Fit the probes of the reference programs: class weights, no standardisation, no calibration of the threshold.
+
+    sae-spelling (`train_linear_probe_for_task`) trains in batches of 4,096; SAEBench hands its batch of prompts on, so
+    that it trains in batches of 64 (`train_and_save_probes`), which takes 64 times as many steps.
+
+    Parameters
+    ----------
+    stream : numpy.ndarray
+        Residual stream at the training words.
+    labels : numpy.ndarray
+        Their letters.
+    num_letters : int
+    epochs, batch : int
+    seed : int
+        Of the order of the words.
+    device : torch.device
+    """
+    x = torch.from_numpy(stream.astype(np.float32)).to(device)
+    targets = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float().to(device)
+    # As torch's Linear begins: in 50 epochs of few batches, the begin is not forgotten.
+    start = torch.empty(x.shape[1] + 1, num_letters).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
+    start = (start / x.shape[1] ** 0.5).to(device)
+    weights, biases = start[:-1].clone().requires_grad_(), start[-1].clone().requires_grad_()
+    train_one_vs_rest(
+        lambda rows: torch.addmm(biases, x[rows.to(device)], weights),
+        [weights, biases],
+        targets,
+        epochs=epochs,
+        batch=batch,
+        end_rate=_END_RATE,
+        weight_decay=_WEIGHT_DECAY,
+        seed=seed,
+    )
+    found = Probes(weights.detach().T.cpu().numpy().copy(), biases.detach().cpu().numpy())
+    missing = ~np.isin(np.arange(num_letters), labels)
+    found.weights[missing], found.biases[missing] = 0, -1
+    return found
+
+
 def score_probes(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> list[Scores]:
     """Score the probe of every letter on words that it has not seen."""
     logits = probes.logits(stream)
@@ -110,14 +163,12 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     """Do the stage: fit the probes of a layer."""
     vocabulary = load_vocabulary(needs["vocabulary"])
     stream = load_streams(needs["activations"], f"words-{settings['layer']}")
-    train, test = vocabulary.train, vocabulary.test
-    probes = fit_probes(
-        stream[train],
-        vocabulary.letters[train],
-        len(LETTERS),
-        l2=settings["l2"],
-        device=best_device(),
-    )
+    train, test, how = vocabulary.train, vocabulary.test, settings["fit"]
+    known = (stream[train], vocabulary.letters[train], len(LETTERS))
+    if settings["probe"] == "balanced":
+        probes = fit_balanced_probes(*known, **how, device=best_device())
+    else:
+        probes = fit_probes(*known, **how, device=best_device())
     scores = score_probes(probes, stream[test], vocabulary.letters[test])
     np.savez(out / "probes.npz", scores=np.array(scores), **probes._asdict())
     progress(1)

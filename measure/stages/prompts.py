@@ -36,10 +36,10 @@ class Spelled(NamedTuple):
     metrics: np.ndarray
 
 
-def template(examples: Iterable[str]) -> str:
-    """Write a prompt with worked examples, in which {token} stands for the word."""
+def template(examples: Iterable[str], begin: str = "") -> str:
+    """Write a prompt with worked examples, in which {token} stands for the word; `begin` comes before all."""
     lines = [f"{word}{_QUESTION} {word.strip()[0].upper()}\n" for word in examples]
-    return "".join([*lines, "{token}", _QUESTION])
+    return "".join([begin, *lines, "{token}", _QUESTION])
 
 
 def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
@@ -75,6 +75,15 @@ def answer_tokens(tokenizer: Tokenizer) -> list[int]:
     return tokens
 
 
+def lower_case_tokens(tokenizer: Tokenizer) -> list[int]:
+    """Return the last tokens of the bare letters a to z, which sae-spelling's metric takes for the right answers.
+
+    Its worked examples answer with " A", as those of the other letters in the metric do; this is the letter that its
+    program passes on (`letter_delta_metric`).
+    """
+    return [tokenizer.encode(letter)[-1] for letter in LETTERS]
+
+
 def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequence[int], seed: int) -> list[str]:
     """Draw prompts at random: training words of distinct letters, nine in ten with a space before them."""
     rng = np.random.RandomState(seed)
@@ -94,6 +103,40 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
             examples.append(among[rng.randint(len(among))])
         templates.append(template(examples))
     return templates
+
+
+def draw_for_each_word(
+    vocabulary: Vocabulary, *, num_examples: Sequence[int], examples: str, begin: str, seed: int
+) -> tuple[list[str], list[str]]:
+    """Draw a prompt for each word, and another one for each test word, in which it is tested.
+
+    The examples of a prompt are random words other than its own, as the reference programs draw them.
+
+    Parameters
+    ----------
+    vocabulary : Vocabulary
+    num_examples : sequence of int
+        How many a prompt has, one of these after the other.
+    examples : {"all", "train", "split"}
+        Which words they are drawn from: all, those for training, or those of the word's own split. Second prompts take
+        all in place of the own split, as SAEBench does.
+    begin : str
+        What prompts begin with.
+    seed : int
+    """
+    rng = np.random.default_rng(seed)
+    every = np.arange(len(vocabulary.ids))
+    among = {"all": (every, every), "train": (vocabulary.train,) * 2, "split": (vocabulary.train, vocabulary.test)}
+
+    def draw(word: int, words: np.ndarray) -> str:
+        count = num_examples[word % len(num_examples)]
+        drawn = rng.choice(len(words), min(count + 1, len(words)), replace=False)
+        others = [place for place in words[drawn].tolist() if place != word][:count]
+        return template((str(vocabulary.texts[place]) for place in others), begin)
+
+    first = [draw(word, among[examples][int(vocabulary.is_test[word])]) for word in every.tolist()]
+    again = among["all" if examples == "split" else examples][0]
+    return first, [draw(word, again) for word in vocabulary.test.tolist()]
 
 
 def spell_words(
@@ -170,17 +213,26 @@ class Chosen(NamedTuple):
     ----------
     templates : list of str
     shares : list of float or None
-        Share of the sample of training words spelled rightly; None where the templates were given.
+        Share of the sample of training words spelled rightly; None where it was not measured.
     assigned : numpy.ndarray
         The prompt of each word of the vocabulary.
+    tested_in : numpy.ndarray
+        The prompt that each test word is tested in. Where each word has its own, it is another than the one that probes
+        were scored in.
     spelled : Spelled
-        Of the test words.
+        Of the test words in `tested_in`; the answer -1 where the model was not asked.
     """
 
     templates: list[str]
     shares: list[float | None]
     assigned: np.ndarray
+    tested_in: np.ndarray
     spelled: Spelled
+
+    @property
+    def drawn_again(self) -> bool:
+        """Whether words are tested in other prompts than the probes were scored in."""
+        return len(self.templates) > len(self.assigned)
 
 
 def load_prompts(folder: Path) -> Chosen:
@@ -188,7 +240,11 @@ def load_prompts(folder: Path) -> Chosen:
     known = json.loads((folder / "prompts.json").read_text("utf-8"))
     with np.load(folder / "spelled.npz") as arrays:
         return Chosen(
-            known["templates"], known["shares"], arrays["assigned"], Spelled(arrays["answers"], arrays["metrics"])
+            known["templates"],
+            known["shares"],
+            arrays["assigned"],
+            arrays["tested_in"],
+            Spelled(arrays["answers"], arrays["metrics"]),
         )
 
 
@@ -197,21 +253,35 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     model, vocabulary, how = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), settings["prompts"]
     templates: list[str] = how["templates"]
     shares: list[Any] = [None] * len(templates)
-    if not templates:
-        drawn = draw_templates(vocabulary, number=how["drawn"], num_examples=how["num_examples"], seed=how["seed"])
-        templates, shares = choose_templates(
-            model,
-            vocabulary,
-            drawn,
-            kept=how["kept"],
-            num_words=how["sample"],
-            seed=how["seed"],
-            progress=lambda done: progress(done / 2),
-        )
-    assigned = assign_prompts(len(vocabulary.ids), len(templates), how["assignment_seed"])
     test = vocabulary.test
-    prompts = [to_prompt(text, model.tokenizer) for text in templates]
-    spelled = spell_words(model, prompts, vocabulary.ids[test], vocabulary.letters[test], assigned[test])
+    asked = np.arange(len(test))
+    if not templates and how["draw"] == "each_word":
+        choices = {name: how[name] for name in ("num_examples", "examples", "begin", "seed")}
+        first, again = draw_for_each_word(vocabulary, **choices)
+        templates, shares = first + again, [None] * len(first + again)
+        assigned, tested_in = np.arange(len(first)), np.arange(len(first), len(templates))
+        # No two words share a prompt, so asking the model for all of them would take as long as all of the rest.
+        asked = np.sort(np.random.RandomState(how["seed"]).permutation(len(test))[: how["sample"]])
+    else:
+        if not templates:
+            drawn = draw_templates(vocabulary, number=how["drawn"], num_examples=how["num_examples"], seed=how["seed"])
+            templates, shares = choose_templates(
+                model,
+                vocabulary,
+                drawn,
+                kept=how["kept"],
+                num_words=how["sample"],
+                seed=how["seed"],
+                progress=lambda done: progress(done / 2),
+            )
+        assigned = assign_prompts(len(vocabulary.ids), len(templates), how["assignment_seed"])
+        tested_in = assigned[test]
+    answers, metrics = np.full(len(test), -1), np.full(len(test), np.nan, np.float32)
+    used, places = np.unique(tested_in[asked], return_inverse=True)
+    prompts = [to_prompt(templates[number], model.tokenizer) for number in used]
+    words = test[asked]
+    spelled = spell_words(model, prompts, vocabulary.ids[words], vocabulary.letters[words], places)
+    answers[asked], metrics[asked] = spelled
     (out / "prompts.json").write_text(json.dumps({"templates": templates, "shares": shares}), "utf-8")
-    np.savez(out / "spelled.npz", assigned=assigned, **spelled._asdict())
+    np.savez(out / "spelled.npz", assigned=assigned, tested_in=tested_in, answers=answers, metrics=metrics)
     progress(1)

@@ -35,9 +35,19 @@ class Vocabulary(NamedTuple):
         """The places of the test words."""
         return np.flatnonzero(self.is_test)
 
+    def test_rows(self, words: np.ndarray) -> np.ndarray:
+        """Return which of the test words the words are that lie at these places."""
+        return np.searchsorted(self.test, words)
+
 
 def read_vocabulary(
-    tokenizer: Tokenizer, *, seed: int = 42, letters: str = LETTERS, limit: int | None = None, test_share: float = 0.2
+    tokenizer: Tokenizer,
+    *,
+    seed: int = 42,
+    letters: str = LETTERS,
+    limit: int | None = None,
+    split: str = "random",
+    test_share: float = 0.2,
 ) -> Vocabulary:
     """List the words of a tokenizer.
 
@@ -50,6 +60,8 @@ def read_vocabulary(
         First letters that are taken in.
     limit : int, optional
         Number of words to sample; all where there is none.
+    split : {"random", "stratified"}
+        Stratified: each letter has the same share of test words, as far as whole words allow.
     test_share : float
 
     Raises
@@ -68,10 +80,13 @@ def read_vocabulary(
         )
         raise MeasureError(message)
     ids, texts = zip(*words, strict=True)
-    order = np.random.RandomState(seed).permutation(len(words))
-    is_test = np.zeros(len(words), bool)
-    is_test[order[int(len(words) * (1 - test_share)) :]] = True
     first = np.array([LETTERS.index(text.strip()[0].lower()) for text in texts])
+    order = np.random.RandomState(seed).permutation(len(words))
+    # Shuffled words of one letter after the other, of each as many for testing as its share asks for.
+    groups = [order] if split == "random" else [order[first[order] == letter] for letter in np.unique(first)]
+    is_test = np.zeros(len(words), bool)
+    for group in groups:
+        is_test[group[int(len(group) * (1 - test_share)) :]] = True
     return Vocabulary(np.array(ids), np.array(texts), first, is_test)
 
 

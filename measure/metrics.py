@@ -1,0 +1,240 @@
+"""The rows that metrics are decided from: each true positive of a probe, and what all of a letter come to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from measure.stages.ablation import KEPT, is_absorption
+from queries.schema import LETTERS, concept_id
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from measure.config import MethodPart
+    from measure.scores import Scores
+    from measure.sparse import Sparse
+    from measure.stages.ablation import Effects, Tested
+    from measure.stages.candidates import Candidates
+    from measure.stages.projections import Judged, Projections
+    from measure.stages.prompts import Chosen
+    from measure.stages.vocabulary import Vocabulary
+
+#: Latents of a word that are kept for their projection beside those kept for their effect.
+_BY_PROJECTION = 3
+#: The version of SAEBench whose rules of projection these are.
+_SAEBENCH = "0.6.0"
+
+
+def tested_rows(
+    tested: Tested,
+    projected: Mapping[int, Judged],
+    activations: Sparse,
+    vocabulary: Vocabulary,
+    chosen: Chosen,
+    *,
+    split: Mapping[int, tuple[np.ndarray, np.ndarray]],
+    cosines: np.ndarray,
+    along: np.ndarray,
+    logits: np.ndarray,
+    effect_margin: float,
+    cosine_threshold: float,
+) -> list[dict[str, Any]]:
+    """Write a row for each true positive of the probes: rows of the table `tested_tokens`.
+
+    Those that were ablated hold effects and projections, and their verdict is that of the ablation; the others hold
+    projections, and their verdict is full absorption.
+
+    Parameters
+    ----------
+    tested : Tested
+    projected : mapping of int to Judged
+        By letter.
+    activations : Sparse
+        Of the test words as they were tested, (test words, latents).
+    vocabulary : Vocabulary
+    chosen : Chosen
+    split : mapping of int to pair of numpy.ndarray
+        By letter the split latents, and all that another tau could make one, for at that tau they must be seen to be
+        silent.
+    cosines : numpy.ndarray
+        Of decoder rows and probes, (letters, latents).
+    along : numpy.ndarray
+        Projection of one unit of each latent on each probe, (latents, letters).
+    logits : numpy.ndarray
+        Scores of the probes on the test words as they were tested, (test words, letters).
+    effect_margin, cosine_threshold : float
+    """
+    effects = dict(zip(zip(tested.words.tolist(), tested.letters.tolist(), strict=True), tested.effects, strict=True))
+    rows = []
+    for letter, judged in projected.items():
+        absorbed = judged.found.fully_absorbed(cosine_threshold)
+        for place, word in enumerate(judged.words.tolist()):
+            (at,) = vocabulary.test_rows(np.array([word]))
+            latents, values = activations.row(at)
+            if not len(latents):
+                # Nothing is active, so nothing absorbs, and there is no top latent to name.
+                continue
+            of_word = effects.get((word, letter))
+            carried = values * along[latents, letter]
+            own, possible = split[letter]
+            strength = dict(zip(latents.tolist(), values.tolist(), strict=True))
+            row = {
+                "concept": concept_id(LETTERS[letter]),
+                "token": str(vocabulary.texts[word]),
+                "token_id": int(vocabulary.ids[word]),
+                "prompt_id": int(chosen.tested_in[at]),
+                "split_activations": [strength.get(latent, 0.0) for latent in own.tolist()],
+                "split_cosines": cosines[letter, own].tolist(),
+                "probe_logit": float(logits[at, letter]),
+                "num_active_latents": len(latents),
+                **_projections(judged.found, place),
+            }
+            kept = _kept(carried, of_word, np.isin(latents, possible))
+            row |= {
+                "latents": latents[kept].tolist(),
+                "activations": values[kept].tolist(),
+                "cosines": cosines[letter, latents[kept]].tolist(),
+                "projections": carried[kept].tolist(),
+            }
+            if of_word is None:
+                row |= {
+                    "metric": "full",
+                    "top_latent": int(judged.found.top[place]),
+                    "top_cosine": float(judged.found.top_cosine[place]),
+                    "is_absorption": bool(absorbed[place]),
+                }
+            else:
+                row |= _ablated(of_word, latents, kept, cosines[letter], letter)
+                row["is_absorption"] = is_absorption(
+                    split_activations=np.array(row["split_activations"]),
+                    top_effect=row["top_effect"],
+                    second_effect=row["second_effect"],
+                    top_cosine=row["top_cosine"],
+                    effect_margin=effect_margin,
+                    cosine_threshold=cosine_threshold,
+                )
+            rows.append(row)
+    return rows
+
+
+def _projections(found: Projections, place: int) -> dict[str, float]:
+    return {
+        "top_projection": float(found.top_projection[place]),
+        "main_projection": float(found.main[place]),
+        "absorbing_projection": float(found.absorbing[place]),
+        "total_projection": float(found.total[place]),
+    }
+
+
+def _kept(carried: np.ndarray, effects: Effects | None, possible: np.ndarray) -> np.ndarray:
+    """Choose the latents of a word that are stored: first the most negative effect, or the largest projection."""
+    by_projection = np.argsort(-carried, kind="stable")
+    if effects is None:
+        chosen, order = by_projection[:KEPT], -carried
+    else:
+        chosen, order = np.argsort(-np.abs(effects.effects), kind="stable")[:KEPT], effects.effects
+        chosen = np.union1d(chosen, by_projection[:_BY_PROJECTION])
+    chosen = np.union1d(chosen, np.flatnonzero(possible))
+    return chosen[np.argsort(order[chosen], kind="stable")]
+
+
+def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.ndarray, letter: int) -> dict[str, Any]:
+    """Write what the ablation of a word gave."""
+    order = np.argsort(found.effects, kind="stable")
+    top = order[0]
+    second = order[1] if len(order) > 1 and found.effects[order[1]] < 0 else None
+    return {
+        "metric": "ig_ablation",
+        "top_latent": int(latents[top]),
+        "top_effect": float(found.effects[top]),
+        "top_cosine": float(cosines[latents[top]]),
+        "second_latent": None if second is None else int(latents[second]),
+        "second_effect": 0.0 if second is None else float(found.effects[second]),
+        "second_cosine": None if second is None else float(cosines[latents[second]]),
+        "effects": found.effects[kept].tolist(),
+        "true_effect_top": found.true_top,
+        "true_effect_second": None if second is None else found.true_second,
+        "answer_metric": found.metric,
+        "model_answer": LETTERS[found.answer],
+        "model_correct": found.answer == letter,
+    }
+
+
+def measurements_of(
+    letter: int,
+    split: np.ndarray,
+    candidates: Candidates,
+    judged: Judged,
+    probe: Scores,
+    rows: list[dict[str, Any]],
+    random_cosines: np.ndarray,
+    method: MethodPart,
+) -> list[dict[str, Any]]:
+    """Write what a letter comes to by each metric: rows of the table `measurements`.
+
+    SAEBench leaves out letters whose probe is poor, at an F1 of `min_probe_f1` or less; by ablation none is left out.
+
+    Parameters
+    ----------
+    letter : int
+    split : numpy.ndarray
+        The split latents.
+    candidates : Candidates
+    judged : Judged
+    probe : Scores
+    rows : list of dict
+        What `tested_rows` wrote.
+    random_cosines : numpy.ndarray
+        Cosines of decoder rows and random directions, (directions, latents).
+    method : MethodPart
+    """
+    concept = concept_id(LETTERS[letter])
+    same = {
+        "concept": concept,
+        "split_latents": split.tolist(),
+        "num_probe_true_positives": candidates.num_probe_true_positives,
+        "num_true_positives": candidates.num_true_positives,
+        "num_split_silent": candidates.num_split_silent,
+        **{f"probe_{name}": value for name, value in probe._asdict().items()},
+    }
+    ablated = [row for row in rows if row["concept"] == concept and row["metric"] == "ig_ablation"]
+    by_ablation = {
+        "metric": "ig_ablation",
+        "num_candidates": candidates.num_candidates,
+        "num_tested": len(candidates.tested),
+        "sample_portion": candidates.sample_portion,
+        "random_rate": _ablation_by_chance(ablated, candidates, random_cosines, method),
+    }
+    if probe.f1 <= method.min_probe_f1:
+        return [same | by_ablation]
+    number = sum(row["concept"] == concept for row in rows)
+    tested = {"num_candidates": number, "num_tested": number, "sample_portion": 1.0}
+    full = {"metric": "full", "metric_version": _SAEBENCH, "random_rate": _known(judged.random_full)}
+    fraction = {
+        "metric": "fraction",
+        "metric_version": _SAEBENCH,
+        "absorption_fraction": float(judged.found.fractions().mean()) if len(judged.words) else None,
+        "random_rate": _known(judged.random_fraction),
+    }
+    return [same | by_ablation, same | tested | full, same | tested | fraction]
+
+
+def _known(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
+def _ablation_by_chance(
+    ablated: list[dict[str, Any]], candidates: Candidates, random_cosines: np.ndarray, method: MethodPart
+) -> float | None:
+    """Return the rate by ablation with random directions in the probe's place, which decide on the cosine alone."""
+    if not candidates.num_probe_true_positives:
+        return None
+    lead = [
+        row["top_latent"]
+        for row in ablated
+        if row["top_effect"] <= 0 and abs(row["top_effect"]) - abs(row["second_effect"]) >= method.effect_margin
+    ]
+    pointing = (random_cosines[:, lead] >= method.cosine_threshold).sum(1).mean() if lead else 0.0
+    return float(pointing / candidates.sample_portion / candidates.num_probe_true_positives)

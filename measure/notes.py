@@ -1,0 +1,106 @@
+"""What a suite says of how it was measured: in sentences, with the numbers of this measurement."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from measure.config import MethodPart, PromptsPart, VocabularyPart
+from measure.recipes import PROGRAMS, RECIPES
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from measure.config import Config
+    from measure.stages.prompts import Chosen
+    from measure.stages.vocabulary import Vocabulary
+
+_PARTS: dict[str, type[BaseModel]] = {"vocabulary": VocabularyPart, "prompts": PromptsPart, "method": MethodPart}
+
+#: What stands in notes.txt for a setting with this value.
+_SENTENCES = {
+    "split": {
+        "random": "a random fifth of them ({num_test:,}) is the test split",
+        "stratified": "a fifth of each letter's ({num_test:,}) is the test split",
+    },
+    "draw": {
+        "best": "Each token stands in one of {num_prompts} spelling prompts with worked examples",
+        "each_word": (
+            "Each token stands in a spelling prompt of its own with random worked examples, and tokens are tested in"
+            " another one than the probes were scored in"
+        ),
+    },
+    "probe": {
+        "calibrated": (
+            "Linear probes are logistic regressions on standardised activations, with the threshold that is best on the"
+            " training tokens; for cosines their directions are mapped back to raw activations."
+        ),
+        "balanced": (
+            "Linear probes are logistic regressions on raw activations with class weights, in {probe_epochs} epochs of"
+            " batches of {probe_batch:,}, with threshold 0."
+        ),
+    },
+    "k_sparse": {
+        "calibrated": "an unweighted one is then fitted to the first k",
+        "balanced": "one with class weights and threshold 0 is then fitted to the first k",
+    },
+    "positive": {
+        "upper": "the answers are capitals after a space",
+        "lower": (
+            "the wrong answers are capitals after a space, and the right one is the bare lower-case letter, as in"
+            " sae-spelling's program"
+        ),
+    },
+    "error": {
+        "stays": "the SAE's error stays in the stream",
+        "fades": "the SAE's error fades with the latents",
+    },
+}
+
+
+def notes_of(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
+    """Say how it was measured, a paragraph each."""
+    asked = chosen.spelled.answers >= 0
+    right = (chosen.spelled.answers == vocabulary.letters[vocabulary.test])[asked].mean()
+    method, windows = config.method, config.windows
+    choices = {
+        "split": config.vocabulary.split,
+        # Templates that were given are shared, whatever would have been drawn.
+        "draw": "each_word" if chosen.drawn_again else "best",
+        **{name: getattr(method, name) for name in ("probe", "k_sparse", "positive", "error")},
+    }
+    numbers = {
+        "num_words": len(vocabulary.ids),
+        "num_test": len(vocabulary.test),
+        "num_prompts": len(chosen.templates),
+        "num_asked": int(asked.sum()),
+        "right": right,
+        "held_out": windows.held_out * windows.length,
+        "for_loss": windows.for_loss * (windows.length - 1),
+        "steps": method.steps,
+        "probe_epochs": method.probe_epochs,
+        "probe_batch": method.probe_batch,
+        "k_values": "1-15, 20, 50" if method.max_k >= 50 else f"up to {method.max_k}",  # noqa: PLR2004 - as K_VALUES
+        "random_directions": method.random_directions,
+    }
+    sentences = {name: _SENTENCES[name][value].format(**numbers) for name, value in choices.items()}
+    text = (files("measure") / "notes.txt").read_text("utf-8").format(**numbers, **sentences)
+    return [recipe_note(config), *text.splitlines()]
+
+
+def recipe_note(config: Config) -> str:
+    """Name the recipe, and each of its settings that the configuration has otherwise."""
+    other = []
+    for part, kind in _PARTS.items():
+        expected: dict[str, Any] = RECIPES[config.recipe].get(part, {})
+        of_recipe, own = kind.model_validate(expected), getattr(config, part)
+        names = [name for name in _OF_RECIPES[part] if getattr(of_recipe, name) != getattr(own, name)]
+        other += [f"{name} = {getattr(own, name)!r}" for name in names]
+    if config.prompts.templates:
+        other.append("prompts given as templates")
+    but = f", but for {'; '.join(other)}" if other else ""
+    return f"Recipe: {config.recipe} ({PROGRAMS[config.recipe]}){but}."
+
+
+#: The settings that some recipe chooses, by part.
+_OF_RECIPES = {part: sorted({name for parts in RECIPES.values() for name in parts.get(part, {})}) for part in _PARTS}

@@ -1,0 +1,211 @@
+"""Stage: how much of a word's projection on the probe each of its active latents carries (SAEBench's metrics)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+from measure.saes.loading import open_sae
+from measure.sparse import Sparse
+from measure.stages.activations import load_tested_in
+from measure.stages.candidates import SILENT
+from measure.stages.k_sparse import load_k_sparse
+from measure.stages.latents import TEST
+from measure.stages.parts import load_streams
+from measure.stages.probes import load_probes
+from measure.stages.prompts import load_prompts
+from measure.stages.splits import load_splits
+from measure.stages.vocabulary import load_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+#: SAEBench 0.6.0 (`feature_absorption.py`): the least share of the projection that absorbing latents carry, for both
+#: metrics; and for the fraction the least cosine of an absorbing latent, and how many of them count at most.
+LEAST_SHARE = 0.4
+_LEAST_COSINE, _MOST_ABSORBING = 0.1, 3
+
+#: Of the random directions.
+RANDOM_SEED = 200
+
+
+class Projections(NamedTuple):
+    """Of words on one probe, a row for each word.
+
+    Attributes
+    ----------
+    main, absorbing, total : numpy.ndarray
+        Projection of the split latents; of the three other latents that carry most, of those with a cosine of at least
+        0.1; and of the whole stream.
+    top : numpy.ndarray
+        The active latent with the largest projection, -1 where none is active.
+    top_projection, top_cosine : numpy.ndarray
+        Its projection and its decoder cosine; 0 without one.
+    silent : numpy.ndarray of bool
+        Whether every split latent is silent.
+    """
+
+    main: np.ndarray
+    absorbing: np.ndarray
+    total: np.ndarray
+    top: np.ndarray
+    top_projection: np.ndarray
+    top_cosine: np.ndarray
+    silent: np.ndarray
+
+    def fully_absorbed(self, cosine_threshold: float) -> np.ndarray:
+        """Tell which words one latent absorbs: split latents are silent, and it carries at least 0.4 of the total."""
+        carries = (self.total >= 0) & (self.top_projection >= LEAST_SHARE * self.total)
+        return self.silent & carries & (self.top >= 0) & (self.top_cosine >= cosine_threshold)
+
+    def fractions(self) -> np.ndarray:
+        """Return SAEBench's absorption fraction (0.6.0) of each word."""
+        absorbing = np.minimum(self.absorbing, self.total - self.main)
+        both = absorbing + self.main
+        share = np.clip(absorbing / np.where(both > 0, both, 1), 0, 1)
+        share = np.where(self.main <= 0, 1.0, share)
+        # SAEBench compares absorbing / total, which is below 0.4 wherever the total is negative.
+        nothing = (self.total <= 0) | (self.main >= self.total) | (self.absorbing < LEAST_SHARE * self.total)
+        return np.where(nothing, 0.0, share)
+
+
+def fractions_0_3(main: np.ndarray, total: np.ndarray) -> np.ndarray:
+    """Return the absorption fractions of SAEBench up to 0.3.2: all that the split latents do not carry."""
+    return np.clip((total - main) / np.where(total == 0, np.nan, total), 0, 1)
+
+
+def project(
+    activations: Sparse, stream: np.ndarray, directions: np.ndarray, probe: np.ndarray, split: np.ndarray
+) -> Projections:
+    """Project words on a probe, latent by latent.
+
+    Parameters
+    ----------
+    activations : Sparse
+        Of the words, (words, latents).
+    stream : numpy.ndarray
+        Their residual stream, (words, d_model).
+    directions : numpy.ndarray
+        What one unit of each latent adds to the stream, (latents, d_model).
+    probe : numpy.ndarray
+        Direction of the probe, (d_model,).
+    split : numpy.ndarray
+        The split latents.
+    """
+    unit = probe / max(float(np.linalg.norm(probe)), 1e-12)
+    along = directions @ unit
+    cosines = along / np.maximum(np.linalg.norm(directions, axis=1), 1e-12)
+    # SAEBench multiplies activation and cosine, for it takes SAEs with unit decoder rows only.
+    carried = activations.values * along[activations.latents]
+    rows, number = activations.rows, activations.num_rows
+    is_split = np.isin(activations.latents, split)
+    main = np.bincount(rows[is_split], carried[is_split], number)
+    fires = np.bincount(rows[is_split & (activations.values >= SILENT)], minlength=number) > 0
+    ranked = np.lexsort((-carried, rows))
+    firsts = activations.starts[:-1]
+    active = np.diff(activations.starts) > 0
+    top, top_projection, top_cosine = np.full(number, -1), np.zeros(number), np.zeros(number)
+    best = ranked[firsts[active]]
+    top[active], top_projection[active] = activations.latents[best], carried[best]
+    top_cosine[active] = cosines[activations.latents[best]]
+    may_absorb = (~is_split & (carried > 0) & (cosines[activations.latents] >= _LEAST_COSINE))[ranked]
+    at, place = ranked[may_absorb], rows[ranked[may_absorb]]
+    order = np.arange(len(place)) - np.searchsorted(place, place)
+    among = at[order < _MOST_ABSORBING]
+    absorbing = np.bincount(rows[among], carried[among], number)
+    return Projections(main, absorbing, stream.astype(np.float32) @ unit, top, top_projection, top_cosine, ~fires)
+
+
+class Judged(NamedTuple):
+    """What projections tell of one letter.
+
+    Attributes
+    ----------
+    words : numpy.ndarray
+        The probe's true positives, by their place in the vocabulary.
+    found : Projections
+        Theirs.
+    random_full, random_fraction : float
+        Rate of full absorption and mean fraction by chance; NaN without words.
+    """
+
+    words: np.ndarray
+    found: Projections
+    random_full: float
+    random_fraction: float
+
+
+def random_directions(number: int, d_model: int, seed: int) -> np.ndarray:
+    """Draw directions without preference, (number, d_model): what stands for a probe to see what chance gives."""
+    return np.random.default_rng(seed).standard_normal((number, d_model), np.float32)
+
+
+def by_chance(
+    activations: Sparse,
+    stream: np.ndarray,
+    directions: np.ndarray,
+    instead: np.ndarray,
+    split: np.ndarray,
+    cosine_threshold: float,
+) -> tuple[float, float]:
+    """Return the share of words absorbed in full and their fraction, means over the directions `instead` of a probe.
+
+    Words and split latents stay those of the probe.
+    """
+    if not activations.num_rows:
+        return float("nan"), float("nan")
+    found = [project(activations, stream, directions, direction, split) for direction in instead]
+    return (
+        float(np.mean([one.fully_absorbed(cosine_threshold).mean() for one in found])),
+        float(np.mean([one.fractions().mean() for one in found])),
+    )
+
+
+def load_projections(folder: Path) -> dict[int, Judged]:
+    """Read what the stage wrote, by letter."""
+    with np.load(folder / "projections.npz") as arrays:
+        letters, counts = arrays["letters"], arrays["counts"]
+        ends = np.cumsum(counts)[:-1]
+        columns = [np.split(arrays[name], ends) for name in ("words", *Projections._fields)]
+        by_letter = zip(
+            letters.tolist(), arrays["random_full"].tolist(), arrays["random_fraction"].tolist(), strict=True
+        )
+        return {
+            letter: Judged(columns[0][place], Projections(*(column[place] for column in columns[1:])), full, fraction)
+            for place, (letter, full, fraction) in enumerate(by_letter)
+        }
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: project all true positives of the probes, in the prompts that words are tested in."""
+    vocabulary, layer = load_vocabulary(needs["vocabulary"]), settings["layer"]
+    test, letters = vocabulary.test, vocabulary.letters[vocabulary.test]
+    probes, _ = load_probes(needs["probes"])
+    logits = probes.logits(load_streams(needs["activations"], f"words-{layer}")[test])
+    stream = load_tested_in(needs["activations"], layer, vocabulary, load_prompts(needs["prompts"]))
+    activations = Sparse.load(needs["latents"] / f"{TEST}.npz")
+    directions = open_sae(needs["sae"], torch.device("cpu")).directions.numpy()
+    instead = random_directions(settings["random_directions"], directions.shape[1], RANDOM_SEED)
+    k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
+    found = {}
+    for letter, number in splits.items():
+        rows = np.flatnonzero((letters == letter) & (logits[:, letter] > 0))
+        known = (activations.take(rows), stream[rows], directions)
+        split = k_sparse[letter][number].latents
+        chance = by_chance(*known, instead, split, settings["cosine_threshold"])
+        found[letter] = Judged(test[rows], project(*known, probes.weights[letter], split), *chance)
+        progress(len(found) / len(splits))
+    arrays: dict[str, Any] = {
+        "letters": np.array([*found]),
+        "counts": np.array([len(one.words) for one in found.values()], int),
+        "words": np.concatenate([one.words for one in found.values()]),
+        **{
+            name: np.array([getattr(one, name) for one in found.values()])
+            for name in ("random_full", "random_fraction")
+        },
+        **{name: np.concatenate([getattr(one.found, name) for one in found.values()]) for name in Projections._fields},
+    }
+    np.savez(out / "projections.npz", **arrays)
