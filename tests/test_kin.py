@@ -26,7 +26,7 @@ from explorer.views.compare_head import parts_of
 from explorer.views.splitting_tree import SplittingTree
 from measure.stages import kin
 from queries import Store, check_suite
-from tests.browser import tap, wait_figure
+from tests.browser import tap, wait_figure, wait_for
 from tests.explore import part, wait_query
 from tests.questions import DECIDING
 from tests.related_saes import CONCEPT, SAES, WORDS, draw, kin_of, write_related_saes
@@ -341,3 +341,8 @@ def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
     kin = related.fetch("latent_kin", sae=node["sae"], latent=int(node["latent"]), **OF_CONCEPT).iloc[0]
     card.locator("[data-action=kin]").first.click()
     wait_query(page, {"sae": kin["other_sae"], "latent": str(kin["other_latent"])})
+    # On a phone the table is a list of cards, and nothing is wider than the page.
+    page.set_viewport_size({"width": 390, "height": 844})
+    wait_for(page, "() => document.documentElement.scrollWidth === 390")
+    expect(card.locator(".kin thead")).to_be_hidden()
+    expect(card.locator(".kin .words").first).to_be_visible()
