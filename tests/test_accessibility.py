@@ -10,13 +10,15 @@ from playwright.sync_api import expect
 
 from tests.browser import wait_for
 from tests.explore import open_parts, part, wait_ready
+from tests.related_saes import write_related_saes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from playwright.sync_api import Locator, Page
 
-    from tests.browser import PageOpener
+    from tests.browser import PageOpener, Server
 
 pytestmark = pytest.mark.browser
 
@@ -118,23 +120,52 @@ _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]]
 }
 
 
+def _found(page: Page, acts: tuple[Callable[[Page], Locator], ...]) -> dict[tuple[str, str, str], list[str]]:
+    """Look at a page after each act, in both themes; by address, act and theme."""
+    found = {}
+    wait_ready(page)
+    for act in acts:
+        opened = act(page)
+        expect(opened).to_be_visible()
+        for theme, options in _BY_THEME.items():
+            page.evaluate("(theme) => { document.documentElement.dataset.theme = theme }", theme)
+            if violations := _violations(opened, options):
+                found[page.url, act.__name__, theme] = violations
+        page.evaluate("document.documentElement.dataset.theme = 'light'")
+        page.keyboard.press("Escape")
+        expect(page.locator("dialog[open]")).to_have_count(0)
+    return found
+
+
 @pytest.mark.parametrize(("width", "visits"), _VISITS.values(), ids=_VISITS)
 def test_nothing_serious_stands_in_anybodys_way(
     open_page: PageOpener, width: int, visits: dict[str, tuple[Callable[[Page], Locator], ...]]
 ) -> None:
-    context, found = None, {}
+    context = None
+    found: dict[tuple[str, str, str], list[str]] = {}
     for query, acts in visits.items():
         page = open_page(f"/dashboard?{query}", width=width, context=context)
         context = page.context
-        wait_ready(page)
-        for act in acts:
-            opened = act(page)
-            expect(opened).to_be_visible()
-            for theme, options in _BY_THEME.items():
-                page.evaluate("(theme) => { document.documentElement.dataset.theme = theme }", theme)
-                found[query, act, theme] = _violations(opened, options)
-            page.evaluate("document.documentElement.dataset.theme = 'light'")
-            page.keyboard.press("Escape")
-            expect(page.locator("dialog[open]")).to_have_count(0)
+        found |= _found(page, acts)
         page.close()
-    assert {when: what for when, what in found.items() if what} == {}
+    assert found == {}
+
+
+def _open_kin(page: Page) -> Locator:
+    """Unfold all kin of a latent, or the table of the tree."""
+    where = part(page, "card") if "latent=" in page.url else page.locator("html")
+    more = where.locator("[data-action=more-kin], details[data-unfold]:not([open]) > summary").locator("visible=true")
+    more.first.click()
+    expect(more).to_have_count(0)
+    return page.locator("html")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_kin_stand_in_nobodys_way(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path, width: int
+) -> None:
+    server = serve(write_related_saes(tmp_path / "related"))
+    for query in ("page=compare&compare_by=splitting", "page=explore&latent=3"):
+        page = open_page(f"{server.url}/dashboard?{query}", width=width)
+        assert _found(page, (_open_kin,)) == {}
+        page.close()

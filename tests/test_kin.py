@@ -26,7 +26,7 @@ from explorer.views.compare_head import parts_of
 from explorer.views.splitting_tree import SplittingTree
 from measure.stages import kin
 from queries import Store, check_suite
-from tests.browser import tap, wait_figure
+from tests.browser import tap, wait_figure, wait_for
 from tests.explore import part, wait_query
 from tests.questions import DECIDING
 from tests.related_saes import CONCEPT, SAES, WORDS, draw, kin_of, write_related_saes
@@ -306,19 +306,23 @@ def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
     rows = model.latent_kin
     assert rows is not None
 
-    def listed() -> list[int]:
-        return [int(place) for place in re.findall(r'data-action="kin" data-value="(\d+)"', card.html)]
+    names = [f"{row.other_latent} {row.other_sae}" for row in rows.itertuples()]
 
-    assert listed() == [0, 5], "the nearest on each SAE"
+    def listed() -> list[str]:
+        return re.findall(r'data-action="kin" data-value="(.*?)"', card.html)
+
+    assert listed() == [names[0], names[5]], "the nearest on each SAE"
     assert "Show 8 more" in card.html
-    first = re.findall(r"<td.*?</td>", card.html[card.html.index("kin-0") - 300 :])
+    first = re.findall(r"<td.*?</td>", card.html[card.html.index(names[0]) - 300 :])
     assert any(f"{rows['cosine'].iloc[0]:.3f}" in cell for cell in first)
     card._handle_msg({"action": "more-kin", "value": None})
-    assert listed() == [*range(10)]
-    card._handle_msg({"action": "kin", "value": 7})
+    assert listed() == names
+    card._handle_msg({"action": "kin", "value": names[7]})
     where = (model.state.sae, model.state.latent, model.state.concept, model.state.page)
     assert where == (rows["other_sae"].iloc[7], rows["other_latent"].iloc[7], CONCEPT, "explore")
-    card._handle_msg({"action": "kin", "value": 10**6})
+    # The second click of two: the card of the latent before is still on the reader's screen.
+    card._handle_msg({"action": "kin", "value": names[7]})
+    card._handle_msg({"action": "kin", "value": f"{10**6} w64"})
     assert (model.state.sae, model.state.latent, model.state.concept, model.state.page) == where
 
 
@@ -341,3 +345,8 @@ def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
     kin = related.fetch("latent_kin", sae=node["sae"], latent=int(node["latent"]), **OF_CONCEPT).iloc[0]
     card.locator("[data-action=kin]").first.click()
     wait_query(page, {"sae": kin["other_sae"], "latent": str(kin["other_latent"])})
+    # On a phone the table is a list of cards, and nothing is wider than the page.
+    page.set_viewport_size({"width": 390, "height": 844})
+    wait_for(page, "() => document.documentElement.scrollWidth === 390")
+    expect(card.locator(".kin thead")).to_be_hidden()
+    expect(card.locator(".kin .words").first).to_be_visible()

@@ -30,7 +30,7 @@ class Kin(NamedTuple):
     Attributes
     ----------
     rows : sequence of dict
-        Rows of `latent_kin` with place (among all of them), on (the SAE) and said (the role there).
+        Rows of `latent_kin` with on (the SAE) and said (the role there).
     hidden : int
         How many more there are.
     """
@@ -78,11 +78,15 @@ class LatentCard(View):
         self._all_kin_of = self._model.shown.sae, self._model.shown.latent
         self._show()
 
-    def _go_to_kin(self, place: int) -> None:
+    def _go_to_kin(self, name: str) -> None:
+        """Select a kin by latent and SAE; a second click on a card that is about to leave means none of the next."""
         rows = self._model.latent_kin
-        if self._model.is_current and rows is not None and 0 <= place < len(rows):
-            sae, latent = rows["other_sae"].iloc[place], int(rows["other_latent"].iloc[place])
-            self._model.state.apply({"sae": sae, "latent": latent, "page": "explore"})
+        if not self._model.is_current or rows is None:
+            return
+        for sae, latent in zip(rows["other_sae"], rows["other_latent"], strict=True):
+            if name == f"{latent} {sae}":
+                self._model.state.apply({"sae": sae, "latent": int(latent), "page": "explore"})
+                return
 
     def _go_to(self, concept: str) -> None:
         if self._model.is_current:
@@ -120,9 +124,9 @@ class LatentCard(View):
             return None
         rows = [
             row
-            | {"place": place, "on": model.saes[shown.suite, row["other_sae"]].label}
+            | {"on": model.saes[shown.suite, row["other_sae"]].label}
             | {"said": role_label(row["split_rank"], row["num_absorbed"])}
-            for place, row in enumerate(records(model.latent_kin))
+            for row in records(model.latent_kin)
         ]
         nearest = rows if self._all_kin_of == (shown.sae, shown.latent) else [row for row in rows if row["rank"] == 0]
         return Kin(nearest, len(rows) - len(nearest))
