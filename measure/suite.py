@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
     from measure.config import Config
     from measure.plan import Plan, SaePlan
+    from measure.saes.base import Sae
     from measure.stages.prompts import Chosen, Spelled
     from measure.stages.vocabulary import Vocabulary
 
@@ -259,14 +260,17 @@ def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vo
             words,
             vocabulary,
             sorted(splits),
-            # The order that the activation function keeps: bias, threshold and scale are the same for all words.
-            stream[vocabulary.test].astype(np.float32) @ opened.encoder.numpy().T
-            if config.method.auc == "pre_activation"
-            else None,
+            _before_activation(opened, stream[vocabulary.test]) if config.method.auc == "pre_activation" else None,
         ),
         "tested_tokens": _rows("tested_tokens", rows),
     }
     return Measured(sae, name, {table: _with_sae(rows, name) for table, rows in tables.items()})
+
+
+def _before_activation(sae: Sae, stream: np.ndarray) -> Callable[[int], np.ndarray]:
+    """Return what gives, for a latent, what precedes its activation at each word, up to bias and scale."""
+    seen = sae.seen(torch.from_numpy(stream.astype(np.float32)))
+    return lambda latent: (seen @ sae.encoder[latent]).numpy()
 
 
 def _encoder_top(
@@ -275,11 +279,11 @@ def _encoder_top(
     words: Sparse,
     vocabulary: Vocabulary,
     letters: list[int],
-    before: np.ndarray | None,
+    before: Callable[[int], np.ndarray] | None,
 ) -> pa.Table:
     """Score the latents whose encoder points most along each probe, as 'fires at all'.
 
-    The AUC is that of the activation, or of what precedes the activation function (`before`, (test words, latents)).
+    The AUC is that of the activation, or of what precedes it, which `before` gives for each test word.
     """
     test = words.take(vocabulary.test)
     rows = []
@@ -298,7 +302,7 @@ def _encoder_top(
                     "precision": right / max(said, 1),
                     "recall": right / max(int(truth.sum()), 1),
                     "f1": 2 * right / max(said + int(truth.sum()), 1),
-                    "auc": auc(values if before is None else before[:, latent], truth),
+                    "auc": auc(values if before is None else before(latent), truth),
                 }
             )
     return _rows("encoder_top", rows)

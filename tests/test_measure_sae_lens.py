@@ -96,6 +96,9 @@ def test_checkpoints_are_read_as_the_library_reads_them(sae: Any, tmp_path: Path
     if sae.cfg.normalize_activations == "layer_norm":
         bias = bias + given.mean(1, keepdim=True)
     torch.testing.assert_close(left.detach(), (bias + stream - given).expand_as(left), atol=1e-5, rtol=1e-5)
+    # What precedes an activation differs from the library's by what is the same for all tokens.
+    before = own.seen(stream) @ own.encoder[: theirs.shape[1]].T - sae.process_sae_in(given) @ sae.W_enc
+    torch.testing.assert_close(before, before[:1].expand_as(before), atol=1e-4, rtol=1e-4)
     check_fit(own, tmp_path, d_model=6, num_layers=3, layer=2)
 
 

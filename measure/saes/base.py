@@ -61,6 +61,10 @@ class Sae(ABC):
     def reconstruct(self, stream: Tensor) -> Tensor:
         """Return the stream as the SAE gives it back."""
 
+    def seen(self, stream: Tensor) -> Tensor:
+        """Return what encoder directions are multiplied with, less what is the same for all tokens, (rows, d_model)."""
+        return stream
+
     def without_latents(self, stream: Tensor) -> Tensor:
         """Return what the SAE would give back of the stream if no latent were active."""
         with torch.no_grad():

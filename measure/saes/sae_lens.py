@@ -59,6 +59,12 @@ class SaeLens(Sae):
         inside = self._inside(stream)
         return self._sae(inside) + (stream - inside)
 
+    def seen(self, stream: Tensor) -> Tensor:
+        inside = self._inside(stream)
+        if self._sae.cfg.normalize_activations == "layer_norm":
+            inside = inside - inside.mean(-1, keepdim=True)
+        return inside / self._scale(inside)
+
     def _inside(self, stream: Tensor) -> Tensor:
         """Return the stream as a model has it whose writing weights were centred, if the SAE was trained on one."""
         return stream - stream.mean(-1, keepdim=True) if self.centred else stream
