@@ -78,7 +78,7 @@ def measure(
     Raises
     ------
     MeasureError, IngestError
-        One line that names what is wrong and the mend.
+        A line for each thing that is wrong, with how to fix it.
     """
     config = read_config(file)
     try:
@@ -86,7 +86,7 @@ def measure(
     except OSError as error:
         message = f"{work}: cannot be written ({error.strerror}); give another folder with --work"
         raise MeasureError(message) from error
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())) and not (force or dry_run):
+    if target.exists() and not (force or dry_run) and (not target.is_dir() or any(target.iterdir())):
         message = f"{target}: exists already; give another folder, or --force to replace it"
         raise MeasureError(message)
     plan = make_plan(config, file.parent)

@@ -188,10 +188,10 @@ def read_config(file: Path) -> Config:
         message = f"{file}: {error.strerror}; give the path of a TOML file (measure/smollm2.toml is one)"
         raise MeasureError(message) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        message = f"{file}: no TOML ({error}); mend it"
+        message = f"{file}: no TOML ({error}); fix it"
         raise MeasureError(message) from error
     except ValidationError as error:
         first: Any = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
-        message = f"{file}: {place}: {first['msg']}; mend it (docs/measure.md lists the settings)"
+        message = f"{file}: {place}: {first['msg']}; fix it (docs/measure.md lists the settings)"
         raise MeasureError(message) from error

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from measure.device import take_gpu
-from measure.errors import MeasureError
+from measure.errors import MeasureError, NoRoomError
 from measure.tasks import VERSION, in_order, perform
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _perform_here(
         try:
             perform(task, work, partial(progress, task))
         except Exception as error:
-            if task.digest not in optional:
+            if task.digest not in optional or isinstance(error, NoRoomError):
                 raise
             failed[task.digest] = _told(task, error)
             left_out.add(task.digest)
@@ -167,7 +167,7 @@ def _submit(
         error = _failure(future, task, work)
         if error is None:
             progress(task, 1)
-        elif task.digest in optional:
+        elif task.digest in optional and not isinstance(error, NoRoomError):
             failed[task.digest] = _told(task, error)
         else:
             raise MeasureError(_told(task, error)) if isinstance(error, MeasureError) else error

@@ -2,4 +2,8 @@
 
 
 class MeasureError(Exception):
-    """A suite cannot be measured; the message is one line that names the cause and the mend."""
+    """A suite cannot be measured; each line of the message names a cause and how to fix it."""
+
+
+class NoRoomError(MeasureError):
+    """The work folder cannot be written to: nothing that follows could be, either."""

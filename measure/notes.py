@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from measure.config import MethodPart, PromptsPart, VocabularyPart
 from measure.recipes import PROGRAMS, RECIPES
+from measure.stages.k_sparse import K_VALUES
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from measure.stages.vocabulary import Vocabulary
 
 _PARTS: dict[str, type[BaseModel]] = {"vocabulary": VocabularyPart, "prompts": PromptsPart, "method": MethodPart}
+#: The settings that some recipe chooses, by part.
+_OF_RECIPES = {part: sorted({name for parts in RECIPES.values() for name in parts.get(part, {})}) for part in _PARTS}
 
 #: What stands in notes.txt for a setting with this value.
 _SENTENCES = {
@@ -41,7 +44,9 @@ _SENTENCES = {
         ),
     },
     "k_sparse": {
-        "calibrated": "an unweighted one is then fitted to the first k",
+        "calibrated": (
+            "an unweighted one, with the threshold that is best on the training tokens, is then fitted to the first k"
+        ),
         "balanced": "one with class weights and threshold 0 is then fitted to the first k",
     },
     "positive": {
@@ -80,7 +85,7 @@ def notes_of(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str
         "steps": method.steps,
         "probe_epochs": method.probe_epochs,
         "probe_batch": method.probe_batch,
-        "k_values": "1-15, 20, 50" if method.max_k >= 50 else f"up to {method.max_k}",  # noqa: PLR2004 - as K_VALUES
+        "k_values": ", ".join(str(k) for k in K_VALUES if k <= method.max_k),
         "random_directions": method.random_directions,
     }
     sentences = {name: _SENTENCES[name][value].format(**numbers) for name, value in choices.items()}
@@ -100,7 +105,3 @@ def recipe_note(config: Config) -> str:
         other.append("prompts given as templates")
     but = f", but for {'; '.join(other)}" if other else ""
     return f"Recipe: {config.recipe} ({PROGRAMS[config.recipe]}){but}."
-
-
-#: The settings that some recipe chooses, by part.
-_OF_RECIPES = {part: sorted({name for parts in RECIPES.values() for name in parts.get(part, {})}) for part in _PARTS}

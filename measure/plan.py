@@ -292,7 +292,7 @@ def _each(part: SaePart) -> list[tuple[int, int, int, int]]:
 
 def _existing(path: Path) -> Path:
     if not path.exists():
-        message = f"{path}: no such file or folder; mend its path in the configuration"
+        message = f"{path}: no such file or folder; fix its path in the configuration"
         raise MeasureError(message)
     return path.resolve()
 

@@ -19,6 +19,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "prompts": {"draw": "each_word", "num_examples": [10], "examples": "all"},
         "method": {
             "probe": "balanced",
+            "probe_epochs": 50,
             "probe_batch": 4096,
             "k_sparse": "balanced",
             "l1_epochs": 50,
@@ -35,6 +36,7 @@ RECIPES: dict[str, dict[str, dict[str, Any]]] = {
         "method": {
             "metric": "full",
             "probe": "balanced",
+            "probe_epochs": 50,
             "probe_batch": 64,
             "k_sparse": "balanced",
             "l1_epochs": 50,

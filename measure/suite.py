@@ -231,6 +231,7 @@ def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vo
         cosine_threshold=config.method.cosine_threshold,
     )
     instead = Probes(random_directions(config.method.random_directions, directions.shape[1], RANDOM_SEED), np.zeros(0))
+    by_chance = instead.cosines(directions)
     measurements = [
         row
         for letter, found in load_candidates(folders["candidates"]).items()
@@ -241,7 +242,7 @@ def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vo
             projected[letter],
             probe_scores[letter],
             rows,
-            instead.cosines(directions),
+            by_chance,
             config.method,
         )
     ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from measure.errors import MeasureError
+from measure.errors import MeasureError, NoRoomError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: Of what stages write; a change of any stage that changes its output raises it, and makes former output unknown.
 VERSION = 2
+#: No room is left, or none that may be written to.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -123,9 +125,10 @@ def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _
         stage.run(task.settings, {name: need.folder(work) for name, need in task.needs.items()}, growing, progress)
         growing.rename(folder)
     except OSError as error:
-        mend = "make room there" if error.errno == errno.ENOSPC else "mend that"
-        message = f"{error.filename or growing}: {error.strerror or error}; {mend}, or give another --work"
-        raise MeasureError(message) from error
+        kind = NoRoomError if error.errno in _NO_ROOM else MeasureError
+        fix = "make room there" if kind is NoRoomError else "fix that"
+        message = f"{error.filename or growing}: {error.strerror or error}; {fix}, or give another --work"
+        raise kind(message) from error
     finally:
         shutil.rmtree(growing, ignore_errors=True)
     return folder

@@ -235,10 +235,14 @@ _MEASUREMENTS = Table(
             _NOT_NEGATIVE,
         ),
         _optional(
-            "num_candidates", "INTEGER", "Of the silent ones, those that the k-sparse probe misses.", _NOT_NEGATIVE
+            "num_candidates",
+            "INTEGER",
+            "Of the silent ones, those that the k-sparse probe misses; by projection as it is measured here, the"
+            " probe's true positives on which a latent is active.",
+            _NOT_NEGATIVE,
         ),
         _optional(
-            "num_tested", "INTEGER", "Candidates that were ablated; their rows are in tested_tokens.", _NOT_NEGATIVE
+            "num_tested", "INTEGER", "Those of them that were tested; their rows are in tested_tokens.", _NOT_NEGATIVE
         ),
         _optional(
             "sample_portion", "DOUBLE", "num_tested / num_candidates; 1 where nothing had to be sampled.", _PORTION
@@ -335,7 +339,10 @@ _TESTED_TOKENS = Table(
         _optional("token_id", "INTEGER", "Its number in the model's vocabulary."),
         _optional("prompt_id", "INTEGER", "The prompt it was shown in (prompts)."),
         _optional(
-            "split_activations", "FLOAT[]", "Activation of each split latent; all below 1e-8.", _NOT_NEGATIVE_EACH
+            "split_activations",
+            "FLOAT[]",
+            "Activation of each split latent; all below 1e-8 on a candidate.",
+            _NOT_NEGATIVE_EACH,
         ),
         _optional("split_cosines", "FLOAT[]", "Cosine of each split latent with the probe.", _COSINE_EACH),
         Column(
@@ -361,12 +368,18 @@ _TESTED_TOKENS = Table(
         _optional(
             "top_projection",
             "FLOAT",
-            "SAEBench: what the latent with the largest projection carries: activation times cosine.",
+            "SAEBench: the largest projection of a latent: its activation times its decoder row's projection on the"
+            " probe's direction (the cosine, for rows of length 1).",
         ),
         _optional("second_projection", "FLOAT", "The same for the runner-up."),
         _optional("projections", "FLOAT[]", "The same for each of latents.", _beside("latents")),
         _optional("main_projection", "FLOAT", "SAEBench: sum of the split latents' projections."),
-        _optional("absorbing_projection", "FLOAT", "SAEBench: sum of the three largest projections of other latents."),
+        _optional(
+            "absorbing_projection",
+            "FLOAT",
+            "SAEBench: sum of the three largest positive projections of other latents, of those with a cosine of at"
+            " least 0.1.",
+        ),
         _optional("total_projection", "FLOAT", "SAEBench: projection of the whole activation on the probe."),
         _optional("absorption_fraction", "FLOAT", "SAEBench's absorption fraction of this token."),
         _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
@@ -374,7 +387,11 @@ _TESTED_TOKENS = Table(
         _optional("answer_metric", "FLOAT", "Logit of the right answer minus the mean of the others, unmodified."),
         _optional("model_answer", "VARCHAR", "What the model itself answers."),
         _optional("model_correct", "BOOLEAN", "Whether that answer is right."),
-        _optional("probe_logit", "FLOAT", "Score of the linear probe; positive predicts the concept."),
+        _optional(
+            "probe_logit",
+            "FLOAT",
+            "Score of the linear probe in the prompt that the token is tested in; positive predicts the concept.",
+        ),
         _optional("num_active_latents", "INTEGER", "Latents active on the token.", _NOT_NEGATIVE),
         Column("is_absorption", "BOOLEAN", "The verdict as it was published with the suite's own thresholds."),
         *_METRIC,

@@ -281,7 +281,7 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
     with Store(write_related_saes(tmp_path / "half" / "related", kin=half)) as store:
         head, plot, _ = parts(SplittingTree(shown(store, SplittingTree)))
         assert plot.visible
-        assert "200 latents, L0 5 No kin of latents of layer 2, 64 latents, L0 5 are stored." in text(head.html)
+        assert "200 latents, L0 5 No latent of the tree on layer 2, 64 latents, L0 5 has kin here." in text(head.html)
 
 
 def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from itertools import permutations
 from string import ascii_uppercase
@@ -29,7 +30,7 @@ from measure.models.loading import open_model
 from measure.plan import make_plan
 from measure.preflight import check_all
 from measure.saes.sae_lens import SaeLens
-from measure.stages import activations, package, parts, probes
+from measure.stages import activations, package, parts, probes, quality
 from measure.stages.activations import word_streams
 from measure.stages.prompts import Chosen, Spelled, answer_tokens, batches, load_prompts, to_prompt
 from measure.stages.vocabulary import Vocabulary, load_vocabulary
@@ -176,6 +177,20 @@ def test_a_failure_of_what_all_need_ends_the_measurement(
     result = measured(folder, {"few": ""}, work=tmp_path)
     assert (result.exit_code, result.stderr.splitlines()[-1]) == (2, "absorption-explorer: the probes fail")
     assert not (tmp_path / "tiny").exists()
+
+
+def test_a_full_disk_ends_the_measurement_whatever_it_was_at(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(quality, "run", fail)
+        result = measured(folder, {"few": ""}, work=tmp_path)
+    assert (result.exit_code, "make room there" in result.stderr) == (2, True)
+    assert not (tmp_path / "tiny").exists()
+    assert measured(folder, {"few": ""}, work=tmp_path).exit_code == 0
 
 
 def test_two_measurements_do_not_share_a_work_folder(folder: Path, tmp_path: Path) -> None:
@@ -379,7 +394,7 @@ def test_words_in_prompts_of_their_own_are_read_in_parts(
     vocabulary = Vocabulary(np.arange(5, 25), np.array(["a"] * 20), np.zeros(20, int), is_test)
     texts = ["1" * (1 + number % 3) + "{token}3" for number in range(25)]
     spelled = Spelled(np.full(5, -1), np.zeros(5))
-    chosen = Chosen(texts, [None] * 25, np.arange(20), np.arange(20, 25), spelled)
+    chosen = Chosen(texts, [None] * 25, np.arange(20), np.arange(20, 25), spelled, drawn_again=True)
     monkeypatch.setattr(activations, "model_of", lambda *_: model)
     monkeypatch.setattr(activations, "load_vocabulary", lambda _: vocabulary)
     monkeypatch.setattr(activations, "load_prompts", lambda _: chosen)

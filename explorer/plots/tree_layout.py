@@ -126,7 +126,7 @@ def _near(level: float, parent: float, cosine: float, overlap: float) -> str:
     """Write how near a latent is to its parent."""
     if pd.isna(parent):
         return "the main latent" if level == 1 else "no kin in the tree"
-    shared = "no word in common known" if pd.isna(overlap) else f"overlap {number(overlap, 2)}"
+    shared = "overlap not known" if pd.isna(overlap) else f"overlap {number(overlap, 2)}"
     return f"kin of {int(parent)}: cosine {number(cosine, 2)}, {shared}"
 
 

@@ -22,7 +22,7 @@ _AT_ONCE = 2
 
 
 class Stack(View):
-    """Shows its parts below each other; on a page that is being opened, most follow once the first ones are painted.
+    """Shows its parts below each other; on a page that is being opened, all after the first two once these are painted.
 
     Parameters
     ----------

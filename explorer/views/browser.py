@@ -96,7 +96,7 @@ class Browser(JSComponent):
             self._answer_ping(number)
 
     def _answer_ping(self, number: int) -> None:
-        self._ping = number
+        self._ping = max(self._ping, number)  # a plot's is answered later, maybe after the next one
         with one_act():
             self._answer()
 

@@ -159,10 +159,10 @@ def _brushed(take: Callable[[Any], object], bounds: object) -> None:
 
 
 def _held(act: Callable[..., object], *values: Any) -> None:
-    """Have one act of the reader's done, and everything that it changes sent to the browser in one message.
+    """Do one act of the reader's, and send all that it changes in one message.
 
-    HoloViews (1.23) tells of it without the document's lock, while another act may be under way in another thread, as
-    Bokeh has them since 3.10: two holds at a time, and Panel (1.10) lets go of neither.
+    HoloViews (1.23) reports taps and selections without the document's lock. Since Bokeh 3.10 another act may run in
+    another thread at the time: then both hold the document, and Panel (1.10) releases neither hold.
     """
 
     def do() -> None:

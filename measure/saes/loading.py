@@ -54,13 +54,13 @@ def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: i
     """
     if not 0 <= layer < num_layers:
         message = (
-            f"{path}: layer {layer} does not exist, the model has {num_layers} (0 to {num_layers - 1}); mend layers"
+            f"{path}: layer {layer} does not exist, the model has {num_layers} (0 to {num_layers - 1}); fix layers"
         )
         raise MeasureError(message)
     same = (f"blocks.{layer}.hook_resid_post", f"blocks.{layer + 1}.hook_resid_pre")
     block = _BLOCK.fullmatch(sae.hook or "")
     if sae.hook is not None and sae.hook not in same and not (block and int(block[1]) == layer):
-        message = f"{path}: reads {sae.hook}, and what is measured is {same[0]}; mend layers, or give another SAE"
+        message = f"{path}: reads {sae.hook}, and what is measured is {same[0]}; fix layers, or give another SAE"
         raise MeasureError(message)
     if sae.d_model != d_model:
         message = (

@@ -12,7 +12,7 @@ from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.spelling import spelling_metric
-from measure.stages.candidates import load_candidates
+from measure.stages.candidates import SILENT, load_candidates
 from measure.stages.latents import TEST
 from measure.stages.prompts import answer_tokens, load_prompts, lower_case_tokens, to_prompt
 from measure.stages.vocabulary import load_vocabulary
@@ -159,11 +159,10 @@ def is_absorption(
     top_cosine: float,
     effect_margin: float,
     cosine_threshold: float,
-    silent: float = 1e-8,
 ) -> bool:
     """Decide whether a word's top latent absorbs its letter (docs/method.md)."""
     return bool(
-        (split_activations < silent).all()
+        (split_activations < SILENT).all()
         and top_effect <= 0
         and abs(top_effect) - abs(second_effect) >= effect_margin
         and top_cosine >= cosine_threshold

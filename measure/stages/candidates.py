@@ -1,4 +1,4 @@
-"""Stage: the test words of a letter on which its split latents are silent although they should speak."""
+"""Stage: absorption candidates: the probe is right, all split latents are inactive, the k-sparse probe misses."""
 
 from __future__ import annotations
 

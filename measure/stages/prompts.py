@@ -192,7 +192,7 @@ def choose_templates(
     seed: int,
     progress: Callable[[float], None] = lambda _: None,
 ) -> tuple[list[str], list[float]]:
-    """Keep the prompts in which the model spells most of a sample of training words rightly, with that share."""
+    """Keep the prompts in which the model spells most of a sample of training words correctly, with that share."""
     sample = np.random.RandomState(seed).permutation(vocabulary.train)[:num_words]
     shares = []
     for text in templates:
@@ -213,7 +213,7 @@ class Chosen(NamedTuple):
     ----------
     templates : list of str
     shares : list of float or None
-        Share of the sample of training words spelled rightly; None where it was not measured.
+        Share of the sample of training words spelled correctly; None where it was not measured.
     assigned : numpy.ndarray
         The prompt of each word of the vocabulary.
     tested_in : numpy.ndarray
@@ -221,6 +221,8 @@ class Chosen(NamedTuple):
         were scored in.
     spelled : Spelled
         Of the test words in `tested_in`; the answer -1 where the model was not asked.
+    drawn_again : bool
+        Whether each word has a prompt of its own, and is tested in another one.
     """
 
     templates: list[str]
@@ -228,11 +230,7 @@ class Chosen(NamedTuple):
     assigned: np.ndarray
     tested_in: np.ndarray
     spelled: Spelled
-
-    @property
-    def drawn_again(self) -> bool:
-        """Whether words are tested in other prompts than the probes were scored in."""
-        return len(self.templates) > len(self.assigned)
+    drawn_again: bool
 
 
 def load_prompts(folder: Path) -> Chosen:
@@ -245,6 +243,7 @@ def load_prompts(folder: Path) -> Chosen:
             arrays["assigned"],
             arrays["tested_in"],
             Spelled(arrays["answers"], arrays["metrics"]),
+            known["drawn_again"],
         )
 
 
@@ -255,7 +254,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     shares: list[Any] = [None] * len(templates)
     test = vocabulary.test
     asked = np.arange(len(test))
-    if not templates and how["draw"] == "each_word":
+    drawn_again = not templates and how["draw"] == "each_word"
+    if drawn_again:
         choices = {name: how[name] for name in ("num_examples", "examples", "begin", "seed")}
         first, again = draw_for_each_word(vocabulary, **choices)
         templates, shares = first + again, [None] * len(first + again)
@@ -282,6 +282,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     words = test[asked]
     spelled = spell_words(model, prompts, vocabulary.ids[words], vocabulary.letters[words], places)
     answers[asked], metrics[asked] = spelled
-    (out / "prompts.json").write_text(json.dumps({"templates": templates, "shares": shares}), "utf-8")
+    known = {"templates": templates, "shares": shares, "drawn_again": drawn_again}
+    (out / "prompts.json").write_text(json.dumps(known), "utf-8")
     np.savez(out / "spelled.npz", assigned=assigned, tested_in=tested_in, answers=answers, metrics=metrics)
     progress(1)

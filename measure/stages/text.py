@@ -63,7 +63,7 @@ def paragraphs(folder: Path, pattern: str, reader: str) -> Iterator[str]:
         raise MeasureError(message)
     files = sorted(file for file in folder.glob(pattern) if file.is_file())
     if not files:
-        message = f"{folder}: no file matches {pattern!r}; mend the text's files in the configuration"
+        message = f"{folder}: no file matches {pattern!r}; fix the text's files in the configuration"
         raise MeasureError(message)
     for file in files:
         yield from READERS[reader](file)
