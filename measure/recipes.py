@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 RecipeName = Literal["calibrated", "paper", "saebench"]
 
-#: By recipe, the settings that differ from the defaults in `measure.config`, which are those of "calibrated".
+#: By recipe, the settings that its program has; the defaults in `measure.config` are those of "calibrated".
 RECIPES: dict[str, dict[str, dict[str, Any]]] = {
     "calibrated": {},
     # sae-spelling, commit 9bcada0, the program of Chanin et al. (2024).
