@@ -77,7 +77,7 @@ class Visitor:
     async def settle(self) -> None:
         """Wait until everything sent before is answered."""
         self._pings += 1
-        await self._report(self._browser, "ping", self._pings)
+        await self._report(self._browser, "ping", [self._pings, False])
         await self._until(
             lambda content: any(
                 event.get("attr") == "pong" and event["new"] == self._pings for event in content.get("events", [])

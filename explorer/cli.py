@@ -216,13 +216,15 @@ def measure(
                 progress=report_progress,
             )
     except (IngestError, command.MeasureError) as error:
-        _fail(str(error), error)
+        for line in error.args:
+            _tell(str(line))
+        raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
         _fail("interrupted; run the same command again to go on where it stopped", error)
     for line in done.lines:
         typer.echo(line)
     for line in done.failed:
-        typer.echo(f"absorption-explorer: {printable(line)}", err=True)
+        _tell(line)
     if done.failed:
         raise typer.Exit(1)
 
@@ -423,10 +425,14 @@ def _list(heading: str, lines: list[str]) -> None:
         typer.echo(f"  {printable(line)}")
 
 
+def _tell(line: str) -> None:
+    """Say one line on stderr."""
+    typer.echo(f"absorption-explorer: {printable(line)}", err=True)
+
+
 def _fail(line: str, cause: BaseException) -> NoReturn:
-    """End with one line on stderr, or one for each thing that is to blame."""
-    for each in line.splitlines():
-        typer.echo(f"absorption-explorer: {printable(each)}", err=True)
+    """End with one line on stderr."""
+    _tell(line)
     raise typer.Exit(2) from cause
 
 

@@ -123,7 +123,7 @@ def measure(
         failed = perform(plan.tasks, may_fail=[task for task in tasks if task.digest not in shared])
         left = without(plan, failed)
         if not left.saes:
-            raise MeasureError("\n".join(failed.values()))
+            raise MeasureError(*failed.values())
         kin = list(left.kin.values())
         failed |= perform(kin, may_fail=kin)
         left = without(left, failed)

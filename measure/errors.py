@@ -2,7 +2,10 @@
 
 
 class MeasureError(Exception):
-    """A suite cannot be measured; each line of the message names a cause and how to fix it."""
+    """A suite cannot be measured; each argument is a line that names a cause and how to fix it."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.args))
 
 
 class NoRoomError(MeasureError):

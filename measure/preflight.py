@@ -42,7 +42,7 @@ def check_all(config: Config, base: Path, model: LanguageModel) -> None:
         to_prompt(template, model.tokenizer)
     _check_text(config, base)
     if wrong := list(_wrong_saes(config, base, model)):
-        raise MeasureError("\n".join(wrong))
+        raise MeasureError(*wrong)
 
 
 def _check_layers(config: Config, model: LanguageModel) -> None:

@@ -381,7 +381,7 @@ def test_a_long_token_is_not_read(either: Server) -> None:
 async def _ping(visitor: Visitor) -> Any:
     """Send what a page sends after each of its messages, and return the answer."""
     component = visitor.one("ReactiveESM", class_name="Browser")
-    event = happened("data_event", component, data={"action": "ping", "value": 1})
+    event = happened("data_event", component, data={"action": "ping", "value": [1, False]})
     return await visitor.answer(await visitor.send("PATCH-DOC", {"events": [event]}))
 
 
