@@ -70,8 +70,8 @@ def tested_rows(
     rows = []
     for letter, judged in projected.items():
         absorbed = judged.found.fully_absorbed(cosine_threshold)
-        for place, word in enumerate(judged.words.tolist()):
-            (at,) = vocabulary.test_rows(np.array([word]))
+        test_rows = vocabulary.test_rows(judged.words).tolist()
+        for place, (word, at) in enumerate(zip(judged.words.tolist(), test_rows, strict=True)):
             latents, values = activations.row(at)
             if not len(latents):
                 # Nothing is active, so nothing absorbs, and there is no top latent to name.

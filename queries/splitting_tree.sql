@@ -1,7 +1,7 @@
 -- One row per latent in the splitting tree of a concept over SAEs of one layer, from the narrowest on (level 1, 2, ...). The
--- first is the main latent of the first SAE. On each further SAE stand kin of the latents of the SAE before: all that are split
--- or absorbing latents of the concept, and in all at least eight by the product of the cosines that lead there (`strength`);
--- each below the latent (`parent`) by which this product is largest. Split latents that are no kin follow without a parent.
+-- first is the main latent of the first SAE. On each further SAE stand kin of the latents of the SAE before: the eight with the
+-- largest product of the cosines that lead there (`strength`), and of the others those that are split or absorbing latents of
+-- the concept; each below the latent (`parent`) by which this product is largest. Split latents that are no kin follow without a parent.
 -- `cosine`, `overlap` and the shared words are those with the parent. split_rank is 0 where the latent is not split,
 -- num_absorbed counts the concept's tokens that it absorbs. Of its SAE: its absorbing latents of the concept, and whether
 -- kin on it are stored of any latent on the SAE before.

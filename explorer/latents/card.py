@@ -52,7 +52,7 @@ class LatentCard(View):
     answers = tuple(
         f"latent_{name}" for name in ("facts", "contexts", "logits", "histogram", "roles", "cosines", "kin")
     )
-    follows = ("suite", "sae", "concept", "latent", "has_kin")
+    follows = ("suite", "sae", "concept", "latent")
 
     def __init__(self, model: ExplorerModel, came_with: int | None = None) -> None:
         super().__init__(model)
@@ -120,7 +120,7 @@ class LatentCard(View):
     def _kin(self) -> Kin | None:
         """List the kin to show: of each SAE the nearest, or all; None in a suite that stores none of any latent."""
         model, shown = self._model, self._model.shown
-        if not shown.has_kin or model.latent_kin is None:
+        if model.latent_kin is None:
             return None
         rows = [
             row

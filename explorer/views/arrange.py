@@ -32,7 +32,8 @@ class Stack(View):
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
         self._layout: pn.Column = pn.Column(*map(self._make, self.parts[:_AT_ONCE]), sizing_mode="stretch_width")
-        pn.state.onload(self._build_rest)
+        if len(self.parts) > _AT_ONCE:
+            pn.state.onload(self._build_rest)
 
     def _build_rest(self) -> None:
         with one_act():

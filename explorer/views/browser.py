@@ -36,7 +36,7 @@ def requested_query() -> str:
     return urlencode([(name, value.decode("utf-8", "replace")) for name, (*_, value) in arguments.items()])
 
 
-#: HoloViews (1.23) waits for 10 ms before it tells of a tap or a brush, which a ping follows.
+#: HoloViews (1.23) waits for 10 ms before it tells of a tap or a selection, which a ping follows.
 _PLOT_MILLISECONDS = 50
 
 lacks(ReactiveESM, "query", "title", "pong", "waiting")

@@ -202,15 +202,16 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     if settings["error"] == "fades":
         how["faded_to"] = sae.without_latents
     candidates = load_candidates(needs["candidates"])
-    row_of = dict(zip(vocabulary.test.tolist(), range(len(vocabulary.test)), strict=True))
-    prompt_of = dict(zip(vocabulary.test.tolist(), chosen.tested_in.tolist(), strict=True))
     pairs = [(int(word), letter) for letter, of_letter in candidates.items() for word in of_letter.tested]
+    words = np.array([word for word, _ in pairs], int)
+    row_of = dict(zip(words.tolist(), vocabulary.test_rows(words).tolist(), strict=True))
+    prompt_of = {word: int(chosen.tested_in[row]) for word, row in row_of.items()}
     pairs.sort(key=lambda pair: (prompt_of[pair[0]], pair))
     found: list[Effects] = []
     for number, group in groupby(pairs, key=lambda pair: prompt_of[pair[0]]):
         prompt = to_prompt(chosen.templates[number], model.tokenizer)
-        words = [Word(int(vocabulary.ids[word]), letter, *activations.row(row_of[word])) for word, letter in group]
-        for effects in ablate(model, prompt, answers, words, sae.directions, **how):
+        of_prompt = [Word(int(vocabulary.ids[word]), letter, *activations.row(row_of[word])) for word, letter in group]
+        for effects in ablate(model, prompt, answers, of_prompt, sae.directions, **how):
             found.append(effects)
             progress(len(found) / len(pairs))
     columns = ("metric", "answer", "true_top", "true_second")

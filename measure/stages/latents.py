@@ -36,16 +36,18 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     length = windows.ids.shape[1] - 1
     sae = open_sae(needs["sae"], best_device())
     vocabulary, chosen = load_vocabulary(needs["vocabulary"]), load_prompts(needs["prompts"])
-    words = load_streams(needs["activations"], f"words-{layer}")
+    words = sae.encode_sparse(load_streams(needs["activations"], f"words-{layer}")[:])
+    words.save(out / f"{WORDS}.npz")
+    progress(1 / 4)
+    if chosen.drawn_again:
+        tested = sae.encode_sparse(load_tested_in(needs["activations"], layer, vocabulary, chosen))
+    else:
+        tested = words.take(vocabulary.test)
+    tested.save(out / f"{TEST}.npz")
     text = load_streams(needs["text_activations"], str(layer))
-    for done, (name, stream) in enumerate(
-        (
-            (WORDS, words[:]),
-            (TEST, load_tested_in(needs["activations"], layer, vocabulary, chosen)),
-            (EVIDENCE, text[rows_of(windows.evidence, length)]),
-            (HELD_OUT, text[rows_of(np.arange(windows.num_held_out), length)]),
-        ),
-        start=1,
+    for done, (name, windows_of) in enumerate(
+        ((EVIDENCE, windows.evidence), (HELD_OUT, np.arange(windows.num_held_out))), start=2
     ):
-        sae.encode_sparse(stream).save(out / f"{name}.npz")
         progress(done / 4)
+        sae.encode_sparse(text[rows_of(windows_of, length)]).save(out / f"{name}.npz")
+    progress(1)
