@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from explorer.format import number, width_label
 from explorer.headline import headline
+from explorer.views.arrange import STILL_TO_COME
 from queries.schema import concept_id, letter_of
 from tests.browser import WAIT_SECONDS, glyphs, wait_figure, wait_for, wait_glyph, wait_model
 from tests.questions import DECIDING, FAMILY, THRESHOLDS, ask, keys, sae_id
@@ -128,12 +129,13 @@ def open_view(open_page: PageOpener, view: View | str, **options: Any) -> Page:
 
 def wait_ready(page: Page) -> None:
     """Wait until a page is painted, with all that follows its first plot."""
-    predicate = """() => {
+    predicate = """(stillToCome) => {
       const {classList} = document.documentElement;
       return classList.contains("ax-ready") && !classList.contains("ax-is-busy") &&
+        Bokeh.documents.every((document) => document.get_model_by_name(stillToCome) == null) &&
         Bokeh.index.roots.every((view) => view.has_finished());
     }"""
-    wait_for(page, predicate)
+    wait_for(page, predicate, STILL_TO_COME)
 
 
 def query_of(page: Page) -> dict[str, str]:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: How much of a page is built before a browser paints it: its head and its first plot.
 _AT_ONCE = 2
+#: The name of what stands where the rest will be.
+STILL_TO_COME = "still to come"
 
 
 class Stack(View):
@@ -33,11 +35,13 @@ class Stack(View):
         super().__init__(model)
         self._layout: pn.Column = pn.Column(*map(self._make, self.parts[:_AT_ONCE]), sizing_mode="stretch_width")
         if len(self.parts) > _AT_ONCE:
+            self._layout.append(pn.Spacer(name=STILL_TO_COME))
             pn.state.onload(self._build_rest)
 
     def _build_rest(self) -> None:
         with one_act():
-            self._layout.extend(map(self._make, self.parts[_AT_ONCE:]))
+            rest = map(self._make, self.parts[_AT_ONCE:])
+            self._layout.objects = [*self._layout.objects[:_AT_ONCE], *rest]
 
 
 class Switch(View):
