@@ -57,12 +57,12 @@ def families(tmp_path: Path) -> dict[str, list[tuple[str, str]]]:
         (tmp_path / f"{name}.exc").write_text(_EXCEPTIONS[name], "ascii")
     (tmp_path / "cntlist.rev").write_text(_COUNTS, "ascii")
     write_families(_TOKENS, read_lexicon(tmp_path), tmp_path)
-    found = {}
+    found: dict[str, list[tuple[str, str]]] = {}
     for name in FAMILIES:
         with (tmp_path / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-            head, *lines = csv.reader(file)
-        assert head == ["token", "label"]
-        found[name] = [(token, label) for token, label in lines]
+            rows = csv.DictReader(file)
+            found[name] = [(row["token"], row["label"]) for row in rows]
+        assert rows.fieldnames == ["token", "label"]
     return found
 
 
