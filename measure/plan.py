@@ -101,6 +101,7 @@ def make_plan(config: Config, base: Path) -> Plan:
         Where a file that it names is missing.
     """
     layers = sorted({layer for part in config.saes for layer in part.layers})
+    trained = sorted({layer for part in config.saes if part.path is None for layer in part.layers})
     model_settings: dict[str, Any] = {"model": {"precision": config.model.precision}}
     needs: dict[str, Task] = {}
     if config.model.wheel:
@@ -124,7 +125,7 @@ def make_plan(config: Config, base: Path) -> Plan:
         | ({} if part.debian else _local(part.files, base))
         for part in config.text
     ]
-    windows = config.windows.model_dump(exclude={"for_loss"})
+    windows = config.windows.model_dump(exclude={"for_loss"}) | {"train": bool(trained)}
     text = Task("text", model_settings | {"text": texts, "windows": windows}, {**needs, **packages}, "text")
     with_text = {**needs, "text": text}
     text_activations = _in_parts(
@@ -132,7 +133,7 @@ def make_plan(config: Config, base: Path) -> Plan:
     )
     activations = _in_parts(
         "activations",
-        model_settings | {"layers": layers, "mix": any(part.path is None for part in config.saes)},
+        model_settings | {"layers": layers, "mix": trained},
         {**with_words, "prompts": prompts},
         "activations on words",
     )

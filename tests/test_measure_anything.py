@@ -33,6 +33,7 @@ from measure.saes.sae_lens import SaeLens
 from measure.stages import activations, package, parts, probes, quality
 from measure.stages.activations import word_streams
 from measure.stages.prompts import Chosen, Spelled, answer_tokens, batches, load_prompts, to_prompt
+from measure.stages.text import load_windows
 from measure.stages.vocabulary import Vocabulary, load_vocabulary
 from measure.tasks import alone
 from measure.tokenizer import Tokenizer
@@ -119,6 +120,19 @@ def test_the_page_of_neuronpedia_that_an_sae_names_is_told(suite: Path) -> None:
 def test_nothing_is_made_for_training_where_nothing_is_trained(suite: Path) -> None:
     made = {file.name for file in (suite.parent / "work" / "activations").rglob("*.npy")}
     assert made == {"words-1.npy", "words-rows.npy"}
+    # There are more windows of text than are held out and used for evidence.
+    (text,) = (suite.parent / "work" / "text").iterdir()
+    windows = load_windows(text)
+    assert (windows.num_held_out, len(windows.evidence), len(windows.ids)) == (10, 20, 30)
+    assert read_manifest(suite).provenance.corpus[0]["train_tokens"] == 0
+
+
+def test_a_layer_has_words_to_train_on_where_an_sae_is_trained_at_it(folder: Path) -> None:
+    trained = "[[saes]]\nlayers = [0]\nwidths = [32]\nk = [2]\n\n[[saes]]\nlayers = [1]"
+    plan = make_plan(read_config(write_config(folder, {"few": ""}, {"[[saes]]\nlayers = [1]": trained})), folder)
+    parts_of = plan.shared["activations"].needs.values()
+    assert [(part.settings["layers"], part.settings["mix"]) for part in parts_of] == [([0, 1], [0])] * parts.NUM_PARTS
+    assert plan.shared["text"].settings["windows"]["train"]
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "run"])
@@ -401,7 +415,7 @@ def test_words_in_prompts_of_their_own_are_read_in_parts(
     needs = {str(part): tmp_path / str(part) for part in range(parts.NUM_PARTS)}
     for part, out in needs.items():
         out.mkdir()
-        settings = {"layers": [1], "mix": mix, "part": int(part), "parts": parts.NUM_PARTS}
+        settings = {"layers": [1], "mix": [1] * mix, "part": int(part), "parts": parts.NUM_PARTS}
         activations.run(settings, {"vocabulary": out, "prompts": out}, out, lambda _: None)
     parts.run({"parts": parts.NUM_PARTS}, needs, tmp_path, lambda _: None)
     prompts = [to_prompt(text, model.tokenizer) for text in texts]

@@ -72,7 +72,7 @@ def test_sparse_data_are_given_back() -> None:
     assert sum(told) == 2 * 150_528
     active = sae.encode_sparse(data)
     assert abs(len(active.values) / active.num_rows - 4) < 0.5
-    assert variance_explained(sae, data) > 0.7
+    assert variance_explained(sae, data, np.arange(len(data))) > 0.7
     assert dead_fraction(active) < 0.5
     torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(64))
     dense = sae.encode(torch.from_numpy(data[:100]).float()).numpy()

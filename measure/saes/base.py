@@ -13,6 +13,8 @@ from measure.sparse import Sparse
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from measure.streams import Streams
+
 #: Activations, of all latents, that are held in full at a time.
 _DENSE = 2**26
 _ROWS = 2048
@@ -75,12 +77,13 @@ class Sae(ABC):
         """Number of rows whose activations are held in full at a time."""
         return max(min(_ROWS, _DENSE // self.num_latents), 1)
 
-    def encode_sparse(self, stream: np.ndarray) -> Sparse:
-        """Encode many rows, and keep what is active."""
+    def encode_sparse(self, stream: np.ndarray | Streams, rows: np.ndarray | None = None) -> Sparse:
+        """Encode rows of a stream, all of them where none are given, some at a time; keep what is active."""
+        chosen = np.arange(len(stream)) if rows is None else rows
         pieces = [Sparse(np.zeros(1, int), np.zeros(0, np.int32), np.zeros(0, np.float32), self.num_latents)]
         with torch.no_grad():
-            for start in range(0, len(stream), self.rows_at_once):
-                part = torch.from_numpy(stream[start : start + self.rows_at_once].astype(np.float32))
+            for start in range(0, len(chosen), self.rows_at_once):
+                part = torch.from_numpy(stream[chosen[start : start + self.rows_at_once]].astype(np.float32))
                 active = self.encode(part.to(self.directions.device)).cpu().numpy()
                 places = np.flatnonzero(active)
                 starts = np.searchsorted(places, np.arange(len(active) + 1) * active.shape[1])

@@ -77,7 +77,8 @@ def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Cho
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do a part of the stage: words in their prompts, test words in those they are tested in, and words for SAEs.
 
-    SAEs train on each training word in every prompt, or, where each word has its own prompt, on it in that one.
+    SAEs train on each training word in every prompt, or, where each word has its own prompt, on it in that one. Only
+    layers at which an SAE is trained have such a mix.
     """
     model, vocabulary, chosen = (
         model_of(settings, needs),
@@ -104,7 +105,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         progress(done / total)
 
     for name, (words, assigned) in passes.items():
-        for layer, stream in word_streams(model, prompts, words, assigned, settings["layers"], count).items():
+        layers = settings["mix" if name == "mix" else "layers"]
+        for layer, stream in word_streams(model, prompts, words, assigned, layers, count).items():
             np.save(out / f"{name}-{layer}.npy", stream)
-            if name == "words" and chosen.drawn_again and settings["mix"]:
+            if name == "words" and chosen.drawn_again and layer in settings["mix"]:
                 np.save(out / f"mix-{layer}.npy", stream[~vocabulary.is_test[of_part]])

@@ -12,7 +12,7 @@ from measure.models.loading import model_of
 from measure.stages.parts import load_streams
 from measure.stages.quality import mean_loss
 from measure.stages.text import load_windows
-from measure.stages.text_activations import ordinary
+from measure.streams import mean_of, ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,8 +33,9 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     }
     found["ablated"] = {}
     for done, layer in enumerate(settings["layers"], start=1):
-        stream = load_streams(needs["text_activations"], str(layer))[: windows.num_held_out * length]
-        mean = torch.from_numpy(stream[ordinary(stream)].astype(np.float64).mean(0)).float().to(model.device)
+        stream = load_streams(needs["text_activations"], str(layer))
+        usual = np.flatnonzero(ordinary(stream, windows.num_held_out * length))
+        mean = torch.from_numpy(mean_of(stream, usual)).float().to(model.device)
         found["ablated"][layer] = mean_loss(model, held_out, {layer: mean.expand_as})
         progress(done / len(settings["layers"]))
     (out / "loss.json").write_text(json.dumps(found), "utf-8")

@@ -18,10 +18,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from measure.models.base import LanguageModel
-    from measure.stages.parts import Streams
 
 _WINDOWS = 32
-_ROWS = 65536
 
 
 def as_float16(stream: Tensor) -> np.ndarray:
@@ -45,13 +43,6 @@ def text_streams(
             place = slice(start * tokens, (start + len(part)) * tokens)
             out[layer][place] = as_float16(stream[:, 1:].flatten(0, 1))
         progress((start + len(part)) / len(windows))
-
-
-def ordinary(stream: np.ndarray | Streams) -> np.ndarray:
-    """Tell which rows are not massive: their norm is at most ten times the median."""
-    parts = range(0, len(stream), _ROWS)
-    norms = np.concatenate([np.linalg.norm(stream[row : row + _ROWS].astype(np.float32), axis=1) for row in parts])
-    return norms <= 10 * np.median(norms)
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:

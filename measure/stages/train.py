@@ -14,7 +14,7 @@ from measure.saes.batch_topk import BatchTopK
 from measure.saes.loading import RECORD, WEIGHTS
 from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
-from measure.stages.text_activations import ordinary
+from measure.streams import ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from measure.stages.parts import Streams
+    from measure.streams import Streams
 
 _BATCH = 1024
 #: Share of a batch that is training words in prompts; the rest is running text.
