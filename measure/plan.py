@@ -113,7 +113,7 @@ def make_plan(config: Config, base: Path) -> Plan:
         "vocabulary", model_settings | {"vocabulary": config.vocabulary.model_dump()}, needs, "vocabulary"
     )
     with_words = {**needs, "vocabulary": vocabulary}
-    prompts = Task("prompts", model_settings | {"prompts": config.prompts.model_dump()}, with_words, "prompts")
+    prompts = _prompts(config, model_settings, with_words)
     sources = [part.source for part in config.text]
     packages = {
         part.source: Task("package", {"debian": part.debian}, label=f"package {part.debian}")
@@ -137,13 +137,13 @@ def make_plan(config: Config, base: Path) -> Plan:
         {**with_words, "prompts": prompts},
         "activations on words",
     )
-    measured = {"for_loss": config.windows.for_loss}
-    loss = Task(
-        "loss",
-        model_settings | measured | {"layers": layers, "sources": sources},
+    losses = _in_parts(
+        "losses",
+        model_settings | {"for_loss": config.windows.for_loss, "layers": layers},
         {**with_text, "text_activations": text_activations},
-        "loss",
+        "losses",
     )
+    loss = Task("loss", {"sources": sources}, {"text": text, "losses": losses}, "loss")
     probes = {
         layer: Task(
             "probes",
@@ -163,6 +163,18 @@ def make_plan(config: Config, base: Path) -> Plan:
     }
     saes = list(_saes(config, base, model_settings, needs, shared, probes))
     return Plan(shared, probes, saes, _kin(saes, vocabulary))
+
+
+def _prompts(config: Config, model_settings: dict[str, Any], needs: dict[str, Task]) -> Task:
+    """Plan how prompts are drawn, tried and assigned, and how the model spells test words in them."""
+    how = {"prompts": config.prompts.model_dump()}
+    settings = model_settings | how
+    assigning = {"vocabulary": needs["vocabulary"]}
+    if config.prompts.draw == "best" and not config.prompts.templates:
+        assigning["trials"] = _in_parts("trials", settings, needs, "trials of prompts")
+    assignment = Task("assignment", how, assigning, "assignment of prompts")
+    spelled = _in_parts("spelled", model_settings, {**needs, "assignment": assignment}, "spelling of test words")
+    return Task("prompts", {}, {"assignment": assignment, "spelled": spelled}, "prompts")
 
 
 def _kin(saes: list[SaePlan], vocabulary: Task) -> dict[int, Task]:

@@ -1,4 +1,4 @@
-"""Stage: streams that were computed in parts, on as many workers as there are, read as one."""
+"""Stage: what was computed in parts, on as many workers as there are, is read as one."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ NUM_PARTS = 8
 _PARTS = "parts.json"
 
 
+def part_folders(folder: Path) -> list[Path]:
+    """Return the folders of the parts that one names, in their order; or that folder."""
+    parts = folder / _PARTS
+    return [folder / part for part in json.loads(parts.read_text("utf-8"))] if parts.exists() else [folder]
+
+
 def load_streams(folder: Path, name: str) -> Streams:
     """Open the streams called `name` of a folder, or of the parts that it names.
 
     A part whose rows are not the next ones says which they are, for all layers: words-8 by words-rows.
     """
-    parts = folder / _PARTS
-    folders = [folder / part for part in json.loads(parts.read_text("utf-8"))] if parts.exists() else [folder]
+    folders = part_folders(folder)
     rows = [part / f"{name.partition('-')[0]}-rows.npy" for part in folders]
     order = np.concatenate([np.load(file) for file in rows]) if all(file.exists() for file in rows) else None
     return Streams([part / f"{name}.npy" for part in folders], order)

@@ -13,6 +13,7 @@ from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
+from measure.stages.losses import losses_of
 from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
 from measure.streams import mean_of, ordinary
@@ -22,12 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from measure.models.base import LanguageModel
     from measure.saes.base import Sae
     from measure.streams import Streams
 
 _ROWS = 2048
-_WINDOWS = 4
 
 
 def variance_explained(sae: Sae, stream: np.ndarray | Streams, rows: np.ndarray) -> float:
@@ -41,15 +40,6 @@ def variance_explained(sae: Sae, stream: np.ndarray | Streams, rows: np.ndarray)
             wrong += float((part - back).double().square().sum())
             total += float((part.double() - mean).square().sum())
     return 1 - wrong / total
-
-
-def mean_loss(model: LanguageModel, windows: np.ndarray, replaced: Mapping[int, Callable[[Any], Any]]) -> float:
-    """Return the mean cross entropy of the next token, that after a window's first left out."""
-    losses = []
-    for start in range(0, len(windows), _WINDOWS):
-        ids = torch.from_numpy(windows[start : start + _WINDOWS].astype(np.int64)).to(model.device)
-        losses.append(model.losses(ids, dict(replaced))[:, 1:].double().cpu())
-    return float(torch.cat(losses).mean())
 
 
 def dead_fraction(*activations: Sparse) -> float:
@@ -75,7 +65,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
             " give an SAE of this model and layer, its normalisation folded into its weights"
         )
         raise MeasureError(message)
-    loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct_all})
+    loss = float(losses_of(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct_all}).mean())
     # Where the mean in the stream's place costs nothing, there is nothing to recover.
     recovered = (ablated - loss) / (ablated - clean) if ablated > clean else np.inf
     found = {
