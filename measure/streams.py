@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-#: Rows that are looked at together where all are gone through.
-_ROWS = 65536
+#: Bytes of rows that are looked at together where all are gone through.
+_PIECE = 2**26
 
 
 class Streams:
@@ -30,13 +30,18 @@ class Streams:
         self._starts = np.cumsum([0, *map(len, self._parts)])
         self._places = np.arange(len(self)) if order is None else np.argsort(order)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of rows, and their width."""
+        return len(self), self._parts[0].shape[1]
+
     def __len__(self) -> int:
         return int(self._starts[-1])
 
     def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
         places = self._places[rows]
         of_parts = np.searchsorted(self._starts, places, side="right") - 1
-        found = np.empty((len(places), self._parts[0].shape[1]), self._parts[0].dtype)
+        found = np.empty((len(places), self.shape[1]), self._parts[0].dtype)
         for number in np.unique(of_parts):
             here = of_parts == number
             found[here] = self._parts[number][places[here] - self._starts[number]]
@@ -45,8 +50,9 @@ class Streams:
 
 def in_pieces(stream: np.ndarray | Streams, rows: np.ndarray) -> Iterator[np.ndarray]:
     """Go through rows of a stream, as float32."""
-    for start in range(0, len(rows), _ROWS):
-        yield stream[rows[start : start + _ROWS]].astype(np.float32)
+    size = max(_PIECE // (4 * stream.shape[1]), 1)
+    for start in range(0, len(rows), size):
+        yield stream[rows[start : start + size]].astype(np.float32)
 
 
 def ordinary(stream: np.ndarray | Streams, number: int | None = None) -> np.ndarray:

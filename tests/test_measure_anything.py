@@ -20,10 +20,10 @@ from tokenizers import normalizers
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
+from measure import memory
 from measure.config import read_config
 from measure.device import best_device, take_gpu
 from measure.errors import MeasureError
-from measure.models import hugging_face
 from measure.models.base import Prompt
 from measure.models.hugging_face import HuggingFace
 from measure.models.loading import open_model
@@ -447,16 +447,21 @@ def test_no_more_words_are_run_at_once_than_there_is_memory_for(monkeypatch: pyt
     """Behind a cached prefix each word takes a copy of it; without one, the whole prompt is run."""
     for name in ("gpt-2", "mamba"):
         model = HuggingFace(small_model(name), toy_tokenizer(), name)
+
+        def most_at_once(prompt: Prompt, free: int, model: HuggingFace = model) -> int:
+            monkeypatch.setattr(memory, "free_memory", lambda _: free)
+            words = np.arange(1, 39)
+
+            def read(prompt: Prompt, tokens: torch.Tensor) -> dict[int, torch.Tensor]:
+                return model.word_streams(prompt, tokens, [1])
+
+            run = batches(read, model.device, [prompt], words, np.zeros(len(words)))
+            return max(len(places) for places, _ in run)
+
         short, long = Prompt((0, 3), (2,)), Prompt((0, *range(1, 30)), (2,))
-        words = np.arange(1, 39)
-        sizes = []
-        for free in (2**40, 2**20, 1):
-            monkeypatch.setattr(hugging_face, "free_memory", lambda _, free=free: free)
-            assert model.words_at_once(long) <= model.words_at_once(short)
-            sizes.append(max(len(places) for places, *_ in batches(model, [long], words, np.zeros(38, int))))
-        assert sizes[0] == 38
-        assert 1 < sizes[1] < 38
-        assert sizes[2] == 1
+        assert most_at_once(long, 2**40) == 38
+        assert 1 < most_at_once(long, 2**21) < most_at_once(short, 2**21)
+        assert most_at_once(long, 1) == 1
 
 
 @pytest.mark.parametrize("norm", ["none", "layer_norm"])
@@ -470,15 +475,18 @@ def test_without_latents_the_bias_is_left(norm: str) -> None:
         np.testing.assert_allclose(SaeLens(sae).without_latents(stream), expected, atol=1e-4)
 
 
-def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents() -> None:
+def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     for number in (2_048, 65_536, 1_000_000, 2**30):
         sae = SaeLens(StandardSAE(StandardSAEConfig(d_in=1, d_sae=1)))
         sae.directions = torch.empty(number, 1, device="meta")
+        monkeypatch.setattr(sae, "reconstruct", lambda stream: stream)
         sizes.append(sae.rows_at_once)
     assert sizes == [2048, 1024, 67, 1]
     stream = torch.randn(300, D_MODEL, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(memory, "free_memory", lambda _: 2**16)
     sae = SaeLens(TopKSAE(TopKSAEConfig(**SIZE, k=3)))
+    assert 1 < sae.rows_at_once < 300
     torch.testing.assert_close(sae.reconstruct_all(stream), sae.reconstruct(stream))
 
 

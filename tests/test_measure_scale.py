@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+import pandas as pd
 import pytest
 from sae_lens import TopKSAE, TopKSAEConfig
 
+from measure import memory, streams
 from measure.config import read_config
 from measure.engine import perform_all
 from measure.models.loading import open_model
 from measure.plan import Plan, make_plan
+from measure.saes import base
+from measure.stages import ablation, activations, evidence, losses, prompts, text_activations
 from measure.stages.parts import NUM_PARTS
 from measure.stages.prompts import load_prompts, share_spelled, spell_words, to_prompt
 from measure.stages.trials import drawn
@@ -22,8 +27,10 @@ from tests.small_measurement import NUM_LATENTS, write_config, write_model, writ
 from tests.small_models import D_MODEL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import torch
 
     from measure.tasks import Task
 
@@ -76,3 +83,54 @@ def test_prompts_are_tried_and_words_spelled_in_parts_as_in_one(small: Measureme
     expected = spell_words(model, prompts, vocabulary.ids[test], vocabulary.letters[test], chosen.tested_in)
     assert (chosen.spelled.answers == expected.answers).all()
     np.testing.assert_allclose(chosen.spelled.metrics, expected.metrics, atol=1e-4)
+
+
+@pytest.mark.parametrize("free", [2**18, 1], ids=["little memory", "none"])
+def test_whatever_fits_into_memory_the_numbers_are_the_same(
+    small: Measurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """What is done a piece at a time, with the sizes of pieces that little memory gives."""
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+    plain = memory.at_once
+
+    def at_once(run: Callable[[], object], device: torch.device, most: int, number: int = 1) -> int:
+        size = plain(run, device, most, number)
+        sizes[size < most].append(size)
+        return size
+
+    monkeypatch.setattr(memory, "free_memory", lambda _: free)
+    monkeypatch.setattr(streams, "_PIECE", 1000)
+    for module in (prompts, activations, text_activations, losses, ablation, evidence, base):
+        monkeypatch.setattr(module, "at_once", at_once)
+    assert perform_all(small.plan.tasks, tmp_path) == {}
+    assert len(sizes[True]) > 20
+    assert set(sizes[True]) == {1} if free == 1 else max(sizes[True]) > 1
+    for task in in_order(*small.plan.tasks):
+        for file in small.done(task).rglob("*"):
+            if file.is_file():
+                _check_same(file, task.folder(tmp_path) / file.relative_to(small.done(task)))
+
+
+def _check_same(one: Path, other: Path) -> None:
+    """Compare two files but for what rounding makes."""
+    match one.suffix:
+        case ".npz":
+            with np.load(one) as first, np.load(other) as second:
+                assert first.files == second.files
+                for name in (name for name in first.files if first[name].dtype.kind != "U"):
+                    np.testing.assert_allclose(
+                        first[name], second[name], rtol=2e-3, atol=2e-3, err_msg=f"{one}: {name}"
+                    )
+        case ".npy":
+            np.testing.assert_allclose(np.load(one), np.load(other), rtol=2e-3, atol=2e-3, err_msg=str(one))
+        case ".parquet":
+            frames = [pd.read_parquet(file) for file in (one, other)]
+            pd.testing.assert_frame_equal(*frames, rtol=2e-3, atol=2e-3, obj=str(one))
+        case _:
+            assert one.name == "parts.json" or _close(*(json.loads(file.read_text("utf-8")) for file in (one, other)))
+
+
+def _close(one: object, other: object) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
+    return one == other or one == pytest.approx(other, rel=2e-3)

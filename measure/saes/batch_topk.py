@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
 import torch
@@ -60,7 +60,7 @@ class BatchTopK(Sae):
 
     def save(self, file: Path) -> None:
         """Write the weights to a file."""
-        save_file({name: value.contiguous().cpu() for name, value in vars(self).items()}, file)
+        save_file({field.name: getattr(self, field.name).contiguous().cpu() for field in fields(self)}, file)
 
 
 def load_batch_topk(file: Path, device: torch.device) -> BatchTopK:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from measure.memory import at_once
 from measure.models.loading import model_of
 from measure.stages.parts import load_streams, rows_of_part
 from measure.stages.prompts import batches, load_prompts, to_prompt
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
-#: Prompts at a time where no two words share one.
+#: Prompts at a time where no two words share one, if there is memory for so many: more are no faster.
 _BATCH = 32
 
 
@@ -44,8 +46,12 @@ def word_streams(
                 found[layer][places] = as_float16(stream)
             progress(len(places))
         return found
-    for places, tokens, prompt in batches(model, prompts, words, assigned):
-        for layer, stream in model.word_streams(prompt, tokens, layers).items():
+
+    def read(prompt: Prompt, tokens: Tensor) -> dict[int, Tensor]:
+        return model.word_streams(prompt, tokens, layers)
+
+    for places, streams in batches(read, model.device, prompts, words, assigned):
+        for layer, stream in streams.items():
             found[layer][places] = as_float16(stream)
         progress(len(places))
     return found
@@ -58,10 +64,12 @@ def _in_own_prompts(
     lengths = np.array([len(prompt.prefix) for prompt in prompts])
     for length in np.unique(lengths):
         of_length = np.flatnonzero(lengths == length)
-        for start in range(0, len(of_length), _BATCH):
-            places = of_length[start : start + _BATCH]
-            ids = torch.tensor([[*prompts[place].prefix, int(words[place])] for place in places], device=model.device)
-            yield places, {layer: stream[:, -1] for layer, stream in model.streams(ids, layers).items()}
+        tokens = [[*prompts[place].prefix, int(words[place])] for place in of_length.tolist()]
+        ids = torch.tensor(tokens, device=model.device)
+        size = at_once(partial(model.streams, ids[:1], layers), model.device, min(len(ids), _BATCH))
+        for start in range(0, len(ids), size):
+            streams = model.streams(ids[start : start + size], layers)
+            yield of_length[start : start + size], {layer: stream[:, -1] for layer, stream in streams.items()}
 
 
 def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Chosen) -> np.ndarray:

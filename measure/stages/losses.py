@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from measure.memory import at_once
 from measure.models.loading import model_of
 from measure.stages.parts import load_streams, rows_of_part
 from measure.stages.text import load_windows
@@ -20,19 +22,17 @@ if TYPE_CHECKING:
 
     from measure.models.base import LanguageModel
 
-_WINDOWS = 4
+#: Windows at a time, if there is memory for so many: more are no faster.
+_WINDOWS = 8
 CLEAN = "clean"
 
 
-def losses_of(
-    model: LanguageModel, windows: np.ndarray, replaced: Mapping[int, Callable[[Tensor], Tensor]]
-) -> np.ndarray:
+def losses_of(model: LanguageModel, windows: np.ndarray, replaced: dict[int, Callable[[Tensor], Tensor]]) -> np.ndarray:
     """Return the cross entropy of the next token, that after a window's first left out, (windows, tokens)."""
-    found = [np.zeros((0, windows.shape[1] - 2))]
-    for start in range(0, len(windows), _WINDOWS):
-        ids = torch.from_numpy(windows[start : start + _WINDOWS].astype(np.int64)).to(model.device)
-        found.append(model.losses(ids, dict(replaced))[:, 1:].double().cpu().numpy())
-    return np.concatenate(found)
+    ids = torch.from_numpy(windows.astype(np.int64)).to(model.device)
+    size = at_once(partial(model.losses, ids[:1], replaced), model.device, min(len(ids), _WINDOWS))
+    found = [model.losses(part, replaced)[:, 1:].double().cpu() for part in ids.split(size) if len(part)]
+    return torch.cat(found or [torch.zeros(0, ids.shape[1] - 2)]).numpy()
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from measure.errors import MeasureError
+from measure.memory import at_once
 from measure.models.base import Prompt
 from measure.spelling import spelling_metric
 from measure.stages.parts import part_folders
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
     from measure.tokenizer import Tokenizer
 
 _QUESTION = " has the first letter:"
+#: Words at a time, if there is memory for so many: more are no faster.
 _BATCH = 512
+Ran = TypeVar("Ran")
 
 
 class Spelled(NamedTuple):
@@ -158,10 +162,13 @@ def spell_words(
     """
     choices = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
     answers, metrics = np.zeros(len(words), int), np.zeros(len(words), np.float32)
-    for places, tokens, prompt in batches(model, prompts, words, assigned):
+
+    def spell(prompt: Prompt, tokens: Tensor) -> Tensor:
         with torch.no_grad():
             spelling = model.spell(prompt, tokens, 0, choices)
-            logits = spelling.answer(spelling.stream)
+            return spelling.answer(spelling.stream)
+
+    for places, logits in batches(spell, model.device, prompts, words, assigned):
         answers[places] = logits.argmax(1).cpu().numpy()
         right = torch.tensor(letters[places], device=model.device)
         metrics[places] = spelling_metric(logits, right).cpu().numpy()
@@ -169,15 +176,23 @@ def spell_words(
 
 
 def batches(
-    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, assigned: np.ndarray
-) -> Iterator[tuple[np.ndarray, Tensor, Prompt]]:
-    """Go through words prompt by prompt: places, tokens and prompt of each batch, as large as memory allows."""
+    run: Callable[[Prompt, Tensor], Ran],
+    device: torch.device,
+    prompts: Sequence[Prompt],
+    words: np.ndarray,
+    assigned: np.ndarray,
+) -> Iterator[tuple[np.ndarray, Ran]]:
+    """Run words prompt by prompt, in batches as large as memory allows: the places of each, and what it came to."""
     for number, prompt in enumerate(prompts):
         of_prompt = np.flatnonzero(assigned == number)
-        size = min(model.words_at_once(prompt), _BATCH) if len(of_prompt) else _BATCH
-        for start in range(0, len(of_prompt), size):
-            places = of_prompt[start : start + size]
-            yield places, torch.from_numpy(words[places].astype(np.int64)).to(model.device), prompt
+        if not len(of_prompt):
+            continue
+        tokens = torch.from_numpy(words[of_prompt].astype(np.int64)).to(device)
+        if len(tokens) > 1:
+            run(prompt, tokens[:1])  # what comes before the word is read once, for all
+        size = at_once(partial(run, prompt, tokens[:1]), device, min(len(tokens), _BATCH))
+        for start in range(0, len(tokens), size):
+            yield of_prompt[start : start + size], run(prompt, tokens[start : start + size])
 
 
 def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
