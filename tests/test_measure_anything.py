@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import shutil
 from itertools import permutations
 from string import ascii_uppercase
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,9 +23,10 @@ from tokenizers import normalizers
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
-from measure import memory
+from measure import engine, memory
 from measure.config import read_config
-from measure.device import best_device, take_gpu
+from measure.device import best_device, free_memory, share_memory, take_gpu
+from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.base import Prompt
 from measure.models.hugging_face import HuggingFace
@@ -35,7 +39,7 @@ from measure.stages.activations import word_streams
 from measure.stages.prompts import Chosen, Spelled, answer_tokens, batches, load_prompts, to_prompt
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import Vocabulary, load_vocabulary
-from measure.tasks import alone
+from measure.tasks import Task, alone
 from measure.tokenizer import Tokenizer
 from queries import check_suite
 from queries.suite import read_manifest
@@ -227,7 +231,7 @@ def test_workers_of_several_threads_are_told_how_to_start(folder: Path, tmp_path
         result = measured(folder, {"few": ""}, "--address", cluster.scheduler_address, work=tmp_path)
     assert result.exit_code == 2
     assert "a worker has several threads" in result.stderr
-    assert "start it by dask worker --nthreads 1" in result.stderr
+    assert "--nthreads 1 --memory-limit 0" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -490,6 +494,21 @@ def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents(monkeypa
     torch.testing.assert_close(sae.reconstruct_all(stream), sae.reconstruct(stream))
 
 
+def test_workers_that_would_take_the_same_gpu_are_told_how_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs="ERROR"
+    ) as cluster:
+        monkeypatch.setattr(engine, "num_gpus", lambda: 2)
+        with pytest.raises(MeasureError, match="see the same 2 GPUs, and would all take the first; start one per GPU"):
+            perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
+        # One that all see is shared.
+        monkeypatch.setattr(engine, "num_gpus", lambda: 1)
+        with pytest.raises(KeyError):
+            perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
+
+
 def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     taken: list[int] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -501,6 +520,16 @@ def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
         take_gpu(worker)
         devices.append(best_device())
     assert devices == [torch.device("cuda", number) for number in (0, 1, 0)]
+    # Of five workers, three are on the first GPU; of a machine without GPUs, they share the memory.
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6000, 9000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    one_of_five = contextvars.copy_context()
+    one_of_five.run(share_memory, 5)
+    assert one_of_five.run(free_memory, torch.device("cuda", 0)) == 2000
+    assert one_of_five.run(free_memory, torch.device("cpu")) == 200
+    assert free_memory(torch.device("cpu")) == 1000
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     take_gpu(1)
     assert best_device() == torch.device("cpu")
