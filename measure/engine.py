@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import os
 import pkgutil
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from measure.device import take_gpu
+from measure.device import num_gpus, share_memory, take_gpu
 from measure.errors import MeasureError, NoRoomError
 from measure.tasks import VERSION, in_order, perform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from measure.tasks import Task
 
 #: The model's layers are watched by hooks, and a process has one model.
 _THREADS = (
-    "--address {}: a worker has several threads, but does one task at a time; start it by dask worker --nthreads 1"
+    "--address {0}: a worker has several threads, but does one task at a time; start it by"
+    " dask worker {0} --nthreads 1 --memory-limit 0"
 )
+_GPUS = (
+    "--address {0}: workers of {1} see the same {2} GPUs, and would all take the first; start one per GPU, by"
+    " CUDA_VISIBLE_DEVICES=0 dask worker {0} --nthreads 1 --memory-limit 0, the next with 1, and so on"
+)
+#: Dask would end a worker that takes more than its part of the memory, as one that reads a large model may.
+_NO_LIMIT = 0
 
 
 def perform_all(
@@ -75,15 +83,19 @@ def perform_all(
     if address is not None:
         with _join(address) as client:
             _check_versions(client, address)
-            known = client.scheduler_info()["workers"]
-            if any(worker["nthreads"] > 1 for worker in known.values()):
-                raise MeasureError(_THREADS.format(address))
-            if not known:
+            _check_workers(client, address)
+            if not client.scheduler_info()["workers"]:
                 say(f"{address}: no worker has joined this cluster yet; waiting for one")
             return _submit(client, ahead, work, 0, optional, progress)
     threads = max((os.cpu_count() or 1) // workers, 1)
     with (
-        LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0", silence_logs="ERROR") as cluster,
+        LocalCluster(
+            n_workers=workers,
+            threads_per_worker=1,
+            memory_limit=_NO_LIMIT,
+            dashboard_address=":0",
+            silence_logs="ERROR",
+        ) as cluster,
         Client(cluster) as client,
     ):
         return _submit(client, ahead, work, threads, optional, progress)
@@ -143,6 +155,23 @@ def _check_versions(client: Any, address: str) -> None:
         raise MeasureError(message)
 
 
+def _check_workers(client: Any, address: str) -> None:
+    """Refuse workers that would be in each other's way, and say how to start them."""
+    known = client.scheduler_info()["workers"]
+    if any(worker["nthreads"] > 1 for worker in known.values()):
+        raise MeasureError(_THREADS.format(address))
+    gpus = client.run(num_gpus)
+    for host, number in _by_host(client).items():
+        seen = max(gpus.get(name, 0) for name, worker in known.items() if worker["host"] == host)
+        if number > 1 and seen > 1:
+            raise MeasureError(_GPUS.format(address, host, seen))
+
+
+def _by_host(client: Any) -> Counter[str]:
+    """Count the workers of each machine."""
+    return Counter(worker["host"] for worker in client.scheduler_info()["workers"].values())
+
+
 def _submit(
     client: Any,
     ahead: Sequence[Task],
@@ -157,9 +186,12 @@ def _submit(
     futures: dict[str, Any] = {}
     tasks = {}
     failed: dict[str, str] = {}
+    beside = _by_host(client)
     for task in ahead:
         needed = [futures[need.digest] for need in task.needs.values() if need.digest in futures]
-        future = client.submit(_perform, task, work, threads, needed, key=f"{task.stage}-{task.digest}", pure=False)
+        future = client.submit(
+            _perform, task, work, threads, beside, needed, key=f"{task.stage}-{task.digest}", pure=False
+        )
         futures[task.digest] = future
         tasks[future.key] = task
     for future in as_completed(list(futures.values())):
@@ -183,7 +215,9 @@ def _failure(future: Any, task: Task, work: Path) -> Exception | None:
     try:
         future.result()
     except KilledWorker:
-        return MeasureError("lost with each worker that took it; their logs say why")
+        return MeasureError(
+            "lost with each worker that took it; their logs say why (a limit of memory is lifted by --memory-limit 0)"
+        )
     except Exception as error:  # noqa: BLE001 - whatever a stage raises
         return error
     if task.is_done(work):
@@ -191,12 +225,19 @@ def _failure(future: Any, task: Task, work: Path) -> Exception | None:
     return MeasureError(f"done, but not in {work}; all workers must see this folder, give one that they see")
 
 
-def _perform(task: Task, work: Path, threads: int, needed: list[str]) -> str:  # noqa: ARG001 - they come first
+def _perform(
+    task: Task,
+    work: Path,
+    threads: int,
+    beside: Mapping[str, int],
+    needed: list[str],  # noqa: ARG001 - they come first
+) -> str:
     from distributed import get_worker
 
     worker = get_worker()
     if worker.state.nthreads > 1:
         raise MeasureError(_THREADS.format(worker.scheduler.address))
+    share_memory(max(beside.get(worker.ip, 1), 1))
     if threads:
         torch.set_num_threads(threads)
         take_gpu(worker.name)

@@ -113,6 +113,7 @@ def make_plan(config: Config, base: Path) -> Plan:
         Where a file that it names is missing.
     """
     layers = sorted({layer for part in config.saes for layer in part.layers})
+    trained = sorted({layer for part in config.saes if part.path is None for layer in part.layers})
     model_settings: dict[str, Any] = {"model": {"precision": config.model.precision}}
     needs: dict[str, Task] = {}
     if config.model.wheel:
@@ -124,7 +125,7 @@ def make_plan(config: Config, base: Path) -> Plan:
         "vocabulary", model_settings | {"vocabulary": config.vocabulary.model_dump()}, needs, "vocabulary"
     )
     with_words = {**needs, "vocabulary": vocabulary}
-    prompts = Task("prompts", model_settings | {"prompts": config.prompts.model_dump()}, with_words, "prompts")
+    prompts = _prompts(config, model_settings, with_words)
     sources = [part.source for part in config.text]
     packages = {
         part.source: Task("package", {"debian": part.debian}, label=f"package {part.debian}")
@@ -136,7 +137,7 @@ def make_plan(config: Config, base: Path) -> Plan:
         | ({} if part.debian else _local(part.files, base))
         for part in config.text
     ]
-    windows = config.windows.model_dump(exclude={"for_loss"})
+    windows = config.windows.model_dump(exclude={"for_loss"}) | {"train": bool(trained)}
     text = Task("text", model_settings | {"text": texts, "windows": windows}, {**needs, **packages}, "text")
     with_text = {**needs, "text": text}
     text_activations = _in_parts(
@@ -144,17 +145,17 @@ def make_plan(config: Config, base: Path) -> Plan:
     )
     activations = _in_parts(
         "activations",
-        model_settings | {"layers": layers, "mix": any(part.path is None for part in config.saes)},
+        model_settings | {"layers": layers, "mix": trained},
         {**with_words, "prompts": prompts},
         "activations on words",
     )
-    measured = {"for_loss": config.windows.for_loss}
-    loss = Task(
-        "loss",
-        model_settings | measured | {"layers": layers, "sources": sources},
+    losses = _in_parts(
+        "losses",
+        model_settings | {"for_loss": config.windows.for_loss, "layers": layers},
         {**with_text, "text_activations": text_activations},
-        "loss",
+        "losses",
     )
+    loss = Task("loss", {"sources": sources}, {"text": text, "losses": losses}, "loss")
     probes = {
         layer: Task(
             "probes",
@@ -174,6 +175,18 @@ def make_plan(config: Config, base: Path) -> Plan:
     }
     saes = list(_saes(config, base, model_settings, needs, shared, probes))
     return Plan(shared, probes, saes, _kin(saes, vocabulary))
+
+
+def _prompts(config: Config, model_settings: dict[str, Any], needs: dict[str, Task]) -> Task:
+    """Plan how prompts are drawn, tried and assigned, and how the model spells test words in them."""
+    how = {"prompts": config.prompts.model_dump()}
+    settings = model_settings | how
+    assigning = {"vocabulary": needs["vocabulary"]}
+    if config.prompts.draw == "best" and not config.prompts.templates:
+        assigning["trials"] = _in_parts("trials", settings, needs, "trials of prompts")
+    assignment = Task("assignment", how, assigning, "assignment of prompts")
+    spelled = _in_parts("spelled", model_settings, {**needs, "assignment": assignment}, "spelling of test words")
+    return Task("prompts", {}, {"assignment": assignment, "spelled": spelled}, "prompts")
 
 
 def _kin(saes: list[SaePlan], vocabulary: Task) -> dict[int, Task]:

@@ -389,6 +389,7 @@ def _model(config: Config, plan: Plan, work: Path) -> Model:
 def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) -> Provenance:
     windows = load_windows(plan.shared["text"].folder(work))
     length = windows.ids.shape[1] - 1
+    trained = any(part.path is None for part in config.saes)
     corpus = []
     for place, part in enumerate(config.text):
         of_source = windows.sources == place
@@ -399,7 +400,7 @@ def _provenance(config: Config, plan: Plan, work: Path, tables: dict[str, Any]) 
                 "title": part.title,
                 "licence": part.licence,
                 "package": part.debian,
-                "train_tokens": (int(of_source.sum()) - held_out) * length,
+                "train_tokens": (int(of_source.sum()) - held_out) * length * trained,
                 "heldout_tokens": held_out * length,
                 "evidence_tokens": int(of_source[windows.evidence].sum()) * length,
                 "contexts_shipped": part.ship,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextvars
 import errno
 import shutil
 from itertools import permutations
 from string import ascii_uppercase
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+import psutil
 import pyarrow.parquet as pq
 import pytest
 import torch
@@ -20,10 +23,11 @@ from tokenizers import normalizers
 from typer.testing import CliRunner, Result
 
 from explorer.cli import app
+from measure import engine, memory
 from measure.config import read_config
-from measure.device import best_device, take_gpu
+from measure.device import best_device, free_memory, share_memory, take_gpu
+from measure.engine import perform_all
 from measure.errors import MeasureError
-from measure.models import hugging_face
 from measure.models.base import Prompt
 from measure.models.hugging_face import HuggingFace
 from measure.models.loading import open_model
@@ -33,8 +37,9 @@ from measure.saes.sae_lens import SaeLens
 from measure.stages import activations, package, parts, probes, quality
 from measure.stages.activations import word_streams
 from measure.stages.prompts import Chosen, Spelled, answer_tokens, batches, load_prompts, to_prompt
+from measure.stages.text import load_windows
 from measure.stages.vocabulary import Vocabulary, load_vocabulary
-from measure.tasks import alone
+from measure.tasks import Task, alone
 from measure.tokenizer import Tokenizer
 from queries import check_suite
 from queries.suite import read_manifest
@@ -119,6 +124,19 @@ def test_the_page_of_neuronpedia_that_an_sae_names_is_told(suite: Path) -> None:
 def test_nothing_is_made_for_training_where_nothing_is_trained(suite: Path) -> None:
     made = {file.name for file in (suite.parent / "work" / "activations").rglob("*.npy")}
     assert made == {"words-1.npy", "words-rows.npy"}
+    # There are more windows of text than are held out and used for evidence.
+    (text,) = (suite.parent / "work" / "text").iterdir()
+    windows = load_windows(text)
+    assert (windows.num_held_out, len(windows.evidence), len(windows.ids)) == (10, 20, 30)
+    assert read_manifest(suite).provenance.corpus[0]["train_tokens"] == 0
+
+
+def test_a_layer_has_words_to_train_on_where_an_sae_is_trained_at_it(folder: Path) -> None:
+    trained = "[[saes]]\nlayers = [0]\nwidths = [32]\nk = [2]\n\n[[saes]]\nlayers = [1]"
+    plan = make_plan(read_config(write_config(folder, {"few": ""}, {"[[saes]]\nlayers = [1]": trained})), folder)
+    parts_of = plan.shared["activations"].needs.values()
+    assert [(part.settings["layers"], part.settings["mix"]) for part in parts_of] == [([0, 1], [0])] * parts.NUM_PARTS
+    assert plan.shared["text"].settings["windows"]["train"]
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry run", "run"])
@@ -213,7 +231,7 @@ def test_workers_of_several_threads_are_told_how_to_start(folder: Path, tmp_path
         result = measured(folder, {"few": ""}, "--address", cluster.scheduler_address, work=tmp_path)
     assert result.exit_code == 2
     assert "a worker has several threads" in result.stderr
-    assert "start it by dask worker --nthreads 1" in result.stderr
+    assert "--nthreads 1 --memory-limit 0" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -401,7 +419,7 @@ def test_words_in_prompts_of_their_own_are_read_in_parts(
     needs = {str(part): tmp_path / str(part) for part in range(parts.NUM_PARTS)}
     for part, out in needs.items():
         out.mkdir()
-        settings = {"layers": [1], "mix": mix, "part": int(part), "parts": parts.NUM_PARTS}
+        settings = {"layers": [1], "mix": [1] * mix, "part": int(part), "parts": parts.NUM_PARTS}
         activations.run(settings, {"vocabulary": out, "prompts": out}, out, lambda _: None)
     parts.run({"parts": parts.NUM_PARTS}, needs, tmp_path, lambda _: None)
     prompts = [to_prompt(text, model.tokenizer) for text in texts]
@@ -433,16 +451,21 @@ def test_no_more_words_are_run_at_once_than_there_is_memory_for(monkeypatch: pyt
     """Behind a cached prefix each word takes a copy of it; without one, the whole prompt is run."""
     for name in ("gpt-2", "mamba"):
         model = HuggingFace(small_model(name), toy_tokenizer(), name)
+
+        def most_at_once(prompt: Prompt, free: int, model: HuggingFace = model) -> int:
+            monkeypatch.setattr(memory, "free_memory", lambda _: free)
+            words = np.arange(1, 39)
+
+            def read(prompt: Prompt, tokens: torch.Tensor) -> dict[int, torch.Tensor]:
+                return model.word_streams(prompt, tokens, [1])
+
+            run = batches(read, model.device, [prompt], words, np.zeros(len(words)))
+            return max(len(places) for places, _ in run)
+
         short, long = Prompt((0, 3), (2,)), Prompt((0, *range(1, 30)), (2,))
-        words = np.arange(1, 39)
-        sizes = []
-        for free in (2**40, 2**20, 1):
-            monkeypatch.setattr(hugging_face, "free_memory", lambda _, free=free: free)
-            assert model.words_at_once(long) <= model.words_at_once(short)
-            sizes.append(max(len(places) for places, *_ in batches(model, [long], words, np.zeros(38, int))))
-        assert sizes[0] == 38
-        assert 1 < sizes[1] < 38
-        assert sizes[2] == 1
+        assert most_at_once(long, 2**40) == 38
+        assert 1 < most_at_once(long, 2**21) < most_at_once(short, 2**21)
+        assert most_at_once(long, 1) == 1
 
 
 @pytest.mark.parametrize("norm", ["none", "layer_norm"])
@@ -456,16 +479,34 @@ def test_without_latents_the_bias_is_left(norm: str) -> None:
         np.testing.assert_allclose(SaeLens(sae).without_latents(stream), expected, atol=1e-4)
 
 
-def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents() -> None:
+def test_pieces_that_are_held_in_full_shrink_with_the_number_of_latents(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     for number in (2_048, 65_536, 1_000_000, 2**30):
         sae = SaeLens(StandardSAE(StandardSAEConfig(d_in=1, d_sae=1)))
         sae.directions = torch.empty(number, 1, device="meta")
+        monkeypatch.setattr(sae, "reconstruct", lambda stream: stream)
         sizes.append(sae.rows_at_once)
     assert sizes == [2048, 1024, 67, 1]
     stream = torch.randn(300, D_MODEL, generator=torch.Generator().manual_seed(0))
+    monkeypatch.setattr(memory, "free_memory", lambda _: 2**16)
     sae = SaeLens(TopKSAE(TopKSAEConfig(**SIZE, k=3)))
+    assert 1 < sae.rows_at_once < 300
     torch.testing.assert_close(sae.reconstruct_all(stream), sae.reconstruct(stream))
+
+
+def test_workers_that_would_take_the_same_gpu_are_told_how_to_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with LocalCluster(
+        n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0", silence_logs="ERROR"
+    ) as cluster:
+        monkeypatch.setattr(engine, "num_gpus", lambda: 2)
+        with pytest.raises(MeasureError, match="see the same 2 GPUs, and would all take the first; start one per GPU"):
+            perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
+        # One that all see is shared.
+        monkeypatch.setattr(engine, "num_gpus", lambda: 1)
+        with pytest.raises(KeyError):
+            perform_all([Task("splits")], tmp_path, address=cluster.scheduler_address)
 
 
 def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -479,6 +520,16 @@ def test_each_worker_takes_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
         take_gpu(worker)
         devices.append(best_device())
     assert devices == [torch.device("cuda", number) for number in (0, 1, 0)]
+    # Of five workers, three are on the first GPU; of a machine without GPUs, they share the memory.
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda _: 0)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (6000, 9000))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    one_of_five = contextvars.copy_context()
+    one_of_five.run(share_memory, 5)
+    assert one_of_five.run(free_memory, torch.device("cuda", 0)) == 2000
+    assert one_of_five.run(free_memory, torch.device("cpu")) == 200
+    assert free_memory(torch.device("cpu")) == 1000
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     take_gpu(1)
     assert best_device() == torch.device("cpu")

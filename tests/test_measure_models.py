@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,6 +15,8 @@ from tests.small_models import MODELS, small_model
 from tests.toy_language import LAYERS, TOKENS, both_models, reference_model, toy_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Tensor
 
 PROMPT = Prompt((0, 5, 7, 9), (3, 8, 2))
@@ -136,17 +139,48 @@ def _normed(name: str, model: Any, directions: Tensor) -> Tensor:
             return directions * model.model.norm.weight
 
 
-def test_only_blocks_up_to_the_layer_are_run(any_model: tuple[str, HuggingFace]) -> None:
-    _, model = any_model
+@contextmanager
+def watched(model: HuggingFace) -> Iterator[list[int]]:
+    """List the blocks in which something is computed, in their order, and -1 for the head."""
     ran: list[int] = []
-    handles = [
-        block.register_forward_hook(lambda *_, number=number: ran.append(number))
-        for number, block in enumerate(model._blocks)
-    ]
-    head = model._model.get_output_embeddings().register_forward_hook(lambda *_: ran.append(-1))
+    parts = [(number, next(block.children())) for number, block in enumerate(model._blocks)]
+    parts.append((-1, model._model.get_output_embeddings()))
+    handles = [part.register_forward_hook(lambda *_, number=number: ran.append(number)) for number, part in parts]
     try:
-        model.streams(torch.tensor([[0, 4, 5]]), [0, 1])
+        yield ran
     finally:
-        for handle in (*handles, head):
+        for handle in handles:
             handle.remove()
+
+
+def test_only_blocks_up_to_the_layer_are_run_and_no_head(any_model: tuple[str, HuggingFace]) -> None:
+    _, model = any_model
+    with watched(model) as ran:
+        model.streams(torch.tensor([[0, 4, 5]]), [0, 1])
     assert ran == [0, 1]
+    with watched(model) as ran:
+        model.word_streams(Prompt((0, 3, 6, 1), (8,)), WORDS, [0])
+    assert -1 not in ran
+
+
+def test_what_lies_below_the_stream_is_not_computed_again(any_model: tuple[str, HuggingFace]) -> None:
+    _, model = any_model
+    spelling = model.spell(PROMPT, WORDS, 1, ANSWERS)
+    spelling.answer(spelling.stream)
+    with watched(model) as ran:
+        spelling.answer(spelling.stream)
+    assert ran == [*range(2, model.num_layers), -1]
+
+
+def test_a_block_that_others_need_is_not_skipped() -> None:
+    """Of some architectures, upper blocks use what lower ones left behind."""
+    model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
+    left: list[Tensor] = []
+    first, last = (model._model.transformer.h[number].mlp for number in (0, 2))
+    first.register_forward_hook(lambda _, __, output: left.append(output))
+    last.register_forward_hook(lambda _, __, output: output * left[-1].sum())
+    spelling = model.spell(PROMPT, WORDS, 1, ANSWERS)
+    found = spelling.answer(spelling.stream)
+    with watched(model) as ran:
+        close(spelling.answer(spelling.stream), found)
+    assert ran == [0, 1, 2, -1]

@@ -126,7 +126,7 @@ def test_sparse_data_are_given_back(architecture: Architecture, tmp_path: Path) 
     counts = np.diff(active.starts)
     assert abs(counts.mean() - 4) < 0.5
     assert counts.max() <= 4 or architecture != "topk"
-    assert variance_explained(sae, data) > 0.7
+    assert variance_explained(sae, data, np.arange(len(data))) > 0.7
     assert dead_fraction(active) < 0.5
     torch.testing.assert_close(sae.W_dec.norm(dim=1), torch.ones(64))
     dense = sae.encode(torch.from_numpy(data[:100]).float()).numpy()

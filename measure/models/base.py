@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from measure.tokenizer import Tokenizer
 
 
-_WORDS = 4096
-
-
 class Prompt(NamedTuple):
     """Tokens before and after the place of a word."""
 
@@ -75,10 +72,6 @@ class LanguageModel(ABC):
     @abstractmethod
     def word_streams(self, prompt: Prompt, words: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
         """Return the stream of each layer at words in a prompt, (words, d_model)."""
-
-    def words_at_once(self, prompt: Prompt) -> int:  # noqa: ARG002 - where a prompt takes memory for each word
-        """Return how many words in a prompt there is memory for."""
-        return _WORDS
 
     @abstractmethod
     def losses(self, ids: Tensor, replaced: dict[int, Callable[[Tensor], Tensor]]) -> Tensor:

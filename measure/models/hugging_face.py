@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 import inspect
-from contextlib import contextmanager, suppress
-from functools import lru_cache
+from contextlib import contextmanager, nullcontext, suppress
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn import functional
 
-from measure.device import free_memory
 from measure.errors import MeasureError
 from measure.models.base import LanguageModel, Prompt, Spelling
 from measure.tokenizer import Tokenizer
@@ -23,10 +22,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _PREFIXES_KEPT = 16
-#: Share of the free memory that words in a prompt may take; numbers held for each token of one, in streams.
-_SHARE, _PER_TOKEN = 0.25, 16
 #: Relative difference up to which a stream behind a cached prefix is that of the whole prompt: only rounding differs.
 _SAME = {torch.float32: 1e-3, torch.bfloat16: 0.1}
+#: Tokens on which it is tried whether blocks can be skipped, and the relative difference of logits that rounding makes.
+_TRIED, _EQUAL = 8, 1e-4
 
 
 class _SeenEnough(Exception):  # noqa: N818 - no error
@@ -63,6 +62,9 @@ class HuggingFace(LanguageModel):
         knows = "logits_to_keep" in inspect.signature(model.forward).parameters
         self._at_the_end = {"logits_to_keep": 1} if knows else {}
         self._past = lru_cache(_PREFIXES_KEPT)(self._read_prefix)
+        self._skips = cache(self._can_skip)
+        # How much else each block that was watched returns in a tuple; None where the stream comes alone.
+        self._beside: dict[int, int | None] = {}
 
     def streams(self, ids: Tensor, layers: Sequence[int]) -> dict[int, Tensor]:
         return self._seen(layers, input_ids=ids, use_cache=False)
@@ -74,28 +76,16 @@ class HuggingFace(LanguageModel):
     def spell(self, prompt: Prompt, words: Tensor, layer: int, answers: Tensor) -> Spelling:
         suffix = torch.tensor(prompt.suffix, dtype=torch.long, device=self.device)
         ids = torch.cat([words[:, None], suffix.expand(len(words), -1)], dim=1)
+        seen = self._seen([layer], **self._following(prompt, ids))[layer]
+        place = seen.shape[1] - 1 - len(suffix)
 
         def answer(at_word: Tensor) -> Tensor:
-            def change(stream: Tensor) -> Tensor:
-                place = stream.shape[1] - 1 - len(suffix)
-                return torch.cat([stream[:, :place], at_word[:, None], stream[:, place + 1 :]], dim=1)
+            copies = len(at_word) // len(words)
+            whole = seen.repeat(copies, 1, 1)
+            whole = torch.cat([whole[:, :place], at_word[:, None], whole[:, place + 1 :]], dim=1)
+            return self._end(prompt, ids.repeat(copies, 1), layer, whole, skip=self._skips(layer))[:, answers]
 
-            inputs = self._following(prompt, ids.repeat(len(at_word) // len(words), 1))
-            with self._replaced({layer: change}):
-                return self._model(**inputs, **self._at_the_end).logits[:, -1, answers].float()
-
-        return Spelling(self.word_streams(prompt, words, [layer])[layer], answer)
-
-    def words_at_once(self, prompt: Prompt) -> int:
-        past = self._past(prompt.prefix)
-        if past is None:
-            # Of each token, what a block holds at a time.
-            numbers = (len(prompt.prefix) + len(prompt.suffix) + 1) * self.d_model * _PER_TOKEN
-        else:
-            # The library lays each word's own tokens behind a copy of the prefix's keys and values.
-            numbers = sum(layer.keys.numel() + layer.values.numel() for layer in past.layers)
-        bytes_each = max(numbers, 1) * self._model.dtype.itemsize
-        return int(min(max(_SHARE * free_memory(self.device) // bytes_each, 1), super().words_at_once(prompt)))
+        return Spelling(seen[:, place], answer)
 
     def losses(self, ids: Tensor, replaced: dict[int, Callable[[Tensor], Tensor]]) -> Tensor:
         def but_the_first(change: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -120,7 +110,7 @@ class HuggingFace(LanguageModel):
         """Return the cache of a prefix, or None where the model cannot go on from one."""
         whole = torch.tensor([ids], device=self.device)
         with torch.no_grad():
-            past = getattr(self._model(whole, use_cache=True, **self._at_the_end), "past_key_values", None)
+            past = getattr(self._model.base_model(whole, use_cache=True), "past_key_values", None)
         if not _can_be_shared(past):
             return None
         after, last = whole[:, -2:], self.num_layers - 1
@@ -129,6 +119,48 @@ class HuggingFace(LanguageModel):
         found = self._seen([last], input_ids=after, past_key_values=_for_rows(past, 1), use_cache=True)[last]
         same = (found - expected).norm() <= _SAME.get(self._model.dtype, 0.1) * expected.norm()
         return past if same else None
+
+    def _end(self, prompt: Prompt, ids: Tensor, layer: int, stream: Tensor, *, skip: bool) -> Tensor:
+        """Return the logits at the end of tokens in a prompt, with a stream in the place of what a block gives.
+
+        Blocks up to that one need not be computed where what they give is used for nothing else.
+        """
+        with self._passing(layer) if skip else nullcontext(), self._replaced({layer: lambda _: stream}):
+            return self._model(**self._following(prompt, ids), **self._at_the_end).logits[:, -1].float()
+
+    def _can_skip(self, layer: int) -> bool:
+        """Tell whether the model's answer is the same where blocks up to a layer that was watched are skipped.
+
+        It is not where blocks above use the keys of those below, or more of what they return than the stream.
+        """
+        prompt, ids = Prompt((self.tokenizer.start,), ()), torch.arange(_TRIED, device=self.device)[None]
+        with torch.no_grad():
+            stream = self._seen([layer], **self._following(prompt, ids))[layer]
+            expected = self._end(prompt, ids, layer, stream, skip=False)
+            # What a block leaves behind for others is now of other tokens.
+            self._seen([layer], **self._following(prompt, ids.flip(1)))
+            try:
+                found = self._end(prompt, ids, layer, stream, skip=True)
+            except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError):
+                return False
+        return bool((found - expected).norm() <= _EQUAL * expected.norm())
+
+    @contextmanager
+    def _passing(self, layer: int) -> Iterator[None]:
+        """Let blocks up to a layer pass on what they are given."""
+        beside = self._beside[layer]
+
+        def passes(stream: Tensor, *_: object, **__: object) -> Any:
+            return stream if beside is None else (stream, *[None] * beside)
+
+        skipped = self._blocks[: layer + 1]
+        for block in skipped:
+            block.forward = passes
+        try:
+            yield
+        finally:
+            for block in skipped:
+                del block.forward
 
     def _following(self, prompt: Prompt, ids: Tensor) -> dict[str, Any]:
         """Return the model's arguments for tokens that follow the prompt's prefix; they come last in its output."""
@@ -159,16 +191,17 @@ class HuggingFace(LanguageModel):
     def _replaced(self, changes: Mapping[int, Callable[[Tensor], Tensor]]) -> Iterator[None]:
         """Let changes happen to the streams of layers while the model runs."""
 
-        def hook(change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
+        def hook(layer: int, change: Callable[[Tensor], Tensor]) -> Callable[..., Any]:
             def changed(_module: object, _inputs: object, output: Any) -> Any:
                 # Some blocks return the stream alone, others more beside it.
                 stream = output[0] if isinstance(output, tuple) else output
+                self._beside[layer] = len(output) - 1 if isinstance(output, tuple) else None
                 new = change(stream.float()).to(stream.dtype)
                 return (new, *output[1:]) if isinstance(output, tuple) else new
 
             return changed
 
-        handles = [self._blocks[layer].register_forward_hook(hook(change)) for layer, change in changes.items()]
+        handles = [self._blocks[layer].register_forward_hook(hook(layer, change)) for layer, change in changes.items()]
         try:
             yield
         finally:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from measure.memory import at_once
 from measure.sparse import Sparse
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-#: Activations, of all latents, that are held in full at a time.
+    from measure.streams import Streams
+
+#: Activations, of all latents, and rows of them that are held in full at a time: more are no faster.
 _DENSE = 2**26
 _ROWS = 2048
+#: Rows on which it is measured what memory one takes, so that what all share hardly counts.
+_TRIED = 16
 
 
 class Sae(ABC):
@@ -70,17 +76,21 @@ class Sae(ABC):
         with torch.no_grad():
             return self.reconstruct(stream) - self.encode(stream) @ self.directions
 
-    @property
+    @cached_property
     def rows_at_once(self) -> int:
-        """Number of rows whose activations are held in full at a time."""
-        return max(min(_ROWS, _DENSE // self.num_latents), 1)
+        """Number of rows whose activations are held in full at a time, if there is memory for so many."""
+        most = max(min(_ROWS, _DENSE // self.num_latents), 1)
+        tried = torch.ones(min(most, _TRIED), self.d_model, device=self.directions.device)
+        with torch.no_grad():
+            return at_once(lambda: self.reconstruct(tried), tried.device, most, len(tried))
 
-    def encode_sparse(self, stream: np.ndarray) -> Sparse:
-        """Encode many rows, and keep what is active."""
+    def encode_sparse(self, stream: np.ndarray | Streams, rows: np.ndarray | None = None) -> Sparse:
+        """Encode rows of a stream, all of them where none are given, some at a time; keep what is active."""
+        chosen = np.arange(len(stream)) if rows is None else rows
         pieces = [Sparse(np.zeros(1, int), np.zeros(0, np.int32), np.zeros(0, np.float32), self.num_latents)]
         with torch.no_grad():
-            for start in range(0, len(stream), self.rows_at_once):
-                part = torch.from_numpy(stream[start : start + self.rows_at_once].astype(np.float32))
+            for start in range(0, len(chosen), self.rows_at_once):
+                part = torch.from_numpy(stream[chosen[start : start + self.rows_at_once]].astype(np.float32))
                 active = self.encode(part.to(self.directions.device)).cpu().numpy()
                 places = np.flatnonzero(active)
                 starts = np.searchsorted(places, np.arange(len(active) + 1) * active.shape[1])

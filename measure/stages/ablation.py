@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 
+from measure.memory import at_once
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
@@ -25,8 +27,6 @@ if TYPE_CHECKING:
 
     from measure.models.base import LanguageModel, Prompt
 
-#: How much more memory a run takes that gradients are asked of.
-_KEPT_FOR_SLOPES = 4
 #: Latents of a word whose effects are kept.
 KEPT = 10
 
@@ -100,11 +100,16 @@ def ablate(
         are, and only this stays.
     """
     listed = list(words)
-    # A word stands in its prompt once for each step, and what leads to the answer is kept for the way back.
-    batch = max(min(batch, model.words_at_once(prompt) // (_KEPT_FOR_SLOPES * steps)), 1)
+
+    def run(part: list[Word]) -> list[Effects]:
+        return [*_ablate(model, prompt, answers, part, directions, layer, steps, right_answers, faded_to)]
+
+    if len(listed) > 1:
+        # What comes before the word is read once, for all.
+        model.spell(prompt, torch.tensor([listed[0].token], device=model.device), layer, answers)
+    batch = at_once(partial(run, listed[:1]), model.device, min(len(listed), batch))
     for start in range(0, len(listed), batch):
-        part = listed[start : start + batch]
-        yield from _ablate(model, prompt, answers, part, directions, layer, steps, right_answers, faded_to)
+        yield from run(listed[start : start + batch])
 
 
 def _ablate(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from measure.memory import at_once
 from measure.models.loading import model_of
 from measure.stages.parts import load_streams, rows_of_part
 from measure.stages.prompts import batches, load_prompts, to_prompt
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
-#: Prompts at a time where no two words share one.
+#: Prompts at a time where no two words share one, if there is memory for so many: more are no faster.
 _BATCH = 32
 
 
@@ -44,8 +46,12 @@ def word_streams(
                 found[layer][places] = as_float16(stream)
             progress(len(places))
         return found
-    for places, tokens, prompt in batches(model, prompts, words, assigned):
-        for layer, stream in model.word_streams(prompt, tokens, layers).items():
+
+    def read(prompt: Prompt, tokens: Tensor) -> dict[int, Tensor]:
+        return model.word_streams(prompt, tokens, layers)
+
+    for places, streams in batches(read, model.device, prompts, words, assigned):
+        for layer, stream in streams.items():
             found[layer][places] = as_float16(stream)
         progress(len(places))
     return found
@@ -58,10 +64,12 @@ def _in_own_prompts(
     lengths = np.array([len(prompt.prefix) for prompt in prompts])
     for length in np.unique(lengths):
         of_length = np.flatnonzero(lengths == length)
-        for start in range(0, len(of_length), _BATCH):
-            places = of_length[start : start + _BATCH]
-            ids = torch.tensor([[*prompts[place].prefix, int(words[place])] for place in places], device=model.device)
-            yield places, {layer: stream[:, -1] for layer, stream in model.streams(ids, layers).items()}
+        tokens = [[*prompts[place].prefix, int(words[place])] for place in of_length.tolist()]
+        ids = torch.tensor(tokens, device=model.device)
+        size = at_once(partial(model.streams, ids[:1], layers), model.device, min(len(ids), _BATCH))
+        for start in range(0, len(ids), size):
+            streams = model.streams(ids[start : start + size], layers)
+            yield of_length[start : start + size], {layer: stream[:, -1] for layer, stream in streams.items()}
 
 
 def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Chosen) -> np.ndarray:
@@ -77,7 +85,8 @@ def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Cho
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do a part of the stage: words in their prompts, test words in those they are tested in, and words for SAEs.
 
-    SAEs train on each training word in every prompt, or, where each word has its own prompt, on it in that one.
+    SAEs train on each training word in every prompt, or, where each word has its own prompt, on it in that one. Only
+    layers at which an SAE is trained have such a mix.
     """
     model, vocabulary, chosen = (
         model_of(settings, needs),
@@ -104,7 +113,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         progress(done / total)
 
     for name, (words, assigned) in passes.items():
-        for layer, stream in word_streams(model, prompts, words, assigned, settings["layers"], count).items():
+        layers = settings["mix" if name == "mix" else "layers"]
+        for layer, stream in word_streams(model, prompts, words, assigned, layers, count).items():
             np.save(out / f"{name}-{layer}.npy", stream)
-            if name == "words" and chosen.drawn_again and settings["mix"]:
+            if name == "words" and chosen.drawn_again and layer in settings["mix"]:
                 np.save(out / f"mix-{layer}.npy", stream[~vocabulary.is_test[of_part]])

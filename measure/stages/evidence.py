@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from measure.memory import at_once
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
@@ -40,6 +42,8 @@ _CONTEXTS, _LEFT, _RIGHT = 20, 12, 8
 _SAME_LEFT, _SAME_RIGHT = 5, 2
 _BINS = 20
 _LOGITS = 10
+#: Latents whose logits are computed at a time, if there is memory for so many: more are no faster.
+_AT_ONCE = 64
 #: For each letter, latents shown besides those with a part: with the highest cosines of decoder and of encoder.
 _BY_DECODER, _BY_ENCODER = 5, 1
 
@@ -190,10 +194,12 @@ def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapp
     rows: dict[str, list[Any]] = {
         name: [] for name in ("latent", "raised_tokens", "raised_logits", "lowered_tokens", "lowered_logits")
     }
-    for part in np.array_split(latents, max(len(latents) // 64, 1)):
+    rows["latent"] = latents.tolist()
+    chosen = sae.directions[torch.from_numpy(latents).to(sae.directions.device)]
+    size = at_once(partial(model.raised, chosen[:1]), model.device, min(len(chosen), _AT_ONCE))
+    for part in chosen.split(size):
         # A model may have logits behind its last token, to make their number a round one.
-        logits = model.raised(sae.directions[torch.from_numpy(part).to(sae.directions.device)])[:, : len(texts)]
-        rows["latent"] += part.tolist()
+        logits = model.raised(part)[:, : len(texts)]
         for name, sign in (("raised", 1), ("lowered", -1)):
             values, tokens = (sign * logits).topk(_LOGITS, dim=1)
             rows[f"{name}_tokens"] += [[texts[number] for number in row] for row in tokens.tolist()]

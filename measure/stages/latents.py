@@ -36,7 +36,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     length = windows.ids.shape[1] - 1
     sae = open_sae(needs["sae"], best_device())
     vocabulary, chosen = load_vocabulary(needs["vocabulary"]), load_prompts(needs["prompts"])
-    words = sae.encode_sparse(load_streams(needs["activations"], f"words-{layer}")[:])
+    words = sae.encode_sparse(load_streams(needs["activations"], f"words-{layer}"))
     words.save(out / f"{WORDS}.npz")
     progress(1 / 4)
     if chosen.drawn_again:
@@ -49,5 +49,5 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         ((EVIDENCE, windows.evidence), (HELD_OUT, np.arange(windows.num_held_out))), start=2
     ):
         progress(done / 4)
-        sae.encode_sparse(text[rows_of(windows_of, length)]).save(out / f"{name}.npz")
+        sae.encode_sparse(text, rows_of(windows_of, length)).save(out / f"{name}.npz")
     progress(1)

@@ -1,4 +1,4 @@
-"""Stage: the model's loss on text held out, as it is and with the mean in place of a layer's stream."""
+"""Stage: the mean of the losses that were computed in parts, with the model as it is and without a layer's stream."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from measure.models.loading import model_of
-from measure.stages.parts import load_streams
-from measure.stages.quality import mean_loss
+from measure.stages.losses import CLEAN
+from measure.stages.parts import part_folders
 from measure.stages.text import load_windows
-from measure.stages.text_activations import ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,20 +18,19 @@ if TYPE_CHECKING:
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage."""
-    model, windows = model_of(settings, needs), load_windows(needs["text"])
-    length = windows.ids.shape[1] - 1
-    held_out = windows.held_out[: settings["for_loss"]]
-    of_sources = windows.sources[: len(held_out)]
-    clean = mean_loss(model, held_out, {})
-    found: dict[str, Any] = {"clean": clean, "perplexity": float(np.exp(clean)), "tokens": held_out[:, 2:].size}
-    found["perplexity_by_source"] = {
-        settings["sources"][source]: float(np.exp(mean_loss(model, held_out[of_sources == source], {})))
-        for source in np.unique(of_sources)
+    parts = [np.load(part / "losses.npz") for part in part_folders(needs["losses"])]
+    losses = {name: np.concatenate([part[name] for part in parts]) for name in parts[0].files}
+    clean = losses.pop(CLEAN)
+    of_sources = load_windows(needs["text"]).sources[: len(clean)]
+    found: dict[str, Any] = {
+        "clean": float(clean.mean()),
+        "perplexity": float(np.exp(clean.mean())),
+        "tokens": clean.size,
+        "perplexity_by_source": {
+            settings["sources"][source]: float(np.exp(clean[of_sources == source].mean()))
+            for source in np.unique(of_sources)
+        },
+        "ablated": {layer: float(of_layer.mean()) for layer, of_layer in losses.items()},
     }
-    found["ablated"] = {}
-    for done, layer in enumerate(settings["layers"], start=1):
-        stream = load_streams(needs["text_activations"], str(layer))[: windows.num_held_out * length]
-        mean = torch.from_numpy(stream[ordinary(stream)].astype(np.float64).mean(0)).float().to(model.device)
-        found["ablated"][layer] = mean_loss(model, held_out, {layer: mean.expand_as})
-        progress(done / len(settings["layers"]))
     (out / "loss.json").write_text(json.dumps(found), "utf-8")
+    progress(1)

@@ -1,18 +1,23 @@
-"""Stage: the prompts in which words are spelled, and which word stands in which."""
+"""Stage: the prompts in which words are spelled, which word stands in which, and how the model spells test words.
+
+Its parts are the stages `trials`, `assignment` and `spelled`.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+import shutil
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from measure.errors import MeasureError
+from measure.memory import at_once
 from measure.models.base import Prompt
-from measure.models.loading import model_of
 from measure.spelling import spelling_metric
-from measure.stages.vocabulary import load_vocabulary
+from measure.stages.parts import part_folders
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
@@ -26,7 +31,9 @@ if TYPE_CHECKING:
     from measure.tokenizer import Tokenizer
 
 _QUESTION = " has the first letter:"
+#: Words at a time, if there is memory for so many: more are no faster.
 _BATCH = 512
+Ran = TypeVar("Ran")
 
 
 class Spelled(NamedTuple):
@@ -155,10 +162,13 @@ def spell_words(
     """
     choices = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
     answers, metrics = np.zeros(len(words), int), np.zeros(len(words), np.float32)
-    for places, tokens, prompt in batches(model, prompts, words, assigned):
+
+    def spell(prompt: Prompt, tokens: Tensor) -> Tensor:
         with torch.no_grad():
             spelling = model.spell(prompt, tokens, 0, choices)
-            logits = spelling.answer(spelling.stream)
+            return spelling.answer(spelling.stream)
+
+    for places, logits in batches(spell, model.device, prompts, words, assigned):
         answers[places] = logits.argmax(1).cpu().numpy()
         right = torch.tensor(letters[places], device=model.device)
         metrics[places] = spelling_metric(logits, right).cpu().numpy()
@@ -166,15 +176,23 @@ def spell_words(
 
 
 def batches(
-    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, assigned: np.ndarray
-) -> Iterator[tuple[np.ndarray, Tensor, Prompt]]:
-    """Go through words prompt by prompt: places, tokens and prompt of each batch, as large as memory allows."""
+    run: Callable[[Prompt, Tensor], Ran],
+    device: torch.device,
+    prompts: Sequence[Prompt],
+    words: np.ndarray,
+    assigned: np.ndarray,
+) -> Iterator[tuple[np.ndarray, Ran]]:
+    """Run words prompt by prompt, in batches as large as memory allows: the places of each, and what it came to."""
     for number, prompt in enumerate(prompts):
         of_prompt = np.flatnonzero(assigned == number)
-        size = min(model.words_at_once(prompt), _BATCH) if len(of_prompt) else _BATCH
-        for start in range(0, len(of_prompt), size):
-            places = of_prompt[start : start + size]
-            yield places, torch.from_numpy(words[places].astype(np.int64)).to(model.device), prompt
+        if not len(of_prompt):
+            continue
+        tokens = torch.from_numpy(words[of_prompt].astype(np.int64)).to(device)
+        if len(tokens) > 1:
+            run(prompt, tokens[:1])  # what comes before the word is read once, for all
+        size = at_once(partial(run, prompt, tokens[:1]), device, min(len(tokens), _BATCH))
+        for start in range(0, len(tokens), size):
+            yield of_prompt[start : start + size], run(prompt, tokens[start : start + size])
 
 
 def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
@@ -182,28 +200,12 @@ def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
     return np.random.RandomState(seed).randint(0, num_prompts, num_words)
 
 
-def choose_templates(
-    model: LanguageModel,
-    vocabulary: Vocabulary,
-    templates: Sequence[str],
-    *,
-    kept: int,
-    num_words: int,
-    seed: int,
-    progress: Callable[[float], None] = lambda _: None,
-) -> tuple[list[str], list[float]]:
-    """Keep the prompts in which the model spells most of a sample of training words correctly, with that share."""
+def share_spelled(model: LanguageModel, vocabulary: Vocabulary, text: str, *, num_words: int, seed: int) -> float:
+    """Return the share of a sample of training words that the model spells correctly in a prompt."""
     sample = np.random.RandomState(seed).permutation(vocabulary.train)[:num_words]
-    shares = []
-    for text in templates:
-        prompt = to_prompt(text, model.tokenizer)
-        spelled = spell_words(
-            model, [prompt], vocabulary.ids[sample], vocabulary.letters[sample], np.zeros(len(sample), int)
-        )
-        shares.append(float((spelled.answers == vocabulary.letters[sample]).mean()))
-        progress(len(shares) / len(templates))
-    best = sorted(range(len(templates)), key=lambda place: -shares[place])[:kept]
-    return [templates[place] for place in best], [shares[place] for place in best]
+    prompt, letters = to_prompt(text, model.tokenizer), vocabulary.letters[sample]
+    spelled = spell_words(model, [prompt], vocabulary.ids[sample], letters, np.zeros(len(sample), int))
+    return float((spelled.answers == letters).mean())
 
 
 class Chosen(NamedTuple):
@@ -247,42 +249,16 @@ def load_prompts(folder: Path) -> Chosen:
         )
 
 
-def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
-    model, vocabulary, how = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), settings["prompts"]
-    templates: list[str] = how["templates"]
-    shares: list[Any] = [None] * len(templates)
-    test = vocabulary.test
-    asked = np.arange(len(test))
-    drawn_again = not templates and how["draw"] == "each_word"
-    if drawn_again:
-        choices = {name: how[name] for name in ("num_examples", "examples", "begin", "seed")}
-        first, again = draw_for_each_word(vocabulary, **choices)
-        templates, shares = first + again, [None] * len(first + again)
-        assigned, tested_in = np.arange(len(first)), np.arange(len(first), len(templates))
-        # No two words share a prompt, so asking the model for all of them would take as long as all of the rest.
-        asked = np.sort(np.random.RandomState(how["seed"]).permutation(len(test))[: how["sample"]])
-    else:
-        if not templates:
-            drawn = draw_templates(vocabulary, number=how["drawn"], num_examples=how["num_examples"], seed=how["seed"])
-            templates, shares = choose_templates(
-                model,
-                vocabulary,
-                drawn,
-                kept=how["kept"],
-                num_words=how["sample"],
-                seed=how["seed"],
-                progress=lambda done: progress(done / 2),
-            )
-        assigned = assign_prompts(len(vocabulary.ids), len(templates), how["assignment_seed"])
-        tested_in = assigned[test]
-    answers, metrics = np.full(len(test), -1), np.full(len(test), np.nan, np.float32)
-    used, places = np.unique(tested_in[asked], return_inverse=True)
-    prompts = [to_prompt(templates[number], model.tokenizer) for number in used]
-    words = test[asked]
-    spelled = spell_words(model, prompts, vocabulary.ids[words], vocabulary.letters[words], places)
-    answers[asked], metrics[asked] = spelled
-    known = {"templates": templates, "shares": shares, "drawn_again": drawn_again}
-    (out / "prompts.json").write_text(json.dumps(known), "utf-8")
-    np.savez(out / "spelled.npz", assigned=assigned, tested_in=tested_in, answers=answers, metrics=metrics)
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:  # noqa: ARG001 - nothing is configured
+    """Do the stage: put together what was assigned and, part by part, how the model spells the test words."""
+    shutil.copy(needs["assignment"] / "prompts.json", out)
+    with np.load(needs["assignment"] / "assigned.npz") as assigned:
+        arrays = {name: assigned[name] for name in ("assigned", "tested_in")}
+    number = len(arrays["tested_in"])
+    arrays |= {"answers": np.full(number, -1), "metrics": np.full(number, np.nan, np.float32)}
+    for part in part_folders(needs["spelled"]):
+        with np.load(part / "spelled.npz") as spelled:
+            for name in Spelled._fields:
+                arrays[name][spelled["rows"]] = spelled[name]
+    np.savez(out / "spelled.npz", **arrays)
     progress(1)

@@ -13,42 +13,33 @@ from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
+from measure.stages.losses import losses_of
 from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
-from measure.stages.text_activations import ordinary
+from measure.streams import mean_of, ordinary
 from queries.manifest import MAX_SCORE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from measure.models.base import LanguageModel
     from measure.saes.base import Sae
+    from measure.streams import Streams
 
 _ROWS = 2048
-_WINDOWS = 4
 
 
-def variance_explained(sae: Sae, stream: np.ndarray) -> float:
-    """Return 1 less the squared error of the reconstruction, over that of the mean."""
-    mean = stream.astype(np.float64).mean(0)
+def variance_explained(sae: Sae, stream: np.ndarray | Streams, rows: np.ndarray) -> float:
+    """Return 1 less the squared error of the reconstruction of rows, over that of their mean."""
+    mean = torch.from_numpy(mean_of(stream, rows))
     wrong = total = 0.0
     with torch.no_grad():
-        for start in range(0, len(stream), _ROWS):
-            part = torch.from_numpy(stream[start : start + _ROWS].astype(np.float32))
+        for start in range(0, len(rows), _ROWS):
+            part = torch.from_numpy(stream[rows[start : start + _ROWS]].astype(np.float32))
             back = sae.reconstruct_all(part.to(sae.directions.device)).cpu()
             wrong += float((part - back).double().square().sum())
-            total += float((part.double() - torch.from_numpy(mean)).square().sum())
+            total += float((part.double() - mean).square().sum())
     return 1 - wrong / total
-
-
-def mean_loss(model: LanguageModel, windows: np.ndarray, replaced: Mapping[int, Callable[[Any], Any]]) -> float:
-    """Return the mean cross entropy of the next token, that after a window's first left out."""
-    losses = []
-    for start in range(0, len(windows), _WINDOWS):
-        ids = torch.from_numpy(windows[start : start + _WINDOWS].astype(np.int64)).to(model.device)
-        losses.append(model.losses(ids, dict(replaced))[:, 1:].double().cpu())
-    return float(torch.cat(losses).mean())
 
 
 def dead_fraction(*activations: Sparse) -> float:
@@ -61,10 +52,10 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     model, windows, layer = model_of(settings, needs), load_windows(needs["text"]), settings["layer"]
     sae = open_sae(needs["sae"], model.device)
     length = windows.ids.shape[1] - 1
-    held_out = load_streams(needs["text_activations"], str(layer))[: windows.num_held_out * length]
-    usual = ordinary(held_out)
+    stream = load_streams(needs["text_activations"], str(layer))
+    usual = ordinary(stream, windows.num_held_out * length)
     words, evidence, active = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE, HELD_OUT))
-    explained = variance_explained(sae, held_out[usual])
+    explained = variance_explained(sae, stream, np.flatnonzero(usual))
     progress(0.3)
     known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))
     clean, ablated = known["clean"], known["ablated"][str(layer)]
@@ -74,7 +65,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
             " give an SAE of this model and layer, its normalisation folded into its weights"
         )
         raise MeasureError(message)
-    loss = mean_loss(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct_all})
+    loss = float(losses_of(model, windows.held_out[: settings["for_loss"]], {layer: sae.reconstruct_all}).mean())
     # Where the mean in the stream's place costs nothing, there is nothing to recover.
     recovered = (ablated - loss) / (ablated - clean) if ablated > clean else np.inf
     found = {

@@ -23,7 +23,8 @@ class Windows(NamedTuple):
     Attributes
     ----------
     ids : numpy.ndarray
-        Tokens, (windows, length + 1), in random order; the first `num_held_out` are kept from training.
+        Tokens, (windows, length + 1), in random order; the first `num_held_out` are kept from training, the others are
+        for training SAEs, or, where none is trained, for evidence alone.
     sources : numpy.ndarray
         The source of each, by its place in the list of sources.
     num_held_out : int
@@ -79,9 +80,11 @@ def cut(texts: Iterable[str], tokenizer: Tokenizer, *, length: int, limit: int, 
 
 
 def mix(
-    by_source: Mapping[str, np.ndarray], ships: Sequence[bool], *, held_out: int, evidence: int, seed: int
+    by_source: Mapping[str, np.ndarray], ships: Sequence[bool], *, held_out: int, evidence: int, seed: int, train: bool
 ) -> Windows:
     """Shuffle the windows of all sources, hold some out, and choose those for evidence.
+
+    Where no SAE is trained on them, what is for neither is left out.
 
     Raises
     ------
@@ -99,7 +102,11 @@ def mix(
     training = np.arange(held_out, len(ids))
     # Numbers may be told of any text; where there is enough that may be shown, they are of the same text as contexts.
     chosen = training[np.argsort(~may[training], kind="stable")][:evidence]
-    return Windows(ids, sources, held_out, chosen, int(may[chosen].sum()))
+    num_shown = int(may[chosen].sum())
+    if not train:
+        kept = np.concatenate([np.arange(held_out), np.sort(chosen)])
+        ids, sources, chosen = ids[kept], sources[kept], np.searchsorted(kept, chosen)
+    return Windows(ids, sources, held_out, chosen, num_shown)
 
 
 def load_windows(folder: Path) -> Windows:
@@ -127,5 +134,6 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         held_out=how["held_out"],
         evidence=how["evidence"],
         seed=how["seed"],
+        train=how["train"],
     )
     np.savez(out / "windows.npz", **found._asdict())

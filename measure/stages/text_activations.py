@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from measure.memory import at_once
 from measure.models.loading import model_of
 from measure.stages.parts import rows_of_part
 from measure.stages.text import load_windows
@@ -18,10 +20,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from measure.models.base import LanguageModel
-    from measure.stages.parts import Streams
 
-_WINDOWS = 32
-_ROWS = 65536
+#: Windows at a time, if there is memory for so many: more are no faster.
+WINDOWS = 32
 
 
 def as_float16(stream: Tensor) -> np.ndarray:
@@ -38,20 +39,13 @@ def text_streams(
 ) -> None:
     """Write the stream of each layer at all tokens of windows but the first to `out`, (windows * tokens, d_model)."""
     tokens = windows.shape[1] - 1
-    for start in range(0, len(windows), _WINDOWS):
-        part = windows[start : start + _WINDOWS]
-        ids = torch.from_numpy(part.astype(np.int64)).to(model.device)
-        for layer, stream in model.streams(ids, layers).items():
-            place = slice(start * tokens, (start + len(part)) * tokens)
-            out[layer][place] = as_float16(stream[:, 1:].flatten(0, 1))
-        progress((start + len(part)) / len(windows))
-
-
-def ordinary(stream: np.ndarray | Streams) -> np.ndarray:
-    """Tell which rows are not massive: their norm is at most ten times the median."""
-    parts = range(0, len(stream), _ROWS)
-    norms = np.concatenate([np.linalg.norm(stream[row : row + _ROWS].astype(np.float32), axis=1) for row in parts])
-    return norms <= 10 * np.median(norms)
+    ids = torch.from_numpy(windows.astype(np.int64)).to(model.device)
+    size = at_once(partial(model.streams, ids[:1], layers), model.device, min(len(ids), WINDOWS))
+    for start in range(0, len(ids), size):
+        end = min(start + size, len(ids))
+        for layer, stream in model.streams(ids[start:end], layers).items():
+            out[layer][start * tokens : end * tokens] = as_float16(stream[:, 1:].flatten(0, 1))
+        progress(end / len(ids))
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:

@@ -15,7 +15,7 @@ from measure.saes.trained import TrainedSae
 from measure.stages.parts import load_streams
 from measure.stages.sparsity import LABELS, Active, BatchTop, Jump, Top, above, products
 from measure.stages.text import load_windows
-from measure.stages.text_activations import ordinary
+from measure.streams import ordinary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from measure.stages.parts import Streams
     from measure.stages.sparsity import Architecture
+    from measure.streams import Streams
 
 _BATCH = 1024
 #: Share of a batch that is training words in prompts; the rest is running text.

@@ -1,0 +1,44 @@
+"""Stage: which prompts are kept, and which word stands in which."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from measure.stages.prompts import assign_prompts, draw_for_each_word
+from measure.stages.trials import drawn, load_shares
+from measure.stages.vocabulary import load_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage: take the prompts that are given, or draw one for each word, or keep the best that were tried."""
+    vocabulary, how = load_vocabulary(needs["vocabulary"]), settings["prompts"]
+    test = vocabulary.test
+    asked = np.arange(len(test))
+    templates: list[str] = how["templates"]
+    shares: list[Any] = [None] * len(templates)
+    drawn_again = not templates and how["draw"] == "each_word"
+    if drawn_again:
+        choices = {name: how[name] for name in ("num_examples", "examples", "begin", "seed")}
+        first, again = draw_for_each_word(vocabulary, **choices)
+        templates, shares = first + again, [None] * len(first + again)
+        assigned, tested_in = np.arange(len(first)), np.arange(len(first), len(templates))
+        # No two words share a prompt, so asking the model for all of them would take as long as all of the rest.
+        asked = np.sort(np.random.RandomState(how["seed"]).permutation(len(test))[: how["sample"]])
+    else:
+        if not templates:
+            tried, found = drawn(how, vocabulary), load_shares(needs["trials"])
+            best = sorted(range(len(tried)), key=lambda place: -found[place])[: how["kept"]]
+            templates, shares = [tried[place] for place in best], [found[place] for place in best]
+        assigned = assign_prompts(len(vocabulary.ids), len(templates), how["assignment_seed"])
+        tested_in = assigned[test]
+    known = {"templates": templates, "shares": shares, "drawn_again": drawn_again}
+    (out / "prompts.json").write_text(json.dumps(known), "utf-8")
+    np.savez(out / "assigned.npz", assigned=assigned, tested_in=tested_in, asked=asked)
+    progress(1)

@@ -1,0 +1,51 @@
+"""Stage: the model's loss at each token held out, as it is and with the mean in place of a layer's stream."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from measure.memory import at_once
+from measure.models.loading import model_of
+from measure.stages.parts import load_streams, rows_of_part
+from measure.stages.text import load_windows
+from measure.streams import mean_of, ordinary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+    from measure.models.base import LanguageModel
+
+#: Windows at a time, if there is memory for so many: more are no faster.
+_WINDOWS = 8
+CLEAN = "clean"
+
+
+def losses_of(model: LanguageModel, windows: np.ndarray, replaced: dict[int, Callable[[Tensor], Tensor]]) -> np.ndarray:
+    """Return the cross entropy of the next token, that after a window's first left out, (windows, tokens)."""
+    ids = torch.from_numpy(windows.astype(np.int64)).to(model.device)
+    size = at_once(partial(model.losses, ids[:1], replaced), model.device, min(len(ids), _WINDOWS))
+    found = [model.losses(part, replaced)[:, 1:].double().cpu() for part in ids.split(size) if len(part)]
+    return torch.cat(found or [torch.zeros(0, ids.shape[1] - 2)]).numpy()
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do a part of the stage: some of the windows."""
+    model, windows = model_of(settings, needs), load_windows(needs["text"])
+    rows = rows_of_part(settings["for_loss"], settings)
+    chosen, num_runs = windows.held_out[rows], len(settings["layers"]) + 1
+    found = {CLEAN: losses_of(model, chosen, {})}
+    progress(1 / num_runs)
+    for layer in settings["layers"]:
+        stream = load_streams(needs["text_activations"], str(layer))
+        usual = np.flatnonzero(ordinary(stream, windows.num_held_out * (windows.ids.shape[1] - 1)))
+        mean = torch.from_numpy(mean_of(stream, usual)).float().to(model.device)
+        found[str(layer)] = losses_of(model, chosen, {layer: mean.expand_as})
+        progress(len(found) / num_runs)
+    np.savez(out / "losses.npz", **found)  # type: ignore[arg-type] # which of its arguments they are is not known

@@ -1,0 +1,136 @@
+"""Measuring at scale: what is expensive is shared by workers, and done in pieces that fit into memory."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from sae_lens import TopKSAE, TopKSAEConfig
+
+from measure import memory, streams
+from measure.config import read_config
+from measure.engine import perform_all
+from measure.models.loading import open_model
+from measure.plan import Plan, make_plan
+from measure.saes import base
+from measure.stages import ablation, activations, evidence, losses, prompts, text_activations
+from measure.stages.parts import NUM_PARTS
+from measure.stages.prompts import load_prompts, share_spelled, spell_words, to_prompt
+from measure.stages.trials import drawn
+from measure.stages.vocabulary import load_vocabulary
+from measure.tasks import in_order
+from tests.small_measurement import NUM_LATENTS, write_config, write_model, write_sae
+from tests.small_models import D_MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    import torch
+
+    from measure.tasks import Task
+
+
+class Measurement(NamedTuple):
+    """A small measurement whose tasks are done: its plan, and where they lie."""
+
+    plan: Plan
+    folder: Path
+    work: Path
+
+    def done(self, task: Task) -> Path:
+        return task.folder(self.work)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Measurement]:
+    folder = tmp_path_factory.mktemp("scale")
+    write_model(folder / "model")
+    write_sae(folder / "few", TopKSAE(TopKSAEConfig(d_in=D_MODEL, d_sae=NUM_LATENTS, k=3)))
+    plan = make_plan(read_config(write_config(folder, {"few": ""}, {})), folder)
+    assert perform_all(plan.tasks, folder / "work") == {}
+    yield Measurement(plan, folder, folder / "work")
+    open_model.cache_clear()
+
+
+def test_what_all_saes_wait_for_is_shared_by_workers(small: Measurement) -> None:
+    stages = Counter(task.stage for task in in_order(*small.plan.shared.values()))
+    assert {stage for stage, number in stages.items() if number == NUM_PARTS} == {
+        *("trials", "spelled", "activations", "text_activations", "losses"),
+    }
+    ahead = {task.stage for task in in_order(*small.plan.shared.values()) if "model" in task.settings}
+    # What is not shared computes little: words and text are read off the tokenizer.
+    assert ahead - {stage for stage, number in stages.items() if number == NUM_PARTS} == {"vocabulary", "text"}
+
+
+def test_prompts_are_tried_and_words_spelled_in_parts_as_in_one(small: Measurement) -> None:
+    vocabulary = load_vocabulary(small.done(small.plan.shared["vocabulary"]))
+    chosen = load_prompts(small.done(small.plan.shared["prompts"]))
+    model = open_model((small.folder / "model").resolve(), "float32")
+    how = read_config(small.folder / "tiny.toml").prompts
+    tried = {
+        text: share_spelled(model, vocabulary, text, num_words=how.sample, seed=how.seed)
+        for text in drawn(how.model_dump(), vocabulary)
+    }
+    assert chosen.templates == sorted(tried, key=lambda text: -tried[text])[: how.kept]
+    assert chosen.shares == [tried[text] for text in chosen.templates]
+    prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
+    test = vocabulary.test
+    expected = spell_words(model, prompts, vocabulary.ids[test], vocabulary.letters[test], chosen.tested_in)
+    assert (chosen.spelled.answers == expected.answers).all()
+    np.testing.assert_allclose(chosen.spelled.metrics, expected.metrics, atol=1e-4)
+
+
+@pytest.mark.parametrize("free", [2**18, 1], ids=["little memory", "none"])
+def test_whatever_fits_into_memory_the_numbers_are_the_same(
+    small: Measurement, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """What is done a piece at a time, with the sizes of pieces that little memory gives."""
+    sizes: dict[bool, list[int]] = {True: [], False: []}
+    plain = memory.at_once
+
+    def at_once(run: Callable[[], object], device: torch.device, most: int, number: int = 1) -> int:
+        size = plain(run, device, most, number)
+        sizes[size < most].append(size)
+        return size
+
+    monkeypatch.setattr(memory, "free_memory", lambda _: free)
+    monkeypatch.setattr(streams, "_PIECE", 1000)
+    for module in (prompts, activations, text_activations, losses, ablation, evidence, base):
+        monkeypatch.setattr(module, "at_once", at_once)
+    assert perform_all(small.plan.tasks, tmp_path) == {}
+    assert len(sizes[True]) > 20
+    assert set(sizes[True]) == {1} if free == 1 else max(sizes[True]) > 1
+    for task in in_order(*small.plan.tasks):
+        for file in small.done(task).rglob("*"):
+            if file.is_file():
+                _check_same(file, task.folder(tmp_path) / file.relative_to(small.done(task)))
+
+
+def _check_same(one: Path, other: Path) -> None:
+    """Compare two files but for what rounding makes."""
+    match one.suffix:
+        case ".npz":
+            with np.load(one) as first, np.load(other) as second:
+                assert first.files == second.files
+                for name in (name for name in first.files if first[name].dtype.kind != "U"):
+                    np.testing.assert_allclose(
+                        first[name], second[name], rtol=2e-3, atol=2e-3, err_msg=f"{one}: {name}"
+                    )
+        case ".npy":
+            np.testing.assert_allclose(np.load(one), np.load(other), rtol=2e-3, atol=2e-3, err_msg=str(one))
+        case ".parquet":
+            frames = [pd.read_parquet(file) for file in (one, other)]
+            pd.testing.assert_frame_equal(*frames, rtol=2e-3, atol=2e-3, obj=str(one))
+        case _:
+            assert one.name == "parts.json" or _close(*(json.loads(file.read_text("utf-8")) for file in (one, other)))
+
+
+def _close(one: object, other: object) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
+    return one == other or one == pytest.approx(other, rel=2e-3)
