@@ -19,7 +19,7 @@ from explorer.state import ExplorerState, SuiteChoices, Thresholds
 from queries import QueryError, Store, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from explorer.request import Answers
     from explorer.state import Snapshot
@@ -339,20 +339,29 @@ class ExplorerModel(param.Parameterized):
         **params
             Of the query; those that are not given are those of what is shown.
         """
+        self.ask_together(request, (query,), take, **params)
+
+    def ask_together(self, request: Request, queries: Sequence[str], take: Callable[..., None], **params: Any) -> None:
+        """Ask several queries at once, as `ask` does one; `take` takes an answer of each."""
         wanted = {
-            name: params[name] if name in params else param_of(self.shown, name) for name in catalog()[query].params
+            query: {
+                name: params[name] if name in params else param_of(self.shown, name) for name in catalog()[query].params
+            }
+            for query in queries
         }
 
         def taken(answers: Answers) -> None:
-            answer = answers[query]
-            if isinstance(answer, QueryError):
-                self.error = str(answer)
-                take(None)
-            else:
-                self._asked_by_views[query] = wanted
-                take(answer)
+            frames = []
+            for query in queries:
+                answer = answers[query]
+                if isinstance(answer, QueryError):
+                    self.error, answer = str(answer), None
+                else:
+                    self._asked_by_views[query] = wanted[query]
+                frames.append(answer)
+            take(*frames)
 
-        request.ask({query: Asked(query, wanted)}, taken)
+        request.ask({query: Asked(query, wanted[query]) for query in queries}, taken)
 
     def whole(self, answer: str) -> pd.DataFrame:
         """Return all that is behind an answer: where a page of it is shown, every page; integers may be NA.

@@ -25,7 +25,7 @@ from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
-from explorer.views.evidence_table import ablated, count_tested, judged, shown_columns, sortable
+from explorer.views.evidence_table import ablated, count_tested, decided, judged, shown_columns, sortable
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.headline import Headline, figures_html, sentence_html
@@ -234,9 +234,9 @@ class _Collector:
         model = self._model
         tested = model.whole("concept_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
-        by_token: dict[str, list[dict[str, Any]]] = {}
-        for row in records(self._ask("token_latents", token=None)):
-            by_token.setdefault(row["token"], []).append(row)
+        latents, verdicts = (
+            dict(list(self._ask(query, token=None).groupby("token"))) for query in ("token_latents", "token_verdicts")
+        )
         columns = shown_columns(model.shown, of_suite=False)
         ordered = sortable(columns)
         return {
@@ -248,8 +248,13 @@ class _Collector:
                 columns=columns,
                 sortable=ordered,
             ),
-            "ablated": [
-                render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []), model.shown.metric))
+            "opened": [
+                render(
+                    "snapshot_opened",
+                    row=row,
+                    bars=ablated(latents.get(row["token"]), model.shown.metric),
+                    by_metric=decided(verdicts.get(row["token"]), model.shown),
+                )
                 for row in rows
             ],
             "order": {name: _order(tested[name]) for name in ordered},

@@ -213,7 +213,7 @@
     opened.className = "opened";
     const cell = opened.insertCell();
     cell.colSpan = row.cells.length;
-    cell.innerHTML = part.ablated[placeOf(row)];
+    cell.innerHTML = part.opened[placeOf(row)];
     row.after(opened);
   }
 
