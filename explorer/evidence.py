@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 #: The least share of a token's projection that full absorption asks of one latent (functions/full_absorption.sql).
 FULL_SHARE = 0.4
+#: What would be written as 0.00.
+_CLOSE = 0.005
 _BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
 _BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
 _UNTOLD = {
@@ -61,7 +63,8 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
             by_effect = f"{leads} ≥ {number(effect_margin, 2)}"
             said = f"{f'{carries} ≥ {percent(FULL_SHARE)}' if _unknown(margin) else by_effect}{aligned}"
         case "effect margin":
-            said = f"{leads}, short of {number(effect_margin, 2)} by {number(effect_margin - margin, 2)}"
+            short = effect_margin - margin
+            said = f"{leads}, short of {number(effect_margin, 2)} by {number(short, 2 if short >= _CLOSE else 4)}"
         case "cosine":
             short = number(cosine_threshold - cosine)
             said = f"cosine {number(cosine)}, short of {number(cosine_threshold)} by {short}"
@@ -89,6 +92,8 @@ def _parts(row: Mapping[str, Any]) -> str:
     if row["metric"] == FRACTION_0_3:
         if main >= total:
             return f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
+        if latents <= 0:
+            return f"all latents together project {number(latents, 2)}"
         return f"split latents project {number(main, 2)} of the {number(latents, 2)} that all latents project"
     if total <= 0:
         return "the token does not point along the probe"

@@ -76,6 +76,8 @@ QUESTIONS: Mapping[str, Question] = {
     "suite_evidence": Question("evidence"),
     "latent_parts": Question("latent_parts", reads={"latent": "facet_latent"}),
     "threshold_sensitivity": Question("threshold_sensitivity"),
+    "token_shares": Question("token_shares"),
+    "concept_shares": Question("concept_shares"),
     "suite_info": Question("suite_info", record=True),
     "own_info": Question("suite_info", record=True, reads=_OWN_THRESHOLDS),
     "sae_scores": Question("sae_scores"),
@@ -184,6 +186,8 @@ class ExplorerModel(param.Parameterized):
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
     latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
+    token_shares = param.DataFrame(doc="Who carries the concept on each token that the probe finds (token_shares).")
+    concept_shares = param.DataFrame(doc="Mean shares of each concept on this SAE (concept_shares).")
     suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
     own_info = param.Dict(doc="The same under the thresholds that the suite was measured with (suite_info).")
     k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this concept (k_sparse).")

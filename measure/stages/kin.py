@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 #: Kin of a latent on each other SAE.
 TOP = 5
+#: Latents of a letter from which a splitting tree may go on, of those that one SAE leads to on a wider one. It draws
+#: eight; which these are depends on the SAEs that it is drawn over and on the thresholds.
+_LEADING = 16
 #: Words that are named of those on which both fire.
 _SHARED = 5
 #: Cosines that are held at a time: 64 MB.
@@ -203,13 +206,22 @@ class _Layer:
             for place, folders in enumerate(self._folders)
         }
 
-    def main_latents(self, place: int) -> set[int]:
-        """Return the first latents that k-sparse probing ranks on an SAE."""
+    def main_latents(self, place: int) -> dict[int, int]:
+        """Return the first latent that k-sparse probing ranks on an SAE, by letter."""
         probes = load_k_sparse(self._folders[place]["k_sparse"]).probes
-        return {int(by_k[min(by_k)].latents[0]) for by_k in probes.values()}
+        return {letter: int(by_k[min(by_k)].latents[0]) for letter, by_k in probes.items()}
+
+    def by_width(self) -> list[list[int]]:
+        """Return the places of the SAEs of each width, from narrow to wide."""
+        widths: dict[int, list[int]] = {}
+        for place in range(len(self._folders)):
+            widths.setdefault(len(self._opened(place)[0]), []).append(place)
+        return [widths[width] for width in sorted(widths)]
 
     def kin(
-        self, latents: Mapping[int, np.ndarray], progress: Callable[[float], None] = lambda _: None
+        self,
+        latents: Mapping[int, np.ndarray],
+        progress: Callable[[float], None] = lambda _: None,
     ) -> dict[int, pa.Table]:
         """Find the kin of latents, given and returned by place of the SAE, on all other SAEs."""
         subjects = {place: self._subject(place, chosen) for place, chosen in latents.items() if len(chosen)}
@@ -221,28 +233,80 @@ class _Layer:
         return {place: pa.concat_tables(pieces) for place, pieces in found.items()}
 
 
-def _reached(kin: Mapping[int, pa.Table], main: Callable[[int], Iterable[int]]) -> dict[int, set[int]]:
-    """Return, by place of the SAE, the latents that are kin of a main latent of another one."""
-    reached: dict[int, set[int]] = {place: set() for place in kin}
-    for place, rows in kin.items():
-        mains = np.array(sorted(main(place)))
-        of_main = np.isin(rows["latent"].to_numpy(), mains)
-        others, latents = (rows[name].to_numpy()[of_main].tolist() for name in ("other", "other_latent"))
-        for other, latent in zip(others, latents, strict=True):
-            reached[other].add(latent)
-    return reached
+#: By letter, latents and the largest product of cosines that leads to each from a main latent.
+Reached = dict[int, dict[int, float]]
+
+
+def lead_on(reached: Reached, kin: pa.Table, other: int, matter: np.ndarray) -> Reached:
+    """Follow kin to the next wider SAE: a step of the query `splitting_tree`, for every letter.
+
+    Parameters
+    ----------
+    reached : dict of int to dict of int to float
+        What is reached on an SAE.
+    kin : pyarrow.Table
+        The kin of its latents.
+    other : int
+        Place of the next SAE.
+    matter : numpy.ndarray
+        Latents of that one which a tree keeps however small the product is.
+    """
+    columns = (kin[name].to_pylist() for name in ("latent", "other", "other_latent", "cosine"))
+    near: dict[int, list[tuple[int, float]]] = {}
+    for latent, place, other_latent, cosine in zip(*columns, strict=True):
+        if place == other and cosine > 0:
+            near.setdefault(latent, []).append((other_latent, cosine))
+    kept = set(matter.tolist())
+    found: Reached = {}
+    for letter, latents in reached.items():
+        best: dict[int, float] = {}
+        for latent, strength in latents.items():
+            for other_latent, cosine in near.get(latent, ()):
+                best[other_latent] = max(best.get(other_latent, 0.0), strength * cosine)
+        ordered = sorted(best, key=lambda latent: -best[latent])
+        found[letter] = {latent: best[latent] for nth, latent in enumerate(ordered) if nth < _LEADING or latent in kept}
+    return found
+
+
+def _grow(layer: _Layer, kin: dict[int, pa.Table], matter: Mapping[int, np.ndarray]) -> None:
+    """Add to `kin` those of the latents that splitting trees reach, width by width."""
+    former, *wider = layer.by_width()
+    reached: dict[int, Reached] = {
+        place: {letter: {latent: 1.0} for letter, latent in layer.main_latents(place).items()} for place in former
+    }
+    for here in wider:
+        reached = {
+            place: _merged(lead_on(reached[before], kin[before], place, matter[place]) for before in former)
+            for place in here
+        }
+        further = {
+            place: np.array(sorted({latent for by_latent in found.values() for latent in by_latent}), np.int64)
+            for place, found in reached.items()
+        }
+        unknown = {place: np.setdiff1d(latents, matter[place]) for place, latents in further.items()}
+        for place, rows in layer.kin(unknown).items():
+            kin[place] = pa.concat_tables([kin[place], rows])
+        former = here
+
+
+def _merged(every: Iterable[Reached]) -> Reached:
+    """Take what several SAEs lead to together, each latent with its largest product."""
+    merged: Reached = {}
+    for reached in every:
+        for letter, latents in reached.items():
+            known = merged.setdefault(letter, {})
+            known |= {latent: max(strength, known.get(latent, 0.0)) for latent, strength in latents.items()}
+    return merged
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage, for all SAEs of a layer: a file for each, named by its place among them.
 
-    Kin are looked for of the latents that matter, and of the kin of main latents: a splitting tree goes on from these.
+    Kin are looked for of the latents that matter, and of those that splitting trees reach from main latents.
     """
     layer = _Layer(needs, settings["saes"], load_vocabulary(needs["vocabulary"]).ids)
     matter = layer.that_matter()
     kin = layer.kin(matter, lambda done: progress(0.8 * done))
-    reached = _reached(kin, layer.main_latents)
-    further = {place: np.setdiff1d(sorted(reached[place]), matter[place]).astype(np.int64) for place in matter}
-    more = layer.kin(further, lambda done: progress(0.8 + 0.2 * done))
+    _grow(layer, kin, matter)
     for place, rows in kin.items():
-        pq.write_table(pa.concat_tables([rows, more[place]]), out / f"{place}.parquet")
+        pq.write_table(rows, out / f"{place}.parquet")
