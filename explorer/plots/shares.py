@@ -28,6 +28,8 @@ _CORNERS = ("left", "bottom", "right", "top")
 _HALF_BAR = 0.38
 #: The tokens plot shows what reaches so far, and of its tokens all but one in a hundred at either end.
 _LOWEST, _HIGHEST, _LEFT_OUT = -1.0, 2.0, 0.01
+#: Room above and below what is stacked.
+_AROUND = 1.05
 _SHARES = [(said, f"@{name}{{0.0 %}}") for name, said in PARTS.items()]
 
 
@@ -48,7 +50,7 @@ def token_shares_plot(shares: pd.DataFrame | None, *, theme: Theme) -> Plot:
     known = known_shares(shares)
     place = np.arange(len(known), dtype=float)
     stacks = _stacked(known, place, place + 1)
-    low, high = (stacks[name].quantile(part) for name, part in (("low", _LEFT_OUT), ("high", 1 - _LEFT_OUT)))
+    low, high = _extent(stacks, _LEFT_OUT)
     return Plot(
         "token-shares",
         theme,
@@ -59,7 +61,7 @@ def token_shares_plot(shares: pd.DataFrame | None, *, theme: Theme) -> Plot:
             _targets(stacks, "token"),
         ],
         (0.0, float(max(len(known), 1))),
-        (max(_LOWEST, min(low, 0.0)), min(_HIGHEST, max(high, 1.05))) if len(known) else (0.0, 1.05),
+        (max(_LOWEST, low), min(_HIGHEST, high)),
         {"height": HEIGHT, "xlabel": "tokens, by the share of the split latents", "ylabel": "share of the projection"},
         [in_percent],
     )
@@ -99,7 +101,7 @@ def concept_shares_plot(shares: pd.DataFrame | None, *, chosen: str | None, them
             _targets(stacks, "label"),
         ],
         (0.3, max(len(known), 1) + 0.7),
-        (min(stacks["low"].min(), 0.0), max(stacks["high"].max(), 1.05)) if len(known) else (0.0, 1.05),
+        _extent(stacks),
         {"height": HEIGHT, "xlabel": "", "ylabel": "mean share of the projection"},
         [in_percent, partial(_name_bars, ticks=ticks)],
     )
@@ -126,6 +128,14 @@ def _stacked(shares: pd.DataFrame, left: np.ndarray, right: np.ndarray) -> pd.Da
         stacks["high"] += share.clip(lower=0)
         stacks["low"] += share.clip(upper=0)
     return stacks
+
+
+def _extent(stacks: pd.DataFrame, left_out: float = 0.0) -> tuple[float, float]:
+    """Return what there is to see of stacks, up to 1 at least; without the share `left_out` of them at either end."""
+    if stacks.empty:
+        return 0.0, _AROUND
+    low, high = stacks["low"].quantile(left_out), stacks["high"].quantile(1 - left_out)
+    return min(_AROUND * float(low), 0.0), _AROUND * max(float(high), 1.0)
 
 
 def _parts(stacks: pd.DataFrame, theme: Theme, line_width: float) -> list[Layer]:

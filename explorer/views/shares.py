@@ -74,8 +74,8 @@ class SharesView(View):
         is_moved = "tau" in shown.moved and listed is not None and not listed.empty
         self._layout.visible = has_concepts or is_moved or bool(unanswered)
         self._head.html = shares_html(model, unanswered=unanswered)
-        self._plot_tables[0].put(token_table(model.token_shares, "The tokens as a table") if has_tokens else None)
-        self._plot_tables[1].put(_concept_table(listed, shown) if has_concepts else None)
+        self._plot_tables[0].put(token_table(model.token_shares))
+        self._plot_tables[1].put(concept_table(listed, shown))
 
 
 def shares_html(model: ExplorerModel, *, unanswered: str = "") -> str:
@@ -109,20 +109,20 @@ def _num_missing(found: list[dict[str, Any]], num_positives: int | None) -> int:
     return max((num_positives or 0) - sum(row["num_tokens"] for row in found), 0)
 
 
-def token_table(rows: pd.DataFrame | None, summary: str) -> Table | None:
-    """List the shares of each token."""
-    if rows is None or rows.empty:
+def token_table(rows: pd.DataFrame | None) -> Table | None:
+    """List the shares of each token; None where none has any."""
+    if rows is None or known_shares(rows).empty:
         return None
 
     def listed() -> list[list[object]]:
         return [[visible(row.token), *(percent(getattr(row, name)) for name in PARTS)] for row in rows.itertuples()]
 
-    return Table("token-shares", summary, ["token", *PARTS.values()], listed)
+    return Table("token-shares", "The tokens as a table", ["token", *PARTS.values()], listed)
 
 
-def _concept_table(rows: pd.DataFrame | None, shown: Snapshot) -> Table | None:
-    """List the mean shares of each concept."""
-    if rows is None:
+def concept_table(rows: pd.DataFrame | None, shown: Snapshot) -> Table | None:
+    """List the mean shares of each concept; None where none has any."""
+    if rows is None or known_shares(rows).empty:
         return None
 
     def listed() -> list[list[object]]:

@@ -26,9 +26,8 @@ if TYPE_CHECKING:
 
 #: Kin of a latent on each other SAE.
 TOP = 5
-#: Latents of a letter from which a splitting tree may go on, of those that one SAE leads to on a wider one. It draws
-#: eight; which these are depends on the SAEs that it is drawn over and on the thresholds.
-_LEADING = 16
+#: Latents of an SAE from which a splitting tree goes on, beside those that play a part (queries/splitting_tree.sql).
+_DRAWN = 8
 #: Words that are named of those on which both fire.
 _SHARED = 5
 #: Cosines that are held at a time: 64 MB.
@@ -235,78 +234,73 @@ class _Layer:
 
 #: By letter, latents and the largest product of cosines that leads to each from a main latent.
 Reached = dict[int, dict[int, float]]
+#: Of each latent, those that are near it on another SAE, with their cosines.
+Near = dict[int, list[tuple[int, float]]]
 
 
-def lead_on(reached: Reached, kin: pa.Table, other: int, matter: np.ndarray) -> Reached:
-    """Follow kin to the next wider SAE: a step of the query `splitting_tree`, for every letter.
-
-    Parameters
-    ----------
-    reached : dict of int to dict of int to float
-        What is reached on an SAE.
-    kin : pyarrow.Table
-        The kin of its latents.
-    other : int
-        Place of the next SAE.
-    matter : numpy.ndarray
-        Latents of that one which a tree keeps however small the product is.
-    """
+def _near(kin: pa.Table, other: int) -> Near:
+    """Collect the kin on the SAE at one place; as in a tree, none that points the other way."""
     columns = (kin[name].to_pylist() for name in ("latent", "other", "other_latent", "cosine"))
-    near: dict[int, list[tuple[int, float]]] = {}
+    near: Near = {}
     for latent, place, other_latent, cosine in zip(*columns, strict=True):
         if place == other and cosine > 0:
             near.setdefault(latent, []).append((other_latent, cosine))
-    kept = set(matter.tolist())
+    return near
+
+
+def _lead_on(reached: Reached, near: Near) -> Reached:
+    """Go on to the next wider SAE: a step of the query `splitting_tree`, for every letter."""
     found: Reached = {}
     for letter, latents in reached.items():
         best: dict[int, float] = {}
         for latent, strength in latents.items():
-            for other_latent, cosine in near.get(latent, ()):
-                best[other_latent] = max(best.get(other_latent, 0.0), strength * cosine)
-        ordered = sorted(best, key=lambda latent: -best[latent])
-        found[letter] = {latent: best[latent] for nth, latent in enumerate(ordered) if nth < _LEADING or latent in kept}
+            for other, cosine in near.get(latent, ()):
+                best[other] = max(best.get(other, 0.0), strength * cosine)
+        strongest = sorted(best, key=lambda latent: (-best[latent], latent))[:_DRAWN]
+        found[letter] = {latent: best[latent] for latent in strongest}
     return found
 
 
-def _grow(layer: _Layer, kin: dict[int, pa.Table], matter: Mapping[int, np.ndarray]) -> None:
-    """Add to `kin` those of the latents that splitting trees reach, width by width."""
-    former, *wider = layer.by_width()
-    reached: dict[int, Reached] = {
-        place: {letter: {latent: 1.0} for letter, latent in layer.main_latents(place).items()} for place in former
+def _grow(layer: _Layer, kin: dict[int, pa.Table]) -> None:
+    """Add to `kin` those of the latents that splitting trees reach from main latents.
+
+    They are followed through every choice of one SAE per width, for a tree may be drawn over any.
+    """
+    mains: dict[int, Reached] = {
+        place: {letter: {latent: 1.0} for letter, latent in layer.main_latents(place).items()} for place in kin
     }
-    for here in wider:
-        reached = {
-            place: _merged(lead_on(reached[before], kin[before], place, matter[place]) for before in former)
-            for place in here
-        }
-        further = {
-            place: np.array(sorted({latent for by_latent in found.values() for latent in by_latent}), np.int64)
-            for place, found in reached.items()
-        }
-        unknown = {place: np.setdiff1d(latents, matter[place]) for place, latents in further.items()}
-        for place, rows in layer.kin(unknown).items():
-            kin[place] = pa.concat_tables([kin[place], rows])
+    former, *wider = layer.by_width()
+    paths = [(place, mains[place]) for place in former]
+    # A reader also meets the kin of all main latents, on whatever SAE.
+    _add(layer, kin, [(place, _lead_on(mains[before], _near(kin[before], place))) for before in kin for place in kin])
+    for here in wider[:-1]:
+        near = {(before, place): _near(kin[before], place) for before in former for place in here}
+        paths = [(place, _lead_on(reached, near[before, place])) for before, reached in paths for place in here]
+        _add(layer, kin, paths)
         former = here
 
 
-def _merged(every: Iterable[Reached]) -> Reached:
-    """Take what several SAEs lead to together, each latent with its largest product."""
-    merged: Reached = {}
-    for reached in every:
-        for letter, latents in reached.items():
-            known = merged.setdefault(letter, {})
-            known |= {latent: max(strength, known.get(latent, 0.0)) for latent, strength in latents.items()}
-    return merged
+def _add(layer: _Layer, kin: dict[int, pa.Table], paths: Iterable[tuple[int, Reached]]) -> None:
+    """Add the kin of what is reached at each place, where they are not there yet."""
+    found: dict[int, set[int]] = {place: set() for place in kin}
+    for place, reached in paths:
+        found[place].update(*reached.values())
+    unknown = {
+        place: np.setdiff1d(np.array(sorted(latents), np.int64), kin[place]["latent"].to_numpy())
+        for place, latents in found.items()
+    }
+    for place, rows in layer.kin(unknown).items():
+        kin[place] = pa.concat_tables([kin[place], rows])
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage, for all SAEs of a layer: a file for each, named by its place among them.
 
-    Kin are looked for of the latents that matter, and of those that splitting trees reach from main latents.
+    Kin are looked for of the latents that matter, and of those that a splitting tree reaches.
     """
     layer = _Layer(needs, settings["saes"], load_vocabulary(needs["vocabulary"]).ids)
     matter = layer.that_matter()
     kin = layer.kin(matter, lambda done: progress(0.8 * done))
-    _grow(layer, kin, matter)
+    _grow(layer, kin)
     for place, rows in kin.items():
         pq.write_table(rows, out / f"{place}.parquet")
