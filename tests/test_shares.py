@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from playwright.sync_api import expect
+from typer.testing import CliRunner
 
 from explorer.app import Explorer
+from explorer.cli import app
 from explorer.figures import FigureError
 from explorer.format import metric_label, percent
 from explorer.model import ExplorerModel, choices_of
@@ -22,7 +24,7 @@ from explorer.views.shares import SharesView
 from queries import Store
 from tests.browser import wait_figure
 from tests.explore import part, wait_ready
-from tests.test_metrics import CONCEPT, SAE, evidence, suite, taken_apart
+from tests.several_metrics import CONCEPT, SAE, evidence, taken_apart, write_several_metrics
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -34,8 +36,12 @@ if TYPE_CHECKING:
     from explorer.plots.layers import Plot
     from tests.browser import PageOpener, Server
 
-__all__ = ["suite"]  # a fixture
 SHARES = [*PARTS]
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_several_metrics(tmp_path_factory.mktemp("shares") / "several")
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +155,21 @@ def test_the_page_shows_who_carries_a_concept_and_what_each_metric_says(
     rows = table.locator(".by-metric tbody tr")
     expect(rows).to_have_count(4)
     expect(rows.nth(3)).to_contain_text("absorption fraction before 0.4.1")
+
+
+def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
+    for command in (["figure", "threshold-sensitivity"], ["snapshot"]):
+        asked = [*command, str(suite), "-o", str(tmp_path / "file.svg"), "--metric", "fraction-0.2"]
+        result = CliRunner().invoke(app, asked)
+        assert result.exit_code == 2
+        assert (
+            "metric = 'fraction-0.2' does not exist here (there is ig_ablation, fraction, fraction-0.3" in result.stderr
+        )
+    done = CliRunner().invoke(
+        app, ["snapshot", str(suite), "-o", str(tmp_path / "file.html"), "--metric", "fraction-0.3"]
+    )
+    assert done.exit_code == 0
+    assert "Metric: absorption fraction before 0.4.1." in (tmp_path / "file.html").read_text("utf-8")
 
 
 @pytest.mark.browser
