@@ -281,24 +281,31 @@ def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> 
 
 @pytest.mark.timeout(600)
 def test_every_true_positive_is_measured_by_projection(suite: Path) -> None:
-    full, fraction = (_frames(suite, metric)["measurements"].set_index("letter") for metric in ("full", "fraction"))
+    full, fraction, former = (
+        _frames(suite, metric)["measurements"].set_index("letter") for metric in ("full", "fraction", "fraction-0.3")
+    )
     (own,) = (sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None)
     rows = pd.read_parquet(suite / "tested_tokens.parquet").query("sae == @own")
     rows["letter"] = rows["concept"].map(letter_of)
+    rows["split_latents"] = rows["letter"].map(full["split_latents"])
     _assert_projections_agree(rows)
     with open_store(suite) as store:
         asked = {"scope": "suite", **OF_SUITE, **_thresholds()}
-        for metric, column in (("full", full["random_rate"]), ("fraction", fraction["random_rate"])):
+        for metric, table in (("full", full), ("fraction", fraction), ("fraction-0.3", former)):
             rates = store.fetch("concept_rates", **(asked | {"metric": metric}))
             rates = rates[rates["sae"] == own].assign(letter=rates["concept"].map(letter_of)).set_index("letter")
-            np.testing.assert_allclose(rates["random_rate"], column[rates.index])
+            np.testing.assert_allclose(rates["random_rate"], table["random_rate"][rates.index])
             for letter, of_letter in rows.groupby("letter"):
                 expected = (
                     _fully_absorbed(of_letter).sum() / full.loc[letter, "num_probe_true_positives"]
                     if metric == "full"
-                    else fraction.loc[letter, "absorption_fraction"]
+                    else table.loc[letter, "absorption_fraction"]
                 )
                 assert rates.loc[letter, "absorption_rate"] == pytest.approx(expected, abs=1e-5)
+        for letter, of_letter in rows.groupby("letter"):
+            by_hand = _former_fractions(of_letter).sum() / former.loc[letter, "num_probe_true_positives"]
+            assert former.loc[letter, "absorption_fraction"] == pytest.approx(by_hand, abs=1e-5)
+            assert 0 < former.loc[letter, "random_rate"] < 1
         moved = store.fetch("concept_rates", **(asked | {"metric": "full", "cosine_threshold": 0.5}))
         assert moved.loc[moved["sae"] == own, "num_absorbed"].sum() < _fully_absorbed(rows).sum()
     for letter, of_letter in rows.groupby("letter"):
@@ -320,8 +327,19 @@ def _assert_projections_agree(rows: pd.DataFrame) -> None:
         assert fires.sum() <= len(row.latents)
         if not fires.any():
             assert row.main_projection == 0
+        # What decides on fractions at any tau, from the latents that are stored.
+        split = set(row.split_latents)
+        carried = [*zip(row.latents, row.projections, row.cosines, strict=True)]
+        assert sum(pi for latent, pi, _ in carried if latent in split) == pytest.approx(row.main_projection, abs=1e-4)
+        others = sorted(pi for latent, pi, cosine in carried if latent not in split and pi > 0 and cosine >= 0.1)
+        assert sum(others[-3:]) == pytest.approx(row.absorbing_projection, abs=1e-4)
     judged = rows[rows["metric"] == "full"]
     assert judged["is_absorption"].tolist() == _fully_absorbed(judged).tolist()
+
+
+def _former_fractions(rows: pd.DataFrame) -> pd.Series:
+    main, latents, total = (rows[f"{name}_projection"] for name in ("main", "latents", "total"))
+    return ((latents - main) / latents).clip(0, 1).where((main < total) & (latents > 0), 0.0)
 
 
 def _fully_absorbed(rows: pd.DataFrame) -> pd.Series:
