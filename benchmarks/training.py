@@ -82,7 +82,7 @@ def theirs(architecture: Architecture, width: int, k: int, steps: int) -> float:
     dead = torch.zeros(width, dtype=torch.bool)
     ends = []
     for step, batch in zip(range(steps + 1), batches(0), strict=False):
-        given = TrainStepInput(torch.from_numpy(batch).float(), {}, dead, step, is_logging_step=False)
+        given = TrainStepInput(torch.from_numpy(batch).float(), {"l0": 1.0}, dead, step, is_logging_step=False)
         optimizer.zero_grad()
         sae.training_forward_pass(given).loss.backward()
         optimizer.step()
