@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from measure.config import read_config
-from measure.cost import effort, estimate, facts_of
+from measure.cost import expect
 from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.loading import model_of
@@ -98,11 +98,10 @@ def measure(
         check_all(config, file.parent, model)
         tasks = in_order(*plan.tasks)
         ahead = [task for task in tasks if not task.is_done(work)]
-        facts = facts_of(model, config, file.parent)
-        cost = estimate(plan, ahead, facts, config, workers)
+        cost, weights = expect(plan, ahead, model, config, file.parent, workers)
         lines = _announce(tasks, ahead, cost, work)
         if dry_run:
-            each = (f"  {task.label}: about {_duration(effort(task, facts, config))}" for task in ahead)
+            each = (f"  {task.label}: about {_duration(weights[task.digest])}" for task in ahead)
             return Outcome([*lines, *each], [])
         for line in lines:
             say(line)
@@ -112,7 +111,6 @@ def measure(
                 f"{work}: {_size(cost.disk)} are needed and {_size(room)} are free; give a roomier folder with --work"
             )
             raise MeasureError(message)
-        weights = {task.digest: effort(task, facts, config) for task in ahead}
         done = dict.fromkeys(weights, 0.0)
 
         def report(task: Task, share: float) -> None:

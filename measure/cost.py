@@ -207,6 +207,17 @@ def _per_latent(piece: Piece, sae: Sae) -> Piece:
     return Piece(*(one / sae.num_latents for one in piece))
 
 
+def expect(
+    plan: Plan, tasks: list[Task], model: LanguageModel, config: Config, base: Path, workers: int
+) -> tuple[Cost, dict[str, float]]:
+    """Estimate what is left to do, and the seconds of each task by its digest; where nothing is, nothing is timed."""
+    if not tasks:
+        return Cost(0, 0, 0), {}
+    facts = facts_of(model, config, base)
+    each = {task.digest: effort(task, facts, config) for task in tasks}
+    return estimate(plan, tasks, facts, config, workers), each
+
+
 def effort(task: Task, facts: Facts, config: Config) -> float:
     """Return about how many seconds a task takes on this machine, if nothing else runs there."""
     f, windows, settings = facts, config.windows, task.settings

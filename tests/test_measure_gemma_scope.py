@@ -30,9 +30,8 @@ def write_params(file: Path) -> None:
     rng = np.random.default_rng(0)
     decoder = rng.standard_normal((NUM_LATENTS, D_MODEL), np.float32)
     decoder /= np.linalg.norm(decoder, axis=1, keepdims=True)
-    biases = {"b_enc": np.zeros(NUM_LATENTS, np.float32), "b_dec": np.zeros(D_MODEL, np.float32)}
-    threshold = np.full(NUM_LATENTS, 1.5, np.float32)
-    np.savez(file, W_enc=decoder.T.copy(), W_dec=decoder, threshold=threshold, **biases)
+    b_enc, b_dec, threshold = np.zeros(NUM_LATENTS), np.zeros(D_MODEL), np.full(NUM_LATENTS, 1.5)
+    np.savez(file, W_enc=decoder.T.copy(), W_dec=decoder, b_enc=b_enc, b_dec=b_dec, threshold=threshold)
 
 
 def test_an_sae_of_gemma_scope_becomes_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
