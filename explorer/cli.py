@@ -41,6 +41,10 @@ _Layer = Annotated[int | None, typer.Option(help="Its layer, where no id is give
 _Width = Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)]
 _L0 = Annotated[float | None, typer.Option(help="Its L0.", show_default=False)]
 _Architecture = Annotated[str | None, typer.Option(help="Its architecture.", show_default=False)]
+_Metric = Annotated[
+    str | None,
+    typer.Option(help="Metric of absorption (info lists those of a suite).", show_default="the suite's own"),
+]
 _Letter = Annotated[str | None, typer.Option(help="The first letter that is the concept.", show_default=False)]
 #: Names of numbers that are printed of a file; --json has all.
 _LISTED_NAMES = 12
@@ -59,6 +63,9 @@ _FIGURES = (
     *(f"{what}-vs-{x}" for what in ("absorption", "splits") for x in _NUMBERS),
     "absorption-heatmap",
     "threshold-sensitivity",
+    "token-shares",
+    "concept-shares",
+    "splitting-tree",
 )
 
 
@@ -239,6 +246,7 @@ def snapshot(
     width: _Width = None,
     l0: _L0 = None,
     architecture: _Architecture = None,
+    metric: _Metric = None,
     concept: Annotated[str | None, typer.Option(help="Id of the concept shown first.", show_default=False)] = None,
     letter: _Letter = None,
     latent: Annotated[int | None, typer.Option(help="Latent shown first.", show_default=False)] = None,
@@ -253,6 +261,7 @@ def snapshot(
         width=width,
         l0=l0,
         architecture=architecture,
+        metric=metric,
         concept=concept,
         letter=letter,
         latent=latent,
@@ -282,6 +291,7 @@ def figure(
     width: _Width = None,
     l0: _L0 = None,
     architecture: _Architecture = None,
+    metric: _Metric = None,
     concept: Annotated[str | None, typer.Option(help="Id of the concept.", show_default=False)] = None,
     letter: _Letter = None,
     latent: Annotated[int | None, typer.Option(help="Latent that is ringed.", show_default=False)] = None,
@@ -301,6 +311,7 @@ def figure(
         width=width,
         l0=l0,
         architecture=architecture,
+        metric=metric,
         concept=concept,
         letter=letter,
         latent=latent,

@@ -6,15 +6,21 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from explorer.format import number, percent
+from queries.schema import FRACTION_0_3, FRACTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: The least share of a token's projection that full absorption asks of one latent (functions/full_absorption.sql).
 FULL_SHARE = 0.4
+#: What would be written as 0.00.
+_CLOSE = 0.005
 _BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
 _BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
-_UNTOLD = {"full": (*_BY_EFFECT, *_BY_FRACTION), "fraction": (*_BY_EFFECT, *_BY_PROJECTION, "reason", "why")}
+_UNTOLD = {
+    "full": (*_BY_EFFECT, *_BY_FRACTION),
+    **dict.fromkeys(FRACTIONS, (*_BY_EFFECT, *_BY_PROJECTION, "reason", "why")),
+}
 
 
 def untold(metric: str | None) -> tuple[str, ...]:
@@ -24,7 +30,9 @@ def untold(metric: str | None) -> tuple[str, ...]:
 
 def decisive(metric: str | None) -> str:
     """Return the column by which a metric decides."""
-    return {"full": "projection", "fraction": "fraction"}.get(metric or "", "top_effect")
+    if metric in FRACTIONS:
+        return "fraction"
+    return "projection" if metric == "full" else "top_effect"
 
 
 def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float) -> str:
@@ -33,7 +41,7 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
     Parameters
     ----------
     row : mapping
-        A row of the query `evidence`.
+        A row of the query `evidence`, or of `token_verdicts`.
     cosine_threshold, effect_margin : float
         The thresholds in force.
 
@@ -55,7 +63,8 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
             by_effect = f"{leads} ≥ {number(effect_margin, 2)}"
             said = f"{f'{carries} ≥ {percent(FULL_SHARE)}' if _unknown(margin) else by_effect}{aligned}"
         case "effect margin":
-            said = f"{leads}, short of {number(effect_margin, 2)} by {number(effect_margin - margin, 2)}"
+            short = effect_margin - margin
+            said = f"{leads}, short of {number(effect_margin, 2)} by {number(short, 2 if short >= _CLOSE else 4)}"
         case "cosine":
             short = number(cosine_threshold - cosine)
             said = f"cosine {number(cosine)}, short of {number(cosine_threshold)} by {short}"
@@ -68,10 +77,31 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
         case "split latent fires":
             said = "a latent that is split at this tau fires on it"
         case "fraction":
-            said = "carried by absorbing latents; a fraction gives no verdict"
+            said = _parts(row)
         case _:
             said = "as published; the suite stores no scores to decide anew"
     return said
+
+
+def _parts(row: Mapping[str, Any]) -> str:
+    """Say of what an absorption fraction is made."""
+    names = ("main_projection", "absorbing_projection", "latents_projection", "total_projection")
+    main, absorbing, latents, total = (row.get(name) for name in names)
+    if main is None or absorbing is None or total is None or (row["metric"] == FRACTION_0_3 and latents is None):
+        return "as published; the suite stores no projections to decide anew"
+    if row["metric"] == FRACTION_0_3:
+        if main >= total:
+            return f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
+        if latents <= 0:
+            return f"all latents together project {number(latents, 2)}"
+        return f"split latents project {number(main, 2)} of the {number(latents, 2)} that all latents project"
+    if total <= 0:
+        return "the token does not point along the probe"
+    share = absorbing / total
+    return (
+        f"absorbing latents carry {percent(share)} {'≥' if share >= FULL_SHARE else '<'} {percent(FULL_SHARE)} of the"
+        f" projection on the probe, split latents {percent(main / total)}"
+    )
 
 
 def _unknown(value: float | None) -> bool:

@@ -11,13 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import holoviews as hv
+from bokeh.core.properties import value
 from bokeh.embed import file_html
-from bokeh.models import FixedTicker, Legend
+from bokeh.models import FixedTicker, Legend, Text
 from bokeh.resources import INLINE
 
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots import absorption, sae_scores
 from explorer.plots.legend import add_legend, legend_of
+from explorer.plots.shares import known_shares
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, Theme, theme
 from explorer.views.atlas import Atlas
@@ -26,6 +28,9 @@ from explorer.views.heat_map import HeatMapView
 from explorer.views.k_sparse import KSparseView
 from explorer.views.sae_scores import SaeScoresView
 from explorer.views.sensitivity import SensitivityView
+from explorer.views.shares import PANELS as SHARES
+from explorer.views.shares import SharesView
+from explorer.views.splitting_tree import SplittingTree
 from explorer.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -85,6 +90,10 @@ def _drawn(name: str, means: pd.DataFrame, _: ExplorerState) -> pd.DataFrame:
     return absorption.drawn(means, name)
 
 
+def _shared(shares: pd.DataFrame, _: ExplorerState) -> pd.DataFrame:
+    return known_shares(shares)
+
+
 #: The figures that can be written, by their names on the page.
 FIGURES: Mapping[str, Source] = {
     "cosine": Source(CosineView, "cosines", lambda rows, _: rows),
@@ -100,6 +109,8 @@ FIGURES: Mapping[str, Source] = {
         "threshold_sensitivity",
         lambda rows, _: rows.dropna(subset=["absorption_rate", "suite_absorption_rate"], how="all"),
     ),
+    **{name: Source(SharesView, answer, _shared, (name,)) for name, answer in SHARES.items()},
+    "splitting-tree": Source(SplittingTree, "splitting_tree", lambda rows, _: rows[rows["parent"].notna()]),
 }
 
 
@@ -124,12 +135,12 @@ def write_figure(
         raise FigureError(f"{path} exists already; to replace it, say so (overwrite=True, --force)")
     if not path.parent.is_dir():
         raise FigureError(f"{path.parent} is no folder; make it first")
-    if not all(value > 0 for value in (*size, font_size, dpi)):
+    if not all(number > 0 for number in (*size, font_size, dpi)):
         raise FigureError("size, font size and dpi must be above 0")
     which = theme(dark=dark)
     figure = _draw(store, state, name, which)
     _dress(figure, size=size, font=font or FONT, font_size=font_size, which=which)
-    page = file_html(figure, INLINE, title=name)
+    page = file_html(figure, INLINE, title=name, suppress_callback_warning=True)
     scale = 1.0 if kind == "svg" else dpi / _PIXELS_PER_INCH
     # A notebook runs an event loop in its thread, and there Playwright's plain interface would refuse to work.
     with ThreadPoolExecutor(1) as aside:
@@ -146,7 +157,7 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
     source = FIGURES.get(name)
     if source is None:
         raise FigureError(f"there is no figure {name!r}; there is {', '.join(FIGURES)}")
-    values = {key: value for key, value in state.url_values().items() if value is not None}
+    values = {key: given for key, given in state.url_values().items() if given is not None}
     own = ExplorerState(choices_of(store), **values | {"dark": which is DARK})
     own.param.update(brushed=state.brushed, cosine_range=state.cosine_range)
     model = ExplorerModel(store, own, source.view)
@@ -176,11 +187,14 @@ def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: floa
         border_fill_color=which.paper,
         min_border_left=0,
     )
+    # As a browser tells of a figure that is served: the splitting tree gives its texts their pixels by it.
+    figure.set_from_json("inner_width", width)
     text = font_size * _PIXELS_PER_INCH / _POINTS_PER_INCH
     for model in figure.references():
         for name in model.properties():
             if name.endswith("text_font"):
-                setattr(model, name, font)
+                # Of a glyph, a plain text would be taken for the name of a column.
+                setattr(model, name, value(font) if isinstance(model, Text) else font)
             elif name.endswith("text_font_size"):
                 setattr(model, name, f"{text:g}px")
     for legend in figure.select(Legend):

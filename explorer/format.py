@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from queries.schema import FRACTION, FRACTION_0_3, FRACTIONS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -90,7 +92,8 @@ def latents_label(width: int, *, counted: bool) -> str:
 _METRICS = {
     "ig_ablation": "ablation",
     "full": "full absorption",
-    "fraction": "absorption fraction",
+    FRACTION: "absorption fraction",
+    FRACTION_0_3: "absorption fraction before 0.4.1",
 }
 
 
@@ -115,7 +118,12 @@ def metric_labels(metrics: Iterable[str]) -> str:
 
 def rate_label(metric: str | None) -> str:
     """Name what a metric gives for a concept: a share of its tokens, or a mean share of their projections."""
-    return "absorption fraction" if metric == "fraction" else "absorption rate"
+    return _METRICS[metric] if metric in FRACTIONS else "absorption rate"
+
+
+def rate_term(rate: str) -> str:
+    """Return the term of the glossary that explains what `rate_label` names."""
+    return "_".join(rate.split()[:2])
 
 
 def shortened(text: str, most: int = 24) -> str:

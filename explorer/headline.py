@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from explorer.format import count, span_label
+from queries.schema import FRACTION_0_3, FRACTIONS
 
 
 def headline(
@@ -34,8 +35,8 @@ def headline(
     if summary is None:
         return f"Nothing was measured for {label} on this SAE. Choose a {noun} with a count."
     found, is_share = _found(summary, label, noun)
-    if metric == "fraction":
-        return f"{found} {_fraction(summary, label)}"
+    if metric in FRACTIONS:
+        return f"{found} {_fraction(summary, label, metric)}"
     return f"{found} {_absorption(summary, label, is_share=is_share)}"
 
 
@@ -63,7 +64,7 @@ def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) 
     """
     if summary is None:
         return "It was not measured on this SAE."
-    if metric == "fraction":
+    if metric in FRACTIONS:
         return "A fraction says how much is absorbed, not by which latents."
     tested, absorbed, split = summary["num_tested"], summary["num_absorbed"], summary["split_latents"]
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
@@ -131,12 +132,15 @@ def _absorption(summary: dict[str, Any], label: str, *, is_share: bool) -> str:
     return f"{said}."
 
 
-def _fraction(summary: dict[str, Any], label: str) -> str:
+def _fraction(summary: dict[str, Any], label: str, metric: str) -> str:
     """Say what is known of the absorption fraction, which counts no words."""
     fraction = summary["absorption_rate"]
     if fraction is None:
         return f"How much of {label} is absorbed is unknown."
-    return f"Over the words that the probe finds, absorbing latents carry {100 * fraction:.1f} % of {label} on average."
+    share = f"{100 * fraction:.1f} %"
+    if metric == FRACTION_0_3:
+        return f"Over the words that the probe finds, {share} of what latents carry of {label} is not on split latents."
+    return f"Over the words that the probe finds, absorbing latents carry {share} of {label} on average."
 
 
 def _silent(summary: dict[str, Any], label: str, *, is_share: bool) -> str:

@@ -19,7 +19,7 @@ from explorer.state import ExplorerState, SuiteChoices, Thresholds
 from queries import QueryError, Store, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from explorer.request import Answers
     from explorer.state import Snapshot
@@ -76,6 +76,8 @@ QUESTIONS: Mapping[str, Question] = {
     "suite_evidence": Question("evidence"),
     "latent_parts": Question("latent_parts", reads={"latent": "facet_latent"}),
     "threshold_sensitivity": Question("threshold_sensitivity"),
+    "token_shares": Question("token_shares"),
+    "concept_shares": Question("concept_shares"),
     "suite_info": Question("suite_info", record=True),
     "own_info": Question("suite_info", record=True, reads=_OWN_THRESHOLDS),
     "sae_scores": Question("sae_scores"),
@@ -184,6 +186,8 @@ class ExplorerModel(param.Parameterized):
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
     latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
+    token_shares = param.DataFrame(doc="Who carries the concept on each token that the probe finds (token_shares).")
+    concept_shares = param.DataFrame(doc="Mean shares of each concept on this SAE (concept_shares).")
     suite_info = param.Dict(doc="Counts of the whole suite under the thresholds in force (suite_info).")
     own_info = param.Dict(doc="The same under the thresholds that the suite was measured with (suite_info).")
     k_sparse = param.DataFrame(doc="Scores of the k-sparse probes of this concept (k_sparse).")
@@ -339,20 +343,29 @@ class ExplorerModel(param.Parameterized):
         **params
             Of the query; those that are not given are those of what is shown.
         """
+        self.ask_together(request, (query,), take, **params)
+
+    def ask_together(self, request: Request, queries: Sequence[str], take: Callable[..., None], **params: Any) -> None:
+        """Ask several queries at once, as `ask` does one; `take` takes an answer of each."""
         wanted = {
-            name: params[name] if name in params else param_of(self.shown, name) for name in catalog()[query].params
+            query: {
+                name: params[name] if name in params else param_of(self.shown, name) for name in catalog()[query].params
+            }
+            for query in queries
         }
 
         def taken(answers: Answers) -> None:
-            answer = answers[query]
-            if isinstance(answer, QueryError):
-                self.error = str(answer)
-                take(None)
-            else:
-                self._asked_by_views[query] = wanted
-                take(answer)
+            frames = []
+            for query in queries:
+                answer = answers[query]
+                if isinstance(answer, QueryError):
+                    self.error, answer = str(answer), None
+                else:
+                    self._asked_by_views[query] = wanted[query]
+                frames.append(answer)
+            take(*frames)
 
-        request.ask({query: Asked(query, wanted)}, taken)
+        request.ask({query: Asked(query, wanted[query]) for query in queries}, taken)
 
     def whole(self, answer: str) -> pd.DataFrame:
         """Return all that is behind an answer: where a page of it is shown, every page; integers may be NA.

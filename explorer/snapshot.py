@@ -7,6 +7,7 @@ import hashlib
 import json
 import zlib
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -16,16 +17,23 @@ import bokeh
 import numpy as np
 import pandas as pd
 
+from explorer.evidence import decisive
+from explorer.format import metric_label
 from explorer.latents.card import card_html, describe_roles, named_facts
 from explorer.model import ExplorerModel, choices_of, param_of, records
 from explorer.plots.cosine import cosine_plot, y_range
 from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
-from explorer.plots.standalone import standalone
+from explorer.plots.layers import Layer
+from explorer.plots.node_link import without_session
+from explorer.plots.shares import concept_shares_plot, token_shares_plot
+from explorer.plots.splitting_tree import BESIDE, splitting_tree_plot
+from explorer.plots.standalone import exchanged, standalone
+from explorer.plots.tree_layout import arrange_tree
 from explorer.state import ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
-from explorer.views.evidence_table import ablated, count_tested, judged, shown_columns, sortable
+from explorer.views.evidence_table import ablated, count_tested, decided, judged, shown_columns, sortable
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.headline import Headline, figures_html, sentence_html
@@ -33,12 +41,15 @@ from explorer.views.k_sparse import KSparseView, scores
 from explorer.views.latent_lists import LatentLists, lists_html
 from explorer.views.markup import STATIC, render, styles
 from explorer.views.plot_table import table_html
+from explorer.views.shares import SharesView, concept_table, shares_html, token_table
+from explorer.views.splitting_tree import SplittingTree, saes_of, tree_html, tree_table
 from explorer.whole_file import whole_file
 from queries import QueryError, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from explorer.plots.layers import Plot
     from explorer.saes import Sae
     from queries import Store
 
@@ -47,7 +58,7 @@ if TYPE_CHECKING:
 #: Of the state, what a snapshot depends on.
 _KEPT = ("suite", "sae", "concept", "latent", "metric", "tau", "cosine_threshold", "effect_margin")
 #: What shows on the page the answers that it keeps, but for the tested tokens, which it asks for as a whole.
-_SHOWN = (Concepts, Headline, CosineView, LatentLists, KSparseView)
+_SHOWN = (Concepts, Headline, CosineView, LatentLists, KSparseView, SharesView, SplittingTree)
 #: Cosines are shown with four decimals, and kept with as many.
 _SCALE = 10_000
 _UNKNOWN = -32_768
@@ -148,6 +159,7 @@ class _Collector:
         # What the plots are drawn of; the snapshot's script puts the concept's data in its place.
         self._plot: pd.DataFrame | None = None
         self._scores: pd.DataFrame | None = None
+        self._drawings: dict[str, partial[Plot]] = {}
         self._has_examples = False
 
     def html(self, given: Mapping[str, Any]) -> str:
@@ -173,6 +185,8 @@ class _Collector:
             "cosines": {concept: _packed_cosines(cosines) for concept, cosines in self._cosines.items()},
             "cards": _packed(cards),
             "n_latents": self._sae.n_latents if self._sae.counted else None,
+            "sorted_by": decisive(self._start["metric"]),
+            "beside": BESIDE,
             "figures": self._figures(),
         }
         page = self._page(data, start)
@@ -207,6 +221,7 @@ class _Collector:
             "prose": {topic: prose_html(model, topic) for topic in TITLES},
             **self._evidence(label),
             "bars": self._bars(),
+            "plots": self._plots(),
             "split": split,
             "absorbing": absorbing,
             "marks": marks,
@@ -234,9 +249,9 @@ class _Collector:
         model = self._model
         tested = model.whole("concept_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
-        by_token: dict[str, list[dict[str, Any]]] = {}
-        for row in records(self._ask("token_latents", token=None)):
-            by_token.setdefault(row["token"], []).append(row)
+        latents, verdicts = (
+            dict(list(self._ask(query, token=None).groupby("token"))) for query in ("token_latents", "token_verdicts")
+        )
         columns = shown_columns(model.shown, of_suite=False)
         ordered = sortable(columns)
         return {
@@ -248,8 +263,13 @@ class _Collector:
                 columns=columns,
                 sortable=ordered,
             ),
-            "ablated": [
-                render("snapshot_ablated", row=row, bars=ablated(by_token.get(row["token"], []), model.shown.metric))
+            "opened": [
+                render(
+                    "snapshot_opened",
+                    row=row,
+                    bars=ablated(latents.get(row["token"]), model.shown.metric),
+                    by_metric=decided(verdicts.get(row["token"]), model.shown),
+                )
                 for row in rows
             ],
             "order": {name: _order(tested[name]) for name in ordered},
@@ -296,11 +316,38 @@ class _Collector:
         columns = {name: [None if pd.isna(value) else value for value in bars[name].tolist()] for name in bars}
         return {"columns": columns, "labels": labels_of(bars), "probe": (self._model.summary or {}).get("probe_f1")}
 
+    def _plots(self) -> dict[str, Any]:
+        """Collect the further plots of the concept, each with head and table, where there is anything to draw."""
+        model, shown = self._model, self._model.shown
+        tree = arrange_tree(model.splitting_tree, saes_of(model))
+        tokens = partial(token_shares_plot, model.token_shares)
+        concepts = partial(concept_shares_plot, model.concept_shares, chosen=shown.concept)
+        widths = partial(splitting_tree_plot, tree, selected=(None, None), chosen=shown.sae)
+        plots = {
+            "token-shares": (tokens, shares_html(model), token_table(model.token_shares), None),
+            "concept-shares": (concepts, "", concept_table(model.concept_shares, shown), None),
+            "splitting-tree": (widths, tree_html(model, tree, opens=False), tree_table(tree), tree.height),
+        }
+        found = {}
+        for name, (draw, head, table, height) in plots.items():
+            if table is not None:
+                self._drawings.setdefault(name, draw)
+                drawn = exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
+                found[name] = {"head": head, "table": table_html(table), **drawn}
+        return found
+
     def _figures(self) -> dict[str, Any]:
         """Draw the plots whose data the snapshot's script exchanges."""
         threshold = self._model.state.cosine_threshold
         none: dict[str, Any] = {"split": (), "absorbing": (), "selected": None}
         return {
+            **{
+                name: standalone(
+                    lambda theme, draw=draw: without_session(draw(theme=theme)).draw(),
+                    [layer.name for layer in draw(theme=LIGHT).layers if isinstance(layer, Layer)],
+                )
+                for name, draw in self._drawings.items()
+            },
             "cosine": standalone(
                 lambda theme: cosine_plot(self._plot, **none, threshold=threshold, theme=theme).draw(),
                 ("line", "band", "split", "absorbing", "selected"),
@@ -342,6 +389,7 @@ class _Collector:
             sae=self._sae,
             state=state,
             own=state.thresholds_of_suite,
+            metric=metric_label(state.metric),
             noun=state.noun,
             nouns=state.nouns,
             left_out=self._left_out,

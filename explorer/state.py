@@ -37,7 +37,7 @@ from explorer.saes import (
     values_of,
 )
 from queries.manifest import THRESHOLD_BOUNDS
-from queries.schema import INTEGER_MAX
+from queries.schema import FRACTIONS, INTEGER_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -565,7 +565,7 @@ class ExplorerState(param.Parameterized):
         if wanted.get("evidence_sort", self.evidence_sort) in untold(metric):
             wanted["evidence_sort"] = decisive(metric)
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
-        if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric == "fraction"):
+        if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric in FRACTIONS):
             wanted["evidence_verdict"] = "all"
 
     def narrow(self, name: str, value: Any) -> list[str]:

@@ -37,7 +37,7 @@ from queries.manifest import (
     Sae,
     first_problem,
 )
-from queries.schema import LETTERS, TABLES, concept_id
+from queries.schema import FRACTIONS, LETTERS, TABLES, concept_id
 from queries.writer import with_metric
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ _NAMES = (
 _ENDINGS = ("parquet", "csv")
 _DESCRIPTION = "suite.toml"
 #: Metrics whose verdicts another rule than the paper's decides, from what need not be stored.
-_OF_OTHER_RULES = ("full", "fraction")
+_OF_OTHER_RULES = ("full", *FRACTIONS)
 #: Characters of an id that are shown.
 _SHOWN = 100
 _LETTERS = {concept_id(letter) for letter in LETTERS}

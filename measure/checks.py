@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from measure.stages.candidates import SILENT
-from measure.stages.projections import LEAST_SHARE, fractions_0_3
+from measure.stages.projections import LEAST_SHARE
 from queries.schema import letter_of
 
 if TYPE_CHECKING:
@@ -84,7 +84,6 @@ def projection_shares(rows: Mapping[str, list[Any]]) -> dict[str, float]:
         "Share of the projection on the probe that split latents carry, mean over true positives": carried,
         "Share that absorbing latents carry (three at most)": taken,
         "Share that neither carry": 1 - carried - taken,
-        "Absorption fraction as SAEBench had it up to 0.3.2": float(fractions_0_3(main[known], total[known]).mean()),
     }
 
 

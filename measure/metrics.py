@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from measure.stages.ablation import KEPT, is_absorption
-from queries.schema import LETTERS, concept_id
+from measure.stages.projections import LEAST_COSINE, MOST_ABSORBING
+from queries.schema import FRACTION, FRACTION_0_3, LETTERS, concept_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 #: Latents of a word that are kept for their projection beside those kept for their effect.
 _BY_PROJECTION = 3
-#: The version of SAEBench whose rules of projection these are.
-_SAEBENCH = "0.6.0"
+#: The versions of SAEBench whose rules of projection these are: today's, and the last one with the former fraction.
+_SAEBENCH, _FORMER_SAEBENCH = "0.6.0", "0.4.0"
 
 
 def tested_rows(
@@ -91,7 +92,7 @@ def tested_rows(
                 "num_active_latents": len(latents),
                 **_projections(judged.found, place),
             }
-            kept = _kept(carried, of_word, np.isin(latents, possible))
+            kept = _kept(carried, of_word, cosines[letter, latents], np.isin(latents, possible))
             row |= {
                 "latents": latents[kept].tolist(),
                 "activations": values[kept].tolist(),
@@ -124,19 +125,26 @@ def _projections(found: Projections, place: int) -> dict[str, float]:
         "top_projection": float(found.top_projection[place]),
         "main_projection": float(found.main[place]),
         "absorbing_projection": float(found.absorbing[place]),
+        "latents_projection": float(found.latents[place]),
         "total_projection": float(found.total[place]),
     }
 
 
-def _kept(carried: np.ndarray, effects: Effects | None, possible: np.ndarray) -> np.ndarray:
-    """Choose the latents of a word that are stored: first the most negative effect, or the largest projection."""
+def _kept(carried: np.ndarray, effects: Effects | None, cosines: np.ndarray, possible: np.ndarray) -> np.ndarray:
+    """Choose the latents of a word that are stored: first the most negative effect, or the largest projection.
+
+    With them are those that another tau could make split latents, and of the others those that absorb most: they decide
+    on the absorption fraction at any tau.
+    """
     by_projection = np.argsort(-carried, kind="stable")
     if effects is None:
         chosen, order = by_projection[:KEPT], -carried
     else:
         chosen, order = np.argsort(-np.abs(effects.effects), kind="stable")[:KEPT], effects.effects
         chosen = np.union1d(chosen, by_projection[:_BY_PROJECTION])
-    chosen = np.union1d(chosen, np.flatnonzero(possible))
+    may_absorb = ~possible & (carried > 0) & (cosines >= LEAST_COSINE)
+    absorbing = by_projection[may_absorb[by_projection]][:MOST_ABSORBING]
+    chosen = np.union1d(np.union1d(chosen, absorbing), np.flatnonzero(possible))
     return chosen[np.argsort(order[chosen], kind="stable")]
 
 
@@ -212,13 +220,19 @@ def measurements_of(
     number = sum(row["concept"] == concept for row in rows)
     tested = {"num_candidates": number, "num_tested": number, "sample_portion": 1.0}
     full = {"metric": "full", "metric_version": _SAEBENCH, "random_rate": _known(judged.random_full)}
-    fraction = {
-        "metric": "fraction",
-        "metric_version": _SAEBENCH,
-        "absorption_fraction": float(judged.found.fractions().mean()) if len(judged.words) else None,
-        "random_rate": _known(judged.random_fraction),
-    }
-    return [same | by_ablation, same | tested | full, same | tested | fraction]
+    fractions = [
+        {
+            "metric": metric,
+            "metric_version": version,
+            "absorption_fraction": float(values.mean()) if len(values) else None,
+            "random_rate": _known(by_chance),
+        }
+        for metric, version, values, by_chance in (
+            (FRACTION, _SAEBENCH, judged.found.fractions(), judged.random_fraction),
+            (FRACTION_0_3, _FORMER_SAEBENCH, judged.found.fractions_0_3(), judged.random_fraction_0_3),
+        )
+    ]
+    return [same | by_ablation, *(same | tested | rule for rule in (full, *fractions))]
 
 
 def _known(value: float) -> float | None:

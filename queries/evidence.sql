@@ -2,8 +2,7 @@
 -- evidence_page is NULL); of a page, num_found counts all that match. A facet that is NULL takes any value.
 -- evidence_token: beginning of the token, any case, leading space or not; evidence_verdict: 'all', 'absorbed',
 -- 'not absorbed', 'differs' (from the published verdict) or 'disagree' (absorbed by one metric and not by another). `reason`:
--- the first condition that fails, in the order of the method; 'absorbed' where none does, 'published' where the row stores no
--- scores and its verdict stands. A projection is told by full absorption only, a fraction by that metric. `projected_share`: of
+-- see functions/reason.sql. A projection is told by full absorption only, a fraction by that metric. `projected_share`: of
 -- the token's total projection, where that is above 0. absorbed_by, not_absorbed_by: the metrics by which it was tested, where
 -- the suite has several.
 -- params: suite VARCHAR, facet_saes VARCHAR[], facet_concept VARCHAR, facet_latent INTEGER, metric VARCHAR, tau DOUBLE,
@@ -20,19 +19,11 @@
 WITH judged AS NOT MATERIALIZED (
     SELECT verdicts.* REPLACE (
             CASE WHEN $metric = 'full' THEN projection END AS projection,
-            CASE WHEN $metric = 'fraction' THEN fraction END AS fraction
+            CASE WHEN is_fraction($metric) THEN fraction END AS fraction
         ),
         saes.layer, saes.architecture, saes.width, saes.l0, saes.position, saes.seed,
         CASE WHEN judged_by = $metric THEN is_absorption END AS published,
-        CASE WHEN $metric = 'fraction' THEN 'fraction'
-            WHEN NOT is_decided THEN 'published'
-            WHEN absorbed THEN 'absorbed'
-            WHEN NOT silent THEN 'split latent fires'
-            WHEN $metric = 'full' AND coalesce(top_cosine >= $cosine_threshold, true) THEN 'projection'
-            WHEN $metric = 'full' THEN 'cosine'
-            WHEN NOT top_effect < 0 THEN 'no effect'
-            WHEN NOT margin >= $effect_margin THEN 'effect margin'
-            ELSE 'cosine' END AS reason
+        reason($metric, is_decided, absorbed, silent, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin) AS reason
     FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin) AS verdicts
     JOIN saes USING (suite, sae)
     WHERE suite = $suite

@@ -5,27 +5,12 @@
 --         effect_margin DOUBLE
 -- columns: other_sae VARCHAR, rank INTEGER, other_latent INTEGER, cosine FLOAT, overlap FLOAT, num_shared_words INTEGER,
 --          shared_words VARCHAR[], split_rank INTEGER, num_absorbed BIGINT
-WITH near AS (
-    SELECT other_sae, rank, other_latent, cosine, overlap, num_shared_words, shared_words
-    FROM kin
-    WHERE suite = $suite AND sae = $sae AND latent = $latent
-),
-words AS (
-    SELECT other_sae, rank, list(token ORDER BY place) AS shared_words
-    FROM (
-        SELECT other_sae, rank, unnest(shared_words) AS token_id, generate_subscripts(shared_words, 1) AS place
-        FROM near
-    )
-    JOIN (FROM tokens WHERE suite = $suite) AS tokens USING (token_id)
-    GROUP BY other_sae, rank
-)
 SELECT near.other_sae, near.rank, near.other_latent, near.cosine, near.overlap, near.num_shared_words,
-    coalesce(words.shared_words, []) AS shared_words,
+    words_of($suite, near.shared_words) AS shared_words,
     coalesce(roles.split_rank, 0) AS split_rank,
     coalesce(roles.num_absorbed, 0) AS num_absorbed
-FROM near
+FROM (FROM kin WHERE suite = $suite AND sae = $sae AND latent = $latent) AS near
 JOIN (FROM saes WHERE suite = $suite) AS saes ON saes.sae = near.other_sae
-LEFT JOIN words ON words.other_sae = near.other_sae AND words.rank = near.rank
 LEFT JOIN (
     SELECT sae, latent, split_rank, num_absorbed
     FROM roles($metric, $tau, $cosine_threshold, $effect_margin)

@@ -14,6 +14,10 @@ INTEGER_MAX = 2**31 - 1
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
+#: SAEBench's absorption fractions, by the rule since 0.4.1 and by that of 0.3.0 to 0.4.0 (functions/is_fraction.sql).
+FRACTION, FRACTION_0_3 = "fraction", "fraction-0.3"
+FRACTIONS = (FRACTION, FRACTION_0_3)
+
 
 def concept_id(letter: str) -> str:
     """Name the concept of words that start with `letter`, a-z, in lower case."""
@@ -268,7 +272,8 @@ _MEASUREMENTS = Table(
         _optional(
             "absorption_fraction",
             "DOUBLE",
-            "SAEBench's absorption fraction, mean over the probe's true positives: another quantity than a rate.",
+            "SAEBench's absorption fraction, mean over the probe's true positives: another quantity than a rate. Its"
+            " rule is that of the metric, or beside another metric that of metric_version.",
         ),
         _optional("probe_f1", "DOUBLE", "F1 of the linear probe on the test split.", _SHARE),
         _optional("probe_precision", "DOUBLE", "Precision of the linear probe on the test split.", _SHARE),
@@ -380,8 +385,18 @@ _TESTED_TOKENS = Table(
             "SAEBench: sum of the three largest positive projections of other latents, of those with a cosine of at"
             " least 0.1.",
         ),
+        _optional(
+            "latents_projection",
+            "FLOAT",
+            "SAEBench: sum of the projections of all latents. Where it is known, latents has every active latent that"
+            " is split at some tau, and of the others the three that absorbing_projection would count.",
+        ),
         _optional("total_projection", "FLOAT", "SAEBench: projection of the whole activation on the probe."),
-        _optional("absorption_fraction", "FLOAT", "SAEBench's absorption fraction of this token."),
+        _optional(
+            "absorption_fraction",
+            "FLOAT",
+            "SAEBench's absorption fraction of this token, by the rule of the row's metric_version.",
+        ),
         _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
         _optional("true_effect_second", "FLOAT", "The same for the runner-up."),
         _optional("answer_metric", "FLOAT", "Logit of the right answer minus the mean of the others, unmodified."),

@@ -39,7 +39,7 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
         "num_layers": "Number of blocks.",
     },
     Method: {
-        "metric": "`ig_ablation`, or SAEBench's `full` or `fraction`: different quantities, never mixed in one chart.",
+        "metric": "`ig_ablation`, or SAEBench's `full`, `fraction`, `fraction-0.3`: different quantities, never mixed.",
         "metric_version": "Version of the program that measured it, where its definition changed.",
         "tau": "Gain in F1 that the k-th latent must bring to count as a split latent.",
         "cosine_threshold": "Least cosine of an absorbing latent with the probe.",

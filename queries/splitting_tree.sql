@@ -53,18 +53,9 @@ nodes AS (
     FROM played
     WHERE level > 1 AND split_rank > 0 AND (level, latent) NOT IN (SELECT (level, latent) FROM tree)
         AND EXISTS (FROM tree)
-),
-words AS (
-    SELECT level, latent, list(token ORDER BY place) AS shared_words
-    FROM (
-        SELECT level, latent, unnest(shared_words) AS token_id, generate_subscripts(shared_words, 1) AS place
-        FROM tree
-    )
-    JOIN (FROM tokens WHERE suite = $suite) AS tokens USING (token_id)
-    GROUP BY level, latent
 )
 SELECT nodes.level, levels.sae, nodes.latent, nodes.parent, nodes.cosine, nodes.overlap, nodes.num_shared_words,
-    coalesce(words.shared_words, []) AS shared_words,
+    words_of($suite, nodes.shared_words) AS shared_words,
     nodes.strength,
     coalesce(played.split_rank, 0) AS split_rank,
     coalesce(played.num_absorbed, 0) AS num_absorbed,
@@ -73,7 +64,6 @@ SELECT nodes.level, levels.sae, nodes.latent, nodes.parent, nodes.cosine, nodes.
     nodes.level = 1 OR EXISTS (FROM near WHERE near.level = nodes.level - 1) AS has_kin
 FROM nodes
 JOIN levels USING (level)
-LEFT JOIN words ON words.level = nodes.level AND words.latent = nodes.latent
 LEFT JOIN played ON played.level = nodes.level AND played.latent = nodes.latent
 LEFT JOIN (
     SELECT sae, latent, num_vocab_tokens

@@ -39,7 +39,7 @@ tested AS (
 weights AS (
     SELECT sae, concept,
         sae = $sae AS is_this,
-        coalesce($metric <> 'fraction' AND num_rows > 0 AND num_probe_true_positives > 0, false) AS has_tokens,
+        coalesce(NOT is_fraction($metric) AND num_rows > 0 AND num_probe_true_positives > 0, false) AS has_tokens,
         has_tokens OR coalesce(num_probe_true_positives = 0, false)
             OR coalesce(num_rows = 0 AND is_tested, false) AS stays,
         1 / sample_portion / nullif(num_probe_true_positives, 0) AS weight,
@@ -83,6 +83,40 @@ open_tokens AS (
             WHEN $metric = 'full' THEN full_absorption(true, projection, total_projection, top_cosine, $cosine_threshold)
             ELSE ablation(true, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin) END
 ),
+-- A fraction, which tau alone moves: its mean over a concept's true positives with each of the split latents that some value
+-- makes, and at each value the mean over concepts. As in rates, it stands at the suite's own tau, and is 0 without latents.
+fraction_splits AS (
+    SELECT value, weights.sae, concept, stays, num_probe_true_positives, num_candidates,
+        split_at(value, tau_published, split_latents, ranked_latents, ranked_rises) AS split,
+        CASE WHEN value = tau_published OR ranked_latents IS NULL THEN measured.absorption_fraction END AS standing
+    FROM grid
+    CROSS JOIN weights
+    JOIN measured USING (sae, concept)
+    WHERE is_fraction($metric) AND $sensitivity_of = 'tau' AND suite = $suite AND measured.metric = $metric AND NOT in_force
+),
+fractions_by_split AS (
+    SELECT sae, concept, split, count(*) AS num_rows,
+        count(*) FILTER (latents_projection IS NOT NULL) AS num_known,
+        sum(fraction_by($metric, carried_by_split(split, latents, projections),
+            carried_by_absorbing(split, latents, projections, cosines), latents_projection, total_projection)) AS fraction
+    FROM (SELECT DISTINCT sae, concept, split FROM fraction_splits WHERE standing IS NULL)
+    JOIN tested_tokens USING (sae, concept)
+    WHERE suite = $suite
+    GROUP BY ALL
+),
+fractions_by_sae AS (
+    SELECT value, sae, avg(CASE WHEN stays THEN 0 ELSE coalesce(standing,
+        CASE WHEN num_known = num_rows AND num_rows IN (num_candidates, num_probe_true_positives)
+            THEN fraction / num_probe_true_positives END) END) AS rate
+    FROM fraction_splits
+    LEFT JOIN fractions_by_split USING (sae, concept, split)
+    GROUP BY value, sae
+),
+fractions_by_value AS (
+    SELECT value, any_value(rate) FILTER (sae = $sae) AS rate, avg(rate) AS suite_rate
+    FROM fractions_by_sae
+    GROUP BY value
+),
 summed AS (
     SELECT value,
         sum(CASE WHEN in_force THEN weight ELSE staying_weight END) FILTER (is_this) AS rate,
@@ -96,11 +130,14 @@ summed AS (
     GROUP BY value
 )
 SELECT value,
-    CASE WHEN has_this THEN coalesce(summed.rate, 0) + whole.rate END AS absorption_rate,
-    (coalesce(summed.suite_rate, 0) + whole.suite_rate) / num_saes AS suite_absorption_rate,
+    CASE WHEN fractions_by_value.value IS NOT NULL THEN fractions_by_value.rate
+        WHEN has_this THEN coalesce(summed.rate, 0) + whole.rate END AS absorption_rate,
+    CASE WHEN fractions_by_value.value IS NOT NULL THEN fractions_by_value.suite_rate
+        ELSE (coalesce(summed.suite_rate, 0) + whole.suite_rate) / num_saes END AS suite_absorption_rate,
     CASE WHEN has_this THEN coalesce(summed.num_absorbed, 0) + whole.num_without_tokens END AS num_absorbed
 FROM grid
 LEFT JOIN whole USING (in_force)
 LEFT JOIN summed USING (value)
+LEFT JOIN fractions_by_value USING (value)
 WHERE (SELECT count(*) FROM weights) > 0
 ORDER BY value

@@ -11,6 +11,7 @@ from playwright.sync_api import expect
 from tests.browser import wait_for
 from tests.explore import open_parts, part, wait_ready
 from tests.related_saes import write_related_saes
+from tests.several_metrics import write_several_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -169,3 +170,23 @@ def test_kin_stand_in_nobodys_way(
         page = open_page(f"{server.url}/dashboard?{query}", width=width)
         assert _found(page, (_open_kin,)) == {}
         page.close()
+
+
+def _open_token(page: Page) -> Locator:
+    """Open the numbers of a token by each metric, and the tables of who carries the concept."""
+    part(page, "evidence").locator("[data-key=token-0]").first.click()
+    expect(page.locator(".by-metric")).to_be_visible()
+    tables = page.locator("details[data-unfold]:not([open]) > summary").locator("visible=true")
+    while tables.count():
+        tables.first.click()
+    return page.locator("html")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_what_each_metric_says_stands_in_nobodys_way(
+    open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path, width: int
+) -> None:
+    server = serve(write_several_metrics(tmp_path / "several"))
+    page = open_page(f"{server.url}/dashboard?page=evidence&metric=full", width=width)
+    wait_ready(page)
+    assert _found(page, (_open_token,)) == {}

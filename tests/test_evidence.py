@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import pytest
 
 from explorer import open_store
@@ -21,7 +22,6 @@ from tests.tiny_suite import write_tiny_suite
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    import pandas as pd
 
 SAE = (0, 1000, 10)
 SAE_VALUES = dict(zip(("layer", "width", "l0"), SAE, strict=True))
@@ -206,7 +206,7 @@ def test_effects_of_either_sign_start_at_zero() -> None:
     effects = (-0.47, 0.55, None, -2.0)
 
     def bars_of(*effects: float | None) -> list[dict[str, Any]]:
-        return ablated([{"effect": effect, "projection": None} for effect in effects], "ig_ablation")
+        return ablated(pd.DataFrame({"effect": effects, "projection": None}), "ig_ablation")
 
     bars = bars_of(*effects)
     (zero,) = {bar["zero"] for bar in bars}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +21,12 @@ from explorer.pages import Pages
 from explorer.plots.splitting_tree import splitting_tree_plot
 from explorer.plots.tree_layout import arrange_tree
 from explorer.saes import Sae, by_width
+from explorer.snapshot import save_snapshot
 from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT, Theme, tint
 from explorer.views.compare_head import parts_of
 from explorer.views.splitting_tree import SplittingTree
+from measure.sparse import Sparse
 from measure.stages import kin
 from queries import Store, check_suite
 from tests.browser import tap, wait_figure, wait_for
@@ -35,6 +38,8 @@ from tests.tiny_suite import write_tiny_suite
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from playwright.sync_api import Browser
 
     from tests.browser import PageOpener, Server
 
@@ -83,6 +88,69 @@ def test_overlap_is_the_share_of_the_words_on_which_either_fires() -> None:
     assert overlap([], [2]) == (0.0, 0, [])
     assert overlap([], []) == (None, 0, [])
     assert overlap([*range(20)], [*range(20)]) == (1.0, 20, [3, 7, 11, 15, 19])
+
+
+class Drawn(kin._Layer):
+    """SAEs of growing width, two of each, their directions drawn at random; no latent is met but the main ones."""
+
+    widths = (12, 12, 30, 30, 70, 70, 150, 150, 400, 400)
+    letters = range(3)
+
+    def __init__(self, *_: Any) -> None:
+        rng = np.random.default_rng(5)
+        self.directions = [torch.from_numpy(rng.normal(size=(number, 8)).astype(np.float32)) for number in self.widths]
+        self._folders = [{} for _ in self.widths]
+        self._ids = np.arange(4)
+
+    def _opened(self, place: int) -> tuple[torch.Tensor, Sparse]:
+        nothing = np.zeros(0)
+        return self.directions[place], Sparse(np.zeros(5, int), nothing.astype(np.int32), nothing, self.widths[place])
+
+    def that_matter(self) -> dict[int, np.ndarray]:
+        return {place: np.array(sorted(self.main_latents(place).values())) for place in range(len(self.widths))}
+
+    def main_latents(self, place: int) -> dict[int, int]:
+        return {letter: letter + 2 + place for letter in self.letters}
+
+
+def test_kin_reach_as_far_as_the_tree_of_five_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tree over the stored kin is that over all kin, for whichever SAE of each width it is drawn over."""
+    layer = Drawn()
+    monkeypatch.setattr(kin, "_Layer", Drawn)
+    monkeypatch.setattr(kin, "load_vocabulary", lambda _: SimpleNamespace(ids=None))
+    kin.run({"saes": len(Drawn.widths)}, {"vocabulary": tmp_path}, tmp_path, lambda _: None)
+    stored = [pd.read_parquet(tmp_path / f"{place}.parquet") for place in range(len(Drawn.widths))]
+    for rows in stored:
+        assert not rows.duplicated(["latent", "other", "rank"]).any()
+
+    def from_stored(place: int, other: int, latent: int) -> list[tuple[int, float]]:
+        rows = stored[place]
+        rows = rows[(rows["other"] == other) & (rows["latent"] == latent) & (rows["cosine"] > 0)]
+        return list(zip(rows["other_latent"], rows["cosine"], strict=True))
+
+    def from_all(place: int, other: int, latent: int) -> list[tuple[int, float]]:
+        one, two = (layer.directions[each].numpy() for each in (place, other))
+        cosines = two @ one[latent] / np.linalg.norm(two, axis=1) / np.linalg.norm(one[latent])
+        return [(int(near), float(cosines[near])) for near in np.argsort(-cosines)[:5] if cosines[near] > 0]
+
+    def tree(
+        near: Callable[[int, int, int], list[tuple[int, float]]], places: Sequence[int], main: int
+    ) -> list[set[int]]:
+        level, levels = {main: 1.0}, []
+        for place, other in itertools.pairwise(places):
+            best: dict[int, float] = {}
+            for latent, strength in level.items():
+                for found, cosine in near(place, other, latent):
+                    best[found] = max(best.get(found, 0.0), strength * cosine)
+            level = {latent: best[latent] for latent in sorted(best, key=lambda each: -best[each])[:LEAST]}
+            levels.append({*level})
+        return levels
+
+    for places in ((0, 2, 4, 6, 8), (1, 3, 5, 7, 9), (0, 3, 4, 7, 9)):
+        for main in layer.main_latents(places[0]).values():
+            expected = tree(from_all, places, main)
+            assert [*map(len, expected)] == [5, 8, 8, 8]
+            assert tree(from_stored, places, main) == expected
 
 
 # --- Questions, a second way ---------------------------------------------------------------------------------------
@@ -324,6 +392,32 @@ def test_a_card_lists_kin_that_a_click_leads_to(related: Store) -> None:
     card._handle_msg({"action": "kin", "value": names[7]})
     card._handle_msg({"action": "kin", "value": f"{10**6} w64"})
     assert (model.state.sae, model.state.latent, model.state.concept, model.state.page) == where
+
+
+@pytest.mark.browser
+def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: Browser, tmp_path: Path) -> None:
+    explorer = Explorer(related, sae="w64")
+    explorer.save_figure("splitting-tree", tmp_path / "tree.svg", size=(6, 5), font="serif")
+    drawn = (tmp_path / "tree.svg").read_text("utf-8")
+    rows = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+    texts = re.findall(r"<text [^>]*>([^<]*)</text>", drawn)
+    assert all(any(each.split(" ")[0] == str(latent) for each in texts) for latent in rows["latent"])
+    assert 'font-family="serif"' in drawn
+    page = chromium.new_page(viewport={"width": 1000, "height": 900})
+    page.goto(save_snapshot(related, tmp_path / "tree.html", sae="w64").as_uri())
+    expect(page.locator("#splitting-tree-head")).to_contain_text("Main latent 3 of S on layer 2, 16 latents, L0 5")
+    figure = page.locator("#splitting-tree-plot .bk-Figure")
+    expect(figure).to_be_visible()
+    tree = arrange_tree(rows, explorer.state.saes)
+    assert figure.bounding_box()["height"] == pytest.approx(tree.height, abs=1)
+    placed = "() => Bokeh.documents.flatMap((one) => one.roots()).find(({ name }) => name === 'splitting-tree')"
+    targets = page.evaluate(f"{placed}.renderers.find(({{ name }}) => name === 'targets').data_source.data.latent")
+    assert [*targets] == tree.nodes["latent"].tolist()
+    # What is written beside the last column has its room.
+    left, right = page.evaluate(f"() => {{ const {{ x_range }} = ({placed})(); return [x_range.start, x_range.end] }}")
+    assert -left == pytest.approx(40 / (1000 - 64 - 196), abs=0.02)
+    assert right - 1 == pytest.approx(156 / (1000 - 64 - 196), abs=0.05)
+    page.close()
 
 
 # --- In the browser ------------------------------------------------------------------------------------------------

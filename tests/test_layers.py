@@ -16,7 +16,6 @@ from explorer.plots import layers
 from explorer.state import ExplorerState
 from explorer.views.concept_graph import ConceptGraphView
 from explorer.views.pair import PairView
-from explorer.views.splitting_tree import SplittingTree
 from queries import Store
 from queries.schema import concept_id
 from tests.questions import sae_id
@@ -32,7 +31,6 @@ VIEWS: dict[str, tuple[Any, tuple[str, ...]]] = {
     **{name: (each.view, each.panel) for name, each in FIGURES.items()},
     "split-absorb-graph": (ConceptGraphView, ()),
     "pair-rates": (PairView, ()),
-    "splitting-tree": (SplittingTree, ()),
 }
 CHANGES: list[dict[str, Any]] = [
     *({"concept": concept_id(letter)} for letter in "stlxb"),

@@ -34,7 +34,7 @@ from measure.config import Config
 from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.loading import open_model, unpack_wheel
-from measure.saes.batch_topk import load_batch_topk
+from measure.saes.trained import load_trained
 from measure.stages import splits
 from measure.stages.text import Windows
 from measure.tasks import Task, in_order, perform
@@ -49,7 +49,7 @@ from tests.pretend_gpu import DEVICE, PretendGpu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from measure.saes.batch_topk import BatchTopK
+    from measure.saes.trained import TrainedSae
 
 ROOT = Path(__file__).parents[1]
 LETTERS = "abest"
@@ -231,7 +231,7 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
 def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Path, given: Path, folder: Path) -> None:
     ids = [sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0)]
     files = (folder / "work" / "train").glob("*/*.safetensors")
-    trained = [load_batch_topk(file, torch.device("cpu")) for file in files]
+    trained = [load_trained(file, torch.device("cpu")) for file in files]
     frames = {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
     of_saes = {name: rows.groupby("sae") for name, rows in frames.items() if "sae" in rows}
     kin, words = of_saes["kin"], of_saes["token_activations"]
@@ -281,24 +281,31 @@ def test_the_same_weights_given_give_the_same_rows(suite: Path, given: Path) -> 
 
 @pytest.mark.timeout(600)
 def test_every_true_positive_is_measured_by_projection(suite: Path) -> None:
-    full, fraction = (_frames(suite, metric)["measurements"].set_index("letter") for metric in ("full", "fraction"))
+    full, fraction, former = (
+        _frames(suite, metric)["measurements"].set_index("letter") for metric in ("full", "fraction", "fraction-0.3")
+    )
     (own,) = (sae.id for sae in read_manifest(suite).saes if sae.repeat_of is None)
     rows = pd.read_parquet(suite / "tested_tokens.parquet").query("sae == @own")
     rows["letter"] = rows["concept"].map(letter_of)
+    rows["split_latents"] = rows["letter"].map(full["split_latents"])
     _assert_projections_agree(rows)
     with open_store(suite) as store:
         asked = {"scope": "suite", **OF_SUITE, **_thresholds()}
-        for metric, column in (("full", full["random_rate"]), ("fraction", fraction["random_rate"])):
+        for metric, table in (("full", full), ("fraction", fraction), ("fraction-0.3", former)):
             rates = store.fetch("concept_rates", **(asked | {"metric": metric}))
             rates = rates[rates["sae"] == own].assign(letter=rates["concept"].map(letter_of)).set_index("letter")
-            np.testing.assert_allclose(rates["random_rate"], column[rates.index])
+            np.testing.assert_allclose(rates["random_rate"], table["random_rate"][rates.index])
             for letter, of_letter in rows.groupby("letter"):
                 expected = (
                     _fully_absorbed(of_letter).sum() / full.loc[letter, "num_probe_true_positives"]
                     if metric == "full"
-                    else fraction.loc[letter, "absorption_fraction"]
+                    else table.loc[letter, "absorption_fraction"]
                 )
                 assert rates.loc[letter, "absorption_rate"] == pytest.approx(expected, abs=1e-5)
+        for letter, of_letter in rows.groupby("letter"):
+            by_hand = _former_fractions(of_letter).sum() / former.loc[letter, "num_probe_true_positives"]
+            assert former.loc[letter, "absorption_fraction"] == pytest.approx(by_hand, abs=1e-5)
+            assert 0 < former.loc[letter, "random_rate"] < 1
         moved = store.fetch("concept_rates", **(asked | {"metric": "full", "cosine_threshold": 0.5}))
         assert moved.loc[moved["sae"] == own, "num_absorbed"].sum() < _fully_absorbed(rows).sum()
     for letter, of_letter in rows.groupby("letter"):
@@ -320,8 +327,19 @@ def _assert_projections_agree(rows: pd.DataFrame) -> None:
         assert fires.sum() <= len(row.latents)
         if not fires.any():
             assert row.main_projection == 0
+        # What decides on fractions at any tau, from the latents that are stored.
+        split = set(row.split_latents)
+        carried = [*zip(row.latents, row.projections, row.cosines, strict=True)]
+        assert sum(pi for latent, pi, _ in carried if latent in split) == pytest.approx(row.main_projection, abs=1e-4)
+        others = sorted(pi for latent, pi, cosine in carried if latent not in split and pi > 0 and cosine >= 0.1)
+        assert sum(others[-3:]) == pytest.approx(row.absorbing_projection, abs=1e-4)
     judged = rows[rows["metric"] == "full"]
     assert judged["is_absorption"].tolist() == _fully_absorbed(judged).tolist()
+
+
+def _former_fractions(rows: pd.DataFrame) -> pd.Series:
+    main, latents, total = (rows[f"{name}_projection"] for name in ("main", "latents", "total"))
+    return ((latents - main) / latents).clip(0, 1).where((main < total) & (latents > 0), 0.0)
 
 
 def _fully_absorbed(rows: pd.DataFrame) -> pd.Series:
@@ -360,7 +378,7 @@ def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Pat
 
 @pytest.mark.timeout(600)
 def test_a_checkpoint_of_sae_lens_is_measured_alike(folder: Path, weights: Path, given: Path) -> None:
-    _save_by_sae_lens(load_batch_topk(weights, torch.device("cpu")), folder / "checkpoint")
+    _save_by_sae_lens(load_trained(weights, torch.device("cpu")), folder / "checkpoint")
     measured = _measure_given(folder, "lens", folder / "checkpoint")
     assert check_suite(measured) == []
     (sae,) = read_manifest(measured).saes
@@ -388,7 +406,7 @@ def _split_latents(frames: dict[str, Any]) -> dict[str, set[int]]:
     return dict(zip(measured["letter"], map(set, measured["split_latents"]), strict=True))
 
 
-def _save_by_sae_lens(sae: BatchTopK, folder: Path) -> None:
+def _save_by_sae_lens(sae: TrainedSae, folder: Path) -> None:
     """Save an SAE in the library's terms: the normalisation of the stream goes into weights and biases."""
     saved = JumpReLUSAE(JumpReLUSAEConfig(d_in=sae.W_dec.shape[1], d_sae=sae.num_latents, apply_b_dec_to_input=False))
     with torch.no_grad():
@@ -423,10 +441,10 @@ def test_on_another_device_the_same_is_measured(folder: Path, weights: Path, giv
 @pytest.mark.timeout(600)
 def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     (task,) = _training(tmp_path, 0)
-    here = load_batch_topk(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
+    here = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     shutil.rmtree(task.folder(tmp_path))
     device = request.getfixturevalue("device")
-    there = load_batch_topk(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
+    there = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     assert device.num_operations > 1_000
     torch.testing.assert_close(there.threshold, here.threshold, rtol=0.02, atol=0)
     # Rounding adds up over the steps, but the latents are the same.
@@ -661,7 +679,7 @@ def test_a_probe_that_fails_is_named() -> None:
         (('letters = "abest"', 'letters = "ABC"'), "letters: String should match pattern"),
         (("widths = [256]", ""), "give widths and k of SAEs to train"),
         (("widths = [256]\nk = [8]", 'path = "nowhere"'), "nowhere: no such file or folder"),
-        (("widths = [256]\nk = [8]", 'path = "text"'), "no SAE; give a file of BatchTopK weights"),
+        (("widths = [256]\nk = [8]", 'path = "text"'), "no SAE; give a file of weights"),
         (('files = "text/*.txt"', 'files = "*.md"'), "no file matches '*.md'"),
         (("limit = 1500", "limit = 20"), "20 tokens of letters only, too few"),
         (("tokens = 8000", "tokens = 500"), "10 windows, of which 20 shall be held out"),

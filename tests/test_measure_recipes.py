@@ -17,7 +17,7 @@ from measure.stages.ablation import Word, ablate
 from measure.stages.activations import word_streams
 from measure.stages.k_sparse import fit_k_sparse, fit_logistic
 from measure.stages.probes import fit_balanced_probes
-from measure.stages.projections import by_chance, fractions_0_3, project, random_directions
+from measure.stages.projections import by_chance, project, random_directions
 from measure.stages.prompts import draw_for_each_word, to_prompt
 from measure.stages.vocabulary import Vocabulary, read_vocabulary
 from tests.toy_language import ToyModel, both_models, toy_tokenizer
@@ -129,8 +129,15 @@ def test_projections_decide_as_saebench_does(projected: dict[str, Any]) -> None:
     assert found.fully_absorbed(0.025).tolist() == [bool(each) for each in full]
     np.testing.assert_allclose(found.total[:8], total, atol=1e-3)
     assert not found.fully_absorbed(1.1).any()
-    # Up to 0.3.2: all that the split latents do not carry; here they are silent on the first eight words.
-    assert fractions_0_3(found.main, found.total)[:8].tolist() == [1.0] * 8
+    # By the rule of SAEBench 0.3.0 to 0.4.0, which sums over all latents, word by word.
+    cosines = directions @ projected["probe"] / np.linalg.norm(projected["probe"])
+    former = []
+    for acts, total_projection in zip(projected["dense"], found.total, strict=True):
+        main, every = (acts * cosines)[split].sum(), (acts * cosines).sum()
+        former.append(0.0 if main >= total_projection or every <= 0 else min(max((every - main) / every, 0.0), 1.0))
+    np.testing.assert_allclose(found.fractions_0_3(), former, atol=1e-6)
+    assert {0.0, 1.0} < {*former}, "the case decides nothing"
+    assert not np.allclose(former, fraction)
     # Rows of another length: a latent's activation shrinks as its row grows, and what it carries stays.
     longer = sparse(projected["dense"] / 4)
     again = project(longer, projected["stream"], directions * 4, projected["probe"] * 3, split)
@@ -145,10 +152,12 @@ def test_where_nothing_is_active_nothing_absorbs(projected: dict[str, Any]) -> N
     assert (found.top[3], found.top_projection[3], found.fractions()[3]) == (-1, 0, 0)
     assert not found.fully_absorbed(-1)[3]
     instead = random_directions(200, 6, seed=0)
-    full, fraction = by_chance(*known, instead, projected["split"], 0.025)
-    by_hand = [project(*known, direction, projected["split"]).fully_absorbed(0.025).mean() for direction in instead]
-    assert full == pytest.approx(np.mean(by_hand))
-    assert 0 < fraction < 1
+    chance = by_chance(*known, instead, projected["split"], 0.025)
+    by_hand = [project(*known, direction, projected["split"]) for direction in instead]
+    rules = ([one.fully_absorbed(0.025) for one in by_hand], [one.fractions() for one in by_hand])
+    assert chance == pytest.approx([*map(np.mean, rules), np.mean([one.fractions_0_3() for one in by_hand])])
+    assert all(0 < rate < 1 for rate in chance)
+    assert found.fractions_0_3()[3] == 0
     none = by_chance(sparse(projected["dense"][:0]), projected["stream"][:0], known[2], instead, projected["split"], 0)
     assert np.isnan(none).all()
 

@@ -7,109 +7,44 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 
 from explorer.app import Explorer
 from explorer.evidence import FULL_SHARE
-from explorer.format import metric_label
+from explorer.format import metric_label, number, percent
 from explorer.headline import headline
-from explorer.model import records
-from explorer.views.evidence_table import ablated, shown_columns
+from explorer.model import ExplorerModel, choices_of
+from explorer.state import ExplorerState
+from explorer.views.evidence_table import SuiteEvidence, ablated, shown_columns
 from explorer.views.evidence_table import judged as judged_rows
 from explorer.views.markup import Markup
 from queries import Store
-from queries.conform import arrow_schema
-from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Sae
-from queries.schema import TABLES
-from queries.writer import write_suite
+from queries.schema import FRACTIONS
 from tests.questions import expect_sensitivity
+from tests.several_metrics import (
+    CONCEPT,
+    FAMILY,
+    PUBLISHED,
+    SAE,
+    TRUE_POSITIVES,
+    evidence,
+    fractions,
+    taken_apart,
+    write_several_metrics,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SAE, CONCEPT, FAMILY, TRUE_POSITIVES = "l0-w1000-l0-10", "first-letter.s", "first-letter", 200
-PUBLISHED = (0.03, 0.025, 1.0)
 THRESHOLDS = [PUBLISHED, (0.03, 0.2, 1.0), (0.03, -0.5, 0.0), (0.03, 0.025, 3.0), (0.2, 0.025, 1.0)]
 #: The latent that k-sparse probing ranks first, and the next, which counts as split below a tau of 0.1.
 RANKED = (1, 2)
 
 
-def evidence(size: int = TRUE_POSITIVES) -> pd.DataFrame:
-    """Draw tested tokens with evidence by ablation and by projection."""
-    random = np.random.default_rng(0)
-    rows = []
-    for nth in range(size):
-        latents = random.choice(np.arange(1, 40), 5, replace=False)
-        effects = np.sort(random.normal(-1, 2, 5))
-        cosines = random.normal(0.1, 0.2, 5).clip(-1, 1)
-        projections = random.gamma(1, 1, 5) * cosines
-        rows.append(
-            {
-                "token": f"s{nth:03}",
-                "latents": latents.tolist(),
-                "effects": effects.tolist(),
-                "cosines": cosines.tolist(),
-                "projections": projections.tolist(),
-                "top_latent": int(latents[0]),
-                "top_effect": effects[0],
-                "top_cosine": cosines[0],
-                "second_latent": int(latents[1]),
-                "second_effect": min(effects[1], 0.0),
-                "main_projection": random.normal(0.2, 0.3),
-                "absorbing_projection": random.gamma(1, 0.5),
-                "total_projection": random.normal(0.8, 0.5),
-                "is_absorption": bool(random.random() < 0.5),
-            }
-        )
-    tokens = pd.DataFrame(rows)
-    floats = [
-        "top_effect",
-        "top_cosine",
-        "second_effect",
-        "main_projection",
-        "absorbing_projection",
-        "total_projection",
-    ]
-    # As they are stored.
-    return tokens.assign(**{name: tokens[name].astype("float32").astype(float) for name in floats})
-
-
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a suite of one SAE and one concept, measured by several metrics, of one of which chance is known."""
-    folder = tmp_path_factory.mktemp("metrics") / "several"
-    counts = {"sae": SAE, "concept": CONCEPT, "num_probe_true_positives": TRUE_POSITIVES, "split_latents": [1, 2]}
-    measured = [
-        counts | {"metric": "ig_ablation"},
-        counts | {"metric": "full"},
-        counts | {"metric": "fraction"},
-        {"sae": SAE, "concept": CONCEPT, "metric": "projection-3", "absorption_rate": 0.125, "random_rate": 0.03125},
-    ]
-    ranks = [{"k": 1, "latent": 1, "f1": 0.5}, {"k": 2, "latent": 2, "f1": 0.6}]
-    write_suite(
-        folder,
-        Manifest(
-            format_version=FORMAT_VERSION,
-            name="several",
-            model=Model(name="none"),
-            method=Method(metric="ig_ablation"),
-            saes=[Sae(sae=SAE, layer=0, width=1000, n_latents=1024, l0=10.0)],
-            tables={},
-        ),
-        {
-            "concepts": pa.Table.from_pylist(
-                [{"concept": CONCEPT, "family": FAMILY, "label": "S", "phrase": "starts with S", "position": 18}]
-            ),
-            "measurements": pa.Table.from_pylist(measured, arrow_schema(TABLES["measurements"].columns)),
-            "k_sparse": pa.Table.from_pylist([{"sae": SAE, "concept": CONCEPT} | rank for rank in ranks]),
-            "tested_tokens": pa.Table.from_pandas(
-                evidence().assign(sae=SAE, concept=CONCEPT, metric="ig_ablation"), preserve_index=False
-            ),
-        },
-    )
-    return folder
+    return write_several_metrics(tmp_path_factory.mktemp("metrics") / "several")
 
 
 @pytest.fixture(scope="module")
@@ -139,18 +74,8 @@ def judged(tokens: pd.DataFrame, metric: str, tau: float, cosine: float, margin:
     return silent(tokens, tau) & (total >= 0) & (projection >= 0.4 * total) & (its_cosine >= cosine)
 
 
-def fraction(tokens: pd.DataFrame) -> float:
-    """Average SAEBench's absorption fraction, as its version 0.6.0 has it."""
-    values = []
-    for main, absorbing, total in tokens[["main_projection", "absorbing_projection", "total_projection"]].to_numpy():
-        if main >= total or absorbing / total < 0.4:
-            values.append(0.0)
-        elif main <= 0:
-            values.append(1.0)
-        else:
-            carried = min(absorbing, total - main)
-            values.append(min(1.0, max(0.0, carried / (carried + main))))
-    return float(np.mean(values))
+def fraction(tokens: pd.DataFrame, metric: str = "fraction") -> float:
+    return float(np.mean(fractions(tokens, metric)))
 
 
 def ask(
@@ -175,11 +100,26 @@ def test_a_verdict_is_the_same_in_sql_and_in_python(
     assert summary["absorption_rate"] == pytest.approx(len(expected) / TRUE_POSITIVES)
 
 
-def test_a_fraction_is_a_mean_and_no_count(store: Store) -> None:
-    summary = ask(store, "summary", "fraction", family=FAMILY, concept=CONCEPT).iloc[0]
-    assert summary["absorption_rate"] == pytest.approx(fraction(evidence()), abs=1e-6)
+@pytest.mark.parametrize("metric", FRACTIONS)
+def test_a_fraction_is_a_mean_and_no_count(store: Store, metric: str) -> None:
+    summary = ask(store, "summary", metric, family=FAMILY, concept=CONCEPT).iloc[0]
+    assert summary["absorption_rate"] == pytest.approx(fraction(evidence(), metric), abs=1e-6)
     assert pd.isna(summary["num_absorbed"])
     assert pd.isna(summary["rate_low"])
+    assert pd.isna(summary["random_rate"]) == (metric == "fraction")
+
+
+@pytest.mark.parametrize("metric", FRACTIONS)
+@pytest.mark.parametrize(("tau", "split"), [(0.05, {1, 2}), (0.2, {1})])
+def test_a_fraction_is_decided_anew_at_another_tau(store: Store, metric: str, tau: float, split: set[int]) -> None:
+    expected = fractions(taken_apart(evidence(), split), metric)
+    assert np.mean(expected) != pytest.approx(fraction(evidence(), metric), abs=1e-3), "the case decides nothing"
+    thresholds = (tau, *PUBLISHED[1:])
+    rows = evidence_of(store, metric, tau=tau)
+    np.testing.assert_allclose(rows["fraction"], expected, atol=1e-5)
+    summary = ask(store, "summary", metric, thresholds, family=FAMILY, concept=CONCEPT).iloc[0]
+    assert summary["absorption_rate"] == pytest.approx(np.mean(expected), abs=1e-6)
+    assert pd.isna(summary["random_rate"])  # what chance gives was measured at the suite's own tau
 
 
 def evidence_of(store: Store, metric: str, **more: Any) -> pd.DataFrame:
@@ -189,7 +129,7 @@ def evidence_of(store: Store, metric: str, **more: Any) -> pd.DataFrame:
     return store.fetch("evidence", suite="several", metric=metric, **values | more)
 
 
-@pytest.mark.parametrize("metric", ["ig_ablation", "full", "fraction"])
+@pytest.mark.parametrize("metric", ["ig_ablation", "full", *FRACTIONS])
 def test_metrics_stand_side_by_side_on_each_token(store: Store, metric: str) -> None:
     tokens = evidence()
     by = {name: judged(tokens, name, *PUBLISHED).to_numpy() for name in ("full", "ig_ablation")}
@@ -234,9 +174,10 @@ def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> Non
         assert "leads" not in row["why"]
         assert "published" not in row["why"]
     assert {"absorbed", "projection", "cosine", "split latent fires"} <= seen
-    fractions = evidence_of(store, "fraction")
-    assert fractions["fraction"].mean() == pytest.approx(fraction(evidence()), abs=1e-6)
-    assert fractions["absorbed"].isna().all()
+    for metric in FRACTIONS:
+        of_tokens = evidence_of(store, metric)
+        np.testing.assert_allclose(of_tokens["fraction"], fractions(evidence(), metric), atol=1e-6)
+        assert of_tokens["absorbed"].isna().all()
 
 
 def test_a_metric_offers_the_columns_that_it_decides_on(store: Store) -> None:
@@ -249,14 +190,14 @@ def test_a_metric_offers_the_columns_that_it_decides_on(store: Store) -> None:
     both = {"top_latent", "top_cosine", "absorbed_by"}
     assert columns["ig_ablation"] == both | of_effect | {"reason"}
     assert columns["full"] == both | {"projection", "projected_share", "reason"}
-    assert columns["fraction"] == both | {"fraction"}
+    assert columns["fraction"] == columns["fraction-0.3"] == both | {"fraction"}
 
 
 def test_another_metric_leaves_no_order_and_no_filter_that_it_knows_nothing_of(store: Store) -> None:
     explorer = Explorer(store, page="evidence", evidence_verdict="absorbed", evidence_sort="margin")
     explorer.state.apply({"metric": "full"})
     assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("projection", "absorbed")
-    explorer.state.apply({"metric": "fraction"})
+    explorer.state.apply({"metric": "fraction-0.3"})
     assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("fraction", "all")
     explorer.state.apply({"metric": "ig_ablation", "evidence_verdict": "disagree"})
     assert (explorer.state.evidence_sort, explorer.state.evidence_verdict) == ("top_effect", "disagree")
@@ -264,23 +205,83 @@ def test_another_metric_leaves_no_order_and_no_filter_that_it_knows_nothing_of(s
 
 def test_a_token_opens_the_latents_by_what_decides(store: Store) -> None:
     asked = {"suite": "several", "sae": SAE, "concept": CONCEPT, "token": "s000"}
-    latents = records(store.fetch("token_latents", **asked))
+    latents = store.fetch("token_latents", **asked)
     effects, projections = (ablated(latents, metric) for metric in ("ig_ablation", "full"))
     assert [bar["by"] for bar in (effects[0], projections[0])] == ["effect", "projection"]
     assert projections[0]["latent"] == evidence_of(store, "full")["top_latent"].iloc[0]
     assert effects[0]["latent"] == evidence_of(store, "ig_ablation")["top_latent"].iloc[0]
 
 
-def test_a_fraction_is_called_one_everywhere(store: Store) -> None:
-    explorer = Explorer(store, metric="fraction")
+def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> None:
+    state = ExplorerState(choices_of(store), page="evidence", metric="full", evidence_verdict="disagree")
+    model = ExplorerModel(store, state, SuiteEvidence)
+    table = SuiteEvidence(model).__panel__()
+    assert isinstance(table, Markup)
+    tokens = evidence()
+    place = {token: at for at, token in enumerate(model.suite_evidence["token"])}
+
+    def opened() -> dict[str, list[str]]:
+        """Read what stands of each metric: verdict, latent, why."""
+        (rows,) = re.findall(r'<table class="by-metric.*?<tbody>(.*?)</tbody>', table.html, re.DOTALL)
+        cells = [re.findall(r"<td.*?>(.*?)</td>", row) for row in rows.split("</tr>")[:-1]]
+        return {texts[0]: texts[1:] for texts in ([re.sub("<.*?>", "", cell) for cell in row] for row in cells)}
+
+    def expect_opened(token: str, cosine: float, margin: float) -> None:
+        of, at = tokens.set_index("token").loc[token], tokens.index[tokens["token"] == token][0]
+        told = opened()
+        assert list(told) == ["ablation", "full absorption", "absorption fraction", "absorption fraction before 0.4.1"]
+        for name, metric in zip(told, ("ig_ablation", "full", *FRACTIONS), strict=True):
+            verdict, latent, why = told[name]
+            if metric in FRACTIONS:
+                assert (verdict, latent) == (percent(fractions(tokens, metric)[at]), "–")
+                assert (
+                    number(of["main_projection"], 2) in why
+                    or percent(of["main_projection"] / of["total_projection"]) in why
+                    or of["total_projection"] <= 0
+                )
+                continue
+            is_absorbed = bool(judged(tokens, metric, PUBLISHED[0], cosine, margin)[at])
+            assert verdict == ("absorbed" if is_absorbed else "not absorbed")
+            if metric == "ig_ablation" and (is_absorbed or "leads" in why):
+                assert f"leads by {number(abs(of['top_effect']) - abs(of['second_effect']), 2)}" in why
+                assert number(margin, 2) in why
+            elif metric == "full" and is_absorbed:
+                share = np.float32(of["projections"]).max() / of["total_projection"]
+                assert f"carries {percent(share)} of the projection on the probe ≥ {percent(FULL_SHARE)}" in why
+                assert f"≥ {number(cosine)}" in why
+
+    seen = set()
+    for token in [*place][:12]:
+        table._handle_msg({"action": "open", "value": str(place[token])})
+        expect_opened(token, *PUBLISHED[1:])
+        seen.add(tuple(verdict for verdict, *_ in [*opened().values()][:2]))
+    assert seen == {("absorbed", "not absorbed"), ("not absorbed", "absorbed")}
+    # What is opened follows the thresholds.
+    state.apply({"evidence_verdict": "all", "evidence_token": token})
+    state.apply({"effect_margin": 0.125, "cosine_threshold": 0.0625})
+    expect_opened(token, 0.0625, 0.125)
+
+
+@pytest.mark.parametrize(
+    ("metric", "name", "sentence"),
+    [
+        ("fraction", "absorption fraction", "absorbing latents carry {} of S on average."),
+        (
+            *("fraction-0.3", "absorption fraction before 0.4.1"),
+            "{} of what latents carry of S is not on split latents.",
+        ),
+    ],
+)
+def test_a_fraction_is_called_one_everywhere(store: Store, metric: str, name: str, sentence: str) -> None:
+    explorer = Explorer(store, metric=metric)
     assert explorer.layout
-    said = headline(explorer.model.summary, "S", "letter", metric="fraction")
-    share = f"{100 * fraction(evidence()):.1f} %"
-    assert said.endswith(f"Over the words that the probe finds, absorbing latents carry {share} of S on average.")
+    said = headline(explorer.model.summary, "S", "letter", metric=metric)
+    share = f"{100 * fraction(evidence(), metric):.1f} %"
+    assert said.endswith(f"Over the words that the probe finds, {sentence.format(share)}")
     for page in ("explore", "atlas", "evidence"):
         explorer.state.page = page
         texts = " ".join(pane.html for pane in explorer.layout.select(Markup) if isinstance(pane, Markup))
-        assert "absorption fraction" in texts.lower(), page
+        assert name in texts.lower(), page
         assert "absorption rate" not in re.sub(r'(title|data-term)="[^"]*"', "", texts).lower(), page
 
 
@@ -307,7 +308,7 @@ def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
     assert metric_label("projection-3") == "projection, 3 × the next"
 
 
-@pytest.mark.parametrize("metric", ["ig_ablation", "full", "fraction", "projection-3"])
+@pytest.mark.parametrize("metric", ["ig_ablation", "full", *FRACTIONS, "projection-3"])
 def test_a_curve_goes_through_the_rate(store: Store, metric: str) -> None:
     own = dict(zip(("tau", "cosine_threshold", "effect_margin"), PUBLISHED, strict=True))
     of_suite = {"suite": "several", "family": FAMILY, "metric": metric, "mean_policy": "all_concepts", **own}
@@ -334,7 +335,8 @@ def test_a_threshold_is_offered_where_it_moves_the_metric(store: Store) -> None:
         offered[metric] = sorted(explorer.state.movable)
     assert offered == {
         "ig_ablation": ["cosine_threshold", "effect_margin", "tau"],
-        "fraction": [],
+        "fraction": ["tau"],
+        "fraction-0.3": ["tau"],
         "full": ["cosine_threshold", "tau"],
         "projection-3": ["tau"],
     }
@@ -345,5 +347,5 @@ def test_a_metric_is_part_of_an_address(store: Store) -> None:
     assert "metric=full" in explorer.state.to_query()
     assert explorer.state.from_query(explorer.state.to_query()) == []
     assert explorer.state.from_query("metric=none") == [
-        "metric = 'none' does not exist here (there is ig_ablation, fraction, full, projection-3)"
+        "metric = 'none' does not exist here (there is ig_ablation, fraction, fraction-0.3, full, projection-3)"
     ]

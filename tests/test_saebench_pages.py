@@ -14,10 +14,11 @@ from explorer.saes import choose, suggest_other
 from explorer.theme import LIGHT
 from ingest import import_results
 from queries import Store
-from tests.saebench_results import OLD, absorption, detail, results_file, write_json, write_results
+from tests.saebench_results import OLD, absorption, detail, edit_json, results_file, write_json, write_results
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,24 @@ def test_published_numbers_are_said_as_such(store: Store) -> None:
     explorer.state.apply({"layer": 5, "l0": 34, "letter": "s"})
     assert explorer.model.summary is not None
     assert explorer.model.summary["metric_version"] == "SAEBench since 2025-01-13"
+
+
+def test_a_fraction_is_of_the_version_that_measured_it(store: Store, tmp_path: Path) -> None:
+    source = write_results(tmp_path / "source")
+    for file in source.rglob("*_eval_results.json"):
+        edit_json(file, lambda results: results["eval_config"].update(min_GT_probe_f1=0.6))
+    import_results(source, tmp_path / "newer")
+    with Store(tmp_path / "newer") as newer:
+        for opened, metric in ((store, "fraction-0.3"), (newer, "fraction")):
+            explorer = Explorer(opened, metric=metric, layer=5, l0=34, letter="s")
+            state, model = explorer.state, explorer.model
+            assert state.metrics == ["full", metric]
+            # As they were published: the suite holds no projections to decide it from.
+            tokens = dict(zip(model.concept_evidence["token"], model.concept_evidence["fraction"], strict=True))
+            assert (tokens[" short"], tokens[" sea"]) == (0.75, 0.0)
+            assert "tau" not in state.movable
+            state.apply({"page": "atlas"})
+            assert model.sae_means["absorption_rate"].notna().all()
 
 
 def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) -> None:

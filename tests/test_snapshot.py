@@ -99,7 +99,7 @@ class Snapshot:
         found = [card["html"] for card in unpacked(self.data["cards"]).values()]
         for packed in self.data["concepts"].values():
             concept = unpacked(packed)
-            found += [*concept["ablated"], *concept["prose"].values()]
+            found += [*concept["opened"], *concept["prose"].values()]
             found += [value for value in concept.values() if isinstance(value, str)]
         return found
 
@@ -160,7 +160,7 @@ def test_all_concepts_are_there_with_every_number(store: Store, snapshot: Snapsh
         assert (held["split"], held["absorbing"]) == (split, absorbing)
         exact = cosines.set_index("latent")["cosine"]
         assert marks == {latent: exact[latent] for latent in {*split, *absorbing}}
-    tested = {letter: len(snapshot.concept(letter)["ablated"]) for letter in LETTERS}
+    tested = {letter: len(snapshot.concept(letter)["opened"]) for letter in LETTERS}
     assert tested == {"a": 6, "b": 4, "l": 4, "q": 0, "s": 12, "t": 6}
     cards = unpacked(snapshot.data["cards"])
     assert {str(latent) for letter in LETTERS for latent in snapshot.concept(letter)["marks"]} <= set(cards)

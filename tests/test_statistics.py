@@ -7,7 +7,7 @@ import pytest
 
 from explorer.statistics import mean_difference
 
-REPEATS = 300
+REPEATS = 200
 
 
 def simulated(
@@ -36,22 +36,18 @@ def test_the_mean_is_that_of_the_other_minus_this() -> None:
     assert found.num_concepts == 3
     assert found.low is not None
     assert found.high is not None
-    # A mean of resamples lies between the smallest and the largest difference of a pair.
-    assert 0 <= found.low <= found.mean <= found.high <= 0.2
+    assert found.low < found.mean < found.high
     back = mean_difference(np.array([[0.2, 0.5, 0.2]]), np.array([[0.1, 0.3, 0.2]]))
     assert back is not None
     assert back.mean == -found.mean
 
 
 @pytest.mark.parametrize(
-    ("seeds", "concepts", "between", "most"),
-    # Where seeds differ by no more than their concepts do, resampling both counts that twice: intervals are too wide,
-    # which is the side to err on. Of few seeds, none tells how far they scatter.
-    [(1, 26, 0.0, 0.99), (1, 100, 0.0, 0.99), (5, 26, 0.01, 1.0), (5, 26, 0.02, 0.99)],
+    ("seeds", "concepts", "between"),
+    [(1, 26, 0.0), (3, 26, 0.0), (3, 26, 0.02), (5, 12, 0.02)],
 )
-def test_intervals_hold_a_known_truth_about_95_times_in_100(
-    seeds: int, concepts: int, between: float, most: float
-) -> None:
+def test_intervals_hold_a_known_truth_about_95_times_in_100(seeds: int, concepts: int, between: float) -> None:
+    """Wider than 93 to 97 %, for 200 draws tell 95 % to three in a hundred; benchmarks/intervals.py draws more."""
     random = np.random.default_rng(0)
     held = 0
     for _ in range(REPEATS):
@@ -60,7 +56,28 @@ def test_intervals_hold_a_known_truth_about_95_times_in_100(
         assert found.low is not None
         assert found.high is not None
         held += found.low <= 0.02 <= found.high
-    assert 0.9 <= held / REPEATS <= most
+    assert 0.91 <= held / REPEATS <= 0.99
+
+
+def test_a_detectable_difference_is_told_from_none_four_times_in_five() -> None:
+    """About so: of three seeds, it is itself known roughly."""
+    random = np.random.default_rng(6)
+    said, told = [], {True: 0, False: 0}
+    for _ in range(REPEATS):
+        found = mean_difference(*simulated(random, seeds=3, concepts=26, difference=0.0, between=0.02))
+        assert found is not None
+        assert found.detectable is not None
+        said.append(found.detectable)
+    typical = float(np.mean(said))
+    for is_there in told:
+        for _ in range(REPEATS):
+            difference = typical * is_there
+            found = mean_difference(*simulated(random, seeds=3, concepts=26, difference=difference, between=0.02))
+            assert found is not None
+            assert found.low is not None
+            told[is_there] += found.low > 0
+    assert 0.6 <= told[True] / REPEATS <= 0.9
+    assert told[False] / REPEATS <= 0.05
 
 
 def test_pairs_make_the_interval_narrow() -> None:
@@ -93,7 +110,7 @@ def test_concepts_that_are_unknown_of_one_take_no_part() -> None:
 def test_of_one_concept_there_is_no_interval() -> None:
     found = mean_difference(np.array([[0.1], [0.2]]), np.array([[0.4]]))
     assert found is not None
-    assert (found.low, found.high, found.num_concepts) == (None, None, 1)
+    assert (found.low, found.high, found.detectable, found.num_concepts) == (None, None, None, 1)
     assert found.mean == pytest.approx(0.25)
 
 

@@ -17,7 +17,7 @@ THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
 #: What is shown of the concept, which the glossary has under that name.
 CONCEPT = {"label": "L", "phrase": "starts with L"}
 VALUES = {**THRESHOLDS, **CONCEPT, "metric": "ig_ablation"}
-METRICS = ("ig_ablation", "full", "fraction", "another")
+METRICS = ("ig_ablation", "full", "fraction", "fraction-0.3", "another")
 
 # Every term that the interface shows a definition for; a view that needs a new one adds it here.
 TERMS = (

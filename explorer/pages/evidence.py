@@ -9,6 +9,7 @@ from explorer.views.evidence_head import EvidenceHead
 from explorer.views.evidence_table import SuiteEvidence
 from explorer.views.latent_parts import LatentParts
 from explorer.views.sensitivity import SensitivityView
+from explorer.views.shares import SharesView
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class Evidence(Stack):
     """The page."""
 
-    parts = (EvidenceHead, SensitivityView, LatentParts, SuiteEvidence)
+    parts = (EvidenceHead, SensitivityView, SharesView, LatentParts, SuiteEvidence)
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)

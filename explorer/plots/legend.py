@@ -9,6 +9,7 @@ from bokeh.models import Legend, LegendItem
 from explorer.plots import absorption, sae_scores
 from explorer.plots.heat_map import Step, cell_labels, steps_of
 from explorer.plots.sae_style import styles_of, told_apart_by
+from explorer.plots.shares import PARTS
 from explorer.saes import TITLES
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def legend_of(
         return [] if rows is None else sae_style_keys(rows, own or told_apart_by(rows), theme, coloured=coloured)
     keys = {"k-sparse": k_sparse_keys(theme), "threshold-sensitivity": sensitivity_keys(theme)}
     marks = cosine_keys(theme)
+    keys |= dict.fromkeys(("token-shares", "concept-shares"), shares_keys(theme))
     keys["splitting-tree"] = [*marks[1:3], Key("neither", theme.muted, "circle")]
     return keys.get(figure) or (
         marks if figure == "cosine" else marks[1:3] if figure == "split-absorb-graph" else marks[:3]
@@ -110,6 +112,14 @@ def sensitivity_keys(theme: Theme) -> list[Key]:
         Key("mean over SAEs", theme.muted),
         Key("the suite's own", theme.muted, dash="dashed"),
         Key("in force", theme.ink),
+    ]
+
+
+def shares_keys(theme: Theme) -> list[Key]:
+    """Explain the plots of who carries a concept."""
+    return [
+        Key(said, colour, "square")
+        for said, colour in zip(PARTS.values(), (theme.split, theme.absorbing, theme.other), strict=True)
     ]
 
 

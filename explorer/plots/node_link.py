@@ -9,7 +9,7 @@ import holoviews as hv
 import numpy as np
 from bokeh.core.properties import field, value
 
-from explorer.plots.layers import Layer
+from explorer.plots.layers import Layer, Plot
 from explorer.theme import FONT
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 NO_TOOLS: dict[str, Any] = {"default_tools": []}
 #: Columns of a straight piece.
 CORNERS = ["x", "y", "x1", "y1"]
+#: Marks a figure whose texts are given their place.
+_SPREADS = "spreads"
 _LOOK = ["colour", "width", "alpha", "cap"]
 
 
@@ -117,10 +119,19 @@ def place(figure: Figure, *, height: int, y: tuple[float, float], beside: tuple[
     )
     figure.ygrid.grid_line_color = None
     figure.y_range.update(start=y[0], end=y[1])
-    if "spreads" not in figure.tags:
+    if _SPREADS not in figure.tags:
         # Here rather than in the browser, where Bokeh would evaluate code, which the page's policy forbids.
-        figure.tags = [*figure.tags, "spreads"]
+        figure.tags = [*figure.tags, _SPREADS]
         figure.on_change("inner_width", partial(_spread, figure.x_range, beside))
+
+
+def without_session(plot: Plot) -> Plot:
+    """Return a plot whose figure no session follows: whoever shows it gives texts beside columns their place."""
+    return plot._replace(hooks=[_mark, *plot.hooks])
+
+
+def _mark(plot: Any, _element: Any) -> None:
+    plot.state.tags = [*plot.state.tags, _SPREADS]
 
 
 def _spread(x_range: Range1d, beside: tuple[int, int], _name: str, _before: int | None, width: int | None) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bokeh.models import Plot as Figure
 
 #: Pixels of the texts beside the columns.
-_BESIDE = (40, 156)
+BESIDE = (40, 156)
 _TITLE, _SUBTITLE = HEAD - 0.4, HEAD - 0.85
 #: Pixels of an edge where the cosine is 1, and at least.
 _WIDEST, _THINNEST = 12.0, 1.0
@@ -132,4 +132,4 @@ def _one_at_a_time(plot: Any, _element: Any) -> None:
 
 
 def _fit(figure: Figure, tree: Tree) -> None:
-    place(figure, height=tree.height, y=(tree.lowest, HEAD), beside=_BESIDE)
+    place(figure, height=tree.height, y=(tree.lowest, HEAD), beside=BESIDE)

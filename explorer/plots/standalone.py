@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
+import numpy as np
 from bokeh.embed import json_item
 from bokeh.models import BoxSelectTool, BoxZoomTool, GlyphRenderer
 
+from explorer.plots.layers import Layer
 from explorer.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
     from bokeh.models import Plot
 
+    from explorer.plots.layers import Plot as Drawn
     from explorer.theme import Theme
 
 
@@ -48,11 +52,52 @@ def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> di
     }
 
 
+def exchanged(plots: Sequence[Drawn], *, height: int | None = None) -> dict[str, Any]:
+    """Collect what of a plot is to be exchanged for another one that looks the same.
+
+    Parameters
+    ----------
+    plots : sequence of Plot
+        In light and in dark colours.
+    height : int, optional
+        Pixels, where they depend on the data.
+
+    Returns
+    -------
+    dict
+        columns: by layer, its columns; dark: by layer, those that differ in dark colours; x, y: the extents; height.
+    """
+    light, dark = ({layer.name: _columns(layer) for layer in plot.layers if isinstance(layer, Layer)} for plot in plots)
+    return {
+        "columns": light,
+        "dark": {
+            name: {column: values for column, values in columns.items() if values != light[name][column]}
+            for name, columns in dark.items()
+        },
+        "x": plots[0].x,
+        "y": plots[0].y,
+        "height": height,
+    }
+
+
+def _columns(layer: Layer) -> dict[str, list[Any]]:
+    """List what stands in a layer's columns; numbers with four decimals, null for those that are none."""
+    columns = {name: np.asarray(values).tolist() for name, values in layer.source().items()}
+    return {name: [_written(value) for value in values] for name, values in columns.items()}
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 4) if math.isfinite(value) else None
+    return value
+
+
 def _figure(plot: hv.Overlay) -> Plot:
     """Render a plot; there is nothing that a brush could tell, so a drag zooms."""
     figure: Plot = hv.render(plot, backend="bokeh")
     tools = [tool for tool in figure.toolbar.tools if not isinstance(tool, BoxSelectTool)]
     zoom = next((tool for tool in tools if isinstance(tool, BoxZoomTool)), None)
+    figure.sizing_mode = "stretch_width"
     figure.toolbar.update(tools=tools, active_drag=zoom)
     figure.subscribed_events = {"tap"}  # for a listener that is hung in later
     return figure

@@ -9,6 +9,7 @@
   const REACH = 0.03; // of a tap, as a share of the plot's height
   const ASPECT = 3; // the plot is taken as so many times as wide as high
   const HIGHEST = 10;
+  const PLOTS = ["token-shares", "concept-shares", "splitting-tree"]; // beside those of cosines and k-sparse probes
 
   const find = (id) => document.getElementById(id);
   const data = JSON.parse(find("data").textContent);
@@ -110,8 +111,9 @@
     };
     for (const [id, text] of Object.entries(html)) find(id).innerHTML = text;
     for (const [topic, text] of Object.entries(part.prose)) find(`prose-${topic}`).innerHTML = text;
+    drawPlots();
     sorted = { column: null, descending: false };
-    if (find("evidence").querySelector("table")) sort("top_effect");
+    if (find("evidence").querySelector("table")) sort(data.sorted_by);
   }
 
   // --- The selected latent ------------------------------------------------------------------------------------------
@@ -213,7 +215,7 @@
     opened.className = "opened";
     const cell = opened.insertCell();
     cell.colSpan = row.cells.length;
-    cell.innerHTML = part.ablated[placeOf(row)];
+    cell.innerHTML = part.opened[placeOf(row)];
     row.after(opened);
   }
 
@@ -250,7 +252,41 @@
       const latent = part.bars?.columns.latent[Math.round(x) - 1];
       if (latent != null) go({ latent });
     });
+    for (const name of PLOTS) {
+      if (!(name in data.figures)) continue;
+      // A figure that is not displayed has no size.
+      find(`${name}-part`).hidden = false;
+      const model = await embed(name);
+      if (name !== "splitting-tree") continue;
+      model.properties.inner_width.change.connect(() => spread(model));
+      spread(model);
+    }
     dress();
+  }
+
+  // What stands beside the columns of the tree has as many pixels on every screen (explorer.plots.node_link.place).
+  function spread(model) {
+    const [left, right] = data.beside;
+    const room = model.inner_width - left - right;
+    if (room > 0) model.x_range.setv({ start: -left / room, end: 1 + right / room });
+  }
+
+  function drawPlots() {
+    for (const name of PLOTS) {
+      const drawn = part?.plots[name];
+      find(`${name}-part`).hidden = !drawn;
+      if (!drawn) continue;
+      for (const what of ["head", "table"]) find(`${name}-${what}`).innerHTML = drawn[what];
+      drawPlot(name, drawn);
+    }
+  }
+
+  function drawPlot(name, { columns, dark, x, y, height }) {
+    const { model, put } = figures[name];
+    for (const [layer, its] of Object.entries(columns)) put(layer, isDark() ? { ...its, ...dark[layer] } : its);
+    if (x) fit(model.x_range, ...x);
+    if (y) fit(model.y_range, ...y);
+    if (height) model.height = height;
   }
 
   // What reaches further than what was there before is shown as a whole; otherwise the zoom is left alone.
@@ -353,6 +389,7 @@
     button.setAttribute("aria-pressed", dark);
     for (const figure of Object.values(figures)) figure.dress(dark ? "dark" : "light");
     drawBars();
+    for (const [name, drawn] of Object.entries(part?.plots ?? {})) drawPlot(name, drawn);
   }
 
   prefersDark.addEventListener("change", () => dress());

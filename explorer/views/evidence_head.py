@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from explorer.format import metric_label
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
+from queries.schema import FRACTIONS
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -37,7 +38,7 @@ class EvidenceHead(View):
             own=_counted(model.own_info) if shown.moved else None,
             decides="effect_margin" in shown.movable,
             metric=metric_label(shown.metric),
-            counts_none=shown.metric == "fraction",
+            counts_none=shown.metric in FRACTIONS,
         )
 
 

@@ -1,4 +1,7 @@
-"""The tested tokens with their verdicts and what decided on them; a token opens the latents that were ablated on it."""
+"""The tested tokens with their verdicts and what decided on them.
+
+A token opens its verdict by each metric, and the latents that were ranked on it.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from explorer.saes import TITLES, telling, value_labels, values_of
 from explorer.state import FACETS, ExplorerState
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
+from queries.schema import FRACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     import pandas as pd
 
@@ -49,6 +53,7 @@ COLUMNS = {
 }
 _OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
+THRESHOLDS = ("tau", "cosine_threshold", "effect_margin")
 
 
 class EvidenceTable(View):
@@ -60,7 +65,7 @@ class EvidenceTable(View):
     """
 
     follows: ClassVar[tuple[str, ...]] = (
-        *("sae", "cosine_threshold", "effect_margin", "evidence_token", "evidence_verdict", "evidence_sort"),
+        *("sae", *THRESHOLDS, "evidence_token", "evidence_verdict", "evidence_sort"),
         *("evidence_descending", "evidence_page", "evidence_columns", "metric"),
     )
     _of_suite = False
@@ -71,6 +76,9 @@ class EvidenceTable(View):
         self._answer, self._counts = self.answers
         self._opened: tuple[Any, ...] | None = None
         self._bars: list[dict[str, Any]] = []
+        self._verdicts: list[dict[str, Any]] = []
+        #: The thresholds that these verdicts are under.
+        self._under: tuple[float, ...] = ()
         self._request = Request(model)
         self._layout = self._table = Markup(
             "evidence",
@@ -130,13 +138,29 @@ class EvidenceTable(View):
             self._opened = None
             self._show()
         else:
-            self._model.ask(
-                self._request, "token_latents", partial(self._show_bars, key), **dict(zip(_PLACE, key, strict=True))
-            )
+            self._ask_opened(key)
 
-    def _show_bars(self, key: tuple[Any, ...], latents: pd.DataFrame | None) -> None:
-        self._opened, self._bars = key, [] if latents is None else ablated(records(latents), self._model.shown.metric)
+    def _ask_opened(self, key: tuple[Any, ...]) -> None:
+        take = partial(self._show_opened, key, self._in_force)
+        of_token = dict(zip(_PLACE, key, strict=True))
+        self._model.ask_together(self._request, ("token_latents", "token_verdicts"), take, **of_token)
+
+    def _show_opened(
+        self,
+        key: tuple[Any, ...],
+        under: tuple[float, ...],
+        latents: pd.DataFrame | None,
+        verdicts: pd.DataFrame | None,
+    ) -> None:
+        shown = self._model.shown
+        self._opened, self._under = key, under
+        self._bars = ablated(latents, shown.metric)
+        self._verdicts = decided(verdicts, shown)
         self._show()
+
+    @property
+    def _in_force(self) -> tuple[float, ...]:
+        return tuple(getattr(self._model.shown, name) for name in THRESHOLDS)
 
     def _go(self, value: str) -> None:
         """Select a latent of a row's SAE, given as the row's place and the latent."""
@@ -166,6 +190,7 @@ class EvidenceTable(View):
         rows = judged(self._page, shown)
         for row in rows:
             row["is_open"] = tuple(row[name] for name in _PLACE) == self._opened
+        is_open = any(row["is_open"] for row in rows)
         is_filtered = (
             bool(shown.evidence_token)
             or shown.evidence_verdict != "all"
@@ -182,7 +207,8 @@ class EvidenceTable(View):
         self._table.html = render(
             "evidence",
             rows=rows,
-            bars=self._bars if any(row["is_open"] for row in rows) else [],
+            bars=self._bars if is_open else [],
+            by_metric=self._verdicts if is_open else [],
             columns=columns,
             optional=optional,
             sortable=sortable(columns),
@@ -196,6 +222,8 @@ class EvidenceTable(View):
             filtered=is_filtered and found is not None,
             facets=self._facets() if self._of_suite else {},
         )
+        if is_open and self._opened and self._under != self._in_force:
+            self._ask_opened(self._opened)
 
 
 class ConceptEvidence(EvidenceTable):
@@ -224,7 +252,7 @@ class SuiteEvidence(EvidenceTable):
 
 def _verdicts(shown: Snapshot) -> dict[str, str]:
     """Collect the verdicts that rows can be chosen by; a fraction gives none."""
-    own = {"all": _VERDICTS["all"]} if shown.metric == "fraction" else _VERDICTS
+    own = {"all": _VERDICTS["all"]} if shown.metric in FRACTIONS else _VERDICTS
     return own | (_OF_METRICS if len(shown.judging) > 1 else {})
 
 
@@ -255,16 +283,24 @@ def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
     return [row | {"why": why(row, **thresholds)} for row in named(frame, shown)]
 
 
+def decided(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
+    """Return the verdicts on a token where there are several, each with what decided under the thresholds shown."""
+    rows = [] if frame is None else records(frame)
+    thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
+    return [row | {"why": why(row, **thresholds)} for row in rows] if len(rows) > 1 else []
+
+
 def count_tested(found: int, tested: int | None) -> int | None:
     """Count the tested tokens; where the suite lists none, that is none only if none was tested, else unknown."""
     return found or (0 if tested == 0 else None)
 
 
-def ablated(latents: Sequence[dict[str, Any]], metric: str | None) -> list[dict[str, Any]]:
+def ablated(frame: pd.DataFrame | None, metric: str | None) -> list[dict[str, Any]]:
     """Give each latent ranked on a token its bar: start, width and zero, percent of one scale for all.
 
     The bars are effects, or where the metric is of projections or no effect is known, these, the largest first.
     """
+    latents = [] if frame is None else records(frame)
     known = {name for name in ("effect", "projection") if any(row[name] is not None for row in latents)}
     by_effect = "projection" not in known or ("effect" in known and decisive(metric) == "top_effect")
     by = "effect" if by_effect else "projection"

@@ -24,6 +24,7 @@ from explorer.format import (
     number,
     percent,
     plain,
+    rate_term,
     span_label,
     visible,
     width_label,
@@ -66,6 +67,7 @@ def _templates() -> Environment:
     environment.filters |= {"chip": chip, "visible": visible}
     environment.filters |= {"num": number, "percent": percent, "count": count, "width": width_label, "l0": l0_label}
     environment.filters |= {"plain": plain, "in_brackets": in_brackets, "metrics": metric_labels, "span": span_label}
+    environment.filters |= {"rate_term": rate_term}
     environment.globals |= {"defined": defined}
     return environment
 

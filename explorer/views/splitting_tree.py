@@ -45,16 +45,11 @@ class SplittingTree(View):
         self._show()
 
     @property
-    def _saes(self) -> list[Sae]:
-        shown = self._model.shown
-        return [self._model.saes[shown.suite, sae] for sae in shown.tree_saes]
-
-    @property
     def _tree(self) -> Tree:
         """The latents in their places, arranged anew only where the answer is new."""
         rows, saes = self._model.splitting_tree, self._model.shown.tree_saes
         if self._arranged is None or self._arranged[0] is not rows or self._arranged[1] != saes:
-            self._arranged = (rows, saes, arrange_tree(rows, self._saes))
+            self._arranged = (rows, saes, arrange_tree(rows, saes_of(self._model)))
         return self._arranged[2]
 
     def drawing(self) -> partial[Plot]:
@@ -78,27 +73,44 @@ class SplittingTree(View):
         self._model.state.apply({"sae": sae})
 
     def _show(self) -> None:
-        shown, tree = self._model.shown, self._tree
+        tree = self._tree
         self._plot.update()
         self._plot.pane.visible = tree.has_kin
         self._plot.pane.height = tree.height
-        self._plot_table.put(
-            Table("splitting-tree", "The same as a table", _HEADS, self._rows) if tree.has_kin else None
-        )
-        self._head.html = render(
-            "splitting_tree_head",
-            label=shown.label,
-            sae=shown.chosen_sae,
-            has_kin=shown.has_kin,
-            is_drawn=tree.has_kin,
-            unanswered=self._model.unanswered("splitting_tree"),
-            saes=self._saes,
-            num_apart=int(((tree.nodes["level"] > 1) & tree.nodes["parent"].isna()).sum()),
-            root=next(iter(tree.nodes["latent"]), None),
-            levels=levels_of(tree.nodes, self._saes),
-        )
+        self._plot_table.put(tree_table(tree))
+        self._head.html = tree_html(self._model, tree, opens=True)
 
-    def _rows(self) -> list[list[object]]:
+
+_HEADS = ["SAE", "latent", "role", "kin of", "cosine", "overlap", "shared words", "of these, the strongest"]
+
+
+def saes_of(model: ExplorerModel) -> list[Sae]:
+    """Return the SAEs of the tree, from narrow to wide."""
+    return [model.saes[model.shown.suite, sae] for sae in model.shown.tree_saes]
+
+
+def tree_html(model: ExplorerModel, tree: Tree, *, opens: bool) -> str:
+    """Say what the tree shows, or why there is none; and where a tap `opens` a latent, that it does."""
+    shown, saes = model.shown, saes_of(model)
+    return render(
+        "splitting_tree_head",
+        label=shown.label,
+        sae=shown.chosen_sae,
+        has_kin=shown.has_kin,
+        is_drawn=tree.has_kin,
+        opens=opens,
+        unanswered=model.unanswered("splitting_tree"),
+        saes=saes,
+        num_apart=int(((tree.nodes["level"] > 1) & tree.nodes["parent"].isna()).sum()),
+        root=next(iter(tree.nodes["latent"]), None),
+        levels=levels_of(tree.nodes, saes),
+    )
+
+
+def tree_table(tree: Tree) -> Table | None:
+    """List the latents of the tree."""
+
+    def rows() -> list[list[object]]:
         return [
             [
                 *(row.on, int(row.latent), row.said),
@@ -107,11 +119,10 @@ class SplittingTree(View):
                 "–" if pd.isna(row.num_shared_words) else int(row.num_shared_words),
                 ", ".join(map(visible, row.shared_words)) or "–",
             ]
-            for row in self._tree.nodes.itertuples()
+            for row in tree.nodes.itertuples()
         ]
 
-
-_HEADS = ["SAE", "latent", "role", "kin of", "cosine", "overlap", "shared words", "of these, the strongest"]
+    return Table("splitting-tree", "The same as a table", _HEADS, rows) if tree.has_kin else None
 
 
 def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Kin of a latent on each other SAE.
 TOP = 5
+#: Latents of an SAE from which a splitting tree goes on, beside those that play a part (queries/splitting_tree.sql).
+_DRAWN = 8
 #: Words that are named of those on which both fire.
 _SHARED = 5
 #: Cosines that are held at a time: 64 MB.
@@ -203,13 +205,22 @@ class _Layer:
             for place, folders in enumerate(self._folders)
         }
 
-    def main_latents(self, place: int) -> set[int]:
-        """Return the first latents that k-sparse probing ranks on an SAE."""
+    def main_latents(self, place: int) -> dict[int, int]:
+        """Return the first latent that k-sparse probing ranks on an SAE, by letter."""
         probes = load_k_sparse(self._folders[place]["k_sparse"]).probes
-        return {int(by_k[min(by_k)].latents[0]) for by_k in probes.values()}
+        return {letter: int(by_k[min(by_k)].latents[0]) for letter, by_k in probes.items()}
+
+    def by_width(self) -> list[list[int]]:
+        """Return the places of the SAEs of each width, from narrow to wide."""
+        widths: dict[int, list[int]] = {}
+        for place in range(len(self._folders)):
+            widths.setdefault(len(self._opened(place)[0]), []).append(place)
+        return [widths[width] for width in sorted(widths)]
 
     def kin(
-        self, latents: Mapping[int, np.ndarray], progress: Callable[[float], None] = lambda _: None
+        self,
+        latents: Mapping[int, np.ndarray],
+        progress: Callable[[float], None] = lambda _: None,
     ) -> dict[int, pa.Table]:
         """Find the kin of latents, given and returned by place of the SAE, on all other SAEs."""
         subjects = {place: self._subject(place, chosen) for place, chosen in latents.items() if len(chosen)}
@@ -221,28 +232,75 @@ class _Layer:
         return {place: pa.concat_tables(pieces) for place, pieces in found.items()}
 
 
-def _reached(kin: Mapping[int, pa.Table], main: Callable[[int], Iterable[int]]) -> dict[int, set[int]]:
-    """Return, by place of the SAE, the latents that are kin of a main latent of another one."""
-    reached: dict[int, set[int]] = {place: set() for place in kin}
-    for place, rows in kin.items():
-        mains = np.array(sorted(main(place)))
-        of_main = np.isin(rows["latent"].to_numpy(), mains)
-        others, latents = (rows[name].to_numpy()[of_main].tolist() for name in ("other", "other_latent"))
-        for other, latent in zip(others, latents, strict=True):
-            reached[other].add(latent)
-    return reached
+#: By letter, latents and the largest product of cosines that leads to each from a main latent.
+Reached = dict[int, dict[int, float]]
+#: Of each latent, those that are near it on another SAE, with their cosines.
+Near = dict[int, list[tuple[int, float]]]
+
+
+def _near(kin: pa.Table, other: int) -> Near:
+    """Collect the kin on the SAE at one place; as in a tree, none that points the other way."""
+    columns = (kin[name].to_pylist() for name in ("latent", "other", "other_latent", "cosine"))
+    near: Near = {}
+    for latent, place, other_latent, cosine in zip(*columns, strict=True):
+        if place == other and cosine > 0:
+            near.setdefault(latent, []).append((other_latent, cosine))
+    return near
+
+
+def _lead_on(reached: Reached, near: Near) -> Reached:
+    """Go on to the next wider SAE: a step of the query `splitting_tree`, for every letter."""
+    found: Reached = {}
+    for letter, latents in reached.items():
+        best: dict[int, float] = {}
+        for latent, strength in latents.items():
+            for other, cosine in near.get(latent, ()):
+                best[other] = max(best.get(other, 0.0), strength * cosine)
+        strongest = sorted(best, key=lambda latent: (-best[latent], latent))[:_DRAWN]
+        found[letter] = {latent: best[latent] for latent in strongest}
+    return found
+
+
+def _grow(layer: _Layer, kin: dict[int, pa.Table]) -> None:
+    """Add to `kin` those of the latents that splitting trees reach from main latents.
+
+    They are followed through every choice of one SAE per width, for a tree may be drawn over any.
+    """
+    mains: dict[int, Reached] = {
+        place: {letter: {latent: 1.0} for letter, latent in layer.main_latents(place).items()} for place in kin
+    }
+    former, *wider = layer.by_width()
+    paths = [(place, mains[place]) for place in former]
+    # A reader also meets the kin of all main latents, on whatever SAE.
+    _add(layer, kin, [(place, _lead_on(mains[before], _near(kin[before], place))) for before in kin for place in kin])
+    for here in wider[:-1]:
+        near = {(before, place): _near(kin[before], place) for before in former for place in here}
+        paths = [(place, _lead_on(reached, near[before, place])) for before, reached in paths for place in here]
+        _add(layer, kin, paths)
+        former = here
+
+
+def _add(layer: _Layer, kin: dict[int, pa.Table], paths: Iterable[tuple[int, Reached]]) -> None:
+    """Add the kin of what is reached at each place, where they are not there yet."""
+    found: dict[int, set[int]] = {place: set() for place in kin}
+    for place, reached in paths:
+        found[place].update(*reached.values())
+    unknown = {
+        place: np.setdiff1d(np.array(sorted(latents), np.int64), kin[place]["latent"].to_numpy())
+        for place, latents in found.items()
+    }
+    for place, rows in layer.kin(unknown).items():
+        kin[place] = pa.concat_tables([kin[place], rows])
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage, for all SAEs of a layer: a file for each, named by its place among them.
 
-    Kin are looked for of the latents that matter, and of the kin of main latents: a splitting tree goes on from these.
+    Kin are looked for of the latents that matter, and of those that a splitting tree reaches.
     """
     layer = _Layer(needs, settings["saes"], load_vocabulary(needs["vocabulary"]).ids)
     matter = layer.that_matter()
     kin = layer.kin(matter, lambda done: progress(0.8 * done))
-    reached = _reached(kin, layer.main_latents)
-    further = {place: np.setdiff1d(sorted(reached[place]), matter[place]).astype(np.int64) for place in matter}
-    more = layer.kin(further, lambda done: progress(0.8 + 0.2 * done))
+    _grow(layer, kin)
     for place, rows in kin.items():
-        pq.write_table(pa.concat_tables([rows, more[place]]), out / f"{place}.parquet")
+        pq.write_table(rows, out / f"{place}.parquet")

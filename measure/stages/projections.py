@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: SAEBench 0.6.0 (`feature_absorption.py`): the least share of the projection that absorbing latents carry, for both
 #: metrics; and for the fraction the least cosine of an absorbing latent, and how many of them count at most.
 LEAST_SHARE = 0.4
-_LEAST_COSINE, _MOST_ABSORBING = 0.1, 3
+LEAST_COSINE, MOST_ABSORBING = 0.1, 3
 
 #: Of the random directions.
 RANDOM_SEED = 200
@@ -37,9 +37,9 @@ class Projections(NamedTuple):
 
     Attributes
     ----------
-    main, absorbing, total : numpy.ndarray
+    main, absorbing, latents, total : numpy.ndarray
         Projection of the split latents; of the three other latents that carry most, of those with a cosine of at least
-        0.1; and of the whole stream.
+        0.1; of all latents; and of the whole stream.
     top : numpy.ndarray
         The active latent with the largest projection, -1 where none is active.
     top_projection, top_cosine : numpy.ndarray
@@ -50,6 +50,7 @@ class Projections(NamedTuple):
 
     main: np.ndarray
     absorbing: np.ndarray
+    latents: np.ndarray
     total: np.ndarray
     top: np.ndarray
     top_projection: np.ndarray
@@ -71,10 +72,14 @@ class Projections(NamedTuple):
         nothing = (self.total <= 0) | (self.main >= self.total) | (self.absorbing < LEAST_SHARE * self.total)
         return np.where(nothing, 0.0, share)
 
+    def fractions_0_3(self) -> np.ndarray:
+        """Return the absorption fraction of each word as SAEBench had it from 0.3.0 to 0.4.0.
 
-def fractions_0_3(main: np.ndarray, total: np.ndarray) -> np.ndarray:
-    """Return the absorption fractions of SAEBench up to 0.3.2: all that the split latents do not carry."""
-    return np.clip((total - main) / np.where(total == 0, np.nan, total), 0, 1)
+        It is what latents other than the split latents carry of what all latents carry, without thresholds.
+        """
+        nothing = (self.main >= self.total) | (self.latents <= 0)
+        share = (self.latents - self.main) / np.where(nothing, 1.0, self.latents)
+        return np.where(nothing, 0.0, np.clip(share, 0, 1))
 
 
 def project(
@@ -111,12 +116,14 @@ def project(
     best = ranked[firsts[active]]
     top[active], top_projection[active] = activations.latents[best], carried[best]
     top_cosine[active] = cosines[activations.latents[best]]
-    may_absorb = (~is_split & (carried > 0) & (cosines[activations.latents] >= _LEAST_COSINE))[ranked]
+    may_absorb = (~is_split & (carried > 0) & (cosines[activations.latents] >= LEAST_COSINE))[ranked]
     at, place = ranked[may_absorb], rows[ranked[may_absorb]]
     order = np.arange(len(place)) - np.searchsorted(place, place)
-    among = at[order < _MOST_ABSORBING]
+    among = at[order < MOST_ABSORBING]
     absorbing = np.bincount(rows[among], carried[among], number)
-    return Projections(main, absorbing, stream.astype(np.float32) @ unit, top, top_projection, top_cosine, ~fires)
+    total = stream.astype(np.float32) @ unit
+    latents = np.bincount(rows, carried, number)
+    return Projections(main, absorbing, latents, total, top, top_projection, top_cosine, ~fires)
 
 
 class Judged(NamedTuple):
@@ -128,14 +135,19 @@ class Judged(NamedTuple):
         The probe's true positives, by their place in the vocabulary.
     found : Projections
         Theirs.
-    random_full, random_fraction : float
-        Rate of full absorption and mean fraction by chance; NaN without words.
+    random_full, random_fraction, random_fraction_0_3 : float
+        Rate of full absorption and mean fractions by chance; NaN without words.
     """
 
     words: np.ndarray
     found: Projections
     random_full: float
     random_fraction: float
+    random_fraction_0_3: float
+
+
+#: What chance gives, in the order of `by_chance`.
+_BY_CHANCE = ("random_full", "random_fraction", "random_fraction_0_3")
 
 
 def random_directions(number: int, d_model: int, seed: int) -> np.ndarray:
@@ -150,32 +162,30 @@ def by_chance(
     instead: np.ndarray,
     split: np.ndarray,
     cosine_threshold: float,
-) -> tuple[float, float]:
-    """Return the share of words absorbed in full and their fraction, means over the directions `instead` of a probe.
+) -> tuple[float, float, float]:
+    """Return the share of words absorbed in full and their fractions, means over the directions `instead` of a probe.
 
     Words and split latents stay those of the probe.
     """
     if not activations.num_rows:
-        return float("nan"), float("nan")
+        return (float("nan"),) * 3
     found = [project(activations, stream, directions, direction, split) for direction in instead]
     return (
         float(np.mean([one.fully_absorbed(cosine_threshold).mean() for one in found])),
         float(np.mean([one.fractions().mean() for one in found])),
+        float(np.mean([one.fractions_0_3().mean() for one in found])),
     )
 
 
 def load_projections(folder: Path) -> dict[int, Judged]:
     """Read what the stage wrote, by letter."""
     with np.load(folder / "projections.npz") as arrays:
-        letters, counts = arrays["letters"], arrays["counts"]
-        ends = np.cumsum(counts)[:-1]
+        ends = np.cumsum(arrays["counts"])[:-1]
         columns = [np.split(arrays[name], ends) for name in ("words", *Projections._fields)]
-        by_letter = zip(
-            letters.tolist(), arrays["random_full"].tolist(), arrays["random_fraction"].tolist(), strict=True
-        )
+        chance = np.column_stack([arrays[name] for name in _BY_CHANCE]).tolist()
         return {
-            letter: Judged(columns[0][place], Projections(*(column[place] for column in columns[1:])), full, fraction)
-            for place, (letter, full, fraction) in enumerate(by_letter)
+            letter: Judged(columns[0][place], Projections(*(column[place] for column in columns[1:])), *chance[place])
+            for place, letter in enumerate(arrays["letters"].tolist())
         }
 
 
@@ -202,10 +212,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         "letters": np.array([*found]),
         "counts": np.array([len(one.words) for one in found.values()], int),
         "words": np.concatenate([one.words for one in found.values()]),
-        **{
-            name: np.array([getattr(one, name) for one in found.values()])
-            for name in ("random_full", "random_fraction")
-        },
+        **{name: np.array([getattr(one, name) for one in found.values()]) for name in _BY_CHANCE},
         **{name: np.concatenate([getattr(one.found, name) for one in found.values()]) for name in Projections._fields},
     }
     np.savez(out / "projections.npz", **arrays)

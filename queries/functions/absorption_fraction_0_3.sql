@@ -1,3 +1,6 @@
--- The same up to SAEBench 0.3.2, without thresholds: whatever the split latents do not carry.
-CREATE MACRO absorption_fraction_0_3(main_projection, total_projection) AS
-    least(1, greatest(0, (total_projection - main_projection) / nullif(total_projection, 0)));
+-- SAEBench's absorption fraction from 0.3.0 to 0.4.0, without thresholds: of what all latents carry, the share of those that
+-- are not split latents.
+CREATE MACRO absorption_fraction_0_3(main_projection, latents_projection, total_projection) AS
+    CASE WHEN main_projection + latents_projection + total_projection IS NULL THEN NULL
+        WHEN main_projection >= total_projection OR latents_projection <= 0 THEN 0
+        ELSE least(1, greatest(0, (latents_projection - main_projection) / latents_projection)) END;

@@ -1,7 +1,10 @@
--- One row an SAE, a concept and a metric: what was measured. A fraction is a metric of its own, wherever it stands.
+-- One row an SAE, a concept and a metric: what was measured. A fraction is a metric of its own, wherever it stands: which of the
+-- two, its version tells.
 CREATE TABLE measured AS
 WITH named AS (
-    SELECT measurements.* REPLACE (coalesce(measurements.metric, suites.metric) AS metric)
+    SELECT measurements.* REPLACE (coalesce(
+        CASE WHEN coalesce(measurements.metric, suites.metric) = 'fraction' THEN fraction_of(measurements.metric_version) END,
+        measurements.metric, suites.metric) AS metric)
     FROM measurements
     JOIN suites USING (suite)
 )
@@ -9,9 +12,10 @@ SELECT named.* EXCLUDE (split_latents), ranked.* EXCLUDE (suite, sae, concept)
 FROM (
     FROM named
     UNION ALL
-    SELECT * REPLACE ('fraction' AS metric, NULL AS num_absorbed, NULL AS absorption_rate, NULL AS random_rate)
+    SELECT * REPLACE (fraction_of(metric_version) AS metric, NULL AS num_candidates, NULL AS num_absorbed,
+        NULL AS absorption_rate, NULL AS random_rate)
     FROM named
-    WHERE metric <> 'fraction' AND absorption_fraction IS NOT NULL
+    WHERE NOT is_fraction(metric) AND absorption_fraction IS NOT NULL
 ) AS named
 JOIN ranked USING (suite, sae, concept)
 ORDER BY suite, sae, concept, metric;

@@ -26,9 +26,11 @@ SELECT ranked.pair, ranked.suite_number, ranked.sae_number, tested.suite, tested
     coalesce(tested.cosines[projected], tested.top_cosine) AS projected_cosine,
     CASE WHEN projected IS NULL THEN tested.top_effect ELSE tested.effects[projected] END AS projected_effect,
     coalesce(tested.projections[projected], tested.top_projection) AS projection,
-    tested.total_projection,
+    tested.latents_projection, tested.total_projection,
     coalesce(absorption_fraction(tested.main_projection, tested.absorbing_projection, tested.total_projection),
-        tested.absorption_fraction) AS fraction,
+        CASE WHEN fraction_of(tested.metric_version) = 'fraction' THEN tested.absorption_fraction END) AS fraction,
+    coalesce(absorption_fraction_0_3(tested.main_projection, tested.latents_projection, tested.total_projection),
+        CASE WHEN fraction_of(tested.metric_version) <> 'fraction' THEN tested.absorption_fraction END) AS fraction_0_3,
     coalesce(list_has_any(tested.active, ranked.split_latents), false) AS fires_published,
     CASE WHEN ranked.ranked_latents IS NOT NULL THEN coalesce(fired.silent_from, '-inf')
         WHEN fires_published THEN 'inf' ELSE '-inf' END AS silent_from,

@@ -1,5 +1,5 @@
--- One row a token and a metric that it was tested by, of one metric or where that is NULL of each, with the verdict under
--- the given thresholds and each of its conditions.
+-- One row a token and a metric that it was tested by, of one metric or where that is NULL of each that gives verdicts, with the
+-- verdict under the given thresholds and each of its conditions.
 -- `silent`: no split latent at this tau is among the token's active latents. `is_decided`: its stored scores decide; a row
 -- that stores none keeps the verdict it was published with. A fraction gives no verdict.
 -- top_latent is the one that could absorb, with its own numbers: of the most negative effect, or by projection the largest one,
@@ -14,19 +14,24 @@ SELECT * REPLACE (
         CASE WHEN metric <> 'full' THEN second_cosine END AS second_cosine,
         CASE WHEN metric <> 'full' THEN margin END AS margin
     ),
-    CASE WHEN metric = 'fraction' THEN NULL
+    CASE WHEN is_fraction(metric) THEN NULL
         WHEN NOT is_decided THEN is_absorption
         WHEN metric = 'full'
             THEN full_absorption(silent, projection, total_projection, projected_cosine, cosine_threshold)
         ELSE ablation(silent, top_effect, margin, top_cosine, cosine_threshold, effect_margin) END AS absorbed
 FROM (
-    SELECT scores.*, metric, num_judging,
+    SELECT scores.* EXCLUDE (fraction_0_3) REPLACE (
+            CASE WHEN moves_tau AND tau <> tau_published THEN fractions.fraction
+                WHEN metric = 'fraction-0.3' THEN fraction_0_3 ELSE scores.fraction END AS fraction
+        ),
+        metric, num_judging,
         CASE WHEN tau = tau_published THEN NOT fires_published ELSE tau >= silent_from END AS silent,
         CASE metric WHEN 'ig_ablation' THEN top_effect IS NOT NULL
             WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
-            ELSE judged_by = metric AND top_effect IS NOT NULL AND metric <> 'fraction' END AS is_decided
+            ELSE judged_by = metric AND top_effect IS NOT NULL AND NOT is_fraction(metric) END AS is_decided
     FROM scores
-    JOIN (SELECT suite_number, metric, num_judging FROM movable) USING (suite_number)
-    WHERE by_metric IS NULL OR metric = by_metric
+    JOIN (SELECT suite_number, metric, judges, num_judging, movable.tau AS moves_tau FROM movable) USING (suite_number)
+    LEFT JOIN fractions(by_metric, tau) AS fractions USING (token_row)
+    WHERE metric = by_metric OR (by_metric IS NULL AND judges)
 )
-WHERE is_decided OR judged_by = metric OR (metric = 'fraction' AND fraction IS NOT NULL);
+WHERE is_decided OR judged_by = metric OR (is_fraction(metric) AND fraction IS NOT NULL);

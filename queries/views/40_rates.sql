@@ -3,16 +3,18 @@
 -- Numbers that were published without the tokens or latents behind them stand where nothing can be counted, at the thresholds
 -- that they were published for; at others they are unknown, save at one that moves nothing. A concept without
 -- candidates has none absorbed; whether candidates of which none was tested are, is unknown. A fraction is the mean over the
--- probe's true positives, as it was published, or where each of them has a row, of these.
+-- probe's true positives, as it was published, or where each on which a latent is active has a row, of these; it is 0 on the
+-- others.
 -- Of a sample of the candidates, the interval knows as many true positives as the sample's part of them.
 CREATE MACRO rates(by_metric, in_family, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT * REPLACE (
-        CASE WHEN by_metric = 'fraction'
-            THEN coalesce(absorption_fraction, CASE WHEN num_rows = num_probe_true_positives THEN fraction END)
+        CASE WHEN is_fraction(by_metric)
+            THEN coalesce(absorption_fraction, CASE WHEN num_rows IN (num_candidates, num_probe_true_positives)
+                THEN fraction / nullif(num_probe_true_positives, 0) END)
             ELSE coalesce(num_absorbed / sample_portion / nullif(num_probe_true_positives, 0), absorption_rate) END
             AS absorption_rate
     ),
-    CASE WHEN by_metric <> 'fraction' THEN wilson(
+    CASE WHEN NOT is_fraction(by_metric) THEN wilson(
         coalesce(num_absorbed, absorption_rate * num_probe_true_positives * sample_portion),
         num_probe_true_positives * sample_portion
     ) END AS absorption_interval
@@ -24,15 +26,17 @@ FROM (
             split_at(tau, tau_published, split_latents, ranked_latents, ranked_rises) AS split_latents,
             coalesce(len(split_at(tau, tau_published, split_latents, ranked_latents, ranked_rises)), num_split_latents)
                 AS num_split_latents,
-            CASE WHEN by_metric <> 'fraction'
+            CASE WHEN NOT is_fraction(by_metric)
                 THEN coalesce(counted.num_absorbed, CASE WHEN is_own THEN measured.num_absorbed END, nothing.zero) END
                 AS num_absorbed,
             CASE WHEN is_own THEN measured.absorption_rate END AS absorption_rate,
-            CASE WHEN is_own THEN measured.random_rate END AS random_rate
+            CASE WHEN is_own THEN measured.random_rate END AS random_rate,
+            CASE WHEN is_own OR NOT is_fraction(by_metric) THEN measured.absorption_fraction END AS absorption_fraction
         ),
         measured.split_latents AS split_latents_published,
-        is_own AND (measured.num_absorbed IS NOT NULL OR measured.absorption_rate IS NOT NULL) AS is_published,
-        CASE WHEN by_metric <> 'fraction' THEN coalesce(counted.num_absorbing_latents, nothing.zero) END
+        is_own AND (measured.num_absorbed IS NOT NULL OR measured.absorption_rate IS NOT NULL
+            OR (is_fraction(by_metric) AND measured.absorption_fraction IS NOT NULL)) AS is_published,
+        CASE WHEN NOT is_fraction(by_metric) THEN coalesce(counted.num_absorbing_latents, nothing.zero) END
             AS num_absorbing_latents,
         coalesce(counted.num_rows, nothing.zero) AS num_rows,
         counted.fraction
@@ -50,7 +54,7 @@ FROM (
             count(*) AS num_rows,
             count(*) FILTER (absorbed) AS num_absorbed,
             count(DISTINCT top_latent) FILTER (absorbed) AS num_absorbing_latents,
-            avg(fraction) AS fraction
+            CASE WHEN count(*) = count(fraction) THEN sum(fraction) END AS fraction
         FROM verdicts(by_metric, tau, cosine_threshold, effect_margin)
         WHERE in_family IS NULL OR family = in_family
         GROUP BY ALL

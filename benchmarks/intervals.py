@@ -1,0 +1,57 @@
+"""How often the interval of a mean difference holds the truth, on made-up rates: ``python -m benchmarks.intervals``.
+
+Concepts are hard for both SAEs alike; a seed moves all rates of its SAE by one amount, and each rate by another. Beside
+the interval that the explorer shows stands the plain bootstrap over concepts and seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from explorer.statistics import mean_difference, resampled_differences
+
+_TRUTH = 0.01
+
+
+def draw(random: np.random.Generator, seeds: int, concepts: int, between: float, *, skewed: bool) -> list[np.ndarray]:
+    """Draw rates of two SAEs, (seeds, concepts): mean 5 %, as spread over concepts as rates are or evenly."""
+    hard = random.gamma(0.7, 0.07, concepts) if skewed else random.normal(0.05, 0.03, concepts)
+    gain = _TRUTH + random.normal(0, 0.02, concepts) * (hard / hard.mean() if skewed else 1)
+    return [
+        mean + random.normal(0, between, (seeds, 1)) + random.normal(0, 0.01, (seeds, concepts))
+        for mean in (hard, hard + gain)
+    ]
+
+
+def main() -> None:
+    """Print a line for each case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=1000)
+    repeats = parser.parse_args().repeats
+    print("seeds concepts seed's spread  rates    held  plain bootstrap   mean width")
+    for seeds, concepts in ((1, 26), (3, 12), (3, 26), (3, 60), (5, 26)):
+        for between in (0.0, 0.005, 0.01) if seeds > 1 else (0.0,):
+            for skewed in (False, True):
+                random, held, plain, widths = np.random.default_rng(0), 0, 0, []
+                for _ in range(repeats):
+                    this, other = draw(random, seeds, concepts, between, skewed=skewed)
+                    found = mean_difference(this, other)
+                    if found is None or found.low is None or found.high is None:
+                        raise AssertionError
+                    held += found.low <= _TRUTH <= found.high
+                    widths.append(found.high - found.low)
+                    low, high = np.quantile(
+                        resampled_differences(this, other, np.random.default_rng(0)), (0.025, 0.975)
+                    )
+                    plain += low <= _TRUTH <= high
+                print(
+                    f"{seeds:5} {concepts:8} {between:13} {'skewed' if skewed else 'normal':>7}"
+                    f" {held / repeats:7.1%} {plain / repeats:16.1%} {np.mean(widths):12.4f}",
+                    flush=True,
+                )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Who carries a concept where its probe finds it (soft absorption): split latents, absorbing latents, or neither.
+
+Shares of a token's projection on the probe add up to 1, but one may be negative and another above 1. Positive ones are
+stacked upwards from 0, negative ones downwards, so that each is as high as it is large.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+
+from explorer.plots.layers import Layer, Line, Plot
+from explorer.theme import Theme, in_percent, name_ticks, tooltip
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bokeh.models import Plot as Figure
+
+HEIGHT = 240
+#: The parts of a projection by the columns of their shares, and what they are called.
+PARTS = {"main_share": "split latents", "absorbing_share": "absorbing latents", "other_share": "neither"}
+_CORNERS = ("left", "bottom", "right", "top")
+_HALF_BAR = 0.38
+#: The tokens plot shows what reaches so far, and of its tokens all but one in a hundred at either end.
+_LOWEST, _HIGHEST, _LEFT_OUT = -1.0, 2.0, 0.01
+#: Room above and below what is stacked.
+_AROUND = 1.05
+_SHARES = [(said, f"@{name}{{0.0 %}}") for name, said in PARTS.items()]
+
+
+def token_shares_plot(shares: pd.DataFrame | None, *, theme: Theme) -> Plot:
+    """Draw the tokens of a concept side by side, in the order of the answer.
+
+    Parameters
+    ----------
+    shares : DataFrame or None
+        Answer of the query `token_shares`; None draws the same elements, empty.
+    theme : Theme
+
+    Returns
+    -------
+    Plot
+        Layers: a part each, whole (1), targets of the pointer.
+    """
+    known = known_shares(shares)
+    place = np.arange(len(known), dtype=float)
+    stacks = _stacked(known, place, place + 1)
+    low, high = _extent(stacks, _LEFT_OUT)
+    return Plot(
+        "token-shares",
+        theme,
+        [
+            # Without a line of their own, seams would be seen between tokens.
+            *_parts(stacks, theme, line_width=1),
+            Line("whole", hv.HLine, 1.0, _dashed(theme)),
+            _targets(stacks, "token"),
+        ],
+        (0.0, float(max(len(known), 1))),
+        (max(_LOWEST, low), min(_HIGHEST, high)),
+        {"height": HEIGHT, "xlabel": "tokens, by the share of the split latents", "ylabel": "share of the projection"},
+        [in_percent],
+    )
+
+
+def concept_shares_plot(shares: pd.DataFrame | None, *, chosen: str | None, theme: Theme) -> Plot:
+    """Draw the mean shares of concepts as bars; bar number n stands at x = n.
+
+    Parameters
+    ----------
+    shares : DataFrame or None
+        Answer of the query `concept_shares`; None draws the same elements, empty.
+    chosen : str or None
+        The concept whose bar is outlined.
+    theme : Theme
+
+    Returns
+    -------
+    Plot
+        Layers: a part each, whole (1), chosen, targets of the pointer.
+    """
+    known = known_shares(shares)
+    place = np.arange(1, len(known) + 1, dtype=float)
+    stacks = _stacked(known, place - _HALF_BAR, place + _HALF_BAR)
+    ring = stacks[stacks["concept"] == chosen]
+    ticks = dict(zip(place.tolist(), stacks["label"], strict=True))
+    return Plot(
+        "concept-shares",
+        theme,
+        [
+            *_parts(stacks, theme, line_width=0),
+            Line("whole", hv.HLine, 1.0, _dashed(theme)),
+            Layer(
+                *("chosen", hv.Rectangles, ring.assign(bottom=ring["low"], top=ring["high"]), _CORNERS),
+                look={"fill_color": None, "line_color": theme.ink, "line_width": 2},
+            ),
+            _targets(stacks, "label"),
+        ],
+        (0.3, max(len(known), 1) + 0.7),
+        _extent(stacks),
+        {"height": HEIGHT, "xlabel": "", "ylabel": "mean share of the projection"},
+        [in_percent, partial(_name_bars, ticks=ticks)],
+    )
+
+
+def _name_bars(figure: Figure, ticks: Mapping[float, str]) -> None:
+    name_ticks(figure.xaxis[0], ticks)
+
+
+def known_shares(shares: pd.DataFrame | None) -> pd.DataFrame:
+    """Return the rows of an answer that have shares."""
+    if shares is None:
+        return pd.DataFrame({name: pd.Series([], dtype=float) for name in PARTS}).assign(token=[], concept=[], label=[])
+    return shares[shares["other_share"].notna()].reset_index(drop=True)
+
+
+def _stacked(shares: pd.DataFrame, left: np.ndarray, right: np.ndarray) -> pd.DataFrame:
+    """Say where the parts of each stack begin and end (`<part>_bottom`, `<part>_top`), and the stack itself."""
+    stacks = shares.assign(left=left, right=right, low=0.0, high=0.0)
+    for name in PARTS:
+        share = shares[name]
+        stacks[f"{name}_bottom"] = stacks["high"].where(share >= 0, stacks["low"] + share)
+        stacks[f"{name}_top"] = (stacks["high"] + share).where(share >= 0, stacks["low"])
+        stacks["high"] += share.clip(lower=0)
+        stacks["low"] += share.clip(upper=0)
+    return stacks
+
+
+def _extent(stacks: pd.DataFrame, left_out: float = 0.0) -> tuple[float, float]:
+    """Return what there is to see of stacks, up to 1 at least; without the share `left_out` of them at either end."""
+    if stacks.empty:
+        return 0.0, _AROUND
+    low, high = stacks["low"].quantile(left_out), stacks["high"].quantile(1 - left_out)
+    return min(_AROUND * float(low), 0.0), _AROUND * max(float(high), 1.0)
+
+
+def _parts(stacks: pd.DataFrame, theme: Theme, line_width: float) -> list[Layer]:
+    colours = {"main_share": theme.split, "absorbing_share": theme.absorbing, "other_share": theme.other}
+    return [
+        Layer(
+            *(said, hv.Rectangles, stacks.assign(bottom=stacks[f"{name}_bottom"], top=stacks[f"{name}_top"]), _CORNERS),
+            look={"fill_color": colours[name], "line_color": colours[name], "line_width": line_width},
+        )
+        for name, said in PARTS.items()
+    ]
+
+
+def _targets(stacks: pd.DataFrame, of: str) -> Layer:
+    """Catch the pointer over the whole of a stack, and tell of its parts."""
+    return Layer(
+        *("targets", hv.Rectangles, stacks.assign(bottom=stacks["low"], top=stacks["high"]), _CORNERS),
+        more=(of, *PARTS),
+        look={
+            "alpha": 0,
+            "tools": ["hover"],
+            "default_tools": [],
+            "hover_tooltips": tooltip(("token" if of == "token" else "", f"@{of}"), *_SHARES),
+        },
+    )
+
+
+def _dashed(theme: Theme) -> dict[str, object]:
+    return {"color": theme.ink, "line_width": 1, "line_dash": "dashed"}
