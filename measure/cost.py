@@ -13,8 +13,8 @@ import torch
 from measure.device import best_device, fast_precision, free_memory
 from measure.memory import SHARE, peak_of
 from measure.models.base import Prompt
-from measure.saes.batch_topk import BatchTopK
 from measure.saes.loading import open_sae, width_of
+from measure.saes.trained import TrainedSae
 from measure.stages.ablation import AT_ONCE, Word, ablate
 from measure.stages.losses import WINDOWS as OF_LOSS
 from measure.stages.prompts import BATCH
@@ -179,7 +179,7 @@ def _some_sae(config: Config, base: Path, model: LanguageModel) -> Sae:
     bias, mean, one = (torch.zeros(size, device=device) for size in (width, d_model, ()))
     # About as many latents are active on a token as are wanted.
     threshold = torch.special.ndtri(torch.tensor(1 - min(config.saes[0].k) / width)).to(device)
-    return BatchTopK(decoder.T.contiguous(), bias, decoder, mean, mean, one + 1, threshold)
+    return TrainedSae(decoder.T.contiguous(), bias, decoder, mean, mean, one + 1, threshold)
 
 
 def _text_tokens(config: Config, base: Path) -> int:
