@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from measure.config import read_config
-from measure.cost import effort, estimate, facts_of
+from measure.cost import expect
 from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.loading import model_of
@@ -98,11 +98,11 @@ def measure(
         check_all(config, file.parent, model)
         tasks = in_order(*plan.tasks)
         ahead = [task for task in tasks if not task.is_done(work)]
-        facts = facts_of(model, config)
-        cost = estimate(plan, ahead, facts, config, workers)
+        cost, weights = expect(plan, ahead, model, config, file.parent, workers)
         lines = _announce(tasks, ahead, cost, work)
         if dry_run:
-            return Outcome([*lines, *(f"  {task.label}" for task in ahead)], [])
+            each = (f"  {task.label}: about {_duration(weights[task.digest])}" for task in ahead)
+            return Outcome([*lines, *each], [])
         for line in lines:
             say(line)
         room = shutil.disk_usage(work).free
@@ -111,12 +111,11 @@ def measure(
                 f"{work}: {_size(cost.disk)} are needed and {_size(room)} are free; give a roomier folder with --work"
             )
             raise MeasureError(message)
-        weights = {task.digest: effort(task, facts, config) for task in ahead}
         done = dict.fromkeys(weights, 0.0)
 
         def report(task: Task, share: float) -> None:
             done[task.digest] = min(share, 1.0) * weights.get(task.digest, 0)
-            progress(task.label, round(sum(done.values())), round(sum(weights.values())))
+            progress(task.label, round(1000 * sum(done.values())), round(1000 * sum(weights.values())))
 
         shared = {task.digest for task in in_order(*plan.shared.values(), *plan.probes.values())}
         perform = partial(perform_all, work=work, workers=workers, address=address, say=say, progress=report)
@@ -152,8 +151,8 @@ def _announce(tasks: list[Task], ahead: list[Task], cost: Cost, work: Path) -> l
 
 def _duration(seconds: float) -> str:
     minutes = seconds / 60
-    if minutes < 1:
-        return "a minute"
+    if minutes < 2:  # noqa: PLR2004 - a matter of taste
+        return f"{max(seconds, 1):.0f} seconds"
     return f"{minutes:.0f} minutes" if minutes < 100 else f"{minutes / 60:.1f} hours"  # noqa: PLR2004 - a matter of taste
 
 

@@ -1,29 +1,40 @@
-"""What a measurement will cost on this machine: time, memory and disk."""
+"""What a measurement will cost on this machine: time, memory and disk, from what small pieces of it take."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
 
+import psutil
 import torch
 
-from measure.device import best_device, fast_precision
+from measure.device import best_device, fast_precision, free_memory
+from measure.memory import SHARE, peak_of
+from measure.models.base import Prompt
+from measure.saes.loading import open_sae, width_of
+from measure.saes.trained import TrainedSae
+from measure.stages.ablation import AT_ONCE, Word, ablate
+from measure.stages.losses import WINDOWS as OF_LOSS
+from measure.stages.prompts import BATCH
+from measure.stages.text_activations import WINDOWS as OF_TEXT
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
+    from pathlib import Path
 
     from measure.config import Config
     from measure.models.base import LanguageModel
     from measure.plan import Plan
+    from measure.saes.base import Sae
     from measure.tasks import Task
 
-#: Share of the speed of a large matrix product that the whole of a stage reaches, as timed on two cores.
-_USED = 0.35
-#: Candidates of an SAE for each word, as far as can be guessed before they are counted; tokens after a prompt's word.
-_CANDIDATES, _SUFFIX = 0.013, 5
-#: Tokens of a worked example.
-_EXAMPLE = 8
+#: Candidates for each word of an SAE with one active latent, as far as can be guessed before they are counted: of SAEs
+#: with more there are so much fewer. Tokens after a prompt's word.
+_CANDIDATES, _SUFFIX = 0.1, 5
+#: Tokens of a worked example; bytes of text for a token, about.
+_EXAMPLE, _BYTES = 8, 4
 _PROBE_STEPS = 200
 #: Latents of an SAE whose kin are looked for, about.
 _MATTER = 1500
@@ -31,6 +42,11 @@ _MATTER = 1500
 _STEP = 2000
 _STREAM_BYTES = 2
 _SIDE = 1024
+#: How many windows, words, tested words and tokens are timed; each this often, but once if it takes more seconds than
+#: this. The fastest counts.
+_TIMED_WINDOWS, _TIMED_WORDS, _TIMED_TESTED, _TIMED_ROWS, _OFTEN, _LONG = 2, 64, 8, 256, 3, 1.0
+#: Share of the speed of a large matrix product that fits and training reach.
+_USED = 0.35
 
 
 class Cost(NamedTuple):
@@ -41,73 +57,219 @@ class Cost(NamedTuple):
     disk: float
 
 
+class Piece(NamedTuple):
+    """What one window, word or token takes: seconds, and bytes while it is computed."""
+
+    seconds: float
+    memory: float
+
+
 @dataclass(frozen=True)
 class Facts:
-    """Of the model, the vocabulary and the text, what decides on the work.
+    """What decides on the work, and what pieces of it were seen to take.
 
-    `block` is the number of weights in one block, `words` that of alphabetic tokens.
+    Attributes
+    ----------
+    d_model : int
+    words, text : int
+        Alphabetic tokens; windows of running text through which the model is run.
+    top : int
+        The highest layer with an SAE.
+    length : int
+        Tokens of a prompt before the word.
+    window, word : Piece
+        A window of text, or a word in a shared prompt, up to that layer.
+    own : Piece
+        A prompt of a word's own, up to that layer.
+    asked, tested, loss : Piece
+        A word whose answer is asked for, a candidate that is ablated, a window whose loss is computed.
+    encoded, given_back : Piece
+        A token encoded or given back by an SAE, for each latent.
+    active : float
+        Active latents of a token.
+    speed : float
+        Multiplications of large matrices, 10^9 a second.
     """
 
-    block: float
-    num_layers: int
     d_model: int
-    vocabulary: int
     words: int
     text: int
+    top: int
+    length: int
+    window: Piece
+    word: Piece
+    own: Piece
+    asked: Piece
+    tested: Piece
+    loss: Piece
+    encoded: Piece
+    given_back: Piece
+    active: float
+    speed: float
 
 
-def facts_of(model: LanguageModel, config: Config) -> Facts:
-    """Read the facts off a model and a configuration."""
-    words = len(model.tokenizer.words())
+def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
+    """Read off a model and a configuration what decides on the work, and see what small pieces of it take.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    config : Config
+    base : Path
+        The folder that paths of the configuration start from.
+    """
+    known = [number for number, _ in model.tokenizer.words()]
+    length = _EXAMPLE * sum(config.prompts.num_examples) // len(config.prompts.num_examples) + 1
+    top = max(layer for part in config.saes for layer in part.layers)
+    several = (known * (1 + 4 * length // len(known)))[: max(length, _TIMED_WORDS)]
+    prompt = Prompt((model.tokenizer.start, *several[: length - 1]), tuple(several[:_SUFFIX]))
+    words = torch.tensor((several * _TIMED_WORDS)[:_TIMED_WORDS], device=model.device)
+    answers = words[:26]
+    width = config.windows.length + 1
+    windows = words.repeat(-(-_TIMED_WINDOWS * width // len(words)))[: _TIMED_WINDOWS * width].view(-1, width)
+    alone = torch.tensor([prompt.prefix], device=model.device)
+    model.word_streams(prompt, words[:1], [top])  # what comes before the word is read once, for all
+    stream = model.streams(windows, [top])[top][:, 1:].flatten(0, 1)
+    sae = _some_sae(config, base, model)
+    rows = stream[torch.arange(_TIMED_ROWS, device=model.device) % len(stream)].cpu().numpy()
+    directions = sae.directions[:64].to(model.device)
+
+    def asked(tokens: torch.Tensor) -> None:
+        with torch.no_grad():
+            spelling = model.spell(prompt, tokens, 0, answers)
+            spelling.answer(spelling.stream)
+
+    def tested(number: int) -> None:
+        active = torch.arange(len(directions)).numpy()
+        some = [Word(token, 0, active, 0 * active.astype("float32")) for token in words[:number].tolist()]
+        steps = config.method.steps
+        list(ablate(model, prompt, answers, some, directions, layer=top, steps=steps, batch=number))
+
+    needed = config.windows.evidence + config.windows.held_out
+    num_windows = _text_tokens(config, base) // config.windows.length
+    trained = any(part.path is None for part in config.saes)
+    encoded = sae.encode_sparse(rows)
     return Facts(
-        block=12 * model.d_model**2,
-        num_layers=model.num_layers,
         d_model=model.d_model,
-        vocabulary=len(model.tokenizer),
-        words=min(words, config.vocabulary.limit or words),
-        text=sum(part.tokens for part in config.text),
+        words=min(len(known), config.vocabulary.limit or len(known)),
+        text=num_windows if trained else min(num_windows, needed),
+        top=top,
+        length=length,
+        window=_take(lambda number: model.streams(windows[:number], [top]), len(windows)),
+        word=_take(lambda number: model.word_streams(prompt, words[:number], [top]), len(words)),
+        own=_take(lambda _: model.streams(alone, [top]), 1),
+        asked=_take(lambda number: asked(words[:number]), len(words)),
+        # One word more is run, to see what memory it takes.
+        tested=_take(tested, _TIMED_TESTED, more=1),
+        loss=_take(lambda number: model.losses(windows[:number], {}), len(windows)),
+        encoded=_per_latent(_take(lambda number: sae.encode_sparse(rows[:number]), len(rows)), sae),
+        given_back=_per_latent(_take(lambda number: sae.reconstruct_all(stream[:number]), len(stream)), sae),
+        active=len(encoded.values) / encoded.num_rows,
+        speed=speed(),
     )
 
 
+def _some_sae(config: Config, base: Path, model: LanguageModel) -> Sae:
+    """Open an SAE that is measured, or make one like those that are trained."""
+    given = next((part.path for part in config.saes if part.path), None)
+    if given is not None:
+        return open_sae(base / given, model.device)
+    d_model, width, device = model.d_model, max(config.saes[0].widths), model.device
+    decoder = torch.nn.functional.normalize(torch.randn(width, d_model, device=device), dim=1)
+    bias, mean, one = (torch.zeros(size, device=device) for size in (width, d_model, ()))
+    # About as many latents are active on a token as are wanted.
+    threshold = torch.special.ndtri(torch.tensor(1 - min(config.saes[0].k) / width)).to(device)
+    return TrainedSae(decoder.T.contiguous(), bias, decoder, mean, mean, one + 1, threshold)
+
+
+def _text_tokens(config: Config, base: Path) -> int:
+    """Return how many tokens of text there are, at most: of files that are there, no more than they hold."""
+    number = 0
+    for part in config.text:
+        size = sum(file.stat().st_size for file in base.glob(part.files) if file.is_file())
+        number += part.tokens if part.debian else min(part.tokens, size // _BYTES)
+    return number
+
+
+def _take(run: Callable[[int], object], number: int, more: int = 0) -> Piece:
+    """Return what one thing takes, of `number` that are done at once, and some more alone."""
+    memory = peak_of(partial(run, number))
+    best = float("inf")
+    for _ in range(_OFTEN):
+        start = time.perf_counter()
+        run(number)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+        if best > _LONG:
+            break
+    return Piece(best / (number + more), memory / number)
+
+
+def _per_latent(piece: Piece, sae: Sae) -> Piece:
+    return Piece(*(one / sae.num_latents for one in piece))
+
+
+def expect(
+    plan: Plan, tasks: list[Task], model: LanguageModel, config: Config, base: Path, workers: int
+) -> tuple[Cost, dict[str, float]]:
+    """Estimate what is left to do, and the seconds of each task by its digest; where nothing is, nothing is timed."""
+    if not tasks:
+        return Cost(0, 0, 0), {}
+    facts = facts_of(model, config, base)
+    each = {task.digest: effort(task, facts, config) for task in tasks}
+    return estimate(plan, tasks, facts, config, workers), each
+
+
 def effort(task: Task, facts: Facts, config: Config) -> float:
-    """Return the rough number of multiplications that a task takes, in 10^9; at least one."""
-    settings: Mapping[str, Any] = task.settings
-    f, windows = facts, config.windows
-    up_to = (max(settings.get("layers", [0])) + 1) * f.block
+    """Return about how many seconds a task takes on this machine, if nothing else runs there."""
+    f, windows, settings = facts, config.windows, task.settings
     alone = config.prompts.draw == "each_word" and not config.prompts.templates
     prompts = len(config.prompts.templates) or config.prompts.kept
-    # Where no two words share a prompt, each takes its own prefix along.
-    length = _EXAMPLE * max(config.prompts.num_examples) if alone else 0
-    asked = config.prompts.sample * (1 if alone else config.prompts.drawn) + (0 if alone else 0.2 * f.words)
-    layer = settings.get("layer", 0)
-    seen = f.words + (windows.evidence + windows.held_out) * windows.length
-    width = task.needs["sae"].settings.get("width", 16384) if "sae" in task.needs else 0
-    runs = 3 * config.method.steps + 2  # a way back is twice as long as one forth
-    work: dict[str, float] = {
-        "prompts": asked * (length + 1 + _SUFFIX) * f.num_layers * f.block,
-        "text": f.text * 2e5,
-        "text_activations": f.text * up_to,
-        "activations": f.words * (1.2 * length if alone else 1 + 0.8 * prompts * bool(settings.get("mix"))) * up_to,
-        "loss": 4 * windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model),
-        "probes": f.words * 26 * f.d_model * _PROBE_STEPS,
-        "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model,
-        "latents": seen * width * f.d_model,
-        "k_sparse": f.words * 5e6,
-        "ablation": _CANDIDATES
-        * f.words
-        * (runs * (1 + _SUFFIX) * (f.num_layers - layer) + length * f.num_layers)
-        * f.block,
-        "projections": config.method.random_directions * 26 * f.d_model * width,
-        "evidence": seen * 1e6,
+    mix = max(settings.get("mix") or [-1]) + 1
+    share = (max(settings.get("layers", [0])) + 1) / (f.top + 1)
+    seen = (1.2 if alone else 1) * f.words + (windows.evidence + windows.held_out) * windows.length
+    width = _width(task.needs["sae"]) if "sae" in task.needs else 0
+    active = task.needs["sae"].settings.get("k", f.active) if "sae" in task.needs else 0
+    fit = 1 / (f.speed * 1e9 * _USED)
+    work = {
+        "trials": config.prompts.drawn * config.prompts.sample * f.asked.seconds,
+        "spelled": config.prompts.sample * (f.asked.seconds + f.own.seconds)
+        if alone
+        else 0.2 * f.words * f.asked.seconds,
+        "text": f.text * windows.length * 4e-6,
+        "text_activations": f.text * f.window.seconds * share,
+        "activations": f.words * 1.2 * f.own.seconds * share
+        if alone
+        else f.words * f.word.seconds * (share + 0.8 * prompts * mix / (f.top + 1)),
+        "losses": (len(settings.get("layers", [])) + 1) * windows.for_loss * f.loss.seconds,
+        "probes": f.words * 26 * f.d_model * _PROBE_STEPS * fit,
+        "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model * fit,
+        "latents": seen * width * f.encoded.seconds,
+        "k_sparse": f.words * 5e6 * fit,
+        "ablation": _candidates(active, f.words, config) * (f.tested.seconds + alone * f.own.seconds),
+        "projections": config.method.random_directions * (26 * f.d_model * width * fit + 0.2 * f.words * active * 5e-7),
+        "evidence": seen * 1e5 * fit,
         "kin": sum(
-            _MATTER * settings["saes"] * need.settings.get("width", 16384) * f.d_model
+            _MATTER * settings["saes"] * _width(need) * f.d_model * fit
             for name, need in task.needs.items()
             if name.startswith("sae-")
         ),
-        "quality": windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model)
-        + windows.held_out * windows.length * width * f.d_model * 2,
+        "quality": windows.for_loss * f.loss.seconds
+        + (windows.held_out + windows.for_loss) * windows.length * width * f.given_back.seconds,
     }
-    return max(work.get(task.stage, 0) / settings.get("parts", 1) / 1e9, 1.0)
+    return max(work.get(task.stage, 0) / settings.get("parts", 1), 0.01)
+
+
+def _candidates(active: float, words: int, config: Config) -> float:
+    """Guess how many words are ablated on an SAE with so many active latents per token."""
+    most = len(config.vocabulary.letters) * (config.method.limit or words)
+    return min(_CANDIDATES * words / max(active, 1), most)
+
+
+def _width(sae: Task) -> int:
+    """Return the number of latents of an SAE that is trained, or was."""
+    return int(sae.settings["width"]) if sae.stage == "train" else width_of(sae.settings["path"])
 
 
 def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, workers: int) -> Cost:
@@ -123,23 +285,40 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
     workers : int
         Number of processes.
     """
+    f, length = facts, config.windows.length
+    saes = [sae.tasks["sae"] for sae in plan.saes]
     streams = len({sae.layer for sae in plan.saes})
     alone = config.prompts.draw == "each_word" and not config.prompts.templates
     prompts = 1 if alone else len(config.prompts.templates) or config.prompts.kept
-    trained = any(part.path is None for part in config.saes)
-    rows = facts.text + facts.words * (1 + 0.2 * alone + 0.8 * prompts * trained)
-    width = max([sae.width for sae in plan.saes] + [2048])
-    model = 6.0 * (facts.num_layers * facts.block + facts.vocabulary * facts.d_model)
-    training = 4 * 8 * width * facts.d_model + 3 * 1024 * width * 4
+    trained = [task.settings["width"] for task in saes if task.stage == "train"]
+    layers = len({task.settings["layer"] for task in saes if task.stage == "train"})
+    seen = f.words + (config.windows.evidence + config.windows.held_out) * length
     ahead = {task.stage for task in tasks}
-    disk = streams * rows * facts.d_model * _STREAM_BYTES if ahead & {"activations", "text_activations"} else 0
-    disk += sum(
-        0.3e9 if task.stage == "package" else 12.0 * 40 * (facts.words + facts.text / 3)
-        for task in tasks
-        if task.stage in ("package", "latents")
+    disk = 0.0
+    if ahead & {"activations", "text_activations"}:
+        rows = streams * (f.text * length + f.words * (1 + 0.2 * alone)) + layers * 0.8 * prompts * f.words
+        disk = rows * f.d_model * _STREAM_BYTES
+    for task in tasks:
+        disk += {"package": 0.3e9, "latents": 8 * (1 + f.active) * (seen + 0.2 * f.words)}.get(task.stage, 0)
+        disk += 4 * 2 * task.settings["width"] * f.d_model if task.stage == "train" else 0
+    # Of the stages, the one that takes most: the stream at all words in float32, twice, for the probes; an SAE with its
+    # directions and what it makes of words and text; a batch.
+    width = max(map(_width, saes))
+    training = max((4 * 8 * one * f.d_model + 3 * 1024 * one * 4 for one in trained), default=0)
+    held = max(
+        f.words * f.d_model * (_STREAM_BYTES + 4 + 4),
+        4 * 4 * width * f.d_model + 3 * 12 * f.active * seen,
+        training,
     )
-    seconds = sum(effort(task, facts, config) for task in tasks) / (speed() * _USED)
-    return Cost(seconds, workers * (model + training + 1.5e9), disk)
+    batch = max(
+        OF_TEXT * f.window.memory,
+        BATCH * max(f.word.memory, f.asked.memory),
+        AT_ONCE * f.tested.memory,
+        OF_LOSS * f.loss.memory,
+    )
+    batch = min(batch, SHARE * free_memory(best_device()) / workers)
+    memory = psutil.Process().memory_info().rss + held + batch
+    return Cost(sum(effort(task, facts, config) for task in tasks), workers * memory, disk)
 
 
 def speed() -> float:

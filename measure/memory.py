@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 #: Share of this process's part of the free memory that a batch may take.
-_SHARE = 0.25
+SHARE = 0.25
 
 
 class _Held(TorchDispatchMode):
@@ -75,5 +75,5 @@ def at_once(run: Callable[[], object], device: torch.device, most: int, number: 
     """
     if most <= 1:
         return 1
-    fit = _SHARE * free_memory(device) * number // max(peak_of(run), 1)
+    fit = SHARE * free_memory(device) * number // max(peak_of(run), 1)
     return int(min(max(fit, 1), most))

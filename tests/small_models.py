@@ -90,6 +90,9 @@ MODELS: dict[str, Callable[[int], Any]] = {
     "gemma": lambda vocab_size: transformers.GemmaForCausalLM(
         transformers.GemmaConfig(**_LLAMA_LIKE, vocab_size=vocab_size)
     ),
+    "gemma-2": lambda vocab_size: transformers.Gemma2ForCausalLM(
+        transformers.Gemma2Config(**_LLAMA_LIKE, vocab_size=vocab_size, sliding_window=WINDOW)
+    ),
     "gemma-3": _gemma_3,
     "opt": _opt,
     "mistral": lambda vocab_size: transformers.MistralForCausalLM(

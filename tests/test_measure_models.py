@@ -133,7 +133,7 @@ def _normed(name: str, model: Any, directions: Tensor) -> Tensor:
             return directions * model.backbone.norm_f.weight
         case "gemma-3":
             return directions * (1 + model.model.language_model.norm.weight)
-        case "gemma" | "qwen-3-next":
+        case "gemma" | "gemma-2" | "qwen-3-next":
             return directions * (1 + model.model.norm.weight)
         case _:
             return directions * model.model.norm.weight

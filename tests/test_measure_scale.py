@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -13,6 +14,7 @@ from sae_lens import TopKSAE, TopKSAEConfig
 
 from measure import memory, streams
 from measure.config import read_config
+from measure.cost import effort, estimate, facts_of
 from measure.engine import perform_all
 from measure.models.loading import open_model
 from measure.plan import Plan, make_plan
@@ -20,6 +22,7 @@ from measure.saes import base
 from measure.stages import ablation, activations, evidence, losses, prompts, text_activations
 from measure.stages.parts import NUM_PARTS
 from measure.stages.prompts import load_prompts, share_spelled, spell_words, to_prompt
+from measure.stages.text import load_windows
 from measure.stages.trials import drawn
 from measure.stages.vocabulary import load_vocabulary
 from measure.tasks import in_order
@@ -134,3 +137,27 @@ def _close(one: object, other: object) -> bool:
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
     return one == other or one == pytest.approx(other, rel=2e-3)
+
+
+def test_what_is_estimated_is_what_there_is_to_do(small: Measurement) -> None:
+    config = read_config(small.folder / "tiny.toml")
+    model = open_model((small.folder / "model").resolve(), "float32")
+    facts = facts_of(model, config, small.folder)
+    tasks = in_order(*small.plan.tasks)
+    cost = estimate(small.plan, tasks, facts, config, 1)
+    vocabulary = load_vocabulary(small.done(small.plan.shared["vocabulary"]))
+    windows = load_windows(small.done(small.plan.shared["text"]))
+    assert (facts.text, facts.active) == (len(windows.ids), 3)
+    assert facts.words >= len(vocabulary.ids)  # one of a few letters only, here
+    held = sum(
+        file.stat().st_size
+        for stage in ("activations", "text_activations", "latents")
+        for file in (small.work / stage).rglob("*.np[yz]")
+    )
+    assert 0.8 * held < cost.disk < 1.5 * held
+    # A piece that takes twice as long makes what consists of such pieces take twice as long.
+    (task,) = (task for task in tasks if task.stage == "ablation")
+    slower = replace(facts, tested=facts.tested._replace(seconds=2 * facts.tested.seconds))
+    assert effort(task, slower, config) == pytest.approx(2 * effort(task, facts, config))
+    assert cost.seconds == pytest.approx(sum(effort(task, facts, config) for task in tasks))
+    assert estimate(small.plan, tasks, facts, config, 2).memory > cost.memory > 2 * 1200 * D_MODEL

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import safe_open
 
 from measure.errors import MeasureError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from measure.saes.base import Sae
 
 #: What the stage writes beside, or instead of, the weights.
@@ -44,6 +44,17 @@ def open_sae(path: Path, device: torch.device) -> Sae:
         f"{path}: no SAE; give a file of weights that `measure` wrote, or the folder of a SAELens checkpoint (cfg.json)"
     )
     raise MeasureError(message)
+
+
+def width_of(path: str | Path) -> int:
+    """Return the number of latents of an SAE, by what its files say of it."""
+    path = Path(path)
+    if path.is_dir():
+        told = json.loads((path / "cfg.json").read_text("utf-8"))
+        # A latent of AbsTopK counts as two.
+        return int(told["d_sae"]) * (1 + (told.get("architecture") == "abstopk"))
+    with safe_open(path, "pt") as weights:
+        return int(weights.get_slice("W_dec").get_shape()[0])
 
 
 def check_fit(sae: Sae, path: object, *, d_model: int, num_layers: int, layer: int) -> None:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from measure.models.base import LanguageModel, Prompt
 
+#: Words at a time, if there is memory for so many: more are no faster.
+AT_ONCE = 32
 #: Latents of a word whose effects are kept.
 KEPT = 10
 
@@ -71,7 +73,7 @@ def ablate(
     *,
     layer: int,
     steps: int = 6,
-    batch: int = 32,
+    batch: int = AT_ONCE,
     right_answers: Tensor | None = None,
     faded_to: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[Effects]:

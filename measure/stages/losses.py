@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from measure.models.base import LanguageModel
 
 #: Windows at a time, if there is memory for so many: more are no faster.
-_WINDOWS = 8
+WINDOWS = 8
 CLEAN = "clean"
 
 
 def losses_of(model: LanguageModel, windows: np.ndarray, replaced: dict[int, Callable[[Tensor], Tensor]]) -> np.ndarray:
     """Return the cross entropy of the next token, that after a window's first left out, (windows, tokens)."""
     ids = torch.from_numpy(windows.astype(np.int64)).to(model.device)
-    size = at_once(partial(model.losses, ids[:1], replaced), model.device, min(len(ids), _WINDOWS))
+    size = at_once(partial(model.losses, ids[:1], replaced), model.device, min(len(ids), WINDOWS))
     found = [model.losses(part, replaced)[:, 1:].double().cpu() for part in ids.split(size) if len(part)]
     return torch.cat(found or [torch.zeros(0, ids.shape[1] - 2)]).numpy()
 

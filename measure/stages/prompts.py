@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _QUESTION = " has the first letter:"
 #: Words at a time, if there is memory for so many: more are no faster.
-_BATCH = 512
+BATCH = 512
 Ran = TypeVar("Ran")
 
 
@@ -190,7 +190,7 @@ def batches(
         tokens = torch.from_numpy(words[of_prompt].astype(np.int64)).to(device)
         if len(tokens) > 1:
             run(prompt, tokens[:1])  # what comes before the word is read once, for all
-        size = at_once(partial(run, prompt, tokens[:1]), device, min(len(tokens), _BATCH))
+        size = at_once(partial(run, prompt, tokens[:1]), device, min(len(tokens), BATCH))
         for start in range(0, len(tokens), size):
             yield of_prompt[start : start + size], run(prompt, tokens[start : start + size])
 
