@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 FULL_SHARE = 0.4
 #: What would be written as 0.00.
 _CLOSE = 0.005
+_AS_PUBLISHED = "as published; the suite stores no projections to decide anew"
 _BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
 _BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
 _UNTOLD = {
@@ -87,9 +88,11 @@ def _parts(row: Mapping[str, Any]) -> str:
     """Say of what an absorption fraction is made."""
     names = ("main_projection", "absorbing_projection", "latents_projection", "total_projection")
     main, absorbing, latents, total = (row.get(name) for name in names)
-    if main is None or absorbing is None or total is None or (row["metric"] == FRACTION_0_3 and latents is None):
-        return "as published; the suite stores no projections to decide anew"
+    if main is None or absorbing is None or total is None:
+        return _AS_PUBLISHED
     if row["metric"] == FRACTION_0_3:
+        if latents is None:
+            return _AS_PUBLISHED
         if main >= total:
             return f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
         if latents <= 0:

@@ -16,6 +16,7 @@ from explorer.cli import app
 from explorer.figures import FigureError
 from explorer.format import metric_label, percent
 from explorer.model import ExplorerModel, choices_of
+from explorer.plots.layers import Layer
 from explorer.plots.shares import PARTS, concept_shares_plot, token_shares_plot
 from explorer.snapshot import save_snapshot
 from explorer.state import ExplorerState
@@ -75,7 +76,7 @@ def test_shares_are_those_of_each_true_positive(store: Store, tau: float, split:
 
 
 def data_of(plot: Plot) -> dict[str, pd.DataFrame]:
-    return {layer.name: pd.DataFrame(layer.source()) for layer in plot.layers if hasattr(layer, "source")}
+    return {layer.name: pd.DataFrame(layer.source()) for layer in plot.layers if isinstance(layer, Layer)}
 
 
 def test_a_part_is_as_high_as_its_share_and_the_parts_do_not_overlap(store: Store) -> None:
@@ -115,7 +116,8 @@ def text(html: str) -> str:
 
 def test_the_view_says_the_means_and_is_absent_without_projections(store: Store, tmp_path: Path) -> None:
     view = SharesView(ExplorerModel(store, ExplorerState(choices_of(store)), SharesView))
-    head, tokens, table, concepts, _ = view._layout
+    layout: Any = view.__panel__()
+    head, tokens, table, concepts, _ = layout
     expected = shares_of(evidence())
     means = ", ".join(f"{said} {percent(expected[name].mean())}" for name, said in PARTS.items())
     apart = int(expected["main_share"].isna().sum())
