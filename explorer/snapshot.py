@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import bokeh
-import holoviews as hv
 import numpy as np
 import pandas as pd
 
@@ -49,6 +48,8 @@ from queries import QueryError, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import holoviews as hv
 
     from explorer.plots.layers import Plot
     from explorer.saes import Sae
