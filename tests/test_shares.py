@@ -130,11 +130,26 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
     view._model.state.apply({"tau": 0.2})
     moved = shares_of(taken_apart(evidence(), {1}))["main_share"].mean()
     assert f"split latents {percent(moved)}" in text(head.html)
-    with Store(write_tiny_suite(tmp_path / "tiny")) as bare:
+    with Store(write_tiny_suite(tmp_path / "bare", without=("tested_tokens",))) as bare:
         absent = SharesView(ExplorerModel(bare, ExplorerState(choices_of(bare)), SharesView))
         assert not absent._layout.visible
         with pytest.raises(FigureError, match="the figure 'token-shares' is empty here"):
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
+
+
+def test_what_another_tau_would_change_is_unknown_without_all_projections(tmp_path: Path) -> None:
+    with Store(write_tiny_suite(tmp_path / "tiny")) as tiny:
+        view = SharesView(ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), SharesView))
+        layout: Any = view.__panel__()
+        head, tokens, _, concepts, _ = layout
+        assert (tokens.visible, concepts.visible) == (True, True)
+        measured = view._model.summary or {}
+        missing = measured["num_probe_true_positives"] - measured["num_tested"]
+        assert f"Not stored: {missing} more." in text(head.html)
+        view._model.state.apply({"tau": 0.2})
+        assert layout.visible
+        assert (tokens.visible, concepts.visible) == (False, False)
+        assert "Unknown at this tau The suite stores who carries S for its own tau only, 0.03." in text(head.html)
 
 
 def said_of_means() -> str:
