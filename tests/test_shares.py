@@ -171,7 +171,7 @@ def test_the_page_shows_who_carries_a_concept_and_what_each_metric_says(
     table.locator("[data-key=token-0]").click()
     rows = table.locator(".by-metric tbody tr")
     expect(rows).to_have_count(4)
-    expect(rows.nth(3)).to_contain_text("absorption fraction before 0.4.1")
+    expect(rows.nth(3)).to_contain_text("fraction before 0.4.1")
 
 
 def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
@@ -186,7 +186,7 @@ def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
         app, ["snapshot", str(suite), "-o", str(tmp_path / "file.html"), "--metric", "fraction-0.3"]
     )
     assert done.exit_code == 0
-    assert "Metric: absorption fraction before 0.4.1." in (tmp_path / "file.html").read_text("utf-8")
+    assert "Metric: fraction before 0.4.1." in (tmp_path / "file.html").read_text("utf-8")
 
 
 @pytest.mark.browser
