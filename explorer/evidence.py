@@ -87,21 +87,25 @@ def _parts(row: Mapping[str, Any]) -> str:
     """Say of what an absorption fraction is made."""
     names = ("main_projection", "absorbing_projection", "latents_projection", "total_projection")
     main, absorbing, latents, total = (row.get(name) for name in names)
-    if main is None or absorbing is None or total is None or (row["metric"] == FRACTION_0_3 and latents is None):
-        return "as published; the suite stores no projections to decide anew"
-    if row["metric"] == FRACTION_0_3:
-        if main >= total:
-            return f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
-        if latents <= 0:
-            return f"all latents together project {number(latents, 2)}"
-        return f"split latents project {number(main, 2)} of the {number(latents, 2)} that all latents project"
-    if total <= 0:
-        return "the token does not point along the probe"
-    share = absorbing / total
-    return (
-        f"absorbing latents carry {percent(share)} {'≥' if share >= FULL_SHARE else '<'} {percent(FULL_SHARE)} of the"
-        f" projection on the probe, split latents {percent(main / total)}"
-    )
+    is_former = row.get("metric") == FRACTION_0_3
+    if main is None or absorbing is None or total is None or (latents is None and is_former):
+        said = "as published; the suite stores no projections to decide anew"
+    elif is_former and main >= total:
+        said = f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
+    elif is_former and latents is not None and latents <= 0:
+        said = f"all latents together project {number(latents, 2)}"
+    elif is_former:
+        said = f"split latents project {number(main, 2)} of the {number(latents, 2)} that all latents project"
+    elif total <= 0:
+        said = "the token does not point along the probe"
+    else:
+        carried = (
+            f"{percent(absorbing / total)} {'≥' if absorbing >= FULL_SHARE * total else '<'} {percent(FULL_SHARE)}"
+        )
+        said = (
+            f"absorbing latents carry {carried} of the projection on the probe, split latents {percent(main / total)}"
+        )
+    return said
 
 
 def _unknown(value: float | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from queries.schema import FRACTION, FRACTION_0_3, FRACTIONS
+from queries.schema import FRACTION, FRACTION_0_3
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -93,8 +93,11 @@ _METRICS = {
     "ig_ablation": "ablation",
     "full": "full absorption",
     FRACTION: "absorption fraction",
-    FRACTION_0_3: "absorption fraction before 0.4.1",
+    FRACTION_0_3: "fraction before 0.4.1",
 }
+
+
+_RATES = {FRACTION: "absorption fraction", FRACTION_0_3: "absorption fraction before 0.4.1"}
 
 
 def span_label(low: float, high: float) -> str:
@@ -118,7 +121,7 @@ def metric_labels(metrics: Iterable[str]) -> str:
 
 def rate_label(metric: str | None) -> str:
     """Name what a metric gives for a concept: a share of its tokens, or a mean share of their projections."""
-    return _METRICS[metric] if metric in FRACTIONS else "absorption rate"
+    return _RATES.get(metric or "", "absorption rate")
 
 
 def rate_term(rate: str) -> str:

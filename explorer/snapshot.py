@@ -30,7 +30,7 @@ from explorer.plots.splitting_tree import BESIDE, splitting_tree_plot
 from explorer.plots.standalone import exchanged, standalone
 from explorer.plots.tree_layout import arrange_tree
 from explorer.state import ExplorerState
-from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
+from explorer.theme import DARK, FONT, LIGHT, MONO, Theme, css_variables
 from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
 from explorer.views.evidence_table import ablated, count_tested, decided, judged, shown_columns, sortable
@@ -48,6 +48,8 @@ from queries import QueryError, catalog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    import holoviews as hv
 
     from explorer.plots.layers import Plot
     from explorer.saes import Sae
@@ -343,7 +345,7 @@ class _Collector:
         return {
             **{
                 name: standalone(
-                    lambda theme, draw=draw: without_session(draw(theme=theme)).draw(),
+                    partial(_by_itself, draw),
                     [layer.name for layer in draw(theme=LIGHT).layers if isinstance(layer, Layer)],
                 )
                 for name, draw in self._drawings.items()
@@ -421,6 +423,10 @@ class _Collector:
             return self._model.store.fetch(query, **wanted)
         except QueryError as failure:
             raise SnapshotError(str(failure)) from failure
+
+
+def _by_itself(draw: partial[Plot], theme: Theme) -> hv.Overlay:
+    return without_session(draw(theme=theme)).draw()
 
 
 def _order(column: pd.Series) -> dict[str, Any]:

@@ -22,7 +22,10 @@ SELECT judged.token, metric, absorbed,
     CASE WHEN metric = 'full' THEN projection END AS projection,
     CAST(CASE WHEN metric = 'full' AND judged.total_projection > 0 THEN projection / judged.total_projection END AS FLOAT)
         AS projected_share,
-    CAST(CASE WHEN is_fraction(metric) THEN fraction END AS FLOAT) AS fraction,
+    CAST(CASE WHEN NOT is_fraction(metric) THEN NULL
+        WHEN is_moved THEN fraction_by(metric, carried.main_projection, carried.absorbing_projection,
+            carried.latents_projection, carried.total_projection)
+        ELSE fraction END AS FLOAT) AS fraction,
     CASE WHEN is_fraction(metric) THEN CAST(carried.main_projection AS DOUBLE) END AS main_projection,
     CASE WHEN is_fraction(metric) THEN CAST(carried.absorbing_projection AS DOUBLE) END AS absorbing_projection,
     CASE WHEN is_fraction(metric) THEN carried.latents_projection END AS latents_projection,

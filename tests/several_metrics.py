@@ -110,8 +110,8 @@ def fractions(tokens: pd.DataFrame, metric: str = "fraction") -> list[float]:
 def taken_apart(tokens: pd.DataFrame, split: set[int]) -> pd.DataFrame:
     """Sum up what these split latents carry of each token, and the three others that absorb most."""
     tokens = tokens.copy()
-    for at, row in tokens.iterrows():
-        carried = [*zip(row["latents"], row["projections"], np.float32(row["cosines"]), strict=True)]
+    for at, row in enumerate(tokens.to_dict("records")):
+        carried = [*zip(row["latents"], row["projections"], np.asarray(row["cosines"], np.float32), strict=True)]
         others = [pi for latent, pi, cos in carried if latent not in split and pi > 0 and cos >= 0.1]
         tokens.loc[at, "main_projection"] = sum(pi for latent, pi, _ in carried if latent in split)
         tokens.loc[at, "absorbing_projection"] = sum(sorted(others)[-3:])

@@ -409,7 +409,7 @@ def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: B
     figure = page.locator("#splitting-tree-plot .bk-Figure")
     expect(figure).to_be_visible()
     tree = arrange_tree(rows, explorer.state.saes)
-    assert figure.bounding_box()["height"] == pytest.approx(tree.height, abs=1)
+    assert figure.evaluate("(figure) => figure.clientHeight") == pytest.approx(tree.height, abs=1)
     placed = "() => Bokeh.documents.flatMap((one) => one.roots()).find(({ name }) => name === 'splitting-tree')"
     targets = page.evaluate(f"{placed}.renderers.find(({{ name }}) => name === 'targets').data_source.data.latent")
     assert [*targets] == tree.nodes["latent"].tolist()

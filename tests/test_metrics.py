@@ -229,7 +229,7 @@ def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> N
     def expect_opened(token: str, cosine: float, margin: float) -> None:
         of, at = tokens.set_index("token").loc[token], tokens.index[tokens["token"] == token][0]
         told = opened()
-        assert list(told) == ["ablation", "full absorption", "absorption fraction", "absorption fraction before 0.4.1"]
+        assert list(told) == ["ablation", "full absorption", "absorption fraction", "fraction before 0.4.1"]
         for name, metric in zip(told, ("ig_ablation", "full", *FRACTIONS), strict=True):
             verdict, latent, why = told[name]
             if metric in FRACTIONS:

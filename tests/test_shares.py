@@ -16,6 +16,7 @@ from explorer.cli import app
 from explorer.figures import FigureError
 from explorer.format import metric_label, percent
 from explorer.model import ExplorerModel, choices_of
+from explorer.plots.layers import Layer
 from explorer.plots.shares import PARTS, concept_shares_plot, token_shares_plot
 from explorer.snapshot import save_snapshot
 from explorer.state import ExplorerState
@@ -75,7 +76,7 @@ def test_shares_are_those_of_each_true_positive(store: Store, tau: float, split:
 
 
 def data_of(plot: Plot) -> dict[str, pd.DataFrame]:
-    return {layer.name: pd.DataFrame(layer.source()) for layer in plot.layers if hasattr(layer, "source")}
+    return {layer.name: pd.DataFrame(layer.source()) for layer in plot.layers if isinstance(layer, Layer)}
 
 
 def test_a_part_is_as_high_as_its_share_and_the_parts_do_not_overlap(store: Store) -> None:
@@ -115,7 +116,8 @@ def text(html: str) -> str:
 
 def test_the_view_says_the_means_and_is_absent_without_projections(store: Store, tmp_path: Path) -> None:
     view = SharesView(ExplorerModel(store, ExplorerState(choices_of(store)), SharesView))
-    head, tokens, table, concepts, _ = view._layout
+    layout: Any = view.__panel__()
+    head, tokens, table, concepts, _ = layout
     expected = shares_of(evidence())
     means = ", ".join(f"{said} {percent(expected[name].mean())}" for name, said in PARTS.items())
     apart = int(expected["main_share"].isna().sum())
@@ -128,11 +130,26 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
     view._model.state.apply({"tau": 0.2})
     moved = shares_of(taken_apart(evidence(), {1}))["main_share"].mean()
     assert f"split latents {percent(moved)}" in text(head.html)
-    with Store(write_tiny_suite(tmp_path / "tiny")) as bare:
+    with Store(write_tiny_suite(tmp_path / "bare", without=("tested_tokens",))) as bare:
         absent = SharesView(ExplorerModel(bare, ExplorerState(choices_of(bare)), SharesView))
         assert not absent._layout.visible
         with pytest.raises(FigureError, match="the figure 'token-shares' is empty here"):
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
+
+
+def test_what_another_tau_would_change_is_unknown_without_all_projections(tmp_path: Path) -> None:
+    with Store(write_tiny_suite(tmp_path / "tiny")) as tiny:
+        view = SharesView(ExplorerModel(tiny, ExplorerState(choices_of(tiny), letter="s"), SharesView))
+        layout: Any = view.__panel__()
+        head, tokens, _, concepts, _ = layout
+        assert (tokens.visible, concepts.visible) == (True, True)
+        measured = view._model.summary or {}
+        missing = measured["num_probe_true_positives"] - measured["num_tested"]
+        assert f"Not stored: {missing} more." in text(head.html)
+        view._model.state.apply({"tau": 0.2})
+        assert layout.visible
+        assert (tokens.visible, concepts.visible) == (False, False)
+        assert "Unknown at this tau The suite stores who carries S for its own tau only, 0.03." in text(head.html)
 
 
 def said_of_means() -> str:
@@ -154,7 +171,7 @@ def test_the_page_shows_who_carries_a_concept_and_what_each_metric_says(
     table.locator("[data-key=token-0]").click()
     rows = table.locator(".by-metric tbody tr")
     expect(rows).to_have_count(4)
-    expect(rows.nth(3)).to_contain_text("absorption fraction before 0.4.1")
+    expect(rows.nth(3)).to_contain_text("fraction before 0.4.1")
 
 
 def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
@@ -169,7 +186,7 @@ def test_the_commands_take_a_metric(suite: Path, tmp_path: Path) -> None:
         app, ["snapshot", str(suite), "-o", str(tmp_path / "file.html"), "--metric", "fraction-0.3"]
     )
     assert done.exit_code == 0
-    assert "Metric: absorption fraction before 0.4.1." in (tmp_path / "file.html").read_text("utf-8")
+    assert "Metric: fraction before 0.4.1." in (tmp_path / "file.html").read_text("utf-8")
 
 
 @pytest.mark.browser

@@ -52,6 +52,7 @@ TERMS = (
     "absorbed",
     "absorption_rate",
     "absorption_fraction",
+    "soft_absorption",
     "wilson_interval",
     "random_rate",
     "num_probe_true_positives",

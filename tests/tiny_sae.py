@@ -210,6 +210,10 @@ class TinySae:
             "effects": [effects[latent] for latent in latents],
             "activations": [8.0 - place for place in range(len(latents))],
             "cosines": [self._cosine(letter, latent) for latent in latents],
+            # As those of a suite that stores who carries a concept, but not what another tau would change of it.
+            "main_projection": 0.25 * row,
+            "absorbing_projection": 1.0,
+            "total_projection": 4.0 - row,
             "true_effect_top": top_effect * 0.9 if top_effect < 0 else None,
             "true_effect_second": None,
             "answer_metric": 4.0 + row,

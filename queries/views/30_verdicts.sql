@@ -2,6 +2,7 @@
 -- verdict under the given thresholds and each of its conditions.
 -- `silent`: no split latent at this tau is among the token's active latents. `is_decided`: its stored scores decide; a row
 -- that stores none keeps the verdict it was published with. A fraction gives no verdict.
+-- `is_moved`: the fraction is not the one at this tau, which view fractions has.
 -- top_latent is the one that could absorb, with its own numbers: of the most negative effect, or by projection the largest one,
 -- to which there is no second.
 CREATE MACRO verdicts(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
@@ -20,18 +21,15 @@ SELECT * REPLACE (
             THEN full_absorption(silent, projection, total_projection, projected_cosine, cosine_threshold)
         ELSE ablation(silent, top_effect, margin, top_cosine, cosine_threshold, effect_margin) END AS absorbed
 FROM (
-    SELECT scores.* EXCLUDE (fraction_0_3) REPLACE (
-            CASE WHEN moves_tau AND tau <> tau_published THEN fractions.fraction
-                WHEN metric = 'fraction-0.3' THEN fraction_0_3 ELSE scores.fraction END AS fraction
-        ),
-        metric, num_judging,
+    SELECT scores.* EXCLUDE (fraction_0_3)
+            REPLACE (CASE WHEN metric = 'fraction-0.3' THEN fraction_0_3 ELSE fraction END AS fraction),
+        metric, num_judging, moves_tau AND tau <> tau_published AS is_moved,
         CASE WHEN tau = tau_published THEN NOT fires_published ELSE tau >= silent_from END AS silent,
         CASE metric WHEN 'ig_ablation' THEN top_effect IS NOT NULL
             WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
             ELSE judged_by = metric AND top_effect IS NOT NULL AND NOT is_fraction(metric) END AS is_decided
     FROM scores
     JOIN (SELECT suite_number, metric, judges, num_judging, movable.tau AS moves_tau FROM movable) USING (suite_number)
-    LEFT JOIN fractions(by_metric, tau) AS fractions USING (token_row)
     WHERE metric = by_metric OR (by_metric IS NULL AND judges)
 )
 WHERE is_decided OR judged_by = metric OR (is_fraction(metric) AND fraction IS NOT NULL);
