@@ -145,32 +145,26 @@ def _expect_all_is_read(page: Page) -> None:
     assert clipped == {}
 
 
-def test_the_sidebar_is_read_from_top_to_bottom(open_page: PageOpener) -> None:
+def test_a_slider_reads_out_what_it_shows(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?letter=s&tau=0.035&effect_margin=1.05")
+    wait_ready(page)
+    for label, read, step in (
+        ("least cosine", "0.025", 0.005),
+        ("tau: rise", "0.035", 0.005),
+        ("least lead", "1.05", 0.05),
+    ):
+        slider = page.get_by_role("slider", name=label)
+        expect(slider).to_have_attribute("aria-valuetext", read)
+        slider.press("ArrowRight")
+        expect(slider).to_have_attribute("aria-valuetext", f"{float(read) + step:.{len(read) - 2}f}")
+
+
+def test_the_sidebar_is_read_from_top_to_bottom_and_the_title_on_phones(open_page: PageOpener) -> None:
     page = open_page("/dashboard?letter=s")
     wait_ready(page)
     tops = [box["y"] for each in page.locator(".ax-sidebar > *").all() if (box := each.bounding_box())]
     assert len(tops) == len(("choices", "concepts", "thresholds", "tasks"))
     assert tops == sorted(tops)
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "read"),
-    [("cosine_threshold", None, "0.025"), ("tau", "0.035", "0.035"), ("effect_margin", "1.05", "1.05")],
-)
-def test_a_slider_reads_out_what_it_shows(open_page: PageOpener, name: str, value: str | None, read: str) -> None:
-    page = open_page(f"/dashboard?letter=s{f'&{name}={value}' if value else ''}")
-    wait_ready(page)
-    label = {"cosine_threshold": "least cosine", "tau": "tau: rise", "effect_margin": "least lead"}[name]
-    slider = page.get_by_role("slider", name=label)
-    expect(slider).to_have_attribute("aria-valuetext", read)
-    slider.press("ArrowRight")
-    step = 0.05 if name == "effect_margin" else 0.005
-    expect(slider).to_have_attribute("aria-valuetext", f"{float(read) + step:.{len(read) - 2}f}")
-
-
-def test_the_title_is_read_on_phones(open_page: PageOpener) -> None:
-    page = open_page("/dashboard?letter=s")
-    wait_ready(page)
     name = part(page, "brand").locator(".name")
     for width in (720, 390, 360, 320):
         resized(page, width)

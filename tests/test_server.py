@@ -96,6 +96,16 @@ def workers(server: Server) -> set[int]:
     return {pid for pid in started if Path(f"/proc/{pid}/stat").exists()}
 
 
+def expect_end_by_sigterm(server: Server, number: int) -> None:
+    """Send SIGTERM, and wait until all of that many processes have ended as they should."""
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(SECONDS_TO_END) == 0
+    wait_until(lambda: not workers(server))
+    assert not is_listening(server)
+    assert [line["event"] for line in lines(server)].count("stop") == number
+    assert not [line for line in lines(server) if line["level"] == "error"]
+
+
 def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
     with running(tmp_path, suite) as server:
         assert get(f"{server.url}/dashboard?evidence_token=private&letter=%0A%22")[0] == 200
@@ -105,6 +115,7 @@ def test_log_has_a_line_for_each_request(suite: Path, tmp_path: Path) -> None:
         joined.close()
         wait_until(lambda: lines(server)[-1]["event"] == "closed")
         written = lines(server)
+        expect_end_by_sigterm(server, 1)
     assert "private" not in server.output
     assert session not in server.output
     assert written[0].items() >= {"level": "info", "event": "start", "url": f"{server.url}/dashboard"}.items()
@@ -276,31 +287,14 @@ def test_there_are_as_many_processes_as_processors_and_memory(  # noqa: PLR0917 
 
 
 @pytest.mark.parametrize("number", [1, 2], ids=["one process", "two processes"])
-@pytest.mark.parametrize("busy", [False, True], ids=["idle", "in a question"])
-def test_sigterm_ends_all(suite: Path, tmp_path: Path, number: int, busy: bool) -> None:  # noqa: FBT001
+def test_sigterm_ends_all_in_the_middle_of_a_question(suite: Path, tmp_path: Path, number: int) -> None:
     with running(tmp_path, suite, "--num-procs", number) as server:
         wait_until(lambda: len(workers(server)) == number)
-        if busy:
-            (tmp_path / "slow").write_text("cosines")
-            with socket.create_connection(("localhost", port_of(server))) as visitor:
-                visitor.sendall(b"GET /dashboard HTTP/1.0\r\n\r\n")
-                wait_until((tmp_path / "slow.asked").exists)
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(SECONDS_TO_END) == 0
-        wait_until(lambda: not workers(server))
-        assert not is_listening(server)
-        assert [line["event"] for line in lines(server)].count("stop") == number
-        assert not [line for line in lines(server) if line["level"] == "error"]
-
-
-def test_killed_worker_is_replaced(suite: Path, tmp_path: Path) -> None:
-    with running(tmp_path, suite, "--num-procs", 2) as server:
-        wait_until(lambda: len(workers(server)) == 2)
-        first = workers(server)
-        os.kill(next(iter(first)), signal.SIGKILL)
-        wait_until(lambda: len(workers(server)) == 2 and workers(server) != first)
-        assert get(f"{server.url}/dashboard")[0] == 200
-        assert any("killed by signal 9, restarting" in line["event"] for line in lines(server))
+        (tmp_path / "slow").write_text("cosines")
+        with socket.create_connection(("localhost", port_of(server))) as visitor:
+            visitor.sendall(b"GET /dashboard HTTP/1.0\r\n\r\n")
+            wait_until((tmp_path / "slow.asked").exists)
+        expect_end_by_sigterm(server, number)
 
 
 def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path) -> None:
@@ -377,6 +371,9 @@ def test_connections_go_to_the_process_that_built_the_page(suite: Path, tmp_path
         wait_until(lambda: len(workers(server)) == 2 and first not in workers(server))
         with asking(server, request.format(f"Cookie: {COOKIE}=0\r\n")) as (visitor, _):
             assert process_of(server, visitor) not in (first, second)
+        with asking(server, f"GET /dashboard HTTP/1.1\r\nHost: localhost\r\nCookie: {COOKIE}=0\r\n\r\n") as (_, head):
+            assert head.startswith("HTTP/1.1 200")
+        assert any("killed by signal 9, restarting" in line["event"] for line in lines(server))
 
 
 def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_path: Path) -> None:
@@ -393,6 +390,7 @@ def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_
             assert (f"{COOKIE}=" in head) == head.startswith("HTTP/1.1 200")
         with asking(server, page.format(COOKIE, 1)) as (_, head):
             assert head.startswith(("HTTP/1.1 200", "HTTP/1.1 503"))
+        expect_end_by_sigterm(server, 2)
 
 
 def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:

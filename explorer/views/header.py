@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +118,7 @@ class Header(pn.viewable.Viewer):
         return self._layout
 
 
+@cache
 def versions() -> str:
     """Name the libraries that what is shown rests on."""
     return ", ".join(f"{name} {version(name)}" for name in _NAMED)

@@ -223,15 +223,13 @@ def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return (x.float() * cosine + turned * sine).to(x.dtype)
 
 
-def read_gguf(path: Any, device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Llama:
-    """Read a Llama-like model from a gguf file, dequantised."""
-    from gguf import GGUFReader
+def read_gguf(file: Any, device: torch.device, dtype: torch.dtype = torch.bfloat16) -> Llama:
+    """Read a Llama-like model from an opened gguf file, dequantised."""
     from gguf.quants import dequantize
 
     from measure.tokenizer import from_gguf
 
-    reader = GGUFReader(path)
-    fields = {name: field.contents() for name, field in reader.fields.items()}
+    fields = {name: field.contents() for name, field in file.fields.items()}
     shape = Shape(
         num_heads=fields["llama.attention.head_count"],
         num_kv_heads=fields["llama.attention.head_count_kv"],
@@ -239,7 +237,7 @@ def read_gguf(path: Any, device: torch.device, dtype: torch.dtype = torch.bfloat
         epsilon=fields["llama.attention.layer_norm_rms_epsilon"],
     )
     weights = {}
-    for tensor in reader.tensors:
+    for tensor in file.tensors:
         weight = torch.from_numpy(dequantize(tensor.data, tensor.tensor_type).copy())
         for kind, heads in (("attn_q", shape.num_heads), ("attn_k", shape.num_kv_heads)):
             if kind in tensor.name:

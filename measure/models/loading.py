@@ -64,10 +64,14 @@ def open_model(path: Path, precision: str) -> LanguageModel:
     device = best_device()
     dtype = getattr(torch, precision)
     try:
-        if path.suffix == ".gguf" and _architecture(path) == "llama":
+        if path.suffix == ".gguf":
+            from gguf import GGUFReader
+
             from measure.models.llama import read_gguf
 
-            return read_gguf(path, device, dtype)
+            file = GGUFReader(path)  # which takes seconds for the vocabulary
+            if file.fields["general.architecture"].contents() == "llama":
+                return read_gguf(file, device, dtype)
         from measure.models.hugging_face import read_folder
 
         return read_folder(path, device, dtype)
@@ -75,12 +79,6 @@ def open_model(path: Path, precision: str) -> LanguageModel:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{path}: no model that can be loaded ({why}); give a gguf file or a folder that transformers loads"
         raise MeasureError(message) from error
-
-
-def _architecture(path: Path) -> str:
-    from gguf import GGUFReader
-
-    return str(GGUFReader(path).fields["general.architecture"].contents())
 
 
 def model_of(settings: Mapping[str, Any], needs: Mapping[str, Path]) -> LanguageModel:
