@@ -95,12 +95,12 @@ def measure(
         if not (dry_run and fetched):
             held.enter_context(alone(work))
         model = _open(plan.shared["vocabulary"], work)
-        check_all(config, file.parent, model)
+        families = check_all(config, file.parent, model)
         tasks = in_order(*plan.tasks)
         ahead = [task for task in tasks if not task.is_done(work)]
         facts = facts_of(model, config)
         cost = estimate(plan, ahead, facts, config, workers)
-        lines = _announce(tasks, ahead, cost, work)
+        lines = [*_announce(tasks, ahead, cost, work), *families]
         if dry_run:
             return Outcome([*lines, *(f"  {task.label}" for task in ahead)], [])
         for line in lines:
@@ -118,7 +118,7 @@ def measure(
             done[task.digest] = min(share, 1.0) * weights.get(task.digest, 0)
             progress(task.label, round(sum(done.values())), round(sum(weights.values())))
 
-        shared = {task.digest for task in in_order(*plan.shared.values(), *plan.probes.values())}
+        shared = {task.digest for task in in_order(*plan.common)}
         perform = partial(perform_all, work=work, workers=workers, address=address, say=say, progress=report)
         failed = perform(plan.tasks, may_fail=[task for task in tasks if task.digest not in shared])
         left = without(plan, failed)

@@ -80,7 +80,8 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
     length = _EXAMPLE * max(config.prompts.num_examples) if alone else 0
     asked = config.prompts.sample * (1 if alone else config.prompts.drawn) + (0 if alone else 0.2 * f.words)
     layer = settings.get("layer", 0)
-    seen = f.words + (windows.evidence + windows.held_out) * windows.length
+    on_text = (windows.evidence + windows.held_out) * windows.length
+    seen = f.words + on_text
     width = task.needs["sae"].settings.get("width", 16384) if "sae" in task.needs else 0
     runs = 3 * config.method.steps + 2  # a way back is twice as long as one forth
     work: dict[str, float] = {
@@ -91,7 +92,8 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "loss": 4 * windows.for_loss * windows.length * (f.num_layers * f.block + f.vocabulary * f.d_model),
         "probes": f.words * 26 * f.d_model * _PROBE_STEPS,
         "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model,
-        "latents": seen * width * f.d_model,
+        "latents": f.words * width * f.d_model,
+        "text_latents": on_text * width * f.d_model,
         "k_sparse": f.words * 5e6,
         "ablation": _CANDIDATES
         * f.words

@@ -1,4 +1,4 @@
-"""The rows that metrics are decided from: each true positive of a probe, and what all of a letter come to."""
+"""The rows that metrics are decided from: each true positive of a probe, and what all of a concept come to."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from measure.scores import interval, mean_samples
 from measure.stages.ablation import KEPT, is_absorption
-from queries.schema import LETTERS, concept_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from measure.config import MethodPart
     from measure.scores import Scores
     from measure.sparse import Sparse
     from measure.stages.ablation import Effects, Tested
     from measure.stages.candidates import Candidates
+    from measure.stages.gate import Gate
     from measure.stages.projections import Judged, Projections
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
 #: Latents of a word that are kept for their projection beside those kept for their effect.
 _BY_PROJECTION = 3
+_BOOTSTRAP_SEED = 305
 #: The version of SAEBench whose rules of projection these are.
 _SAEBENCH = "0.6.0"
 
@@ -35,9 +37,10 @@ def tested_rows(
     chosen: Chosen,
     *,
     split: Mapping[int, tuple[np.ndarray, np.ndarray]],
-    cosines: np.ndarray,
-    along: np.ndarray,
+    cosines: Sequence[np.ndarray],
+    along: Sequence[np.ndarray],
     logits: np.ndarray,
+    first_prompt: int,
     effect_margin: float,
     cosine_threshold: float,
 ) -> list[dict[str, Any]]:
@@ -50,24 +53,27 @@ def tested_rows(
     ----------
     tested : Tested
     projected : mapping of int to Judged
-        By letter.
+        By concept.
     activations : Sparse
         Of the test words as they were tested, (test words, latents).
     vocabulary : Vocabulary
     chosen : Chosen
     split : mapping of int to pair of numpy.ndarray
-        By letter the split latents, and all that another tau could make one, for at that tau they must be seen to be
+        By concept the split latents, and all that another tau could make one, for at that tau they must be seen to be
         silent.
-    cosines : numpy.ndarray
-        Of decoder rows and probes, (letters, latents).
-    along : numpy.ndarray
-        Projection of one unit of each latent on each probe, (latents, letters).
+    cosines : sequence of numpy.ndarray
+        Of decoder rows and the probes of each fold, (concepts, latents).
+    along : sequence of numpy.ndarray
+        Projection of one unit of each latent on the probes of each fold, (latents, concepts).
     logits : numpy.ndarray
-        Scores of the probes on the test words as they were tested, (test words, letters).
+        Scores of the probes on the test words as they were tested, (test words, concepts).
+    first_prompt : int
+        Number of the family's first prompt in the suite.
     effect_margin, cosine_threshold : float
     """
     effects = dict(zip(zip(tested.words.tolist(), tested.letters.tolist(), strict=True), tested.effects, strict=True))
     rows = []
+    folds, right = vocabulary.test_folds, vocabulary.labels
     for letter, judged in projected.items():
         absorbed = judged.found.fully_absorbed(cosine_threshold)
         test_rows = vocabulary.test_rows(judged.words).tolist()
@@ -76,17 +82,18 @@ def tested_rows(
             if not len(latents):
                 # Nothing is active, so nothing absorbs, and there is no top latent to name.
                 continue
-            of_word = effects.get((word, letter))
-            carried = values * along[latents, letter]
+            of_word, fold = effects.get((word, letter)), int(folds[at])
+            carried = values * along[fold][latents, letter]
+            of_probe = cosines[fold][letter]
             own, possible = split[letter]
             strength = dict(zip(latents.tolist(), values.tolist(), strict=True))
             row = {
-                "concept": concept_id(LETTERS[letter]),
+                "concept": vocabulary.family.concept(letter),
                 "token": str(vocabulary.texts[word]),
                 "token_id": int(vocabulary.ids[word]),
-                "prompt_id": int(chosen.tested_in[at]),
+                "prompt_id": first_prompt + int(chosen.tested_in[at]),
                 "split_activations": [strength.get(latent, 0.0) for latent in own.tolist()],
-                "split_cosines": cosines[letter, own].tolist(),
+                "split_cosines": of_probe[own].tolist(),
                 "probe_logit": float(logits[at, letter]),
                 "num_active_latents": len(latents),
                 **_projections(judged.found, place),
@@ -95,7 +102,7 @@ def tested_rows(
             row |= {
                 "latents": latents[kept].tolist(),
                 "activations": values[kept].tolist(),
-                "cosines": cosines[letter, latents[kept]].tolist(),
+                "cosines": of_probe[latents[kept]].tolist(),
                 "projections": carried[kept].tolist(),
             }
             if of_word is None:
@@ -106,7 +113,11 @@ def tested_rows(
                     "is_absorption": bool(absorbed[place]),
                 }
             else:
-                row |= _ablated(of_word, latents, kept, cosines[letter], letter)
+                row |= _ablated(of_word, latents, kept, of_probe)
+                row |= {
+                    "model_answer": vocabulary.family.names[of_word.answer],
+                    "model_correct": bool(right[word, of_word.answer]),
+                }
                 row["is_absorption"] = is_absorption(
                     split_activations=np.array(row["split_activations"]),
                     top_effect=row["top_effect"],
@@ -140,7 +151,7 @@ def _kept(carried: np.ndarray, effects: Effects | None, possible: np.ndarray) ->
     return chosen[np.argsort(order[chosen], kind="stable")]
 
 
-def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.ndarray, letter: int) -> dict[str, Any]:
+def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.ndarray) -> dict[str, Any]:
     """Write what the ablation of a word gave."""
     order = np.argsort(found.effects, kind="stable")
     top = order[0]
@@ -157,32 +168,42 @@ def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.
         "true_effect_top": found.true_top,
         "true_effect_second": None if second is None else found.true_second,
         "answer_metric": found.metric,
-        "model_answer": LETTERS[found.answer],
-        "model_correct": found.answer == letter,
+        "answer_log_odds": found.log_odds,
+        "erasure_effect": _known(found.erased),
     }
 
 
 def measurements_of(
-    letter: int,
+    place: int,
+    vocabulary: Vocabulary,
+    chosen: Chosen,
     split: np.ndarray,
     candidates: Candidates,
-    judged: Judged,
+    judged: Judged | None,
+    gate: Gate | None,
     probe: Scores,
     rows: list[dict[str, Any]],
     random_cosines: np.ndarray,
     method: MethodPart,
 ) -> list[dict[str, Any]]:
-    """Write what a letter comes to by each metric: rows of the table `measurements`.
+    """Write what a concept comes to by each metric: rows of the table `measurements`.
 
     SAEBench leaves out letters whose probe is poor, at an F1 of `min_probe_f1` or less; by ablation none is left out.
+    Where a family has a gate, a metric that it does not admit has a row that says why.
 
     Parameters
     ----------
-    letter : int
+    place : int
+        The concept.
+    vocabulary : Vocabulary
+    chosen : Chosen
     split : numpy.ndarray
         The split latents.
     candidates : Candidates
-    judged : Judged
+    judged : Judged or None
+        None where nothing was projected.
+    gate : Gate or None
+        None of a family without one.
     probe : Scores
     rows : list of dict
         What `tested_rows` wrote.
@@ -190,7 +211,7 @@ def measurements_of(
         Cosines of decoder rows and random directions, (directions, latents).
     method : MethodPart
     """
-    concept = concept_id(LETTERS[letter])
+    concept = vocabulary.family.concept(place)
     same = {
         "concept": concept,
         "split_latents": split.tolist(),
@@ -198,27 +219,67 @@ def measurements_of(
         "num_true_positives": candidates.num_true_positives,
         "num_split_silent": candidates.num_split_silent,
         **{f"probe_{name}": value for name, value in probe._asdict().items()},
+        **(gate.facts if gate else {}),
     }
-    ablated = [row for row in rows if row["concept"] == concept and row["metric"] == "ig_ablation"]
-    by_ablation = {
-        "metric": "ig_ablation",
-        "num_candidates": candidates.num_candidates,
-        "num_tested": len(candidates.tested),
-        "sample_portion": candidates.sample_portion,
-        "random_rate": _ablation_by_chance(ablated, candidates, random_cosines, method),
-    }
+    mine = [row for row in rows if row["concept"] == concept]
+    ablated = [row for row in mine if row["metric"] == "ig_ablation"]
+    if gate and gate.ablation:
+        by_ablation: dict[str, Any] = {"metric": "ig_ablation", "undefined": gate.ablation}
+    else:
+        by_ablation = {
+            "metric": "ig_ablation",
+            "num_candidates": candidates.num_candidates,
+            "num_tested": len(candidates.tested),
+            "sample_portion": candidates.sample_portion,
+            "random_rate": _ablation_by_chance(ablated, candidates, random_cosines, method),
+        }
+        if gate and judged:
+            by_ablation |= _by_groups(ablated, candidates.sample_portion, judged, vocabulary, chosen)
+    full: dict[str, Any] = {"metric": "full", "metric_version": _SAEBENCH}
+    fraction: dict[str, Any] = {"metric": "fraction", "metric_version": _SAEBENCH}
+    if judged is None:
+        why = {"undefined": gate and gate.projection}
+        return [same | by_ablation, same | full | why, same | fraction | why]
     if probe.f1 <= method.min_probe_f1:
         return [same | by_ablation]
-    number = sum(row["concept"] == concept for row in rows)
-    tested = {"num_candidates": number, "num_tested": number, "sample_portion": 1.0}
-    full = {"metric": "full", "metric_version": _SAEBENCH, "random_rate": _known(judged.random_full)}
-    fraction = {
-        "metric": "fraction",
-        "metric_version": _SAEBENCH,
-        "absorption_fraction": float(judged.found.fractions().mean()) if len(judged.words) else None,
+    tested = {"num_candidates": len(mine), "num_tested": len(mine), "sample_portion": 1.0}
+    fractions = judged.found.fractions()
+    full |= {"random_rate": _known(judged.random_full)}
+    fraction |= {
+        "absorption_fraction": float(fractions.mean()) if len(judged.words) else None,
         "random_rate": _known(judged.random_fraction),
     }
+    if gate:
+        full |= _interval(judged.found.fully_absorbed(method.cosine_threshold), judged.words, vocabulary)
+        fraction |= _interval(fractions, judged.words, vocabulary)
     return [same | by_ablation, same | tested | full, same | tested | fraction]
+
+
+def undefined_measurements(concept: str, gate: Gate) -> list[dict[str, Any]]:
+    """Write the rows of a concept of which nothing could be fitted."""
+    metrics = {"ig_ablation": gate.ablation, "full": gate.projection, "fraction": gate.projection}
+    return [{"concept": concept, "metric": metric, "undefined": why} for metric, why in metrics.items()]
+
+
+def _interval(values: np.ndarray, words: np.ndarray, vocabulary: Vocabulary) -> dict[str, float | None]:
+    """Return the interval of the mean of words' values, by bootstrap over their groups."""
+    low, high = interval(mean_samples(values, vocabulary.grouping[1][words], _BOOTSTRAP_SEED))
+    return {"rate_low": _known(low), "rate_high": _known(high)}
+
+
+def _by_groups(
+    ablated: list[dict[str, Any]], portion: float, judged: Judged, vocabulary: Vocabulary, chosen: Chosen
+) -> dict[str, Any]:
+    """Return the interval of the rate by ablation, and the rate over the words that the model answers rightly for."""
+    absorbed = {row["token_id"] for row in ablated if row["is_absorption"]}
+    values = np.isin(vocabulary.ids[judged.words], sorted(absorbed)) / portion
+    answers = chosen.spelled.answers[vocabulary.test_rows(judged.words)]
+    if (answers < 0).any():
+        return _interval(values, judged.words, vocabulary)
+    right = vocabulary.labels[judged.words, answers]
+    number = int(right.sum())
+    rate = float(values[right].sum() / number) if number else None
+    return {**_interval(values, judged.words, vocabulary), "num_right": number, "right_rate": rate}
 
 
 def _known(value: float) -> float | None:

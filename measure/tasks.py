@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Of what stages write; a change of any stage that changes its output raises it, and makes former output unknown.
-VERSION = 2
+VERSION = 3
 #: No room is left, or none that may be written to.
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 

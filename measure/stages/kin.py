@@ -12,10 +12,8 @@ from torch.nn import functional
 
 from measure.device import best_device
 from measure.saes.loading import open_sae
-from measure.sparse import Sparse
-from measure.stages.k_sparse import load_k_sparse
-from measure.stages.latents import WORDS
-from measure.stages.splits import MAX_SPLIT
+from measure.stages.families import by_family, words_of
+from measure.stages.k_sparse import MAX_SPLIT, load_k_sparse
 from measure.stages.vocabulary import load_vocabulary
 
 if TYPE_CHECKING:
@@ -24,14 +22,17 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from measure.sparse import Sparse
+
 #: Kin of a latent on each other SAE.
 TOP = 5
 #: Words that are named of those on which both fire.
 _SHARED = 5
 #: Cosines that are held at a time: 64 MB.
 _COSINES = 2**24
-#: The stages of each SAE that this one reads; the need of the SAE at place 2 is called sae-2.
-STAGES = ("sae", "latents", "k_sparse", "evidence")
+#: The stages of each SAE that this one reads, and those of each of its families; the need of the SAE at place 2 is
+#: called sae-2, that of its first family latents-2@0.
+STAGES, OF_FAMILIES = ("sae", "evidence"), ("latents", "k_sparse")
 
 _SCHEMA = pa.schema(
     [
@@ -162,9 +163,13 @@ def find_kin(
     return found
 
 
-def latents_that_matter(k_sparse: Path, evidence: Path) -> np.ndarray:
+def latents_that_matter(k_sparse: Iterable[Path], evidence: Path) -> np.ndarray:
     """Return the latents of an SAE of which evidence is kept, and those that k-sparse probing may accept as split."""
-    ranked = [probes[max(probes)].latents[:MAX_SPLIT] for probes in load_k_sparse(k_sparse).probes.values()]
+    ranked = [
+        probes[max(probes)].latents[:MAX_SPLIT]
+        for folder in k_sparse
+        for probes in load_k_sparse(folder).probes.values()
+    ]
     shown = pq.read_table(evidence / "token_activations.parquet", columns=["latent"])["latent"].to_numpy()
     return np.unique(np.concatenate([*ranked, shown])).astype(np.int64)
 
@@ -178,17 +183,21 @@ class _Layer:
         Folders of the stages of each SAE.
     number : int
         How many SAEs.
-    ids : numpy.ndarray
-        Token id of each word.
     """
 
-    def __init__(self, needs: Mapping[str, Path], number: int, ids: np.ndarray) -> None:
+    def __init__(self, needs: Mapping[str, Path], number: int) -> None:
         self._folders = [{stage: needs[f"{stage}-{place}"] for stage in STAGES} for place in range(number)]
-        self._ids = ids
+        families = by_family(needs)
+        self._vocabularies = [family["vocabulary"] for family in families]
+        self._of_families = {
+            stage: [[family[f"{stage}-{place}"] for family in families] for place in range(number)]
+            for stage in OF_FAMILIES
+        }
+        self._ids = np.unique(np.concatenate([load_vocabulary(folder).ids for folder in self._vocabularies]))
 
     def _opened(self, place: int) -> tuple[Tensor, Sparse]:
-        folders = self._folders[place]
-        return open_sae(folders["sae"], best_device()).directions, Sparse.load(folders["latents"] / f"{WORDS}.npz")
+        words = words_of(self._vocabularies, self._of_families["latents"][place])
+        return open_sae(self._folders[place]["sae"], best_device()).directions, words.activations
 
     def _subject(self, place: int, latents: np.ndarray) -> Subject:
         directions, words = self._opened(place)
@@ -199,14 +208,14 @@ class _Layer:
     def that_matter(self) -> dict[int, np.ndarray]:
         """Return the latents that matter, by place of the SAE."""
         return {
-            place: latents_that_matter(folders["k_sparse"], folders["evidence"])
+            place: latents_that_matter(self._of_families["k_sparse"][place], folders["evidence"])
             for place, folders in enumerate(self._folders)
         }
 
     def main_latents(self, place: int) -> set[int]:
         """Return the first latents that k-sparse probing ranks on an SAE."""
-        probes = load_k_sparse(self._folders[place]["k_sparse"]).probes
-        return {int(by_k[min(by_k)].latents[0]) for by_k in probes.values()}
+        every = [load_k_sparse(folder).probes for folder in self._of_families["k_sparse"][place]]
+        return {int(by_k[min(by_k)].latents[0]) for probes in every for by_k in probes.values()}
 
     def kin(
         self, latents: Mapping[int, np.ndarray], progress: Callable[[float], None] = lambda _: None
@@ -238,7 +247,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
 
     Kin are looked for of the latents that matter, and of the kin of main latents: a splitting tree goes on from these.
     """
-    layer = _Layer(needs, settings["saes"], load_vocabulary(needs["vocabulary"]).ids)
+    layer = _Layer(needs, settings["saes"])
     matter = layer.that_matter()
     kin = layer.kin(matter, lambda done: progress(0.8 * done))
     reached = _reached(kin, layer.main_latents)

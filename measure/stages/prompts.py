@@ -1,4 +1,4 @@
-"""Stage: the prompts in which words are spelled, and which word stands in which."""
+"""Stage: the prompts in which the model is asked for words' concepts, and which word stands in which."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
+from measure.concepts import FIRST_LETTERS
 from measure.errors import MeasureError
 from measure.models.base import Prompt
 from measure.models.loading import model_of
@@ -21,25 +22,30 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from measure.concepts import Family
     from measure.models.base import LanguageModel
     from measure.stages.vocabulary import Vocabulary
     from measure.tokenizer import Tokenizer
 
-_QUESTION = " has the first letter:"
 _BATCH = 512
+#: The prompt of a family that has none: the word alone.
+BARE = "{token}"
 
 
 class Spelled(NamedTuple):
-    """How the model spells words: the letter it answers (a is 0), and the metric (ablation.py)."""
+    """How the model answers for words: the place of the concept it answers with (a is 0), -1 where it was not asked.
+
+    With them the metric (ablation.py), of a word with several concepts its mean over these; NaN where there is none.
+    """
 
     answers: np.ndarray
     metrics: np.ndarray
 
 
-def template(examples: Iterable[str], begin: str = "") -> str:
+def template(examples: Iterable[str], family: Family, begin: str = "") -> str:
     """Write a prompt with worked examples, in which {token} stands for the word; `begin` comes before all."""
-    lines = [f"{word}{_QUESTION} {word.strip()[0].upper()}\n" for word in examples]
-    return "".join([begin, *lines, "{token}", _QUESTION])
+    lines = [f"{word}{family.question} {family.answer(word)}\n" for word in examples]
+    return "".join([begin, *lines, "{token}", family.question])
 
 
 def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
@@ -48,27 +54,27 @@ def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
     return Prompt((tokenizer.start, *tokenizer.encode(before)), tuple(tokenizer.encode_on(after)))
 
 
-def answer_tokens(tokenizer: Tokenizer) -> list[int]:
-    """Return the tokens that answer with the letters A to Z.
+def answer_tokens(tokenizer: Tokenizer, answers: Sequence[str] = FIRST_LETTERS.answers) -> list[int]:
+    """Return the tokens that answers begin with.
 
     Raises
     ------
     MeasureError
-        Where a letter after a space is not one token, or the same one as another.
+        Where a letter after a space is not one token, or an answer begins with the same one as another.
     """
     tokens: list[int] = []
-    for letter in LETTERS.upper():
-        ids = tokenizer.encode_on(f" {letter}")
-        if len(ids) != 1:
+    for answer in answers:
+        ids = tokenizer.encode_on(f" {answer}")
+        if answer in FIRST_LETTERS.answers and len(ids) != 1:
             message = (
-                f"the tokenizer has no token for ' {letter}', so the model cannot be asked for it; use another model"
+                f"the tokenizer has no token for ' {answer}', so the model cannot be asked for it; use another model"
             )
             raise MeasureError(message)
         if ids[0] in tokens:
-            other = LETTERS.upper()[tokens.index(ids[0])]
+            other = answers[tokens.index(ids[0])]
+            fix = "use another model" if answer in FIRST_LETTERS.answers else "give other answers"
             message = (
-                f"the answers ' {other}' and ' {letter}' begin with the same token, so they cannot be told apart; use"
-                " another model"
+                f"the answers ' {other}' and ' {answer}' begin with the same token, so they cannot be told apart; {fix}"
             )
             raise MeasureError(message)
         tokens.append(ids[0])
@@ -91,7 +97,7 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
     for place in vocabulary.train:
         text = vocabulary.texts[place]
         if len(text.strip()) > 1:
-            words[text.startswith(" ")].setdefault(int(vocabulary.letters[place]), []).append(text)
+            words[text.startswith(" ")].setdefault(int(vocabulary.labels[place].argmax()), []).append(text)
     known = sorted({*words[True], *words[False]})
     templates = []
     for place in range(number):
@@ -101,7 +107,7 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
             spaced = rng.random_sample() < 0.9  # noqa: PLR2004 - see above
             among = words[spaced].get(letter) or words[not spaced][letter]
             examples.append(among[rng.randint(len(among))])
-        templates.append(template(examples))
+        templates.append(template(examples, vocabulary.family))
     return templates
 
 
@@ -132,7 +138,7 @@ def draw_for_each_word(
         count = num_examples[word % len(num_examples)]
         drawn = rng.choice(len(words), min(count + 1, len(words)), replace=False)
         others = [place for place in words[drawn].tolist() if place != word][:count]
-        return template((str(vocabulary.texts[place]) for place in others), begin)
+        return template((str(vocabulary.texts[place]) for place in others), vocabulary.family, begin)
 
     first = [draw(word, among[examples][int(vocabulary.is_test[word])]) for word in every.tolist()]
     again = among["all" if examples == "split" else examples][0]
@@ -140,29 +146,46 @@ def draw_for_each_word(
 
 
 def spell_words(
-    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, letters: np.ndarray, assigned: np.ndarray
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    words: np.ndarray,
+    labels: np.ndarray,
+    assigned: np.ndarray,
+    answers: Sequence[str] = FIRST_LETTERS.answers,
 ) -> Spelled:
-    """Let the model spell words, each in its prompt.
+    """Let the model answer for words, each in its prompt.
 
     Parameters
     ----------
     model : LanguageModel
     prompts : sequence of Prompt
-    words, letters : numpy.ndarray
-        Tokens, and their letters.
+    words : numpy.ndarray
+        Tokens.
+    labels : numpy.ndarray of bool
+        Which concepts each has, (words, concepts).
     assigned : numpy.ndarray
         The prompt of each word.
+    answers : sequence of str
+        Of each concept; those of letters, if not given.
     """
-    choices = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
-    answers, metrics = np.zeros(len(words), int), np.zeros(len(words), np.float32)
+    choices = torch.tensor(answer_tokens(model.tokenizer, answers), device=model.device)
+    given, metrics = np.zeros(len(words), int), np.full(len(words), np.nan, np.float32)
     for places, tokens, prompt in batches(model, prompts, words, assigned):
         with torch.no_grad():
             spelling = model.spell(prompt, tokens, 0, choices)
             logits = spelling.answer(spelling.stream)
-        answers[places] = logits.argmax(1).cpu().numpy()
-        right = torch.tensor(letters[places], device=model.device)
-        metrics[places] = spelling_metric(logits, right).cpu().numpy()
-    return Spelled(answers, metrics)
+        given[places] = logits.argmax(1).cpu().numpy()
+        rows, concepts = np.nonzero(labels[places])
+        right, of_rows = (torch.from_numpy(one).to(model.device) for one in (labels[places], rows))
+        found = (
+            spelling_metric(logits[of_rows], torch.from_numpy(concepts).to(model.device), right=right[of_rows])
+            .cpu()
+            .numpy()
+        )
+        number = np.bincount(rows, minlength=len(places))
+        total = np.bincount(rows, found, len(places))
+        metrics[places[number > 0]] = (total / np.maximum(number, 1))[number > 0]
+    return Spelled(given, metrics)
 
 
 def batches(
@@ -197,13 +220,18 @@ def choose_templates(
     shares = []
     for text in templates:
         prompt = to_prompt(text, model.tokenizer)
-        spelled = spell_words(
-            model, [prompt], vocabulary.ids[sample], vocabulary.letters[sample], np.zeros(len(sample), int)
-        )
-        shares.append(float((spelled.answers == vocabulary.letters[sample]).mean()))
+        nothing = np.zeros(len(sample), int)
+        answers = vocabulary.family.answers
+        spelled = spell_words(model, [prompt], vocabulary.ids[sample], vocabulary.labels[sample], nothing, answers)
+        shares.append(float(is_right(spelled.answers, vocabulary.labels[sample]).mean()))
         progress(len(shares) / len(templates))
     best = sorted(range(len(templates)), key=lambda place: -shares[place])[:kept]
     return [templates[place] for place in best], [shares[place] for place in best]
+
+
+def is_right(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Tell which words the model answers rightly for, of those it was asked for."""
+    return (answers >= 0) & labels[np.arange(len(answers)), answers]
 
 
 class Chosen(NamedTuple):
@@ -252,8 +280,10 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     model, vocabulary, how = model_of(settings, needs), load_vocabulary(needs["vocabulary"]), settings["prompts"]
     templates: list[str] = how["templates"]
     shares: list[Any] = [None] * len(templates)
-    test = vocabulary.test
+    test, family = vocabulary.test, vocabulary.family
     asked = np.arange(len(test))
+    if not family.answers:
+        templates, shares, asked = templates or [BARE], [None] * max(len(templates), 1), asked[:0]
     drawn_again = not templates and how["draw"] == "each_word"
     if drawn_again:
         choices = {name: how[name] for name in ("num_examples", "examples", "begin", "seed")}
@@ -280,8 +310,10 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     used, places = np.unique(tested_in[asked], return_inverse=True)
     prompts = [to_prompt(templates[number], model.tokenizer) for number in used]
     words = test[asked]
-    spelled = spell_words(model, prompts, vocabulary.ids[words], vocabulary.letters[words], places)
-    answers[asked], metrics[asked] = spelled
+    if len(asked):
+        labels = vocabulary.labels[words]
+        spelled = spell_words(model, prompts, vocabulary.ids[words], labels, places, family.answers)
+        answers[asked], metrics[asked] = spelled
     known = {"templates": templates, "shares": shares, "drawn_again": drawn_again}
     (out / "prompts.json").write_text(json.dumps(known), "utf-8")
     np.savez(out / "spelled.npz", assigned=assigned, tested_in=tested_in, answers=answers, metrics=metrics)
