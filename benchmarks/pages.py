@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 120_000
 _ACTS = (
-    *("open", "letter", "l0", "width", "layer", "latent", "threshold", "compare", "atlas", "evidence"),
+    *("open", "letter", "l0", "width", "layer", "latent", "threshold", "compare", "compare-all", "atlas", "evidence"),
     *("letter-late", "threshold-atlas", "threshold-evidence"),
 )
 _PAINTED = """(name) => globalThis.Bokeh?.index && [...Bokeh.index.query((view) => view.frame != null)]
@@ -223,7 +223,8 @@ def _act(name: str, browser: Browser, suite: str, sae: Sae, runs: int) -> dict[s
     """Measure an act on letters that nobody has looked at yet, each time from a server that is new at first."""
     times, received = [], []
     with _served(suite) as wire:
-        page = _page(browser, height=3000 if name == "compare" else 900)
+        # Plots are drawn when they come into view: on a tall screen, all of them.
+        page = _page(browser, height=3000 if name == "compare-all" else 900)
         page.goto(f"{wire.url}/dashboard?{_query(sae, 'z')}")
         page.wait_for_function(_AT_REST)
         if name == "letter-late":
@@ -238,7 +239,7 @@ def _act(name: str, browser: Browser, suite: str, sae: Sae, runs: int) -> dict[s
             before = wire.received
             times.append(to_painted(page, act))
             received.append((wire.received - before) / 1000)
-            if name == "compare":
+            if name.startswith("compare"):
                 to_painted(page, page.get_by_role("link", name="Explore").click)
         page.context.close()
     return {"ms": summary(times), "kilobytes": summary(received, 1)}
@@ -256,7 +257,7 @@ def _doing(name: str, page: Page, letter: str, run: int) -> Callable[[], object]
             return page.locator("[data-action=latent]").first.click
         case "threshold" | "threshold-atlas" | "threshold-evidence":
             return partial(set_widget, page, "cosine_threshold", round(0.03 + 0.005 * run, 3))
-    return page.get_by_role("link", name=name.title()).click
+    return page.get_by_role("link", name=name.removesuffix("-all").title()).click
 
 
 if __name__ == "__main__":

@@ -2,25 +2,38 @@
 
     python benchmarks/training.py [--steps 10]
 
-Both train a BatchTopK SAE of the same size on the same batches of noise, with Adam; processor time counts, so other
-programs on the machine disturb little.
+Both train SAEs of the same architecture and size on the same batches of noise, with Adam; processor time counts, so
+other programs on the machine disturb little.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from typing import TYPE_CHECKING
+from itertools import product
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sae_lens import BatchTopKTrainingSAE, BatchTopKTrainingSAEConfig
+from sae_lens import (
+    BatchTopKTrainingSAE,
+    BatchTopKTrainingSAEConfig,
+    JumpReLUTrainingSAE,
+    JumpReLUTrainingSAEConfig,
+    MatryoshkaBatchTopKTrainingSAE,
+    MatryoshkaBatchTopKTrainingSAEConfig,
+    TopKTrainingSAE,
+    TopKTrainingSAEConfig,
+)
 from sae_lens.saes.sae import TrainStepInput
 
+from measure.stages.sparsity import LABELS
 from measure.stages.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from measure.stages.sparsity import Architecture
 
 _D_MODEL, _BATCH = 576, 1024
 
@@ -33,11 +46,12 @@ def batches(seed: int) -> Iterator[np.ndarray]:
         yield from stock
 
 
-def own(width: int, k: int, steps: int) -> float:
+def own(architecture: Architecture, width: int, k: int, steps: int) -> float:
     """Time the project's trainer, from its second step on."""
     ends: list[float] = []
     train(
         batches,
+        architecture=architecture,
         width=width,
         k=k,
         tokens=(steps + 1) * _BATCH,
@@ -48,9 +62,22 @@ def own(width: int, k: int, steps: int) -> float:
     return steps * _BATCH / (ends[-1] - ends[0])
 
 
-def theirs(width: int, k: int, steps: int) -> float:
+def theirs(architecture: Architecture, width: int, k: int, steps: int) -> float:
     """Time the trainer of sae-lens, from its second step on."""
-    sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(d_in=_D_MODEL, d_sae=width, k=k, device="cpu"))
+    size: dict[str, Any] = {"d_in": _D_MODEL, "d_sae": width, "device": "cpu"}
+    sae: Any
+    match architecture:
+        case "batchtopk":
+            sae = BatchTopKTrainingSAE(BatchTopKTrainingSAEConfig(k=k, **size))
+        case "matryoshka":
+            widths = [width // share for share in (16, 8, 4, 2, 1)]
+            sae = MatryoshkaBatchTopKTrainingSAE(
+                MatryoshkaBatchTopKTrainingSAEConfig(k=k, matryoshka_widths=widths, **size)
+            )
+        case "topk":
+            sae = TopKTrainingSAE(TopKTrainingSAEConfig(k=k, **size))
+        case "jumprelu":
+            sae = JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(**size))
     optimizer = torch.optim.Adam(sae.parameters(), lr=3e-3)
     dead = torch.zeros(width, dtype=torch.bool)
     ends = []
@@ -69,10 +96,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10)
     steps = parser.parse_args().steps
     torch.set_num_threads(1)
-    for width in (2048, 8192):
-        for k in (8, 32):
-            speeds = own(width, k, steps), theirs(width, k, steps)
-            print("width {}, k {}: own {:,.0f}, sae-lens {:,.0f} tokens/s".format(width, k, *speeds))
+    for architecture in LABELS:
+        for width, k in product((2048, 8192), (8, 32)):
+            speeds = own(architecture, width, k, steps), theirs(architecture, width, k, steps)
+            text = "{}, width {:,}, k {}: own {:,.0f}, sae-lens {:,.0f} tokens/s"
+            print(text.format(LABELS[architecture], width, k, *speeds), flush=True)
 
 
 if __name__ == "__main__":

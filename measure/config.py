@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from measure.concepts import BUILT_IN
 from measure.errors import MeasureError
 from measure.recipes import RecipeName, with_recipe
+from measure.stages.sparsity import Architecture
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
@@ -154,9 +155,10 @@ class WindowsPart(_Part):
 
 
 class SaePart(_Part):
-    """SAEs that are trained (`k`, `widths`), or one that was (`path`)."""
+    """SAEs that are trained (`architectures`, `k`, `widths`), or one that was (`path`)."""
 
     layers: list[int] = Field(min_length=1)
+    architectures: list[Architecture] = Field(default=["batchtopk"], min_length=1)
     widths: list[Annotated[int, Field(ge=1)]] = []
     k: list[Annotated[int, Field(ge=1)]] = []
     seeds: list[int] = Field(default=[0], min_length=1)

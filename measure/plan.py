@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from itertools import product
+from typing import TYPE_CHECKING, Any, Literal
 
 from measure.concepts import FIRST_LETTERS
 from measure.errors import MeasureError
@@ -12,6 +13,7 @@ from measure.stages.families import of_each
 from measure.stages.kin import OF_FAMILIES as KIN_OF_FAMILIES
 from measure.stages.kin import STAGES as KIN_STAGES
 from measure.stages.parts import NUM_PARTS
+from measure.stages.sparsity import LABELS
 from measure.tasks import Task
 from queries.manifest import FORMAT_VERSION
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from measure.config import ConceptsPart, Config, SaePart
+    from measure.stages.sparsity import Architecture
 
 #: Seed of the order of batches in fits.
 _PROBE_SEED = 0
@@ -35,7 +38,10 @@ class SaePlan:
 
     Attributes
     ----------
-    layer, width, k : int
+    layer : int
+    architecture : str
+        As a configuration names it; empty where it is read off the weights.
+    width, k : int
         Number of latents and target k of an SAE that is trained; 0 where they are read off its weights.
     seed : int
     repeats : bool
@@ -48,6 +54,7 @@ class SaePlan:
     """
 
     layer: int
+    architecture: str
     width: int
     k: int
     seed: int
@@ -55,6 +62,11 @@ class SaePlan:
     name: str | None
     tasks: dict[str, Task]
     families: list[dict[str, Task]] = field(default_factory=list)
+
+    @property
+    def but_seed(self) -> tuple[int, str, int, int]:
+        """What SAEs have in common that differ in their seed only."""
+        return self.layer, self.architecture, self.width, self.k
 
     @property
     def own(self) -> list[Task]:
@@ -118,12 +130,12 @@ def without(plan: Plan, failed: Container[str]) -> Plan:
         Digests of tasks.
     """
     left = []
-    known: set[tuple[int, int, int]] = set()
+    known: set[tuple[int, str, int, int]] = set()
     for sae in plan.saes:
         if any(task.digest in failed for task in sae.own):
             continue
-        left.append(replace(sae, repeats=sae.repeats and (sae.layer, sae.width, sae.k) in known))
-        known.add((sae.layer, sae.width, sae.k))
+        left.append(replace(sae, repeats=sae.repeats and sae.but_seed in known))
+        known.add(sae.but_seed)
     kin = _kin(left, plan.families)
     return replace(plan, saes=left, kin={layer: task for layer, task in kin.items() if task.digest not in failed})
 
@@ -262,18 +274,20 @@ def _saes(
     families: list[FamilyPlan],
 ) -> Iterator[SaePlan]:
     """Plan each SAE, those that repeat another after it."""
-    known: set[tuple[int, int, int]] = set()
+    known: set[tuple[int, str, int, int]] = set()
     sources = [part.source for part in config.text]
     for part in config.saes:
-        for layer, width, k, seed in _each(part):
-            what = f"layer {layer}, " + (part.name or part.path or f"width {width:,}, k {k}, seed {seed}")
+        for layer, architecture, width, k, seed in _each(part):
+            trained = f"{LABELS[architecture]}, width {width:,}, k {k}, seed {seed}" if architecture else ""
+            what = f"layer {layer}, {part.name or part.path or trained}"
             streams = {name: shared[name] for name in ("text", "text_activations")}
             if part.path:
                 path = _existing(base / part.path)
                 settings = {"layer": layer, "path": str(path), "checksum": _checksum(path)}
                 sae = Task("existing_sae", model_settings | settings, needs, f"SAE of {what}")
             else:
-                settings = {"layer": layer, "width": width, "k": k, "seed": seed, "tokens": part.tokens}
+                settings = {"layer": layer, "architecture": architecture, "width": width, "k": k}
+                settings |= {"seed": seed, "tokens": part.tokens}
                 sae = Task("train", settings, {**streams, "activations": shared["activations"]}, f"training {what}")
             at = {"layer": layer}
             of_families = [
@@ -307,9 +321,10 @@ def _saes(
                 },
                 f"quality of {what}",
             )
-            one = (layer, width, k)
+            one = (layer, architecture, width, k)
+            repeats = not part.path and one in known
             tasks = {"sae": sae, "text_latents": text_latents, "evidence": evidence, "quality": quality}
-            yield SaePlan(layer, width, k, seed, not part.path and one in known, part.name, tasks, of_families)
+            yield SaePlan(layer, architecture, width, k, seed, repeats, part.name, tasks, of_families)
             known.add(one)
 
 
@@ -388,10 +403,14 @@ def _fit(config: Config) -> dict[str, Any]:
     return {"epochs": method.probe_epochs, "batch": method.probe_batch, "seed": _PROBE_SEED}
 
 
-def _each(part: SaePart) -> list[tuple[int, int, int, int]]:
-    """List layer, width, k and seed of each SAE of a part, the first seed of all before the next."""
-    widths, ks = (part.widths, part.k) if not part.path else ([0], [0])
-    return [(layer, width, k, seed) for seed in part.seeds for layer in part.layers for width in widths for k in ks]
+def _each(part: SaePart) -> Iterator[tuple[int, Architecture | Literal[""], int, int, int]]:
+    """List layer, architecture, width, k and seed of each SAE of a part, the first seed of all before the next."""
+    if part.path:
+        yield from product(part.layers, [""], [0], [0], part.seeds)
+        return
+    for seed in part.seeds:
+        for each in product(part.layers, part.architectures, part.widths, part.k):
+            yield *each, seed
 
 
 def _existing(path: Path) -> Path:

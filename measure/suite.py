@@ -152,13 +152,13 @@ def name_saes(saes: Sequence[SaePlan], work: Path) -> list[SaeRecord]:
     facts = [_facts(sae, work) for sae in saes]
     own = [place for place, sae in enumerate(saes) if not sae.repeats]
     ids = dict(zip(own, sae_ids([facts[place] for place in own]), strict=True))
-    first = {(saes[place].layer, saes[place].width, saes[place].k): place for place in reversed(own)}
+    first = {saes[place].but_seed: place for place in reversed(own)}
     records = []
     for place, (sae, said) in enumerate(zip(saes, facts, strict=True)):
         if place in ids:
             records.append(SaeRecord(sae=ids[place], **said))
         else:
-            repeated = first[sae.layer, sae.width, sae.k]
+            repeated = first[sae.but_seed]
             called = {"sae": f"{ids[repeated]}-s{sae.seed}", "l0_nominal": facts[repeated]["l0_nominal"]}
             records.append(SaeRecord(**said | called, repeat_of=ids[repeated]))
     return records

@@ -34,7 +34,7 @@ from measure.config import Config
 from measure.engine import perform_all
 from measure.errors import MeasureError
 from measure.models.loading import open_model, unpack_wheel
-from measure.saes.batch_topk import load_batch_topk
+from measure.saes.trained import load_trained
 from measure.stages import splits
 from measure.stages.text import Windows
 from measure.tasks import Task, in_order, perform
@@ -49,7 +49,7 @@ from tests.pretend_gpu import DEVICE, PretendGpu
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from measure.saes.batch_topk import BatchTopK
+    from measure.saes.trained import TrainedSae
 
 ROOT = Path(__file__).parents[1]
 LETTERS = "abest"
@@ -231,7 +231,7 @@ def test_its_figures_follow_from_each_other(suite: Path) -> None:
 def test_kin_are_the_nearest_directions_on_the_other_sae_of_the_layer(suite: Path, given: Path, folder: Path) -> None:
     ids = [sae.id for sae in sorted(read_manifest(suite).saes, key=lambda sae: sae.seed or 0)]
     files = (folder / "work" / "train").glob("*/*.safetensors")
-    trained = [load_batch_topk(file, torch.device("cpu")) for file in files]
+    trained = [load_trained(file, torch.device("cpu")) for file in files]
     frames = {file.stem: pd.read_parquet(file) for file in suite.glob("*.parquet")}
     of_saes = {name: rows.groupby("sae") for name, rows in frames.items() if "sae" in rows}
     kin, words = of_saes["kin"], of_saes["token_activations"]
@@ -360,7 +360,7 @@ def test_a_suite_by_the_recipe_of_a_reference_program(folder: Path, weights: Pat
 
 @pytest.mark.timeout(600)
 def test_a_checkpoint_of_sae_lens_is_measured_alike(folder: Path, weights: Path, given: Path) -> None:
-    _save_by_sae_lens(load_batch_topk(weights, torch.device("cpu")), folder / "checkpoint")
+    _save_by_sae_lens(load_trained(weights, torch.device("cpu")), folder / "checkpoint")
     measured = _measure_given(folder, "lens", folder / "checkpoint")
     assert check_suite(measured) == []
     (sae,) = read_manifest(measured).saes
@@ -388,7 +388,7 @@ def _split_latents(frames: dict[str, Any]) -> dict[str, set[int]]:
     return dict(zip(measured["letter"], map(set, measured["split_latents"]), strict=True))
 
 
-def _save_by_sae_lens(sae: BatchTopK, folder: Path) -> None:
+def _save_by_sae_lens(sae: TrainedSae, folder: Path) -> None:
     """Save an SAE in the library's terms: the normalisation of the stream goes into weights and biases."""
     saved = JumpReLUSAE(JumpReLUSAEConfig(d_in=sae.W_dec.shape[1], d_sae=sae.num_latents, apply_b_dec_to_input=False))
     with torch.no_grad():
@@ -423,10 +423,10 @@ def test_on_another_device_the_same_is_measured(folder: Path, weights: Path, giv
 @pytest.mark.timeout(600)
 def test_on_another_device_the_same_is_trained(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     (task,) = _training(tmp_path, 0)
-    here = load_batch_topk(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
+    here = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     shutil.rmtree(task.folder(tmp_path))
     device = request.getfixturevalue("device")
-    there = load_batch_topk(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
+    there = load_trained(perform(task, tmp_path) / "weights.safetensors", torch.device("cpu"))
     assert device.num_operations > 1_000
     torch.testing.assert_close(there.threshold, here.threshold, rtol=0.02, atol=0)
     # Rounding adds up over the steps, but the latents are the same.
@@ -661,7 +661,7 @@ def test_a_probe_that_fails_is_named() -> None:
         (('letters = "abest"', 'letters = "ABC"'), "letters: String should match pattern"),
         (("widths = [256]", ""), "give widths and k of SAEs to train"),
         (("widths = [256]\nk = [8]", 'path = "nowhere"'), "nowhere: no such file or folder"),
-        (("widths = [256]\nk = [8]", 'path = "text"'), "no SAE; give a file of BatchTopK weights"),
+        (("widths = [256]\nk = [8]", 'path = "text"'), "no SAE; give a file of weights"),
         (('files = "text/*.txt"', 'files = "*.md"'), "no file matches '*.md'"),
         (("limit = 1500", "limit = 20"), "20 tokens of letters only, too few"),
         (("tokens = 8000", "tokens = 500"), "10 windows, of which 20 shall be held out"),

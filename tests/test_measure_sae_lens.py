@@ -28,9 +28,9 @@ from sae_lens import (
 )
 
 from measure.errors import MeasureError
-from measure.saes.batch_topk import BatchTopK
 from measure.saes.loading import check_fit, open_sae
 from measure.saes.sae_lens import SaeLens
+from measure.saes.trained import TrainedSae
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -170,7 +170,7 @@ def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None
     with pytest.raises(MeasureError, match="not finite"):
         check_fit(SaeLens(sae), "sae", d_model=6, num_layers=3, layer=2)
     own = {name: torch.zeros(6) for name in ("b_dec", "mean")} | {"scale": torch.ones(()), "threshold": torch.ones(())}
-    weights = BatchTopK(W_enc=torch.ones(6, 20), b_enc=torch.zeros(19), W_dec=torch.ones(20, 6), **own)
+    weights = TrainedSae(W_enc=torch.ones(6, 20), b_enc=torch.zeros(19), W_dec=torch.ones(20, 6), **own)
     weights.save(tmp_path / "odd.safetensors")
     with pytest.raises(MeasureError, match="odd: cannot be used"):
         check_fit(open_sae(tmp_path / "odd.safetensors", CPU), "odd", d_model=6, num_layers=3, layer=2)

@@ -33,14 +33,16 @@ def open_sae(path: Path, device: torch.device) -> Sae:
         given = json.loads((path / RECORD).read_text("utf-8")).get("path")
         path = path / WEIGHTS if given is None else path.__class__(given)
     if path.is_file():
-        from measure.saes.batch_topk import load_batch_topk
+        from measure.saes.trained import load_trained
 
-        return load_batch_topk(path, device)
+        return load_trained(path, device)
     if (path / "cfg.json").is_file():
         from measure.saes.sae_lens import load_sae_lens
 
         return load_sae_lens(path, device)
-    message = f"{path}: no SAE; give a file of BatchTopK weights, or the folder of a SAELens checkpoint (with cfg.json)"
+    message = (
+        f"{path}: no SAE; give a file of weights that `measure` wrote, or the folder of a SAELens checkpoint (cfg.json)"
+    )
     raise MeasureError(message)
 
 

@@ -1,28 +1,30 @@
-"""Stage: train a BatchTopK SAE on the stream, by hand-written gradients that touch active latents only."""
+"""Stage: train an SAE on the stream, by hand-written gradients that touch active latents only."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
 from measure.device import best_device, fast_precision
-from measure.saes.batch_topk import BatchTopK
 from measure.saes.loading import RECORD, WEIGHTS
+from measure.saes.trained import TrainedSae
 from measure.stages.parts import load_streams
+from measure.stages.sparsity import LABELS, Active, BatchTop, Jump, Top, above, products
 from measure.stages.text import load_windows
 from measure.stages.text_activations import ordinary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from torch import Tensor
 
     from measure.stages.parts import Streams
+    from measure.stages.sparsity import Architecture
 
 _BATCH = 1024
 #: Share of a batch that is training words in prompts; the rest is running text.
@@ -32,32 +34,28 @@ _ANNEALED, _FIRST_K = 0.1, 3
 #: AuxK: dead latents take part in what is left over, every second step on a quarter of the batch.
 _AUX_SHARE, _AUX_LATENTS, _AUX_ROWS, _DEAD_AFTER = 1 / 32, 64, 256, 150_000
 _SAMPLED_BATCHES = 32
-
-
-class Active(NamedTuple):
-    """Pairs of row and latent that are active, by row, and how strongly."""
-
-    rows: Tensor
-    latents: Tensor
-    values: Tensor
+#: Matryoshka: the shares of the latents that give the stream back by themselves, too.
+_NESTED = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
 
 
 def train(
     batches: Callable[[int], Iterator[np.ndarray]],
     *,
+    architecture: Architecture = "batchtopk",
     width: int,
     k: int,
     tokens: int,
     seed: int,
     device: torch.device,
     progress: Callable[[int], None] = lambda _: None,
-) -> BatchTopK:
+) -> TrainedSae:
     """Train an SAE.
 
     Parameters
     ----------
     batches : callable
         Takes a seed; returns batches of the stream without end, (rows, d_model).
+    architecture : str
     width, k : int
         Number of latents, and of those active on a token, on average.
     tokens : int
@@ -76,45 +74,79 @@ def train(
     decoder = functional.normalize(torch.randn(width, len(mean), device=device), dim=1)
     parameters = [decoder.clone(), torch.zeros(width, device=device), decoder, torch.zeros(len(mean), device=device)]
     encoder, b_enc, decoder, b_dec = parameters
+    choose: BatchTop | Top | Jump
+    if architecture == "jumprelu":
+        choose = Jump(width, device)
+        parameters.append(choose.log_threshold)
+    else:
+        choose = Top() if architecture == "topk" else BatchTop()
+    prefixes = _prefixes(width, _NESTED if architecture == "matryoshka" else (1.0,), device)
     for parameter in parameters:
         parameter.requires_grad_()
     optimizer = torch.optim.Adam(parameters, lr=_RATE, fused=True)
     steps = -(-tokens // _BATCH)
-    precision = fast_precision(device)
     silent_for = torch.zeros(width, device=device)
-    guess = 0.0
     for step in range(steps):
         x = _normalised(next(stream), mean, scale, device)
-        with torch.no_grad():
-            centred = x - b_dec
-            pre = functional.linear(*(one.to(precision) for one in (centred, encoder, b_enc)))
-            active, guess = batch_top(pre, round(len(x) * _k_at(step / steps, k)), guess)
-            error = decode(active, decoder, len(x)) + b_dec - x
-            silent_for += len(x)
-            silent_for[active.latents] = 0
-            slope = 2 / len(x) * error
-            gradients = _gradients(active, slope, centred, decoder)
-            if step % 2 and (dead := (silent_for > _DEAD_AFTER).nonzero()[:, 0]).numel():
-                helping = _helpers(pre[:_AUX_ROWS], dead)
-                left = error[:_AUX_ROWS] + decode(helping, decoder, _AUX_ROWS)
-                slope_left = 2 * _AUX_SHARE / _AUX_ROWS * left
-                aux = _gradients(helping, slope_left, centred[:_AUX_ROWS], decoder)
-                gradients = [one + other for one, other in zip(gradients, aux, strict=True)]
-            d_encoder, d_b_enc, d_decoder = gradients
-            # Along a unit row there is no slope.
-            d_decoder -= (d_decoder * decoder).sum(1, keepdim=True) * decoder
-            d_b_dec = slope.sum(0) - d_b_enc @ encoder
-        for parameter, gradient in zip(parameters, (d_encoder, d_b_enc, d_decoder, d_b_dec), strict=True):
+        wanted = _k_at(step / steps, k)
+        found = _gradients_at(x, parameters, choose, prefixes, wanted, silent_for, help_dead=step % 2 == 1)
+        for parameter, gradient in zip(parameters, found, strict=True):
             parameter.grad = gradient
         optimizer.param_groups[0]["lr"] = _RATE * _rate_at(step / steps)
         optimizer.step()
         with torch.no_grad():
             decoder /= decoder.norm(dim=1, keepdim=True)
         progress(len(x))
-    encoder, b_enc, decoder, b_dec = (parameter.detach() for parameter in parameters)
-    sae = BatchTopK(encoder.T.contiguous(), b_enc, decoder, b_dec, mean, scale, torch.tensor(0.0, device=device))
-    sae.threshold = _threshold(sae, sample, k)
+    encoder, b_enc, decoder, b_dec = (parameter.detach() for parameter in parameters[:4])
+    threshold = choose.threshold.detach() if isinstance(choose, Jump) else torch.tensor(1.0, device=device)
+    name, most = LABELS[architecture], k if architecture == "topk" else 0
+    sae = TrainedSae(encoder.T.contiguous(), b_enc, decoder, b_dec, mean, scale, threshold, name, most)
+    sae.threshold = threshold * (0.0 if most else _threshold(sae, sample, k))
     return sae
+
+
+def _gradients_at(
+    x: Tensor,
+    parameters: list[Tensor],
+    choose: BatchTop | Top | Jump,
+    prefixes: Tensor,
+    k: float,
+    silent_for: Tensor,
+    *,
+    help_dead: bool,
+) -> list[Tensor]:
+    """Return the gradients of a batch by each parameter, and count for how many tokens each latent was silent."""
+    encoder, b_enc, decoder, b_dec = parameters[:4]
+    with torch.no_grad():
+        centred = x - b_dec
+        pre = functional.linear(*(one.to(fast_precision(x.device)) for one in (centred, encoder, b_enc)))
+        active = choose(pre, k)
+        # By prefix: what its latents, and none after them, leave of the stream.
+        errors = _of_prefixes(active, decoder, prefixes, len(x)) + b_dec - x
+        silent_for += len(x)
+        silent_for[active.latents] = 0
+        # A latent is to blame for the errors of all prefixes that it is in.
+        slopes = (2 / len(x) / len(errors) * errors).flip(0).cumsum(0).flip(0)
+        gradients = _gradients(active, slopes, prefixes[active.latents], centred, decoder)
+        if help_dead and (dead := (silent_for > _DEAD_AFTER).nonzero()[:, 0]).numel():
+            helping = _helpers(pre[:_AUX_ROWS], dead)
+            left = errors[-1, :_AUX_ROWS] + decode(helping, decoder, _AUX_ROWS)
+            slope_left = 2 * _AUX_SHARE / _AUX_ROWS * left
+            aux = _gradients(helping, slope_left[None], torch.zeros_like(helping.latents), centred[:_AUX_ROWS], decoder)
+            gradients = [one + other for one, other in zip(gradients, aux, strict=True)]
+        d_encoder, d_b_enc, d_decoder = gradients
+        # Along a unit row there is no slope.
+        d_decoder -= (d_decoder * decoder).sum(1, keepdim=True) * decoder
+        found = [d_encoder, d_b_enc, d_decoder, slopes[0].sum(0) - d_b_enc @ encoder]
+        if isinstance(choose, Jump):
+            found.append(choose.gradient(pre, k, len(active.values) / len(x), slopes[-1], decoder))
+        return found
+
+
+def _prefixes(width: int, shares: Sequence[float], device: torch.device) -> Tensor:
+    """Return the smallest prefix that each latent is in, by number."""
+    ends = torch.tensor([round(share * width) for share in shares], device=device)
+    return torch.searchsorted(ends, torch.arange(width, device=device), right=True)
 
 
 def _k_at(done: float, k: int) -> float:
@@ -138,28 +170,6 @@ def _normalised(batch: np.ndarray, mean: Tensor, scale: Tensor, device: torch.de
     return (torch.from_numpy(batch).float().to(device) - mean) * scale
 
 
-def batch_top(pre: Tensor, number: int, guess: float) -> tuple[Active, float]:
-    """Return the `number` largest pre-activations of a batch that are positive, and a bound for the next batch.
-
-    A value above which there are surely enough, guessed from the batch before, leaves few to be ordered.
-    """
-    places, values = _above(pre, guess)
-    if len(values) < number and guess > 0:
-        places, values = _above(pre, 0.0)
-    if len(values) > number:
-        least = np.partition(values, len(values) - number)[len(values) - number]
-        kept = values >= least
-        places, values = places[kept], values[kept]
-    at = torch.from_numpy(places).to(pre.device)
-    active = Active(at // pre.shape[1], at % pre.shape[1], torch.from_numpy(values).to(pre.device))
-    return active, 0.8 * float(values.min()) if len(values) else 0.0
-
-
-def _above(pre: Tensor, bound: float) -> tuple[np.ndarray, np.ndarray]:
-    places = np.flatnonzero((pre > bound).cpu().numpy())
-    return places, pre.view(-1)[torch.from_numpy(places).to(pre.device)].float().cpu().numpy()
-
-
 def _helpers(pre: Tensor, dead: Tensor) -> Active:
     """Let the strongest dead latents of each row take part."""
     values, places = pre[:, dead].float().topk(min(_AUX_LATENTS, len(dead)), dim=1)
@@ -173,48 +183,54 @@ def decode(active: Active, decoder: Tensor, num_rows: int) -> Tensor:
     return _gathered(active.latents, decoder, active.rows, active.values, num_rows)
 
 
+def _of_prefixes(active: Active, decoder: Tensor, prefixes: Tensor, num_rows: int) -> Tensor:
+    """Return what the active latents of each prefix add up to, (prefixes, rows, d_model)."""
+    number = int(prefixes[-1]) + 1
+    groups = prefixes[active.latents] * num_rows + active.rows
+    order = groups.argsort(stable=True)
+    added = _gathered(active.latents[order], decoder, groups[order], active.values[order], number * num_rows)
+    return added.view(number, num_rows, -1).cumsum(0)
+
+
 def _gathered(chosen: Tensor, source: Tensor, groups: Tensor, weights: Tensor, num_groups: int) -> Tensor:
     """Add up weighted rows of `source` by group; groups are in order."""
     starts = torch.searchsorted(groups, torch.arange(num_groups, device=groups.device))
     return functional.embedding_bag(chosen, source, starts, mode="sum", per_sample_weights=weights)
 
 
-def _gradients(active: Active, slope: Tensor, centred: Tensor, decoder: Tensor) -> list[Tensor]:
-    """Return the gradients of encoder, its bias and decoder; `slope` is that of the reconstruction."""
-    d_values = torch.cat(
-        [
-            (slope[rows] * decoder[latents]).sum(1)
-            for rows, latents in zip(active.rows.split(8192), active.latents.split(8192), strict=True)
-        ]
-        or [slope.new_zeros(0)]
-    )
+def _gradients(active: Active, slopes: Tensor, prefix: Tensor, centred: Tensor, decoder: Tensor) -> list[Tensor]:
+    """Return the gradients of encoder, its bias and decoder.
+
+    `slopes` are those of the reconstruction, (prefixes, rows, d_model); `prefix` says which one holds for a pair.
+    """
+    slopes, at = slopes.flatten(0, 1), prefix * len(centred) + active.rows
+    d_values = products(slopes, decoder, at, active.latents)
     order = active.latents.argsort()
-    latents, rows, width = active.latents[order], active.rows[order], len(decoder)
+    latents, width = active.latents[order], len(decoder)
     return [
-        _gathered(rows, centred, latents, d_values[order], width),
+        _gathered(active.rows[order], centred, latents, d_values[order], width),
         torch.bincount(latents, weights=d_values[order], minlength=width),
-        _gathered(rows, slope, latents, active.values[order], width),
+        _gathered(at[order], slopes, latents, active.values[order], width),
     ]
 
 
-def _threshold(sae: BatchTopK, sample: list[np.ndarray], k: int) -> Tensor:
-    """Return the threshold above which `k` latents a token are active on the sample, on average."""
+def _threshold(sae: TrainedSae, sample: list[np.ndarray], k: int) -> float:
+    """Return by what to multiply the thresholds for `k` latents a token to be active on the sample, on average."""
     values, number = [], 0
     floor = 0.0
     with torch.no_grad():
         for batch in sample:
-            pre = sae.normalised(torch.from_numpy(batch).float().to(sae.W_enc.device)) @ sae.W_enc + sae.b_enc
+            pre = sae.before(torch.from_numpy(batch).float().to(sae.W_enc.device)) / sae.threshold
             number += len(batch)
-            _, above = _above(pre, floor)
+            _, more = above(pre, floor)
             # More than twice as many as wanted are never needed.
-            if len(above) > 2 * k * len(batch):
-                above = np.partition(above, len(above) - 2 * k * len(batch))[len(above) - 2 * k * len(batch) :]
-                floor = 0.8 * float(above.min())
-            values.append(above)
+            if len(more) > 2 * k * len(batch):
+                more = np.partition(more, len(more) - 2 * k * len(batch))[len(more) - 2 * k * len(batch) :]
+                floor = 0.8 * float(more.min())
+            values.append(more)
     pooled = np.concatenate(values)
     wanted = min(k * number, len(pooled) - 1)
-    found = np.partition(pooled, len(pooled) - wanted - 1)[len(pooled) - wanted - 1]
-    return torch.tensor(float(found), device=sae.W_enc.device)
+    return float(np.partition(pooled, len(pooled) - wanted - 1)[len(pooled) - wanted - 1])
 
 
 def mixed(text: Streams, rows: np.ndarray, words: Streams, seed: int) -> Iterator[np.ndarray]:
@@ -256,6 +272,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
 
     sae = train(
         lambda seed: mixed(text, rows, words, seed),
+        architecture=settings["architecture"],
         width=settings["width"],
         k=settings["k"],
         tokens=settings["tokens"],
