@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from measure.device import best_device, fast_precision
+from measure.stages.erasure import ERASED
+from measure.stages.vocabulary import NUM_FOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,7 +96,9 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model,
         "latents": f.words * width * f.d_model,
         "text_latents": on_text * width * f.d_model,
-        "k_sparse": f.words * 5e6,
+        "erasure": 2 * 26 * ERASED * (1 + _SUFFIX) * (f.num_layers - layer) * f.block,
+        # Cross-validated, and where words are few cross-fitted.
+        "k_sparse": f.words * 5e6 * (NUM_FOLDS if config.concepts else 1),
         "ablation": _CANDIDATES
         * f.words
         * (runs * (1 + _SUFFIX) * (f.num_layers - layer) + length * f.num_layers)

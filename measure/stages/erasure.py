@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from measure.stages.probes import Probes
 
 #: Words of a concept that it is tried on, at most.
-_WORDS = 64
+ERASED = 64
 _SEED = 303
 
 
@@ -137,7 +137,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         if vocabulary.too_few(place):
             continue
         rows = np.flatnonzero(vocabulary.labels[test, place] & vocabulary.judged(place) & found[:, place])
-        rows = np.sort(np.random.RandomState(_SEED + place).permutation(rows)[:_WORDS])
+        rows = np.sort(np.random.RandomState(_SEED + place).permutation(rows)[:ERASED])
         for fold in np.unique(folds[rows]):
             of_fold = rows[folds[rows] == fold]
             used, assigned = np.unique(chosen.tested_in[of_fold], return_inverse=True)
