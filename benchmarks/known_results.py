@@ -92,7 +92,7 @@ def compare_words(
     same = [list(prompt.prefix) == list(ids) for prompt, ids in zip(prompts, listed["prefix_token_ids"], strict=True)]
     print("same tokens of prompts:", all(same))
     sample = vocabulary.test[::8]
-    spelled = spell_words(model, prompts, vocabulary.ids[sample], vocabulary.letters[sample], assigned[sample])
+    spelled = spell_words(model, prompts, vocabulary.ids[sample], vocabulary.labels[sample], assigned[sample])
     apart = np.abs(spelled.metrics - tokens["model_metric"].to_numpy()[sample])
     answers = tokens["model_letter"].map(LETTERS.index, na_action="ignore").to_numpy()[sample]
     print(f"spelling metric of {len(sample):,} words: {apart.mean():.3f} apart on average, {apart.max():.3f} at most")
@@ -106,11 +106,11 @@ def compare_words(
 def compare_probes(given: Probes, f1: np.ndarray, stream: np.ndarray, vocabulary: Vocabulary) -> None:
     """Compare the given probes' scores with those published, and own probes with the given ones."""
     train, test = vocabulary.train, vocabulary.test
-    scores = [one.f1 for one in score_probes(given, stream[test], vocabulary.letters[test])]
+    scores = [one.f1 for one in score_probes(given, stream[test], vocabulary.labels[test])]
     print(f"F1 of the given probes: mean {np.mean(scores):.4f}, published {f1.mean():.4f}", end="; ")
     print(f"{np.abs(np.array(scores) - f1).max():.4f} apart at most")
-    own = fit_probes(stream[train], vocabulary.letters[train], len(LETTERS), l2=30, device=_CPU)
-    scores = [one.f1 for one in score_probes(own, stream[test], vocabulary.letters[test])]
+    own = fit_probes(stream[train], vocabulary.labels[train], len(LETTERS), l2=30, device=_CPU)
+    scores = [one.f1 for one in score_probes(own, stream[test], vocabulary.labels[test])]
     print(
         f"F1 of own probes: mean {np.mean(scores):.4f}; {np.abs(np.array(scores) - f1).max():.4f} apart at most",
         end="; ",
@@ -135,7 +135,7 @@ def compare_sae(
     apart = np.abs(words.counts() - facts["num_vocab_tokens"].to_numpy()).sum() / len(words.values)
     print(f"  words on which latents fire: {apart:.2%} of {len(words.values):,} differ")
     train, test = words.take(vocabulary.train), words.take(vocabulary.test)
-    of_train, of_test = vocabulary.letters[vocabulary.train], vocabulary.letters[vocabulary.test]
+    of_train, of_test = vocabulary.labels[vocabulary.train], vocabulary.labels[vocabulary.test]
     logits = probes.logits(stream[vocabulary.test])
     published, splits = known.table("k_sparse_results", l0), known.table("sae_split_feats", l0)
     fit = {"l1": 0.01, "epochs": 25, "batch": 8192, "end_rate": 0.01}
@@ -144,7 +144,7 @@ def compare_sae(
     pairs: list[tuple[int, int]] = []
     rows: dict[str, list[Any]] = {name: [] for name in ("top", "split", "f1", "f1_given", "tested", "tested_known")}
     for letter in range(len(LETTERS)):
-        truth, test_truth = of_train == letter, of_test == letter
+        truth, test_truth = of_train[:, letter], of_test[:, letter]
         f1 = {k: published[f"f1_sparse_sae_{k}"][letter] for k in (1, 2, 3, 5, 10, 15, 20, 50)}
         for name, ranking in (("f1_given", np.array(published["sparse_sae_50_feats"][letter])), ("f1", ranked[letter])):
             fitted = fit_k_sparse(train, truth, ranking)

@@ -65,7 +65,7 @@ def main() -> None:
         method = MethodPart.model_validate(RECIPES[recipe]["method"])
         probes = read_probes(given, method, options.work / f"probes-{method.probe_batch}.npz")
         test = given.vocabulary.test
-        scores = np.array(score_probes(probes, given.stream[test], given.vocabulary.letters[test]))
+        scores = np.array(score_probes(probes, given.stream[test], given.vocabulary.labels[test]))
         f1, precision, recall = scores[:, :3].mean(0)
         print(f"\n{recipe}: linear probes F1 {f1:.3f}, precision {precision:.3f}, recall {recall:.3f};", end=" ")
         print(f"{(scores[:, 0] > method.min_probe_f1).sum()} letters above F1 {method.min_probe_f1}")
@@ -101,7 +101,7 @@ def read_probes(given: Given, method: MethodPart, file: Path) -> Probes:
     """Fit the linear probes of a recipe once."""
     if not file.exists():
         train = given.vocabulary.train
-        known = (given.stream[train], given.vocabulary.letters[train], len(LETTERS))
+        known = (given.stream[train], given.vocabulary.labels[train], len(LETTERS))
         how = {"epochs": method.probe_epochs, "batch": method.probe_batch, "seed": 0}
         np.savez(file, **fit_balanced_probes(*known, **how, device=_CPU)._asdict())
     with np.load(file) as arrays:
@@ -113,7 +113,7 @@ def measure_sae(given: Given, sae: Sae, probes: Probes, method: MethodPart) -> p
     vocabulary = given.vocabulary
     words = sae.encode_sparse(given.stream)
     train, test = words.take(vocabulary.train), words.take(vocabulary.test)
-    of_train, of_test = vocabulary.letters[vocabulary.train], vocabulary.letters[vocabulary.test]
+    of_train, of_test = vocabulary.labels[vocabulary.train], vocabulary.labels[vocabulary.test]
     stream = given.stream[vocabulary.test]
     logits = probes.logits(stream)
     directions = sae.directions.numpy()
@@ -123,9 +123,9 @@ def measure_sae(given: Given, sae: Sae, probes: Probes, method: MethodPart) -> p
     instead = random_directions(method.random_directions, directions.shape[1], RANDOM_SEED)
     rows = []
     for letter in range(len(LETTERS)):
-        truth = of_test == letter
+        truth = of_test[:, letter]
         k_values = [k for k in K_VALUES if k <= min(method.max_k, 15)]
-        fitted = fit_k_sparse(train, of_train == letter, ranked[letter], k_values, balanced=True)
+        fitted = fit_k_sparse(train, of_train[:, letter], ranked[letter], k_values, balanced=True)
         scores = score_k_sparse(fitted, test, truth)
         probe = fitted[num_split_latents({k: one.f1 for k, one in scores.items()}, method.tau)]
         known = (logits[:, letter], probe.logits(test), test.dense(probe.latents), np.diff(test.starts))

@@ -35,6 +35,8 @@ def headline(
     if summary is None:
         return f"Nothing was measured for {label} on this SAE. Choose a {noun} with a count."
     found, is_share = _found(summary, label, noun)
+    if summary.get("undefined"):
+        return f"{found} {_undefined(summary)}"
     if metric in FRACTIONS:
         return f"{found} {_fraction(summary, label, metric)}"
     return f"{found} {_absorption(summary, label, is_share=is_share)}"
@@ -64,6 +66,8 @@ def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) 
     """
     if summary is None:
         return "It was not measured on this SAE."
+    if summary.get("undefined"):
+        return _undefined(summary)
     if metric in FRACTIONS:
         return "A fraction says how much is absorbed, not by which latents."
     tested, absorbed, split = summary["num_tested"], summary["num_absorbed"], summary["split_latents"]
@@ -86,6 +90,11 @@ def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) 
     else:
         why = "No word was tested."
     return why
+
+
+def _undefined(summary: dict[str, Any]) -> str:
+    """Say why there is no rate."""
+    return f"Absorption is undefined here, because {summary['undefined']}."
 
 
 def _found(summary: dict[str, Any], label: str, noun: str) -> tuple[str, bool]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow.compute as pc
 
+from measure.concepts import BUILT_IN
 from measure.stages.candidates import SILENT
 from measure.stages.projections import LEAST_SHARE
-from queries.schema import letter_of
+from queries.schema import family_of, letter_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,33 +21,58 @@ if TYPE_CHECKING:
 
 #: A probe with a lower F1 has failed: its letter is kept and named here.
 _FAILED = 0.5
+#: Margins that are tried, as shares of the effect of erasing the probe's direction.
+_SHARES = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
 #: Letters that SAEBench needs (`min_feats_for_eval`).
 _ENOUGH = 20
 
 
 def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa.Table]) -> dict[str, Any]:
-    """Compute the checks, by what they are called in the page "About this suite"."""
-    rows, measurements = tables["tested_tokens"], tables["measurements"]
-    tested, full = (_of_metric(rows, metric).to_pydict() for metric in ("ig_ablation", "full"))
-    measured, k_sparse = _of_metric(measurements, "ig_ablation").to_pydict(), tables["k_sparse"].to_pydict()
-    f1 = np.array(measured["probe_f1"], float)
-    names = np.array([*map(letter_of, measured["concept"])])
-    failed = sorted(set(names[f1 < _FAILED].tolist()))
+    """Compute the checks, by what they are called in the page "About this suite".
+
+    Those of each family of concepts are named after it where there are several.
+    """
     checks = {
         "Perplexity of the model on held-out text": loss["perplexity"],
         "Perplexity by source": ", ".join(
             f"{name} {value:.0f}" for name, value in loss["perplexity_by_source"].items()
         ),
+    }
+    families = sorted({family_of(concept) for concept in tables["measurements"]["concept"].to_pylist()})
+    for family in families:
+        of_family = {
+            name: table.filter(pc.starts_with(table["concept"], f"{family}."))
+            for name, table in tables.items()
+            if name in ("measurements", "k_sparse", "tested_tokens")
+        }
+        before = f"{family}: " if len(families) > 1 else ""
+        noun = "Letters" if family in BUILT_IN else "Concepts"
+        checks |= {f"{before}{name}": value for name, value in _of_family(config, of_family, noun).items()}
+    return checks
+
+
+def _of_family(config: Config, tables: Mapping[str, pa.Table], noun: str) -> dict[str, Any]:
+    """Compute the checks of the concepts of a family."""
+    rows, measurements = tables["tested_tokens"], tables["measurements"]
+    tested, full = (_of_metric(rows, metric).to_pydict() for metric in ("ig_ablation", "full"))
+    measured = measurements.filter(
+        pc.and_(pc.equal(measurements["metric"], "ig_ablation"), pc.is_valid(measurements["probe_f1"]))
+    ).to_pydict()
+    k_sparse = tables["k_sparse"].to_pydict()
+    f1 = np.array(measured["probe_f1"], float)
+    names = np.array([*map(letter_of, measured["concept"])])
+    failed = sorted(set(names[f1 < _FAILED].tolist()))
+    checks = {
         "Mean F1 of the linear probes": float(f1.mean()),
         "Lowest F1 of a linear probe": f"{f1.min():.3f} ({names[f1.argmin()]})",
-        "Letters whose probe fails (F1 below 0.5)": ", ".join(failed) or "none",
+        f"{noun} whose probe fails (F1 below 0.5)": ", ".join(failed) or "none",
         "Largest fall of mean F1 from one k to the next": largest_fall(k_sparse),
         "Tested tokens": len(tested["token"]),
         "Tested tokens that are absorbed": int(np.sum(tested["is_absorption"])),
         "Verdicts that differ when recomputed from the stored scores": different_verdicts(config, tested)
         + different_projections(config, full),
         **projection_shares(rows.to_pydict()),
-        **_left_out(config, f1, names),
+        **_left_out(config, f1, names, noun),
     }
     if not tested["token"]:
         return checks
@@ -62,7 +88,26 @@ def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa
     if len(true):
         checks["Mean true effect of absorbing latents, logits"] = float(true.mean())
         checks["Share of absorbed tokens with a true effect of at most -1"] = float((true <= -1).mean())
-    return checks
+    return checks | relative_margins(config, tested)
+
+
+def relative_margins(config: Config, tested: Mapping[str, list[Any]]) -> dict[str, str]:
+    """Count the tokens that would be absorbed if the margin were a share of what erasing the probe's direction does.
+
+    A margin of one logit is calibrated to 26 letters; a share means the same whatever the answers are.
+    """
+    top, second, cosine, erased = (
+        np.array(tested.get(name, []), float)
+        for name in ("top_effect", "second_effect", "top_cosine", "erasure_effect")
+    )
+    if not np.isfinite(erased).any():
+        return {}
+    leads = np.abs(top) - np.abs(np.nan_to_num(second))
+    silent = np.array([max(values) < SILENT for values in tested["split_activations"]])
+    may = silent & (top <= 0) & (cosine >= config.method.cosine_threshold) & (erased < 0)
+    numbers = {share: int((may & (leads >= share * np.abs(erased))).sum()) for share in _SHARES}
+    name = "Absorbed tokens at a margin of a share of the effect of erasing the probe's direction"
+    return {name: ", ".join(f"{share:.0%}: {number:,}" for share, number in numbers.items())}
 
 
 def _of_metric(table: pa.Table, metric: str) -> pa.Table:
@@ -87,7 +132,7 @@ def projection_shares(rows: Mapping[str, list[Any]]) -> dict[str, float]:
     }
 
 
-def _left_out(config: Config, f1: np.ndarray, names: np.ndarray) -> dict[str, str]:
+def _left_out(config: Config, f1: np.ndarray, names: np.ndarray, noun: str) -> dict[str, str]:
     """Name the letters that are not measured by projection because their probe is poor, and if too few are left."""
     least = config.method.min_probe_f1
     if not least:
@@ -95,7 +140,7 @@ def _left_out(config: Config, f1: np.ndarray, names: np.ndarray) -> dict[str, st
     poor = sorted(set(names[f1 <= least].tolist()))
     left = len(set(names.tolist())) - len(poor)
     enough = "" if left >= _ENOUGH else f"; {left} are left, SAEBench measures no model with fewer than {_ENOUGH}"
-    return {f"Letters not measured by projection (probe F1 of {least} or less)": (", ".join(poor) or "none") + enough}
+    return {f"{noun} not measured by projection (probe F1 of {least} or less)": (", ".join(poor) or "none") + enough}
 
 
 def different_projections(config: Config, full: Mapping[str, list[Any]]) -> int:

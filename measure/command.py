@@ -95,11 +95,11 @@ def measure(
         if not (dry_run and fetched):
             held.enter_context(alone(work))
         model = _open(plan.shared["vocabulary"], work)
-        check_all(config, file.parent, model)
+        families = check_all(config, file.parent, model)
         tasks = in_order(*plan.tasks)
         ahead = [task for task in tasks if not task.is_done(work)]
         cost, weights = expect(plan, ahead, model, config, file.parent, workers)
-        lines = _announce(tasks, ahead, cost, work)
+        lines = [*_announce(tasks, ahead, cost, work), *families]
         if dry_run:
             each = (f"  {task.label}: about {_duration(weights[task.digest])}" for task in ahead)
             return Outcome([*lines, *each], [])
@@ -117,7 +117,7 @@ def measure(
             done[task.digest] = min(share, 1.0) * weights.get(task.digest, 0)
             progress(task.label, round(1000 * sum(done.values())), round(1000 * sum(weights.values())))
 
-        shared = {task.digest for task in in_order(*plan.shared.values(), *plan.probes.values())}
+        shared = {task.digest for task in in_order(*plan.common)}
         perform = partial(perform_all, work=work, workers=workers, address=address, say=say, progress=report)
         failed = perform(plan.tasks, may_fail=[task for task in tasks if task.digest not in shared])
         left = without(plan, failed)

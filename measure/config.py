@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from measure.concepts import BUILT_IN
 from measure.errors import MeasureError
 from measure.recipes import RecipeName, with_recipe
 from measure.stages.sparsity import Architecture
@@ -66,11 +67,59 @@ class PromptsPart(_Part):
     @field_validator("templates")
     @classmethod
     def _words_have_a_place(cls, templates: list[str]) -> list[str]:
-        for text in templates:
-            if text.count("{token}") != 1 or not text.partition("{token}")[2].strip():
-                message = f"{text!r} needs {{token}} once, and text after it, at whose end the model answers"
-                raise ValueError(message)
+        _check_templates(templates)
         return templates
+
+
+def _check_templates(templates: list[str]) -> None:
+    """Refuse prompts without a place for the word, or without anything behind it."""
+    for text in templates:
+        if text.count("{token}") != 1 or not text.partition("{token}")[2].strip():
+            message = f"{text!r} needs {{token}} once, and text after it, at whose end the model answers"
+            raise ValueError(message)
+
+
+class ConceptsPart(_Part):
+    """A family of concepts: one that is built in, or one whose words a CSV tells."""
+
+    family: str = Field(pattern="^[a-z0-9][a-z0-9_-]*$")
+    file: str | None = None
+    title: str | None = None
+    noun: str | None = None
+    phrase: str | None = None
+    templates: list[str] = []
+    answers: dict[str, Annotated[str, Field(pattern=r"^\S")]] = Field(default={}, max_length=1000)
+    positive: str | None = None
+
+    @model_validator(mode="after")
+    def _told_or_built_in(self) -> Self:
+        if (self.file is None) != (self.family in BUILT_IN):
+            message = (
+                f"{self.family!r} is built in, remove file or give the family another name"
+                if self.file
+                else f"{self.family!r} is not built in ({', '.join(BUILT_IN)}); give the file that tells its words"
+            )
+            raise ValueError(message)
+        own = {"family", "templates"} if self.file is None else set(type(self).model_fields)
+        if strange := sorted(self.model_fields_set - own):
+            message = f"{self.family!r} is built in and has its own {strange[0]}; remove it"
+            raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _asked_in_prompts(self) -> Self:
+        if self.answers and not self.templates:
+            message = "there are answers and no prompt; give templates, or remove answers"
+            raise ValueError(message)
+        if self.phrase is not None and "{label}" not in self.phrase:
+            message = f"phrase {self.phrase!r} needs {{label}}"
+            raise ValueError(message)
+        if self.answers or self.family in BUILT_IN:
+            _check_templates(self.templates)
+        elif wrong := next((text for text in self.templates if text.count("{token}") != 1), None):
+            message = f"{wrong!r} needs {{token}} once"
+            raise ValueError(message)
+        return self
 
 
 class TextPart(_Part):
@@ -162,16 +211,26 @@ class Config(_Part):
     model: ModelPart
     vocabulary: VocabularyPart = VocabularyPart()
     prompts: PromptsPart = PromptsPart()
+    concepts: list[ConceptsPart] = []
     text: list[TextPart] = Field(min_length=1)
     windows: WindowsPart = WindowsPart()
     saes: list[SaePart] = Field(min_length=1)
     method: MethodPart = MethodPart()
+
+    @property
+    def families(self) -> list[ConceptsPart | None]:
+        """The families that are measured; None stands for the first letters, without a gate, where none is told."""
+        return [*self.concepts] or [None]
 
     @model_validator(mode="after")
     def _sources_are_told_apart(self) -> Self:
         names = [part.source for part in self.text]
         if twice := next((name for name in names if names.count(name) > 1), None):
             message = f"text: source {twice!r} stands twice, give each text its own"
+            raise ValueError(message)
+        families = [part.family for part in self.concepts]
+        if twice := next((name for name in families if families.count(name) > 1), None):
+            message = f"concepts: family {twice!r} stands twice, give each its own"
             raise ValueError(message)
         return self
 

@@ -16,9 +16,11 @@ from measure.models.base import Prompt
 from measure.saes.loading import open_sae, width_of
 from measure.saes.trained import TrainedSae
 from measure.stages.ablation import AT_ONCE, Word, ablate
+from measure.stages.erasure import ERASED
 from measure.stages.losses import WINDOWS as OF_LOSS
 from measure.stages.prompts import BATCH
 from measure.stages.text_activations import WINDOWS as OF_TEXT
+from measure.stages.vocabulary import NUM_FOLDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -228,7 +230,8 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
     prompts = len(config.prompts.templates) or config.prompts.kept
     mix = max(settings.get("mix") or [-1]) + 1
     share = (max(settings.get("layers", [0])) + 1) / (f.top + 1)
-    seen = (1.2 if alone else 1) * f.words + (windows.evidence + windows.held_out) * windows.length
+    on_text = (windows.evidence + windows.held_out) * windows.length
+    on_words = (1.2 if alone else 1) * f.words
     width = _width(task.needs["sae"]) if "sae" in task.needs else 0
     active = task.needs["sae"].settings.get("k", f.active) if "sae" in task.needs else 0
     fit = 1 / (f.speed * 1e9 * _USED)
@@ -245,11 +248,15 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "losses": (len(settings.get("layers", [])) + 1) * windows.for_loss * f.loss.seconds,
         "probes": f.words * 26 * f.d_model * _PROBE_STEPS * fit,
         "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model * fit,
-        "latents": seen * width * f.encoded.seconds,
-        "k_sparse": f.words * 5e6 * fit,
+        "latents": on_words * width * f.encoded.seconds,
+        "text_latents": on_text * width * f.encoded.seconds,
+        # An answer with and without a probe's direction.
+        "erasure": 2 * 26 * ERASED * f.asked.seconds,
+        # Cross-validated, and where words are few cross-fitted.
+        "k_sparse": f.words * 5e6 * (NUM_FOLDS if config.concepts else 1) * fit,
         "ablation": _candidates(active, f.words, config) * (f.tested.seconds + alone * f.own.seconds),
         "projections": config.method.random_directions * (26 * f.d_model * width * fit + 0.2 * f.words * active * 5e-7),
-        "evidence": seen * 1e5 * fit,
+        "evidence": (on_words + on_text) * 1e5 * fit,
         "kin": sum(
             _MATTER * settings["saes"] * _width(need) * f.d_model * fit
             for name, need in task.needs.items()

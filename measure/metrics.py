@@ -1,4 +1,4 @@
-"""The rows that metrics are decided from: each true positive of a probe, and what all of a letter come to."""
+"""The rows that metrics are decided from: each true positive of a probe, and what all of a concept come to."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from measure.scores import interval, mean_samples
 from measure.stages.ablation import KEPT, is_absorption
 from measure.stages.projections import LEAST_COSINE, MOST_ABSORBING
-from queries.schema import FRACTION, FRACTION_0_3, LETTERS, concept_id
+from queries.schema import FRACTION, FRACTION_0_3, FRACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from measure.config import MethodPart
     from measure.scores import Scores
     from measure.sparse import Sparse
     from measure.stages.ablation import Effects, Tested
     from measure.stages.candidates import Candidates
+    from measure.stages.gate import Gate
     from measure.stages.projections import Judged, Projections
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
 #: Latents of a word that are kept for their projection beside those kept for their effect.
 _BY_PROJECTION = 3
+_BOOTSTRAP_SEED = 305
 #: The versions of SAEBench whose rules of projection these are: today's, and the last one with the former fraction.
 _SAEBENCH, _FORMER_SAEBENCH = "0.6.0", "0.4.0"
+#: What is measured by projection: full absorption and both versions of its fraction.
+_BY_PROJECTION_RULES: tuple[dict[str, Any], ...] = (
+    {"metric": "full", "metric_version": _SAEBENCH},
+    {"metric": FRACTION, "metric_version": _SAEBENCH},
+    {"metric": FRACTION_0_3, "metric_version": _FORMER_SAEBENCH},
+)
 
 
 def tested_rows(
@@ -36,9 +45,10 @@ def tested_rows(
     chosen: Chosen,
     *,
     split: Mapping[int, tuple[np.ndarray, np.ndarray]],
-    cosines: np.ndarray,
-    along: np.ndarray,
+    cosines: Sequence[np.ndarray],
+    along: Sequence[np.ndarray],
     logits: np.ndarray,
+    first_prompt: int,
     effect_margin: float,
     cosine_threshold: float,
 ) -> list[dict[str, Any]]:
@@ -51,24 +61,27 @@ def tested_rows(
     ----------
     tested : Tested
     projected : mapping of int to Judged
-        By letter.
+        By concept.
     activations : Sparse
         Of the test words as they were tested, (test words, latents).
     vocabulary : Vocabulary
     chosen : Chosen
     split : mapping of int to pair of numpy.ndarray
-        By letter the split latents, and all that another tau could make one, for at that tau they must be seen to be
+        By concept the split latents, and all that another tau could make one, for at that tau they must be seen to be
         silent.
-    cosines : numpy.ndarray
-        Of decoder rows and probes, (letters, latents).
-    along : numpy.ndarray
-        Projection of one unit of each latent on each probe, (latents, letters).
+    cosines : sequence of numpy.ndarray
+        Of decoder rows and the probes of each fold, (concepts, latents).
+    along : sequence of numpy.ndarray
+        Projection of one unit of each latent on the probes of each fold, (latents, concepts).
     logits : numpy.ndarray
-        Scores of the probes on the test words as they were tested, (test words, letters).
+        Scores of the probes on the test words as they were tested, (test words, concepts).
+    first_prompt : int
+        Number of the family's first prompt in the suite.
     effect_margin, cosine_threshold : float
     """
     effects = dict(zip(zip(tested.words.tolist(), tested.letters.tolist(), strict=True), tested.effects, strict=True))
     rows = []
+    folds, right = vocabulary.test_folds, vocabulary.labels
     for letter, judged in projected.items():
         absorbed = judged.found.fully_absorbed(cosine_threshold)
         test_rows = vocabulary.test_rows(judged.words).tolist()
@@ -77,26 +90,27 @@ def tested_rows(
             if not len(latents):
                 # Nothing is active, so nothing absorbs, and there is no top latent to name.
                 continue
-            of_word = effects.get((word, letter))
-            carried = values * along[latents, letter]
+            of_word, fold = effects.get((word, letter)), int(folds[at])
+            carried = values * along[fold][latents, letter]
+            of_probe = cosines[fold][letter]
             own, possible = split[letter]
             strength = dict(zip(latents.tolist(), values.tolist(), strict=True))
             row = {
-                "concept": concept_id(LETTERS[letter]),
+                "concept": vocabulary.family.concept(letter),
                 "token": str(vocabulary.texts[word]),
                 "token_id": int(vocabulary.ids[word]),
-                "prompt_id": int(chosen.tested_in[at]),
+                "prompt_id": first_prompt + int(chosen.tested_in[at]),
                 "split_activations": [strength.get(latent, 0.0) for latent in own.tolist()],
-                "split_cosines": cosines[letter, own].tolist(),
+                "split_cosines": of_probe[own].tolist(),
                 "probe_logit": float(logits[at, letter]),
                 "num_active_latents": len(latents),
                 **_projections(judged.found, place),
             }
-            kept = _kept(carried, of_word, cosines[letter, latents], np.isin(latents, possible))
+            kept = _kept(carried, of_word, of_probe[latents], np.isin(latents, possible))
             row |= {
                 "latents": latents[kept].tolist(),
                 "activations": values[kept].tolist(),
-                "cosines": cosines[letter, latents[kept]].tolist(),
+                "cosines": of_probe[latents[kept]].tolist(),
                 "projections": carried[kept].tolist(),
             }
             if of_word is None:
@@ -107,7 +121,11 @@ def tested_rows(
                     "is_absorption": bool(absorbed[place]),
                 }
             else:
-                row |= _ablated(of_word, latents, kept, cosines[letter], letter)
+                row |= _ablated(of_word, latents, kept, of_probe)
+                row |= {
+                    "model_answer": vocabulary.family.names[of_word.answer],
+                    "model_correct": bool(right[word, of_word.answer]),
+                }
                 row["is_absorption"] = is_absorption(
                     split_activations=np.array(row["split_activations"]),
                     top_effect=row["top_effect"],
@@ -148,7 +166,7 @@ def _kept(carried: np.ndarray, effects: Effects | None, cosines: np.ndarray, pos
     return chosen[np.argsort(order[chosen], kind="stable")]
 
 
-def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.ndarray, letter: int) -> dict[str, Any]:
+def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.ndarray) -> dict[str, Any]:
     """Write what the ablation of a word gave."""
     order = np.argsort(found.effects, kind="stable")
     top = order[0]
@@ -165,32 +183,42 @@ def _ablated(found: Effects, latents: np.ndarray, kept: np.ndarray, cosines: np.
         "true_effect_top": found.true_top,
         "true_effect_second": None if second is None else found.true_second,
         "answer_metric": found.metric,
-        "model_answer": LETTERS[found.answer],
-        "model_correct": found.answer == letter,
+        "answer_log_odds": found.log_odds,
+        "erasure_effect": _known(found.erased),
     }
 
 
 def measurements_of(
-    letter: int,
+    place: int,
+    vocabulary: Vocabulary,
+    chosen: Chosen,
     split: np.ndarray,
     candidates: Candidates,
-    judged: Judged,
+    judged: Judged | None,
+    gate: Gate | None,
     probe: Scores,
     rows: list[dict[str, Any]],
     random_cosines: np.ndarray,
     method: MethodPart,
 ) -> list[dict[str, Any]]:
-    """Write what a letter comes to by each metric: rows of the table `measurements`.
+    """Write what a concept comes to by each metric: rows of the table `measurements`.
 
     SAEBench leaves out letters whose probe is poor, at an F1 of `min_probe_f1` or less; by ablation none is left out.
+    Where a family has a gate, a metric that it does not admit has a row that says why.
 
     Parameters
     ----------
-    letter : int
+    place : int
+        The concept.
+    vocabulary : Vocabulary
+    chosen : Chosen
     split : numpy.ndarray
         The split latents.
     candidates : Candidates
-    judged : Judged
+    judged : Judged or None
+        None where nothing was projected.
+    gate : Gate or None
+        None of a family without one.
     probe : Scores
     rows : list of dict
         What `tested_rows` wrote.
@@ -198,7 +226,7 @@ def measurements_of(
         Cosines of decoder rows and random directions, (directions, latents).
     method : MethodPart
     """
-    concept = concept_id(LETTERS[letter])
+    concept = vocabulary.family.concept(place)
     same = {
         "concept": concept,
         "split_latents": split.tolist(),
@@ -206,33 +234,67 @@ def measurements_of(
         "num_true_positives": candidates.num_true_positives,
         "num_split_silent": candidates.num_split_silent,
         **{f"probe_{name}": value for name, value in probe._asdict().items()},
+        **(gate.facts if gate else {}),
     }
-    ablated = [row for row in rows if row["concept"] == concept and row["metric"] == "ig_ablation"]
-    by_ablation = {
-        "metric": "ig_ablation",
-        "num_candidates": candidates.num_candidates,
-        "num_tested": len(candidates.tested),
-        "sample_portion": candidates.sample_portion,
-        "random_rate": _ablation_by_chance(ablated, candidates, random_cosines, method),
-    }
+    mine = [row for row in rows if row["concept"] == concept]
+    ablated = [row for row in mine if row["metric"] == "ig_ablation"]
+    if gate and gate.ablation:
+        by_ablation: dict[str, Any] = {"metric": "ig_ablation", "undefined": gate.ablation}
+    else:
+        by_ablation = {
+            "metric": "ig_ablation",
+            "num_candidates": candidates.num_candidates,
+            "num_tested": len(candidates.tested),
+            "sample_portion": candidates.sample_portion,
+            "random_rate": _ablation_by_chance(ablated, candidates, random_cosines, method),
+        }
+        if gate and judged:
+            by_ablation |= _by_groups(ablated, candidates.sample_portion, judged, vocabulary, chosen)
+    if judged is None:
+        undefined = {"undefined": gate and gate.projection}
+        return [same | by_ablation, *(same | rule | undefined for rule in _BY_PROJECTION_RULES)]
     if probe.f1 <= method.min_probe_f1:
         return [same | by_ablation]
-    number = sum(row["concept"] == concept for row in rows)
-    tested = {"num_candidates": number, "num_tested": number, "sample_portion": 1.0}
-    full = {"metric": "full", "metric_version": _SAEBENCH, "random_rate": _known(judged.random_full)}
-    fractions = [
-        {
-            "metric": metric,
-            "metric_version": version,
-            "absorption_fraction": float(values.mean()) if len(values) else None,
-            "random_rate": _known(by_chance),
-        }
-        for metric, version, values, by_chance in (
-            (FRACTION, _SAEBENCH, judged.found.fractions(), judged.random_fraction),
-            (FRACTION_0_3, _FORMER_SAEBENCH, judged.found.fractions_0_3(), judged.random_fraction_0_3),
-        )
-    ]
-    return [same | by_ablation, *(same | tested | rule for rule in (full, *fractions))]
+    found = judged.found
+    values = (found.fully_absorbed(method.cosine_threshold), found.fractions(), found.fractions_0_3())
+    by_chance = (judged.random_full, judged.random_fraction, judged.random_fraction_0_3)
+    tested = {"num_candidates": len(mine), "num_tested": len(mine), "sample_portion": 1.0}
+    written = [same | by_ablation]
+    for rule, of_words, random_rate in zip(_BY_PROJECTION_RULES, values, by_chance, strict=True):
+        row = same | tested | rule | {"random_rate": _known(random_rate)}
+        if rule["metric"] in FRACTIONS:
+            row["absorption_fraction"] = float(of_words.mean()) if len(of_words) else None
+        if gate:
+            row |= _interval(of_words, judged.words, vocabulary)
+        written.append(row)
+    return written
+
+
+def undefined_measurements(concept: str, gate: Gate) -> list[dict[str, Any]]:
+    """Write the rows of a concept of which nothing could be fitted."""
+    metrics = {"ig_ablation": gate.ablation} | {rule["metric"]: gate.projection for rule in _BY_PROJECTION_RULES}
+    return [{"concept": concept, "metric": metric, "undefined": why} for metric, why in metrics.items()]
+
+
+def _interval(values: np.ndarray, words: np.ndarray, vocabulary: Vocabulary) -> dict[str, float | None]:
+    """Return the interval of the mean of words' values, by bootstrap over their groups."""
+    low, high = interval(mean_samples(values, vocabulary.grouping[1][words], _BOOTSTRAP_SEED))
+    return {"rate_low": _known(low), "rate_high": _known(high)}
+
+
+def _by_groups(
+    ablated: list[dict[str, Any]], portion: float, judged: Judged, vocabulary: Vocabulary, chosen: Chosen
+) -> dict[str, Any]:
+    """Return the interval of the rate by ablation, and the rate over the words that the model answers rightly for."""
+    absorbed = {row["token_id"] for row in ablated if row["is_absorption"]}
+    values = np.isin(vocabulary.ids[judged.words], sorted(absorbed)) / portion
+    answers = chosen.spelled.answers[vocabulary.test_rows(judged.words)]
+    if (answers < 0).any():
+        return _interval(values, judged.words, vocabulary)
+    right = vocabulary.labels[judged.words, answers]
+    number = int(right.sum())
+    rate = float(values[right].sum() / number) if number else None
+    return {**_interval(values, judged.words, vocabulary), "num_right": number, "right_rate": rate}
 
 
 def _known(value: float) -> float | None:

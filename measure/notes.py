@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from measure.config import MethodPart, PromptsPart, VocabularyPart
 from measure.recipes import PROGRAMS, RECIPES
+from measure.stages.gate import LEAST_MAIN_F1, LEAST_PROBE_F1
 from measure.stages.k_sparse import K_VALUES
+from measure.stages.prompts import BARE, is_right
+from measure.stages.vocabulary import SMALL
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydantic import BaseModel
 
     from measure.config import Config
@@ -63,23 +68,18 @@ _SENTENCES = {
 }
 
 
-def notes_of(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
-    """Say how it was measured, a paragraph each."""
-    asked = chosen.spelled.answers >= 0
-    right = (chosen.spelled.answers == vocabulary.letters[vocabulary.test])[asked].mean()
+def notes_of(config: Config, families: Sequence[tuple[Vocabulary, Chosen]]) -> list[str]:
+    """Say how it was measured, a paragraph each.
+
+    Parameters
+    ----------
+    config : Config
+    families : sequence of pair of Vocabulary and Chosen
+        The words of each family, and the prompts that they are read in.
+    """
     method, windows = config.method, config.windows
-    choices = {
-        "split": config.vocabulary.split,
-        # Templates that were given are shared, whatever would have been drawn.
-        "draw": "each_word" if chosen.drawn_again else "best",
-        **{name: getattr(method, name) for name in ("probe", "k_sparse", "positive", "error")},
-    }
+    choices = {name: getattr(method, name) for name in ("probe", "k_sparse", "positive", "error")}
     numbers = {
-        "num_words": len(vocabulary.ids),
-        "num_test": len(vocabulary.test),
-        "num_prompts": len(chosen.templates),
-        "num_asked": int(asked.sum()),
-        "right": right,
         "held_out": windows.held_out * windows.length,
         "for_loss": windows.for_loss * (windows.length - 1),
         "steps": method.steps,
@@ -89,8 +89,42 @@ def notes_of(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str
         "random_directions": method.random_directions,
     }
     sentences = {name: _SENTENCES[name][value].format(**numbers) for name, value in choices.items()}
-    text = (files("measure") / "notes.txt").read_text("utf-8").format(**numbers, **sentences)
-    return [recipe_note(config), *text.splitlines()]
+    text = _read("notes.txt").format(**numbers, **sentences)
+    of_families = [line for vocabulary, chosen in families for line in _of_family(config, vocabulary, chosen)]
+    if config.concepts:
+        of_families.append(_read("notes_concepts.txt").format(small=SMALL, probe=LEAST_PROBE_F1, main=LEAST_MAIN_F1))
+    if len(families) > 1:
+        of_families.append("What latents do on a word of several families is told as the first of them reads it.")
+    return [recipe_note(config), *of_families, *text.splitlines()]
+
+
+def _read(name: str) -> str:
+    return (files("measure") / name).read_text("utf-8").strip()
+
+
+def _of_family(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[str]:
+    """Say what the words of a family are, how they were split, and in which prompts they were read."""
+    family, asked = vocabulary.family, chosen.spelled.answers >= 0
+    numbers = {"num_test": len(vocabulary.test), "num_prompts": len(chosen.templates)}
+    if family.question:
+        # Templates that were given are shared, whatever would have been drawn.
+        draw = _SENTENCES["draw"]["each_word" if chosen.drawn_again else "best"].format(**numbers)
+    else:
+        alone = chosen.templates == [BARE]
+        draw = "Each token stands alone" if alone else "Each token stands in one of the prompts that were given"
+    prompts = f"{draw}; the residual stream is read at the token itself. The model"
+    if family.answers:
+        right = is_right(chosen.spelled.answers, vocabulary.labels[vocabulary.test])[asked].mean()
+        prompts = f"{prompts} answers {right:.0%} of {int(asked.sum()):,} test tokens correctly."
+    else:
+        prompts = f"{prompts} is not asked."
+    if family.gated:
+        return [f"{family.title}: {len(vocabulary.ids):,} tokens. {prompts}"]
+    split = _SENTENCES["split"][config.vocabulary.split].format(**numbers)
+    words = (
+        f"The vocabulary has {len(vocabulary.ids):,} alphabetic tokens; {split}, and every figure is measured on it."
+    )
+    return [f"{words} Probes were fitted on the other tokens.", prompts]
 
 
 def recipe_note(config: Config) -> str:

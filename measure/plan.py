@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any, Literal
 
+from measure.concepts import FIRST_LETTERS
 from measure.errors import MeasureError
+from measure.stages.families import of_each
+from measure.stages.kin import OF_FAMILIES as KIN_OF_FAMILIES
 from measure.stages.kin import STAGES as KIN_STAGES
 from measure.stages.parts import NUM_PARTS
+from measure.stages.prompts import BARE
 from measure.stages.sparsity import LABELS
 from measure.tasks import Task
 from queries.manifest import FORMAT_VERSION
@@ -18,12 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping
     from pathlib import Path
 
-    from measure.config import Config, SaePart
+    from measure.config import ConceptsPart, Config, SaePart
     from measure.stages.sparsity import Architecture
 
 #: Seed of the order of batches in fits.
 _PROBE_SEED = 0
-#: Candidates are drawn by this seed and the letter's place.
+#: Candidates are drawn by this seed and the concept's place.
 _CANDIDATE_SEED = 100
 #: What of the method decides on k-sparse probes.
 _OF_K_SPARSE = {"k_sparse", "max_k", "l1", "l1_epochs", "l1_batch", "l1_end_rate"}
@@ -45,6 +49,9 @@ class SaePlan:
         Whether it is a training of another SAE of the suite with another seed.
     name : str or None
     tasks : dict of str to Task
+        Those that all families of concepts share, by stage.
+    families : list of dict of str to Task
+        Those of each family, by stage; with them those of words and probes that SAEs share.
     """
 
     layer: int
@@ -55,31 +62,61 @@ class SaePlan:
     repeats: bool
     name: str | None
     tasks: dict[str, Task]
+    families: list[dict[str, Task]] = field(default_factory=list)
 
     @property
     def but_seed(self) -> tuple[int, str, int, int]:
         """What SAEs have in common that differ in their seed only."""
         return self.layer, self.architecture, self.width, self.k
 
+    @property
+    def own(self) -> list[Task]:
+        """All its tasks."""
+        return [*self.tasks.values(), *(task for family in self.families for task in family.values())]
+
+
+@dataclass(frozen=True)
+class FamilyPlan:
+    """A family of concepts: the tasks that SAEs share, by stage, and those of their layers, by layer and stage."""
+
+    shared: dict[str, Task]
+    layers: dict[int, dict[str, Task]]
+
 
 @dataclass(frozen=True)
 class Plan:
-    """All tasks of a suite: those that its SAEs share, by stage; probes and kin, by layer; and the SAEs."""
+    """All tasks of a suite.
+
+    Attributes
+    ----------
+    shared : dict of str to Task
+        Those that its SAEs share, by stage; of words and prompts, those of the first family.
+    families : list of FamilyPlan
+    saes : list of SaePlan
+    kin : dict of int to Task
+        By layer.
+    """
 
     shared: dict[str, Task]
-    probes: dict[int, Task]
+    families: list[FamilyPlan]
     saes: list[SaePlan]
     kin: dict[int, Task]
 
     @property
+    def common(self) -> list[Task]:
+        """The tasks that are not of one SAE, nor of a layer's kin."""
+        of_families = (
+            task
+            for family in self.families
+            for tasks in (family.shared, *family.layers.values())
+            for task in tasks.values()
+        )
+        return [*self.shared.values(), *of_families]
+
+    @property
     def tasks(self) -> list[Task]:
         """The tasks that the suite is written from."""
-        return [
-            *self.shared.values(),
-            *self.probes.values(),
-            *(task for sae in self.saes for task in sae.tasks.values()),
-            *self.kin.values(),
-        ]
+        return [*self.common, *(task for sae in self.saes for task in sae.own), *self.kin.values()]
 
 
 def without(plan: Plan, failed: Container[str]) -> Plan:
@@ -96,11 +133,11 @@ def without(plan: Plan, failed: Container[str]) -> Plan:
     left = []
     known: set[tuple[int, str, int, int]] = set()
     for sae in plan.saes:
-        if any(task.digest in failed for task in sae.tasks.values()):
+        if any(task.digest in failed for task in sae.own):
             continue
         left.append(replace(sae, repeats=sae.repeats and sae.but_seed in known))
         known.add(sae.but_seed)
-    kin = _kin(left, plan.shared["vocabulary"])
+    kin = _kin(left, plan.families)
     return replace(plan, saes=left, kin={layer: task for layer, task in kin.items() if task.digest not in failed})
 
 
@@ -121,11 +158,6 @@ def make_plan(config: Config, base: Path) -> Plan:
     else:
         path = _existing(base / str(config.model.path))
         model_settings["model"] |= {"path": str(path), "checksum": _checksum(path)}
-    vocabulary = Task(
-        "vocabulary", model_settings | {"vocabulary": config.vocabulary.model_dump()}, needs, "vocabulary"
-    )
-    with_words = {**needs, "vocabulary": vocabulary}
-    prompts = _prompts(config, model_settings, with_words)
     sources = [part.source for part in config.text]
     packages = {
         part.source: Task("package", {"debian": part.debian}, label=f"package {part.debian}")
@@ -143,12 +175,6 @@ def make_plan(config: Config, base: Path) -> Plan:
     text_activations = _in_parts(
         "text_activations", model_settings | {"layers": layers}, with_text, "activations on text"
     )
-    activations = _in_parts(
-        "activations",
-        model_settings | {"layers": layers, "mix": trained},
-        {**with_words, "prompts": prompts},
-        "activations on words",
-    )
     losses = _in_parts(
         "losses",
         model_settings | {"for_loss": config.windows.for_loss, "layers": layers},
@@ -156,48 +182,97 @@ def make_plan(config: Config, base: Path) -> Plan:
         "losses",
     )
     loss = Task("loss", {"sources": sources}, {"text": text, "losses": losses}, "loss")
-    probes = {
-        layer: Task(
+    # SAEs are trained on words of the first family.
+    families = [
+        _family(config, base, part, model_settings, needs, layers, mix=[] if number else trained)
+        for number, part in enumerate(config.families)
+    ]
+    shared = {**families[0].shared, "text": text, "text_activations": text_activations, "loss": loss}
+    saes = list(_saes(config, base, model_settings, needs, shared, families))
+    return Plan(shared, families, saes, _kin(saes, families))
+
+
+def _family(
+    config: Config,
+    base: Path,
+    part: ConceptsPart | None,
+    model_settings: dict[str, Any],
+    needs: dict[str, Task],
+    layers: list[int],
+    *,
+    mix: list[int],
+) -> FamilyPlan:
+    """Plan what SAEs share of a family; of the first letters as they always were, where none is configured."""
+    of = f" ({part.family})" if part else ""
+    told = told_of(part, base)
+    vocabulary = Task(
+        "vocabulary",
+        model_settings | {"vocabulary": config.vocabulary.model_dump(), "concepts": told},
+        needs,
+        f"vocabulary{of}",
+    )
+    with_words = {**needs, "vocabulary": vocabulary}
+    how = config.prompts.model_dump()
+    if part and (part.templates or part.family != FIRST_LETTERS.family):
+        how["templates"] = part.templates or ([] if is_asked(part) else [BARE])
+    prompts = _prompts(how, model_settings, with_words, of)
+    read = {**with_words, "prompts": prompts}
+    activations = _in_parts(
+        "activations", model_settings | {"layers": layers, "mix": mix}, read, f"activations on words{of}"
+    )
+    of_layers = {}
+    for layer in layers:
+        probes = Task(
             "probes",
             {"layer": layer, "probe": config.method.probe, "fit": _fit(config)},
             {"vocabulary": vocabulary, "activations": activations},
-            f"probes of layer {layer}",
+            f"probes of layer {layer}{of}",
         )
-        for layer in layers
-    }
-    shared = {
-        "vocabulary": vocabulary,
-        "prompts": prompts,
-        "text": text,
-        "activations": activations,
-        "text_activations": text_activations,
-        "loss": loss,
-    }
-    saes = list(_saes(config, base, model_settings, needs, shared, probes))
-    return Plan(shared, probes, saes, _kin(saes, vocabulary))
+        of_layers[layer] = {"probes": probes}
+        if part and is_asked(part):
+            needed = {**read, "activations": activations, "probes": probes}
+            erasure = Task("erasure", model_settings | {"layer": layer}, needed, f"erasure at layer {layer}{of}")
+            of_layers[layer]["erasure"] = erasure
+    return FamilyPlan({"vocabulary": vocabulary, "prompts": prompts, "activations": activations}, of_layers)
 
 
-def _prompts(config: Config, model_settings: dict[str, Any], needs: dict[str, Task]) -> Task:
-    """Plan how prompts are drawn, tried and assigned, and how the model spells test words in them."""
-    how = {"prompts": config.prompts.model_dump()}
-    settings = model_settings | how
+def _prompts(how: Mapping[str, Any], model_settings: dict[str, Any], needs: dict[str, Task], of: str) -> Task:
+    """Plan how a family's prompts are drawn, tried and assigned, and what the model answers in them."""
     assigning = {"vocabulary": needs["vocabulary"]}
-    if config.prompts.draw == "best" and not config.prompts.templates:
-        assigning["trials"] = _in_parts("trials", settings, needs, "trials of prompts")
-    assignment = Task("assignment", how, assigning, "assignment of prompts")
-    spelled = _in_parts("spelled", model_settings, {**needs, "assignment": assignment}, "spelling of test words")
-    return Task("prompts", {}, {"assignment": assignment, "spelled": spelled}, "prompts")
+    if how["draw"] == "best" and not how["templates"]:
+        assigning["trials"] = _in_parts("trials", model_settings | {"prompts": how}, needs, f"trials of prompts{of}")
+    assignment = Task("assignment", {"prompts": how}, assigning, f"assignment of prompts{of}")
+    spelled = _in_parts("spelled", model_settings, {**needs, "assignment": assignment}, f"spelling of test words{of}")
+    return Task("prompts", {}, {"assignment": assignment, "spelled": spelled}, f"prompts{of}")
 
 
-def _kin(saes: list[SaePlan], vocabulary: Task) -> dict[int, Task]:
+def told_of(part: ConceptsPart | None, base: Path) -> dict[str, Any] | None:
+    """Return a family as it is configured, its file given by where it lies and what it holds."""
+    if part is None:
+        return None
+    if part.file is None:
+        return {"family": part.family}
+    path = _existing(base / part.file)
+    return part.model_dump(exclude={"templates"}) | {"path": str(path), "checksum": _checksum(path)}
+
+
+def is_asked(part: ConceptsPart | None) -> bool:
+    """Tell whether the model is asked for a family's concepts."""
+    return part is None or part.file is None or bool(part.answers)
+
+
+def _kin(saes: list[SaePlan], families: list[FamilyPlan]) -> dict[int, Task]:
     """Plan, by layer, the comparison of its SAEs with each other, where there are several."""
     found = {}
     for layer in sorted({sae.layer for sae in saes}):
         there = [sae for sae in saes if sae.layer == layer]
-        needs = {f"{stage}-{place}": sae.tasks[stage] for place, sae in enumerate(there) for stage in KIN_STAGES}
         if len(there) > 1:
-            needs = {"vocabulary": vocabulary, **needs}
-            found[layer] = Task("kin", {"saes": len(there)}, needs, f"kin of latents of layer {layer}")
+            needs = {f"{stage}-{place}": sae.tasks[stage] for place, sae in enumerate(there) for stage in KIN_STAGES}
+            words = of_each([family.shared for family in families], ["vocabulary"])
+            for place, sae in enumerate(there):
+                named = [{f"{stage}-{place}": tasks[stage] for stage in KIN_OF_FAMILIES} for tasks in sae.families]
+                needs |= of_each(named, [f"{stage}-{place}" for stage in KIN_OF_FAMILIES])
+            found[layer] = Task("kin", {"saes": len(there)}, {**words, **needs}, f"kin of latents of layer {layer}")
     return found
 
 
@@ -207,7 +282,7 @@ def _saes(
     model_settings: dict[str, Any],
     needs: dict[str, Task],
     shared: dict[str, Task],
-    probes: dict[int, Task],
+    families: list[FamilyPlan],
 ) -> Iterator[SaePlan]:
     """Plan each SAE, those that repeat another after it."""
     known: set[tuple[int, str, int, int]] = set()
@@ -216,7 +291,7 @@ def _saes(
         for layer, architecture, width, k, seed in _each(part):
             trained = f"{LABELS[architecture]}, width {width:,}, k {k}, seed {seed}" if architecture else ""
             what = f"layer {layer}, {part.name or part.path or trained}"
-            streams = {name: shared[name] for name in ("text", "activations", "text_activations")}
+            streams = {name: shared[name] for name in ("text", "text_activations")}
             if part.path:
                 path = _existing(base / part.path)
                 settings = {"layer": layer, "path": str(path), "checksum": _checksum(path)}
@@ -224,45 +299,24 @@ def _saes(
             else:
                 settings = {"layer": layer, "architecture": architecture, "width": width, "k": k}
                 settings |= {"seed": seed, "tokens": part.tokens}
-                sae = Task("train", settings, streams, f"training {what}")
+                sae = Task("train", settings, {**streams, "activations": shared["activations"]}, f"training {what}")
             at = {"layer": layer}
-            asked = {name: shared[name] for name in ("vocabulary", "prompts")}
-            latents = Task("latents", at, {"sae": sae, **asked, **streams}, f"latents of {what}")
-            words = {"vocabulary": shared["vocabulary"], "latents": latents}
-            how = config.method.model_dump(include=_OF_K_SPARSE) | {"seed": _PROBE_SEED}
-            k_sparse = Task("k_sparse", how, words, f"k-sparse probes of {what}")
-            splits = Task("splits", {"tau": config.method.tau}, {"k_sparse": k_sparse}, f"splits of {what}")
-            found = {"k_sparse": k_sparse, "splits": splits, "probes": probes[layer]}
-            candidates = Task(
-                "candidates",
-                at | {"limit": config.method.limit, "seed": _CANDIDATE_SEED},
-                {**words, **found, "activations": shared["activations"]},
-                f"candidates of {what}",
-            )
-            ablation = Task(
-                "ablation",
-                model_settings | at | config.method.model_dump(include={"steps", "positive", "error"}),
-                {**needs, **words, "sae": sae, "candidates": candidates, "prompts": shared["prompts"]},
-                f"ablation of {what}",
-            )
-            projections = Task(
-                "projections",
-                at | config.method.model_dump(include={"cosine_threshold", "random_directions"}),
-                {**asked, **words, **found, "sae": sae, "activations": shared["activations"]},
-                f"projections of {what}",
-            )
+            of_families = [
+                _sae_family(config, concepts, family, sae, layer, model_settings, needs, what)
+                for concepts, family in zip(config.families, families, strict=True)
+            ]
+            text_latents = Task("text_latents", at, {"sae": sae, **streams}, f"latents on text of {what}")
+            read = ("vocabulary", "latents", "probes", "k_sparse", "splits", "ablation", "projections")
             evidence = Task(
                 "evidence",
                 model_settings
                 | {"sources": sources, "layout": FORMAT_VERSION, "cosine": config.method.cosine_threshold},
                 {
                     **needs,
-                    **words,
-                    **found,
                     "text": shared["text"],
                     "sae": sae,
-                    "ablation": ablation,
-                    "projections": projections,
+                    "text_latents": text_latents,
+                    **of_each(of_families, read),
                 },
                 f"evidence of {what}",
             )
@@ -272,24 +326,73 @@ def _saes(
                 {
                     **needs,
                     "sae": sae,
-                    "latents": latents,
+                    "text_latents": text_latents,
+                    **of_each(of_families, ["latents"]),
                     **{name: shared[name] for name in ("text", "text_activations", "loss")},
                 },
                 f"quality of {what}",
             )
             one = (layer, architecture, width, k)
-            tasks = {
-                "sae": sae,
-                "latents": latents,
-                **found,
-                "candidates": candidates,
-                "ablation": ablation,
-                "projections": projections,
-                "evidence": evidence,
-                "quality": quality,
-            }
-            yield SaePlan(layer, architecture, width, k, seed, not part.path and one in known, part.name, tasks)
+            repeats = not part.path and one in known
+            tasks = {"sae": sae, "text_latents": text_latents, "evidence": evidence, "quality": quality}
+            yield SaePlan(layer, architecture, width, k, seed, repeats, part.name, tasks, of_families)
             known.add(one)
+
+
+def _sae_family(
+    config: Config,
+    part: ConceptsPart | None,
+    family: FamilyPlan,
+    sae: Task,
+    layer: int,
+    model_settings: dict[str, Any],
+    needs: dict[str, Task],
+    what: str,
+) -> dict[str, Task]:
+    """Plan what is measured of a family on an SAE."""
+    of = f"{what} ({part.family})" if part else what
+    at, method = {"layer": layer}, config.method
+    asked = {name: family.shared[name] for name in ("vocabulary", "prompts")}
+    activations, of_layer = family.shared["activations"], family.layers[layer]
+    latents = Task("latents", at, {"sae": sae, **asked, "activations": activations}, f"latents of {of}")
+    words = {"vocabulary": asked["vocabulary"], "latents": latents}
+    how = method.model_dump(include=_OF_K_SPARSE) | {"seed": _PROBE_SEED}
+    k_sparse = Task("k_sparse", how, words, f"k-sparse probes of {of}")
+    splits = Task("splits", {"tau": method.tau}, {"k_sparse": k_sparse}, f"splits of {of}")
+    found = {"k_sparse": k_sparse, "splits": splits, "probes": of_layer["probes"]}
+    gate = {}
+    if part:
+        gate["gate"] = Task("gate", {}, {**asked, **words, **of_layer, "k_sparse": k_sparse}, f"gate of {of}")
+    candidates = Task(
+        "candidates",
+        at | {"limit": method.limit, "seed": _CANDIDATE_SEED},
+        {**words, **found, **gate, "activations": activations},
+        f"candidates of {of}",
+    )
+    projections = Task(
+        "projections",
+        at | method.model_dump(include={"cosine_threshold", "random_directions"}),
+        {**asked, **words, **found, **gate, "sae": sae, "activations": activations},
+        f"projections of {of}",
+    )
+    tasks = {
+        **family.shared,
+        **of_layer,
+        "latents": latents,
+        **found,
+        **gate,
+        "candidates": candidates,
+        "projections": projections,
+    }
+    if is_asked(part):
+        erasure = {name: of_layer[name] for name in ("probes", "erasure")} if "erasure" in of_layer else {}
+        tasks["ablation"] = Task(
+            "ablation",
+            model_settings | at | method.model_dump(include={"steps", "positive", "error"}),
+            {**needs, **words, **erasure, "sae": sae, "candidates": candidates, "prompts": asked["prompts"]},
+            f"ablation of {of}",
+        )
+    return tasks
 
 
 def _in_parts(stage: str, settings: Mapping[str, Any], needs: Mapping[str, Task], label: str) -> Task:

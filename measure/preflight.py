@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 import torch
 
 from measure.errors import MeasureError
+from measure.plan import told_of
 from measure.readers import READERS
 from measure.saes.loading import check_fit, open_sae
 from measure.stages.prompts import answer_tokens, to_prompt
-from measure.stages.vocabulary import read_vocabulary
+from measure.stages.vocabulary import describe, lost_words, read_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from measure.config import Config
+    from measure.config import ConceptsPart, Config
     from measure.models.base import LanguageModel
 
 
-def check_all(config: Config, base: Path, model: LanguageModel) -> None:
+def check_all(config: Config, base: Path, model: LanguageModel) -> list[str]:
     """Look at all that a measurement needs.
 
     Parameters
@@ -30,19 +31,37 @@ def check_all(config: Config, base: Path, model: LanguageModel) -> None:
         The folder that paths of the configuration start from.
     model : LanguageModel
 
+    Returns
+    -------
+    list of str
+        What there is of each family of concepts, in lines.
+
     Raises
     ------
     MeasureError
         Where something will not do; a line for each SAE that is to blame.
     """
     _check_layers(config, model)
-    read_vocabulary(model.tokenizer, **config.vocabulary.model_dump())
-    answer_tokens(model.tokenizer)
+    lines = [line for part in config.families for line in _check_family(config, part, base, model)]
     for template in config.prompts.templates:
         to_prompt(template, model.tokenizer)
     _check_text(config, base)
     if wrong := list(_wrong_saes(config, base, model)):
         raise MeasureError(*wrong)
+    return lines
+
+
+def _check_family(config: Config, part: ConceptsPart | None, base: Path, model: LanguageModel) -> list[str]:
+    """Read a family's words and answers; say what there is."""
+    told = told_of(part, base)
+    vocabulary = read_vocabulary(model.tokenizer, **config.vocabulary.model_dump(), concepts=told)
+    try:
+        answer_tokens(model.tokenizer, vocabulary.family.answers)
+    except MeasureError as error:
+        raise MeasureError(f"concepts: {part.family}: {error}" if part else str(error)) from error
+    for template in part.templates if part else []:
+        to_prompt(template, model.tokenizer)
+    return describe(vocabulary, lost_words(model.tokenizer, told) if told else [])
 
 
 def _check_layers(config: Config, model: LanguageModel) -> None:

@@ -1,10 +1,13 @@
-"""How well a score tells the words of a letter from the others."""
+"""How well a score tells the words of a concept from the others, and how surely that is known."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+
+#: Samples that a bootstrap draws.
+SAMPLES = 500
 
 
 class Scores(NamedTuple):
@@ -49,3 +52,54 @@ def best_threshold(values: np.ndarray, truth: np.ndarray) -> float:
     best = int(np.argmax(np.where(ends, f1, -1.0)))
     below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best] - 1.0
     return float((ranked[best] + below) / 2)
+
+
+def bootstrap_weights(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Draw how often each word counts in each of `number` samples, (samples, words): all words of a group as one.
+
+    A group counts as often as a Poisson variable of mean 1 says, which is drawing as many groups as there are, with
+    replacement, but for the number of draws.
+    """
+    _, places = np.unique(groups, return_inverse=True)
+    drawn = np.random.default_rng(seed).poisson(1.0, (number, int(places.max(initial=-1)) + 1))
+    return drawn[:, places].astype(np.float32)
+
+
+def f1_samples(said: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Return the F1 of rules in samples of a bootstrap over groups.
+
+    Parameters
+    ----------
+    said : numpy.ndarray of bool
+        What each rule says of each word, (words, rules).
+    truth : numpy.ndarray of bool
+        Of each word.
+    groups : numpy.ndarray
+        The group of each word.
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray
+        (samples, rules)
+    """
+    counts = truth | said.any(1)  # a word that is no and that each rule says no of counts nowhere
+    said, truth = said[counts], truth[counts]
+    weights = bootstrap_weights(groups[counts], SAMPLES, seed)
+    right = weights @ (said & truth[:, None]).astype(np.float32)
+    either = weights @ (said.astype(np.float32) + truth[:, None])
+    return 2 * right / np.maximum(either, 1)
+
+
+def interval(samples: np.ndarray) -> tuple[float, float]:
+    """Return between which values 95 % of the samples lie, of those that have one; NaN without any."""
+    known = samples[np.isfinite(samples)]
+    low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
+    return float(low), float(high)
+
+
+def mean_samples(values: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
+    """Return the mean of words' values in samples of a bootstrap over groups; NaN in one that drew no word."""
+    weights = bootstrap_weights(groups, SAMPLES, seed)
+    total = weights.sum(1)
+    return (weights @ values.astype(np.float32)) / np.where(total > 0, total, np.nan)

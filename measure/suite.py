@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import torch
 
 from measure.checks import make_checks
 from measure.errors import MeasureError
-from measure.metrics import measurements_of, tested_rows
+from measure.metrics import measurements_of, tested_rows, undefined_measurements
 from measure.models.loading import model_of
 from measure.notes import notes_of
 from measure.saes.loading import RECORD, open_sae
@@ -24,21 +25,22 @@ from measure.stages.ablation import load_tested
 from measure.stages.activations import load_tested_in
 from measure.stages.candidates import load_candidates
 from measure.stages.evidence import TABLES as EVIDENCE_TABLES
-from measure.stages.k_sparse import load_k_sparse
+from measure.stages.gate import load_gate
+from measure.stages.k_sparse import MAX_SPLIT, load_k_sparse
 from measure.stages.latents import TEST, WORDS
 from measure.stages.parts import load_streams
 from measure.stages.probes import Probes, load_probes, unit_rows
 from measure.stages.projections import RANDOM_SEED, load_projections, random_directions
-from measure.stages.prompts import load_prompts
-from measure.stages.splits import MAX_SPLIT, load_splits
+from measure.stages.prompts import BARE, is_right, load_prompts
+from measure.stages.splits import load_splits
 from measure.stages.text import load_windows
 from measure.stages.vocabulary import load_vocabulary
 from queries.conform import arrow_schema
-from queries.first_letters import first_letters
-from queries.manifest import FORMAT_VERSION, Manifest, Method, Model, Neuronpedia, Provenance
+from queries.manifest import FIRST_LETTERS, FORMAT_VERSION, Manifest, Method, Model, Neuronpedia, Provenance
+from queries.manifest import Family as FamilyRecord
 from queries.manifest import Sae as SaeRecord
 from queries.sae_ids import sae_ids
-from queries.schema import LETTERS, TABLES, concept_id
+from queries.schema import TABLES
 from queries.writer import write_suite
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ if TYPE_CHECKING:
     from measure.config import Config
     from measure.plan import Plan, SaePlan
     from measure.saes.base import Sae
-    from measure.stages.prompts import Chosen, Spelled
+    from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
 _ENCODER_TOP = 3
@@ -61,6 +63,15 @@ class Measured:
     plan: SaePlan
     sae: str
     tables: dict[str, pa.Table]
+
+
+@dataclass(frozen=True)
+class Read:
+    """The words of a family and the prompts that they were read in; its prompts are counted on from `first_prompt`."""
+
+    vocabulary: Vocabulary
+    chosen: Chosen
+    first_prompt: int
 
 
 def write_measured(
@@ -94,13 +105,12 @@ def write_measured(
     IngestError
         Where the suite cannot be written.
     """
-    vocabulary = load_vocabulary(plan.shared["vocabulary"].folder(work))
-    chosen = load_prompts(plan.shared["prompts"].folder(work))
+    families = _read_families(plan, work)
     saes = name_saes(plan.saes, work)
     measured = []
     for done, (sae, record) in enumerate(zip(plan.saes, saes, strict=True)):
         progress("Gathering results", done, len(plan.saes))
-        measured.append(_measure(config, sae, record.id, work, vocabulary, chosen))
+        measured.append(_measure(config, sae, record.id, work, families))
     measured.sort(key=lambda one: one.sae)
     tables: dict[str, Any] = {
         name: pa.concat_tables([one.tables[name] for one in measured])
@@ -110,13 +120,11 @@ def write_measured(
         tables[name] = _evidence(name, measured, work)
     if plan.kin:
         tables["kin"] = _kin(plan, saes, work)
-    tables["cosines"] = (_cosines(one, work) for one in measured)
-    tables["tokens"] = _tokens(vocabulary, chosen.spelled)
-    tables["token_concepts"] = pa.table(
-        {"token_id": vocabulary.ids.astype(np.int32), "concept": _concepts(vocabulary.letters)}
-    )
-    tables["concepts"] = first_letters(tables["measurements"]["concept"].to_pylist(), tables["token_concepts"])
-    tables["prompts"] = _prompts(vocabulary, chosen, tables["tested_tokens"]["prompt_id"].to_pylist())
+    tables["cosines"] = (_cosines(one, work, families) for one in measured)
+    tables["tokens"] = _tokens(families)
+    tables["token_concepts"] = _token_concepts(families)
+    tables["concepts"] = _concepts(families, tables["token_concepts"])
+    tables["prompts"] = _prompts(families, tables["tested_tokens"]["prompt_id"].to_pylist())
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         name=target.name,
@@ -127,8 +135,9 @@ def write_measured(
             tau=config.method.tau,
             cosine_threshold=config.method.cosine_threshold,
             effect_margin=config.method.effect_margin,
-            notes=notes_of(config, vocabulary, chosen),
+            notes=notes_of(config, [(family.vocabulary, family.chosen) for family in families]),
         ),
+        families=[_family(family) for family in families],
         saes=saes,
         tables={},
         provenance=_provenance(config, plan, work, tables),
@@ -198,74 +207,108 @@ def _with_sae(table: pa.Table, sae: str) -> pa.Table:
     return table.add_column(0, "sae", pa.repeat(pa.scalar(sae), table.num_rows))
 
 
-def _concepts(letters: Iterable[int]) -> list[str]:
-    return [concept_id(LETTERS[letter]) for letter in letters]
+def _read_families(plan: Plan, work: Path) -> list[Read]:
+    """Read words and prompts of each family."""
+    families, first = [], 0
+    for family in plan.families:
+        chosen = load_prompts(family.shared["prompts"].folder(work))
+        families.append(Read(load_vocabulary(family.shared["vocabulary"].folder(work)), chosen, first))
+        first += len(chosen.templates)
+    return families
 
 
-def _measure(config: Config, sae: SaePlan, name: str, work: Path, vocabulary: Vocabulary, chosen: Chosen) -> Measured:
+def _family(read: Read) -> FamilyRecord:
+    """Say what a family is; without a gate it is the first letters as they always were."""
+    family, chosen = read.vocabulary.family, read.chosen
+    if not family.gated:
+        return FIRST_LETTERS
+    alone = chosen.drawn_again or chosen.templates == [BARE]
+    return FamilyRecord(
+        family=family.family,
+        title=family.title,
+        noun=family.noun,
+        exclusive=bool((read.vocabulary.labels.sum(1) <= 1).all()),
+        prompt=None if alone else chosen.templates[0],
+        answers=list(family.answers),
+    )
+
+
+def _measure(config: Config, sae: SaePlan, name: str, work: Path, families: Sequence[Read]) -> Measured:
     """Make the small tables of one SAE."""
-    folders = {name: task.folder(work) for name, task in sae.tasks.items()}
-    activations = sae.tasks["latents"].needs["activations"].folder(work)
-    probes, probe_scores = load_probes(folders["probes"])
-    k_sparse, splits = load_k_sparse(folders["k_sparse"]), load_splits(folders["splits"])
-    tested, projected = load_tested(folders["ablation"]), load_projections(folders["projections"])
+    opened = open_sae(sae.tasks["sae"].folder(work), torch.device("cpu"))
+    found = [
+        _measure_family(config, {stage: task.folder(work) for stage, task in tasks.items()}, sae.layer, opened, read)
+        for tasks, read in zip(sae.families, families, strict=True)
+    ]
+    tables = {table: pa.concat_tables([of_family[table] for of_family in found]) for table in found[0]}
+    return Measured(sae, name, {table: _with_sae(rows, name) for table, rows in tables.items()})
+
+
+def _measure_family(
+    config: Config, folders: dict[str, Path], layer: int, opened: Sae, read: Read
+) -> dict[str, pa.Table]:
+    """Make the small tables of one SAE and family."""
+    vocabulary, chosen = read.vocabulary, read.chosen
+    fitted = load_probes(folders["probes"])
+    k_sparse, splits, gate = load_k_sparse(folders["k_sparse"]), load_splits(folders["splits"]), load_gate(folders)
+    tested, projected = load_tested(folders.get("ablation")), load_projections(folders["projections"])
     words, as_tested = (Sparse.load(folders["latents"] / f"{name}.npz") for name in (WORDS, TEST))
-    opened = open_sae(folders["sae"], torch.device("cpu"))
     directions = opened.directions.numpy()
-    cosines = probes.cosines(directions)
-    stream = load_streams(activations, f"words-{sae.layer}")
-    split = {letter: k_sparse.probes[letter][number].latents for letter, number in splits.items()}
+    cosines = [probes.cosines(directions) for probes in fitted.folds]
+    split = {place: k_sparse.probes[place][number].latents for place, number in splits.items()}
+    in_test = load_tested_in(folders["activations"], layer, vocabulary, chosen)
     rows = tested_rows(
         tested,
         projected,
         as_tested,
         vocabulary,
         chosen,
-        split={
-            letter: (split[letter], by_k[max(by_k)].latents[:MAX_SPLIT]) for letter, by_k in k_sparse.probes.items()
-        },
+        split={place: (split[place], by_k[max(by_k)].latents[:MAX_SPLIT]) for place, by_k in k_sparse.probes.items()},
         cosines=cosines,
-        along=directions @ unit_rows(probes.weights).T,
-        logits=probes.logits(load_tested_in(activations, sae.layer, vocabulary, chosen)),
+        along=[directions @ unit_rows(probes.weights).T for probes in fitted.folds],
+        logits=fitted.logits(in_test, vocabulary.test_folds),
+        first_prompt=read.first_prompt,
         effect_margin=config.method.effect_margin,
         cosine_threshold=config.method.cosine_threshold,
     )
     instead = Probes(random_directions(config.method.random_directions, directions.shape[1], RANDOM_SEED), np.zeros(0))
     by_chance = instead.cosines(directions)
+    candidates = load_candidates(folders["candidates"])
     measurements = [
         row
-        for letter, found in load_candidates(folders["candidates"]).items()
+        for place, found in candidates.items()
         for row in measurements_of(
-            letter,
-            split[letter],
+            place,
+            vocabulary,
+            chosen,
+            split[place],
             found,
-            projected[letter],
-            probe_scores[letter],
+            projected.get(place),
+            gate.get(place),
+            fitted.scores[place],
             rows,
             by_chance,
             config.method,
         )
     ]
+    for place in sorted(gate.keys() - candidates.keys()):
+        measurements += undefined_measurements(vocabulary.family.concept(place), gate[place])
     ranked = [
-        {"concept": concept_id(LETTERS[letter]), "k": k, "latent": int(probe.latents[-1])}
-        | k_sparse.scores[letter][k]._asdict()
-        for letter, by_k in k_sparse.probes.items()
+        {"concept": vocabulary.family.concept(place), "k": k, "latent": int(probe.latents[-1])}
+        | k_sparse.scores[place][k]._asdict()
+        for place, by_k in k_sparse.probes.items()
         for k, probe in by_k.items()
     ]
-    tables = {
+    before = None
+    if config.method.auc == "pre_activation":
+        before = _before_activation(opened, load_streams(folders["activations"], f"words-{layer}")[vocabulary.scored])
+    encoder = fitted.folds[0].cosines(opened.encoder.numpy())
+    return {
         "measurements": _rows("measurements", measurements),
         "k_sparse": _rows("k_sparse", ranked),
-        "encoder_top": _encoder_top(
-            probes.cosines(opened.encoder.numpy()),
-            cosines,
-            words,
-            vocabulary,
-            sorted(splits),
-            _before_activation(opened, stream[vocabulary.test]) if config.method.auc == "pre_activation" else None,
-        ),
+        "encoder_top": _encoder_top(encoder, cosines[0], words, vocabulary, sorted(splits), before),
         "tested_tokens": _rows("tested_tokens", rows),
     }
-    return Measured(sae, name, {table: _with_sae(rows, name) for table, rows in tables.items()})
 
 
 def _before_activation(sae: Sae, stream: np.ndarray) -> Callable[[int], np.ndarray]:
@@ -279,23 +322,24 @@ def _encoder_top(
     decoder: np.ndarray,
     words: Sparse,
     vocabulary: Vocabulary,
-    letters: list[int],
+    places: list[int],
     before: Callable[[int], np.ndarray] | None,
 ) -> pa.Table:
     """Score the latents whose encoder points most along each probe, as 'fires at all'.
 
     The AUC is that of the activation, or of what precedes it, which `before` gives for each test word.
     """
-    test = words.take(vocabulary.test)
+    test = words.take(vocabulary.scored)
     rows = []
-    for letter in letters:
-        truth = vocabulary.letters[vocabulary.test] == letter
+    for letter in places:
+        scored = vocabulary.scores(letter)
+        truth = vocabulary.labels[vocabulary.scored, letter][scored]
         best = np.argsort(-encoder[letter], kind="stable")[:_ENCODER_TOP]
-        for rank, (latent, values) in enumerate(zip(best.tolist(), test.dense(best).T, strict=True)):
+        for rank, (latent, values) in enumerate(zip(best.tolist(), test.dense(best)[scored].T, strict=True)):
             right, said = int((truth & (values > 0)).sum()), int((values > 0).sum())
             rows.append(
                 {
-                    "concept": concept_id(LETTERS[letter]),
+                    "concept": vocabulary.family.concept(letter),
                     "rank": rank,
                     "latent": latent,
                     "encoder_cosine": float(encoder[letter, latent]),
@@ -303,7 +347,7 @@ def _encoder_top(
                     "precision": right / max(said, 1),
                     "recall": right / max(int(truth.sum()), 1),
                     "f1": 2 * right / max(said + int(truth.sum()), 1),
-                    "auc": auc(values if before is None else before(latent), truth),
+                    "auc": auc(values if before is None else before(latent)[scored], truth),
                 }
             )
     return _rows("encoder_top", rows)
@@ -327,50 +371,87 @@ def _kin(plan: Plan, saes: Sequence[SaeRecord], work: Path) -> Iterator[pa.Table
             yield _with_sae(rows.append_column("other_sae", others), sae.id)
 
 
-def _cosines(one: Measured, work: Path) -> pa.Table:
-    folders = {name: one.plan.tasks[name].folder(work) for name in ("sae", "probes", "splits")}
-    probes, _ = load_probes(folders["probes"])
-    letters = sorted(load_splits(folders["splits"]))
-    cosines = probes.cosines(open_sae(folders["sae"], torch.device("cpu")).directions.numpy())[letters]
-    number = cosines.shape[1]
+def _cosines(one: Measured, work: Path, families: Sequence[Read]) -> pa.Table:
+    """Compare the decoder with the probes of each family, by concept and latent in the order of the key."""
+    directions = open_sae(one.plan.tasks["sae"].folder(work), torch.device("cpu")).directions.numpy()
+    by_concept: dict[str, np.ndarray] = {}
+    for read, tasks in zip(families, one.plan.families, strict=True):
+        cosines = load_probes(tasks["probes"].folder(work)).folds[0].cosines(directions)
+        for place in load_splits(tasks["splits"].folder(work)):
+            by_concept[read.vocabulary.family.concept(place)] = cosines[place]
+    number, concepts = len(directions), sorted(by_concept)
     table = pa.table(
         {
-            "concept": np.repeat(_concepts(letters), number),
-            "latent": np.tile(np.arange(number, dtype=np.int32), len(letters)),
-            "cosine": cosines.astype(np.float32).ravel(),
+            "concept": np.repeat(concepts, number),
+            "latent": np.tile(np.arange(number, dtype=np.int32), len(concepts)),
+            "cosine": np.concatenate([by_concept[concept].astype(np.float32) for concept in concepts]),
         }
     )
     return _with_sae(table, one.sae)
 
 
-def _tokens(vocabulary: Vocabulary, spelled: Spelled) -> pa.Table:
-    answers, metrics = np.full(len(vocabulary.ids), None, object), np.full(len(vocabulary.ids), np.nan, np.float32)
-    answers[vocabulary.test] = [LETTERS[answer] if answer >= 0 else None for answer in spelled.answers]
-    metrics[vocabulary.test] = spelled.metrics
-    return pa.table(
-        {
-            "token_id": vocabulary.ids.astype(np.int32),
-            "token": vocabulary.texts.tolist(),
-            "is_test": vocabulary.is_test,
-            "model_answer": pa.array(answers.tolist(), pa.string()),
-            "model_metric": pa.array(metrics, mask=np.isnan(metrics)),
-        }
-    )
+def _tokens(families: Sequence[Read]) -> pa.Table:
+    """List the words of all families; what the model answers is told of those that one family alone asks it for."""
+    tokens: dict[int, dict[str, Any]] = {}
+    asked = [read for read in families if read.vocabulary.family.answers]
+    for read in families:
+        vocabulary = read.vocabulary
+        rows = zip(vocabulary.ids.tolist(), vocabulary.texts.tolist(), vocabulary.is_test.tolist(), strict=True)
+        for number, text, is_test in rows:
+            row = tokens.setdefault(number, {"token_id": number, "token": text, "is_test": False})
+            row["is_test"] |= is_test
+    for read in asked if len(asked) == 1 else []:
+        vocabulary, spelled = read.vocabulary, read.chosen.spelled
+        ids = vocabulary.ids[vocabulary.test].tolist()
+        for number, answer, metric in zip(ids, spelled.answers.tolist(), spelled.metrics.tolist(), strict=True):
+            if answer >= 0:
+                known = metric if np.isfinite(metric) else None
+                tokens[number] |= {"model_answer": vocabulary.family.names[answer], "model_metric": known}
+    return _rows("tokens", [tokens[number] for number in sorted(tokens)])
 
 
-def _prompts(vocabulary: Vocabulary, chosen: Chosen, tested: Iterable[int]) -> pa.Table:
-    """List the prompts; where each word has its own, those of the tested words alone."""
-    asked = chosen.spelled.answers >= 0
-    right = chosen.spelled.answers == vocabulary.letters[vocabulary.test]
-    numbers = sorted({*tested}) if chosen.drawn_again else [*range(len(chosen.templates))]
-    told = {number: right[asked & (chosen.tested_in == number)] for number in numbers}
-    return pa.table(
+def _token_concepts(families: Sequence[Read]) -> pa.Table:
+    """List which words have which concepts."""
+    pairs = []
+    for read in families:
+        words, places = np.nonzero(read.vocabulary.labels[:, list(read.vocabulary.family.measured)])
+        names = np.array([read.vocabulary.family.concept(place) for place in read.vocabulary.family.measured])
+        pairs.append(pa.table({"token_id": read.vocabulary.ids[words].astype(np.int32), "concept": names[places]}))
+    return pa.concat_tables(pairs)
+
+
+def _concepts(families: Sequence[Read], token_concepts: pa.Table) -> pa.Table:
+    """List the concepts that words have, family by family, in their order."""
+    numbers = Counter(token_concepts["concept"].to_pylist())
+    rows = [
         {
-            "prompt_id": numbers,
-            "template": [chosen.templates[number] for number in numbers],
-            "test_accuracy": [float(told[number].mean()) if len(told[number]) else None for number in numbers],
+            "concept": family.concept(place),
+            "family": family.family,
+            "label": family.labels[place],
+            "phrase": family.phrases[place],
+            "position": place,
+            "num_tokens": numbers[family.concept(place)],
         }
-    )
+        for family in (read.vocabulary.family for read in families)
+        for place in family.measured
+        if family.concept(place) in numbers
+    ]
+    return pa.Table.from_pylist(rows, arrow_schema(TABLES["concepts"].columns))
+
+
+def _prompts(families: Sequence[Read], tested: Iterable[int]) -> pa.Table:
+    """List the prompts of each family; where each word has its own, those of the tested words alone."""
+    rows, used = [], {*tested}
+    for read in families:
+        vocabulary, chosen = read.vocabulary, read.chosen
+        asked = chosen.spelled.answers >= 0
+        right = is_right(chosen.spelled.answers, vocabulary.labels[vocabulary.test])
+        for number, template in enumerate(chosen.templates):
+            told = right[asked & (chosen.tested_in == number)]
+            if not chosen.drawn_again or read.first_prompt + number in used:
+                accuracy = float(told.mean()) if len(told) else None
+                rows.append({"prompt_id": read.first_prompt + number, "template": template, "test_accuracy": accuracy})
+    return _rows("prompts", rows)
 
 
 def _model(config: Config, plan: Plan, work: Path) -> Model:

@@ -24,6 +24,11 @@ def concept_id(letter: str) -> str:
     return f"first-letter.{letter}"
 
 
+def family_of(concept: str) -> str:
+    """Return the family of a concept."""
+    return concept.partition(".")[0]
+
+
 def letter_of(concept: str) -> str:
     """Return the letter that a concept of `concept_id` is about."""
     return concept.partition(".")[2]
@@ -279,6 +284,36 @@ _MEASUREMENTS = Table(
         _optional("probe_precision", "DOUBLE", "Precision of the linear probe on the test split.", _SHARE),
         _optional("probe_recall", "DOUBLE", "Recall of the linear probe on the test split.", _SHARE),
         _optional("probe_auc", "DOUBLE", "Area under the ROC curve of the linear probe.", _SHARE),
+        _optional(
+            "undefined",
+            "VARCHAR",
+            "Why there is no rate, to follow 'undefined here, because'; it is unknown at any threshold, not 0.",
+        ),
+        _optional(
+            "rate_low",
+            "DOUBLE",
+            "Lower end of the 95 % interval of the rate or fraction at the suite's own thresholds, by a bootstrap over"
+            " groups of words.",
+            _NOT_NEGATIVE,
+        ),
+        _optional("rate_high", "DOUBLE", "Its upper end.", _NOT_NEGATIVE),
+        _optional(
+            "num_right",
+            "INTEGER",
+            "Of the probe's true positives, those that the model answers rightly for.",
+            _OF_PROBE,
+        ),
+        _optional("right_rate", "DOUBLE", "The rate over these alone, at the suite's own thresholds.", _NOT_NEGATIVE),
+        _optional("shuffled_f1", "DOUBLE", "F1 of a linear probe that was fitted to shuffled labels.", _SHARE),
+        _optional(
+            "model_accuracy", "DOUBLE", "Share of the concept's test tokens that the model answers with it.", _SHARE
+        ),
+        _optional(
+            "erasure_effect",
+            "DOUBLE",
+            "Mean change of the metric, in logits, when the probe's direction is erased at a token; negative: the model"
+            " reads the concept there.",
+        ),
         *_METRIC,
     ),
     required=True,
@@ -400,6 +435,16 @@ _TESTED_TOKENS = Table(
         _optional("true_effect_top", "FLOAT", "Measured change in logits when only the top latent is removed."),
         _optional("true_effect_second", "FLOAT", "The same for the runner-up."),
         _optional("answer_metric", "FLOAT", "Logit of the right answer minus the mean of the others, unmodified."),
+        _optional(
+            "answer_log_odds",
+            "FLOAT",
+            "Logit of the right answer minus the log of the summed exponentials of the others, unmodified.",
+        ),
+        _optional(
+            "erasure_effect",
+            "FLOAT",
+            "Measured change of answer_metric when the probe's direction is erased at the token; negative: it hurts.",
+        ),
         _optional("model_answer", "VARCHAR", "What the model itself answers."),
         _optional("model_correct", "BOOLEAN", "Whether that answer is right."),
         _optional(

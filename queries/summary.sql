@@ -8,7 +8,7 @@
 --          num_probe_true_positives INTEGER, num_true_positives INTEGER, num_split_silent INTEGER,
 --          num_candidates INTEGER, num_tested BIGINT, sample_portion DOUBLE, num_absorbed BIGINT,
 --          num_absorbing_latents BIGINT, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE,
---          random_rate DOUBLE, absorption_fraction DOUBLE, metric_version VARCHAR
+--          random_rate DOUBLE, absorption_fraction DOUBLE, metric_version VARCHAR, undefined VARCHAR
 SELECT rates.concept,
     rates.split_latents[1] AS main_latent,
     main.precision AS main_precision,
@@ -34,7 +34,8 @@ SELECT rates.concept,
     rates.absorption_interval.high AS rate_high,
     rates.random_rate,
     rates.absorption_fraction,
-    rates.metric_version
+    rates.metric_version,
+    rates.undefined
 FROM (
     SELECT *
     FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)

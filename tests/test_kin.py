@@ -109,8 +109,8 @@ class Drawn(kin._Layer):
     def that_matter(self) -> dict[int, np.ndarray]:
         return {place: np.array(sorted(self.main_latents(place).values())) for place in range(len(self.widths))}
 
-    def main_latents(self, place: int) -> dict[int, int]:
-        return {letter: letter + 2 + place for letter in self.letters}
+    def main_latents(self, place: int) -> dict[tuple[int, int], int]:
+        return {(0, letter): letter + 2 + place for letter in self.letters}
 
 
 def test_kin_reach_as_far_as_the_tree_of_five_widths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

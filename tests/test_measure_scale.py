@@ -83,7 +83,7 @@ def test_prompts_are_tried_and_words_spelled_in_parts_as_in_one(small: Measureme
     assert chosen.shares == [tried[text] for text in chosen.templates]
     prompts = [to_prompt(text, model.tokenizer) for text in chosen.templates]
     test = vocabulary.test
-    expected = spell_words(model, prompts, vocabulary.ids[test], vocabulary.letters[test], chosen.tested_in)
+    expected = spell_words(model, prompts, vocabulary.ids[test], vocabulary.labels[test], chosen.tested_in)
     assert (chosen.spelled.answers == expected.answers).all()
     np.testing.assert_allclose(chosen.spelled.metrics, expected.metrics, atol=1e-4)
 

@@ -117,4 +117,4 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         for layer, stream in word_streams(model, prompts, words, assigned, layers, count).items():
             np.save(out / f"{name}-{layer}.npy", stream)
             if name == "words" and chosen.drawn_again and layer in settings["mix"]:
-                np.save(out / f"mix-{layer}.npy", stream[~vocabulary.is_test[of_part]])
+                np.save(out / f"mix-{layer}.npy", stream[np.isin(of_part, vocabulary.train)])

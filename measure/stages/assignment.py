@@ -20,7 +20,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     """Do the stage: take the prompts that are given, or draw one for each word, or keep the best that were tried."""
     vocabulary, how = load_vocabulary(needs["vocabulary"]), settings["prompts"]
     test = vocabulary.test
-    asked = np.arange(len(test))
+    # Of a family without answers, the model is asked nothing.
+    asked = np.arange(len(test) if vocabulary.family.answers else 0)
     templates: list[str] = how["templates"]
     shares: list[Any] = [None] * len(templates)
     drawn_again = not templates and how["draw"] == "each_word"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from measure.sparse import Sparse
+from measure.stages.gate import load_gate
 from measure.stages.k_sparse import load_k_sparse
 from measure.stages.latents import TEST, WORDS
 from measure.stages.parts import load_streams
@@ -24,7 +25,7 @@ SILENT = 1e-8
 
 
 class Candidates(NamedTuple):
-    """Of one letter on one SAE; `tested` are places among the rows given.
+    """Of one concept on one SAE; `tested` are places among the rows given.
 
     `num_probe_true_positives` words are right by the probe, `num_true_positives` of these by the k-sparse probe too,
     and on `num_split_silent` of them every split latent is silent.
@@ -52,14 +53,14 @@ def find_candidates(
     limit: int | None,
     seed: int,
 ) -> Candidates:
-    """Find the candidates of one letter.
+    """Find the candidates of one concept.
 
     Parameters
     ----------
     truth : numpy.ndarray of bool
-        Which words start with the letter.
+        Which words have it.
     probe_logits, k_sparse_logits : numpy.ndarray
-        Scores of both probes; above 0 they predict the letter.
+        Scores of both probes; above 0 they predict it.
     split_activations : numpy.ndarray
         Activations of the split latents, (words, split latents).
     num_active : numpy.ndarray
@@ -84,7 +85,7 @@ def find_candidates(
 
 
 def load_candidates(folder: Path) -> dict[int, Candidates]:
-    """Read what the stage wrote, by letter; tested words are given by their place in the vocabulary."""
+    """Read what the stage wrote, by concept; tested words are given by their place in the vocabulary."""
     known = json.loads((folder / "candidates.json").read_text("utf-8"))
     return {
         int(letter): Candidates(**{**record, "tested": np.array(record["tested"], int)})
@@ -99,21 +100,22 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     words = Sparse.load(needs["latents"] / f"{WORDS}.npz").take(test)
     # Both probes judge a word in the prompt that they are scored in; what is silent is seen where it is tested.
     tested = Sparse.load(needs["latents"] / f"{TEST}.npz")
-    probes, _ = load_probes(needs["probes"])
-    logits = probes.logits(load_streams(needs["activations"], f"words-{settings['layer']}")[test])
-    k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
+    stream = load_streams(needs["activations"], f"words-{settings['layer']}")
+    folds = vocabulary.test_folds
+    logits = load_probes(needs["probes"]).logits(stream[test], folds)
+    k_sparse, splits, gate = load_k_sparse(needs["k_sparse"]), load_splits(needs["splits"]), load_gate(needs)
     found = {}
-    for letter, number in splits.items():
-        probe = k_sparse[letter][number]
-        of_letter = find_candidates(
-            vocabulary.letters[test] == letter,
-            logits[:, letter],
-            probe.logits(words),
-            tested.dense(probe.latents),
+    for place, number in splits.items():
+        asked = place not in gate or gate[place].ablation is None
+        of_concept = find_candidates(
+            vocabulary.labels[test, place] & vocabulary.judged(place),
+            logits[:, place],
+            k_sparse.logits(place, number, words, folds),
+            tested.dense(k_sparse.probes[place][number].latents),
             np.diff(tested.starts),
-            limit=settings["limit"],
-            seed=settings["seed"] + letter,
+            limit=settings["limit"] if asked else 0,
+            seed=settings["seed"] + place,
         )
-        found[letter] = of_letter._asdict() | {"tested": test[of_letter.tested].tolist()}
+        found[place] = of_concept._asdict() | {"tested": test[of_concept.tested].tolist()}
     (out / "candidates.json").write_text(json.dumps(found), "utf-8")
     progress(1)

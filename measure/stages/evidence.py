@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -15,25 +15,25 @@ from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.ablation import load_tested
+from measure.stages.families import by_family, words_of
 from measure.stages.k_sparse import load_k_sparse
-from measure.stages.latents import EVIDENCE, TEST, WORDS
+from measure.stages.latents import TEST
 from measure.stages.probes import load_probes
 from measure.stages.projections import load_projections
 from measure.stages.splits import load_splits
 from measure.stages.text import load_windows
+from measure.stages.text_latents import EVIDENCE
 from measure.stages.vocabulary import load_vocabulary
-from queries.schema import LETTERS, concept_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from measure.models.base import LanguageModel
     from measure.saes.base import Sae
     from measure.stages.ablation import Tested
-    from measure.stages.probes import Probes
+    from measure.stages.families import Words
     from measure.stages.text import Windows
-    from measure.stages.vocabulary import Vocabulary
 
 #: The tables that this stage writes.
 TABLES = ("latents", "contexts", "logits", "histograms", "token_activations")
@@ -44,7 +44,7 @@ _BINS = 20
 _LOGITS = 10
 #: Latents whose logits are computed at a time, if there is memory for so many: more are no faster.
 _AT_ONCE = 64
-#: For each letter, latents shown besides those with a part: with the highest cosines of decoder and of encoder.
+#: For each concept, latents shown besides those with a part: with the highest cosines of decoder and of encoder.
 _BY_DECODER, _BY_ENCODER = 5, 1
 
 
@@ -56,19 +56,19 @@ def evident_latents(
     cosines: np.ndarray,
     encoder: np.ndarray,
 ) -> np.ndarray:
-    """Choose the latents of which all is shown.
+    """Choose the latents of which all is shown, for one family.
 
     Parameters
     ----------
     split : mapping of int to numpy.ndarray
-        Split latents by letter.
+        Split latents by concept.
     tested : Tested
     tested_latents : iterable of numpy.ndarray
         The active latents of each tested word.
     absorbing : iterable of int
         Latents that absorb a word by projection.
     cosines, encoder : numpy.ndarray
-        Cosines of decoder and encoder with the probes, (letters, latents).
+        Cosines of decoder and encoder with the probes, (concepts, latents).
     """
     chosen = {int(latent) for latents in split.values() for latent in latents} | {*absorbing}
     for latents, word in zip(tested_latents, tested.effects, strict=True):
@@ -79,13 +79,21 @@ def evident_latents(
     return np.array(sorted(chosen), int)
 
 
-def describe_latents(
-    sae: Sae, probes: Probes, words: Sparse, text: Sparse, vocabulary: Vocabulary, letters: Iterable[int]
-) -> pa.Table:
-    """Write the facts of every latent: rows of the table `latents`."""
+def describe_latents(sae: Sae, cosines: np.ndarray, concepts: Sequence[str], words: Words, text: Sparse) -> pa.Table:
+    """Write the facts of every latent: rows of the table `latents`.
+
+    Parameters
+    ----------
+    sae : Sae
+    cosines : numpy.ndarray
+        Of decoder rows and probes, (concepts, latents).
+    concepts : sequence of str
+        Their ids.
+    words : Words
+    text : Sparse
+        Activations on the tokens of the windows for evidence.
+    """
     directions, encoder = sae.directions.cpu().numpy(), sae.encoder.cpu().numpy()
-    known = sorted(letters)
-    cosines = probes.cosines(directions)[known]
     both = (directions * encoder).sum(1) / (
         np.linalg.norm(directions, axis=1) * np.linalg.norm(encoder, axis=1) + 1e-12
     )
@@ -97,11 +105,11 @@ def describe_latents(
             "density": (fires / max(text.num_rows, 1)).astype(np.float32),
             "max_activation": _largest(text),
             "mean_activation": (totals / np.maximum(fires, 1)).astype(np.float32),
-            "num_vocab_tokens": words.counts().astype(np.int32),
-            "num_test_tokens": words.take(vocabulary.test).counts().astype(np.int32),
-            "max_activation_vocab": _largest(words),
+            "num_vocab_tokens": words.activations.counts().astype(np.int32),
+            "num_test_tokens": words.activations.take(np.flatnonzero(words.is_test)).counts().astype(np.int32),
+            "max_activation_vocab": _largest(words.activations),
             "encoder_decoder_cosine": both.astype(np.float32),
-            "top_concept": [concept_id(LETTERS[known[place]]) for place in cosines.argmax(0)],
+            "top_concept": [concepts[place] for place in cosines.argmax(0)],
             "top_concept_cosine": cosines.max(0).astype(np.float32),
         }
     )
@@ -179,13 +187,13 @@ def bin_activations(text: Sparse, latents: Iterable[int]) -> pa.Table:
     return pa.table({name: [row[name] for row in rows] for name in ("latent", "low", "high", "counts")})
 
 
-def list_words(words: Sparse, vocabulary: Vocabulary, latents: Iterable[int]) -> pa.Table:
+def list_words(words: Words, latents: Iterable[int]) -> pa.Table:
     """List the words on which latents fire, strongest first: rows of the table `token_activations`."""
     rows = []
     for latent in latents:
-        places, values = words.column(latent)
+        places, values = words.activations.column(latent)
         order = np.argsort(-values, kind="stable")
-        rows.append((latent, vocabulary.ids[places[order]].tolist(), rounded(values[order], 8).tolist()))
+        rows.append((latent, words.ids[places[order]].tolist(), rounded(values[order], 8).tolist()))
     return pa.table(dict(zip(("latent", "token_ids", "activations"), map(list, zip(*rows, strict=True)), strict=True)))
 
 
@@ -207,35 +215,50 @@ def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapp
     return pa.table(rows)
 
 
-def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
-    model, vocabulary, windows = (
-        model_of(settings, needs),
-        load_vocabulary(needs["vocabulary"]),
-        load_windows(needs["text"]),
-    )
-    sae = open_sae(needs["sae"], model.device)
-    words, text = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE))
-    probes, _ = load_probes(needs["probes"])
+class _Family(NamedTuple):
+    """Of one family: the latents of which all is shown, its concepts' ids, their cosines, (concepts, latents)."""
+
+    latents: np.ndarray
+    concepts: list[str]
+    cosines: np.ndarray
+
+
+def _of_family(needs: Mapping[str, Path], sae: Sae, cosine_threshold: float) -> _Family:
+    """Choose the latents of a family from what its stages found."""
+    vocabulary, probes = load_vocabulary(needs["vocabulary"]), load_probes(needs["probes"]).folds[0]
     k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
-    tested, as_tested = load_tested(needs["ablation"]), Sparse.load(needs["latents"] / f"{TEST}.npz")
-    projected = [of_letter.found for of_letter in load_projections(needs["projections"]).values()]
+    tested, as_tested = load_tested(needs.get("ablation")), Sparse.load(needs["latents"] / f"{TEST}.npz")
+    projected = [of_concept.found for of_concept in load_projections(needs["projections"]).values()]
+    cosines = probes.cosines(sae.directions.cpu().numpy())
     latents = evident_latents(
-        {letter: k_sparse[letter][number].latents for letter, number in splits.items()},
+        {place: k_sparse[place][number].latents for place, number in splits.items()},
         tested,
         [as_tested.row(row)[0] for row in vocabulary.test_rows(tested.words)],
-        [latent for found in projected for latent in found.top[found.fully_absorbed(settings["cosine"])].tolist()],
-        probes.cosines(sae.directions.cpu().numpy()),
+        [latent for found in projected for latent in found.top[found.fully_absorbed(cosine_threshold)].tolist()],
+        cosines,
         probes.cosines(sae.encoder.cpu().numpy()),
     )
+    known = sorted(splits)
+    return _Family(latents, [vocabulary.family.concept(place) for place in known], cosines[known])
+
+
+def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
+    """Do the stage."""
+    model, windows = model_of(settings, needs), load_windows(needs["text"])
+    sae, text = open_sae(needs["sae"], model.device), Sparse.load(needs["text_latents"] / f"{EVIDENCE}.npz")
+    families = by_family(needs)
+    words = words_of(*([family[stage] for family in families] for stage in ("vocabulary", "latents")))
+    found = [_of_family(family, sae, settings["cosine"]) for family in families]
+    latents = np.unique(np.concatenate([one.latents for one in found]))
+    concepts = [concept for one in found for concept in one.concepts]
     texts = dict(enumerate(model.tokenizer.texts(range(len(model.tokenizer)))))
     progress(0.2)
     tables = (
-        describe_latents(sae, probes, words, text, vocabulary, splits),
+        describe_latents(sae, np.concatenate([one.cosines for one in found]), concepts, words, text),
         find_contexts(text, windows, latents.tolist(), texts, settings["sources"]),
         list_logits(model, sae, latents, texts),
         bin_activations(text, latents.tolist()),
-        list_words(words, vocabulary, latents.tolist()),
+        list_words(words, latents.tolist()),
     )
     for name, table in zip(TABLES, tables, strict=True):
         pq.write_table(table, out / f"{name}.parquet")

@@ -1,4 +1,4 @@
-"""Stage: k-sparse probes, logistic regressions on the k latents that predict a letter best."""
+"""Stage: k-sparse probes, logistic regressions on the k latents that predict a concept best."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import torch
 from torch.nn import functional
 
 from measure.device import best_device
-from measure.one_vs_rest import train_one_vs_rest
-from measure.scores import Scores, best_threshold, score
+from measure.one_vs_rest import targets_of, train_one_vs_rest
+from measure.scores import Scores, best_threshold, f1_samples, score
 from measure.sparse import Sparse
 from measure.stages.latents import WORDS
-from measure.stages.vocabulary import load_vocabulary
-from queries.schema import LETTERS
+from measure.stages.vocabulary import NUM_FOLDS, load_vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
+
+    from measure.stages.vocabulary import Vocabulary
 
 #: Numbers of latents that a probe may use.
 K_VALUES = (*range(1, 16), 20, 50)
+#: The last k at which a latent may still be accepted as a split latent.
+MAX_SPLIT = 15
+_BOOTSTRAP_SEED = 302
 _WEIGHT_DECAY = 1e-6
 _RIDGE = 1.0
 _NEWTON_STEPS, _CLOSE = 50, 1e-8
@@ -58,7 +62,7 @@ def rank_latents(
     """
     weights = torch.zeros(activations.num_latents, num_letters, device=device, requires_grad=True)
     biases = torch.zeros(num_letters, device=device, requires_grad=True)
-    targets = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float().to(device)
+    targets = targets_of(labels, num_letters).to(device)
     train_one_vs_rest(
         lambda rows: _product(activations.take(rows.numpy()), weights) + biases,
         [weights, biases],
@@ -99,13 +103,20 @@ def fit_k_sparse(
     words. Or it is `balanced`, as in the reference programs: words of the letter weigh as much as all others, and the
     threshold is that of the fit.
     """
-    columns = train.dense(ranked).astype(np.float64)
+    return fit_columns(train.dense(ranked), train_truth, ranked, k_values, balanced=balanced)
+
+
+def fit_columns(
+    columns: np.ndarray, truth: np.ndarray, ranked: np.ndarray, k_values: Iterable[int], *, balanced: bool
+) -> dict[int, KSparseProbe]:
+    """Do so for the activations of the ranked latents in full, (words, ranked latents)."""
+    columns = columns.astype(np.float64)
     probes = {}
     for k in k_values:
         if k > len(ranked):
             break
-        weights, bias = fit_logistic(columns[:, :k], train_truth, balanced=balanced)
-        threshold = 0.0 if balanced else best_threshold(columns[:, :k] @ weights + bias, train_truth)
+        weights, bias = fit_logistic(columns[:, :k], truth, balanced=balanced)
+        threshold = 0.0 if balanced else best_threshold(columns[:, :k] @ weights + bias, truth)
         probes[k] = KSparseProbe(ranked[:k], weights, bias - threshold)
     return probes
 
@@ -136,40 +147,143 @@ def fit_logistic(x: np.ndarray, truth: np.ndarray, *, balanced: bool = False) ->
 def score_k_sparse(probes: dict[int, KSparseProbe], test: Sparse, truth: np.ndarray) -> dict[int, Scores]:
     """Score the probes of one letter on words that they have not seen."""
     columns = test.dense(probes[max(probes)].latents)
-    return {
-        k: score(columns[:, :k].astype(np.float64) @ probe.weights + probe.bias, truth) for k, probe in probes.items()
-    }
+    return {k: score(of_columns(probe, columns), truth) for k, probe in probes.items()}
+
+
+def of_columns(probe: KSparseProbe, columns: np.ndarray) -> np.ndarray:
+    """Return the score of every row, by the activations of the ranked latents."""
+    return columns[:, : len(probe.weights)].astype(np.float64) @ probe.weights + probe.bias
+
+
+class Curve(NamedTuple):
+    """How F1 grows with k on training words that the probe of their fold has not seen.
+
+    Attributes
+    ----------
+    f1 : dict of int to float
+        By k, up to 15.
+    errors : dict of int to float
+        Standard error, by bootstrap over groups, of the gain over the k before.
+    """
+
+    f1: dict[int, float]
+    errors: dict[int, float]
 
 
 class Found(NamedTuple):
-    """The probes and scores of each letter that has words, by its place in the alphabet and k."""
+    """Of each concept that has words, by its place.
+
+    Attributes
+    ----------
+    probes : dict of int to dict of int to KSparseProbe
+        Those of the training words, by k.
+    scores : dict of int to dict of int to Scores
+        On words that they have not seen, by k.
+    folds : dict of int to list of dict of int to KSparseProbe
+        Of concepts that are cross-fitted: by fold the probes that were fitted without it.
+    curves : dict of int to Curve
+        Of families with a gate; their split latents are chosen by it.
+    """
 
     probes: dict[int, dict[int, KSparseProbe]]
     scores: dict[int, dict[int, Scores]]
+    folds: dict[int, list[dict[int, KSparseProbe]]]
+    curves: dict[int, Curve]
+
+    def logits(self, place: int, k: int, test: Sparse, folds: np.ndarray) -> np.ndarray:
+        """Return the score of every test word by the probes of a concept and k that have not seen its fold."""
+        probe = self.probes[place][k]
+        if place not in self.folds:
+            return probe.logits(test)
+        return by_fold([probes[k] for probes in self.folds[place]], test.dense(probe.latents), folds)
 
 
 def load_k_sparse(folder: Path) -> Found:
     """Read what the stage wrote."""
+    found = Found({}, {}, {}, {})
     with np.load(folder / "k_sparse.npz") as arrays:
-        found = Found({}, {})
         for letter, k, ranked, weights, bias, scores in zip(
             *(arrays[name] for name in ("letter", "k", "ranked", "weights", "bias", "scores")), strict=True
         ):
             probe = KSparseProbe(ranked[:k], weights[:k], float(bias))
             found.probes.setdefault(int(letter), {})[int(k)] = probe
             found.scores.setdefault(int(letter), {})[int(k)] = Scores(*map(float, scores))
-        return found
+        for letter, k, weights, biases in zip(
+            *(arrays[f"fold_{name}"] for name in ("letter", "k", "weights", "biases")), strict=True
+        ):
+            by_fold = found.folds.setdefault(int(letter), [{} for _ in range(NUM_FOLDS)])
+            latents = found.probes[int(letter)][int(k)].latents
+            for probes, of_fold, bias in zip(by_fold, weights, biases, strict=True):
+                probes[int(k)] = KSparseProbe(latents, of_fold[:k], float(bias))
+        for letter, k, f1, error in zip(
+            *(arrays[f"curve_{name}"].tolist() for name in ("letter", "k", "f1", "error")), strict=True
+        ):
+            curve = found.curves.setdefault(letter, Curve({}, {}))
+            curve.f1[k], curve.errors[k] = f1, error
+    return found
+
+
+def by_fold(probes: Sequence[KSparseProbe], columns: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return the score of every row by the probe that was fitted without its fold."""
+    return np.choose(folds, [of_columns(probe, columns) for probe in probes])
+
+
+def cross_fit(
+    columns: np.ndarray,
+    truth: np.ndarray,
+    folds: np.ndarray,
+    numbers: Iterable[int],
+    ranked: np.ndarray,
+    k_values: Sequence[int],
+    *,
+    balanced: bool,
+) -> list[dict[int, KSparseProbe]]:
+    """Fit the probes of one concept without each of some folds."""
+    return [
+        fit_columns(columns[folds != fold], truth[folds != fold], ranked, k_values, balanced=balanced)
+        for fold in numbers
+    ]
+
+
+def training_curve(
+    columns: np.ndarray,
+    truth: np.ndarray,
+    folds: np.ndarray,
+    groups: np.ndarray,
+    ranked: np.ndarray,
+    k_values: Sequence[int],
+    *,
+    balanced: bool,
+) -> Curve:
+    """Cross-validate the probes of one concept on the training words alone.
+
+    Parameters
+    ----------
+    columns : numpy.ndarray
+        Activations of the ranked latents on the training words, (words, ranked latents).
+    truth, folds, groups : numpy.ndarray
+        Of these words.
+    ranked : numpy.ndarray
+    k_values : sequence of int
+    balanced : bool
+    """
+    numbers, places = np.unique(folds, return_inverse=True)
+    fitted = cross_fit(columns, truth, folds, numbers, ranked, k_values, balanced=balanced)
+    values = list(fitted[0])
+    said = np.column_stack([by_fold([probes[k] for probes in fitted], columns, places) > 0 for k in values])
+    f1 = {k: score(said[:, place] - 0.5, truth).f1 for place, k in enumerate(values)}
+    gains = np.diff(f1_samples(said, truth, groups, _BOOTSTRAP_SEED), axis=1, prepend=0).std(0)
+    return Curve(f1, dict(zip(values, gains.tolist(), strict=True)))
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage."""
     vocabulary, words = load_vocabulary(needs["vocabulary"]), Sparse.load(needs["latents"] / f"{WORDS}.npz")
-    train, test = words.take(vocabulary.train), words.take(vocabulary.test)
-    train_letters, test_letters = vocabulary.letters[vocabulary.train], vocabulary.letters[vocabulary.test]
+    train, labels = words.take(vocabulary.train), vocabulary.labels[vocabulary.train]
     ranked = rank_latents(
         train,
-        train_letters,
-        len(LETTERS),
+        labels,
+        labels.shape[1],
         l1=settings["l1"],
         epochs=settings["l1_epochs"],
         batch=settings["l1_batch"],
@@ -178,19 +292,86 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         device=best_device(),
     )
     progress(0.2)
-    rows: dict[str, list[Any]] = {name: [] for name in ("letter", "k", "ranked", "weights", "bias", "scores")}
-    present, k_values = np.unique(train_letters), [k for k in K_VALUES if k <= settings["max_k"]]
+    names = ("letter", "k", "ranked", "weights", "bias", "scores")
+    rows: dict[str, list[Any]] = {name: [] for name in names}
+    further: dict[str, list[Any]] = {f"fold_{name}": [] for name in ("letter", "k", "weights", "biases")}
+    further |= {f"curve_{name}": [] for name in ("letter", "k", "f1", "error")}
+    k_values = [k for k in K_VALUES if k <= settings["max_k"]]
+    present = [place for place in vocabulary.family.measured if labels[:, place].any()]
     for done, letter in enumerate(present, start=1):
-        probes = fit_k_sparse(
-            train, train_letters == letter, ranked[letter], k_values, balanced=settings["k_sparse"] == "balanced"
-        )
-        scores = score_k_sparse(probes, test, test_letters == letter)
-        for k, probe in probes.items():
-            weights = np.zeros(ranked.shape[1])
-            weights[:k] = probe.weights
-            values = (letter, k, ranked[letter], weights, probe.bias, scores[k])
-            for name, value in zip(rows, values, strict=True):
-                rows[name].append(value)
+        balanced = settings["k_sparse"] == "balanced"
+        probes = fit_k_sparse(train, labels[:, letter], ranked[letter], k_values, balanced=balanced)
+        found = Found({letter: probes}, {}, {}, {})
+        if vocabulary.family.gated and not vocabulary.too_few(letter):
+            _by_folds(found, letter, words, vocabulary, ranked[letter], k_values, balanced=balanced)
+        _write(rows, further, found, letter, ranked[letter], _judge(found, letter, words, vocabulary))
         progress(0.2 + 0.8 * done / len(present))
-    arrays: dict[str, Any] = {name: np.array(values) for name, values in rows.items()}
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in (rows | further).items()}
     np.savez(out / "k_sparse.npz", **arrays)
+
+
+def _by_folds(
+    found: Found,
+    place: int,
+    words: Sparse,
+    vocabulary: Vocabulary,
+    ranked: np.ndarray,
+    k_values: Sequence[int],
+    *,
+    balanced: bool,
+) -> None:
+    """Add the curve of a concept whose words have folds, and where it is cross-fitted the probes by fold."""
+    columns, truth, train = words.dense(ranked), vocabulary.labels[:, place], vocabulary.train
+    folds, groups = vocabulary.grouping
+    up_to = [k for k in k_values if k <= MAX_SPLIT]
+    found.curves[place] = training_curve(
+        columns[train], truth[train], folds[train], groups[train], ranked, up_to, balanced=balanced
+    )
+    if vocabulary.crosses(place):
+        others = cross_fit(columns, truth, folds, range(1, NUM_FOLDS), ranked, k_values, balanced=balanced)
+        found.folds[place] = [found.probes[place], *others]
+
+
+def _judge(found: Found, place: int, words: Sparse, vocabulary: Vocabulary) -> dict[int, Scores]:
+    """Score the probes of a concept on its words."""
+    scored = vocabulary.scores(place)
+    rows = vocabulary.scored[scored]
+    test, truth, folds = words.take(rows), vocabulary.labels[rows, place], vocabulary.scored_folds[scored]
+    if place not in found.folds:
+        return score_k_sparse(found.probes[place], test, truth)
+    return {k: score(found.logits(place, k, test, folds), truth) for k in found.probes[place]}
+
+
+def _write(
+    rows: dict[str, list[Any]],
+    further: dict[str, list[Any]],
+    found: Found,
+    place: int,
+    ranked: np.ndarray,
+    scores: Mapping[int, Scores],
+) -> None:
+    """Add what was found of one concept to the columns of the file."""
+
+    def padded(probe: KSparseProbe) -> np.ndarray:
+        weights = np.zeros(len(ranked))
+        weights[: len(probe.weights)] = probe.weights
+        return weights
+
+    for k, probe in found.probes[place].items():
+        values = (place, k, ranked, padded(probe), probe.bias, scores[k])
+        for name, value in zip(rows, values, strict=True):
+            rows[name].append(value)
+        if of_folds := [probes[k] for probes in found.folds.get(place, [])]:
+            told = {
+                "letter": place,
+                "k": k,
+                "weights": [*map(padded, of_folds)],
+                "biases": [one.bias for one in of_folds],
+            }
+            for name, value in told.items():
+                further[f"fold_{name}"].append(value)
+    if place in found.curves:
+        curve = found.curves[place]
+        for k, f1 in curve.f1.items():
+            for name, value in (("letter", place), ("k", k), ("f1", f1), ("error", curve.errors[k])):
+                further[f"curve_{name}"].append(value)

@@ -12,10 +12,8 @@ from torch.nn import functional
 
 from measure.device import best_device
 from measure.saes.loading import open_sae
-from measure.sparse import Sparse
-from measure.stages.k_sparse import load_k_sparse
-from measure.stages.latents import WORDS
-from measure.stages.splits import MAX_SPLIT
+from measure.stages.families import by_family, words_of
+from measure.stages.k_sparse import MAX_SPLIT, load_k_sparse
 from measure.stages.vocabulary import load_vocabulary
 
 if TYPE_CHECKING:
@@ -23,6 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from measure.sparse import Sparse
 
 #: Kin of a latent on each other SAE.
 TOP = 5
@@ -32,8 +32,11 @@ _DRAWN = 8
 _SHARED = 5
 #: Cosines that are held at a time: 64 MB.
 _COSINES = 2**24
-#: The stages of each SAE that this one reads; the need of the SAE at place 2 is called sae-2.
-STAGES = ("sae", "latents", "k_sparse", "evidence")
+#: A concept: the place of its family, and its own within it.
+Concept = tuple[int, int]
+#: The stages of each SAE that this one reads, and those of each of its families; the need of the SAE at place 2 is
+#: called sae-2, that of its first family latents-2@0.
+STAGES, OF_FAMILIES = ("sae", "evidence"), ("latents", "k_sparse")
 
 _SCHEMA = pa.schema(
     [
@@ -164,9 +167,13 @@ def find_kin(
     return found
 
 
-def latents_that_matter(k_sparse: Path, evidence: Path) -> np.ndarray:
+def latents_that_matter(k_sparse: Iterable[Path], evidence: Path) -> np.ndarray:
     """Return the latents of an SAE of which evidence is kept, and those that k-sparse probing may accept as split."""
-    ranked = [probes[max(probes)].latents[:MAX_SPLIT] for probes in load_k_sparse(k_sparse).probes.values()]
+    ranked = [
+        probes[max(probes)].latents[:MAX_SPLIT]
+        for folder in k_sparse
+        for probes in load_k_sparse(folder).probes.values()
+    ]
     shown = pq.read_table(evidence / "token_activations.parquet", columns=["latent"])["latent"].to_numpy()
     return np.unique(np.concatenate([*ranked, shown])).astype(np.int64)
 
@@ -180,17 +187,21 @@ class _Layer:
         Folders of the stages of each SAE.
     number : int
         How many SAEs.
-    ids : numpy.ndarray
-        Token id of each word.
     """
 
-    def __init__(self, needs: Mapping[str, Path], number: int, ids: np.ndarray) -> None:
+    def __init__(self, needs: Mapping[str, Path], number: int) -> None:
         self._folders = [{stage: needs[f"{stage}-{place}"] for stage in STAGES} for place in range(number)]
-        self._ids = ids
+        families = by_family(needs)
+        self._vocabularies = [family["vocabulary"] for family in families]
+        self._of_families = {
+            stage: [[family[f"{stage}-{place}"] for family in families] for place in range(number)]
+            for stage in OF_FAMILIES
+        }
+        self._ids = np.unique(np.concatenate([load_vocabulary(folder).ids for folder in self._vocabularies]))
 
     def _opened(self, place: int) -> tuple[Tensor, Sparse]:
-        folders = self._folders[place]
-        return open_sae(folders["sae"], best_device()).directions, Sparse.load(folders["latents"] / f"{WORDS}.npz")
+        words = words_of(self._vocabularies, self._of_families["latents"][place])
+        return open_sae(self._folders[place]["sae"], best_device()).directions, words.activations
 
     def _subject(self, place: int, latents: np.ndarray) -> Subject:
         directions, words = self._opened(place)
@@ -201,14 +212,17 @@ class _Layer:
     def that_matter(self) -> dict[int, np.ndarray]:
         """Return the latents that matter, by place of the SAE."""
         return {
-            place: latents_that_matter(folders["k_sparse"], folders["evidence"])
+            place: latents_that_matter(self._of_families["k_sparse"][place], folders["evidence"])
             for place, folders in enumerate(self._folders)
         }
 
-    def main_latents(self, place: int) -> dict[int, int]:
-        """Return the first latent that k-sparse probing ranks on an SAE, by letter."""
-        probes = load_k_sparse(self._folders[place]["k_sparse"]).probes
-        return {letter: int(by_k[min(by_k)].latents[0]) for letter, by_k in probes.items()}
+    def main_latents(self, place: int) -> dict[Concept, int]:
+        """Return the first latent that k-sparse probing ranks on an SAE, by concept."""
+        return {
+            (family, concept): int(by_k[min(by_k)].latents[0])
+            for family, folder in enumerate(self._of_families["k_sparse"][place])
+            for concept, by_k in load_k_sparse(folder).probes.items()
+        }
 
     def by_width(self) -> list[list[int]]:
         """Return the places of the SAEs of each width, from narrow to wide."""
@@ -232,8 +246,8 @@ class _Layer:
         return {place: pa.concat_tables(pieces) for place, pieces in found.items()}
 
 
-#: By letter, latents and the largest product of cosines that leads to each from a main latent.
-Reached = dict[int, dict[int, float]]
+#: By concept, latents and the largest product of cosines that leads to each from a main latent.
+Reached = dict[Concept, dict[int, float]]
 #: Of each latent, those that are near it on another SAE, with their cosines.
 Near = dict[int, list[tuple[int, float]]]
 
@@ -249,15 +263,15 @@ def _near(kin: pa.Table, other: int) -> Near:
 
 
 def _lead_on(reached: Reached, near: Near) -> Reached:
-    """Go on to the next wider SAE: a step of the query `splitting_tree`, for every letter."""
+    """Go on to the next wider SAE: a step of the query `splitting_tree`, for every concept."""
     found: Reached = {}
-    for letter, latents in reached.items():
+    for concept, latents in reached.items():
         best: dict[int, float] = {}
         for latent, strength in latents.items():
             for other, cosine in near.get(latent, ()):
                 best[other] = max(best.get(other, 0.0), strength * cosine)
         strongest = sorted(best, key=lambda latent: (-best[latent], latent))[:_DRAWN]
-        found[letter] = {latent: best[latent] for latent in strongest}
+        found[concept] = {latent: best[latent] for latent in strongest}
     return found
 
 
@@ -267,7 +281,7 @@ def _grow(layer: _Layer, kin: dict[int, pa.Table]) -> None:
     They are followed through every choice of one SAE per width, for a tree may be drawn over any.
     """
     mains: dict[int, Reached] = {
-        place: {letter: {latent: 1.0} for letter, latent in layer.main_latents(place).items()} for place in kin
+        place: {concept: {latent: 1.0} for concept, latent in layer.main_latents(place).items()} for place in kin
     }
     former, *wider = layer.by_width()
     paths = [(place, mains[place]) for place in former]
@@ -298,7 +312,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
 
     Kin are looked for of the latents that matter, and of those that a splitting tree reaches.
     """
-    layer = _Layer(needs, settings["saes"], load_vocabulary(needs["vocabulary"]).ids)
+    layer = _Layer(needs, settings["saes"])
     matter = layer.that_matter()
     kin = layer.kin(matter, lambda done: progress(0.8 * done))
     _grow(layer, kin)

@@ -1,4 +1,4 @@
-"""Stage: linear probes, one a letter, on the residual stream at the words."""
+"""Stage: linear probes, one a concept, on the residual stream at the words."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ import torch
 from torch.nn import functional
 
 from measure.device import best_device
-from measure.one_vs_rest import train_one_vs_rest
-from measure.scores import Scores, best_threshold, score
+from measure.one_vs_rest import targets_of, train_one_vs_rest
+from measure.scores import Scores, best_threshold, f1_samples, score
 from measure.stages.parts import load_streams
-from measure.stages.vocabulary import load_vocabulary
-from queries.schema import LETTERS
+from measure.stages.vocabulary import NUM_FOLDS, load_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from measure.stages.vocabulary import Vocabulary
+    from measure.streams import Streams
+
+_BOOTSTRAP_SEED, _SHUFFLE_SEED = 300, 301
 _STEPS = 200
 _WEIGHT_DECAY = 1e-4
 _END_RATE = 1e-5
@@ -55,7 +58,7 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
     stream : numpy.ndarray
         Residual stream at the training words.
     labels : numpy.ndarray
-        Their letters.
+        Their letters, or where words have several, which each has, (words, letters).
     num_letters : int
     l2 : float
         Weight of half the squared norm, beside the sum of the losses.
@@ -64,7 +67,7 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
     x = torch.from_numpy(stream.astype(np.float32)).to(device)
     mean, deviation = x.mean(0), x.std(0).clamp_min(1e-6)
     x = (x - mean) / deviation
-    y = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float().to(device)
+    y = targets_of(labels, num_letters).to(device)
     weights = torch.zeros(num_letters, x.shape[1], device=device, requires_grad=True)
     biases = torch.zeros(num_letters, device=device, requires_grad=True)
     optimizer = torch.optim.LBFGS(
@@ -89,8 +92,7 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
         raw = weights / deviation
         shift = biases - raw @ mean
     found = Probes(raw.cpu().numpy(), shift.cpu().numpy())
-    for letter in range(num_letters):
-        known = labels == letter
+    for letter, known in enumerate(targets_of(labels, num_letters).numpy().T > 0):
         if known.any():
             found.biases[letter] -= best_threshold(logits[:, letter], known)
         else:
@@ -118,7 +120,7 @@ def fit_balanced_probes(
     stream : numpy.ndarray
         Residual stream at the training words.
     labels : numpy.ndarray
-        Their letters.
+        Their letters, or which each has, (words, letters).
     num_letters : int
     epochs, batch : int
     seed : int
@@ -126,7 +128,7 @@ def fit_balanced_probes(
     device : torch.device
     """
     x = torch.from_numpy(stream.astype(np.float32)).to(device)
-    targets = functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float().to(device)
+    targets = targets_of(labels, num_letters).to(device)
     # As torch's Linear begins: in 50 epochs of few batches, the begin is not forgotten.
     start = torch.empty(x.shape[1] + 1, num_letters).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
     start = (start / x.shape[1] ** 0.5).to(device)
@@ -142,33 +144,117 @@ def fit_balanced_probes(
         seed=seed,
     )
     found = Probes(weights.detach().T.cpu().numpy().copy(), biases.detach().cpu().numpy())
-    missing = ~np.isin(np.arange(num_letters), labels)
+    missing = ~(targets > 0).any(0).cpu().numpy()
     found.weights[missing], found.biases[missing] = 0, -1
     return found
 
 
 def score_probes(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> list[Scores]:
-    """Score the probe of every letter on words that it has not seen."""
+    """Score the probe of every letter on words that it has not seen; `labels` as in `fit_probes`."""
     logits = probes.logits(stream)
-    return [score(logits[:, letter], labels == letter) for letter in range(len(probes.weights))]
+    truth = targets_of(labels, len(probes.weights)).numpy() > 0
+    return [score(*both) for both in zip(logits.T, truth.T, strict=True)]
 
 
-def load_probes(folder: Path) -> tuple[Probes, list[Scores]]:
-    """Read what the stage wrote: the probes, and their scores on test words."""
+class Fitted(NamedTuple):
+    """The probes of a layer.
+
+    Attributes
+    ----------
+    folds : list of Probes
+        By fold those that were fitted without it, where concepts are cross-fitted; else those fitted to the training
+        words alone. The first ones are the probes that latents are compared with.
+    scores : list of Scores
+        Of each concept, on the words that it is judged by.
+    errors : numpy.ndarray
+        Standard error of each F1, by bootstrap over groups; NaN where the family has no gate.
+    shuffled, shuffled_errors : numpy.ndarray
+        The same of probes that were fitted in the same way to labels dealt out to the words at random.
+    """
+
+    folds: list[Probes]
+    scores: list[Scores]
+    errors: np.ndarray
+    shuffled: np.ndarray
+    shuffled_errors: np.ndarray
+
+    def logits(self, stream: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Return the score of every concept, (rows, concepts), each row by the probes that have not seen its fold."""
+        found = self.folds[0].logits(stream)
+        for fold, probes in enumerate(self.folds[1:], start=1):
+            found[folds == fold] = probes.logits(stream[folds == fold])
+        return found
+
+
+def load_probes(folder: Path) -> Fitted:
+    """Read what the stage wrote."""
     with np.load(folder / "probes.npz") as arrays:
-        return Probes(arrays["weights"], arrays["biases"]), [Scores(*map(float, row)) for row in arrays["scores"]]
+        folds = [Probes(*each) for each in zip(arrays["weights"], arrays["biases"], strict=True)]
+        scores = [Scores(*map(float, row)) for row in arrays["scores"]]
+        return Fitted(folds, scores, *(arrays[name] for name in Fitted._fields[2:]))
+
+
+def _without_fold(fit: Callable[..., Probes], first: Probes, stream: Streams, vocabulary: Vocabulary) -> list[Probes]:
+    """Fit the probes of concepts that are cross-fitted without each further fold; the other concepts keep theirs."""
+    if vocabulary.folds is None or vocabulary.crossed is None or not vocabulary.crossed.any():
+        return [first]
+    crossed = np.flatnonzero(vocabulary.crossed)
+    found = [first]
+    for fold in range(1, NUM_FOLDS):
+        seen = vocabulary.folds != fold
+        own = fit(stream[seen], vocabulary.labels[seen][:, crossed], len(crossed))
+        weights, biases = first.weights.copy(), first.biases.copy()
+        weights[crossed], biases[crossed] = own
+        found.append(Probes(weights, biases))
+    return found
+
+
+def _judge(logits: np.ndarray, labels: np.ndarray, vocabulary: Vocabulary) -> tuple[list[Scores], np.ndarray]:
+    """Score the probes of each concept on its words; with the standard errors of F1, where words have groups."""
+    scores, errors = [], np.full(logits.shape[1], np.nan)
+    for place, (values, truth) in enumerate(zip(logits.T, labels.T, strict=True)):
+        rows = vocabulary.scores(place)
+        scores.append(score(values[rows], truth[rows]))
+        if vocabulary.groups is not None:
+            groups = vocabulary.groups[vocabulary.scored][rows]
+            errors[place] = f1_samples(values[rows, None] > 0, truth[rows], groups, _BOOTSTRAP_SEED).std()
+    return scores, errors
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage: fit the probes of a layer."""
     vocabulary = load_vocabulary(needs["vocabulary"])
     stream = load_streams(needs["activations"], f"words-{settings['layer']}")
-    train, test, how = vocabulary.train, vocabulary.test, settings["fit"]
-    known = (stream[train], vocabulary.letters[train], len(LETTERS))
-    if settings["probe"] == "balanced":
-        probes = fit_balanced_probes(*known, **how, device=best_device())
-    else:
-        probes = fit_probes(*known, **how, device=best_device())
-    scores = score_probes(probes, stream[test], vocabulary.letters[test])
-    np.savez(out / "probes.npz", scores=np.array(scores), **probes._asdict())
+    train, held_out = vocabulary.train, vocabulary.scored
+    kind = fit_balanced_probes if settings["probe"] == "balanced" else fit_probes
+
+    def fit(rows: np.ndarray, labels: np.ndarray, number: int) -> Probes:
+        return kind(rows, labels, number, **settings["fit"], device=best_device())
+
+    number = vocabulary.labels.shape[1]
+    first = fit(stream[train], vocabulary.labels[train], number)
+    progress(0.3)
+    shuffled = [np.full(number, np.nan)] * 2
+    if vocabulary.family.gated:
+        # Labels dealt out anew within the training words and within the first fold.
+        rng = np.random.default_rng(_SHUFFLE_SEED)
+        by_chance = fit(stream[train], rng.permutation(vocabulary.labels[train]), number)
+        alone = vocabulary._replace(crossed=None, is_test=vocabulary.grouping[0] == 0)
+        dealt = rng.permutation(vocabulary.labels[alone.test])
+        known, errors = _judge(by_chance.logits(stream[alone.test]), dealt, alone)
+        shuffled = [np.array([one.f1 for one in known]), errors]
+    progress(0.5)
+    fitted = Fitted(_without_fold(fit, first, stream, vocabulary), [], *([np.zeros(0)] * 3))
+    logits = fitted.logits(stream[held_out], vocabulary.scored_folds)
+    progress(0.9)
+    scores, errors = _judge(logits, vocabulary.labels[held_out], vocabulary)
+    np.savez(
+        out / "probes.npz",
+        weights=np.array([probes.weights for probes in fitted.folds]),
+        biases=np.array([probes.biases for probes in fitted.folds]),
+        scores=np.array(scores),
+        errors=errors,
+        shuffled=shuffled[0],
+        shuffled_errors=shuffled[1],
+    )
     progress(1)

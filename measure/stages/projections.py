@@ -11,6 +11,7 @@ from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.activations import load_tested_in
 from measure.stages.candidates import SILENT
+from measure.stages.gate import load_gate
 from measure.stages.k_sparse import load_k_sparse
 from measure.stages.latents import TEST
 from measure.stages.parts import load_streams
@@ -20,7 +21,7 @@ from measure.stages.splits import load_splits
 from measure.stages.vocabulary import load_vocabulary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
 #: SAEBench 0.6.0 (`feature_absorption.py`): the least share of the projection that absorbing latents carry, for both
@@ -127,7 +128,7 @@ def project(
 
 
 class Judged(NamedTuple):
-    """What projections tell of one letter.
+    """What projections tell of one concept.
 
     Attributes
     ----------
@@ -178,7 +179,7 @@ def by_chance(
 
 
 def load_projections(folder: Path) -> dict[int, Judged]:
-    """Read what the stage wrote, by letter."""
+    """Read what the stage wrote, by concept."""
     with np.load(folder / "projections.npz") as arrays:
         ends = np.cumsum(arrays["counts"])[:-1]
         columns = [np.split(arrays[name], ends) for name in ("words", *Projections._fields)]
@@ -192,27 +193,59 @@ def load_projections(folder: Path) -> dict[int, Judged]:
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage: project all true positives of the probes, in the prompts that words are tested in."""
     vocabulary, layer = load_vocabulary(needs["vocabulary"]), settings["layer"]
-    test, letters = vocabulary.test, vocabulary.letters[vocabulary.test]
-    probes, _ = load_probes(needs["probes"])
-    logits = probes.logits(load_streams(needs["activations"], f"words-{layer}")[test])
+    test, folds = vocabulary.test, vocabulary.test_folds
+    fitted, gate = load_probes(needs["probes"]), load_gate(needs)
+    logits = fitted.logits(load_streams(needs["activations"], f"words-{layer}")[test], folds)
     stream = load_tested_in(needs["activations"], layer, vocabulary, load_prompts(needs["prompts"]))
     activations = Sparse.load(needs["latents"] / f"{TEST}.npz")
     directions = open_sae(needs["sae"], torch.device("cpu")).directions.numpy()
     instead = random_directions(settings["random_directions"], directions.shape[1], RANDOM_SEED)
     k_sparse, splits = load_k_sparse(needs["k_sparse"]).probes, load_splits(needs["splits"])
     found = {}
-    for letter, number in splits.items():
-        rows = np.flatnonzero((letters == letter) & (logits[:, letter] > 0))
+    for done, (place, number) in enumerate(splits.items(), start=1):
+        progress(done / len(splits))
+        if place in gate and gate[place].projection is not None:
+            continue
+        rows = np.flatnonzero(vocabulary.labels[test, place] & vocabulary.judged(place) & (logits[:, place] > 0))
         known = (activations.take(rows), stream[rows], directions)
-        split = k_sparse[letter][number].latents
+        split = k_sparse[place][number].latents
         chance = by_chance(*known, instead, split, settings["cosine_threshold"])
-        found[letter] = Judged(test[rows], project(*known, probes.weights[letter], split), *chance)
-        progress(len(found) / len(splits))
+        probes = [probes.weights[place] for probes in fitted.folds]
+        found[place] = Judged(test[rows], _by_fold(*known, probes, split, folds[rows]), *chance)
     arrays: dict[str, Any] = {
-        "letters": np.array([*found]),
+        "letters": np.array([*found], int),
         "counts": np.array([len(one.words) for one in found.values()], int),
-        "words": np.concatenate([one.words for one in found.values()]),
+        "words": np.concatenate([np.zeros(0, int), *(one.words for one in found.values())]),
         **{name: np.array([getattr(one, name) for one in found.values()]) for name in _BY_CHANCE},
-        **{name: np.concatenate([getattr(one.found, name) for one in found.values()]) for name in Projections._fields},
+        **{
+            name: np.concatenate([empty, *(getattr(one.found, name) for one in found.values())])
+            for name, empty in _nothing()._asdict().items()
+        },
     }
     np.savez(out / "projections.npz", **arrays)
+
+
+def _nothing() -> Projections:
+    """Return the projections of no word."""
+    return Projections(*(np.zeros(0, kind) for kind in (float, float, float, np.float32, int, float, float, bool)))
+
+
+def _by_fold(
+    activations: Sparse,
+    stream: np.ndarray,
+    directions: np.ndarray,
+    probes: Sequence[np.ndarray],
+    split: np.ndarray,
+    folds: np.ndarray,
+) -> Projections:
+    """Project each word on the probe that was fitted without its fold, of several; of one, every word on that."""
+    if len(probes) == 1:
+        return project(activations, stream, directions, probes[0], split)
+    order = np.argsort(folds, kind="stable")
+    parts = [
+        project(activations.take(rows), stream[rows], directions, probe, split)
+        for probe, rows in ((probe, np.flatnonzero(folds == fold)) for fold, probe in enumerate(probes))
+        if len(rows)
+    ]
+    back = np.argsort(order, kind="stable")
+    return Projections(*(np.concatenate(column)[back] for column in zip(*parts, strict=True))) if parts else _nothing()

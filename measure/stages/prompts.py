@@ -1,4 +1,4 @@
-"""Stage: the prompts in which words are spelled, which word stands in which, and how the model spells test words.
+"""Stage: the prompts in which the model is asked for words' concepts, which word stands in which, and its answers.
 
 Its parts are the stages `trials`, `assignment` and `spelled`.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from measure.concepts import FIRST_LETTERS
 from measure.errors import MeasureError
 from measure.memory import at_once
 from measure.models.base import Prompt
@@ -26,27 +27,32 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from measure.concepts import Family
     from measure.models.base import LanguageModel
     from measure.stages.vocabulary import Vocabulary
     from measure.tokenizer import Tokenizer
 
-_QUESTION = " has the first letter:"
 #: Words at a time, if there is memory for so many: more are no faster.
 BATCH = 512
+#: The prompt of a family that has none: the word alone.
+BARE = "{token}"
 Ran = TypeVar("Ran")
 
 
 class Spelled(NamedTuple):
-    """How the model spells words: the letter it answers (a is 0), and the metric (ablation.py)."""
+    """How the model answers for words: the place of the concept it answers with (a is 0), -1 where it was not asked.
+
+    With them the metric (ablation.py), of a word with several concepts its mean over these; NaN where there is none.
+    """
 
     answers: np.ndarray
     metrics: np.ndarray
 
 
-def template(examples: Iterable[str], begin: str = "") -> str:
+def template(examples: Iterable[str], family: Family, begin: str = "") -> str:
     """Write a prompt with worked examples, in which {token} stands for the word; `begin` comes before all."""
-    lines = [f"{word}{_QUESTION} {word.strip()[0].upper()}\n" for word in examples]
-    return "".join([begin, *lines, "{token}", _QUESTION])
+    lines = [f"{word}{family.question} {family.answer(word)}\n" for word in examples]
+    return "".join([begin, *lines, "{token}", family.question])
 
 
 def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
@@ -55,27 +61,27 @@ def to_prompt(text: str, tokenizer: Tokenizer) -> Prompt:
     return Prompt((tokenizer.start, *tokenizer.encode(before)), tuple(tokenizer.encode_on(after)))
 
 
-def answer_tokens(tokenizer: Tokenizer) -> list[int]:
-    """Return the tokens that answer with the letters A to Z.
+def answer_tokens(tokenizer: Tokenizer, answers: Sequence[str] = FIRST_LETTERS.answers) -> list[int]:
+    """Return the tokens that answers begin with.
 
     Raises
     ------
     MeasureError
-        Where a letter after a space is not one token, or the same one as another.
+        Where a letter after a space is not one token, or an answer begins with the same one as another.
     """
     tokens: list[int] = []
-    for letter in LETTERS.upper():
-        ids = tokenizer.encode_on(f" {letter}")
-        if len(ids) != 1:
+    for answer in answers:
+        ids = tokenizer.encode_on(f" {answer}")
+        if answer in FIRST_LETTERS.answers and len(ids) != 1:
             message = (
-                f"the tokenizer has no token for ' {letter}', so the model cannot be asked for it; use another model"
+                f"the tokenizer has no token for ' {answer}', so the model cannot be asked for it; use another model"
             )
             raise MeasureError(message)
         if ids[0] in tokens:
-            other = LETTERS.upper()[tokens.index(ids[0])]
+            other = answers[tokens.index(ids[0])]
+            fix = "use another model" if answer in FIRST_LETTERS.answers else "give other answers"
             message = (
-                f"the answers ' {other}' and ' {letter}' begin with the same token, so they cannot be told apart; use"
-                " another model"
+                f"the answers ' {other}' and ' {answer}' begin with the same token, so they cannot be told apart; {fix}"
             )
             raise MeasureError(message)
         tokens.append(ids[0])
@@ -98,7 +104,7 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
     for place in vocabulary.train:
         text = vocabulary.texts[place]
         if len(text.strip()) > 1:
-            words[text.startswith(" ")].setdefault(int(vocabulary.letters[place]), []).append(text)
+            words[text.startswith(" ")].setdefault(int(vocabulary.labels[place].argmax()), []).append(text)
     known = sorted({*words[True], *words[False]})
     templates = []
     for place in range(number):
@@ -108,7 +114,7 @@ def draw_templates(vocabulary: Vocabulary, *, number: int, num_examples: Sequenc
             spaced = rng.random_sample() < 0.9  # noqa: PLR2004 - see above
             among = words[spaced].get(letter) or words[not spaced][letter]
             examples.append(among[rng.randint(len(among))])
-        templates.append(template(examples))
+        templates.append(template(examples, vocabulary.family))
     return templates
 
 
@@ -139,7 +145,7 @@ def draw_for_each_word(
         count = num_examples[word % len(num_examples)]
         drawn = rng.choice(len(words), min(count + 1, len(words)), replace=False)
         others = [place for place in words[drawn].tolist() if place != word][:count]
-        return template((str(vocabulary.texts[place]) for place in others), begin)
+        return template((str(vocabulary.texts[place]) for place in others), vocabulary.family, begin)
 
     first = [draw(word, among[examples][int(vocabulary.is_test[word])]) for word in every.tolist()]
     again = among["all" if examples == "split" else examples][0]
@@ -147,21 +153,30 @@ def draw_for_each_word(
 
 
 def spell_words(
-    model: LanguageModel, prompts: Sequence[Prompt], words: np.ndarray, letters: np.ndarray, assigned: np.ndarray
+    model: LanguageModel,
+    prompts: Sequence[Prompt],
+    words: np.ndarray,
+    labels: np.ndarray,
+    assigned: np.ndarray,
+    answers: Sequence[str] = FIRST_LETTERS.answers,
 ) -> Spelled:
-    """Let the model spell words, each in its prompt.
+    """Let the model answer for words, each in its prompt.
 
     Parameters
     ----------
     model : LanguageModel
     prompts : sequence of Prompt
-    words, letters : numpy.ndarray
-        Tokens, and their letters.
+    words : numpy.ndarray
+        Tokens.
+    labels : numpy.ndarray of bool
+        Which concepts each has, (words, concepts).
     assigned : numpy.ndarray
         The prompt of each word.
+    answers : sequence of str
+        Of each concept; those of letters, if not given.
     """
-    choices = torch.tensor(answer_tokens(model.tokenizer), device=model.device)
-    answers, metrics = np.zeros(len(words), int), np.zeros(len(words), np.float32)
+    choices = torch.tensor(answer_tokens(model.tokenizer, answers), device=model.device)
+    given, metrics = np.zeros(len(words), int), np.full(len(words), np.nan, np.float32)
 
     def spell(prompt: Prompt, tokens: Tensor) -> Tensor:
         with torch.no_grad():
@@ -169,10 +184,14 @@ def spell_words(
             return spelling.answer(spelling.stream)
 
     for places, logits in batches(spell, model.device, prompts, words, assigned):
-        answers[places] = logits.argmax(1).cpu().numpy()
-        right = torch.tensor(letters[places], device=model.device)
-        metrics[places] = spelling_metric(logits, right).cpu().numpy()
-    return Spelled(answers, metrics)
+        given[places] = logits.argmax(1).cpu().numpy()
+        rows, concepts = np.nonzero(labels[places])
+        right, of_rows = (torch.from_numpy(one).to(model.device) for one in (labels[places], rows))
+        found = spelling_metric(logits[of_rows], torch.from_numpy(concepts).to(model.device), right=right[of_rows])
+        number = np.bincount(rows, minlength=len(places))
+        total = np.bincount(rows, found.cpu().numpy(), len(places))
+        metrics[places[number > 0]] = (total / np.maximum(number, 1))[number > 0]
+    return Spelled(given, metrics)
 
 
 def batches(
@@ -203,9 +222,15 @@ def assign_prompts(num_words: int, num_prompts: int, seed: int) -> np.ndarray:
 def share_spelled(model: LanguageModel, vocabulary: Vocabulary, text: str, *, num_words: int, seed: int) -> float:
     """Return the share of a sample of training words that the model spells correctly in a prompt."""
     sample = np.random.RandomState(seed).permutation(vocabulary.train)[:num_words]
-    prompt, letters = to_prompt(text, model.tokenizer), vocabulary.letters[sample]
-    spelled = spell_words(model, [prompt], vocabulary.ids[sample], letters, np.zeros(len(sample), int))
-    return float((spelled.answers == letters).mean())
+    prompt, labels = to_prompt(text, model.tokenizer), vocabulary.labels[sample]
+    nothing, answers = np.zeros(len(sample), int), vocabulary.family.answers
+    spelled = spell_words(model, [prompt], vocabulary.ids[sample], labels, nothing, answers)
+    return float(is_right(spelled.answers, labels).mean())
+
+
+def is_right(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Tell which words the model answers rightly for, of those it was asked for."""
+    return (answers >= 0) & labels[np.arange(len(answers)), answers]
 
 
 class Chosen(NamedTuple):
@@ -250,7 +275,7 @@ def load_prompts(folder: Path) -> Chosen:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:  # noqa: ARG001 - nothing is configured
-    """Do the stage: put together what was assigned and, part by part, how the model spells the test words."""
+    """Do the stage: put together what was assigned and, part by part, what the model answers for the test words."""
     shutil.copy(needs["assignment"] / "prompts.json", out)
     with np.load(needs["assignment"] / "assigned.npz") as assigned:
         arrays = {name: assigned[name] for name in ("assigned", "tested_in")}

@@ -12,10 +12,12 @@ from measure.errors import MeasureError
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
-from measure.stages.latents import EVIDENCE, HELD_OUT, WORDS
+from measure.stages.families import by_family
+from measure.stages.latents import WORDS
 from measure.stages.losses import losses_of
 from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
+from measure.stages.text_latents import EVIDENCE, HELD_OUT
 from measure.streams import mean_of, ordinary
 from queries.manifest import MAX_SCORE
 
@@ -54,7 +56,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     length = windows.ids.shape[1] - 1
     stream = load_streams(needs["text_activations"], str(layer))
     usual = ordinary(stream, windows.num_held_out * length)
-    words, evidence, active = (Sparse.load(needs["latents"] / f"{name}.npz") for name in (WORDS, EVIDENCE, HELD_OUT))
+    evidence, active = (Sparse.load(needs["text_latents"] / f"{name}.npz") for name in (EVIDENCE, HELD_OUT))
+    words = Sparse.stack([Sparse.load(family["latents"] / f"{WORDS}.npz") for family in by_family(needs)])
     explained = variance_explained(sae, stream, np.flatnonzero(usual))
     progress(0.3)
     known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))

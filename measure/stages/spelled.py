@@ -1,4 +1,4 @@
-"""Stage: how the model spells the test words in the prompts that they are tested in."""
+"""Stage: what the model answers for the test words in the prompts that they are tested in."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     used, places = np.unique(tested_in[rows], return_inverse=True)
     prompts = [to_prompt(templates[number], model.tokenizer) for number in used]
     words = vocabulary.test[rows]
-    spelled = spell_words(model, prompts, vocabulary.ids[words], vocabulary.letters[words], places)
+    labels, answers = vocabulary.labels[words], vocabulary.family.answers
+    spelled = spell_words(model, prompts, vocabulary.ids[words], labels, places, answers)
     np.savez(out / "spelled.npz", rows=rows, **spelled._asdict())
     progress(1)

@@ -1,21 +1,18 @@
-"""Stage: how many latents share a letter."""
+"""Stage: how many latents share a concept."""
 
 from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING, Any
 
-from measure.stages.k_sparse import load_k_sparse
+from measure.stages.k_sparse import MAX_SPLIT, load_k_sparse
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-#: The last k at which a latent may still be accepted.
-MAX_SPLIT = 15
 
-
-def num_split_latents(f1: Mapping[int, float], tau: float) -> int:
+def num_split_latents(f1: Mapping[int, float], tau: float, errors: Mapping[int, float] | None = None) -> int:
     """Count the split latents: from the first on, each that lifts F1 by more than `tau` over the one before.
 
     Parameters
@@ -23,10 +20,14 @@ def num_split_latents(f1: Mapping[int, float], tau: float) -> int:
     f1 : mapping of int to float
         F1 by k.
     tau : float
+    errors : mapping of int to float, optional
+        Standard error of each gain, by k: a latent must lift F1 by more than that, too.
     """
     number = 1
     # Rounded, lest 0.73 - 0.70 exceed 0.03.
-    while number < MAX_SPLIT and number + 1 in f1 and round(f1[number + 1] - f1[number], 9) > tau:
+    while number < MAX_SPLIT and number + 1 in f1:
+        if round(f1[number + 1] - f1[number], 9) <= max(tau, errors[number + 1] if errors else 0):
+            break
         number += 1
     return number
 
@@ -39,10 +40,14 @@ def load_splits(folder: Path) -> dict[int, int]:
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage."""
-    scores = load_k_sparse(needs["k_sparse"]).scores
+    known = load_k_sparse(needs["k_sparse"])
     found = {
         letter: num_split_latents({k: of_k.f1 for k, of_k in by_k.items()}, settings["tau"])
-        for letter, by_k in scores.items()
+        for letter, by_k in known.scores.items()
+    }
+    # Where words have folds, those that are tested do not decide on it.
+    found |= {
+        letter: num_split_latents(curve.f1, settings["tau"], curve.errors) for letter, curve in known.curves.items()
     }
     (out / "splits.json").write_text(json.dumps(found), "utf-8")
     progress(1)

@@ -1,43 +1,135 @@
-"""Stage: the alphabetic tokens of a vocabulary, their letters, and which of them are for testing."""
+"""Stage: the words of a family of concepts, which concepts each has, and which words are for testing."""
 
 from __future__ import annotations
 
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from pydantic import TypeAdapter
 
+from measure.concepts import FIRST_LETTERS, Family, family_of, letter_of_word, letters_of, read_rows, some
 from measure.errors import MeasureError
 from measure.models.loading import model_of
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Mapping, Sequence
 
+    from measure.concepts import Row
     from measure.tokenizer import Tokenizer
+
+#: Parts of a split by groups; the first one is for testing.
+NUM_FOLDS = 5
+#: A concept with fewer words is cross-fitted: each of its words is tested, by probes that were fitted without its fold.
+SMALL = 500
+#: A concept with fewer words, or words of fewer groups than there are folds, is not measured.
+LEAST_WORDS = 20
+#: Labels that a line tells the number of words of.
+_TOLD = 40
 
 
 class Vocabulary(NamedTuple):
-    """Words in the order of their numbers; `letters` counts a as 0."""
+    """Words in the order of their numbers.
+
+    Attributes
+    ----------
+    ids, texts : numpy.ndarray
+    labels : numpy.ndarray of bool
+        Which concepts each has, (words, concepts).
+    is_test : numpy.ndarray of bool
+        Whether a word is tested: words of the first fold, and all words of a concept that is cross-fitted.
+    groups : numpy.ndarray or None
+        The number of each word's group: words of one group share a fold, and are drawn together in a bootstrap.
+    folds : numpy.ndarray or None
+        The fold of each word; fold 0 is held out of all that is chosen once, as the ranking of latents.
+    crossed : numpy.ndarray of bool or None
+        Which concepts are cross-fitted: their probes are scored on all words. Those of others are scored on fold 0.
+    family : Family
+    """
 
     ids: np.ndarray
     texts: np.ndarray
-    letters: np.ndarray
+    labels: np.ndarray
     is_test: np.ndarray
+    groups: np.ndarray | None = None
+    folds: np.ndarray | None = None
+    crossed: np.ndarray | None = None
+    family: Family = FIRST_LETTERS
 
     @property
     def train(self) -> np.ndarray:
         """The places of the training words."""
-        return np.flatnonzero(~self.is_test)
+        return np.flatnonzero(~self.is_test if self.folds is None else self.folds != 0)
 
     @property
     def test(self) -> np.ndarray:
-        """The places of the test words."""
+        """The places of the words that are tested."""
         return np.flatnonzero(self.is_test)
+
+    @property
+    def test_folds(self) -> np.ndarray:
+        """The fold of each word that is tested."""
+        return np.zeros(len(self.test), int) if self.folds is None else self.folds[self.test]
+
+    @property
+    def grouping(self) -> tuple[np.ndarray, np.ndarray]:
+        """Fold and group of each word, of a family whose words have both."""
+        if self.folds is None or self.groups is None:
+            message = f"words of {self.family.family} were not split by groups"
+            raise ValueError(message)
+        return self.folds, self.groups
+
+    def crosses(self, place: int) -> bool:
+        """Tell whether a concept is cross-fitted."""
+        return self.crossed is not None and bool(self.crossed[place])
+
+    def judged(self, place: int) -> np.ndarray:
+        """Tell which of the test words a concept's own words are tested among."""
+        return np.ones(len(self.test), bool) if self.crosses(place) else self.test_folds == 0
+
+    @property
+    def scored(self) -> np.ndarray:
+        """The places of the words that probes are scored on, by some concept at least."""
+        every = self.crossed is not None and self.crossed.any()
+        return np.arange(len(self.ids)) if every else self.test
+
+    @property
+    def scored_folds(self) -> np.ndarray:
+        """The fold of each of these words."""
+        return np.zeros(len(self.scored), int) if self.folds is None else self.folds[self.scored]
+
+    def scores(self, place: int) -> np.ndarray:
+        """Tell which of these words the probes of a concept are scored on."""
+        return np.ones(len(self.scored), bool) if self.crosses(place) else self.scored_folds == 0
 
     def test_rows(self, words: np.ndarray) -> np.ndarray:
         """Return which of the test words the words are that lie at these places."""
         return np.searchsorted(self.test, words)
+
+    def too_few(self, place: int) -> str | None:
+        """Say why a concept has too few words to be measured, if it has."""
+        own = self.labels[:, place]
+        if own.sum() < LEAST_WORDS:
+            return f"it has {own.sum()} words, fewer than {LEAST_WORDS}"
+        if self.groups is not None and (number := len(np.unique(self.groups[own]))) < NUM_FOLDS:
+            return f"its words are of {number} groups, fewer than {NUM_FOLDS}"
+        if not self.crosses(place):
+            held_out = int((own[self.test] & self.judged(place)).sum())
+            if held_out in (0, own.sum()):
+                return f"{held_out} of its {own.sum()} words are for testing; it needs some for each"
+        return None
+
+
+class _Word(NamedTuple):
+    number: int
+    text: str
+    labels: frozenset[str]
+    group: str
+    split: str
 
 
 def read_vocabulary(
@@ -48,8 +140,9 @@ def read_vocabulary(
     limit: int | None = None,
     split: str = "random",
     test_share: float = 0.2,
+    concepts: Mapping[str, Any] | None = None,
 ) -> Vocabulary:
-    """List the words of a tokenizer.
+    """List the words of a family.
 
     Parameters
     ----------
@@ -57,47 +150,227 @@ def read_vocabulary(
     seed : int
         Of the split, and of the sample where there is a limit.
     letters : str
-        First letters that are taken in.
+        Letters of a family that is built in that are taken in.
     limit : int, optional
         Number of words to sample; all where there is none.
     split : {"random", "stratified"}
         Stratified: each letter has the same share of test words, as far as whole words allow.
     test_share : float
+    concepts : mapping, optional
+        The family as it is configured (`measure.config.ConceptsPart`), its file given by `path`; its words are split by
+        groups. The first letters, split as `split` says, where there is none.
 
     Raises
     ------
     MeasureError
-        Where too few tokens are alphabetic to train and test on.
+        Where there are too few words to train and test on, or the family's file will not do.
     """
-    words = [(number, text) for number, text in tokenizer.words() if text.strip()[0].lower() in letters]
+    told = concepts or {"family": "first-letter"}
+    if told.get("path"):
+        family, words = _from_file(tokenizer, told)
+    else:
+        family = letters_of(told["family"], gated=concepts is not None)
+        words = [
+            _Word(number, text, frozenset({letter}), "", "")
+            for number, text in tokenizer.words()
+            if (letter := letter_of_word(told["family"], text)) in letters
+        ]
     if limit is not None and limit < len(words):
         kept = np.random.RandomState(seed).choice(len(words), limit, replace=False)
         words = [words[place] for place in np.sort(kept)]
-    if len(words) < 10 * len(letters):
+    if not told.get("path") and len(words) < 10 * len(letters):
         message = (
             f"the tokenizer has {len(words):,} tokens of letters only, too few to probe {len(letters)} letters; use a"
             " model whose vocabulary holds words"
         )
         raise MeasureError(message)
-    ids, texts = zip(*words, strict=True)
-    first = np.array([LETTERS.index(text.strip()[0].lower()) for text in texts])
+    ids, texts = np.array([word.number for word in words]), np.array([word.text for word in words])
+    known = family.names if not told.get("path") else family.labels
+    labels = np.array([[label in word.labels for label in known] for word in words])
+    if family.gated:
+        found = _by_groups(ids, texts, labels, words, seed, family)
+        if all(found.too_few(place) for place in family.measured):
+            place = family.measured[0]
+            named = f"{told.get('file') or family.family}: no label has enough words"
+            message = f"{named} ({family.labels[place]}: {found.too_few(place)}); give more, or another model"
+            raise MeasureError(message)
+        return found
     order = np.random.RandomState(seed).permutation(len(words))
     # Shuffled words of one letter after the other, of each as many for testing as its share asks for.
-    groups = [order] if split == "random" else [order[first[order] == letter] for letter in np.unique(first)]
+    parts = [order] if split == "random" else [order[of_letter[order]] for of_letter in labels.T[labels.any(0)]]
     is_test = np.zeros(len(words), bool)
-    for group in groups:
-        is_test[group[int(len(group) * (1 - test_share)) :]] = True
-    return Vocabulary(np.array(ids), np.array(texts), first, is_test)
+    for part in parts:
+        is_test[part[int(len(part) * (1 - test_share)) :]] = True
+    return Vocabulary(ids, texts, labels, is_test)
+
+
+def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, list[_Word]]:
+    """Read the words of a CSV that are one token each, and the family that they make."""
+    file = Path(told["path"])
+    rows = read_rows(file)
+    numbers, lost = _numbers(tokenizer, file, rows)
+    if not numbers:
+        message = f"{file}: none of its words is one token of the model ({some(lost)}){_hint(tokenizer, lost)}"
+        raise MeasureError(f"{message}; give tokens as the tokenizer has them")
+    labels = list(dict.fromkeys(row.label for row in rows if row.label and row.token in numbers))
+    words: dict[str, _Word] = {}
+    for row in rows:
+        if row.token in numbers:
+            before = words[row.token].labels if row.token in words else frozenset()
+            group = row.group or row.token.strip().lower()
+            words[row.token] = _Word(numbers[row.token], row.token, before | ({row.label} - {""}), group, row.split)
+    unlabelled = sum(not word.labels for word in words.values())
+    if len(labels) + bool(unlabelled) < 2:  # noqa: PLR2004 - one to be told from another
+        message = f"{file}: all its words have the label {labels[0] if labels else ''!r}; give words without it, too"
+        raise MeasureError(message)
+    family = family_of(
+        file,
+        labels,
+        **{name: told[name] for name in ("family", "title", "noun", "phrase", "answers", "positive")},
+        complete=all(len(word.labels) == 1 for word in words.values()),
+        told={row.label for row in rows} - {""},
+    )
+    if family.answers and (every := [word.text for word in words.values() if len(word.labels) == len(labels)]):
+        message = f"{file}: {every[0]!r} has every label, so no answer is wrong; remove it, or the answers"
+        raise MeasureError(message)
+    return family, sorted(words.values(), key=lambda word: word.number)
+
+
+def _numbers(tokenizer: Tokenizer, file: Path, rows: Sequence[Row]) -> tuple[dict[str, int], list[str]]:
+    """Return the tokens that words are, and the words that are not one."""
+    known = {text: number for number, text in tokenizer.words()}
+    numbers, lost = {}, []
+    for token in dict.fromkeys(row.token for row in rows):
+        ids = [known[token]] if token in known else tokenizer.encode_on(token)
+        if len(ids) == 1:
+            numbers[token] = ids[0]
+        else:
+            lost.append(token)
+    double = [number for number, times in Counter(numbers.values()).items() if times > 1]
+    if double:
+        same = [token for token, number in numbers.items() if number == double[0]]
+        message = f"{file}: the words {same[0]!r} and {same[1]!r} are the same token; remove one"
+        raise MeasureError(message)
+    return numbers, lost
+
+
+def _hint(tokenizer: Tokenizer, lost: Sequence[str]) -> str:
+    """Say that words would be tokens with a space before them, if that is so."""
+    spaced = [token for token in lost[:100] if not token.startswith(" ") and len(tokenizer.encode_on(f" {token}")) == 1]
+    return f"; with a space before it, as in {f' {spaced[0]}'!r}, it is one" if spaced else ""
+
+
+def _by_groups(
+    ids: np.ndarray, texts: np.ndarray, labels: np.ndarray, words: Sequence[_Word], seed: int, family: Family
+) -> Vocabulary:
+    """Split words by their groups, those without one by their form in small letters."""
+    names = [word.group or word.text.strip().lower() for word in words]
+    _, groups = np.unique(names, return_inverse=True)
+    given = np.array([word.split for word in words])
+    folds = deal(groups, labels, NUM_FOLDS, seed)
+    if (given != "").all():
+        # What is for training is dealt anew: the first fold is what is given for testing.
+        train = given == "train"
+        folds = np.zeros(len(words), int)
+        folds[train] = 1 + deal(groups[train], labels[train], NUM_FOLDS - 1, seed)
+        crossed = np.zeros(labels.shape[1], bool)
+    else:
+        crossed = labels.sum(0) < SMALL
+    found = Vocabulary(ids, texts, labels, folds == 0, groups, folds, crossed, family)
+    measured = [place for place in family.measured if not found.too_few(place)]
+    crossed &= np.isin(np.arange(labels.shape[1]), measured)
+    return found._replace(is_test=(folds == 0) | labels[:, crossed].any(1))
+
+
+def deal(groups: np.ndarray, labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+    """Deal words into folds, whole groups at a time, so that each fold has about as many words of each label.
+
+    Parameters
+    ----------
+    groups : numpy.ndarray
+        The group of each word.
+    labels : numpy.ndarray of bool
+        (words, labels)
+    number : int
+        Of folds.
+    seed : int
+
+    Returns
+    -------
+    numpy.ndarray
+        The fold of each word.
+    """
+    rng = np.random.RandomState(seed)
+    _, groups = np.unique(groups, return_inverse=True)
+    sizes = np.bincount(groups)
+    # A group counts for its rarest label, and for the last place if it has none.
+    rarity = np.argsort(np.argsort(labels.sum(0), kind="stable"), kind="stable")
+    rank = np.where(labels, rarity, len(rarity)).min(1, initial=len(rarity))
+    rarest = np.full(len(sizes), len(rarity))
+    np.minimum.at(rarest, groups, rank)
+    own = np.bincount(groups, rank == rarest[groups], len(sizes)).astype(int)
+    counts, totals = np.zeros((len(rarity) + 1, number), int), np.zeros(number, int)
+    fold_of = np.zeros(len(sizes), int)
+    shuffled = rng.permutation(len(sizes))
+    # Large groups first, of those of one size in random order; whatever comes last evens out.
+    for group in shuffled[np.lexsort((-own[shuffled], rarest[shuffled]))]:
+        fold = np.lexsort((totals, counts[rarest[group]]))[0]
+        fold_of[group] = fold
+        counts[rarest[group], fold] += own[group]
+        totals[fold] += sizes[group]
+    return fold_of[groups]
+
+
+def describe(vocabulary: Vocabulary, lost: Sequence[str] = ()) -> list[str]:
+    """Say in lines what a family's words are: how many each label has, and what is lost."""
+    family = vocabulary.family
+    numbers = sorted(
+        ((int(number), family.labels[place]) for place, number in enumerate(vocabulary.labels.sum(0)) if number),
+        key=lambda pair: -pair[0],
+    )
+    told = ", ".join(f"{label} {number:,}" for number, label in numbers[:_TOLD])
+    further = f", and {len(numbers) - _TOLD:,} further labels" if len(numbers) > _TOLD else ""
+    without = int((~vocabulary.labels.any(1)).sum())
+    none = f", none {without:,}" if without else ""
+    lines = [f"{family.family}: {len(vocabulary.ids):,} words: {told}{further}{none}", *lost]
+    poor = {place: why for place in family.measured if family.gated and (why := vocabulary.too_few(place))}
+    lines += [
+        f"{family.concept(place)}: not measured, because {why}"
+        for place, why in poor.items()
+        if vocabulary.labels[:, place].any()
+    ]
+    return lines
+
+
+def lost_words(tokenizer: Tokenizer, concepts: Mapping[str, Any]) -> list[str]:
+    """Say in lines which words of a family's file are no single token, and which labels are lost with them."""
+    if not concepts.get("path"):
+        return []
+    file = Path(concepts["path"])
+    rows = read_rows(file)
+    numbers, lost = _numbers(tokenizer, file, rows)
+    if not lost:
+        return []
+    left = {row.label for row in rows if row.token in numbers}
+    gone = [label for label in dict.fromkeys(row.label for row in rows if row.label) if label not in left]
+    with_them = f", and with them the labels {some(gone)}" if gone else ""
+    number = len(numbers) + len(lost)
+    what = f"{len(lost):,} of {number:,} words are no single token of the model and are left out ({some(lost)})"
+    return [f"{file}: {what}{with_them}{_hint(tokenizer, lost)}"]
 
 
 def load_vocabulary(folder: Path) -> Vocabulary:
     """Read what the stage wrote."""
+    family = TypeAdapter(Family).validate_json((folder / "family.json").read_bytes())
     with np.load(folder / "vocabulary.npz") as arrays:
-        return Vocabulary(**arrays)
+        return Vocabulary(**arrays, family=family)
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
     """Do the stage."""
-    found = read_vocabulary(model_of(settings, needs).tokenizer, **settings["vocabulary"])
-    np.savez(out / "vocabulary.npz", **found._asdict())
+    tokenizer = model_of(settings, needs).tokenizer
+    found = read_vocabulary(tokenizer, **settings["vocabulary"], concepts=settings["concepts"])
+    arrays = found._asdict()
+    (out / "family.json").write_text(json.dumps(asdict(arrays.pop("family"))), "utf-8")
+    np.savez(out / "vocabulary.npz", **{name: array for name, array in arrays.items() if array is not None})
     progress(1)

@@ -4,7 +4,7 @@
 -- that they were published for; at others they are unknown, save at one that moves nothing. A concept without
 -- candidates has none absorbed; whether candidates of which none was tested are, is unknown. A fraction is the mean over the
 -- probe's true positives, as it was published, or where each on which a latent is active has a row, of these; it is 0 on the
--- others.
+-- others. Where a rate is undefined, nothing is counted, and that the probe finds nothing does not make it 0.
 -- Of a sample of the candidates, the interval knows as many true positives as the sample's part of them.
 CREATE MACRO rates(by_metric, in_family, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT * REPLACE (
@@ -23,6 +23,8 @@ FROM (
             tau_published, cosine_published, margin_published, ranked_latents, ranked_rises, is_own
         ) REPLACE (
             coalesce(nullif(sample_portion, 0), 1) AS sample_portion,
+            CASE WHEN undefined IS NULL OR num_probe_true_positives > 0 THEN num_probe_true_positives END
+                AS num_probe_true_positives,
             split_at(tau, tau_published, split_latents, ranked_latents, ranked_rises) AS split_latents,
             coalesce(len(split_at(tau, tau_published, split_latents, ranked_latents, ranked_rises)), num_split_latents)
                 AS num_split_latents,
