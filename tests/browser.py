@@ -114,7 +114,8 @@ def start_server(log: Path, *suites: Path | str, app: Path | str = "dashboard.py
     else:
         command = [sys.executable, "-m", "panel", "serve", str(app), "--port", str(port)]
         command += ["--args", *map(str, suites)] if suites else []
-    return start_process(command, log, port, f"/{Path(app).stem}")
+    # Its first page, which `panel serve` answers with a redirection, is the one that takes least.
+    return start_process(command, log, port, f"/{Path(app).stem}?page=evidence")
 
 
 #: Of the command, where nothing else is said: two would wait for each other here.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.browser import free_port, start_process
-from tests.visitors import ask, join_status, token_from
+from tests.visitors import QUERY, ask, join_status, token_from
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], p
     server, path = served
     before = len(server.output)
     for _ in range(2):
-        answer = ask(server.url, f"{path}?evidence_token={place}")
+        answer = ask(server.url, f"{path}?{QUERY}&evidence_token={place}")
         assert (answer.status, answer.reason) == (500, "Internal Server Error")
         page = answer.body.decode()
         assert "<p>This page could not be built. The log of the server says why.</p>" in page
@@ -58,4 +58,4 @@ def test_a_page_that_fails_says_so_in_one_sentence(served: tuple[Server, str], p
             json.loads(line)
         assert json.loads(lines[0]).items() >= {"level": "error", "error": "RuntimeError"}.items()
     # The next page is whole.
-    assert join_status(server.url, token_from(server.url, path), path=f"{path}/ws") == 101
+    assert join_status(server.url, token_from(server.url, f"{path}?{QUERY}"), path=f"{path}/ws") == 101

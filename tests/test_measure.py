@@ -513,7 +513,7 @@ def _training(work: Path, *seeds: int) -> list[Task]:
         needs[stage] = Task(stage)
         needs[stage].folder(work).mkdir(parents=True)
         write(needs[stage].folder(work))
-    settings = {"layer": 3, "width": 512, "k": 8, "tokens": 61_440}
+    settings = {"layer": 3, "architecture": "batchtopk", "width": 512, "k": 8, "tokens": 61_440}
     return [Task("train", settings | {"seed": seed}, needs, f"seed {seed}") for seed in seeds]
 
 

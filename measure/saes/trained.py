@@ -75,8 +75,9 @@ class TrainedSae(Sae):
 def load_trained(file: Path, device: torch.device) -> TrainedSae:
     """Read weights that `TrainedSae.save` wrote; MeasureError where they are not of that kind."""
     try:
-        with safe_open(file, "pt", device=str(device)) as opened:
-            said, weights = opened.metadata() or {}, {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no dict
+        with safe_open(file, "pt") as opened:
+            names = opened.keys()
+            said, weights = opened.metadata() or {}, {name: opened.get_tensor(name).to(device) for name in names}
     except (OSError, SafetensorError) as error:
         why = str(error).strip().splitlines()[0]
         message = (
