@@ -41,7 +41,7 @@ def make_checks(config: Config, loss: Mapping[str, Any], tables: Mapping[str, pa
     families = sorted({family_of(concept) for concept in tables["measurements"]["concept"].to_pylist()})
     for family in families:
         of_family = {
-            name: table.filter(pc.starts_with(table["concept"], f"{family}."))
+            name: table.filter(pc.starts_with(table["concept"], f"{family}.")) if len(families) > 1 else table
             for name, table in tables.items()
             if name in ("measurements", "k_sparse", "tested_tokens")
         }

@@ -303,10 +303,12 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
     ahead = {task.stage for task in tasks}
     disk = 0.0
     if ahead & {"activations", "text_activations"}:
-        rows = streams * (f.text * length + f.words * (1 + 0.2 * alone)) + layers * 0.8 * prompts * f.words
+        words = f.words * (1 + 0.2 * alone) * len(config.families)
+        rows = streams * (f.text * length + words) + layers * 0.8 * prompts * f.words
         disk = rows * f.d_model * _STREAM_BYTES
     for task in tasks:
-        disk += {"package": 0.3e9, "latents": 8 * (1 + f.active) * (seen + 0.2 * f.words)}.get(task.stage, 0)
+        rows = {"latents": 1.2 * f.words, "text_latents": seen - f.words}.get(task.stage, 0)
+        disk += 8 * (1 + f.active) * rows + 0.3e9 * (task.stage == "package")
         disk += 4 * 2 * task.settings["width"] * f.d_model if task.stage == "train" else 0
     # Of the stages, the one that takes most: the stream at all words in float32, twice, for the probes; an SAE with its
     # directions and what it makes of words and text; a batch.

@@ -19,7 +19,7 @@ from measure.errors import MeasureError
 from measure.models.loading import open_model
 from measure.plan import told_of
 from measure.preflight import check_all
-from measure.scores import bootstrap_weights, f1_samples, interval, mean_samples, score
+from measure.scores import bootstrap_weights, f1_samples, interval, mean_samples, score, wilson_low
 from measure.spelling import log_odds, spelling_metric
 from measure.stages.ablation import Word, ablate
 from measure.stages.erasure import Erasure, answers_erased, change
@@ -254,6 +254,9 @@ def test_a_bootstrap_draws_groups() -> None:
     low, high = interval(together)
     assert low < 0.2 < high
     assert np.isnan(interval(np.full(3, np.nan))).all()
+    # Of words that are all right, each sample is all right, too.
+    assert wilson_low(3, 3) == pytest.approx(0.438, abs=1e-3)
+    assert wilson_low(0, 20) == pytest.approx(0)
     said = np.column_stack([values > 0, values == 0])
     f1 = f1_samples(said, values > 0, groups, 0)
     assert (f1[:, 0] == 1).all()

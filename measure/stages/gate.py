@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from measure.scores import f1_samples, interval, mean_samples
+from measure.scores import f1_samples, interval, mean_samples, wilson_low
 from measure.sparse import Sparse
 from measure.stages.erasure import load_erased
 from measure.stages.k_sparse import load_k_sparse
@@ -197,7 +197,7 @@ def know(
     return known._replace(
         asked=int(own.sum()),
         accuracy=float(right.mean()),
-        least_accuracy=interval(mean_samples(right, groups[own], _SEED))[0],
+        least_accuracy=min(interval(mean_samples(right, groups[own], _SEED))[0], wilson_low(right.sum(), len(right))),
         chance=max(1 / len(vocabulary.family.answers), of_others),
         erased=float(erased.effects[at].mean()) if at.any() else np.nan,
         low=low,
