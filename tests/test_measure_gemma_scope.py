@@ -44,7 +44,8 @@ def test_an_sae_of_gemma_scope_becomes_a_suite(tmp_path: Path, monkeypatch: pyte
     command = ["measure", str(file), "--to", str(tmp_path / "suite")]
     dry = CliRunner().invoke(app, [*command, "--dry-run"])
     assert dry.exit_code == 0, dry.output
-    first, second, *tasks = dry.stdout.splitlines()
+    first, second, words, *tasks = dry.stdout.splitlines()
+    assert words.startswith("first-letter")
     assert first.startswith(f"{len(tasks)} of {len(tasks)} tasks are to be done")
     assert all(word in second for word in ("on this machine", "of memory", "of disk"))
     assert all("about" in line for line in tasks)

@@ -170,7 +170,7 @@ def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None
     with pytest.raises(MeasureError, match="not finite"):
         check_fit(SaeLens(sae), "sae", d_model=6, num_layers=3, layer=2)
     one, zeros = torch.ones(()), torch.zeros(6)
-    weights = TrainedSae(torch.ones(6, 20), torch.zeros(19), torch.ones(20, 6), zeros, zeros, one, one)
+    weights = TrainedSae(torch.ones(6, 20), torch.zeros(19), torch.ones(20, 6), zeros, zeros.clone(), one, one.clone())
     weights.save(tmp_path / "odd.safetensors")
     with pytest.raises(MeasureError, match="odd: cannot be used"):
         check_fit(open_sae(tmp_path / "odd.safetensors", CPU), "odd", d_model=6, num_layers=3, layer=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-#: What a file of weights holds.
+#: What a file of weights holds, and the key under which it says what kind of SAE they are of.
 _WEIGHTS = ("W_enc", "b_enc", "W_dec", "b_dec", "mean", "scale", "threshold")
+_KIND = "absorption-explorer"
 
 
 @dataclass
@@ -69,7 +71,8 @@ class TrainedSae(Sae):
     def save(self, file: Path) -> None:
         """Write the weights to a file."""
         weights = {name: getattr(self, name).contiguous().cpu() for name in _WEIGHTS}
-        save_file(weights, file, metadata={"architecture": self.architecture, "most": str(self.most)})
+        # As one text, for the library writes several in any order.
+        save_file(weights, file, metadata={_KIND: json.dumps({"architecture": self.architecture, "most": self.most})})
 
 
 def load_trained(file: Path, device: torch.device) -> TrainedSae:
@@ -77,7 +80,9 @@ def load_trained(file: Path, device: torch.device) -> TrainedSae:
     try:
         with safe_open(file, "pt") as opened:
             names = opened.keys()
-            said, weights = opened.metadata() or {}, {name: opened.get_tensor(name).to(device) for name in names}
+            # Files that do not say so are of the time when all were BatchTopK.
+            kind = json.loads((opened.metadata() or {}).get(_KIND, "{}"))
+            weights = {name: opened.get_tensor(name).to(device) for name in names}
     except (OSError, SafetensorError) as error:
         why = str(error).strip().splitlines()[0]
         message = (
@@ -90,6 +95,4 @@ def load_trained(file: Path, device: torch.device) -> TrainedSae:
             f"{file}: holds no {missing[0]!r}; give weights that `measure` wrote, or the folder of a SAELens checkpoint"
         )
         raise MeasureError(message)
-    # Files that do not say so are of the time when all were BatchTopK.
-    architecture, most = said.get("architecture", "BatchTopK"), int(said.get("most", 0))
-    return TrainedSae(**{name: weights[name] for name in _WEIGHTS}, architecture=architecture, most=most)
+    return TrainedSae(**{name: weights[name] for name in _WEIGHTS}, **kind)
