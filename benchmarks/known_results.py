@@ -109,7 +109,7 @@ def compare_probes(given: Probes, f1: np.ndarray, stream: np.ndarray, vocabulary
     scores = [one.f1 for one in score_probes(given, stream[test], vocabulary.labels[test])]
     print(f"F1 of the given probes: mean {np.mean(scores):.4f}, published {f1.mean():.4f}", end="; ")
     print(f"{np.abs(np.array(scores) - f1).max():.4f} apart at most")
-    own = fit_probes(stream[train], vocabulary.labels[train], len(LETTERS), l2=30, device=_CPU)
+    own = fit_probes(stream[train], vocabulary.labels[train], l2=30, device=_CPU)
     scores = [one.f1 for one in score_probes(own, stream[test], vocabulary.labels[test])]
     print(
         f"F1 of own probes: mean {np.mean(scores):.4f}; {np.abs(np.array(scores) - f1).max():.4f} apart at most",
@@ -139,7 +139,7 @@ def compare_sae(
     logits = probes.logits(stream[vocabulary.test])
     published, splits = known.table("k_sparse_results", l0), known.table("sae_split_feats", l0)
     fit = {"l1": 0.01, "epochs": 25, "batch": 8192, "end_rate": 0.01}
-    ranked = rank_latents(train, of_train, len(LETTERS), **fit, seed=0, device=_CPU)
+    ranked = rank_latents(train, of_train, **fit, seed=0, device=_CPU)
     cosines = probes.cosines(sae.directions.numpy())
     pairs: list[tuple[int, int]] = []
     rows: dict[str, list[Any]] = {name: [] for name in ("top", "split", "f1", "f1_given", "tested", "tested_known")}

@@ -101,7 +101,7 @@ def read_probes(given: Given, method: MethodPart, file: Path) -> Probes:
     """Fit the linear probes of a recipe once."""
     if not file.exists():
         train = given.vocabulary.train
-        known = (given.stream[train], given.vocabulary.labels[train], len(LETTERS))
+        known = (given.stream[train], given.vocabulary.labels[train])
         how = {"epochs": method.probe_epochs, "batch": method.probe_batch, "seed": 0}
         np.savez(file, **fit_balanced_probes(*known, **how, device=_CPU)._asdict())
     with np.load(file) as arrays:
@@ -119,7 +119,7 @@ def measure_sae(given: Given, sae: Sae, probes: Probes, method: MethodPart) -> p
     directions = sae.directions.numpy()
     cosines = probes.cosines(directions)
     fit = {"l1": method.l1, "epochs": method.l1_epochs, "batch": method.l1_batch, "end_rate": method.l1_end_rate}
-    ranked = rank_latents(train, of_train, len(LETTERS), **fit, seed=0, device=_CPU)
+    ranked = rank_latents(train, of_train, **fit, seed=0, device=_CPU)
     instead = random_directions(method.random_directions, directions.shape[1], RANDOM_SEED)
     rows = []
     for letter in range(len(LETTERS)):

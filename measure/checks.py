@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _FAILED = 0.5
 #: Margins that are tried, as shares of the effect of erasing the probe's direction.
 _SHARES = (0.1, 0.2, 0.3, 0.5, 0.75, 1.0)
+#: What a word's projection on the probe is shared out to, and the whole.
+_PARTS = ("main", "absorbing", "total")
 #: Letters that SAEBench needs (`min_feats_for_eval`).
 _ENOUGH = 20
 
@@ -71,7 +73,7 @@ def _of_family(config: Config, tables: Mapping[str, pa.Table], noun: str) -> dic
         "Tested tokens that are absorbed": int(np.sum(tested["is_absorption"])),
         "Verdicts that differ when recomputed from the stored scores": different_verdicts(config, tested)
         + different_projections(config, full),
-        **projection_shares(rows.to_pydict()),
+        **projection_shares(rows.select([f"{name}_projection" for name in _PARTS]).to_pydict()),
         **_left_out(config, f1, names, noun),
     }
     if not tested["token"]:
@@ -120,7 +122,7 @@ def projection_shares(rows: Mapping[str, list[Any]]) -> dict[str, float]:
     Split latents, the absorbing latents that SAEBench counts, neither (other latents, biases, the SAE's error). Words
     whose projection is not positive have nothing to share out, and are left out.
     """
-    main, absorbing, total = (np.array(rows[f"{name}_projection"], float) for name in ("main", "absorbing", "total"))
+    main, absorbing, total = (np.array(rows[f"{name}_projection"], float) for name in _PARTS)
     known = total > 0
     if not known.any():
         return {}

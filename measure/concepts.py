@@ -75,7 +75,7 @@ _BUILT_IN_TEXTS = {
 }
 
 
-def letters_of(family: str = "first-letter", *, gated: bool = False) -> Family:
+def built_in_family(family: str = "first-letter", *, gated: bool = False) -> Family:
     """Return a family that is built in."""
     title, phrase, question = _BUILT_IN_TEXTS[family]
     upper = tuple(LETTERS.upper())
@@ -93,7 +93,7 @@ def letters_of(family: str = "first-letter", *, gated: bool = False) -> Family:
     )
 
 
-FIRST_LETTERS = letters_of()
+FIRST_LETTERS = built_in_family()
 
 
 def letter_of_word(family: str, word: str) -> str:
@@ -132,7 +132,7 @@ def read_rows(file: Path) -> list[Row]:
         for name in ("group", "split"):
             if getattr(row, name) != getattr(before, name):
                 message = (
-                    f"{file}: line {row.line}: {row.token!r} has another {name} than in line {before.line}; mend it"
+                    f"{file}: line {row.line}: {row.token!r} has another {name} than in line {before.line}; fix it"
                 )
                 raise MeasureError(message)
         if row is not before and not (row.label and before.label):
@@ -172,7 +172,7 @@ def _lines(file: Path, text: str) -> Iterable[Row]:
             if not fields:
                 continue
             if len(fields) != len(header):
-                message = f"{file}: line {reader.line_num}: has {len(fields)} fields, not {len(header)}; mend it"
+                message = f"{file}: line {reader.line_num}: has {len(fields)} fields, not {len(header)}; fix it"
                 raise MeasureError(message)
             told = dict.fromkeys(COLUMNS, "") | dict(zip(header, fields, strict=True))
             row = Row(reader.line_num, told["token"], *(told[name].strip() for name in COLUMNS[1:]))
@@ -184,7 +184,7 @@ def _lines(file: Path, text: str) -> Iterable[Row]:
                 raise MeasureError(message)
             yield row
     except csv.Error as error:
-        message = f"{file}: line {reader.line_num}: no CSV ({error}); mend it"
+        message = f"{file}: line {reader.line_num}: no CSV ({error}); fix it"
         raise MeasureError(message) from error
 
 
@@ -211,7 +211,7 @@ def name_of(label: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
-def family_of(
+def family_of_labels(
     file: Path,
     labels: Sequence[str],
     *,

@@ -299,16 +299,16 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
     prompts = 1 if alone else len(config.prompts.templates) or config.prompts.kept
     trained = [task.settings["width"] for task in saes if task.stage == "train"]
     layers = len({task.settings["layer"] for task in saes if task.stage == "train"})
-    seen = f.words + (config.windows.evidence + config.windows.held_out) * length
+    on_text = (config.windows.evidence + config.windows.held_out) * length
+    row = 8 * (1 + f.active)
     ahead = {task.stage for task in tasks}
     disk = 0.0
     if ahead & {"activations", "text_activations"}:
-        words = f.words * (1 + 0.2 * alone) * len(config.families)
-        rows = streams * (f.text * length + words) + layers * 0.8 * prompts * f.words
+        of_words = len(plan.families) * f.words * (1 + 0.2 * alone)
+        rows = streams * (f.text * length + of_words) + layers * 0.8 * prompts * f.words
         disk = rows * f.d_model * _STREAM_BYTES
     for task in tasks:
-        rows = {"latents": 1.2 * f.words, "text_latents": seen - f.words}.get(task.stage, 0)
-        disk += 8 * (1 + f.active) * rows + 0.3e9 * (task.stage == "package")
+        disk += {"package": 0.3e9, "latents": 1.2 * row * f.words, "text_latents": row * on_text}.get(task.stage, 0)
         disk += 4 * 2 * task.settings["width"] * f.d_model if task.stage == "train" else 0
     # Of the stages, the one that takes most: the stream at all words in float32, twice, for the probes; an SAE with its
     # directions and what it makes of words and text; a batch.
@@ -316,7 +316,7 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
     training = max((4 * 8 * one * f.d_model + 3 * 1024 * one * 4 for one in trained), default=0)
     held = max(
         f.words * f.d_model * (_STREAM_BYTES + 4 + 4),
-        4 * 4 * width * f.d_model + 3 * 12 * f.active * seen,
+        4 * 4 * width * f.d_model + 3 * 12 * f.active * (f.words + on_text),
         training,
     )
     batch = max(

@@ -7,14 +7,13 @@ import contextvars
 import psutil
 import torch
 
+#: How many workers there are on this machine: they share its memory, and that of its GPUs.
+_WORKERS = contextvars.ContextVar("workers", default=1)
+
 
 def best_device() -> torch.device:
     """Return the GPU that this thread works on where there is one, else the CPU."""
     return torch.device("cuda", torch.cuda.current_device()) if torch.cuda.is_available() else torch.device("cpu")
-
-
-#: How many workers there are on this machine: they share its memory, and that of its GPUs.
-_WORKERS = contextvars.ContextVar("workers", default=1)
 
 
 def num_gpus() -> int:

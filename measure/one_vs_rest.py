@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch.nn import functional
 
@@ -14,13 +13,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _RATE = 1e-2
-
-
-def targets_of(labels: np.ndarray, num_letters: int) -> Tensor:
-    """Return 1 for each letter that a row has, else 0, (rows, letters); `labels` are such, or one letter a row."""
-    if labels.ndim == 1:
-        return functional.one_hot(torch.from_numpy(labels.astype(np.int64)), num_letters).float()
-    return torch.from_numpy(labels.astype(np.float32))
 
 
 def train_one_vs_rest(

@@ -11,7 +11,7 @@ SAMPLES = 500
 
 
 class Scores(NamedTuple):
-    """Of a rule that says yes above 0; 0 where there is nothing to be right about, and 0.5 for such an AUC."""
+    """Scores of the classifier `value > 0`. An empty class gives 0 (AUC 0.5)."""
 
     f1: float
     precision: float
@@ -20,7 +20,7 @@ class Scores(NamedTuple):
 
 
 def score(values: np.ndarray, truth: np.ndarray) -> Scores:
-    """Score the rule `values > 0`."""
+    """Score the classifier `values > 0`."""
     said = values > 0
     right = int((said & truth).sum())
     precision = right / max(int(said.sum()), 1)
@@ -66,12 +66,12 @@ def bootstrap_weights(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
 
 
 def f1_samples(said: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Return the F1 of rules in samples of a bootstrap over groups.
+    """Return the F1 of classifiers in samples of a bootstrap over groups.
 
     Parameters
     ----------
     said : numpy.ndarray of bool
-        What each rule says of each word, (words, rules).
+        What each classifier predicts for each word, (words, classifiers).
     truth : numpy.ndarray of bool
         Of each word.
     groups : numpy.ndarray
@@ -81,9 +81,9 @@ def f1_samples(said: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: in
     Returns
     -------
     numpy.ndarray
-        (samples, rules)
+        (samples, classifiers)
     """
-    counts = truth | said.any(1)  # a word that is no and that each rule says no of counts nowhere
+    counts = truth | said.any(1)  # true negatives of all classifiers count in no F1
     said, truth = said[counts], truth[counts]
     weights = bootstrap_weights(groups[counts], SAMPLES, seed)
     right = weights @ (said & truth[:, None]).astype(np.float32)

@@ -91,7 +91,7 @@ def _write_sae(folder: Path, model: LanguageModel, ids: np.ndarray, labels: np.n
     prompt = to_prompt(TEMPLATE, model.tokenizer)
     stream = model.word_streams(prompt, torch.from_numpy(ids), [LAYER])[LAYER].numpy()
     truth = np.column_stack([labels, *(first == letter for letter in LETTERS)])
-    probes = fit_probes(stream, truth, truth.shape[1], l2=1.0, device=torch.device("cpu"))
+    probes = fit_probes(stream, truth, l2=1.0, device=torch.device("cpu"))
     values = probes.logits(stream)
     sae = StandardSAE(StandardSAEConfig(d_in=D_MODEL, d_sae=48))
     write_sae(folder / "sae", sae)

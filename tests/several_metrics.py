@@ -55,8 +55,11 @@ def evidence(size: int = TRUE_POSITIVES) -> pd.DataFrame:
     return tokens.assign(**{name: tokens[name].astype("float32").astype(float) for name in floats})
 
 
-def write_several_metrics(folder: Path) -> Path:
-    """Write a suite of one SAE and one concept, measured by several metrics, of one of which chance is known."""
+def write_several_metrics(folder: Path, *unranked: str) -> Path:
+    """Write a suite of one SAE and one concept, measured by several metrics, of one of which chance is known.
+
+    The concepts `unranked` are measured alike, but for the latents that k-sparse probing ranks for them.
+    """
     counts = {"sae": SAE, "concept": CONCEPT, "num_probe_true_positives": TRUE_POSITIVES, "split_latents": [1, 2]}
     measured = [
         counts | {"metric": "ig_ablation"},
@@ -65,6 +68,7 @@ def write_several_metrics(folder: Path) -> Path:
         counts | {"metric": "fraction-0.3", "random_rate": 0.0625},
         {"sae": SAE, "concept": CONCEPT, "metric": "projection-3", "absorption_rate": 0.125, "random_rate": 0.03125},
     ]
+    measured += [row | {"concept": concept} for concept in unranked for row in measured]
     ranks = [{"k": 1, "latent": 1, "f1": 0.5}, {"k": 2, "latent": 2, "f1": 0.6}]
     write_suite(
         folder,
@@ -79,11 +83,15 @@ def write_several_metrics(folder: Path) -> Path:
         {
             "concepts": pa.Table.from_pylist(
                 [{"concept": CONCEPT, "family": FAMILY, "label": "S", "phrase": "starts with S", "position": 18}]
+                + [{"concept": concept, "family": FAMILY, "label": "T", "position": 19} for concept in unranked]
             ),
             "measurements": pa.Table.from_pylist(measured, arrow_schema(TABLES["measurements"].columns)),
             "k_sparse": pa.Table.from_pylist([{"sae": SAE, "concept": CONCEPT} | rank for rank in ranks]),
             "tested_tokens": pa.Table.from_pandas(
-                evidence().assign(sae=SAE, concept=CONCEPT, metric="ig_ablation"), preserve_index=False
+                pd.concat(evidence().assign(sae=SAE, concept=concept) for concept in (CONCEPT, *unranked)).assign(
+                    metric="ig_ablation"
+                ),
+                preserve_index=False,
             ),
         },
     )

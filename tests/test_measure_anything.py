@@ -409,7 +409,7 @@ def test_words_in_prompts_of_their_own_are_read_in_parts(
 ) -> None:
     model = HuggingFace(small_model("gpt-2"), toy_tokenizer(), "gpt-2")
     is_test = np.arange(20) % 4 == 1
-    vocabulary = Vocabulary(np.arange(5, 25), np.array(["a"] * 20), np.zeros(20, int), is_test)
+    vocabulary = Vocabulary(np.arange(5, 25), np.array(["a"] * 20), np.ones((20, 1), bool), is_test)
     texts = ["1" * (1 + number % 3) + "{token}3" for number in range(25)]
     spelled = Spelled(np.full(5, -1), np.zeros(5))
     chosen = Chosen(texts, [None] * 25, np.arange(20), np.arange(20, 25), spelled, drawn_again=True)

@@ -106,8 +106,9 @@ def test_probes_find_directions_and_keep_letters_without_words() -> None:
     centres = RNG.randn(2, 8) * 3
     letters = np.arange(600) % 2
     stream = (centres[letters] + RNG.randn(600, 8)).astype(np.float16)
-    probes = fit_probes(stream[:400], letters[:400], 3, l2=1.0, device=CPU)
-    scores = score_probes(probes, stream[400:], letters[400:])
+    labels = np.eye(3, dtype=bool)[letters]
+    probes = fit_probes(stream[:400], labels[:400], l2=1.0, device=CPU)
+    scores = score_probes(probes, stream[400:], labels[400:])
     assert min(one.f1 for one in scores[:2]) > 0.95
     assert scores[2].f1 == 0
     assert (probes.logits(stream)[:, 2] < 0).all()
@@ -119,7 +120,8 @@ def test_a_letter_is_ranked_and_predicted_by_the_latent_that_stands_for_it() -> 
     dense[np.arange(900), 4 + letters] = 2.0 * (RNG.rand(900) > 0.1)
     rows, latents = np.nonzero(dense)
     sparse = Sparse(np.searchsorted(rows, np.arange(901)), latents.astype(np.int32), dense[rows, latents], 12)
-    ranked = rank_latents(sparse, letters, 3, l1=0.01, epochs=25, batch=8192, end_rate=0.01, seed=0, device=CPU)
+    labels = np.eye(3, dtype=bool)[letters]
+    ranked = rank_latents(sparse, labels, l1=0.01, epochs=25, batch=8192, end_rate=0.01, seed=0, device=CPU)
     assert ranked[:, 0].tolist() == [4, 5, 6]
     probes = fit_k_sparse(sparse, letters == 1, ranked[1])
     assert list(probes) == [k for k in (*range(1, 16), 20, 50) if k <= 12]

@@ -99,7 +99,8 @@ def test_balanced_linear_probes_are_those_of_sae_spelling() -> None:
         [-0.7034, 1.4816, -0.5553, -0.0399, 0.1358, -0.1088],
         [-0.7510, -0.8342, 1.1522, 0.1440, -0.2991, 0.0586],
     ]
-    probes = fit_balanced_probes(x, letters, 4, epochs=300, batch=64, seed=0, device=CPU)
+    labels = np.eye(4, dtype=bool)[letters]
+    probes = fit_balanced_probes(x, labels, epochs=300, batch=64, seed=0, device=CPU)
     np.testing.assert_allclose(probes.weights[:3], expected, atol=0.12)
     np.testing.assert_allclose(probes.biases[:3], [-0.3797, -0.6464, -0.2040], atol=0.12)
     assert (probes.logits(x)[:, 3] < 0).all()  # a letter without words
@@ -197,8 +198,8 @@ def vocabulary(number: int = 60) -> Vocabulary:
     texts = np.array(
         [("" if place % 2 else " ") + "abc"[place % 3] + chr(97 + place % 26) * 2 for place in range(number)]
     )
-    letters = np.arange(number) % 3
-    return Vocabulary(np.arange(number), texts, letters, np.arange(number) % 5 == 0)
+    labels = np.eye(3, dtype=bool)[np.arange(number) % 3]
+    return Vocabulary(np.arange(number), texts, labels, np.arange(number) % 5 == 0)
 
 
 @pytest.mark.parametrize(("examples", "begin"), [("all", ""), ("split", "\n")])

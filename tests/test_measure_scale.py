@@ -151,7 +151,7 @@ def test_what_is_estimated_is_what_there_is_to_do(small: Measurement) -> None:
     assert facts.words >= len(vocabulary.ids)  # one of a few letters only, here
     held = sum(
         file.stat().st_size
-        for stage in ("activations", "text_activations", "latents")
+        for stage in ("activations", "text_activations", "latents", "text_latents")
         for file in (small.work / stage).rglob("*.np[yz]")
     )
     assert 0.8 * held < cost.disk < 1.5 * held

@@ -122,6 +122,17 @@ def test_a_fraction_is_decided_anew_at_another_tau(store: Store, metric: str, ta
     assert pd.isna(summary["random_rate"])  # what chance gives was measured at the suite's own tau
 
 
+@pytest.mark.parametrize("metric", FRACTIONS)
+def test_a_fraction_stands_at_any_tau_where_no_latents_are_ranked(tmp_path: Path, metric: str) -> None:
+    unranked = "first-letter.t"
+    with Store(write_several_metrics(tmp_path / "several", unranked)) as store:
+        rows = evidence_of(store, metric, tau=0.2, facet_concept=unranked)
+        np.testing.assert_allclose(rows["fraction"], fractions(evidence(), metric), atol=1e-6)
+        thresholds = (0.2, *PUBLISHED[1:])
+        summary = ask(store, "summary", metric, thresholds, family=FAMILY, concept=unranked).iloc[0]
+        assert summary["absorption_rate"] == pytest.approx(fraction(evidence(), metric), abs=1e-6)
+
+
 def evidence_of(store: Store, metric: str, **more: Any) -> pd.DataFrame:
     values: dict[str, Any] = dict(zip(("tau", "cosine_threshold", "effect_margin"), PUBLISHED, strict=True))
     values |= {"facet_saes": None, "facet_concept": None, "facet_latent": None, "evidence_token": ""}

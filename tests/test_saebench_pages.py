@@ -12,6 +12,7 @@ from explorer.plots.absorption import absorption_plot
 from explorer.plots.sae_scores import sae_scores_plot
 from explorer.saes import choose, suggest_other
 from explorer.theme import LIGHT
+from explorer.views.headline import figures_html
 from ingest import import_results
 from queries import Store
 from tests.saebench_results import OLD, absorption, detail, edit_json, results_file, write_json, write_results
@@ -70,6 +71,7 @@ def test_a_fraction_is_of_the_version_that_measured_it(store: Store, tmp_path: P
             tokens = dict(zip(model.concept_evidence["token"], model.concept_evidence["fraction"], strict=True))
             assert (tokens[" short"], tokens[" sea"]) == (0.75, 0.0)
             assert "tau" not in state.movable
+            assert figures_html(model).count(">Absorption fraction") == 1
             state.apply({"page": "atlas"})
             assert model.sae_means["absorption_rate"].notna().all()
 

@@ -14,7 +14,7 @@ from explorer.model import records
 from explorer.naming import named
 from explorer.request import Request
 from explorer.saes import TITLES, telling, value_labels, values_of
-from explorer.state import FACETS, ExplorerState
+from explorer.state import FACETS, ExplorerState, Thresholds
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 from queries.schema import FRACTIONS
@@ -53,7 +53,6 @@ COLUMNS = {
 }
 _OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
-THRESHOLDS = ("tau", "cosine_threshold", "effect_margin")
 
 
 class EvidenceTable(View):
@@ -65,7 +64,7 @@ class EvidenceTable(View):
     """
 
     follows: ClassVar[tuple[str, ...]] = (
-        *("sae", *THRESHOLDS, "evidence_token", "evidence_verdict", "evidence_sort"),
+        *("sae", *Thresholds._fields, "evidence_token", "evidence_verdict", "evidence_sort"),
         *("evidence_descending", "evidence_page", "evidence_columns", "metric"),
     )
     _of_suite = False
@@ -160,7 +159,7 @@ class EvidenceTable(View):
 
     @property
     def _in_force(self) -> tuple[float, ...]:
-        return tuple(getattr(self._model.shown, name) for name in THRESHOLDS)
+        return tuple(getattr(self._model.shown, name) for name in Thresholds._fields)
 
     def _go(self, value: str) -> None:
         """Select a latent of a row's SAE, given as the row's place and the latent."""

@@ -9,6 +9,7 @@ import panel as pn
 from explorer.headline import headline
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
+from queries.schema import FRACTIONS
 
 if TYPE_CHECKING:
     from explorer.model import ExplorerModel
@@ -70,6 +71,7 @@ def figures_html(model: ExplorerModel) -> str:
         "figures",
         summary=summary,
         rate=shown.rate_label,
+        of_fraction=shown.metric in FRACTIONS,
         scores=scores,
         label=shown.label,
         noun=shown.noun,

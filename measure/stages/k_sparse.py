@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from measure.device import best_device
-from measure.one_vs_rest import targets_of, train_one_vs_rest
+from measure.one_vs_rest import train_one_vs_rest
 from measure.scores import Scores, best_threshold, f1_samples, score
 from measure.sparse import Sparse
 from measure.stages.latents import WORDS
@@ -46,7 +46,6 @@ class KSparseProbe(NamedTuple):
 def rank_latents(
     activations: Sparse,
     labels: np.ndarray,
-    num_letters: int,
     *,
     l1: float,
     epochs: int,
@@ -60,9 +59,9 @@ def rank_latents(
     One logistic regression a letter on all latents with a penalty on the sum of weights, in which words of the letter
     weigh as much as all others; latents are ranked by their weight.
     """
-    weights = torch.zeros(activations.num_latents, num_letters, device=device, requires_grad=True)
-    biases = torch.zeros(num_letters, device=device, requires_grad=True)
-    targets = targets_of(labels, num_letters).to(device)
+    targets = torch.from_numpy(labels.astype(np.float32)).to(device)
+    weights = torch.zeros(activations.num_latents, targets.shape[1], device=device, requires_grad=True)
+    biases = torch.zeros(targets.shape[1], device=device, requires_grad=True)
     train_one_vs_rest(
         lambda rows: _product(activations.take(rows.numpy()), weights) + biases,
         [weights, biases],
@@ -283,7 +282,6 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     ranked = rank_latents(
         train,
         labels,
-        labels.shape[1],
         l1=settings["l1"],
         epochs=settings["l1_epochs"],
         batch=settings["l1_batch"],

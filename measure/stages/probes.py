@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional
 
 from measure.device import best_device
-from measure.one_vs_rest import targets_of, train_one_vs_rest
+from measure.one_vs_rest import train_one_vs_rest
 from measure.scores import Scores, best_threshold, f1_samples, score
 from measure.stages.parts import load_streams
 from measure.stages.vocabulary import NUM_FOLDS, load_vocabulary
@@ -47,7 +47,7 @@ def unit_rows(rows: np.ndarray) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: float, device: torch.device) -> Probes:
+def fit_probes(stream: np.ndarray, labels: np.ndarray, *, l2: float, device: torch.device) -> Probes:
     """Fit a logistic regression to each letter, each with the threshold that has the best F1 on the same words.
 
     The stream is standardised for the fit, and the probes are mapped back. A letter without words gets a probe of zeros
@@ -57,9 +57,8 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
     ----------
     stream : numpy.ndarray
         Residual stream at the training words.
-    labels : numpy.ndarray
-        Their letters, or where words have several, which each has, (words, letters).
-    num_letters : int
+    labels : numpy.ndarray of bool
+        Which letters each has, (words, letters).
     l2 : float
         Weight of half the squared norm, beside the sum of the losses.
     device : torch.device
@@ -67,7 +66,8 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
     x = torch.from_numpy(stream.astype(np.float32)).to(device)
     mean, deviation = x.mean(0), x.std(0).clamp_min(1e-6)
     x = (x - mean) / deviation
-    y = targets_of(labels, num_letters).to(device)
+    y = torch.from_numpy(labels.astype(np.float32)).to(device)
+    num_letters = y.shape[1]
     weights = torch.zeros(num_letters, x.shape[1], device=device, requires_grad=True)
     biases = torch.zeros(num_letters, device=device, requires_grad=True)
     optimizer = torch.optim.LBFGS(
@@ -92,7 +92,7 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
         raw = weights / deviation
         shift = biases - raw @ mean
     found = Probes(raw.cpu().numpy(), shift.cpu().numpy())
-    for letter, known in enumerate(targets_of(labels, num_letters).numpy().T > 0):
+    for letter, known in enumerate(labels.T):
         if known.any():
             found.biases[letter] -= best_threshold(logits[:, letter], known)
         else:
@@ -103,7 +103,6 @@ def fit_probes(stream: np.ndarray, labels: np.ndarray, num_letters: int, *, l2: 
 def fit_balanced_probes(
     stream: np.ndarray,
     labels: np.ndarray,
-    num_letters: int,
     *,
     epochs: int,
     batch: int,
@@ -119,16 +118,16 @@ def fit_balanced_probes(
     ----------
     stream : numpy.ndarray
         Residual stream at the training words.
-    labels : numpy.ndarray
-        Their letters, or which each has, (words, letters).
-    num_letters : int
+    labels : numpy.ndarray of bool
+        Which letters each has, (words, letters).
     epochs, batch : int
     seed : int
         Of the order of the words.
     device : torch.device
     """
     x = torch.from_numpy(stream.astype(np.float32)).to(device)
-    targets = targets_of(labels, num_letters).to(device)
+    targets = torch.from_numpy(labels.astype(np.float32)).to(device)
+    num_letters = targets.shape[1]
     # As torch's Linear begins: in 50 epochs of few batches, the begin is not forgotten.
     start = torch.empty(x.shape[1] + 1, num_letters).uniform_(-1, 1, generator=torch.Generator().manual_seed(seed))
     start = (start / x.shape[1] ** 0.5).to(device)
@@ -144,7 +143,7 @@ def fit_balanced_probes(
         seed=seed,
     )
     found = Probes(weights.detach().T.cpu().numpy().copy(), biases.detach().cpu().numpy())
-    missing = ~(targets > 0).any(0).cpu().numpy()
+    missing = ~labels.any(0)
     found.weights[missing], found.biases[missing] = 0, -1
     return found
 
@@ -152,8 +151,7 @@ def fit_balanced_probes(
 def score_probes(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> list[Scores]:
     """Score the probe of every letter on words that it has not seen; `labels` as in `fit_probes`."""
     logits = probes.logits(stream)
-    truth = targets_of(labels, len(probes.weights)).numpy() > 0
-    return [score(*both) for both in zip(logits.T, truth.T, strict=True)]
+    return [score(*both) for both in zip(logits.T, labels.T, strict=True)]
 
 
 class Fitted(NamedTuple):
@@ -202,7 +200,7 @@ def _without_fold(fit: Callable[..., Probes], first: Probes, stream: Streams, vo
     found = [first]
     for fold in range(1, NUM_FOLDS):
         seen = vocabulary.folds != fold
-        own = fit(stream[seen], vocabulary.labels[seen][:, crossed], len(crossed))
+        own = fit(stream[seen], vocabulary.labels[seen][:, crossed])
         weights, biases = first.weights.copy(), first.biases.copy()
         weights[crossed], biases[crossed] = own
         found.append(Probes(weights, biases))
@@ -228,17 +226,16 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     train, held_out = vocabulary.train, vocabulary.scored
     kind = fit_balanced_probes if settings["probe"] == "balanced" else fit_probes
 
-    def fit(rows: np.ndarray, labels: np.ndarray, number: int) -> Probes:
-        return kind(rows, labels, number, **settings["fit"], device=best_device())
+    def fit(rows: np.ndarray, labels: np.ndarray) -> Probes:
+        return kind(rows, labels, **settings["fit"], device=best_device())
 
-    number = vocabulary.labels.shape[1]
-    first = fit(stream[train], vocabulary.labels[train], number)
+    first = fit(stream[train], vocabulary.labels[train])
     progress(0.3)
-    shuffled = [np.full(number, np.nan)] * 2
+    shuffled = [np.full(vocabulary.labels.shape[1], np.nan)] * 2
     if vocabulary.family.gated:
         # Labels dealt out anew within the training words and within the first fold.
         rng = np.random.default_rng(_SHUFFLE_SEED)
-        by_chance = fit(stream[train], rng.permutation(vocabulary.labels[train]), number)
+        by_chance = fit(stream[train], rng.permutation(vocabulary.labels[train]))
         alone = vocabulary._replace(crossed=None, is_test=vocabulary.grouping[0] == 0)
         dealt = rng.permutation(vocabulary.labels[alone.test])
         known, errors = _judge(by_chance.logits(stream[alone.test]), dealt, alone)

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from pydantic import TypeAdapter
 
-from measure.concepts import FIRST_LETTERS, Family, family_of, letter_of_word, letters_of, read_rows, some
+from measure.concepts import (
+    FIRST_LETTERS,
+    Family,
+    built_in_family,
+    family_of_labels,
+    letter_of_word,
+    read_rows,
+    some,
+)
 from measure.errors import MeasureError
 from measure.models.loading import model_of
 from queries.schema import LETTERS
@@ -169,7 +177,7 @@ def read_vocabulary(
     if told.get("path"):
         family, words = _from_file(tokenizer, told)
     else:
-        family = letters_of(told["family"], gated=concepts is not None)
+        family = built_in_family(told["family"], gated=concepts is not None)
         words = [
             _Word(number, text, frozenset({letter}), "", "")
             for number, text in tokenizer.words()
@@ -223,7 +231,7 @@ def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, l
     if len(labels) + bool(unlabelled) < 2:  # noqa: PLR2004 - one to be told from another
         message = f"{file}: all its words have the label {labels[0] if labels else ''!r}; give words without it, too"
         raise MeasureError(message)
-    family = family_of(
+    family = family_of_labels(
         file,
         labels,
         **{name: told[name] for name in ("family", "title", "noun", "phrase", "answers", "positive")},

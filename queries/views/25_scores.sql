@@ -34,7 +34,7 @@ SELECT ranked.pair, ranked.suite_number, ranked.sae_number, tested.suite, tested
     coalesce(list_has_any(tested.active, ranked.split_latents), false) AS fires_published,
     CASE WHEN ranked.ranked_latents IS NOT NULL THEN coalesce(fired.silent_from, '-inf')
         WHEN fires_published THEN 'inf' ELSE '-inf' END AS silent_from,
-    ranked.tau_published,
+    ranked.tau_published, ranked.ranked_latents IS NOT NULL AS is_ranked,
     tested.judged_by, tested.is_absorption, tested.token_row
 FROM tested
 JOIN ranked USING (suite, sae, concept)

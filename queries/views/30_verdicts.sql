@@ -21,9 +21,9 @@ SELECT * REPLACE (
             THEN full_absorption(silent, projection, total_projection, projected_cosine, cosine_threshold)
         ELSE ablation(silent, top_effect, margin, top_cosine, cosine_threshold, effect_margin) END AS absorbed
 FROM (
-    SELECT scores.* EXCLUDE (fraction_0_3)
+    SELECT scores.* EXCLUDE (fraction_0_3, is_ranked)
             REPLACE (CASE WHEN metric = 'fraction-0.3' THEN fraction_0_3 ELSE fraction END AS fraction),
-        metric, num_judging, moves_tau AND tau <> tau_published AS is_moved,
+        metric, num_judging, moves_tau AND is_ranked AND tau <> tau_published AS is_moved,
         CASE WHEN tau = tau_published THEN NOT fires_published ELSE tau >= silent_from END AS silent,
         CASE metric WHEN 'ig_ablation' THEN top_effect IS NOT NULL
             WHEN 'full' THEN projection IS NOT NULL AND total_projection IS NOT NULL
