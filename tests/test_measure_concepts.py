@@ -422,6 +422,7 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
         ('family = "first-letter"\nfile = "sounds.csv"', "'first-letter' is built in, remove file"),
         ('family = "first-letter"\npositive = "a"', "'first-letter' is built in and has its own positive"),
         ('family = "sound"\nfile = "none.csv"', "none.csv: no such file or folder"),
+        (f'family = "sound"\nfile = "{"x" * 300}.csv"', "xxx.csv: File name too long; fix its path"),
         ('family = "Sound"\nfile = "sounds.csv"', "concepts.0.family: String should match pattern"),
         ('family = "sound"\nfile = "sounds.csv"\n[[concepts]]\nfamily = "sound"\nfile = "sounds.csv"', "stands twice"),
         ('family = "few"\nfile = "few.csv"', "no label has enough words .a: it has 2 words, fewer than 20"),
