@@ -120,6 +120,9 @@ def read_rows(file: Path) -> list[Row]:
         Where the file is no such CSV, or a line contradicts another one.
     """
     rows = list(_lines(file, _text_of(file)))
+    if not rows:
+        message = f"{file}: has no words; give some"
+        raise MeasureError(message)
     known: dict[tuple[str, str], int] = {}
     first: dict[str, Row] = {}
     for row in rows:

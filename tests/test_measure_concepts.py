@@ -348,6 +348,7 @@ _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
         ("token,label\n the\n", "line 2: has 1 fields, not 2"),
         ("token,label\n ,a\n", "line 2: has no token"),
         ("", "its first line is ''"),
+        ("token,label\n", "has no words; give some"),
         ('token,label\n"' + "x" * 200_000 + '",a\n', "line 2: no CSV"),
     ],
 )
@@ -387,7 +388,7 @@ def texts() -> list[str]:
         ('positive = "c"', ["a", "b"], "say which by positive = 'a'"),
         ('positive = "a"', ["a", "b", "c"], "is no family of a yes and a no"),
         ("", ["a"], "all its words have the label 'a'; give words without it, too"),
-        ("", [""], "all its words have the label ''"),
+        ("", [""], "none of its words has a label; give some"),
         ("", ["Noun!", "noun", "verb"], "labels 'Noun!' and 'noun' are the same id"),
         ("", ["+", "a", "b"], "label '\\+' gives no id"),
         ('templates = ["{token}:"]\nanswers = { a = "x", b = "y" }', ["a", "b", "c"], "label 'c' has no answer"),
@@ -446,6 +447,12 @@ def _assert_refused(folder: Path, told: str, why: str) -> None:
     with pytest.raises(MeasureError, match=why) as caught:
         check_all(read_config(configured(folder, told)), folder, model)
     assert "\n" not in str(caught.value)
+
+
+def test_a_label_that_all_words_have_beside_others_is_refused(folder: Path, texts: list[str]) -> None:
+    write_csv(folder / "all.csv", [(text, label) for text in texts for label in ("word", "ab"[len(text) % 2])])
+    why = "all.csv: all its words have the label 'word'; give words without it, too"
+    _assert_refused(folder, '[[concepts]]\nfamily = "all"\nfile = "all.csv"', why)
 
 
 def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list[str]) -> None:

@@ -219,9 +219,11 @@ def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, l
             before = words[row.token].labels if row.token in words else frozenset()
             group = row.group or row.token.strip().lower()
             words[row.token] = _Word(numbers[row.token], row.token, before | ({row.label} - {""}), group, row.split)
-    unlabelled = sum(not word.labels for word in words.values())
-    if len(labels) + bool(unlabelled) < 2:  # noqa: PLR2004 - one to be told from another
-        message = f"{file}: all its words have the label {labels[0] if labels else ''!r}; give words without it, too"
+    if not labels:
+        message = f"{file}: none of its words has a label; give some"
+        raise MeasureError(message)
+    if of_all := frozenset.intersection(*(word.labels for word in words.values())):
+        message = f"{file}: all its words have the label {min(of_all)!r}; give words without it, too"
         raise MeasureError(message)
     family = family_of(
         file,
