@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from measure.errors import MeasureError
+from queries.manifest import NAME_LENGTH
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
@@ -181,6 +182,14 @@ def _lines(file: Path, text: str) -> Iterable[Row]:
             row = Row(reader.line_num, told["token"], *(told[name].strip() for name in COLUMNS[1:]))
             if not row.token.strip():
                 message = f"{file}: line {row.line}: has no token; give one or remove the line"
+                raise MeasureError(message)
+            if not row.label.isprintable():
+                message = f"{file}: line {row.line}: label {row.label!r} holds what cannot be shown; remove that"
+                raise MeasureError(message)
+            if (length := len(row.label)) > NAME_LENGTH:
+                message = (
+                    f"{file}: line {row.line}: has a label of {length:,} characters, {NAME_LENGTH} at most; shorten it"
+                )
                 raise MeasureError(message)
             if row.split not in _SPLITS:
                 message = f"{file}: line {row.line}: split is {row.split!r}; give train or test, or leave it out"

@@ -349,6 +349,8 @@ _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
         ("token,label\n ,a\n", "line 2: has no token"),
         ("", "its first line is ''"),
         ("token,label\n", "has no words; give some"),
+        ('token,label\n the,"a\nb"\n', r"line 3: label 'a\\nb' holds what cannot be shown"),
+        (f"token,label\n the,{'x' * 300}\n", "line 2: has a label of 300 characters, 200 at most; shorten it"),
         ('token,label\n"' + "x" * 200_000 + '",a\n', "line 2: no CSV"),
     ],
 )
@@ -425,6 +427,8 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
         ('family = "sound"\nfile = "none.csv"', "none.csv: no such file or folder"),
         (f'family = "sound"\nfile = "{"x" * 300}.csv"', "xxx.csv: File name too long; fix its path"),
         ('family = "Sound"\nfile = "sounds.csv"', "concepts.0.family: String should match pattern"),
+        (f'family = "{"x" * 201}"\nfile = "sounds.csv"', "concepts.0.family: String should have at most 200 characters"),
+        (f'family = "sound"\nfile = "sounds.csv"\ntitle = "{"x" * 10_001}"', "String should have at most 10000"),
         ('family = "sound"\nfile = "sounds.csv"\n[[concepts]]\nfamily = "sound"\nfile = "sounds.csv"', "stands twice"),
         ('family = "few"\nfile = "few.csv"', "no label has enough words .a: it has 2 words, fewer than 20"),
     ],
