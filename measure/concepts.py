@@ -103,7 +103,10 @@ def letter_of_word(family: str, word: str) -> str:
 
 
 class Row(NamedTuple):
-    """A line of a family's CSV; `label` is empty for a word that has none of the labels."""
+    """A line of a family's CSV; `label` is empty for a word that has none of the labels.
+
+    A word of which no group is told is in that of its form in small letters.
+    """
 
     line: int
     token: str
@@ -179,7 +182,8 @@ def _lines(file: Path, text: str) -> Iterable[Row]:
                 message = f"{file}: line {reader.line_num}: has {len(fields)} fields, not {len(header)}; mend it"
                 raise MeasureError(message)
             told = dict.fromkeys(COLUMNS, "") | dict(zip(header, fields, strict=True))
-            row = Row(reader.line_num, told["token"], *(told[name].strip() for name in COLUMNS[1:]))
+            label, group, split = (told[name].strip() for name in COLUMNS[1:])
+            row = Row(reader.line_num, told["token"], label, group or told["token"].strip().lower(), split)
             if not row.token.strip():
                 message = f"{file}: line {row.line}: has no token; give one or remove the line"
                 raise MeasureError(message)
@@ -210,7 +214,7 @@ def _check_splits(file: Path, rows: Sequence[Row]) -> None:
     groups: dict[str, Row] = {}
     for row in rows:
         before = groups.setdefault(row.group, row)
-        if row.group and row.split != before.split:
+        if row.split != before.split:
             message = (
                 f"{file}: line {row.line}: group {row.group!r} is for {row.split}, in line {before.line} for"
                 f" {before.split}; give all words of a group the same split"

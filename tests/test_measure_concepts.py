@@ -342,6 +342,7 @@ _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
             "token,label,group,split\n the,a,x,test\n of,b,x,train\n",
             "line 3: group 'x' is for train, in line 2 for test",
         ),
+        ("token,label,split\n the,a,test\nThe,b,train\n", "line 3: group 'the' is for train, in line 2 for test"),
         ("token;label\n the;a\n", "its first line is 'token;label'; it needs the columns token,label"),
         ("word,label\n the,a\n", "it needs the columns token,label"),
         ("token,label,rank\n the,a,3\n", "may have group,split"),
@@ -368,7 +369,7 @@ def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
         read_rows(tmp_path / "words.csv")
     # What Excel puts before UTF-8 is no part of the first column's name.
     (tmp_path / "words.csv").write_text("token,label\n café,a\n", "utf-8-sig")
-    assert [row[1:] for row in read_rows(tmp_path / "words.csv")] == [(" café", "a", "", "")]
+    assert [row[1:] for row in read_rows(tmp_path / "words.csv")] == [(" café", "a", "café", "")]
 
 
 def configured(folder: Path, told: str) -> Path:
@@ -480,7 +481,9 @@ def test_labels_with_few_words_are_not_measured_and_told(folder: Path, texts: li
 
 
 def test_a_split_that_is_given_stands(folder: Path, texts: list[str]) -> None:
-    rows = [(text, "ab"[place % 2], "", "test" if place % 3 == 0 else "train") for place, text in enumerate(texts)]
+    is_test = {text.strip().lower(): place % 3 == 0 for place, text in enumerate(texts)}
+    split = ["test" if is_test[text.strip().lower()] else "train" for text in texts]
+    rows = [(text, "ab"[place % 2], "", split[place]) for place, text in enumerate(texts)]
     write_csv(folder / "split.csv", rows, ("token", "label", "group", "split"))
     config = read_config(configured(folder, '[[concepts]]\nfamily = "split"\nfile = "split.csv"\npositive = "b"'))
     tokenizer = open_model((folder / "model").resolve(), "float32").tokenizer
