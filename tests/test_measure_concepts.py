@@ -405,6 +405,11 @@ def texts() -> list[str]:
             ["a", "b", "c"],
             "concepts: bad: the answers ' the' and ' the same' begin with the same token, .* give other answers",
         ),
+        (
+            'templates = ["{token}:"]\nanswers = { a = "A", b = "A", c = "C" }',
+            ["a", "b", "c"],
+            "the answers ' A' and ' A' begin with the same token, .* give other answers",
+        ),
         ('templates = ["{token}:"]\nanswers = { a = "x" }', ["a", ""], "has one label, so there is no wrong answer"),
         ('answers = { a = "x", b = "y" }', ["a", "b"], "there are answers and no prompt; give templates"),
         ('templates = ["no place"]', ["a", "b", "c"], "'no place' needs {token} once"),
