@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from measure.errors import MeasureError
+from queries.manifest import NAME_LENGTH
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
@@ -102,7 +103,10 @@ def letter_of_word(family: str, word: str) -> str:
 
 
 class Row(NamedTuple):
-    """A line of a family's CSV; `label` is empty for a word that has none of the labels."""
+    """A line of a family's CSV; `label` is empty for a word that has none of the labels.
+
+    A word of which no group is told is in that of its form in small letters.
+    """
 
     line: int
     token: str
@@ -120,6 +124,9 @@ def read_rows(file: Path) -> list[Row]:
         Where the file is no such CSV, or a line contradicts another one.
     """
     rows = list(_lines(file, _text_of(file)))
+    if not rows:
+        message = f"{file}: has no words; give some"
+        raise MeasureError(message)
     known: dict[tuple[str, str], int] = {}
     first: dict[str, Row] = {}
     for row in rows:
@@ -175,9 +182,18 @@ def _lines(file: Path, text: str) -> Iterable[Row]:
                 message = f"{file}: line {reader.line_num}: has {len(fields)} fields, not {len(header)}; fix it"
                 raise MeasureError(message)
             told = dict.fromkeys(COLUMNS, "") | dict(zip(header, fields, strict=True))
-            row = Row(reader.line_num, told["token"], *(told[name].strip() for name in COLUMNS[1:]))
+            label, group, split = (told[name].strip() for name in COLUMNS[1:])
+            row = Row(reader.line_num, told["token"], label, group or told["token"].strip().lower(), split)
             if not row.token.strip():
                 message = f"{file}: line {row.line}: has no token; give one or remove the line"
+                raise MeasureError(message)
+            if not row.label.isprintable():
+                message = f"{file}: line {row.line}: label {row.label!r} holds what cannot be shown; remove that"
+                raise MeasureError(message)
+            if (length := len(row.label)) > NAME_LENGTH:
+                message = (
+                    f"{file}: line {row.line}: has a label of {length:,} characters, {NAME_LENGTH} at most; shorten it"
+                )
                 raise MeasureError(message)
             if row.split not in _SPLITS:
                 message = f"{file}: line {row.line}: split is {row.split!r}; give train or test, or leave it out"
@@ -198,7 +214,7 @@ def _check_splits(file: Path, rows: Sequence[Row]) -> None:
     groups: dict[str, Row] = {}
     for row in rows:
         before = groups.setdefault(row.group, row)
-        if row.group and row.split != before.split:
+        if row.split != before.split:
             message = (
                 f"{file}: line {row.line}: group {row.group!r} is for {row.split}, in line {before.line} for"
                 f" {before.split}; give all words of a group the same split"

@@ -11,6 +11,7 @@ from measure.concepts import BUILT_IN
 from measure.errors import MeasureError
 from measure.recipes import RecipeName, with_recipe
 from measure.stages.sparsity import Architecture
+from queries.manifest import NAME_LENGTH, TEXT_LENGTH
 from queries.schema import LETTERS
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # What a suite's manifest may hold; to be told of it at the end would be late.
+    model_config = ConfigDict(frozen=True, extra="forbid", str_max_length=TEXT_LENGTH)
 
 
 class ModelPart(_Part):
@@ -82,7 +84,7 @@ def _check_templates(templates: list[str]) -> None:
 class ConceptsPart(_Part):
     """A family of concepts: one that is built in, or one whose words a CSV tells."""
 
-    family: str = Field(pattern="^[a-z0-9][a-z0-9_-]*$")
+    family: str = Field(pattern="^[a-z0-9][a-z0-9_-]*$", max_length=NAME_LENGTH)
     file: str | None = None
     title: str | None = None
     noun: str | None = None

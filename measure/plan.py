@@ -156,8 +156,7 @@ def make_plan(config: Config, base: Path) -> Plan:
     if config.model.wheel:
         needs["model"] = Task("model", {"wheel": config.model.wheel}, label="model")
     else:
-        path = _existing(base / str(config.model.path))
-        model_settings["model"] |= {"path": str(path), "checksum": _checksum(path)}
+        model_settings["model"] |= _existing(base / str(config.model.path))
     sources = [part.source for part in config.text]
     packages = {
         part.source: Task("package", {"debian": part.debian}, label=f"package {part.debian}")
@@ -252,8 +251,7 @@ def told_of(part: ConceptsPart | None, base: Path) -> dict[str, Any] | None:
         return None
     if part.file is None:
         return {"family": part.family}
-    path = _existing(base / part.file)
-    return part.model_dump(exclude={"templates"}) | {"path": str(path), "checksum": _checksum(path)}
+    return part.model_dump(exclude={"templates"}) | _existing(base / part.file)
 
 
 def is_asked(part: ConceptsPart | None) -> bool:
@@ -293,8 +291,7 @@ def _saes(
             what = f"layer {layer}, {part.name or part.path or trained}"
             streams = {name: shared[name] for name in ("text", "text_activations")}
             if part.path:
-                path = _existing(base / part.path)
-                settings = {"layer": layer, "path": str(path), "checksum": _checksum(path)}
+                settings = {"layer": layer, **_existing(base / part.path)}
                 sae = Task("existing_sae", model_settings | settings, needs, f"SAE of {what}")
             else:
                 settings = {"layer": layer, "architecture": architecture, "width": width, "k": k}
@@ -424,11 +421,17 @@ def _each(part: SaePart) -> Iterator[tuple[int, Architecture | Literal[""], int,
             yield *each, seed
 
 
-def _existing(path: Path) -> Path:
-    if not path.exists():
-        message = f"{path}: no such file or folder; fix its path in the configuration"
-        raise MeasureError(message)
-    return path.resolve()
+def _existing(path: Path) -> dict[str, str]:
+    """Say where a file or folder lies, and what it holds."""
+    try:
+        if path.exists():
+            found = path.resolve()
+            return {"path": str(found), "checksum": _checksum(found)}
+        why = "no such file or folder"
+    except OSError as error:
+        why = str(error.strerror)
+    message = f"{path}: {why}; fix its path in the configuration"
+    raise MeasureError(message)
 
 
 def _local(pattern: str, base: Path) -> dict[str, str]:

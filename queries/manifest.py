@@ -31,9 +31,9 @@ MAX_LATENTS = 2**24
 MAX_SCORE = 1e6
 #: Bytes of a manifest; one of 1,040 SAEs has half a megabyte.
 MAX_MANIFEST_BYTES = 8 * 2**20
-#: Characters of a text, and of the suite's name, which is a folder's.
+#: Characters of a text, and of a name, as the suite's, which is a folder's.
 TEXT_LENGTH = 10_000
-_NAME_LENGTH = 200
+NAME_LENGTH = 200
 #: Characters of all that the dialog "About" shows beside the SAEs; each session holds it.
 _ABOUT_LENGTH = 200_000
 _LIST_LENGTH = 1_000
@@ -100,7 +100,7 @@ class Sae(Record):
     """One SAE of the suite; what is not known of it is None."""
 
     #: The name by which tables and addresses mean it.
-    sae: str = Field(pattern=f"^{ID_PATTERN}$", max_length=_NAME_LENGTH)
+    sae: str = Field(pattern=f"^{ID_PATTERN}$", max_length=NAME_LENGTH)
     #: What its publishers call it.
     title: str | None = None
     layer: int | None = count(default=None)
@@ -147,7 +147,7 @@ def check_ids(saes: Sequence[Sae]) -> None:
 class Family(Record):
     """Concepts of one kind, such as the first letters."""
 
-    family: str = Field(pattern=f"^{ID_PATTERN}$", max_length=_NAME_LENGTH)
+    family: str = Field(pattern=f"^{ID_PATTERN}$", max_length=NAME_LENGTH)
     title: str
     #: What one of its concepts is called.
     noun: str
@@ -184,7 +184,7 @@ class Manifest(Record):
     """The whole of ``manifest.json``."""
 
     format_version: int
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=_NAME_LENGTH)
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=NAME_LENGTH)
     title: str | None = None
     model: Model
     method: Method

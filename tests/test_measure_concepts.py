@@ -165,6 +165,21 @@ def test_concepts_without_a_prompt_are_measured_by_projection(suite: Path, measu
     assert set(tested["metric"]) == {"full"}
 
 
+def test_the_interval_by_groups_is_shown_at_the_thresholds_that_it_is_for(suite: Path, measured: pd.DataFrame) -> None:
+    manifest = read_manifest(suite)
+    own = manifest.method.model_dump(include={"tau", "cosine_threshold", "effect_margin"})
+    asked = {"suite": "tiny", "sae": manifest.saes[0].id, "family": "sound", "concept": "sound.a-or-b"}
+    with open_store(suite) as store:
+        for metric in ("full", "fraction"):
+            stored = measured.loc["sound.a-or-b", metric]
+            (here,) = store.fetch("summary", **asked, **own, metric=metric).to_dict("records")
+            assert [here["rate_low"], here["rate_high"]] == stored[["rate_low", "rate_high"]].tolist()
+        (moved,) = store.fetch("summary", **asked, **own | {"cosine_threshold": 0.5}, metric="full").to_dict("records")
+    # Wilson's of what is counted at the other threshold.
+    assert 0 <= moved["rate_low"] <= moved["absorption_rate"] <= moved["rate_high"]
+    assert moved["rate_high"] != measured.loc[("sound.a-or-b", "full"), "rate_high"]
+
+
 def test_words_of_a_group_share_a_fold_and_each_is_tested_by_probes_that_have_not_seen_it(
     suite: Path, folder: Path
 ) -> None:
@@ -345,12 +360,16 @@ _WORDS = [(" the", "a"), (" of", "b"), (" in", "a")]
             "token,label,group,split\n the,a,x,test\n of,b,x,train\n",
             "line 3: group 'x' is for train, in line 2 for test",
         ),
+        ("token,label,split\n the,a,test\nThe,b,train\n", "line 3: group 'the' is for train, in line 2 for test"),
         ("token;label\n the;a\n", "its first line is 'token;label'; it needs the columns token,label"),
         ("word,label\n the,a\n", "it needs the columns token,label"),
         ("token,label,rank\n the,a,3\n", "may have group,split"),
         ("token,label\n the\n", "line 2: has 1 fields, not 2"),
         ("token,label\n ,a\n", "line 2: has no token"),
         ("", "its first line is ''"),
+        ("token,label\n", "has no words; give some"),
+        ('token,label\n the,"a\nb"\n', r"line 3: label 'a\\nb' holds what cannot be shown"),
+        (f"token,label\n the,{'x' * 300}\n", "line 2: has a label of 300 characters, 200 at most; shorten it"),
         ('token,label\n"' + "x" * 200_000 + '",a\n', "line 2: no CSV"),
     ],
 )
@@ -368,7 +387,7 @@ def test_other_encodings_are_named(tmp_path: Path, encoding: str) -> None:
         read_rows(tmp_path / "words.csv")
     # What Excel puts before UTF-8 is no part of the first column's name.
     (tmp_path / "words.csv").write_text("token,label\n café,a\n", "utf-8-sig")
-    assert [row[1:] for row in read_rows(tmp_path / "words.csv")] == [(" café", "a", "", "")]
+    assert [row[1:] for row in read_rows(tmp_path / "words.csv")] == [(" café", "a", "café", "")]
 
 
 def configured(folder: Path, told: str) -> Path:
@@ -390,7 +409,7 @@ def texts() -> list[str]:
         ('positive = "c"', ["a", "b"], "say which by positive = 'a'"),
         ('positive = "a"', ["a", "b", "c"], "is no family of a yes and a no"),
         ("", ["a"], "all its words have the label 'a'; give words without it, too"),
-        ("", [""], "all its words have the label ''"),
+        ("", [""], "none of its words has a label; give some"),
         ("", ["Noun!", "noun", "verb"], "labels 'Noun!' and 'noun' are the same id"),
         ("", ["+", "a", "b"], "label '\\+' gives no id"),
         ('templates = ["{token}:"]\nanswers = { a = "x", b = "y" }', ["a", "b", "c"], "label 'c' has no answer"),
@@ -403,6 +422,11 @@ def texts() -> list[str]:
             'templates = ["{token}:"]\nanswers = { a = "the", b = "the same", c = "of" }',
             ["a", "b", "c"],
             "concepts: bad: the answers ' the' and ' the same' begin with the same token, .* give other answers",
+        ),
+        (
+            'templates = ["{token}:"]\nanswers = { a = "A", b = "A", c = "C" }',
+            ["a", "b", "c"],
+            "the answers ' A' and ' A' begin with the same token, .* give other answers",
         ),
         ('templates = ["{token}:"]\nanswers = { a = "x" }', ["a", ""], "has one label, so there is no wrong answer"),
         ('answers = { a = "x", b = "y" }', ["a", "b"], "there are answers and no prompt; give templates"),
@@ -425,7 +449,13 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
         ('family = "first-letter"\nfile = "sounds.csv"', "'first-letter' is built in, remove file"),
         ('family = "first-letter"\npositive = "a"', "'first-letter' is built in and has its own positive"),
         ('family = "sound"\nfile = "none.csv"', "none.csv: no such file or folder"),
+        (f'family = "sound"\nfile = "{"x" * 300}.csv"', "xxx.csv: File name too long; fix its path"),
         ('family = "Sound"\nfile = "sounds.csv"', "concepts.0.family: String should match pattern"),
+        (
+            f'family = "{"x" * 201}"\nfile = "sounds.csv"',
+            "concepts.0.family: String should have at most 200 characters",
+        ),
+        (f'family = "sound"\nfile = "sounds.csv"\ntitle = "{"x" * 10_001}"', "String should have at most 10000"),
         ('family = "sound"\nfile = "sounds.csv"\n[[concepts]]\nfamily = "sound"\nfile = "sounds.csv"', "stands twice"),
         ('family = "few"\nfile = "few.csv"', "no label has enough words .a: it has 2 words, fewer than 20"),
     ],
@@ -450,6 +480,12 @@ def _assert_refused(folder: Path, told: str, why: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_label_that_all_words_have_beside_others_is_refused(folder: Path, texts: list[str]) -> None:
+    write_csv(folder / "all.csv", [(text, label) for text in texts for label in ("word", "ab"[len(text) % 2])])
+    why = "all.csv: all its words have the label 'word'; give words without it, too"
+    _assert_refused(folder, '[[concepts]]\nfamily = "all"\nfile = "all.csv"', why)
+
+
 def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list[str]) -> None:
     words = [(text, "ab"[place % 2]) for place, text in enumerate(texts)]
     write_csv(folder / "some.csv", [*words, (" antidisestablishment", "long"), (" the of", "a"), (" it was", "")])
@@ -471,7 +507,9 @@ def test_labels_with_few_words_are_not_measured_and_told(folder: Path, texts: li
 
 
 def test_a_split_that_is_given_stands(folder: Path, texts: list[str]) -> None:
-    rows = [(text, "ab"[place % 2], "", "test" if place % 3 == 0 else "train") for place, text in enumerate(texts)]
+    is_test = {text.strip().lower(): place % 3 == 0 for place, text in enumerate(texts)}
+    split = ["test" if is_test[text.strip().lower()] else "train" for text in texts]
+    rows = [(text, "ab"[place % 2], "", split[place]) for place, text in enumerate(texts)]
     write_csv(folder / "split.csv", rows, ("token", "label", "group", "split"))
     config = read_config(configured(folder, '[[concepts]]\nfamily = "split"\nfile = "split.csv"\npositive = "b"'))
     tokenizer = open_model((folder / "model").resolve(), "float32").tokenizer

@@ -53,7 +53,7 @@ TERMS = (
     "absorption_rate",
     "absorption_fraction",
     "soft_absorption",
-    "wilson_interval",
+    "rate_interval",
     "random_rate",
     "num_probe_true_positives",
     "num_true_positives",

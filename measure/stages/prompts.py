@@ -70,16 +70,17 @@ def answer_tokens(tokenizer: Tokenizer, answers: Sequence[str] = FIRST_LETTERS.a
         Where a letter after a space is not one token, or an answer begins with the same one as another.
     """
     tokens: list[int] = []
+    built_in = tuple(answers) == FIRST_LETTERS.answers
     for answer in answers:
         ids = tokenizer.encode_on(f" {answer}")
-        if answer in FIRST_LETTERS.answers and len(ids) != 1:
+        if built_in and len(ids) != 1:
             message = (
                 f"the tokenizer has no token for ' {answer}', so the model cannot be asked for it; use another model"
             )
             raise MeasureError(message)
         if ids[0] in tokens:
             other = answers[tokens.index(ids[0])]
-            fix = "use another model" if answer in FIRST_LETTERS.answers else "give other answers"
+            fix = "use another model" if built_in else "give other answers"
             message = (
                 f"the answers ' {other}' and ' {answer}' begin with the same token, so they cannot be told apart; {fix}"
             )

@@ -179,7 +179,7 @@ def read_vocabulary(
     else:
         family = built_in_family(told["family"], gated=concepts is not None)
         words = [
-            _Word(number, text, frozenset({letter}), "", "")
+            _Word(number, text, frozenset({letter}), text.strip().lower(), "")
             for number, text in tokenizer.words()
             if (letter := letter_of_word(told["family"], text)) in letters
         ]
@@ -225,11 +225,13 @@ def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, l
     for row in rows:
         if row.token in numbers:
             before = words[row.token].labels if row.token in words else frozenset()
-            group = row.group or row.token.strip().lower()
-            words[row.token] = _Word(numbers[row.token], row.token, before | ({row.label} - {""}), group, row.split)
-    unlabelled = sum(not word.labels for word in words.values())
-    if len(labels) + bool(unlabelled) < 2:  # noqa: PLR2004 - one to be told from another
-        message = f"{file}: all its words have the label {labels[0] if labels else ''!r}; give words without it, too"
+            labels_of = before | ({row.label} - {""})
+            words[row.token] = _Word(numbers[row.token], row.token, labels_of, row.group, row.split)
+    if not labels:
+        message = f"{file}: none of its words has a label; give some"
+        raise MeasureError(message)
+    if of_all := frozenset.intersection(*(word.labels for word in words.values())):
+        message = f"{file}: all its words have the label {min(of_all)!r}; give words without it, too"
         raise MeasureError(message)
     family = family_of_labels(
         file,
@@ -271,9 +273,8 @@ def _hint(tokenizer: Tokenizer, lost: Sequence[str]) -> str:
 def _by_groups(
     ids: np.ndarray, texts: np.ndarray, labels: np.ndarray, words: Sequence[_Word], seed: int, family: Family
 ) -> Vocabulary:
-    """Split words by their groups, those without one by their form in small letters."""
-    names = [word.group or word.text.strip().lower() for word in words]
-    _, groups = np.unique(names, return_inverse=True)
+    """Split words by their groups."""
+    _, groups = np.unique([word.group for word in words], return_inverse=True)
     given = np.array([word.split for word in words])
     folds = deal(groups, labels, NUM_FOLDS, seed)
     if (given != "").all():

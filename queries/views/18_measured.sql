@@ -13,7 +13,7 @@ FROM (
     FROM named
     UNION ALL
     SELECT * REPLACE (fraction_of(metric_version) AS metric, NULL AS num_candidates, NULL AS num_absorbed,
-        NULL AS absorption_rate, NULL AS random_rate)
+        NULL AS absorption_rate, NULL AS random_rate, NULL AS rate_low, NULL AS rate_high)
     FROM named
     WHERE NOT is_fraction(metric) AND absorption_fraction IS NOT NULL
 ) AS named

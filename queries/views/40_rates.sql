@@ -5,19 +5,20 @@
 -- candidates has none absorbed; whether candidates of which none was tested are, is unknown. A fraction is the mean over the
 -- probe's true positives, as it was published, or where each on which a latent is active has a row, of these; it is 0 on the
 -- others. Where a rate is undefined, nothing is counted, and that the probe finds nothing does not make it 0.
--- Of a sample of the candidates, the interval knows as many true positives as the sample's part of them.
+-- Its interval is the published one at these thresholds, else Wilson's: of a sample of the candidates, that knows as many true
+-- positives as the sample's part of them.
 CREATE MACRO rates(by_metric, in_family, tau, cosine_threshold, effect_margin) AS TABLE
-SELECT * REPLACE (
+SELECT * EXCLUDE (interval_published) REPLACE (
         CASE WHEN is_fraction(by_metric)
             THEN coalesce(absorption_fraction, CASE WHEN num_rows IN (num_candidates, num_probe_true_positives)
                 THEN fraction / nullif(num_probe_true_positives, 0) END)
             ELSE coalesce(num_absorbed / sample_portion / nullif(num_probe_true_positives, 0), absorption_rate) END
             AS absorption_rate
     ),
-    CASE WHEN NOT is_fraction(by_metric) THEN wilson(
+    coalesce(interval_published, CASE WHEN NOT is_fraction(by_metric) THEN wilson(
         coalesce(num_absorbed, absorption_rate * num_probe_true_positives * sample_portion),
         num_probe_true_positives * sample_portion
-    ) END AS absorption_interval
+    ) END) AS absorption_interval
 FROM (
     SELECT measured.* EXCLUDE (
             tau_published, cosine_published, margin_published, ranked_latents, ranked_rises, is_own
@@ -36,6 +37,7 @@ FROM (
             CASE WHEN is_own OR NOT is_fraction(by_metric) THEN measured.absorption_fraction END AS absorption_fraction
         ),
         measured.split_latents AS split_latents_published,
+        CASE WHEN is_own AND rate_low IS NOT NULL THEN {'low': rate_low, 'high': rate_high} END AS interval_published,
         is_own AND (measured.num_absorbed IS NOT NULL OR measured.absorption_rate IS NOT NULL
             OR (is_fraction(by_metric) AND measured.absorption_fraction IS NOT NULL)) AS is_published,
         CASE WHEN NOT is_fraction(by_metric) THEN coalesce(counted.num_absorbing_latents, nothing.zero) END
