@@ -105,8 +105,7 @@ def relative_margins(config: Config, tested: Mapping[str, list[Any]]) -> dict[st
     if not np.isfinite(erased).any():
         return {}
     leads = np.abs(top) - np.abs(np.nan_to_num(second))
-    silent = np.array([max(values) < SILENT for values in tested["split_activations"]])
-    may = silent & (top <= 0) & (cosine >= config.method.cosine_threshold) & (erased < 0)
+    may = _silent(tested) & (top <= 0) & (cosine >= config.method.cosine_threshold) & (erased < 0)
     numbers = {share: int((may & (leads >= share * np.abs(erased))).sum()) for share in _SHARES}
     name = "Absorbed tokens at a margin of a share of the effect of erasing the probe's direction"
     return {name: ", ".join(f"{share:.0%}: {number:,}" for share, number in numbers.items())}
@@ -145,6 +144,11 @@ def _left_out(config: Config, f1: np.ndarray, names: np.ndarray, noun: str) -> d
     return {f"{noun} not measured by projection (probe F1 of {least} or less)": (", ".join(poor) or "none") + enough}
 
 
+def _silent(rows: Mapping[str, list[Any]]) -> np.ndarray:
+    """Tell on which tokens every split latent is silent."""
+    return np.array([max(values) < SILENT for values in rows["split_activations"]])
+
+
 def different_projections(config: Config, full: Mapping[str, list[Any]]) -> int:
     """Count the stored verdicts by projection that do not follow from the stored scores, as a float32 file has them."""
     if not full["token"]:
@@ -152,9 +156,8 @@ def different_projections(config: Config, full: Mapping[str, list[Any]]) -> int:
     top, total, cosine = (
         np.array(full[name], float).astype(np.float32) for name in ("top_projection", "total_projection", "top_cosine")
     )
-    silent = np.array([max(values) < SILENT for values in full["split_activations"]])
     carries = (total >= 0) & (top >= LEAST_SHARE * total) & (cosine >= config.method.cosine_threshold)
-    return int(((silent & carries) != np.array(full["is_absorption"])).sum())
+    return int(((_silent(full) & carries) != np.array(full["is_absorption"])).sum())
 
 
 def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:
@@ -165,10 +168,9 @@ def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:
         np.nan_to_num(np.array(tested[name], float)).astype(np.float32)
         for name in ("top_effect", "second_effect", "top_cosine")
     )
-    silent = np.array([max(values) < SILENT for values in tested["split_activations"]])
     method = config.method
     verdict = (
-        silent
+        _silent(tested)
         & (top <= 0)
         & (np.abs(top) - np.abs(second) >= method.effect_margin)
         & (cosine >= method.cosine_threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ from sae_lens import (
 )
 
 from measure.errors import MeasureError
-from measure.saes.loading import check_fit, open_sae
+from measure.saes.loading import RECORD, WEIGHTS, check_fit, open_sae, width_of
 from measure.saes.sae_lens import SaeLens
 from measure.saes.trained import TrainedSae
 
@@ -45,6 +46,12 @@ def _saved(folder: Path, sae: Any) -> Path:
             parameter.copy_(0.5 * torch.randn(parameter.shape, generator=generator))
     sae.save_model(folder)
     return folder
+
+
+def _trained(num_biases: int) -> TrainedSae:
+    """Make an SAE of this project's own, 20 latents; with as many biases it can be used."""
+    encoder, biases, decoder = torch.ones(6, 20), torch.zeros(num_biases), torch.ones(20, 6)
+    return TrainedSae(encoder, biases, decoder, torch.zeros(6), torch.zeros(6), torch.ones(()), torch.ones(()))
 
 
 def _standard(normalised: Any = "none", **said: object) -> StandardSAE:
@@ -169,15 +176,25 @@ def test_broken_weights_are_noticed_before_they_are_used(tmp_path: Path) -> None
         sae.W_dec[3, 2] = torch.nan
     with pytest.raises(MeasureError, match="not finite"):
         check_fit(SaeLens(sae), "sae", d_model=6, num_layers=3, layer=2)
-    one, zeros = torch.ones(()), torch.zeros(6)
-    weights = TrainedSae(torch.ones(6, 20), torch.zeros(19), torch.ones(20, 6), zeros, zeros.clone(), one, one.clone())
-    weights.save(tmp_path / "odd.safetensors")
+    _trained(num_biases=19).save(tmp_path / "odd.safetensors")
     with pytest.raises(MeasureError, match="odd: cannot be used"):
         check_fit(open_sae(tmp_path / "odd.safetensors", CPU), "odd", d_model=6, num_layers=3, layer=2)
     np.savez(tmp_path / "sae.npz", W_enc=np.zeros((6, 20)))
     with pytest.raises(MeasureError, match=r"sae.npz: no safetensors file") as caught:
         open_sae(tmp_path / "sae.npz", CPU)
     assert "\n" not in str(caught.value)
+
+
+def test_the_number_of_latents_is_known_before_weights_are_read(tmp_path: Path) -> None:
+    """Of whatever can be opened: a checkpoint, a file of weights, the folder of a task that trained or names one."""
+    (tmp_path / "task").mkdir()
+    (tmp_path / "named").mkdir()
+    _trained(num_biases=20).save(tmp_path / "task" / WEIGHTS)
+    (tmp_path / "task" / RECORD).write_text('{"tokens_seen": 40}', "utf-8")
+    checkpoint = _saved(tmp_path / "sae", AbsTopKSAE(AbsTopKSAEConfig(d_in=6, d_sae=20, k=3)))
+    (tmp_path / "named" / RECORD).write_text(json.dumps({"path": str(checkpoint)}), "utf-8")
+    for path in (checkpoint, tmp_path / "task" / WEIGHTS, tmp_path / "task", tmp_path / "named"):
+        assert width_of(path) == open_sae(path, CPU).num_latents
 
 
 def test_what_does_not_fit_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from bokeh.models import Legend, LegendItem
 from explorer.plots import absorption, sae_scores
 from explorer.plots.heat_map import Step, cell_labels, steps_of
 from explorer.plots.sae_style import styles_of, told_apart_by
-from explorer.plots.shares import PARTS
+from explorer.plots.shares import PARTS, part_colours
 from explorer.saes import TITLES
 
 if TYPE_CHECKING:
@@ -117,10 +117,7 @@ def sensitivity_keys(theme: Theme) -> list[Key]:
 
 def shares_keys(theme: Theme) -> list[Key]:
     """Explain the plots of who carries a concept."""
-    return [
-        Key(said, colour, "square")
-        for said, colour in zip(PARTS.values(), (theme.split, theme.absorbing, theme.other), strict=True)
-    ]
+    return [Key(PARTS[name], colour, "square") for name, colour in part_colours(theme).items()]
 
 
 def add_legend(figure: Figure, keys: Sequence[Key], theme: Theme) -> None:

@@ -139,7 +139,7 @@ def _extent(stacks: pd.DataFrame, left_out: float = 0.0) -> tuple[float, float]:
 
 
 def _parts(stacks: pd.DataFrame, theme: Theme, line_width: float) -> list[Layer]:
-    colours = {"main_share": theme.split, "absorbing_share": theme.absorbing, "other_share": theme.other}
+    colours = part_colours(theme)
     return [
         Layer(
             *(said, hv.Rectangles, stacks.assign(bottom=stacks[f"{name}_bottom"], top=stacks[f"{name}_top"]), _CORNERS),
@@ -161,6 +161,11 @@ def _targets(stacks: pd.DataFrame, of: str) -> Layer:
             "hover_tooltips": tooltip(("token" if of == "token" else "", f"@{of}"), *_SHARES),
         },
     )
+
+
+def part_colours(theme: Theme) -> dict[str, str]:
+    """Return the colour of each part, in their order."""
+    return {"main_share": theme.split, "absorbing_share": theme.absorbing, "other_share": theme.other}
 
 
 def _dashed(theme: Theme) -> dict[str, object]:

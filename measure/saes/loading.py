@@ -29,9 +29,7 @@ def open_sae(path: Path, device: torch.device) -> Sae:
     MeasureError
         Where there is none, or it cannot be loaded.
     """
-    if (path / RECORD).is_file():
-        given = json.loads((path / RECORD).read_text("utf-8")).get("path")
-        path = path / WEIGHTS if given is None else path.__class__(given)
+    path = _place_of(path)
     if path.is_file():
         from measure.saes.trained import load_trained
 
@@ -46,9 +44,17 @@ def open_sae(path: Path, device: torch.device) -> Sae:
     raise MeasureError(message)
 
 
+def _place_of(path: Path) -> Path:
+    """Return where the SAE lies: of a task, its weights or the place that it names."""
+    if not (path / RECORD).is_file():
+        return path
+    given = json.loads((path / RECORD).read_text("utf-8")).get("path")
+    return path / WEIGHTS if given is None else Path(given)
+
+
 def width_of(path: str | Path) -> int:
-    """Return the number of latents of an SAE, by what its files say of it."""
-    path = Path(path)
+    """Return the number of latents of an SAE that `open_sae` opens, by what its files say of it."""
+    path = _place_of(Path(path))
     if path.is_dir():
         told = json.loads((path / "cfg.json").read_text("utf-8"))
         # A latent of AbsTopK counts as two.
