@@ -93,6 +93,7 @@ QUESTIONS: Mapping[str, Question] = {
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
     "compared_cosines": Question("compared_cosines"),
     "compared_marks": Question("compared_marks"),
+    "compared_counts": Question("compared_counts"),
     "sae_cosines": Question("sae_cosines"),
     "sae_marks": Question("sae_marks"),
     "pair_rates": Question("pair_rates"),
@@ -206,6 +207,7 @@ class ExplorerModel(param.Parameterized):
 
     compared_cosines = param.DataFrame(doc="Cosines of the SAEs set side by side, reduced (compared_cosines).")
     compared_marks = param.DataFrame(doc="Their split and absorbing latents (compared_marks).")
+    compared_counts = param.DataFrame(doc="How many these are, as far as that is known (compared_counts).")
     sae_cosines = param.DataFrame(doc="Cosines of the concepts set side by side, reduced (sae_cosines).")
     sae_marks = param.DataFrame(doc="Their split and absorbing latents (sae_marks).")
     pair_rates = param.DataFrame(doc="Rates that count in the means of two SAEs, of all their seeds (pair_rates).")

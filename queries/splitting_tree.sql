@@ -3,10 +3,10 @@
 -- largest product of the cosines that lead there (`strength`), and of the others those that are split or absorbing latents of
 -- the concept; each below the latent (`parent`) by which this product is largest. Split latents that are no kin follow without a parent.
 -- `cosine`, `overlap` and the shared words are those with the parent. split_rank is 0 where the latent is not split,
--- num_absorbed counts the concept's tokens that it absorbs. Of its SAE: its absorbing latents of the concept, and whether
--- kin on it are stored of any latent on the SAE before.
--- params: suite VARCHAR, tree_saes VARCHAR[], concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
---         effect_margin DOUBLE
+-- num_absorbed counts the concept's tokens that it absorbs. Of its SAE: its absorbing latents of the concept (NULL where
+-- unknown), and whether kin on it are stored of any latent on the SAE before.
+-- params: suite VARCHAR, tree_saes VARCHAR[], family VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE,
+--         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: level INTEGER, sae VARCHAR, latent INTEGER, parent INTEGER, cosine FLOAT, overlap FLOAT,
 --          num_shared_words INTEGER, shared_words VARCHAR[], strength DOUBLE, split_rank INTEGER, num_absorbed BIGINT,
 --          num_words INTEGER, num_absorbing BIGINT, has_kin BOOLEAN
@@ -60,11 +60,16 @@ SELECT nodes.level, levels.sae, nodes.latent, nodes.parent, nodes.cosine, nodes.
     coalesce(played.split_rank, 0) AS split_rank,
     coalesce(played.num_absorbed, 0) AS num_absorbed,
     facts.num_vocab_tokens AS num_words,
-    (SELECT count(*) FROM played WHERE played.level = nodes.level AND num_absorbed > 0) AS num_absorbing,
+    absorbing.num_absorbing_latents AS num_absorbing,
     nodes.level = 1 OR EXISTS (FROM near WHERE near.level = nodes.level - 1) AS has_kin
 FROM nodes
 JOIN levels USING (level)
 LEFT JOIN played ON played.level = nodes.level AND played.latent = nodes.latent
+LEFT JOIN (
+    SELECT sae, num_absorbing_latents
+    FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND concept = $concept AND list_contains($tree_saes, sae)
+) AS absorbing ON absorbing.sae = levels.sae
 LEFT JOIN (
     SELECT sae, latent, num_vocab_tokens
     FROM latents

@@ -25,13 +25,13 @@ from explorer.snapshot import save_snapshot
 from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT, Theme, tint
 from explorer.views.compare_head import parts_of
-from explorer.views.splitting_tree import SplittingTree
+from explorer.views.splitting_tree import SplittingTree, tree_html
 from measure.sparse import Sparse
 from measure.stages import kin
 from queries import Store, check_suite
 from tests.browser import tap, wait_figure, wait_for
 from tests.explore import part, wait_query
-from tests.questions import DECIDING
+from tests.questions import DECIDING, FAMILY
 from tests.related_saes import CONCEPT, SAES, WORDS, draw, kin_of, write_related_saes
 from tests.tiny_suite import write_tiny_suite
 
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from tests.browser import PageOpener, Server
 
 OF_CONCEPT = {"suite": "related", "concept": CONCEPT, **DECIDING}
+OF_TREE = OF_CONCEPT | {"family": FAMILY}
 #: Latents of an SAE that the tree has at least, where there are so many.
 LEAST = 8
 
@@ -193,9 +194,18 @@ def tree_of(rows: pd.DataFrame, saes: Sequence[str]) -> dict[tuple[str, int], tu
     return tree
 
 
+def test_a_tree_by_a_metric_that_names_no_absorbing_latents_does_not_say_that_there_are_none(related: Store) -> None:
+    model = Explorer(related, concept=CONCEPT, page="compare", compare_by="splitting").model
+    for metric, said in (("ig_ablation", "of its 2 absorbing latents"), ("fraction", "absorb is unknown")):
+        found = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE | {"metric": metric})
+        html = tree_html(model, arrange_tree(found, model.state.saes), opens=False)
+        assert said in html
+        assert "no absorbing latent" not in html
+
+
 @pytest.mark.parametrize("saes", [["w16", "w64", "w200"], ["w16", "w200"], ["w200", "w64"], ["w64"]])
 def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]) -> None:
-    found = related.fetch("splitting_tree", tree_saes=saes, **OF_CONCEPT)
+    found = related.fetch("splitting_tree", tree_saes=saes, **OF_TREE)
     rows = pd.DataFrame(kin_of(draw()))
     expected = tree_of(rows, saes)
     assert {*zip(found["sae"], found["latent"], strict=True)} == {*expected}
@@ -220,7 +230,7 @@ def test_the_splitting_tree_follows_from_the_kin(related: Store, saes: list[str]
 def test_a_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
     some = [row for row in kin_of(draw()) if row["other_sae"] != "w200"]
     with Store(write_related_saes(tmp_path / "related", kin=some)) as store:
-        found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+        found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE)
         wide = found[found["sae"] == "w200"]
         # Its split latent stands there alone, so that it is not taken for one that nothing splits into.
         assert wide["latent"].tolist() == [150]
@@ -228,7 +238,7 @@ def test_a_tree_ends_where_no_kin_are_stored(tmp_path: Path) -> None:
         assert wide["has_kin"].tolist() == [False]
         assert found.loc[found["sae"] == "w64", "has_kin"].all()
     with Store(write_related_saes(tmp_path / "none", kin=[])) as store:
-        found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+        found = store.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE)
         assert found["parent"].isna().all()
         assert not found.loc[found["level"] > 1, "has_kin"].any()
         assert store.fetch("latent_kin", sae="w16", latent=3, **OF_CONCEPT).empty
@@ -399,7 +409,7 @@ def test_the_tree_is_a_figure_and_part_of_a_snapshot(related: Store, chromium: B
     explorer = Explorer(related, sae="w64")
     explorer.save_figure("splitting-tree", tmp_path / "tree.svg", size=(6, 5), font="serif")
     drawn = (tmp_path / "tree.svg").read_text("utf-8")
-    rows = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+    rows = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE)
     texts = re.findall(r"<text [^>]*>([^<]*)</text>", drawn)
     assert all(any(each.split(" ")[0] == str(latent) for each in texts) for latent in rows["latent"])
     assert 'font-family="serif"' in drawn
@@ -430,7 +440,7 @@ def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
     server = serve(related.suites["related"].root)
     page = open_page(f"{server.url}/dashboard?page=compare&compare_by=splitting&sae=w16")
     wait_figure(page, "splitting-tree")
-    rows = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_CONCEPT)
+    rows = related.fetch("splitting_tree", tree_saes=[*SAES], **OF_TREE)
     node = arrange_tree(rows, choices_of(related)["related"].saes).nodes.iloc[2]
     tap(page, "splitting-tree", float(node["x"]), float(node["y"]))
     wait_query(page, {"page": "explore", "sae": node["sae"], "latent": str(node["latent"])})

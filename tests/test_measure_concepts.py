@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
@@ -10,9 +11,14 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
+from explorer.app import Explorer
 from explorer.cli import app
+from explorer.format import number
 from explorer.headline import headline, why_none_absorbs
+from explorer.model import records
 from explorer.store import open_store
+from explorer.views.markup import Markup
+from explorer.views.small_multiples import ConceptMultiples, SaeMultiples
 from measure.concepts import read_rows
 from measure.config import read_config
 from measure.errors import MeasureError
@@ -151,6 +157,26 @@ def test_what_has_no_rate_says_why_and_is_never_0(suite: Path, measured: pd.Data
     said = headline(summary.iloc[0].to_dict(), "vowel", "concept", metric="full")
     assert "Absorption is undefined here, because no latent stands for it: the best has" in said
     assert why_none_absorbs(summary.iloc[0].to_dict()).startswith("Absorption is undefined here, because")
+
+
+def test_small_plots_do_not_count_absorbing_latents_of_what_is_undefined(suite: Path) -> None:
+    with open_store(suite) as store:
+        for by, view in (("l0", SaeMultiples), ("concept", ConceptMultiples)):
+            for concept, metric, expected in (
+                ("answer.one", "ig_ablation", True),
+                ("answer.one", "fraction", False),
+                ("sound.vowel", "full", False),
+            ):
+                model = Explorer(store, page="compare", compare_by=by, concept=concept, metric=metric).model
+                layout = cast("Any", view(model)).__panel__()
+                assert model.concepts is not None
+                row = next(row for row in records(model.concepts) if row["concept"] == concept)
+                (head,) = (part.html for part in layout.select(Markup) if 'aria-current="true"' in part.html)
+                counts = dict(re.findall(r'class="role (split|absorbing)"[^>]*>([^<]*)<', head))
+                told = {part: row[f"num_{part}_latents"] for part in ("split", "absorbing")}
+                assert counts == {part: number(count, 0) for part, count in told.items()}
+                assert (told["absorbing"] is not None) == expected
+                assert expected or counts["absorbing"] == "–"
 
 
 def test_concepts_without_a_prompt_are_measured_by_projection(suite: Path, measured: pd.DataFrame) -> None:

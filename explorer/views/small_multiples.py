@@ -9,6 +9,7 @@ import panel as pn
 from bokeh.models import Range1d
 
 from explorer.format import latents_label
+from explorer.model import records
 from explorer.plots.cosine import y_range
 from explorer.plots.small_cosine import HEIGHT, small_cosine_plot
 from explorer.saes import value_label, values_of
@@ -44,8 +45,8 @@ class SmallMultiples(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        #: The reduced lines of all cells, and their marks.
-        self._lines, self._marks = self.answers
+        #: The reduced lines of all cells, their marks, and how many of these there are.
+        self._lines, self._marks, self._counts = self.answers
         self._shown: Mapping[str, list[Cell]] | None = None
         self._y_range = Range1d(*y_range(None))
         self._layout: pn.Row = pn.Row(sizing_mode="stretch_width", styles={"flex-wrap": "wrap", "gap": "24px"})
@@ -121,7 +122,7 @@ class SmallMultiples(View):
         return plot.pane
 
     def _drawing(self, cell: Cell, x_range: Range1d) -> partial[Plot]:
-        lines, marks = (getattr(self._model, name) for name in self.answers)
+        lines, marks = (getattr(self._model, name) for name in (self._lines, self._marks))
         return partial(_draw, lines, marks, cell, (x_range, self._y_range), theme(dark=self._model.shown.dark))
 
     def _go(self, cell: Cell) -> None:
@@ -131,8 +132,8 @@ class SmallMultiples(View):
     def _show_heads(self) -> None:
         shown = self._model.shown
         for cell, head in self._heads.items():
-            marks = self._frame(self._marks, cell)
-            parts = [] if marks is None else marks["part"].tolist()
+            counted = self._frame(self._counts, cell)
+            counts = {} if counted is None else next(iter(records(counted)), {})
             head.html = render(
                 "cell_head",
                 title=self._title(cell),
@@ -140,8 +141,8 @@ class SmallMultiples(View):
                 answers=f"{self._lines} {self._marks}",
                 figure=_figure(cell),
                 awaited=cell not in self._built,
-                num_split=parts.count("split"),
-                num_absorbing=parts.count("absorbing"),
+                num_split=counts.get("num_split_latents"),
+                num_absorbing=counts.get("num_absorbing_latents"),
             )
 
 
@@ -169,7 +170,7 @@ def _draw(
 class SaeMultiples(SmallMultiples):
     """Sets SAEs side by side for one concept: those of a sweep by width, or one for each value of an attribute."""
 
-    answers = ("compared_cosines", "compared_marks")
+    answers = ("compared_cosines", "compared_marks", "compared_counts")
 
     def _columns(self) -> Mapping[str, list[Cell]]:
         shown = self._model.shown
@@ -198,7 +199,7 @@ class SaeMultiples(SmallMultiples):
 class ConceptMultiples(SmallMultiples):
     """Sets concepts of the family side by side, on one SAE, in two columns."""
 
-    answers = ("sae_cosines", "sae_marks")
+    answers = ("sae_cosines", "sae_marks", "concepts")
 
     def _columns(self) -> Mapping[str, list[Cell]]:
         lines, shown = self._model.sae_cosines, self._model.shown

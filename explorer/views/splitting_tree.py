@@ -10,6 +10,7 @@ import pandas as pd
 import panel as pn
 
 from explorer.format import number, visible
+from explorer.model import records
 from explorer.plots.splitting_tree import splitting_tree_plot
 from explorer.plots.tree_layout import Tree, arrange_tree
 from explorer.theme import theme
@@ -154,7 +155,7 @@ def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:
                 "kin": len(kin),
                 **{role: int(roles.get(role, 0)) for role in ("split", "absorbing", "neither")},
                 "num_split": int((there["role"] == "split").sum()),
-                "num_absorbing": int(there["num_absorbing"].max()) if len(there) else 0,
+                "num_absorbing": next(iter(records(there)), {}).get("num_absorbing"),
             }
         )
     return levels

@@ -1,0 +1,7 @@
+-- One row an SAE of several on which the concept was measured: how many latents share and absorb it, NULL where that is unknown.
+-- params: suite VARCHAR, compared VARCHAR[], family VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: sae VARCHAR, num_split_latents BIGINT, num_absorbing_latents BIGINT
+SELECT sae, CAST(num_split_latents AS BIGINT) AS num_split_latents, num_absorbing_latents
+FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
+WHERE suite = $suite AND list_contains($compared, sae) AND concept = $concept
+ORDER BY sae
