@@ -69,7 +69,7 @@ _PARTS_OF_SPEECH = (
 )
 #: Labels that are long, run from right to left, or look like markup.
 HARD_LABELS = (
-    "a kind of thing that has a name of exactly sixty characters!",
+    "a_kind_of_thing_that_has_a_name_of_exactly_sixty_characters!",
     "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER LAMED}\N{HEBREW LETTER VAV}\N{HEBREW LETTER FINAL MEM}",
     "so-called \"quoted\" 'thing'",
     "<b>bold</b> & <script>alert(1)</script>",
@@ -94,7 +94,7 @@ FAMILIES = (
     Family(family="suffix", title="Suffixes", noun="suffix"),
     Family(family="capital", title="Capitals", noun="property"),
     Family(family="pos", title="Parts of speech", noun="part of speech"),
-    Family(family="thing", title="Kinds of things", noun="kind"),
+    Family(family="thing", title="Kinds of things, of which there are so many that a list is searched", noun="kind"),
 )
 
 

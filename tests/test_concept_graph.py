@@ -213,6 +213,14 @@ def test_figure_has_its_name_theme_and_height() -> None:
     assert not colours["light"] & colours["dark"]
 
 
+def test_a_label_has_its_room_beside_the_first_column() -> None:
+    figure = hv.render(_draw(arrange(SPLITS, TAKEN)))
+    figure.trigger("inner_width", 0, 600)
+    start, end = figure.x_range.start, figure.x_range.end
+    # Four characters of 12 pixels, bold ones at their widest, and the 8 to the column.
+    assert 600 * -start / (end - start) >= 4 * 12 + 8
+
+
 def test_everything_named_on_hovering_is_there() -> None:
     figure = hv.render(_draw(arrange(SPLITS, TAKEN)))
     tokens, edges = sorted(figure.select(HoverTool), key=lambda tool: "start" in tool.tooltips)

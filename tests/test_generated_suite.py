@@ -13,11 +13,14 @@ from explorer.state import COMPARED_CONCEPTS, PAGES
 from explorer.views.concepts import concept_cells, strip_html
 from explorer.views.markup import Markup
 from queries import Store, check_suite
+from tests.explore import wait_ready
 from tests.generated_suite import ARCHITECTURES, FAMILIES, HARD_LABELS, concepts, write_generated_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.browser import PageOpener, Server
 
 NUMBER = 260
 HARD = [f"thing.hard-{nth}" for nth in range(len(HARD_LABELS))]
@@ -133,3 +136,13 @@ def test_a_snapshot_holds_a_part_of_a_large_family_and_says_so(store: Store) -> 
     total = sum(kind.family == "thing" for kind in concepts(NUMBER))
     assert f"{total - 60} more kinds were measured on this SAE" in page
     assert 'data-concept="thing.0100"' in page
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence"])
+def test_long_labels_and_titles_fit_a_phone(
+    open_page: PageOpener, serve: Callable[..., Server], suite: Path, page: str
+) -> None:
+    opened = open_page(f"{serve(suite).url}/dashboard?page={page}&concept={HARD[0]}", width=390, height=844)
+    wait_ready(opened)
+    assert opened.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from bokeh.models import Plot as Figure
 
 #: Pixels of the labels beside the columns.
-_BESIDE = (40, 132)
+_BESIDE = (56, 132)
 #: Characters of the concept's label; the heading says it in full.
 _LABEL = 4
 _TITLE = HEAD - 0.6
