@@ -43,8 +43,7 @@ def check_all(config: Config, base: Path, model: LanguageModel) -> list[str]:
     """
     _check_layers(config, model)
     lines = [line for part in config.families for line in _check_family(config, part, base, model)]
-    for template in config.prompts.templates:
-        to_prompt(template, model.tokenizer)
+    _check_lengths(config, model)
     _check_text(config, base)
     if wrong := list(_wrong_saes(config, base, model)):
         raise MeasureError(*wrong)
@@ -59,8 +58,6 @@ def _check_family(config: Config, part: ConceptsPart | None, base: Path, model: 
         answer_tokens(model.tokenizer, vocabulary.family.answers)
     except MeasureError as error:
         raise MeasureError(f"concepts: {part.family}: {error}" if part else str(error)) from error
-    for template in part.templates if part else []:
-        to_prompt(template, model.tokenizer)
     return describe(vocabulary, lost_words(model.tokenizer, told) if told else [])
 
 
@@ -79,6 +76,20 @@ def _check_layers(config: Config, model: LanguageModel) -> None:
                 " its residual stream cannot be read, use another model"
             )
             raise MeasureError(message)
+
+
+def _check_lengths(config: Config, model: LanguageModel) -> None:
+    """Refuse windows of text and prompts that are longer than the model can read."""
+    lengths = {f"windows of {config.windows.length} tokens": config.windows.length + 1}
+    for template in [*config.prompts.templates, *(text for part in config.concepts for text in part.templates)]:
+        prompt = to_prompt(template, model.tokenizer)
+        lengths[f"the template {template[:40]!r}"] = len(prompt.prefix) + 1 + len(prompt.suffix)
+    what = max(lengths, key=lambda name: lengths[name])
+    try:
+        model.streams(torch.full((1, lengths[what]), model.tokenizer.start, device=model.device), [0])
+    except (IndexError, RuntimeError) as error:
+        message = f"model: cannot read {what} at once ({lengths[what]} with the one that begins them); shorten them"
+        raise MeasureError(message) from error
 
 
 def _check_text(config: Config, base: Path) -> None:

@@ -317,6 +317,25 @@ def test_other_architectures_are_measured_from_their_folders(architecture: str, 
     open_model.cache_clear()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "what"),
+    [
+        ("length = 24", "length = 300", "windows of 300 tokens"),
+        ("kept = 2", 'templates = ["' + 260 * "a " + '{token} is:"]', "the template 'a a "),
+    ],
+)
+def test_what_is_longer_than_the_model_can_read_is_named_before_anything_is_computed(
+    tmp_path: Path, old: str, new: str, what: str
+) -> None:
+    """OPT's positions are learned, here 256."""
+    write_model(tmp_path / "model", architecture="opt")
+    write_sae(tmp_path / "few", TopKSAE(TopKSAEConfig(**SIZE, k=3)))
+    result = measured(tmp_path, {"few": ""}, "--dry-run", work=tmp_path, changes={old: new})
+    assert result.exit_code == 2, result.exception
+    assert f"model: cannot read {what}" in result.stderr
+    open_model.cache_clear()
+
+
 @pytest.mark.parametrize("broken", ["model", "few"])
 @pytest.mark.parametrize(("file", "content"), [("safetensors", b"cut off"), ("json", b"{"), ("json", b"[]")])
 def test_files_that_are_damaged_are_named(folder: Path, tmp_path: Path, broken: str, file: str, content: bytes) -> None:

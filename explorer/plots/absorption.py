@@ -147,7 +147,7 @@ def absorption_plot(
         {
             "height": 280,
             "xlabel": X_AXES[x],
-            "ylabel": rate if is_rate else f"split latents a {noun}",
+            "ylabel": rate if is_rate else f"split latents per {noun}",
             "active_tools": brush(active=not touch),
         },
         [partial(_tick, whole=x in _WHOLE), *([in_percent] if is_rate else [])],

@@ -151,7 +151,7 @@ class Atlas(View):
     def _show(self) -> None:
         model, shown = self._model, self._model.shown
         means = model.sae_means
-        titles = {"absorption": shown.rate_label.capitalize(), "splits": f"Split latents a {shown.noun}"}
+        titles = {"absorption": shown.rate_label.capitalize(), "splits": f"Split latents per {shown.noun}"}
         drawable = {name: not drawn(means, self._panel(name)).empty for name in _PLOTS}
         for name, plot in self._plots.items():
             plot.update()
