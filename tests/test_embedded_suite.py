@@ -58,7 +58,10 @@ def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
     assert {path.stem for path in suite.root.glob("*.parquet")} | {"cosines"} == set(suite.manifest.tables)
     for name, entry in suite.manifest.tables.items():
         table = TABLES[name]
-        assert entry.columns == {column.name: column.type for column in table.columns}
+        # What the contract has learned since the embedded suite was measured is optional, and reads as NULL.
+        held = [column for column in table.columns if column.name in entry.columns or column.required]
+        assert entry.columns == {column.name: column.type for column in held}
+        assert held == list(table.columns) or suite.root == EMBEDDED
         key = ", ".join(table.key)
         rows = 0
         with duckdb.connect() as connection:

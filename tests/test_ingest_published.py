@@ -83,11 +83,13 @@ EXPECTED = {
 NOT_PUBLISHED: dict[str, set[str]] = {name: set() for name in EXPECTED} | {
     "measurements": {
         *("num_split_latents", "num_absorbed", "absorption_rate", "random_rate", "absorption_fraction"),
-        *("metric", "metric_version"),
+        *("metric", "metric_version", "undefined", "rate_low", "rate_high", "num_right", "right_rate"),
+        *("shuffled_f1", "model_accuracy", "erasure_effect"),
     },
     "tested_tokens": {
         *("main_projection", "absorbing_projection", "total_projection", "top_projection", "second_projection"),
-        *("projections", "absorption_fraction", "metric", "metric_version"),
+        *("latents_projection", "projections", "absorption_fraction", "metric", "metric_version"),
+        *("answer_log_odds", "erasure_effect"),
     },
 }
 IDS = ["l4-w64-l0-7", "l8-w64-l0-9"]
