@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from measure.concepts import BUILT_IN
+from measure.stages.ablation import decides
 from measure.stages.candidates import SILENT
 from measure.stages.projections import LEAST_SHARE
 from queries.schema import family_of, letter_of
@@ -104,9 +105,12 @@ def relative_margins(config: Config, tested: Mapping[str, list[Any]]) -> dict[st
     )
     if not np.isfinite(erased).any():
         return {}
-    leads = np.abs(top) - np.abs(np.nan_to_num(second))
-    may = _silent(tested) & (top <= 0) & (cosine >= config.method.cosine_threshold) & (erased < 0)
-    numbers = {share: int((may & (leads >= share * np.abs(erased))).sum()) for share in _SHARES}
+    may = _silent(tested) & (erased < 0)
+    known, threshold = (top, np.nan_to_num(second), cosine), config.method.cosine_threshold
+    numbers = {
+        share: int((may & decides(*known, margin=share * np.abs(erased), cosine_threshold=threshold)).sum())
+        for share in _SHARES
+    }
     name = "Absorbed tokens at a margin of a share of the effect of erasing the probe's direction"
     return {name: ", ".join(f"{share:.0%}: {number:,}" for share, number in numbers.items())}
 
@@ -169,12 +173,8 @@ def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:
         for name in ("top_effect", "second_effect", "top_cosine")
     )
     method = config.method
-    verdict = (
-        _silent(tested)
-        & (top <= 0)
-        & (np.abs(top) - np.abs(second) >= method.effect_margin)
-        & (cosine >= method.cosine_threshold)
-    )
+    limits = {"margin": method.effect_margin, "cosine_threshold": method.cosine_threshold}
+    verdict = _silent(tested) & decides(top, second, cosine, **limits)
     return int((verdict != np.array(tested["is_absorption"])).sum())
 
 

@@ -19,15 +19,13 @@
 WITH judged AS NOT MATERIALIZED (
     SELECT verdicts.* REPLACE (
             CASE WHEN $metric = 'full' THEN projection END AS projection,
-            CASE WHEN is_fraction($metric) THEN CASE WHEN is_moved THEN moved.fraction ELSE verdicts.fraction END END
-                AS fraction
+            CASE WHEN is_fraction($metric) THEN fraction END AS fraction
         ),
         saes.layer, saes.architecture, saes.width, saes.l0, saes.position, saes.seed,
         CASE WHEN judged_by = $metric THEN is_absorption END AS published,
         reason($metric, is_decided, absorbed, silent, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin) AS reason
-    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin) AS verdicts
+    FROM current_verdicts($metric, $tau, $cosine_threshold, $effect_margin) AS verdicts
     JOIN saes USING (suite, sae)
-    LEFT JOIN fractions($metric, $tau) AS moved USING (token_row)
     WHERE suite = $suite
 ),
 disagreeing AS (

@@ -107,6 +107,9 @@ class Drawn(kin._Layer):
         nothing = np.zeros(0)
         return self.directions[place], Sparse(np.zeros(5, int), nothing.astype(np.int32), nothing, self.widths[place])
 
+    def _width(self, place: int) -> int:
+        return self.widths[place]
+
     def that_matter(self) -> dict[int, np.ndarray]:
         return {place: np.array(sorted(self.main_latents(place).values())) for place in range(len(self.widths))}
 

@@ -205,12 +205,14 @@ def is_absorption(
     cosine_threshold: float,
 ) -> bool:
     """Decide whether a word's top latent absorbs its letter (docs/method.md)."""
-    return bool(
-        (split_activations < SILENT).all()
-        and top_effect <= 0
-        and abs(top_effect) - abs(second_effect) >= effect_margin
-        and top_cosine >= cosine_threshold
-    )
+    decided = decides(top_effect, second_effect, top_cosine, margin=effect_margin, cosine_threshold=cosine_threshold)
+    return bool((split_activations < SILENT).all() and decided)
+
+
+def decides(top_effect: Any, second_effect: Any, top_cosine: Any, *, margin: Any, cosine_threshold: float) -> Any:
+    """Tell whether a latent absorbs by its effect and cosine, of one word or of an array of words."""
+    leads = abs(top_effect) - abs(second_effect) >= margin
+    return (top_effect <= 0) & leads & (top_cosine >= cosine_threshold)
 
 
 #: Fields of `Effects` behind the list of effects.

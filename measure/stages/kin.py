@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from measure.device import best_device
-from measure.saes.loading import open_sae
+from measure.saes.loading import open_sae, width_of
 from measure.stages.families import by_family, words_of
 from measure.stages.k_sparse import MAX_SPLIT, load_k_sparse
 from measure.stages.vocabulary import load_vocabulary
@@ -203,6 +203,9 @@ class _Layer:
         words = words_of(self._vocabularies, self._of_families["latents"][place])
         return open_sae(self._folders[place]["sae"], best_device()).directions, words.activations
 
+    def _width(self, place: int) -> int:
+        return width_of(self._folders[place]["sae"])
+
     def _subject(self, place: int, latents: np.ndarray) -> Subject:
         directions, words = self._opened(place)
         chosen = directions[torch.from_numpy(latents).to(directions.device)]
@@ -228,7 +231,7 @@ class _Layer:
         """Return the places of the SAEs of each width, from narrow to wide."""
         widths: dict[int, list[int]] = {}
         for place in range(len(self._folders)):
-            widths.setdefault(len(self._opened(place)[0]), []).append(place)
+            widths.setdefault(self._width(place), []).append(place)
         return [widths[width] for width in sorted(widths)]
 
     def kin(

@@ -59,11 +59,7 @@ FROM (
             count(*) FILTER (absorbed) AS num_absorbed,
             count(DISTINCT top_latent) FILTER (absorbed) AS num_absorbing_latents,
             CASE WHEN count(*) = count(fraction) THEN sum(fraction) END AS fraction
-        FROM (
-            SELECT verdicts.* REPLACE (CASE WHEN is_moved THEN moved.fraction ELSE verdicts.fraction END AS fraction)
-            FROM verdicts(by_metric, tau, cosine_threshold, effect_margin) AS verdicts
-            LEFT JOIN fractions(by_metric, tau) AS moved USING (token_row)
-        )
+        FROM current_verdicts(by_metric, tau, cosine_threshold, effect_margin)
         WHERE in_family IS NULL OR family = in_family
         GROUP BY ALL
     ) AS counted USING (pair)
