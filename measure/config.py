@@ -92,6 +92,7 @@ class ConceptsPart(_Part):
     templates: list[str] = []
     answers: dict[str, Annotated[str, Field(pattern=r"^\S")]] = Field(default={}, max_length=1000)
     positive: str | None = None
+    parents: dict[str, str] = Field(default={}, max_length=1000)
 
     @model_validator(mode="after")
     def _told_or_built_in(self) -> Self:

@@ -429,6 +429,7 @@ def _concepts(families: Sequence[Read], token_concepts: pa.Table) -> pa.Table:
             "family": family.family,
             "label": family.labels[place],
             "phrase": family.phrases[place],
+            "parent": family.parent(place),
             "position": place,
             "num_tokens": numbers[family.concept(place)],
         }
