@@ -114,8 +114,8 @@ def test_whatever_fits_into_memory_the_numbers_are_the_same(
                 _check_same(file, task.folder(tmp_path) / file.relative_to(small.done(task)))
 
 
-#: Streams are kept as half floats, rounded by what a batch of that size gives, which depends on the processor; where large
-#: products cancel each other, that is little of the largest.
+#: Streams are kept as half floats, rounded by what a batch of that size gives, which depends on the processor; where
+#: large products cancel each other, that is little of the largest.
 _ROUNDED = 5e-3
 
 
