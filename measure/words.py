@@ -239,7 +239,7 @@ def _capitals(tokens: Sequence[str], _: Lexicon) -> Iterator[tuple[str, str]]:
     for token in tokens:
         word = token.removeprefix(" ")
         if len(word) >= _LEAST_LETTERS and token.startswith(" "):
-            label = {word.lower(): "none", word.upper(): "all", word.capitalize(): "initial"}.get(word)
+            label = {word.lower(): "no", word.upper(): "all", word.capitalize(): "initial"}.get(word)
             if label is not None:
                 yield token, label
 
