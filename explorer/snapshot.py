@@ -214,7 +214,7 @@ class _Collector:
             marked = cosines[cosines["latent"].isin([*split, *absorbing])].dropna()
             marks = dict(zip(marked["latent"].tolist(), marked["cosine"].tolist(), strict=True))
         found = {
-            "headline": sentence_html(model, changed=False),
+            "headline": sentence_html(model, live=False),
             "figures": figures_html(model),
             "no_plot": "" if known else no_cosines_html(model),
             "highest": table_html(highest(cosines, parts)),

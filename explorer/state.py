@@ -375,6 +375,12 @@ class ExplorerState(param.Parameterized):
         return self.chosen_concept.phrase if self.chosen_concept else "has the concept"
 
     @property
+    def parent(self) -> Concept | None:
+        """The concept of which the chosen one is a kind; None where there is none."""
+        parent = self.chosen_concept and self.chosen_concept.parent
+        return self.concepts.get(parent) if parent else None
+
+    @property
     def options(self) -> dict[str, list[Any]]:
         """What can be chosen of each attribute, the former ones being as they are, and of "sae"."""
         return choose(self.saes, self._attributes())[1]

@@ -11,6 +11,7 @@ from explorer.app import Explorer
 from explorer.snapshot import snapshot_html
 from explorer.state import COMPARED_CONCEPTS, PAGES
 from explorer.views.concepts import concept_cells, strip_html
+from explorer.views.headline import sentence_html
 from explorer.views.markup import Markup
 from queries import Store, check_suite
 from tests.explore import wait_ready
@@ -55,6 +56,21 @@ def test_a_parent_that_is_missing_is_the_one_problem(suite: Path) -> None:
     (problem,) = check_suite(suite)
     assert (problem.table, problem.column) == ("concepts", "parent")
     assert problem.message == "is a concept that the suite does not list"
+
+
+def test_a_kind_says_of_what_it_is_one_and_leads_there(explorer: Explorer) -> None:
+    state = explorer.state
+    state.apply({"page": "explore", "concept": "thing.0100"})
+    assert "a kind of thing 10" in re.sub("<[^>]*>", "", sentence_html(explorer.model, live=False))
+    parts: list[Any] = explorer.layout.select(Markup)
+    (headline,) = (part for part in parts if part.css_name == "headline")
+    assert ">thing 10</button>" in headline.html
+    headline._handle_msg({"action": "concept", "value": "thing.0010"})
+    assert state.concept == "thing.0010"
+    # Nothing is said of a concept that is no kind of another, or of one that the suite does not list.
+    for concept in ("thing.0010", HARD[0], "first-letter.s"):
+        state.apply({"concept": concept})
+        assert "a kind of" not in headline.html
 
 
 @pytest.mark.parametrize("concept", HARD)

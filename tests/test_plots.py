@@ -17,6 +17,7 @@ from explorer.plots.absorption import absorption_plot
 from explorer.plots.cosine import cosine_distribution, cosine_plot, nearest_latent, place
 from explorer.plots.heat_map import colour_of, steps_of
 from explorer.plots.k_sparse import SCORES, k_sparse_plot
+from explorer.plots.legend import legend_of
 from explorer.plots.sae_scores import PANELS, sae_scores_plot
 from explorer.plots.sae_style import sae_keys, styles_of
 from explorer.saes import Sae, labelled
@@ -447,35 +448,98 @@ def test_any_number_of_widths_has_its_colours() -> None:
         assert len({style.colour for style in styles.values()}) == min(number, len(DARK.widths))
 
 
-def test_absorption_plots_hold_the_whole_spread_and_whole_layers() -> None:
-    columns = ["layer", "width", "l0", "absorption_rate", "absorption_sd", "num_split_latents"]
+def _trained_again() -> pd.DataFrame:
+    """SAEs as Atlas is told of them: a sweep with three seeds each, one whose first L0 has several, one without."""
+    seeds = {"Gated": (3, 3, 3), "JumpReLU": (2, 1, 1), "TopK": (1, 1, 1)}
+    random = np.random.default_rng(0)
     means = pd.DataFrame(
-        [(8, 2000, 7, 0.02, 0.01, 1.5, 0.01, 0.05), (8, 2000, 40, 0.01, 0.01, 1.2, None, None)],
-        columns=[*columns, "seed_low", "seed_high"],
-    ).assign(
-        suite="tiny", hook="resid_post", architecture="JumpReLU", seed=None, repeat_of=None, variance_explained=0.8
+        [
+            {"architecture": architecture, "said": l0, "seed": seed}
+            for architecture, numbers in seeds.items()
+            for l0, number in zip((7, 20, 40), numbers, strict=True)
+            for seed in range(number)
+        ]
     )
-    means = means.assign(sae=[sae_id(8, 2000, 7), sae_id(8, 2000, 40)], loss_recovered=0.9, dead_fraction=0.01)
-    for panel in ("absorption-vs-l0", "absorption-vs-layer"):
-        plot: Any = absorption_plot(
-            means,
-            panel,
-            saes=saes_of(means),
-            by="width",
-            noun="letter",
-            rate="absorption rate",
-            brushed=[],
-            current=None,
-            theme=LIGHT,
-        ).draw()
-        figure = hv.render(plot)
-        assert figure.y_range.end > 0.05
-        sweeps, seeds, points, current = plot
-        # Those of one sweep are joined where their places on the axis tell them apart.
-        assert len(sweeps) == (panel == "absorption-vs-l0")
-        assert len(seeds) == 1
-        assert points.dframe()["sae"].tolist() == means["sae"].tolist()
-        assert len(current) == 0
+    first = [f"{row.architecture}-{row.said}" for row in means.itertuples()]
+    means["sae"] = [one if seed == 0 else f"{one}-s{seed}" for one, seed in zip(first, means["seed"], strict=True)]
+    means["repeat_of"] = [None if seed == 0 else one for one, seed in zip(first, means["seed"], strict=True)]
+    means["l0"] = means["said"] + random.uniform(-1, 1, len(means))
+    for name in ("absorption_rate", "num_split_latents", "variance_explained"):
+        means[name] = random.uniform(0.1, 0.9, len(means))
+    return means.assign(
+        suite="tiny", layer=8, hook="resid_post", width=2000, absorption_sd=0.01, loss_recovered=0.9, dead_fraction=0.01
+    )
+
+
+def _absorption(means: pd.DataFrame, panel: str, brushed: list[tuple[str, str]] | None = None) -> Any:
+    plot: Any = absorption_plot(
+        means,
+        panel,
+        saes=saes_of(means),
+        by="architecture",
+        noun="letter",
+        rate="absorption rate",
+        brushed=brushed or [],
+        current=None,
+        theme=LIGHT,
+    )
+    return {layer.name: layer.data for layer in plot.layers}, hv.render(plot.draw())
+
+
+@pytest.mark.parametrize("panel", ["absorption-vs-l0", "absorption-vs-variance-explained", "splits-vs-l0"])
+def test_a_line_goes_through_the_means_of_seeds_and_a_band_from_the_lowest_to_the_highest(panel: str) -> None:
+    means = _trained_again()
+    x = "l0" if panel.endswith("l0") else "variance_explained"
+    y = "absorption_rate" if panel.startswith("absorption") else "num_split_latents"
+    layers, figure = _absorption(means, panel)
+    by_hand = means.groupby(["architecture", "said"]).agg(x=(x, "mean"), y=(y, "mean"), low=(y, "min"), high=(y, "max"))
+    by_hand = by_hand.reset_index("said", drop=True)
+    starts = pd.concat([by_hand.loc[name].iloc[:-1] for name in ("Gated", "JumpReLU", "TopK")])
+    ends = pd.concat([by_hand.loc[name].iloc[1:] for name in ("Gated", "JumpReLU", "TopK")])
+    np.testing.assert_allclose(layers["sweeps"][["x", "y"]].astype(float), starts[["x", "y"]])
+    np.testing.assert_allclose(layers["sweeps"][["x1", "y1"]].astype(float), ends[["x", "y"]])
+    band, (xs,), (ys,) = by_hand.loc["Gated"], layers["bands"]["xs"], layers["bands"]["ys"]
+    np.testing.assert_allclose(xs[:6], [*band["x"], *band["x"][::-1]])
+    np.testing.assert_allclose(ys[:6], [*band["low"], *band["high"][::-1]])
+    # Where neither neighbour has seeds, there is no area between them.
+    alone = by_hand.loc["JumpReLU"].iloc[0]
+    np.testing.assert_allclose(
+        layers["bars"][["x", "y", "x1", "y1"]].astype(float), [alone[["x", "low", "x", "high"]].astype(float)]
+    )
+    assert layers["SAEs"]["sae"].tolist() == means["sae"].tolist()
+    assert figure.y_range.end > means[y].max()
+    said = layers["SAEs"].set_index("sae")["seeds"]
+    assert said["TopK-7"] == "–"
+    assert said["Gated-20"] == said["Gated-20-s2"]
+    assert [len(said[name].split(", ")) for name in ("Gated-7", "JumpReLU-7")] == [3, 2]
+
+
+def test_a_band_ends_where_a_seed_is_unknown_or_not_brushed() -> None:
+    means = _trained_again()
+    means.loc[means["sae"] == "Gated-40-s1", "absorption_rate"] = None
+    layers, _ = _absorption(means, "absorption-vs-l0")
+    (xs,) = layers["bands"]["xs"]
+    assert xs.max() == pytest.approx(means.loc[means["sae"].str.startswith("Gated-20"), "l0"].mean())
+    assert layers["SAEs"].set_index("sae")["seeds"]["Gated-40"].split(", ")[1] == "–"
+    brushed = [("tiny", f"Gated-{l0}") for l0 in (7, 20)]
+    layers, _ = _absorption(_trained_again(), "absorption-vs-l0", brushed)
+    shown, faded = layers["bands"]["shown"]
+    assert shown > 5 * faded
+
+
+def test_a_legend_explains_seeds_where_there_are_several() -> None:
+    means = _trained_again()
+    options: dict[str, Any] = {"cell": "", "rate": "", "by": None, "theme": LIGHT}
+    saes = ["Gated", "JumpReLU", "TopK"]
+    for rows, said in ((means, ["mean over seeds", "lowest to highest seed"]), (means[means["seed"] == 0], [])):
+        assert [key.label for key in legend_of("absorption-vs-l0", rows, **options)] == saes + said
+    assert [key.label for key in legend_of("precision-vs-l0", means, **options)] == saes
+
+
+def test_absorption_plots_have_whole_layers() -> None:
+    layers, figure = _absorption(_trained_again(), "absorption-vs-layer")
+    # SAEs of a sweep have one place on the axis.
+    assert [len(layers["sweeps"]), len(layers["bands"]["xs"]), len(layers["bars"])] == [0, 0, 4]
     ticker = figure.xaxis[0].ticker
     assert ticker.min_interval == 1
     assert figure.x_range.start < 8 - 0.25 < 8 + 0.25 < figure.x_range.end

@@ -326,7 +326,7 @@ def test_a_number_of_latents_that_nobody_counted_is_the_least(tmp_path: Path, *,
         card: Any = LatentCard(model).__panel__()
         model.state.apply({"page": "compare", "compare_by": "concept"})
         head: Any = CompareHead(model).__panel__()
-        for text in (sentence_html(model, changed=False), figures_html(model), card.html, head.html):
+        for text in (sentence_html(model, live=False), figures_html(model), card.html, head.html):
             assert "1k latents" in text
             assert ("at least 1k latents" in text) != is_counted
         about = render("provenance", manifest=model.manifest, saes=model.manifest.saes, versions="")

@@ -6,14 +6,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import holoviews as hv
-import numpy as np
 import pandas as pd
 from bokeh.core.properties import field
 
-from explorer.format import l0_label
+from explorer.format import l0_label, number, percent
 from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import sae_keys, styled
-from explorer.saes import SWEEP
+from explorer.plots.sweeps import first_seeds, said_by_seed, sweeps_of
 from explorer.theme import Theme, brush, in_percent, tooltip
 
 if TYPE_CHECKING:
@@ -38,15 +37,15 @@ Y_AXES = {"absorption": "absorption_rate", "splits": "num_split_latents"}
 PANELS = {f"{word}-vs-{x.replace('_', '-')}": (x, y) for word, y in Y_AXES.items() for x in X_AXES}
 #: Whole numbers, also where there is only one.
 _WHOLE = ("layer", "width")
-#: What SAEs have in common that a line joins.
-_JOINED = ["suite", *SWEEP, "width", "seed"]
 _COLUMNS = [
     *("suite", "sae", "name", "x", "y", "l0", "said_l0", "absorption_rate", "absorption_sd", "num_split_latents"),
-    *("variance_explained", "loss_recovered", "seed_low", "seed_high", "seeds", "colour", "marker", "shown"),
+    *("variance_explained", "loss_recovered", "seeds", "colour", "marker", "shown", "size"),
 ]
 _TEXT = {"suite", "sae", "name", "said_l0", "seeds", "colour", "marker"}
 _FADED = 0.12
-_TOOLTIPS = tooltip(
+#: How large the mark of an SAE is, alone and among further seeds of it, whose mean a line goes through.
+_SIZE, _OF_SEED = 9, 7
+_FACTS = (
     ("SAE", "@name"),
     ("L0", "@said_l0"),
     ("mean", "@absorption_rate{0.0 %}"),
@@ -54,7 +53,6 @@ _TOOLTIPS = tooltip(
     ("split latents, mean", "@num_split_latents{0.00}"),
     ("variance explained", "@variance_explained{0.000}"),
     ("loss recovered", "@loss_recovered{0.000}"),
-    ("rates with other seeds", "@seeds"),
 )
 
 
@@ -98,7 +96,7 @@ def absorption_plot(
     Returns
     -------
     Plot
-        Layers: sweeps, spread over seeds, SAEs, current.
+        Layers: bands, sweeps, bars, SAEs, current.
     """
     x, y = PANELS[panel]
     is_rate = y == "absorption_rate"
@@ -107,6 +105,7 @@ def absorption_plot(
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     x_range, y_range = extents(means, panel)
     ends, more = ("x", "y", "x1", "y1"), [name for name in _COLUMNS if name not in ("x", "y")]
+    sweeps = sweeps_of(data, means, theme, joined=x not in _WHOLE)
     look: dict[str, Any] = {"line_color": theme.other}
     of_line = {"line_color": field("colour"), "line_alpha": field("shown")}
     return Plot(
@@ -114,24 +113,24 @@ def absorption_plot(
         theme,
         [
             Layer(
-                *("sweeps", hv.Segments, _sweeps(data if x not in _WHOLE else data.iloc[:0], means), ends),
-                *(("colour", "shown"), look | {"line_width": 1.5}, of_line),
+                *("bands", hv.Polygons, sweeps.bands, ("x", "y"), ("colour", "shown")),
+                look={"color": theme.other, "line_color": None},
+                glyph={"fill_color": field("colour"), "fill_alpha": field("shown")},
             ),
-            Layer(
-                *("seeds", hv.Segments, _spread(data if is_rate else data.iloc[:0]), ends),
-                *(("colour", "shown"), look | {"line_width": 3}, of_line),
-            ),
+            Layer("sweeps", hv.Segments, sweeps.lines, ends, ("colour", "shown"), look | {"line_width": 1.5}, of_line),
+            Layer("bars", hv.Segments, sweeps.bars, ends, ("colour", "shown"), look | {"line_width": 3}, of_line),
             Layer(
                 *("SAEs", hv.Points, data, ("x", "y"), more),
                 look={
-                    "size": 9,
+                    "size": _SIZE,
                     "line_color": theme.paper,
                     "tools": ["hover", "box_select"],
                     "default_tools": ["pan", "box_zoom", "reset"],
-                    "hover_tooltips": _TOOLTIPS,
+                    "hover_tooltips": tooltip(*_FACTS, ("rates by seed" if is_rate else "splits by seed", "@seeds")),
                 },
                 glyph={
                     "marker": field("marker"),
+                    "size": field("size"),
                     "fill_color": field("colour"),
                     "fill_alpha": field("shown"),
                     "line_alpha": field("shown"),
@@ -163,7 +162,7 @@ def drawn(means: pd.DataFrame | None, panel: str) -> pd.DataFrame:
 
 
 def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return the ranges of a panel's axes: all SAEs and seeds with some air, rates and L0 from 0."""
+    """Return the ranges of a panel's axes: all SAEs with some air, rates and L0 from 0."""
     if (placed := drawn(means, panel)).empty:
         return (0.0, 1.0), (0.0, 1.0)
     x, y = PANELS[panel]
@@ -171,7 +170,7 @@ def extents(means: pd.DataFrame | None, panel: str) -> tuple[tuple[float, float]
     if x == "l0":
         low = 0.0
     air = max(0.08 * (high - low), {"l0": 0.5, "layer": 0.5, "width": 100.0}.get(x, 0.005))
-    top = float(placed[[y, "seed_high"] if y == "absorption_rate" else [y]].max(axis=None))
+    top = float(placed[y].max())
     return (low - (0.03 * high if x == "l0" else air), high + air), (0.0, 1.1 * top if top > 0 else 1.0)
 
 
@@ -193,44 +192,10 @@ def _points(
         said_l0=placed["l0"].map(l0_label),
         x=placed[x].astype(float),
         y=placed[y].astype(float),
-        seeds=[
-            "–" if pd.isna(low) else f"{low:.1%} to {high:.1%}"
-            for low, high in zip(placed["seed_low"], placed["seed_high"], strict=True)
-        ],
+        seeds=said_by_seed(means, y, percent if y == "absorption_rate" else partial(number, decimals=2)),
         shown=[1.0 if not brushed or key in brushed else _FADED for key in sae_keys(placed)],
+        size=[_OF_SEED if several else _SIZE for several in first_seeds(means).duplicated(keep=False)[placed.index]],
     )[_COLUMNS]
-
-
-def _sweeps(data: pd.DataFrame, means: pd.DataFrame | None) -> pd.DataFrame:
-    """Draw lines through the SAEs that differ in L0 only, from each to the one of the next L0."""
-    if means is None or data.empty:
-        return pd.DataFrame(
-            {name: pd.Series([], dtype="float64") for name in ("x", "y", "x1", "y1", "colour", "shown")}
-        )
-    # The seeds of those that nothing repeats may differ along a sweep.
-    own = means["seed"].where(means["repeat_of"].notna())
-    sweeps = means.assign(seed=own).loc[data.index].groupby(_JOINED, dropna=False, sort=False).ngroup()
-    swept = data.assign(sweep=sweeps).dropna(subset="l0").sort_values(["sweep", "l0"], kind="stable")
-    goes_on = (swept["sweep"].diff() == 0).to_numpy(bool)
-    ends = swept[goes_on]
-    starts = swept[np.append(goes_on[1:], False)] if len(swept) else swept
-    return pd.DataFrame(
-        {
-            "x": starts["x"].to_numpy(float),
-            "y": starts["y"].to_numpy(float),
-            "x1": ends["x"].to_numpy(float),
-            "y1": ends["y"].to_numpy(float),
-            "colour": starts["colour"].to_numpy(object),
-            "shown": 0.5 * np.minimum(starts["shown"].to_numpy(float), ends["shown"].to_numpy(float)),
-        }
-    )
-
-
-def _spread(data: pd.DataFrame) -> pd.DataFrame:
-    """Draw a line from the lowest to the highest rate of the SAEs that were trained with several seeds."""
-    several = data.dropna(subset=["seed_low", "seed_high"])
-    ends = pd.DataFrame({"x": several["x"], "y": several["seed_low"], "x1": several["x"], "y1": several["seed_high"]})
-    return ends.astype(float).assign(colour=several["colour"], shown=several["shown"].astype(float))
 
 
 def _tick(figure: Figure, *, whole: bool) -> None:

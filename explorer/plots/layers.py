@@ -41,7 +41,8 @@ class Layer(NamedTuple):
     element : type of hv.Element
         What draws it.
     data : DataFrame or mapping of str to sequence
-        A column for each of `axes` and `more`; those of hv.Contours are xs and ys, a line a row.
+        A column for each of `axes` and `more`; in place of axes, hv.Contours and hv.Polygons have xs and ys, a line or
+        an outline a row.
     axes : sequence of str or hv.Dimension
         Columns on the axes. Those of hv.Rectangles are left, bottom, right and top.
     more : sequence of str
@@ -68,9 +69,11 @@ class Layer(NamedTuple):
 
     def draw(self) -> hv.Element:
         """Make the element."""
-        if self.element is hv.Contours:
-            lines = [dict(zip("xy", line, strict=True)) for line in zip(self.data["xs"], self.data["ys"], strict=True)]
-            drawn = hv.Contours(lines, ["x", "y"], plot_id=next(_IDS))
+        if issubclass(self.element, hv.Contours):
+            names = ("x", "y", *self.more)
+            columns = [self.data[name] for name in ("xs", "ys", *self.more)]
+            lines = [dict(zip(names, line, strict=True)) for line in zip(*columns, strict=True)]
+            drawn = self.element(lines, ["x", "y"], list(self.more), plot_id=next(_IDS))
         else:
             across = 1 if self.element is hv.Curve else len(self.axes)
             drawn = self.element(
@@ -83,11 +86,13 @@ class Layer(NamedTuple):
 
     def source(self) -> dict[str, Any]:
         """Collect the columns of the renderer's source."""
-        if self.element is hv.Contours:
-            return {name: self.data[name] for name in ("xs", "ys")}
-        columns = {name: np.asarray(self.data[name]) for name in [*map(str, self.axes), *self.more]}
-        # BokehJS 3.9 takes an empty column of numbers for no column of colours.
-        return {name: column if len(column) else np.array([], object) for name, column in columns.items()}
+        if issubclass(self.element, hv.Contours):
+            lines = {name: self.data[name] for name in ("xs", "ys")}
+            if self.element is hv.Polygons:
+                # Bokeh's may be of several parts, each with holes.
+                lines = {name: [[[outline]] for outline in outlines] for name, outlines in lines.items()}
+            return lines | {name: _column(self.data[name]) for name in self.more}
+        return {name: _column(self.data[name]) for name in [*map(str, self.axes), *self.more]}
 
 
 class Line(NamedTuple):
@@ -179,10 +184,13 @@ def _name(plot: Any, element: hv.Element, *, name: str, glyph: Mapping[str, Any]
     plot.handles["glyph_renderer"].name = name
     # HoloViews leaves out what no tooltip shows, and leaves it as it was where it draws again.
     source = plot.handles["source"]
-    if not isinstance(element, hv.Contours):
+    if isinstance(element, hv.Contours):
+        more = map(str, element.vdims)
+        columns = source.data | {each: _column(element.dimension_values(each, expanded=False)) for each in more}
+    else:
         columns = {each: element.dimension_values(each) for each in map(str, element.dimensions())}
-        if source.data.keys() != columns.keys() or not _is_same(columns, source.data):
-            source.data = columns
+    if source.data.keys() != columns.keys() or not _is_same(columns, source.data):
+        source.data = columns
     plot.handles["glyph"].update(**glyph)
 
 
@@ -199,15 +207,22 @@ def _settle(figure: Figure, x: Extent, y: Extent, adjust: Sequence[Callable[[Fig
         each(figure)
 
 
+def _column(values: Any) -> np.ndarray:
+    """Make the column of a source."""
+    column = np.asarray(values)
+    # BokehJS 3.9 takes an empty column of numbers for no column of colours.
+    return column if len(column) else np.array([], object)
+
+
 def _is_same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Tell whether two sources hold the same."""
     return all(_are_equal(column, other[name]) for name, column in one.items())
 
 
 def _are_equal(one: Any, other: Any) -> bool:
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(np.array_equal, one, other))
     if one is other:
         return True
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(np.array_equal, one, other))
     other = np.asarray(other)
     return np.array_equal(one, other, equal_nan=one.dtype.kind == other.dtype.kind == "f")

@@ -10,7 +10,9 @@ from explorer.plots import absorption, sae_scores
 from explorer.plots.heat_map import Step, cell_labels, steps_of
 from explorer.plots.sae_style import styles_of, told_apart_by
 from explorer.plots.shares import PARTS, part_colours
+from explorer.plots.sweeps import have_seeds
 from explorer.saes import TITLES
+from explorer.theme import tint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,12 +58,15 @@ def legend_of(
     if figure in sae_scores.PANELS or figure in absorption.PANELS:
         coloured = figure in absorption.PANELS or sae_scores.PANELS[figure][2] is None
         own = by if figure in absorption.PANELS else None
-        return [] if rows is None else sae_style_keys(rows, own or told_apart_by(rows), theme, coloured=coloured)
-    keys = {"k-sparse": k_sparse_keys(theme), "threshold-sensitivity": sensitivity_keys(theme)}
+        keys = [] if rows is None else sae_style_keys(rows, own or told_apart_by(rows), theme, coloured=coloured)
+        if figure in absorption.PANELS and have_seeds(rows):
+            keys += seed_keys(theme)
+        return keys
+    explained = {"k-sparse": k_sparse_keys(theme), "threshold-sensitivity": sensitivity_keys(theme)}
     marks = cosine_keys(theme)
-    keys |= dict.fromkeys(("token-shares", "concept-shares"), shares_keys(theme))
-    keys["splitting-tree"] = [*marks[1:3], Key("neither", theme.muted, "circle")]
-    return keys.get(figure) or (
+    explained |= dict.fromkeys(("token-shares", "concept-shares"), shares_keys(theme))
+    explained["splitting-tree"] = [*marks[1:3], Key("neither", theme.muted, "circle")]
+    return explained.get(figure) or (
         marks if figure == "cosine" else marks[1:3] if figure == "split-absorb-graph" else marks[:3]
     )
 
@@ -102,6 +107,14 @@ def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme, *, coloured: bool 
             style.marker,
         )
         for style in styles_of(saes[by], by, theme).values()
+    ]
+
+
+def seed_keys(theme: Theme) -> list[Key]:
+    """Explain what stands for several seeds of an SAE."""
+    return [
+        Key("mean over seeds", theme.muted),
+        Key("lowest to highest seed", tint(theme.muted, theme, 0.3), "square"),
     ]
 
 

@@ -13,6 +13,7 @@ from explorer.format import metric_label
 from explorer.model import records
 from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, drawn, extents
 from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
+from explorer.plots.sweeps import have_seeds
 from explorer.saes import ATTRIBUTES, TITLES, named_by, telling
 from explorer.theme import theme
 from explorer.views.heat_map import HeatMapView, current_sae, open_sae
@@ -194,6 +195,7 @@ class Atlas(View):
             family=shown.family,
             figures=" ".join(dict.fromkeys(self._panel(name) for name in _PLOTS)),
             legend=[] if means is None else list(styles_of(means[by], by, theme(dark=shown.dark)).values()),
+            seeds=have_seeds(means),
         )
         self._show_table()
 

@@ -28,7 +28,7 @@ class Headline(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        self._sentence = Markup("headline", on={"reset-thresholds": self._reset})
+        self._sentence = Markup("headline", on={"reset-thresholds": self._reset, "concept": self._choose})
         self._figures = Markup("figures")
         self._layout = pn.Column(self._sentence, self._figures, sizing_mode="stretch_width")
         self._show()
@@ -36,13 +36,16 @@ class Headline(View):
     def _reset(self, _: object) -> None:
         self._model.state.apply(self._model.state.thresholds_of_suite._asdict())
 
+    def _choose(self, concept: str) -> None:
+        self._model.state.apply({"concept": concept})
+
     def _show(self) -> None:
-        self._sentence.html = sentence_html(self._model, changed=bool(self._model.shown.moved))
+        self._sentence.html = sentence_html(self._model, live=True)
         self._figures.html = figures_html(self._model)
 
 
-def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
-    """Write the headline; `changed` offers to take the thresholds back."""
+def sentence_html(model: ExplorerModel, *, live: bool) -> str:
+    """Write the headline; a `live` one leads to the concept's parent and offers to take the thresholds back."""
     shown, summary = model.shown, model.summary
     return render(
         "headline",
@@ -52,7 +55,9 @@ def sentence_html(model: ExplorerModel, *, changed: bool) -> str:
         name=shown.chosen_sae.title if shown.chosen_sae else None,
         sentence=model.unanswered("summary")
         or headline(summary, shown.label, shown.noun, metric=shown.metric, has_sae=shown.sae is not None),
-        changed=changed,
+        parent=shown.parent,
+        live=live,
+        changed=live and bool(shown.moved),
     )
 
 
