@@ -19,7 +19,7 @@ from rich.text import Text
 
 from explorer.format import printable
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
-from explorer.store import EMBEDDED, open_store
+from explorer.store import EMBEDDED, open_store, open_suite
 from queries import QueryError, Store, SuiteError, check_suite, locate
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-_SUITES = typer.Argument(help="Folders or URLs of suites; the embedded one where none is given.", show_default=False)
-_FOLDER = typer.Argument(help="Folder of a suite; the embedded one where none is given.", show_default=False)
-_SUITE = typer.Argument(help="Folder or URL of a suite; the embedded one where none is given.", show_default=False)
+_SUITES = typer.Argument(help="Folders or URLs of suites; the embedded ones where none is given.", show_default=False)
+_FOLDER = typer.Argument(help="Folder of a suite; the embedded ones where none is given.", show_default=False)
+_SUITE = typer.Argument(
+    help="Folder or URL of a suite; the first embedded one where none is given.", show_default=False
+)
 _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
     help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
@@ -267,7 +269,7 @@ def snapshot(
         latent=latent,
     )
     try:
-        with open_store(*([suite] if suite else [])) as store, _progress("Opening the suite") as report_progress:
+        with open_suite(suite) as store, _progress("Opening the suite") as report_progress:
             save_snapshot(
                 store,
                 output,
@@ -317,7 +319,7 @@ def figure(
         latent=latent,
     )
     try:
-        with open_store(*([suite] if suite else [])) as store:
+        with open_suite(suite) as store:
             Explorer(store, **state).save_figure(
                 name, output, size=size, font=font, font_size=font_size, dpi=dpi, dark=dark, overwrite=force
             )
@@ -332,14 +334,15 @@ def check(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Check every file and value of a suite; exit code 1 where it has problems, each of which is listed."""
-    problems = check_suite(suite or EMBEDDED)
+    folders = [suite] if suite else EMBEDDED
+    problems = [problem for folder in folders for problem in check_suite(folder)]
     if as_json:
         found = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
     elif problems:
-        _list(f"{suite or EMBEDDED}: {len(problems):,} problems", [str(problem) for problem in problems])
+        _list(f"{', '.join(map(str, folders))}: {len(problems):,} problems", [str(problem) for problem in problems])
     else:
-        typer.echo(f"{suite or EMBEDDED}: no problems")
+        typer.echo("\n".join(f"{folder}: no problems" for folder in folders))
     if problems:
         raise typer.Exit(1)
 
@@ -364,7 +367,7 @@ def info(
 ) -> None:
     """Say what a suite holds."""
     try:
-        with open_store(*([suite] if suite else [])) as store:
+        with open_suite(suite) as store:
             found = _info(store)
     except (SuiteError, QueryError) as error:
         _fail(str(error), error)

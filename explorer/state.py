@@ -743,7 +743,8 @@ class ExplorerState(param.Parameterized):
         thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
         known = {name: value for name, value in given.items() if name in self._READ_KEYS}
         with param.parameterized.batch_call_watchers(self):
-            refused = again[:SHOWN_OPTIONS] + self.apply({**starting, **thresholds._asdict(), **self._opening(known), **known})
+            wanted = {**starting, **thresholds._asdict(), **self._opening(known), **known}
+            refused = again[:SHOWN_OPTIONS] + self.apply(wanted)
             if refusal := self._refuse_facet_latent():
                 refused.append(refusal)
                 self.facet_latent = None

@@ -1,4 +1,4 @@
-"""Finding suites: the embedded one of a checkout, or the folders that were named."""
+"""Finding suites: the embedded ones of a checkout, or the folders that were named."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from queries import Store, SuiteError, locate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-EMBEDDED = Path(__file__).resolve().parent.parent / "data" / "smollm2-135m"
+_DATA = Path(__file__).resolve().parent.parent / "data"
+#: The suites of the checkout, in the order in which they are served: of architectures, of layers and widths.
+EMBEDDED = (_DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m")
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
 
@@ -23,7 +25,7 @@ def open_store(*paths: Path | str) -> Store:
     Parameters
     ----------
     *paths : Path or str
-        Folders of suites, or URLs as text; without any, the embedded suite of the checkout.
+        Folders of suites, or URLs as text; without any, the embedded suites of the checkout.
 
     Returns
     -------
@@ -35,10 +37,19 @@ def open_store(*paths: Path | str) -> Store:
     SuiteError
         Where a suite cannot be opened; one line that names file and mend.
     """
-    if not paths and not EMBEDDED.is_dir():
+    return Store(*(paths or _embedded()))
+
+
+def open_suite(path: Path | str | None = None) -> Store:
+    """Open one suite, the first of the embedded ones where none is named; errors are those of `open_store`."""
+    return Store(path or _embedded()[0])
+
+
+def _embedded() -> tuple[Path, ...]:
+    if not all(folder.is_dir() for folder in EMBEDDED):
         message = "no suite given, and this installation holds no embedded one; name a suite's folder"
         raise SuiteError(message)
-    return Store(*(paths or (EMBEDDED,)))
+    return EMBEDDED
 
 
 def shared_store(*paths: str) -> Store:

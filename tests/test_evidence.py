@@ -17,6 +17,7 @@ from explorer.views.markup import Markup
 from queries import Store
 from queries.schema import concept_id
 from tests.questions import DECIDING, THRESHOLDS, ask, question_values, sae_id
+from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def rows_of(store: Store, **values: Any) -> pd.DataFrame:
 
 def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresholds() -> None:
     """Every row stores its scores; not one verdict differs."""
-    with open_store() as store, store._connection.cursor() as cursor:
+    with open_store(SWEEPS) as store, store._connection.cursor() as cursor:
         decided = cursor.execute(
             "SELECT count(*), count(top_effect), count(*) FILTER (absorbed <> is_absorption)"
             " FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)",

@@ -23,6 +23,7 @@ from tests.explore import (
     wait_query,
     wait_ready,
 )
+from tests.suites import SWEEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -238,7 +239,7 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
 
 
 def test_lost_server_is_told(open_page: PageOpener, home: View, tmp_path: Path) -> None:
-    server = start_server(tmp_path / "log")
+    server = start_server(tmp_path / "log", SWEEPS)
     try:
         page = open_view(open_page, f"{server.url}{home.path}", allow=["not connected"])
         notice = page.get_by_role("alert").filter(has_text="Connection to the server lost")

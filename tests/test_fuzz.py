@@ -26,6 +26,7 @@ from explorer.views.selectors import Selectors
 from explorer.views.widgets import Slider
 from queries import Store
 from tests.injections import TEXTS
+from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ _WORDS = (
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         yield store
 
 

@@ -28,6 +28,7 @@ from explorer.guard import TOKEN_CHARACTERS
 from tests.async_visitors import SECONDS, Visitor, as_map, changed, happened, visiting
 from tests.browser import ask_model, drag, free_port, point, scroll_to_figure, wait_calm, wait_figure
 from tests.explore import choose, graph_head, unfold, wait_query, wait_ready
+from tests.suites import SWEEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +53,7 @@ PAGES: tuple[dict[str, Any], ...] = (
 @pytest.fixture(scope="module")
 def document() -> Iterator[Document]:
     """A session's document with all pages."""
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         explorer = Explorer(store, concept="first-letter.s", sae="l4-w8192-l0-7")
         document = Document()
         explorer.template().server_doc(document)

@@ -11,11 +11,11 @@ import pytest
 from explorer import open_store
 from explorer.model import choices_of
 from explorer.state import ExplorerState
-from explorer.store import EMBEDDED
 from queries import check_suite
 from queries.opening import store_opening
 from queries.suite import read_manifest
 from queries.writer import save_manifest
+from tests.suites import SWEEPS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A suite with a telling case."""
     folder = tmp_path_factory.mktemp("opening") / "told"
-    shutil.copytree(EMBEDDED, folder)
+    shutil.copytree(SWEEPS, folder)
     save_manifest(folder, read_manifest(folder).model_copy(update={"name": "told"}))
     store_opening(folder)
     return folder
@@ -44,7 +44,7 @@ def test_the_telling_case_absorbs_several_words_and_is_about_little_else(suite: 
 
 
 def test_an_address_that_names_no_case_opens_on_it(suite: Path) -> None:
-    with open_store(EMBEDDED, suite) as store:
+    with open_store(SWEEPS, suite) as store:
         choices = choices_of(store)
     case = choices["told"].opening
     state = ExplorerState(choices, suite="told")

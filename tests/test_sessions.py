@@ -16,6 +16,7 @@ from bokeh.document import Document
 
 from explorer import app, open_store
 from tests.async_visitors import happened, visiting
+from tests.suites import SWEEPS
 from tests.visitors import open_session
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def visit(store: Store) -> list[ref[Any]]:
 
 
 def test_explorers_of_a_notebook_are_forgotten() -> None:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         left = [part for _ in range(2) for part in visit(store)]
         gc.collect()
         assert [part() for part in left if part() is not None] == []
