@@ -211,6 +211,10 @@ class Config(_Part):
     title: str | None = None
     summary: str | None = None
     limits: list[str] = []
+    #: Whether the suite is to be small: further seeds have scores and counts alone; the others have texts of latents
+    #: that are split, absorb or are the encoder's best, eight contexts of each, and no activations on tokens that were
+    #: judged by projection.
+    slim: bool = False
     model: ModelPart
     vocabulary: VocabularyPart = VocabularyPart()
     prompts: PromptsPart = PromptsPart()
