@@ -86,7 +86,18 @@ def print_quality(rates: Rates) -> None:
             ]
         )
     print_table(
-        ["layer", "width", "k", "architecture", "seeds", "L0", "variance explained", "loss recovered", "dead, %"], rows
+        [
+            "layer",
+            "width",
+            "nominal L0",
+            "architecture",
+            "seeds",
+            "L0",
+            "variance explained",
+            "loss recovered",
+            "dead, %",
+        ],
+        rows,
     )
 
 
@@ -106,21 +117,22 @@ def print_rates(rates: Rates, family: str) -> None:
         rows.append(row)
     print(f"### {rates.families[family]}\n")
     print_table(
-        ["layer", "width", "k", "architecture", "probe's F1 less the main latent's"]
+        ["layer", "width", "L0", "architecture", "probe's F1 less the main latent's"]
         + [f"{metric}, %" for metric in rates.metrics],
         rows,
     )
 
 
 def print_differences(rates: Rates, family: str) -> None:
-    """Print how much more each architecture absorbs than BatchTopK, in points of a percentage."""
+    """Print how much more each architecture absorbs than BatchTopK at the nearest L0, in points of a percentage."""
     rows = []
     for metric in rates.metrics:
         table = rates.of(family, metric)
         for (layer, width, l0, architecture), saes in rates.groups.items():
-            base = rates.groups.get((layer, width, l0, _BASE))
-            if base is None or architecture == _BASE:
+            bases = [key for key in rates.groups.index if (*key[:2], key[3]) == (layer, width, _BASE)]
+            if not bases or architecture == _BASE:
                 continue
+            base = rates.groups[min(bases, key=lambda key: abs(key[2] - l0))]
             found = mean_difference(*(table.reindex(each).to_numpy(float) for each in (base, saes)))
             if found is None:
                 rows.append([metric, layer, f"{width:,}", f"{l0:g}", architecture, "undefined", "", "", 0])
@@ -131,7 +143,7 @@ def print_differences(rates: Rates, family: str) -> None:
             rows.append(
                 [metric, layer, f"{width:,}", f"{l0:g}", architecture, difference, interval, least, found.num_concepts]
             )
-    head = ["metric", "layer", "width", "k", f"less {_BASE}", "difference", "95 % interval", "detectable", "concepts"]
+    head = ["metric", "layer", "width", "L0", f"less {_BASE}", "difference", "95 % interval", "detectable", "concepts"]
     print_table(head, rows)
 
 
