@@ -1,6 +1,6 @@
 """How right the rules of absorption are where the truth is known: ``python -m benchmarks.hierarchy``.
 
-Prints three tables: rules against the truth on SAEs that are built, and on SAEs that are trained, and how often the
+Prints two tables: rules against the truth, on SAEs that are built and that are trained; and how often the
 interval of a difference between two architectures holds the true one.
 """
 
