@@ -213,7 +213,7 @@ class Config(_Part):
     limits: list[str] = []
     #: Whether the suite is to be small: further seeds have scores and counts alone; the others have texts of latents
     #: that are split, absorb or are the encoder's best, eight contexts of each, and no activations on tokens that were
-    #: judged by projection.
+    #: judged by projection; there are no kin.
     slim: bool = False
     model: ModelPart
     vocabulary: VocabularyPart = VocabularyPart()

@@ -45,7 +45,7 @@ from queries.schema import TABLES
 from queries.writer import write_suite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from measure.config import Config
@@ -124,8 +124,8 @@ def write_measured(
     }
     for name in EVIDENCE_TABLES:
         tables[name] = _evidence(name, in_full, work, slim=config.slim)
-    if plan.kin:
-        tables["kin"] = _kin(plan, saes, {one.sae for one in in_full}, work)
+    if plan.kin and not config.slim:
+        tables["kin"] = _kin(plan, saes, work)
     tables["cosines"] = (_cosines(one, work, families) for one in in_full)
     tables["tokens"] = _tokens(families)
     tables["token_concepts"] = _token_concepts(families)
@@ -400,16 +400,15 @@ def _without(table: pa.Table, name: str, where: pa.ChunkedArray) -> pa.Table:
     return table.set_column(place, column, kept)
 
 
-def _kin(plan: Plan, saes: Sequence[SaeRecord], kept: Container[str], work: Path) -> Iterator[pa.Table]:
+def _kin(plan: Plan, saes: Sequence[SaeRecord], work: Path) -> Iterator[pa.Table]:
     """Read the kin of each SAE's latents, and name the SAEs of the layer, which the stage knows by their places."""
     for sae in sorted(saes, key=lambda sae: sae.id):
-        if sae.layer in plan.kin and sae.id in kept:
+        if sae.layer in plan.kin:
             names = [other.id for other in saes if other.layer == sae.layer]
             file = plan.kin[sae.layer].folder(work) / f"{names.index(sae.id)}.parquet"
             rows = pq.ParquetFile(file).read()
             others = pa.array(names).take(rows["other"].combine_chunks())
-            there = pa.array([other in kept for other in others.to_pylist()], pa.bool_())
-            yield _with_sae(rows.append_column("other_sae", others).filter(there), sae.id)
+            yield _with_sae(rows.append_column("other_sae", others), sae.id)
 
 
 def _cosines(one: Measured, work: Path, families: Sequence[Read]) -> pa.Table:
