@@ -87,13 +87,15 @@ def test_what_a_latent_s_card_shows_is_there_for_every_latent_that_plays_a_part(
 def test_rates_by_ablation_are_counted_again_from_the_tested_tokens(store: Store, family: str) -> None:
     asked = {"suite": ARCHITECTURES.name, "family": family, "scope": "suite", "metric": "ig_ablation"}
     method = read_manifest(ARCHITECTURES).method
-    own = {name: getattr(method, name) for name in ("tau", "cosine_threshold", "effect_margin")}
-    found = store.fetch("concept_rates", **asked, **own).set_index(["sae", "concept"])["absorption_rate"]
+    thresholds = {name: getattr(method, name) for name in ("tau", "cosine_threshold", "effect_margin")}
+    found = store.fetch("concept_rates", **asked, **thresholds).set_index(["sae", "concept"])["absorption_rate"]
     measured = read("measurements").query("metric == 'ig_ablation'").set_index(["sae", "concept"])
     tested = read("tested_tokens").query("metric == 'ig_ablation'")
     lead = tested["top_effect"].abs() - tested["second_effect"].fillna(0).abs()
     absorbed = (
-        (tested["top_effect"] <= 0) & (lead >= own["effect_margin"]) & (tested["top_cosine"] >= own["cosine_threshold"])
+        (tested["top_effect"] <= 0)
+        & (lead >= thresholds["effect_margin"])
+        & (tested["top_cosine"] >= thresholds["cosine_threshold"])
     )
     counts = absorbed.groupby([tested["sae"], tested["concept"]]).sum()
     own, compared = set(read("saes").query("repeat_of.isna()")["sae"]), 0
