@@ -447,7 +447,14 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> tuple[Noted, Noted]:
 def here() -> Iterator[str]:
     """The address of a server in a thread of this process."""
     port = free_port()
-    server = pn.serve({"/dashboard": app.session}, port=port, threaded=True, show=False, verbose=False, location=False)
+    server = pn.serve(
+        {"/dashboard": lambda: app.session(str(SWEEPS))},
+        port=port,
+        threaded=True,
+        show=False,
+        verbose=False,
+        location=False,
+    )
     pause = threading.Event()
     for _ in range(10 * SECONDS):
         with suppress(OSError), socket.create_connection(("localhost", port)):
