@@ -22,6 +22,7 @@ from tests.browser import free_port, start_process, wait_for
 from tests.explore import cell, expect_view, open_view, query_of, wait_ready
 from tests.in_process import InProcess, empty_page, serving
 from tests.proxy import Proxy
+from tests.suites import SWEEPS
 from tests.visitors import token_of
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ def test_what_changed_meanwhile_is_shown(
 
     monkeypatch.setattr(app, "Explorer", Kept)
     app.prepare_process()
-    with serving(app.session, websocket_origin=[f"localhost:{proxy.port}"]) as server:
+    with serving(lambda: app.session(str(SWEEPS)), websocket_origin=[f"localhost:{proxy.port}"]) as server:
         proxy.server_port = server.port
         page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
         cut(page, proxy)

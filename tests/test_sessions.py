@@ -52,7 +52,7 @@ def address() -> Iterator[str]:
         probe.bind(("localhost", 0))
         port = probe.getsockname()[1]
     server = pn.serve(
-        {"/dashboard": app.session},
+        {"/dashboard": lambda: app.session(str(SWEEPS))},
         port=port,
         threaded=True,
         show=False,
