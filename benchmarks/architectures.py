@@ -15,7 +15,7 @@ import numpy as np
 
 from explorer import open_store
 from explorer.statistics import mean_difference
-from explorer.store import EMBEDDED
+from explorer.store import ARCHITECTURES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,7 +163,7 @@ def print_seeds(rates: Rates, family: str) -> None:
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", default=str(EMBEDDED[0]))
+    parser.add_argument("suite", nargs="?", default=str(ARCHITECTURES))
     with open_store(parser.parse_args().suite) as store:
         rates = Rates(store)
         print_quality(rates)

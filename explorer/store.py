@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _DATA = Path(__file__).resolve().parent.parent / "data"
-#: The suites of the checkout, in the order in which they are served: of architectures, of layers and widths.
-EMBEDDED = (_DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m")
+#: The suites of the checkout, in the order in which they are served: architectures at one layer, measured on several
+#: families of concepts; layers, widths and L0s.
+EMBEDDED = ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
 

@@ -117,7 +117,7 @@ def write_measured(
     measured.sort(key=lambda one: one.sae)
     in_full = [one for one in measured if not (config.slim and one.plan.repeats)]
     for one in measured:
-        _keep(one, in_full=one in in_full, slim=config.slim)
+        _keep(one, counts_alone=config.slim and one.plan.repeats, slim=config.slim)
     tables: dict[str, Any] = {
         name: pa.concat_tables([one.tables[name] for one in measured])
         for name in ("measurements", "k_sparse", "encoder_top", "tested_tokens")
@@ -381,14 +381,14 @@ def _with_a_part(one: Measured) -> list[int]:
     return sorted({*absorbing, *split, *best} - {None})
 
 
-def _keep(one: Measured, *, in_full: bool, slim: bool) -> None:
+def _keep(one: Measured, *, counts_alone: bool, slim: bool) -> None:
     """Leave out of an SAE's tables what the suite does not need: numbers of tokens that it holds, or these tokens."""
     tested, measurements = one.tables["tested_tokens"], one.tables["measurements"]
-    if in_full:
-        one.tables["measurements"] = _without(measurements, "num_absorbed", measurements["metric"])
-    else:
+    if counts_alone:
         one.tables["tested_tokens"] = tested.slice(0, 0)
-    if in_full and slim:
+        return
+    one.tables["measurements"] = _without(measurements, "num_absorbed", measurements["metric"])
+    if slim:
         by_projection = pc.if_else(pc.equal(tested["metric"], "ig_ablation"), None, tested["metric"])
         one.tables["tested_tokens"] = _without(tested, "activations", by_projection)
 

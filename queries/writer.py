@@ -112,7 +112,9 @@ def save_manifest(suite: Path, manifest: Manifest) -> Manifest:
         check_ids(manifest.saes)
     except (SuiteError, ValueError) as error:
         raise IngestError(str(error)) from error
-    (suite / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
+    growing = suite / f".{MANIFEST}"
+    growing.write_text(f"{text}\n", encoding="utf-8")
+    growing.replace(suite / MANIFEST)
     return manifest
 
 

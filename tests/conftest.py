@@ -9,9 +9,9 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from explorer import open_store
+from explorer.store import SWEEPS
 from tests.browser import CHROMIUM_ARGS, ROOT, PageOpener, Server, find_chromium, start_server
 from tests.explore import Pair, View
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 from tests.unmeasured import list_letters
 

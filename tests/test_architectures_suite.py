@@ -9,10 +9,9 @@ import pandas as pd
 import pytest
 
 from explorer import open_store
-from explorer.store import EMBEDDED
+from explorer.store import ARCHITECTURES, EMBEDDED
 from queries import check_suite
 from queries.suite import read_manifest
-from tests.suites import ARCHITECTURES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

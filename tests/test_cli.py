@@ -17,9 +17,9 @@ from typer.testing import CliRunner, Result
 from explorer import cli
 from explorer.cli import app
 from explorer.figures import FIGURES
+from explorer.store import SWEEPS
 from queries import check_suite
 from tests.published_results import SAES, write_published_results
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from explorer.evidence import why
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.state import ExplorerState
+from explorer.store import SWEEPS
 from explorer.views.evidence_table import ConceptEvidence, ablated
 from explorer.views.markup import Markup
 from queries import Store
 from queries.schema import concept_id
 from tests.questions import DECIDING, THRESHOLDS, ask, question_values, sae_id
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from explorer.store import SWEEPS
 from tests.browser import figure, start_server, tap, wait_figure, wait_for
 from tests.explore import (
     cell,
@@ -23,7 +24,6 @@ from tests.explore import (
     wait_query,
     wait_ready,
 )
-from tests.suites import SWEEPS
 
 if TYPE_CHECKING:
     from pathlib import Path

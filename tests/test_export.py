@@ -26,6 +26,7 @@ from explorer.pages import Pages
 from explorer.plots.legend import legend_of
 from explorer.request import Request
 from explorer.state import ExplorerState
+from explorer.store import SWEEPS
 from explorer.theme import LIGHT
 from explorer.views import background
 from explorer.views.concepts import Concepts
@@ -35,7 +36,6 @@ from queries import catalog
 from queries.literal import literal
 from tests.browser import figure, wait_figure
 from tests.explore import open_view, part, wait_query, wait_ready
-from tests.suites import SWEEPS
 
 if TYPE_CHECKING:
     from playwright.sync_api import Download

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from explorer import Explorer, FigureError, open_store
 from explorer.cli import app
 from explorer.figures import FIGURES
+from explorer.store import SWEEPS
 from explorer.theme import DARK, LIGHT
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ from explorer.former_links import FORMER
 from explorer.model import choices_of
 from explorer.saes import ATTRIBUTES
 from explorer.state import ExplorerState
+from explorer.store import SWEEPS
 from explorer.views.browser import Browser
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup
@@ -26,7 +27,6 @@ from explorer.views.selectors import Selectors
 from explorer.views.widgets import Slider
 from queries import Store
 from tests.injections import TEXTS
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer import open_store
+from explorer.store import SWEEPS
 from tests.browser import drag, figure, tap, wait_figure, wait_for
 from tests.explore import part, query_of, wait_query, wait_ready
 from tests.questions import DECIDING, FAMILY
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

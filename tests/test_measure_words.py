@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from measure.words import FAMILIES, read_lexicon, write_families
+from measure.config import read_config
+from measure.words import FAMILIES, PARENTS, read_lexicon, write_families
+from tests.browser import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -103,3 +105,8 @@ def test_capitals_are_told_apart(families: dict[str, list[tuple[str, str]]]) -> 
     found = dict(families["capitals"])
     assert (found[" Frog"], found[" NASA"], found[" frog"]) == ("initial", "all", "no")
     assert not {" McCoy", "frog", " it"} & found.keys()
+
+
+def test_the_embedded_suite_is_measured_with_the_same_parents() -> None:
+    families = {part.family: part for part in read_config(ROOT / "measure" / "architectures.toml").concepts}
+    assert families["kind"].parents == PARENTS

@@ -13,9 +13,9 @@ import pytest
 from nbclient import NotebookClient
 
 from explorer import Explorer, open_store
+from explorer.store import SWEEPS
 from explorer.views.markup import Markup
 from tests.browser import ROOT, Server, free_port, start_process, tap
-from tests.suites import SWEEPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,11 +11,11 @@ import pytest
 from explorer import open_store
 from explorer.model import choices_of
 from explorer.state import ExplorerState
+from explorer.store import SWEEPS
 from queries import check_suite
 from queries.opening import store_opening
 from queries.suite import read_manifest
 from queries.writer import save_manifest
-from tests.suites import SWEEPS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,10 +10,10 @@ import pytest
 
 from explorer import open_store
 from explorer.saes import Sae, suggest_other
+from explorer.store import SWEEPS
 from queries import Store
 from queries.schema import concept_id, letter_of
 from tests.questions import DECIDING, FAMILY
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from bokeh.util.token import generate_jwt_token, generate_session_id, get_sessio
 from playwright.sync_api import expect
 
 from explorer import app, tokens
+from explorer.store import SWEEPS
 from explorer.tokens import NEW_SESSION_SECONDS
 from tests.async_visitors import all_leave, ask_page, join
 from tests.browser import free_port, start_process, wait_for
 from tests.explore import cell, expect_view, open_view, query_of, wait_ready
 from tests.in_process import InProcess, empty_page, serving
 from tests.proxy import Proxy
-from tests.suites import SWEEPS
 from tests.visitors import token_of
 
 if TYPE_CHECKING:

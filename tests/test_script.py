@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from explorer import open_store
+from explorer.store import SWEEPS
 from queries import Store, catalog
 from queries.literal import literal
 from tests.questions import question_values
-from tests.suites import SWEEPS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
