@@ -19,13 +19,11 @@ from explorer.latents.card import card_html, describe_roles, named_facts
 from explorer.model import param_of, records
 from explorer.plots.cosine import cosine_plot, y_range
 from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
-from explorer.plots.layers import Layer
-from explorer.plots.node_link import without_session
-from explorer.plots.shares import concept_shares_plot, token_shares_plot
+from explorer.plots.shares import bar_ticks, concept_shares_plot, token_shares_plot
 from explorer.plots.splitting_tree import BESIDE, splitting_tree_plot
-from explorer.plots.standalone import exchanged, standalone
+from explorer.plots.standalone import drawn_once, exchanged
 from explorer.plots.tree_layout import arrange_tree
-from explorer.theme import DARK, LIGHT, Theme
+from explorer.theme import DARK, LIGHT
 from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
 from explorer.views.evidence_table import (
@@ -48,9 +46,7 @@ from explorer.views.splitting_tree import SplittingTree, saes_of, tree_html, tre
 from queries import QueryError, catalog
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    import holoviews as hv
+    from collections.abc import Callable, Mapping
 
     from explorer.model import ExplorerModel
     from explorer.plots.layers import Plot
@@ -81,27 +77,6 @@ def sae_path(at: Snapshot) -> str:
     return f"{family_path(at.suite, at.family)}/{at.sae}"
 
 
-class FamilyFigures:
-    """The figures of a family's parts, each of which is drawn once, of the first data for it: data is exchanged."""
-
-    def __init__(self) -> None:
-        self._drawings: dict[str, tuple[Callable[[Theme], hv.Overlay], Sequence[str]]] = {}
-
-    def keep(self, name: str, draw: Draw) -> None:
-        """Keep what draws a figure, unless there is one of that name."""
-        if name not in self._drawings:
-            layers = [layer.name for layer in draw(theme=LIGHT).layers if isinstance(layer, Layer)]
-            self._drawings[name] = partial(_by_itself, draw), layers
-
-    def drawn(self) -> dict[str, Any]:
-        """Draw them, by name, as `explorer.plots.standalone.standalone` does."""
-        return {name: standalone(draw, layers) for name, (draw, layers) in self._drawings.items()}
-
-
-def _by_itself(draw: Draw, theme: Theme) -> hv.Overlay:
-    return without_session(draw(theme=theme)).draw()
-
-
 class SaeParts:
     """What the page shows of one SAE, for a family of concepts.
 
@@ -109,8 +84,8 @@ class SaeParts:
     ----------
     model : ExplorerModel
         At the SAE, and at any concept of the family; it shows `SHOWN`. Its state is moved.
-    figures : FamilyFigures
-        Takes what draws them.
+    figures : dict of str to callable
+        Takes, by figure, what draws it of the first data that there is: for others the data is exchanged.
 
     Attributes
     ----------
@@ -122,7 +97,7 @@ class SaeParts:
         Whether any card of those that were written shows text, output tokens or a histogram.
     """
 
-    def __init__(self, model: ExplorerModel, figures: FamilyFigures) -> None:
+    def __init__(self, model: ExplorerModel, figures: dict[str, Draw]) -> None:
         self._model, self._figures = model, figures
         self._sae = model.shown.chosen_sae
         self.cells = concept_cells(model.concepts, model.shown.rate_label)
@@ -192,7 +167,7 @@ class SaeParts:
         self.cosines[concept] = dense
         none: dict[str, Any] = {"split": (), "absorbing": (), "selected": None}
         threshold = self._model.shown.cosine_threshold
-        self._figures.keep("cosine", partial(cosine_plot, cosines, **none, threshold=threshold))
+        self._figures.setdefault("cosine", partial(cosine_plot, cosines, **none, threshold=threshold))
 
     def _evidence(self, label: str) -> dict[str, Any]:
         """Collect all tested tokens of the concept, what each opens, and their order by each column."""
@@ -262,7 +237,7 @@ class SaeParts:
         k_sparse = self._model.k_sparse
         if k_sparse is None or k_sparse.empty:
             return None
-        self._figures.keep("k-sparse", partial(k_sparse_plot, k_sparse, score="f1", probe=None, selected=None))
+        self._figures.setdefault("k-sparse", partial(k_sparse_plot, k_sparse, score="f1", probe=None, selected=None))
         bars = bars_of(k_sparse, "f1")
         columns = {name: [None if pd.isna(value) else value for value in bars[name].tolist()] for name in bars}
         return {"columns": columns, "labels": labels_of(bars), "probe": (self._model.summary or {}).get("probe_f1")}
@@ -282,9 +257,11 @@ class SaeParts:
         found = {}
         for name, (draw, head, table, height) in plots.items():
             if table is not None:
-                self._figures.keep(name, draw)
+                self._figures.setdefault(name, draw)
                 drawn = exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
                 found[name] = {"head": head, "table": table_html(table), **drawn}
+        if "concept-shares" in found:
+            found["concept-shares"]["ticks"] = bar_ticks(model.concept_shares)
         return found
 
     def _ask(self, query: str, **params: Any) -> pd.DataFrame:
@@ -298,11 +275,11 @@ class SaeParts:
             raise PartsError(str(failure)) from failure
 
 
-def family_part(shown: Snapshot, figures: FamilyFigures) -> dict[str, Any]:
+def family_part(shown: Snapshot, figures: Mapping[str, Draw]) -> dict[str, Any]:
     """Collect what is the same for all SAEs of a family: its figures, and the explanations, which speak of `_SLOTS`."""
     of_any = type(shown)(**vars(shown) | _SLOTS)
     return {
-        "figures": figures.drawn(),
+        "figures": {name: drawn_once(draw) for name, draw in figures.items()},
         "sorted_by": decisive(shown.metric),
         "beside": BESIDE,
         "noun": shown.noun,

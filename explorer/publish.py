@@ -17,7 +17,6 @@ from explorer.format import metric_label
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.parts import (
     SHOWN,
-    FamilyFigures,
     PartsError,
     SaeParts,
     as_data,
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
+    from explorer.parts import Draw
     from explorer.plots.layers import Plot
     from explorer.state import SuiteChoices
     from queries import Store
@@ -180,7 +180,7 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
     for name, there in choices.items():
         model = _model(store, name, *SHOWN)
         for family in there.families:
-            figures = FamilyFigures()
+            figures: dict[str, Draw] = {}
             for sae in there.saes:
                 progress(f"{name}: {sae.label}", done, steps)
                 model.state.apply({"sae": sae.id, "family": family})
@@ -199,7 +199,7 @@ def _model(store: Store, suite: str, *views: Any, **state: Any) -> ExplorerModel
     return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **state), *views)
 
 
-def _sae_files(model: ExplorerModel, figures: FamilyFigures) -> Iterator[tuple[str, bytes]]:
+def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple[str, bytes]]:
     """Make the files of one SAE with one family of concepts."""
     parts, at = SaeParts(model, figures), sae_path(model.shown)
     yield f"{at}/sae.bin", packed(parts.sae(parts.cells, choose=_chooser(model.state)))

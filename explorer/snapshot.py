@@ -12,7 +12,6 @@ from explorer.format import metric_label
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import (
     SHOWN,
-    FamilyFigures,
     PartsError,
     SaeParts,
     as_data,
@@ -34,6 +33,7 @@ from queries import QueryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from explorer.parts import Draw
     from explorer.saes import Sae
     from queries import Store
 
@@ -122,7 +122,7 @@ class _Collector:
         self._model, self._sae, self._progress = model, sae, progress
         self._start = {name: getattr(model.state, name) for name in _KEPT}
         self._query = model.state.to_query()
-        self._figures = FamilyFigures()
+        self._figures: dict[str, Draw] = {}
         self._parts = SaeParts(model, self._figures)
         cells = self._parts.cells
         measured = [cell for cell in cells if cell["measured"]]

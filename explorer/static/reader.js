@@ -418,12 +418,13 @@ const reader = (() => {
     }
   }
 
-  function drawPlot(name, { columns, dark, x, y, height }) {
+  function drawPlot(name, { columns, dark, x, y, height, ticks }) {
     const { model, put } = figures[name];
     for (const [layer, its] of Object.entries(columns)) put(layer, isDark() ? { ...its, ...dark[layer] } : its);
     if (x) fit(model.x_range, ...x);
     if (y) fit(model.y_range, ...y);
     if (height) model.height = height;
+    if (ticks) nameTicks(model, ticks);
   }
 
   // What reaches further than what was there before is shown as a whole; otherwise the zoom is left alone.
@@ -493,10 +494,14 @@ const reader = (() => {
     put("selected", Object.fromEntries(Object.entries(bars).map(([name, values]) => [name, values.filter(isSelected)])));
     model.renderers.find(({ type }) => type === "Span").location = probe ?? NaN;
     fit(model.x_range, 0.3, columns.k.length + 0.7);
+    nameTicks(model, labels);
+  }
+
+  function nameTicks(model, labels) {
     const axis = model.below.find(({ type }) => type.endsWith("Axis"));
-    const places = Object.keys(labels).map(Number);
-    axis.ticker.ticks = places;
-    axis.major_label_overrides = new Map(places.map((place) => [place, labels[place]]));
+    const named = Object.entries(labels).map(([place, label]) => [Number(place), label]);
+    axis.ticker.ticks = named.map(([place]) => place);
+    axis.major_label_overrides = new Map(named);
   }
 
   // The nearest latent, a marked one before the crowd: explorer.plots.cosine.nearest_latent.
