@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from explorer.format import metric_label
+from explorer.live import LivePart, cells_part, movable, thresholds_part
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.parts import (
     SHOWN,
@@ -187,7 +188,8 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
                 yield from _sae_files(model, figures)
                 done += 1
             at = family_path(name, family)
-            yield f"{at}/family.bin", packed(family_part(model.shown, figures))
+            cells = {"cells": cells_part(model.shown.rate_label)}
+            yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
             yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family))
         yield f"suites/{name}/suite.bin", packed(_suite(_model(store, name, EvidenceHead)))
         yield f"suites/{name}/search.bin", packed(_search(_model(store, name)))
@@ -208,6 +210,8 @@ def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple
         yield f"{at}/{cell['concept']}.bin", packed(part)
         yield f"{at}/{cell['concept']}.cos", cosines
     yield f"{at}/cards.bin", packed(parts.cards())
+    if movable(model.state):
+        yield f"{at}/live.bin", packed(LivePart(model).made())
 
 
 def _chooser(state: ExplorerState) -> dict[str, Any]:
@@ -295,6 +299,7 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
     return {
         "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
         "evidence": counts_html(model, moves=False),
+        "thresholds": thresholds_part(model),
         "made": render("reader_made", suite=manifest.name, metric=metric_label(shown.metric), **_made(), state=shown),
     }
 
@@ -362,7 +367,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
     )
     yield "index.html", page.encode()
     yield "assets/bokeh.js", bokeh_js().encode()
-    for name, file in {"reader": STATIC, "site": STATIC, "search": STATIC.parent / "views"}.items():
+    for name, file in {"reader": STATIC, "live": STATIC, "site": STATIC, "search": STATIC.parent / "views"}.items():
         yield f"assets/{name}.js", (file / f"{name}.js").read_bytes()
     yield ".nojekyll", b""  # GitHub Pages would look through all files for templates
 
@@ -373,6 +378,10 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
     return {
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
         "saes": [sae.id for sae in state.saes],
+        # By name: the suite's own value, and how far it can be moved.
+        "thresholds": {
+            name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)
+        },
         "families": {
             family: {one.id: (one.label, one.phrase) for one in state.concepts.values() if one.family == family}
             for family in state.families

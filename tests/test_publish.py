@@ -9,8 +9,10 @@ import json
 import re
 import zlib
 from dataclasses import dataclass
+from html import unescape
 from html.parser import HTMLParser
 from importlib.resources import files
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,14 @@ from typer.testing import CliRunner
 from explorer import open_store
 from explorer.cli import app
 from explorer.format import number, percent, visible
+from explorer.model import ExplorerModel, choices_of
+from explorer.parts import SHOWN
 from explorer.publish import PublishError, publish_site
+from explorer.state import ExplorerState
+from explorer.views.concepts import concept_cells
+from explorer.views.evidence_table import judged
+from explorer.views.headline import figures_html, sentence_html
+from explorer.views.latent_lists import lists_html
 from tests.browser import PageOpener, glyphs, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, SPLIT
 from tests.questions import DECIDING, FAMILY, ask, question_values
@@ -365,6 +374,77 @@ def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], store:
     page.locator("#suite").select_option("several")
     expect(page.locator("#evidence")).to_contain_text("Tokens tested for S (200)")
     expect(page.locator("#about")).to_contain_text("several")
+
+
+_SAID = """() => {
+  const text = (id) => document.getElementById(id).textContent.replace(/\\s+/g, " ").trim();
+  const rows = [...document.querySelectorAll("#evidence tr[data-token]")];
+  const cell = (row, name) => row.querySelector(`.of-${name}`).textContent.replace(/\\s+/g, " ").trim();
+  return {
+    headline: text("headline"), figures: text("figures"), lists: text("lists"),
+    names: [...document.querySelectorAll("#lists li button")].map((each) => each.ariaLabel),
+    verdicts: Object.fromEntries(rows.map((row) => [row.dataset.token, [cell(row, "reason"), cell(row, "why")]])),
+    cells: [...document.querySelectorAll("#concepts [data-concept]")].map((each) => each.title),
+    shades: [...document.querySelectorAll("#concepts [data-concept]")]
+      .map((each) => parseInt(each.style.cssText.match(/ (\\d+)%/)?.[1] ?? 0)),
+  };
+}"""
+
+
+def _plain(html: str) -> str:
+    return " ".join(Texts(html).text.split())
+
+
+@pytest.mark.browser
+def test_thresholds_are_live(open_site: Callable[..., Page], store: Store) -> None:
+    page = open_site("?suite=tiny")
+    moved: list[dict[str, float]] = [{"cosine_threshold": 0.12}, {"effect_margin": 2.5}, {"tau": 0.2}, {"tau": 0.0}]
+    moved += [{"tau": 0.1, "cosine_threshold": -0.1, "effect_margin": 0.0}]
+    saes = ("l3-w1000-l0-40", "l3-w4000-l0-10-s1")
+    places = [("tiny", sae, f"first-letter.{letter}") for sae, letter in product(saes, "sq")]
+    seen = set()
+    for (suite, sae, concept), thresholds in product([*places, ("several", "l0-w1000-l0-10", "first-letter.s")], moved):
+        state = ExplorerState(choices_of(store), suite=suite, sae=sae, concept=concept, **thresholds)
+        model = ExplorerModel(store, state, *SHOWN)
+        tested = judged(model.whole("concept_evidence"), model.shown)
+        cells = concept_cells(model.concepts, model.shown.rate_label)
+        lists = lists_html(model, selected=None)
+        values = {
+            "suite": suite,
+            "sae": sae,
+            "concept": concept,
+            **dict.fromkeys(("tau", "cosine_threshold", "effect_margin")),
+            **thresholds,
+        }
+        page.evaluate("(values) => reader.go(values)", values)
+        wait_shown(page)
+        said = page.evaluate(_SAID)
+        assert said["headline"] == _plain(sentence_html(model, live=False))
+        assert said["figures"] == _plain(figures_html(model))
+        assert said["lists"] == _plain(lists)
+        names = re.findall(r'aria-label="((?:Split|Absorbing) latent [^"]*)"', lists)
+        assert said["names"] == [unescape(name) for name in names]
+        assert said["cells"] == [f"{cell['name']}: {cell['label']}" for cell in cells]
+        assert said["shades"] == [cell["shade"] for cell in cells]
+        assert {token: why for token, (_, why) in said["verdicts"].items()} == {
+            row["token"]: row["why"] for row in tested
+        }
+        assert {token: verdict.startswith("absorbed") for token, (verdict, _) in said["verdicts"].items()} == {
+            row["token"]: bool(row["absorbed"]) for row in tested
+        }
+        if sae == saes[0]:  # of the others no cosines are drawn
+            drawn = [set(glyphs(page, "cosine")[nth]["data"]["latent"]) for nth in (SPLIT, ABSORBING)]
+            split = set(model.split_latents["latent"])
+            assert drawn == [split, set(model.absorbing_latents["latent"]) - split]
+        seen.add(said["headline"])
+    assert len(seen) > 12
+    # The slider does the same, and what is moved can be taken back.
+    page.locator("[data-threshold=effect_margin]").fill("4")
+    wait_for(page, "() => location.search.includes('effect_margin=4')")
+    expect(page.locator("#thresholds-head")).to_contain_text("differs from this suite's own")
+    page.locator("[data-action=reset]").click()
+    wait_for(page, "() => !/tau|margin|threshold/.test(location.search)")
+    expect(page.locator("#moved")).to_be_hidden()
 
 
 @pytest.mark.browser

@@ -63,14 +63,16 @@ const reader = (() => {
 
   // --- The address --------------------------------------------------------------------------------------------------
 
-  const KEYS = isWhole ? ["concept", "latent"] : ["page", "suite", "sae", "concept", "latent", "mean_policy", "cell", "evidence_token"];
+  const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
+  const KEYS = isWhole ? ["concept", "latent"]
+    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "mean_policy", "cell", "evidence_token"];
   // What can be chosen besides; at the start the first, which but for the page an address does not name.
   const CHOICES = isWhole ? {} : {
     page: ["explore", "atlas", "evidence"],
     mean_policy: ["with_candidates", "all_concepts"],
     cell: ["absorption_rate", "num_split_latents", "f1_gap"],
   };
-  let shown = {}; // suite, family, sae, concept, latent, and each of the choices
+  let shown = {}; // suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
   let part = null; // of the concept shown, its SAE, its family, and the cards where one is open
   let ofSae = null, ofFamily = null, cards = null;
   let cosines = null;
@@ -82,7 +84,7 @@ const reader = (() => {
   function wanted() {
     const given = new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
     const suite = given.get("suite") in data.suites ? given.get("suite") : Object.keys(data.suites)[0];
-    const { start, saes } = data.suites[suite];
+    const { start, saes, thresholds } = data.suites[suite];
     const opens = !["sae", "concept", "latent"].some((name) => given.has(name));
     const sae = saes.includes(given.get("sae")) ? given.get("sae") : start.sae;
     const concept = given.has("concept") && familyOf(suite, given.get("concept")) ? given.get("concept") : start.concept;
@@ -91,19 +93,24 @@ const reader = (() => {
     return {
       ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
       evidence_token: given.get("evidence_token") ?? "",
+      ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([name, [own, low, high]]) => {
+        const value = given.get(name) ? Number(given.get(name)) : own;
+        return [name, value >= low && value <= high ? value : own];
+      })),
     };
   }
 
   function query(values) {
     const there = { ...shown, latent: null, evidence_token: "", ...values };
-    const isSaid = (key) => (there[key] ?? "") !== "" && (key === "page" || there[key] !== CHOICES[key]?.[0]);
+    const start = (key) => data.suites[there.suite].thresholds?.[key]?.[0] ?? CHOICES[key]?.[0];
+    const isSaid = (key) => (there[key] ?? "") !== "" && (key === "page" || there[key] !== start(key));
     return new URLSearchParams(KEYS.filter(isSaid).map((key) => [key, there[key]])).toString();
   }
 
-  function go(values) {
+  function go(values, replaces = false) {
     if (isWhole) location.hash = query(values);
     else {
-      history.pushState(null, "", `?${query(values)}`);
+      history[replaces ? "replaceState" : "pushState"](null, "", `?${query(values)}`);
       follow();
     }
   }
@@ -115,7 +122,8 @@ const reader = (() => {
 
   let asked = 0;
   let turn = Promise.resolve(); // what was shown last: one after the other
-  const followers = []; // what else shows the place, told of its parts
+  const followers = []; // what else shows the place, told of the former one
+  let change = (_, parts) => parts; // what makes other parts of them before they are shown
 
   async function follow() {
     const mine = ++asked;
@@ -127,7 +135,9 @@ const reader = (() => {
         readPart(`${familyFolder(place)}/family.bin`), readPart(`${folder}/sae.bin`), readPart(`${folder}/${place.concept}.bin`),
         readCosines(`${folder}/${place.concept}.cos`), place.latent === null ? null : readPart(`${folder}/cards.bin`),
       ]);
-      turn = turn.catch(() => {}).then(() => mine === asked && show(place, parts));
+      const changed = await change(place, parts);
+      if (mine !== asked) return;
+      turn = turn.catch(() => {}).then(() => mine === asked && show(place, changed));
       await turn;
     } catch (error) {
       if (mine !== asked) return;
@@ -141,7 +151,7 @@ const reader = (() => {
   async function show(place, parts) {
     const former = shown;
     const isOf = (...names) => names.every((name) => former[name] === place[name]);
-    const isNew = !isOf("suite", "family", "sae", "concept");
+    const isNew = !isOf("suite", "family", "sae", "concept", ...THRESHOLDS);
     [ofFamily, ofSae, part, cosines, cards] = parts;
     if (ofSae.n_latents && place.latent >= ofSae.n_latents) place.latent = null;
     shown = place;
@@ -621,7 +631,9 @@ const reader = (() => {
 
   return {
     acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
-    readPart, remove,
+    readPart, remove, saeFolder,
+    changeBy: (how) => { change = how; },
+    get family() { return ofFamily; },
     get place() { return shown; },
     get sae() { return ofSae; },
   };

@@ -33,7 +33,7 @@ async function showSuite(former) {
   if (choice) choice.value = suite;
 }
 
-acts.suite = (suite) => go({ suite, sae: null, concept: null });
+acts.suite = (suite) => go({ suite, sae: null, concept: null, tau: null, cosine_threshold: null, effect_margin: null });
 acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.suite].families[family])[0] });
 
 // --- The SAE --------------------------------------------------------------------------------------------------------

@@ -144,7 +144,12 @@ def concept_cells(concepts: pd.DataFrame | None, rate: str) -> list[dict[str, An
             cell |= {
                 "count": int(absorbing),
                 "shade": round(_DARKEST * absorbing / most),
-                "label": f"{count(int(absorbing), 'absorbing latent')}, {rate} {percent(share)}",
+                "label": cell_label(int(absorbing), share, rate),
             }
         cells.append(cell)
     return cells
+
+
+def cell_label(num_absorbing: float, share: float | None, rate: str) -> str:
+    """Say in words what a cell with a known count shows."""
+    return f"{count(num_absorbing, 'absorbing latent')}, {rate} {percent(share)}"
