@@ -221,7 +221,11 @@ def _chooser(state: ExplorerState) -> dict[str, Any]:
     return {
         "html": html,
         "targets": {
-            name: [(label, state.narrowed(name, value).id) for label, value in labels_of(state, name).items()]
+            name: [
+                (label, there.id)
+                for label, value in labels_of(state, name).items()
+                if (there := state.narrowed(name, value)) is not None
+            ]
             for name in ATTRIBUTES
             if name in tell
         },

@@ -185,6 +185,8 @@ const live = (() => {
     const { place, sae, family } = reader;
     const isMoved = movedOf(place).length > 0;
     find("moved").hidden = !isMoved;
+    const line = reader.figures.cosine?.model.renderers.find(({ type }) => type === "Span");
+    if (line && place.cosine_threshold !== undefined) line.location = place.cosine_threshold;
     const known = isMoved ? await readPart(`${saeFolder(place)}/live.bin`) : {};
     const cells = [...find("concepts").querySelectorAll("[data-concept]")];
     const first = parsed(sae.strip);
