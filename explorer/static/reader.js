@@ -161,8 +161,8 @@ const reader = (() => {
     if (!isOf("suite", "family")) await embedAll();
     if (isNew) {
       drawPlots();
+      find("cosine-plot").hidden = !cosines;
       if (figures.cosine) {
-        find("cosine-plot").hidden = !cosines;
         fit(figures.cosine.model.y_range, ...part.y_range);
         const last = cosines?.length - 1;
         if (cosines) fit(figures.cosine.model.x_range, -AIR * last, (1 + AIR) * last);

@@ -131,7 +131,7 @@ function dressAtlas() {
 dressers.push(dressAtlas);
 for (const name of ["mean_policy", "cell"]) acts[name] = (value) => go({ [name]: value, latent: reader.place.latent });
 
-// What is meant by a tap: explorer.views.atlas.Atlas._tap and explorer.views.heat_map.HeatMapView._tap.
+// What is meant by a tap, as explorer.views.atlas and explorer.views.heat_map have it.
 const REACH = 0.06;
 function tapped(name, x, y) {
   const { columns, x: across, y: up } = plotsOf()[name];
