@@ -453,6 +453,7 @@ def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Pa
     expect(page.locator("#headline .where")).to_contain_text("Letter L · layer 3, 4k latents, L0 10")
     page = open_site("?suite=nowhere&sae=%3Cb%3E&concept=x&latent=-1&page=x")
     expect(page.locator("#headline .where")).to_contain_text("Letter A · layer 3, 1k latents")
+    expect(page.locator("#refused")).to_have_text("Not in this site: nowhere, <b>, x. Something else is shown.")
 
 
 @pytest.mark.browser

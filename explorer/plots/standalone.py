@@ -41,6 +41,10 @@ def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> di
     """
     light, dark = (_figure(draw(theme)) for theme in (LIGHT, DARK))
     drawn = [renderer for renderer in light.renderers if isinstance(renderer, GlyphRenderer)]
+    for figure in (light, dark):
+        for renderer in figure.renderers:
+            if isinstance(renderer, GlyphRenderer):
+                renderer.data_source.data = {name: [] for name in renderer.data_source.data}
     item, other = json_item(light), json_item(dark)
     differences = list(_differences(item["doc"], other["doc"]))
     return {

@@ -119,7 +119,7 @@ const live = (() => {
         headline: fill(variant.headline[`${casesOf(values.num_absorbed)} ${casesOf(values.num_absorbing)}`], values),
         figures: fill(variant.figures, values),
         lists: listsOf(part, variant.lists, absorbing, values),
-        evidence: evidenceOf(part, reasons, tokens, place),
+        ...evidenceOf(part, reasons, tokens, place),
       }
       : { headline: variant.headline[""], figures: variant.figures, lists: variant.lists.none };
     const bars = part.bars && variant.bars
@@ -155,9 +155,11 @@ const live = (() => {
     return asHtml(page);
   }
 
+  // The tested tokens with their verdicts; those by other metrics are not decided anew, and left out.
   function evidenceOf(part, reasons, tokens, place) {
     const page = parsed(part.evidence);
     const { whys, verdicts } = ofSuite;
+    const opened = [], decided = [];
     for (const row of page.querySelectorAll("tr[data-token]")) {
       const { reason, at, absorbed } = reasons.get(row.dataset.token);
       const short = place.effect_margin - tokens.margin[at];
@@ -166,18 +168,27 @@ const live = (() => {
       row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine: tokens.top_cosine[at] });
       row.querySelector(".of-reason").innerHTML = verdicts[`[${absorbed}, ${tokens.published[at]}]`];
       row.dataset.verdict = absorbed ? "absorbed" : "not absorbed";
+      for (const cell of row.querySelectorAll(".of-absorbed_by")) cell.textContent = "–";
+      const its = parsed(part.opened[decided.push(reason) - 1]);
+      its.querySelector(".by-metric")?.remove();
+      for (const bar of its.querySelectorAll(".bars tbody tr")) {
+        const isIt = absorbed && Number(bar.querySelector("button").textContent) === tokens.top_latent[at];
+        bar.querySelector(".bar-cell").style.setProperty("--bar", `var(--ax-${isIt ? "absorbing" : "other"})`);
+      }
+      opened.push(asHtml(its));
     }
-    return asHtml(page);
+    const rows = decided.map((_, at) => at).sort((one, other) => (decided[one] < decided[other] ? -1 : decided[one] > decided[other] ? 1 : one - other));
+    return { evidence: asHtml(page), opened, order: { ...part.order, ...(part.order.reason && { reason: { rows, unknown: 0 } }) } };
   }
 
   let ofSuite = null; // what is said of the suite's thresholds
 
-  async function change(place, [family, sae, part, cosines, cards]) {
+  async function change(place, [family, sae, part, cosines]) {
     ofSuite = (await readPart(`suites/${place.suite}/suite.bin`)).thresholds;
-    if (!movedOf(place).length) return [family, sae, part, cosines, cards];
-    const known = (await readPart(`${saeFolder(place)}/live.bin`));
-    if (!(place.concept in known)) return [family, sae, part, cosines, cards];
-    return [family, sae, changed(part, known[place.concept], place, cosines), cosines, cards];
+    if (!movedOf(place).length) return [family, sae, part, cosines];
+    const known = await readPart(`${saeFolder(place)}/live.bin`);
+    if (!(place.concept in known)) return [family, sae, part, cosines];
+    return [family, sae, changed(part, known[place.concept], place, cosines), cosines];
   }
 
   // The counts of all concepts of the SAE.

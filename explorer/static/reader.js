@@ -72,9 +72,9 @@ const reader = (() => {
     mean_policy: ["with_candidates", "all_concepts"],
     cell: ["absorption_rate", "num_split_latents", "f1_gap"],
   };
-  let shown = {}; // suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
-  let part = null; // of the concept shown, its SAE, its family, and the cards where one is open
-  let ofSae = null, ofFamily = null, cards = null;
+  let shown = {}; // what an address names and is not there; suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
+  let part = null; // of the concept shown, its SAE and its family
+  let ofSae = null, ofFamily = null;
   let cosines = null;
   let concepts = []; // measured on the SAE, in order
 
@@ -90,8 +90,10 @@ const reader = (() => {
     const concept = given.has("concept") && familyOf(suite, given.get("concept")) ? given.get("concept") : start.concept;
     const latent = /^\d{1,9}$/.test(given.get("latent") ?? "") ? Number(given.get("latent")) : null;
     const choices = Object.entries(CHOICES).map(([key, all]) => [key, all.includes(given.get(key)) ? given.get(key) : all[0]]);
+    const known = { suite, sae, concept };
+    const refused = Object.entries(known).filter(([name, value]) => (given.get(name) ?? value) !== value).map(([name]) => given.get(name));
     return {
-      ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
+      refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
       evidence_token: given.get("evidence_token") ?? "",
       ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([name, [own, low, high]]) => {
         const value = given.get(name) ? Number(given.get(name)) : own;
@@ -133,7 +135,7 @@ const reader = (() => {
     try {
       const parts = await Promise.all([
         readPart(`${familyFolder(place)}/family.bin`), readPart(`${folder}/sae.bin`), readPart(`${folder}/${place.concept}.bin`),
-        readCosines(`${folder}/${place.concept}.cos`), place.latent === null ? null : readPart(`${folder}/cards.bin`),
+        readCosines(`${folder}/${place.concept}.cos`),
       ]);
       const changed = await change(place, parts);
       if (mine !== asked) return;
@@ -152,7 +154,7 @@ const reader = (() => {
     const former = shown;
     const isOf = (...names) => names.every((name) => former[name] === place[name]);
     const isNew = !isOf("suite", "family", "sae", "concept", ...THRESHOLDS);
-    [ofFamily, ofSae, part, cosines, cards] = parts;
+    [ofFamily, ofSae, part, cosines] = parts;
     if (ofSae.n_latents && place.latent >= ofSae.n_latents) place.latent = null;
     shown = place;
     find("failed").hidden = true;
@@ -194,7 +196,7 @@ const reader = (() => {
       cell.setAttribute("aria-checked", chosen);
       cell.tabIndex = chosen ? 0 : -1;
       if (!chosen) continue;
-      if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = cell.offsetLeft - strip.clientWidth / 2;
+      if (strip.scrollWidth > strip.clientWidth) strip.scrollLeft = cell.offsetLeft - strip.offsetLeft - strip.clientWidth / 2;
       if (strip.scrollHeight > strip.clientHeight) strip.scrollTop = cell.offsetTop - strip.offsetTop - strip.clientHeight / 2;
     }
     // These come from templates that escape every text, and a script in them would be refused.
@@ -254,7 +256,7 @@ const reader = (() => {
     const said = [part.roles[latent], Number.isNaN(cosine) ? "" : `cosine ${written(cosine, 4)}`];
     const after = said.filter(Boolean).map((text) => ` · ${text}`).join("");
     find("selection").replaceChildren(filled("selected", { latent, said: after }));
-    const known = cards[latent];
+    const known = (await readPart(`${saeFolder(shown)}/cards.bin`))[latent];
     if (known) {
       card.innerHTML = known.html;
       const role = document.createElement("span");

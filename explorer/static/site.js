@@ -14,6 +14,9 @@ function showPage() {
     if (link.dataset.value === page) link.ariaCurrent = "page";
     else link.removeAttribute("aria-current");
   }
+  const { refused } = reader.place;
+  find("refused").hidden = !refused.length;
+  find("refused-names").textContent = refused.join(", ");
   // The table of tested tokens stands on two pages.
   const table = find("evidence");
   if (page === "evidence") find("evidence-head").after(table);
