@@ -137,11 +137,11 @@ class _HttpServer(HTTPServer):
 
 def _page(address: str | None, port: int, prefix: str) -> str:
     """Return where a browser on this machine finds the page of a server that listens at that address."""
-    if address in {None, "0.0.0.0", "::"}:  # noqa: S104 - all of the machine's, of which pages are expected at one
+    host = address or "localhost"
+    if host in {"0.0.0.0", "::"}:  # noqa: S104 - all addresses, of which visitors are expected at one
         host = "localhost"
-    else:
-        host = f"[{address}]" if ":" in address else address
-    return "/".join(filter(None, [f"http://{host}:{port}", prefix.strip("/"), "dashboard"]))
+    root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return "/".join(filter(None, [root, prefix.strip("/"), "dashboard"]))
 
 
 def _open_browser(page: str) -> None:
