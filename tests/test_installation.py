@@ -1,9 +1,10 @@
-"""What is installed: its version, and packages that are the project's own."""
+"""What is installed: its version, packages that are the project's own, and what an image is built from."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
+import tomllib
 from typing import TYPE_CHECKING
 
 import pytest
@@ -42,3 +43,13 @@ def test_a_package_of_another_project_is_named_in_one_line(
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SystemExit, match=rf"^absorption-explorer: {foreign} is another project's; .*\n?$"):
         absorption_explorer.main()
+
+
+def test_an_image_is_built_from_what_a_wheel_is_made_of() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    project, wheel = settings["project"], settings["tool"]["hatch"]["build"]["targets"]["wheel"]
+    made_of = {*wheel["only-include"], project["readme"], *project["license-files"], "pyproject.toml"}
+    lines = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
+    copied = {source for _, *sources, _ in lines for source in sources if "--from=build" not in sources}
+    sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert copied == sent == made_of | {"constraints.txt"}
