@@ -19,7 +19,7 @@ from rich.text import Text
 
 from explorer.format import printable
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
-from explorer.store import EMBEDDED, open_store, open_suite
+from explorer.store import embedded_suites, open_store, open_suite
 from queries import QueryError, Store, SuiteError, check_suite, locate
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def serve(
         ),
     ] = None,
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     from explorer import server
@@ -133,6 +134,7 @@ def serve(
             num_procs=num_procs,
             session_seconds=session_seconds,
             max_sessions=max_sessions or default_max_sessions(num_procs),
+            open_browser=open_,
             port=port,
             address=address,
             prefix=prefix,
@@ -334,7 +336,10 @@ def check(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Check every file and value of a suite; exit code 1 where it has problems, each of which is listed."""
-    folders = [suite] if suite else EMBEDDED
+    try:
+        folders = [suite] if suite else embedded_suites()
+    except SuiteError as error:
+        _fail(str(error), error)
     problems = [problem for folder in folders for problem in check_suite(folder)]
     if as_json:
         found = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}

@@ -1,4 +1,4 @@
-"""Finding suites: the embedded ones of a checkout, or the folders that were named."""
+"""Finding suites: the embedded ones, or the folders that were named."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from queries import Store, SuiteError, locate
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_DATA = Path(__file__).resolve().parent.parent / "data"
-#: The suites of the checkout, in the order in which they are served: architectures at one layer, measured on several
-#: families of concepts; layers, widths and L0s.
-EMBEDDED = ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
+_HERE = Path(__file__).resolve().parent
+#: A wheel holds suites within this package, a checkout beside it.
+_DATA = within if (within := _HERE / "data").is_dir() else _HERE.parent / "data"
+#: Architectures at one layer, measured on several families of concepts; layers, widths and L0s.
+ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
+#: Those of this installation, in the order in which they are served: a checkout has both, a wheel the first.
+EMBEDDED = tuple(folder for folder in (ARCHITECTURES, SWEEPS) if folder.is_dir())
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
 
@@ -26,7 +29,7 @@ def open_store(*paths: Path | str) -> Store:
     Parameters
     ----------
     *paths : Path or str
-        Folders of suites, or URLs as text; without any, the embedded suites of the checkout.
+        Folders of suites, or URLs as text; without any, the embedded suites.
 
     Returns
     -------
@@ -38,16 +41,17 @@ def open_store(*paths: Path | str) -> Store:
     SuiteError
         Where a suite cannot be opened; one line that names file and mend.
     """
-    return Store(*(paths or _embedded()))
+    return Store(*(paths or embedded_suites()))
 
 
 def open_suite(path: Path | str | None = None) -> Store:
     """Open one suite, the first of the embedded ones where none is named; errors are those of `open_store`."""
-    return Store(path or _embedded()[0])
+    return Store(path or embedded_suites()[0])
 
 
-def _embedded() -> tuple[Path, ...]:
-    if not all(folder.is_dir() for folder in EMBEDDED):
+def embedded_suites() -> tuple[Path, ...]:
+    """Return the folders of the embedded suites; a SuiteError says where there are none."""
+    if not EMBEDDED:
         message = "no suite given, and this installation holds no embedded one; name a suite's folder"
         raise SuiteError(message)
     return EMBEDDED
