@@ -5,31 +5,40 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from explorer.format import printable
+from explorer.format import count, printable
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
-from explorer.store import EMBEDDED, open_store
-from queries import QueryError, Store, SuiteError, check_suite, locate
+from explorer.sources import cache_app, catalogue
+from explorer.store import EMBEDDED, open_suites, suites_of
+from explorer.terminal import fail, find_suites, open_one, opening, progress_bar, show_list, tell
+from queries import Problem, QueryError, Store, SuiteError, check_suite
+from queries.manifest import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app.add_typer(cache_app, name="cache")
+app.command()(catalogue)
 
-_SUITES = typer.Argument(help="Folders or URLs of suites; the embedded one where none is given.", show_default=False)
-_FOLDER = typer.Argument(help="Folder of a suite; the embedded one where none is given.", show_default=False)
-_SUITE = typer.Argument(help="Folder or URL of a suite; the embedded one where none is given.", show_default=False)
+_SOURCE = (
+    "a suite, or results that are imported into a cache: a folder, a file, an archive, a URL or a name of the catalogue"
+)
+_SUITES = typer.Argument(
+    metavar="SOURCE...", help=f"Each {_SOURCE}; the embedded suite where none is given.", show_default=False
+)
+_SUITE = typer.Argument(
+    metavar="SOURCE", help=f"{_SOURCE.capitalize()}; the embedded suite where none is given.", show_default=False
+)
 _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
     help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
@@ -118,13 +127,13 @@ def serve(
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     from explorer import server
 
-    paths = [str(locate(suite)) for suite in suites or []]
+    paths = find_suites(*(suites or []))
     num_procs = num_procs or default_num_procs()
     try:
         # Opened here only to be checked: the server's processes open their own.
-        open_store(*paths).close()
+        open_suites(*paths).close()
     except SuiteError as error:
-        _fail(str(error), error)
+        fail(str(error), error)
     try:
         server.serve(
             paths,
@@ -138,7 +147,7 @@ def serve(
             websocket_origin=allow_websocket_origin or [f"localhost:{port}", f"127.0.0.1:{port}"],
         )
     except OSError as error:
-        _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
+        fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
 
 
 @app.command("import")
@@ -163,14 +172,14 @@ def import_(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _progress("Looking at the source") as report_progress:
+        with progress_bar("Looking at the source") as report_progress:
             manifest, report = import_results(
                 source, to, format=format_.value, only=only, force=force, progress=report_progress
             )
     except IngestError as error:
-        _fail(str(error), error)
+        fail(str(error), error)
     except KeyboardInterrupt as error:
-        _fail("interrupted; run the same command again to go on where it stopped", error)
+        fail("interrupted; run the same command again to go on where it stopped", error)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
         return
@@ -183,7 +192,7 @@ def import_(
         ("Numbers that were not imported (a suite has no place for them):", unused),
         ("Notes:", report.notes),
     ):
-        _list(heading, lines)
+        show_list(heading, lines)
 
 
 @app.command()
@@ -206,11 +215,11 @@ def measure(
         # Its libraries are an extra, and nothing that serves loads them.
         command = import_module("measure.command")
     except ImportError as error:
-        _fail(f"{error.name} is not installed; pip install 'absorption-explorer[measure]'", error)
+        fail(f"{error.name} is not installed; pip install 'absorption-explorer[measure]'", error)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     work = work or to.with_name(f".{to.name}.work")
     try:
-        with _progress("Reading the model") as report_progress:
+        with progress_bar("Reading the model") as report_progress:
             done = command.measure(
                 config,
                 to,
@@ -224,14 +233,14 @@ def measure(
             )
     except (IngestError, command.MeasureError) as error:
         for line in error.args:
-            _tell(str(line))
+            tell(str(line))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        _fail("interrupted; run the same command again to go on where it stopped", error)
+        fail("interrupted; run the same command again to go on where it stopped", error)
     for line in done.lines:
         typer.echo(line)
     for line in done.failed:
-        _tell(line)
+        tell(line)
     if done.failed:
         raise typer.Exit(1)
 
@@ -267,7 +276,7 @@ def snapshot(
         latent=latent,
     )
     try:
-        with open_store(*([suite] if suite else [])) as store, _progress("Opening the suite") as report_progress:
+        with open_one(suite) as store, progress_bar("Opening the suite") as report_progress:
             save_snapshot(
                 store,
                 output,
@@ -276,7 +285,7 @@ def snapshot(
                 **state,
             )
     except (SuiteError, QueryError, SnapshotError) as error:
-        _fail(str(error), error)
+        fail(str(error), error)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:,.1f} MB")
 
 
@@ -317,29 +326,35 @@ def figure(
         latent=latent,
     )
     try:
-        with open_store(*([suite] if suite else [])) as store:
+        with open_one(suite) as store:
             Explorer(store, **state).save_figure(
                 name, output, size=size, font=font, font_size=font_size, dpi=dpi, dark=dark, overwrite=force
             )
     except (SuiteError, QueryError, ValueError) as error:
-        _fail(str(error), error)
+        fail(str(error), error)
     typer.echo(f"{output}: {output.stat().st_size / 1e3:,.0f} kB")
 
 
 @app.command()
 def check(
-    suite: Annotated[Path | None, _FOLDER] = None,
+    suite: Annotated[str | None, _SUITE] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Check every file and value of a suite; exit code 1 where it has problems, each of which is listed."""
-    problems = check_suite(suite or EMBEDDED)
+    try:
+        with opening() as told:
+            folders = suites_of(suite, **told, fetch_suites=True) if suite else [EMBEDDED]
+        found = {str(folder): check_suite(Path(folder)) for folder in folders}
+    except SuiteError as error:
+        found = {str(suite): [Problem(MANIFEST, None, None, None, str(error))]}
+    problems = [problem for each in found.values() for problem in each]
     if as_json:
-        found = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
-    elif problems:
-        _list(f"{suite or EMBEDDED}: {len(problems):,} problems", [str(problem) for problem in problems])
+        result = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
+        typer.echo(json.dumps(result, indent=1, ensure_ascii=False))
     else:
-        typer.echo(f"{suite or EMBEDDED}: no problems")
+        for folder, listed in found.items():
+            typer.echo(f"{folder}: {count(len(listed), 'problem') if listed else 'no problems'}")
+            show_list("", [str(problem) for problem in listed])
     if problems:
         raise typer.Exit(1)
 
@@ -353,7 +368,7 @@ def upgrade(suite: Annotated[Path, typer.Argument(help="Folder of a suite.")]) -
     try:
         upgrade_suite(suite)
     except (SuiteError, IngestError) as error:
-        _fail(str(error), error)
+        fail(str(error), error)
     typer.echo(f"{suite}: has the newest layout now")
 
 
@@ -364,10 +379,10 @@ def info(
 ) -> None:
     """Say what a suite holds."""
     try:
-        with open_store(*([suite] if suite else [])) as store:
+        with open_one(suite) as store:
             found = _info(store)
     except (SuiteError, QueryError) as error:
-        _fail(str(error), error)
+        fail(str(error), error)
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
@@ -413,38 +428,10 @@ def _info(store: Store) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar on stderr, where somebody sees it."""
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(first, total=None)
-        yield lambda what, done, total: progress.update(task, description=printable(what), completed=done, total=total)
-
-
 def _some(names: Sequence[str], most: int) -> str:
     """List the first names, and count the others."""
     others = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{others}"
-
-
-def _list(heading: str, lines: list[str]) -> None:
-    if lines:
-        typer.echo(heading)
-    for line in lines:
-        typer.echo(f"  {printable(line)}")
-
-
-def _tell(line: str) -> None:
-    """Say one line on stderr."""
-    typer.echo(f"absorption-explorer: {printable(line)}", err=True)
-
-
-def _fail(line: str, cause: BaseException) -> NoReturn:
-    """End with one line on stderr."""
-    _tell(line)
-    raise typer.Exit(2) from cause
 
 
 def main() -> None:

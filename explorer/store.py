@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -10,20 +12,31 @@ from typing import TYPE_CHECKING
 from queries import Store, SuiteError, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+_LOG = logging.getLogger("explorer")
 
 EMBEDDED = Path(__file__).resolve().parent.parent / "data" / "smollm2-135m"
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
 
 
-def open_store(*paths: Path | str) -> Store:
-    """Open one or several suites.
+def open_store(
+    *sources: Path | str,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    say: Callable[[str], None] = _LOG.info,
+) -> Store:
+    """Open one or several suites; results of others are imported into the cache first.
 
     Parameters
     ----------
-    *paths : Path or str
-        Folders of suites, or URLs as text; without any, the embedded suite of the checkout.
+    *sources : Path or str
+        Suites, or results in any format that can be imported: folders, files, archives, URLs as text, names of the
+        catalogue. Without any, the embedded suite of the checkout.
+    progress : callable
+        Told what is being done, how much of it is done and how much there is.
+    say : callable
+        Told, in a line, what a reader should know of an import.
 
     Returns
     -------
@@ -35,6 +48,27 @@ def open_store(*paths: Path | str) -> Store:
     SuiteError
         Where a suite cannot be opened; one line that names file and mend.
     """
+    return open_suites(*suites_of(*sources, progress=progress, say=say))
+
+
+def suites_of(
+    *sources: Path | str,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    say: Callable[[str], None] = _LOG.info,
+    fetch_suites: bool = False,
+) -> list[Path | str]:
+    """Return where the suites of sources lie; `ingest.opening.suites_of` does so for one."""
+    if not sources:
+        return []
+    # What imports is loaded where there may be something to import.
+    of_one = import_module("ingest.opening").suites_of
+    return [
+        place for source in sources for place in of_one(source, progress=progress, say=say, fetch_suites=fetch_suites)
+    ]
+
+
+def open_suites(*paths: Path | str) -> Store:
+    """Open suites as they are; without any, the embedded one."""
     if not paths and not EMBEDDED.is_dir():
         message = "no suite given, and this installation holds no embedded one; name a suite's folder"
         raise SuiteError(message)
@@ -50,7 +84,7 @@ def shared_store(*paths: str) -> Store:
         store = _SHARED.get(paths)
         if store is None or store.changed():
             _SHARED.pop(paths, None)
-            store = _SHARED[paths] = open_store(*paths)
+            store = _SHARED[paths] = open_suites(*paths)
             if not gc.get_freeze_count():
                 # What stays for good, most of it code, is not searched for garbage each time that a session ends; that
                 # took a sixth of a second, in which all sessions waited.

@@ -1,0 +1,201 @@
+"""Servers in this process that hold results: a plain one with the faults of real ones, Hugging Face's, and a bucket."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, unquote, urlsplit
+from xml.sax.saxutils import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+TOKEN = "hf_secret"  # noqa: S105 - of the server below
+ACCESS_KEY = "reader"
+#: Files that are listed at a time.
+_PAGE = 2
+
+
+@dataclass
+class Remote:
+    """A running server.
+
+    Attributes
+    ----------
+    url : str
+    folder : Path
+        What it serves.
+    requests : list of (str, str, str)
+        Path, range and credentials of each request, in the order in which they came.
+    faults : dict of str to list
+        By path, what is done in place of the next answers: a status, or
+        the bytes, more than those, after which the connection is cut off.
+    has_ranges, has_validators : bool
+        Whether it answers with the range that is asked for, and tells what changes with a file.
+    """
+
+    url: str
+    folder: Path
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    faults: dict[str, list[int]] = field(default_factory=dict)
+    has_ranges: bool = True
+    has_validators: bool = True
+
+    def asked(self, path: str) -> list[str]:
+        """Return the ranges that were asked for of a file."""
+        return [ranged for asked, ranged, _ in self.requests if asked == path]
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    remote: Remote
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        path = unquote(urlsplit(self.path).path)
+        rights = self.headers.get("Authorization", "")
+        self.remote.requests.append((path, self.headers.get("Range", ""), rights))
+        status = 0
+        if faults := self.remote.faults.get(path):
+            status = faults.pop(0)
+        if path.startswith("/moved/"):
+            self._send(302, headers={"Location": path.removeprefix("/moved")})
+        elif path.startswith("/round/"):
+            self._send(302, headers={"Location": path})
+        elif 400 <= status < 600:
+            self._send(status)
+        elif path.startswith(("/api/datasets/", "/datasets/")):
+            self._answer_as_hub(path, rights)
+        elif parse_qs(urlsplit(self.path).query).get("list-type"):
+            self._list_bucket(path.strip("/"), rights)
+        else:
+            self._send_file(path, cut=status)
+
+    def _send_file(self, path: str, *, cut: int) -> None:
+        file = self.remote.folder / path.strip("/")
+        if not file.is_file():
+            self._send(404)
+            return
+        content = file.read_bytes()
+        headers = {}
+        if self.remote.has_validators:
+            headers["ETag"] = f'"{hashlib.md5(content).hexdigest()}"'  # noqa: S324 - as S3 has it
+            headers["Last-Modified"] = self.date_time_string(file.stat().st_mtime)
+        if file.suffix == ".html":
+            headers["Content-Type"] = "text/html; charset=utf-8"
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if not wanted or not self.remote.has_ranges:
+            self._send(200, content, headers, cut=cut)
+            return
+        first, last = int(wanted[1]), int(wanted[2] or len(content) - 1)
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        self._send(206, content[first : last + 1], headers, cut=cut)
+
+    def _answer_as_hub(self, path: str, rights: str) -> None:
+        """Answer as Hugging Face does; what is to be fetched lies on another host."""
+        if rights != f"Bearer {TOKEN}":
+            self._send(401)
+            return
+        kind = path.split("/")[5 if path.startswith("/api/") else 4]
+        inside = "/".join(path.split("/")[7 if path.startswith("/api/") else 6 :])
+        root = self.remote.folder / "hub"
+        if kind == "revision":
+            self._send_json({"sha": COMMIT})
+        elif kind == "resolve":
+            self._send(302, headers={"Location": self.remote.url.replace("127.0.0.1", "localhost") + f"/hub/{inside}"})
+        else:
+            query = parse_qs(urlsplit(self.path).query)
+            every = (root / inside).rglob("*") if query["recursive"] == ["true"] else (root / inside).iterdir()
+            pages = _pages(sorted(every))
+            page = int(query.get("cursor", ["0"])[0])
+            more = f"{self.remote.url}{path}?recursive={query['recursive'][0]}&cursor={page + 1}"
+            self._send_json(
+                [_as_hub_lists(root, file) for file in pages[page]],
+                {"Link": f'<{more}>; rel="next"'} if page + 1 < len(pages) else {},
+            )
+
+    def _list_bucket(self, bucket: str, rights: str) -> None:
+        """Answer as S3 does, to those who sign."""
+        if not rights.startswith(f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/"):
+            self._send(403, b"<Error><Code>AccessDenied</Code></Error>")
+            return
+        query = parse_qs(urlsplit(self.path).query)
+        prefix = query.get("prefix", [""])[0]
+        root = self.remote.folder / bucket
+        names = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
+        pages = _pages([name for name in names if name.startswith(prefix)])
+        page = int(query.get("continuation-token", ["0"])[0])
+        more = page + 1 < len(pages)
+        listed = "".join(
+            f"<Contents><Key>{escape(name)}</Key><LastModified>2026-01-01T00:00:00.000Z</LastModified>"
+            f'<ETag>"{hashlib.md5((root / name).read_bytes()).hexdigest()}"</ETag>'  # noqa: S324 - as S3 has it
+            f"<Size>{(root / name).stat().st_size}</Size></Contents>"
+            for name in pages[page]
+        )
+        token = f"<NextContinuationToken>{page + 1}</NextContinuationToken>" if more else ""
+        body = f"<IsTruncated>{str(more).lower()}</IsTruncated>{token}<KeyCount>{len(pages[page])}</KeyCount>{listed}"
+        self._send(200, f"<ListBucketResult><Name>{bucket}</Name>{body}</ListBucketResult>".encode())
+
+    def _send_json(self, content: object, headers: dict[str, str] | None = None) -> None:
+        self._send(200, json.dumps(content).encode(), {"Content-Type": "application/json"} | (headers or {}))
+
+    def _send(self, status: int, body: bytes = b"", headers: dict[str, str] | None = None, *, cut: int = 0) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        try:
+            self.wfile.write(body[:cut] if cut else body)
+        except ConnectionError:  # who asked has seen enough
+            self.close_connection = True
+        if cut:
+            self.close_connection = True
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """Say nothing of connections that those who asked have closed."""
+
+
+def _pages(files: list[Any]) -> list[list[Any]]:
+    return [files[start : start + _PAGE] for start in range(0, len(files), _PAGE)] or [[]]
+
+
+def _as_hub_lists(root: Path, file: Path) -> dict[str, Any]:
+    path = file.relative_to(root).as_posix()
+    if file.is_dir():
+        return {"type": "directory", "oid": "0", "size": 0, "path": path}
+    content = file.read_bytes()
+    stored = {"lfs": {"oid": hashlib.sha256(content).hexdigest(), "size": len(content)}}
+    entry = {"type": "file", "oid": hashlib.sha1(content).hexdigest(), "size": len(content), "path": path}  # noqa: S324 - as git has it
+    return entry | (stored if file.suffix != ".json" else {})
+
+
+@contextmanager
+def remote_results(folder: Path) -> Iterator[Remote]:
+    """Serve `folder`: as files, its folder `hub` as a repository of Hugging Face's, and each folder as a bucket."""
+    handler = type("Handler", (_Handler,), {})
+    with _Server(("127.0.0.1", 0), handler) as server:
+        remote = handler.remote = Remote(f"http://127.0.0.1:{server.server_port}", folder)  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield remote
+        server.shutdown()
