@@ -38,7 +38,7 @@ def list_cache(*, as_json: Annotated[bool, _JSON] = False) -> None:
         typer.echo(json.dumps({"folder": str(cache.root), "entries": found, "unfinished_bytes": unfinished}, indent=1))
         return
     lines = [
-        f"{each['name']} ({each['key']}): {each['bytes'] / 1e6:,.1f} MB,"
+        f"{each['name']} ({each['key']}): {each['bytes'] / 1e6:,.2f} MB,"
         f" imported {each['imported'][:10]} from {each['source']}"
         for each in found
     ]

@@ -7,7 +7,7 @@ from datetime import date  # noqa: TC003 - pydantic reads the annotation
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from ingest import limits
 from ingest.addresses import SCHEMES
@@ -58,6 +58,13 @@ class Entry(Record):
     folder: str = Field(default="", pattern=r"^([^/.][^/]*(/[^/.][^/]*)*)?$")
     opened: date | None = None
     how: str
+
+    @model_validator(mode="after")
+    def _says_never(self) -> Entry:
+        if self.opened is None and not self.how.startswith("never"):
+            message = f"{self.name} has no date in opened, so how begins with never; open it, or say so"
+            raise ValueError(message)
+        return self
 
 
 class Catalogue(Record):

@@ -329,7 +329,7 @@ def test_cache_that_cannot_be_used_is_named_in_one_line(
         patch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=100))
         assert "the disk of the cache has room for" in refused(f"{remote.url}/mine.zip")
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with monkeypatch.context() as patch:
