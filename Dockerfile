@@ -1,4 +1,4 @@
-# The explorer with its embedded suite: docker build -t absorption-explorer . && docker run -p 5006:5006 absorption-explorer
+# The explorer with its embedded suites: docker build -t absorption-explorer . && docker run -p 5006:5006 absorption-explorer
 # Other suites: docker run -v /srv/suites:/suites:ro absorption-explorer serve /suites/NAME (docs/deployment.md)
 
 FROM python:3.11-slim-bookworm AS build
@@ -13,6 +13,7 @@ RUN /app/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[remot
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /app /app
+COPY data/smollm2-135m-architectures /suites/smollm2-135m-architectures
 COPY data/smollm2-135m /suites/smollm2-135m
 ENV PATH=/app/bin:$PATH HOME=/ PYTHONDONTWRITEBYTECODE=1
 # Nobody in particular: nothing is written, so no user has to exist.
@@ -21,4 +22,4 @@ EXPOSE 5006
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://localhost:5006/healthz', timeout=4)"]
 ENTRYPOINT ["absorption-explorer"]
-CMD ["serve", "/suites/smollm2-135m"]
+CMD ["serve", "/suites/smollm2-135m-architectures", "/suites/smollm2-135m"]

@@ -16,7 +16,7 @@ from benchmarks.measuring import set_widget, summary, to_painted
 from explorer import open_store
 from explorer.model import ExplorerModel, choices_of, param_of
 from explorer.state import ExplorerState
-from explorer.store import EMBEDDED
+from explorer.store import SWEEPS
 from queries import Store, catalog
 from tests.browser import CHROMIUM_ARGS, find_chromium, start_server
 
@@ -32,7 +32,7 @@ _QUESTIONS = ("letter_counts", "suite_info", "sae_means", "letter_rates", "thres
 def main() -> None:
     """Measure, and print the figures as JSON: milliseconds, and ratios to references of the same run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", default=str(EMBEDDED))
+    parser.add_argument("suite", nargs="?", default=str(SWEEPS))
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
     with open_store(arguments.suite) as store:

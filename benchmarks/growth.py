@@ -18,7 +18,7 @@ from explorer import open_store
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.state import ExplorerState
-from explorer.store import EMBEDDED
+from explorer.store import SWEEPS
 from explorer.views.concepts import Concepts
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _IN_TURN = Lock()
 def main() -> None:
     """Measure, and print JSON: milliseconds by page, question and number of SAEs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", default=str(EMBEDDED), type=Path)
+    parser.add_argument("suite", nargs="?", default=str(SWEEPS), type=Path)
     parser.add_argument("--runs", type=int, default=20)
     arguments = parser.parse_args()
     found: dict[str, dict[str, Any]] = {}

@@ -7,10 +7,14 @@ the interval that the explorer shows stands the plain bootstrap over concepts an
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from explorer.statistics import mean_difference, resampled_differences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _TRUTH = 0.01
 
@@ -25,6 +29,35 @@ def draw(random: np.random.Generator, seeds: int, concepts: int, between: float,
     ]
 
 
+class Coverage(NamedTuple):
+    """How often intervals hold the truth, and how wide they are on average."""
+
+    held: float
+    width: float
+
+
+def coverage(suites: Iterable[tuple[np.ndarray, np.ndarray]], truth: float) -> Coverage:
+    """Count how often the interval that the explorer shows holds a true difference; rates are (seeds, concepts)."""
+    held, widths = [], []
+    for this, other in suites:
+        found = mean_difference(this, other)
+        assert found is not None
+        assert found.low is not None
+        assert found.high is not None
+        held.append(found.low <= truth <= found.high)
+        widths.append(found.high - found.low)
+    return Coverage(float(np.mean(held)), float(np.mean(widths)))
+
+
+def plain_coverage(suites: Iterable[tuple[np.ndarray, np.ndarray]], truth: float) -> float:
+    """Count how often the interval of a plain bootstrap does."""
+    held = []
+    for this, other in suites:
+        low, high = np.quantile(resampled_differences(this, other, np.random.default_rng(0)), (0.025, 0.975))
+        held.append(low <= truth <= high)
+    return float(np.mean(held))
+
+
 def main() -> None:
     """Print a line for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -34,21 +67,12 @@ def main() -> None:
     for seeds, concepts in ((1, 26), (3, 12), (3, 26), (3, 60), (5, 26)):
         for between in (0.0, 0.005, 0.01) if seeds > 1 else (0.0,):
             for skewed in (False, True):
-                random, held, plain, widths = np.random.default_rng(0), 0, 0, []
-                for _ in range(repeats):
-                    this, other = draw(random, seeds, concepts, between, skewed=skewed)
-                    found = mean_difference(this, other)
-                    if found is None or found.low is None or found.high is None:
-                        raise AssertionError
-                    held += found.low <= _TRUTH <= found.high
-                    widths.append(found.high - found.low)
-                    low, high = np.quantile(
-                        resampled_differences(this, other, np.random.default_rng(0)), (0.025, 0.975)
-                    )
-                    plain += low <= _TRUTH <= high
+                random = np.random.default_rng(0)
+                suites = [draw(random, seeds, concepts, between, skewed=skewed) for _ in range(repeats)]
+                found = coverage(suites, _TRUTH)
                 print(
                     f"{seeds:5} {concepts:8} {between:13} {'skewed' if skewed else 'normal':>7}"
-                    f" {held / repeats:7.1%} {plain / repeats:16.1%} {np.mean(widths):12.4f}",
+                    f" {found.held:7.1%} {plain_coverage(suites, _TRUTH):16.1%} {found.width:12.4f}",
                     flush=True,
                 )
 

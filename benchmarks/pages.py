@@ -25,7 +25,7 @@ from explorer.model import ExplorerModel, choices_of
 from explorer.plots.cosine import cosine_plot
 from explorer.saes import ATTRIBUTES, choose
 from explorer.state import ExplorerState
-from explorer.store import EMBEDDED
+from explorer.store import SWEEPS
 from explorer.theme import LIGHT
 from explorer.views.cosine import CosineView
 from tests.browser import CHROMIUM_ARGS, find_chromium, free_port, start_server
@@ -59,7 +59,7 @@ _AT_REST = """() => document.documentElement.matches(".ax-ready:not(.ax-is-busy)
 def main() -> None:
     """Measure, and print JSON: milliseconds, kilobytes on the wire."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="*", default=[EMBEDDED], type=Path, help="several are measured side by side")
+    parser.add_argument("suite", nargs="*", default=[SWEEPS], type=Path, help="several are measured side by side")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--only", nargs="*", default=_ACTS, choices=_ACTS, help="acts to measure")
     parser.add_argument("--growth", action="store_true", help="a quarter of the SAEs and four times as many, too")

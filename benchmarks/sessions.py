@@ -19,7 +19,7 @@ from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from benchmarks.measuring import summary
-from explorer.store import EMBEDDED
+from explorer.store import SWEEPS
 from tests.browser import Server, free_port, start_process
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _named(part: Any) -> Iterator[tuple[str, str]]:
 def main() -> None:
     """Measure, and print JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("suite", nargs="?", default=str(EMBEDDED))
+    parser.add_argument("suite", nargs="?", default=str(SWEEPS))
     parser.add_argument("--query", default="", help="what the sessions look at, as in layer=4&width=8192")
     parser.add_argument("--readers", type=int, default=50)
     parser.add_argument("--acts", type=int, default=10, help="of each reader")

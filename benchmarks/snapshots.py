@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.measuring import summary
 from explorer import open_store, save_snapshot
-from explorer.store import EMBEDDED
+from explorer.store import SWEEPS
 from queries.schema import LETTERS, TABLES, concept_id
 from queries.suite import cosines_file, read_manifest
 from queries.writer import write_suite
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _widened(folder: Path, n_latents: int, lender: str) -> Path:
     """Write a suite of one SAE: all of an embedded one, and further latents at random cosines, which compress worst."""
-    manifest = read_manifest(EMBEDDED)
+    manifest = read_manifest(SWEEPS)
     sae = next(sae for sae in manifest.saes if sae.id == lender)
     wide = sae.model_copy(update={"width": n_latents, "n_latents": n_latents})
     tables = {}
@@ -56,14 +56,14 @@ def _widened(folder: Path, n_latents: int, lender: str) -> Path:
             tables[name] = _cosines(lender, n_latents)
         elif name != "saes":
             of_sae = [("sae", "=", lender)] if "sae" in TABLES[name].key else None
-            tables[name] = pq.read_table(EMBEDDED / f"{name}.parquet", filters=of_sae)
+            tables[name] = pq.read_table(SWEEPS / f"{name}.parquet", filters=of_sae)
     write_suite(folder, manifest.model_copy(update={"saes": [wide], "tables": {}}), tables)
     return folder
 
 
 def _cosines(sae: str, n_latents: int) -> pa.Table:
     """Take an SAE's cosines, and draw those of the latents it does not have."""
-    own = pq.read_table(EMBEDDED / cosines_file(sae)).to_pandas()
+    own = pq.read_table(SWEEPS / cosines_file(sae)).to_pandas()
     rows = np.random.default_rng(0).normal(0, _SPREAD, (len(LETTERS), n_latents)).astype(np.float32)
     concepts = [*map(concept_id, LETTERS)]
     for row, concept in zip(rows, concepts, strict=True):

@@ -280,7 +280,7 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS) -> None:
     Parameters
     ----------
     *paths : str
-        Folders of suites; without any, the embedded one. All sessions share one store.
+        Folders of suites; without any, the embedded ones. All sessions share one store.
     session_seconds : int
         How long the server keeps a session that no browser is connected to.
     """

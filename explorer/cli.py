@@ -18,8 +18,12 @@ from rich.text import Text
 from explorer.format import count, printable
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
 from explorer.sources import cache_app, catalogue
-from explorer.store import EMBEDDED, open_suites, suites_of
-from explorer.terminal import fail, find_suites, open_one, opening, progress_bar, show_list, tell
+from explorer.store import EMBEDDED, open_store, suites_of
+from explorer.terminal import fail as _fail
+from explorer.terminal import find_suites, open_suite, opening
+from explorer.terminal import progress_bar as _progress
+from explorer.terminal import show_list as _list
+from explorer.terminal import tell as _tell
 from queries import Problem, QueryError, Store, SuiteError, check_suite
 from queries.manifest import MANIFEST
 
@@ -30,14 +34,12 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 app.add_typer(cache_app, name="cache")
 app.command()(catalogue)
 
-_SOURCE = (
-    "a suite, or results that are imported into a cache: a folder, a file, an archive, a URL or a name of the catalogue"
-)
+_SOURCE = "suite or results, which are imported into a cache: folder, file, archive, URL, or name of the catalogue"
 _SUITES = typer.Argument(
-    metavar="SOURCE...", help=f"Each {_SOURCE}; the embedded suite where none is given.", show_default=False
+    metavar="SOURCE...", help=f"Each a {_SOURCE}; the embedded suites where none is given.", show_default=False
 )
 _SUITE = typer.Argument(
-    metavar="SOURCE", help=f"{_SOURCE.capitalize()}; the embedded suite where none is given.", show_default=False
+    metavar="SOURCE", help=f"A {_SOURCE}; the first embedded suite where none is given.", show_default=False
 )
 _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
@@ -131,9 +133,9 @@ def serve(
     num_procs = num_procs or default_num_procs()
     try:
         # Opened here only to be checked: the server's processes open their own.
-        open_suites(*paths).close()
+        open_store(*paths).close()
     except SuiteError as error:
-        fail(str(error), error)
+        _fail(str(error), error)
     try:
         server.serve(
             paths,
@@ -147,7 +149,7 @@ def serve(
             websocket_origin=allow_websocket_origin or [f"localhost:{port}", f"127.0.0.1:{port}"],
         )
     except OSError as error:
-        fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
+        _fail(f"port {port} cannot be used ({error.strerror}); choose another with --port", error)
 
 
 @app.command("import")
@@ -172,14 +174,14 @@ def import_(
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with progress_bar("Looking at the source") as report_progress:
+        with _progress("Looking at the source") as report_progress:
             manifest, report = import_results(
                 source, to, format=format_.value, only=only, force=force, progress=report_progress
             )
     except IngestError as error:
-        fail(str(error), error)
+        _fail(str(error), error)
     except KeyboardInterrupt as error:
-        fail("interrupted; run the same command again to go on where it stopped", error)
+        _fail("interrupted; run the same command again to go on where it stopped", error)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
         return
@@ -192,7 +194,7 @@ def import_(
         ("Numbers that were not imported (a suite has no place for them):", unused),
         ("Notes:", report.notes),
     ):
-        show_list(heading, lines)
+        _list(heading, lines)
 
 
 @app.command()
@@ -215,11 +217,11 @@ def measure(
         # Its libraries are an extra, and nothing that serves loads them.
         command = import_module("measure.command")
     except ImportError as error:
-        fail(f"{error.name} is not installed; pip install 'absorption-explorer[measure]'", error)
+        _fail(f"{error.name} is not installed; pip install 'absorption-explorer[measure]'", error)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     work = work or to.with_name(f".{to.name}.work")
     try:
-        with progress_bar("Reading the model") as report_progress:
+        with _progress("Reading the model") as report_progress:
             done = command.measure(
                 config,
                 to,
@@ -233,14 +235,14 @@ def measure(
             )
     except (IngestError, command.MeasureError) as error:
         for line in error.args:
-            tell(str(line))
+            _tell(str(line))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        fail("interrupted; run the same command again to go on where it stopped", error)
+        _fail("interrupted; run the same command again to go on where it stopped", error)
     for line in done.lines:
         typer.echo(line)
     for line in done.failed:
-        tell(line)
+        _tell(line)
     if done.failed:
         raise typer.Exit(1)
 
@@ -276,7 +278,7 @@ def snapshot(
         latent=latent,
     )
     try:
-        with open_one(suite) as store, progress_bar("Opening the suite") as report_progress:
+        with open_suite(suite) as store, _progress("Opening the suite") as report_progress:
             save_snapshot(
                 store,
                 output,
@@ -285,7 +287,7 @@ def snapshot(
                 **state,
             )
     except (SuiteError, QueryError, SnapshotError) as error:
-        fail(str(error), error)
+        _fail(str(error), error)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:,.1f} MB")
 
 
@@ -326,12 +328,12 @@ def figure(
         latent=latent,
     )
     try:
-        with open_one(suite) as store:
+        with open_suite(suite) as store:
             Explorer(store, **state).save_figure(
                 name, output, size=size, font=font, font_size=font_size, dpi=dpi, dark=dark, overwrite=force
             )
     except (SuiteError, QueryError, ValueError) as error:
-        fail(str(error), error)
+        _fail(str(error), error)
     typer.echo(f"{output}: {output.stat().st_size / 1e3:,.0f} kB")
 
 
@@ -343,18 +345,18 @@ def check(
     """Check every file and value of a suite; exit code 1 where it has problems, each of which is listed."""
     try:
         with opening() as told:
-            folders = suites_of(suite, **told, fetch_suites=True) if suite else [EMBEDDED]
+            folders = suites_of(suite, **told, fetch_suites=True) if suite else EMBEDDED
         found = {str(folder): check_suite(Path(folder)) for folder in folders}
     except SuiteError as error:
         found = {str(suite): [Problem(MANIFEST, None, None, None, str(error))]}
-    problems = [problem for each in found.values() for problem in each]
+    problems = [problem for listed in found.values() for problem in listed]
     if as_json:
         result = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
         typer.echo(json.dumps(result, indent=1, ensure_ascii=False))
     else:
         for folder, listed in found.items():
             typer.echo(f"{folder}: {count(len(listed), 'problem') if listed else 'no problems'}")
-            show_list("", [str(problem) for problem in listed])
+            _list("", [str(problem) for problem in listed])
     if problems:
         raise typer.Exit(1)
 
@@ -368,7 +370,7 @@ def upgrade(suite: Annotated[Path, typer.Argument(help="Folder of a suite.")]) -
     try:
         upgrade_suite(suite)
     except (SuiteError, IngestError) as error:
-        fail(str(error), error)
+        _fail(str(error), error)
     typer.echo(f"{suite}: has the newest layout now")
 
 
@@ -379,10 +381,10 @@ def info(
 ) -> None:
     """Say what a suite holds."""
     try:
-        with open_one(suite) as store:
+        with open_suite(suite) as store:
             found = _info(store)
     except (SuiteError, QueryError) as error:
-        fail(str(error), error)
+        _fail(str(error), error)
     if as_json:
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
         return

@@ -136,6 +136,7 @@ def _choices_of(store: Store) -> dict[str, SuiteChoices]:
             },
             metrics.loc[(metrics["suite"] == name) & metrics["judges"], "metric"].tolist(),
             "kin" in suite.manifest.tables,
+            suite.manifest.opening.model_dump() if suite.manifest.opening else {},
         )
         for name, suite in store.suites.items()
     }

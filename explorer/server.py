@@ -38,7 +38,7 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_ses
     Parameters
     ----------
     paths : sequence of str
-        Suites; without any, the embedded one.
+        Suites; without any, the embedded ones.
     num_procs : int
         Processes. A worker that dies is replaced; all end with the process that started them, however that ends.
     session_seconds : int

@@ -83,6 +83,8 @@ class SuiteChoices(NamedTuple):
     judging: Collection[str] = ("ig_ablation",)
     #: Whether kin of latents are stored.
     has_kin: bool = False
+    #: SAE, concept and latent that it opens on.
+    opening: Mapping[str, Any] = {}
 
 
 _NO_CHOICES = SuiteChoices()
@@ -252,6 +254,7 @@ class ExplorerState(param.Parameterized):
     _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
     _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))
     _PLACE = ("suite", "sae", "concept")
+    _OPENED = frozenset(("sae", "concept", "latent", "family", *ATTRIBUTES, *FORMER))
 
     def __init__(self, choices: Mapping[str, SuiteChoices], **values: Any) -> None:
         self._choices = choices
@@ -261,13 +264,17 @@ class ExplorerState(param.Parameterized):
         self.param.suite.objects = list(choices)
         self._go(next(iter(choices), None), None, None, {})
         self.param.watch(self._settle, [*self._PLACE, "latent", "tested_words"])
-        refused = self.apply(values)
+        refused = self.apply({**self._opening(values), **values})
         if refused:
             raise ValueError("; ".join(refused))
 
     def _of(self, suite: str | None) -> SuiteChoices:
         """Return what can be chosen in a suite."""
         return self._choices.get(suite, _NO_CHOICES) if suite else _NO_CHOICES
+
+    def _opening(self, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return what a suite opens on, unless values name anything of it."""
+        return {} if self._OPENED & values.keys() else self._of(values.get("suite", self.suite)).opening
 
     def metrics_of(self, suite: str | None) -> list[str]:
         """Return the metrics that a suite was measured by."""
@@ -736,7 +743,8 @@ class ExplorerState(param.Parameterized):
         thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
         known = {name: value for name, value in given.items() if name in self._READ_KEYS}
         with param.parameterized.batch_call_watchers(self):
-            refused = again[:SHOWN_OPTIONS] + self.apply(starting | thresholds._asdict() | known)
+            wanted = {**starting, **thresholds._asdict(), **self._opening(known), **known}
+            refused = again[:SHOWN_OPTIONS] + self.apply(wanted)
             if refusal := self._refuse_facet_latent():
                 refused.append(refusal)
                 self.facet_latent = None

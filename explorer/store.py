@@ -1,4 +1,4 @@
-"""Finding suites: the embedded one of a checkout, or the folders that were named."""
+"""Finding suites: the embedded ones of a checkout, or the folders that were named."""
 
 from __future__ import annotations
 
@@ -14,25 +14,26 @@ from queries import Store, SuiteError, locate
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_LOG = logging.getLogger("explorer")
+    Progress = Callable[[str, int, int], None]
+    Say = Callable[[str], None]
 
-EMBEDDED = Path(__file__).resolve().parent.parent / "data" / "smollm2-135m"
+_LOG = logging.getLogger("explorer")
+_DATA = Path(__file__).resolve().parent.parent / "data"
+#: The suites of the checkout, in the order in which they are served: architectures at one layer, measured on several
+#: families of concepts; layers, widths and L0s.
+EMBEDDED = ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
 
 
-def open_store(
-    *sources: Path | str,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-    say: Callable[[str], None] = _LOG.info,
-) -> Store:
+def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info) -> Store:
     """Open one or several suites; results of others are imported into the cache first.
 
     Parameters
     ----------
     *sources : Path or str
         Suites, or results in any format that can be imported: folders, files, archives, URLs as text, names of the
-        catalogue. Without any, the embedded suite of the checkout.
+        catalogue. Without any, the embedded suites.
     progress : callable
         Told what is being done, how much of it is done and how much there is.
     say : callable
@@ -51,16 +52,24 @@ def open_store(
     return open_suites(*suites_of(*sources, progress=progress, say=say))
 
 
+def open_suite(
+    source: Path | str | None = None, *, progress: Progress = lambda *_: None, say: Say = _LOG.info
+) -> Store:
+    """Open one suite, the first of the embedded ones where none is named; all else is as in `open_store`."""
+    found = suites_of(source, progress=progress, say=say) if source is not None else _embedded()[:1]
+    if len(found) > 1:
+        message = f"{source}: holds {len(found)} suites; give one of them: {', '.join(map(str, found))}"
+        raise SuiteError(message)
+    return Store(*found)
+
+
 def suites_of(
-    *sources: Path | str,
-    progress: Callable[[str, int, int], None] = lambda *_: None,
-    say: Callable[[str], None] = _LOG.info,
-    fetch_suites: bool = False,
+    *sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info, fetch_suites: bool = False
 ) -> list[Path | str]:
-    """Return where the suites of sources lie; `ingest.opening.suites_of` does so for one."""
+    """Return where the suites of sources lie; see `ingest.opening.suites_of`, which does so for one."""
     if not sources:
         return []
-    # What imports is loaded where there may be something to import.
+    # What imports is loaded only where there may be something to import.
     of_one = import_module("ingest.opening").suites_of
     return [
         place for source in sources for place in of_one(source, progress=progress, say=say, fetch_suites=fetch_suites)
@@ -68,11 +77,15 @@ def suites_of(
 
 
 def open_suites(*paths: Path | str) -> Store:
-    """Open suites as they are; without any, the embedded one."""
-    if not paths and not EMBEDDED.is_dir():
+    """Open suites where they are; without any, the embedded ones."""
+    return Store(*(paths or _embedded()))
+
+
+def _embedded() -> tuple[Path, ...]:
+    if not all(folder.is_dir() for folder in EMBEDDED):
         message = "no suite given, and this installation holds no embedded one; name a suite's folder"
         raise SuiteError(message)
-    return Store(*(paths or (EMBEDDED,)))
+    return EMBEDDED
 
 
 def shared_store(*paths: str) -> Store:

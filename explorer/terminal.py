@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from explorer import store
 from explorer.format import printable
-from explorer.store import open_suites, suites_of
 from queries import SuiteError
 
 if TYPE_CHECKING:
@@ -67,16 +67,12 @@ def find_suites(*sources: str) -> list[str]:
     """Return where the suites of sources lie, after what is to be imported was."""
     try:
         with opening() as told:
-            return [str(place) for place in suites_of(*sources, **told)]
+            return [str(place) for place in store.suites_of(*sources, **told)]
     except SuiteError as error:
         fail(str(error), error)
 
 
-def open_one(source: str | None) -> Store:
-    """Open the one suite of a source, the embedded one where none is given."""
-    if source is None:
-        return open_suites()
-    found = find_suites(source)
-    if len(found) > 1:
-        fail(f"{source}: holds {len(found)} suites; give one of them: {', '.join(found)}")
-    return open_suites(*found)
+def open_suite(source: str | None) -> Store:
+    """Open one suite as `explorer.store.open_suite` does, with a progress bar where it is imported."""
+    with opening() as told:
+        return store.open_suite(source, **told)

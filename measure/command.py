@@ -16,7 +16,7 @@ from measure.plan import make_plan, without
 from measure.preflight import check_all
 from measure.suite import write_measured
 from measure.tasks import alone, in_order
-from queries.suite import read_suite
+from queries.opening import store_opening
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,8 +126,8 @@ def measure(
         kin = list(left.kin.values())
         failed |= perform(kin, may_fail=kin)
         left = without(left, failed)
-        manifest = write_measured(config, left, work, target, base=file.parent, force=force, progress=progress)
-        read_suite(target)
+        write_measured(config, left, work, target, base=file.parent, force=force, progress=progress)
+        manifest = store_opening(target)
         rows = sum(table.rows for table in manifest.tables.values())
         lines = [
             f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows",

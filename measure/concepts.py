@@ -6,6 +6,7 @@ import csv
 import io
 import re
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, NamedTuple
 
 from measure.errors import MeasureError
@@ -41,6 +42,8 @@ class Family:
         What the model answers with for each, after a space; empty where it is not asked.
     measured : tuple of int
         Places of the concepts that are measured: all, or of a yes and a no the yes.
+    parents : tuple of int or None
+        Places of the concepts that they are kinds of; empty where none is.
     question : str
         What follows the word where prompts are drawn: answers are then a letter of the word, the first or the last.
     gated : bool
@@ -55,12 +58,18 @@ class Family:
     phrases: tuple[str, ...]
     answers: tuple[str, ...] = ()
     measured: tuple[int, ...] = ()
+    parents: tuple[int | None, ...] = ()
     question: str = ""
     gated: bool = False
 
     def concept(self, place: int) -> str:
         """Return the id of the concept at a place."""
         return f"{self.family}.{self.names[place]}"
+
+    def parent(self, place: int) -> str | None:
+        """Return the id of the concept that the one at a place is a kind of, if it is measured."""
+        parent = self.parents[place] if self.parents else None
+        return None if parent is None or parent not in self.measured else self.concept(parent)
 
     def answer(self, word: str) -> str:
         """Return the answer of a worked example: the letter of the word that the family is about."""
@@ -237,6 +246,7 @@ def family_of_labels(
     phrase: str | None,
     answers: Mapping[str, str],
     positive: str | None,
+    parents: Mapping[str, str],
     complete: bool = True,
     told: Iterable[str] = (),
 ) -> Family:
@@ -255,6 +265,8 @@ def family_of_labels(
         By label; none where the model is not asked.
     positive : str, optional
         Of a yes and a no the one that is measured: two labels, of which each word has one.
+    parents : mapping of str to str
+        By label the one that it is a kind of, where there is one.
     complete : bool
         Whether each word has one of the labels, and no more.
     told : iterable of str
@@ -275,6 +287,7 @@ def family_of_labels(
             message = f"{file}: {why} ({family}.{name_of(label)}); rename one, letters and digits count"
             raise MeasureError(message)
     _check_answers(file, labels, answers, {*labels, *told})
+    _check_parents(file, parents, {*labels, *told})
     yes_and_no = len(labels) == _TWO and complete
     if yes_and_no and positive not in labels:
         message = (
@@ -285,6 +298,7 @@ def family_of_labels(
     if not yes_and_no and positive is not None:
         message = f"{file}: is no family of a yes and a no, where each word has one of two labels; remove positive"
         raise MeasureError(message)
+    places = {label: place for place, label in enumerate(labels)}
     return Family(
         family,
         title or family,
@@ -294,8 +308,20 @@ def family_of_labels(
         phrases=tuple((phrase or "is {label}").replace("{label}", label) for label in labels),
         answers=tuple(answers[label] for label in labels) if answers else (),
         measured=tuple(place for place, label in enumerate(labels) if positive in (None, label)),
+        parents=tuple(places.get(parents.get(label, "")) for label in labels) if parents else (),
         gated=True,
     )
+
+
+def _check_parents(file: Path, parents: Mapping[str, str], told: set[str]) -> None:
+    if strange := [label for pair in parents.items() for label in pair if label not in told]:
+        message = f"{file}: no word has the label {strange[0]!r} of the configuration's parents; remove it there"
+        raise MeasureError(message)
+    try:
+        TopologicalSorter({label: [parent] for label, parent in parents.items()}).prepare()
+    except CycleError as error:
+        message = f"{file}: label {error.args[1][0]!r} is above itself in the configuration's parents; remove it there"
+        raise MeasureError(message) from error
 
 
 def _check_answers(file: Path, labels: Sequence[str], answers: Mapping[str, str], told: set[str]) -> None:

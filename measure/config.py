@@ -92,6 +92,7 @@ class ConceptsPart(_Part):
     templates: list[str] = []
     answers: dict[str, Annotated[str, Field(pattern=r"^\S")]] = Field(default={}, max_length=1000)
     positive: str | None = None
+    parents: dict[str, str] = Field(default={}, max_length=1000)
 
     @model_validator(mode="after")
     def _told_or_built_in(self) -> Self:
@@ -210,6 +211,10 @@ class Config(_Part):
     title: str | None = None
     summary: str | None = None
     limits: list[str] = []
+    #: Whether the suite is to be small: further seeds have scores and counts alone; the others have texts of latents
+    #: that are split, absorb or are the encoder's best, eight contexts of each, and no activations on tokens that were
+    #: judged by projection; there are no kin.
+    slim: bool = False
     model: ModelPart
     vocabulary: VocabularyPart = VocabularyPart()
     prompts: PromptsPart = PromptsPart()

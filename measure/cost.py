@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 import torch
 
+from measure.concepts import FIRST_LETTERS
 from measure.device import best_device, fast_precision, free_memory
 from measure.memory import SHARE, peak_of
 from measure.models.base import Prompt
+from measure.plan import told_of
 from measure.saes.loading import open_sae, width_of
 from measure.saes.trained import TrainedSae
 from measure.stages.ablation import AT_ONCE, Word, ablate
@@ -20,13 +22,13 @@ from measure.stages.erasure import ERASED
 from measure.stages.losses import WINDOWS as OF_LOSS
 from measure.stages.prompts import BATCH
 from measure.stages.text_activations import WINDOWS as OF_TEXT
-from measure.stages.vocabulary import NUM_FOLDS
+from measure.stages.vocabulary import NUM_FOLDS, read_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from measure.config import Config
+    from measure.config import ConceptsPart, Config
     from measure.models.base import LanguageModel
     from measure.plan import Plan
     from measure.saes.base import Sae
@@ -59,6 +61,14 @@ class Cost(NamedTuple):
     disk: float
 
 
+class Size(NamedTuple):
+    """Words of a family of concepts, those of them that are tested, and its concepts."""
+
+    words: int
+    tested: int
+    concepts: int
+
+
 class Piece(NamedTuple):
     """What one window, word or token takes: seconds, and bytes while it is computed."""
 
@@ -73,8 +83,10 @@ class Facts:
     Attributes
     ----------
     d_model : int
-    words, text : int
-        Alphabetic tokens; windows of running text through which the model is run.
+    families : dict of str to Size
+        By the family's id.
+    text : int
+        Windows of running text through which the model is run.
     top : int
         The highest layer with an SAE.
     length : int
@@ -94,7 +106,7 @@ class Facts:
     """
 
     d_model: int
-    words: int
+    families: dict[str, Size]
     text: int
     top: int
     length: int
@@ -108,6 +120,11 @@ class Facts:
     given_back: Piece
     active: float
     speed: float
+
+    @property
+    def words(self) -> int:
+        """Words of all families, each family's for itself."""
+        return sum(size.words for size in self.families.values())
 
 
 def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
@@ -153,7 +170,7 @@ def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
     encoded = sae.encode_sparse(rows)
     return Facts(
         d_model=model.d_model,
-        words=min(len(known), config.vocabulary.limit or len(known)),
+        families=dict(_size(config, part, base, model) for part in config.families),
         text=num_windows if trained else min(num_windows, needed),
         top=top,
         length=length,
@@ -169,6 +186,14 @@ def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
         active=len(encoded.values) / encoded.num_rows,
         speed=speed(),
     )
+
+
+def _size(config: Config, part: ConceptsPart | None, base: Path, model: LanguageModel) -> tuple[str, Size]:
+    """Count a family's words; return them by its id."""
+    how = config.vocabulary.model_dump()
+    vocabulary = read_vocabulary(model.tokenizer, **how, concepts=told_of(part, base))
+    size = Size(len(vocabulary.ids), len(vocabulary.test), len(vocabulary.family.measured))
+    return vocabulary.family.family, size
 
 
 def _some_sae(config: Config, base: Path, model: LanguageModel) -> Sae:
@@ -231,7 +256,7 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
     mix = max(settings.get("mix") or [-1]) + 1
     share = (max(settings.get("layers", [0])) + 1) / (f.top + 1)
     on_text = (windows.evidence + windows.held_out) * windows.length
-    on_words = (1.2 if alone else 1) * f.words
+    family = f.families[_family(task.needs["vocabulary"])] if "vocabulary" in task.needs else Size(f.words, 0, 0)
     width = _width(task.needs["sae"]) if "sae" in task.needs else 0
     active = task.needs["sae"].settings.get("k", f.active) if "sae" in task.needs else 0
     fit = 1 / (f.speed * 1e9 * _USED)
@@ -239,24 +264,25 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
         "trials": config.prompts.drawn * config.prompts.sample * f.asked.seconds,
         "spelled": config.prompts.sample * (f.asked.seconds + f.own.seconds)
         if alone
-        else 0.2 * f.words * f.asked.seconds,
+        else family.tested * f.asked.seconds,
         "text": f.text * windows.length * 4e-6,
         "text_activations": f.text * f.window.seconds * share,
-        "activations": f.words * 1.2 * f.own.seconds * share
+        "activations": family.words * 1.2 * f.own.seconds * share
         if alone
-        else f.words * f.word.seconds * (share + 0.8 * prompts * mix / (f.top + 1)),
+        else family.words * f.word.seconds * (share + 0.8 * prompts * mix / (f.top + 1)),
         "losses": (len(settings.get("layers", [])) + 1) * windows.for_loss * f.loss.seconds,
-        "probes": f.words * 26 * f.d_model * _PROBE_STEPS * fit,
+        "probes": family.words * family.concepts * f.d_model * _PROBE_STEPS * fit,
         "train": settings.get("tokens", 0) * (settings.get("width", 0) + _STEP) * f.d_model * fit,
-        "latents": on_words * width * f.encoded.seconds,
+        "latents": (1.2 if alone else 1) * family.words * width * f.encoded.seconds,
         "text_latents": on_text * width * f.encoded.seconds,
         # An answer with and without a probe's direction.
-        "erasure": 2 * 26 * ERASED * f.asked.seconds,
+        "erasure": 2 * family.concepts * ERASED * f.asked.seconds,
         # Cross-validated, and where words are few cross-fitted.
-        "k_sparse": f.words * 5e6 * (NUM_FOLDS if config.concepts else 1) * fit,
-        "ablation": _candidates(active, f.words, config) * (f.tested.seconds + alone * f.own.seconds),
-        "projections": config.method.random_directions * (26 * f.d_model * width * fit + 0.2 * f.words * active * 5e-7),
-        "evidence": (on_words + on_text) * 1e5 * fit,
+        "k_sparse": family.words * family.concepts * 2e5 * (NUM_FOLDS if config.concepts else 1) * fit,
+        "ablation": _candidates(active, family, config) * (f.tested.seconds + alone * f.own.seconds),
+        "projections": config.method.random_directions
+        * (family.concepts * f.d_model * width * fit + family.tested * active * 5e-7),
+        "evidence": ((1.2 if alone else 1) * family.words + on_text) * 1e5 * fit,
         "kin": sum(
             _MATTER * settings["saes"] * _width(need) * f.d_model * fit
             for name, need in task.needs.items()
@@ -268,10 +294,16 @@ def effort(task: Task, facts: Facts, config: Config) -> float:
     return max(work.get(task.stage, 0) / settings.get("parts", 1), 0.01)
 
 
-def _candidates(active: float, words: int, config: Config) -> float:
+def _family(vocabulary: Task) -> str:
+    """Return the family of concepts that a vocabulary is of."""
+    told = vocabulary.settings["concepts"] or {"family": FIRST_LETTERS.family}
+    return str(told["family"])
+
+
+def _candidates(active: float, family: Size, config: Config) -> float:
     """Guess how many words are ablated on an SAE with so many active latents per token."""
-    most = len(config.vocabulary.letters) * (config.method.limit or words)
-    return min(_CANDIDATES * words / max(active, 1), most)
+    most = family.concepts * (config.method.limit or family.words)
+    return min(_CANDIDATES * family.words / max(active, 1), most)
 
 
 def _width(sae: Task) -> int:
@@ -304,19 +336,21 @@ def estimate(plan: Plan, tasks: list[Task], facts: Facts, config: Config, worker
     ahead = {task.stage for task in tasks}
     disk = 0.0
     if ahead & {"activations", "text_activations"}:
-        of_words = len(plan.families) * f.words * (1 + 0.2 * alone)
-        rows = streams * (f.text * length + of_words) + layers * 0.8 * prompts * f.words
+        mixed = f.families[_family(plan.families[0].shared["vocabulary"])].words
+        rows = streams * (f.text * length + f.words * (1 + 0.2 * alone)) + layers * 0.8 * prompts * mixed
         disk = rows * f.d_model * _STREAM_BYTES
     for task in tasks:
-        disk += {"package": 0.3e9, "latents": 1.2 * row * f.words, "text_latents": row * on_text}.get(task.stage, 0)
+        disk += {"package": 0.3e9, "text_latents": row * on_text}.get(task.stage, 0)
+        disk += 1.2 * row * f.families[_family(task.needs["vocabulary"])].words if task.stage == "latents" else 0
         disk += 4 * 2 * task.settings["width"] * f.d_model if task.stage == "train" else 0
     # Of the stages, the one that takes most: the stream at all words in float32, twice, for the probes; an SAE with its
     # directions and what it makes of words and text; a batch.
     width = max(map(_width, saes))
     training = max((4 * 8 * one * f.d_model + 3 * 1024 * one * 4 for one in trained), default=0)
+    most = max(size.words for size in f.families.values())
     held = max(
-        f.words * f.d_model * (_STREAM_BYTES + 4 + 4),
-        4 * 4 * width * f.d_model + 3 * 12 * f.active * (f.words + on_text),
+        most * f.d_model * (_STREAM_BYTES + 4 + 4),
+        4 * 4 * width * f.d_model + 3 * 12 * f.active * (most + on_text),
         training,
     )
     batch = max(

@@ -246,6 +246,7 @@ def measurements_of(
             "num_candidates": candidates.num_candidates,
             "num_tested": len(candidates.tested),
             "sample_portion": candidates.sample_portion,
+            "num_absorbed": sum(row["is_absorption"] for row in ablated),
             "random_rate": _ablation_by_chance(ablated, candidates, random_cosines, method),
         }
         if gate and judged:
@@ -264,6 +265,8 @@ def measurements_of(
         row = same | tested | rule | {"random_rate": _known(random_rate)}
         if rule["metric"] in FRACTIONS:
             row["absorption_fraction"] = float(of_words.mean()) if len(of_words) else None
+        else:
+            row["num_absorbed"] = int(of_words.sum())
         if gate:
             row |= _interval(of_words, judged.words, vocabulary)
         written.append(row)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -54,6 +55,8 @@ if TYPE_CHECKING:
     from measure.stages.vocabulary import Vocabulary
 
 _ENCODER_TOP = 3
+#: Contexts of a latent in a slim suite.
+_SLIM_CONTEXTS = 8
 
 
 @dataclass(frozen=True)
@@ -112,15 +115,18 @@ def write_measured(
         progress("Gathering results", done, len(plan.saes))
         measured.append(_measure(config, sae, record.id, work, families))
     measured.sort(key=lambda one: one.sae)
+    in_full = [one for one in measured if not (config.slim and one.plan.repeats)]
+    for one in measured:
+        _keep(one, counts_alone=config.slim and one.plan.repeats, slim=config.slim)
     tables: dict[str, Any] = {
         name: pa.concat_tables([one.tables[name] for one in measured])
         for name in ("measurements", "k_sparse", "encoder_top", "tested_tokens")
     }
     for name in EVIDENCE_TABLES:
-        tables[name] = _evidence(name, measured, work)
-    if plan.kin:
+        tables[name] = _evidence(name, in_full, work, slim=config.slim)
+    if plan.kin and not config.slim:
         tables["kin"] = _kin(plan, saes, work)
-    tables["cosines"] = (_cosines(one, work, families) for one in measured)
+    tables["cosines"] = (_cosines(one, work, families) for one in in_full)
     tables["tokens"] = _tokens(families)
     tables["token_concepts"] = _token_concepts(families)
     tables["concepts"] = _concepts(families, tables["token_concepts"])
@@ -353,11 +359,45 @@ def _encoder_top(
     return _rows("encoder_top", rows)
 
 
-def _evidence(name: str, measured: list[Measured], work: Path) -> Iterator[pa.Table]:
+def _evidence(name: str, measured: list[Measured], work: Path, *, slim: bool) -> Iterator[pa.Table]:
     """Read a table that the stage evidence wrote, SAE by SAE."""
     for one in measured:
         file = one.plan.tasks["evidence"].folder(work) / f"{name}.parquet"
-        yield _with_sae(pq.ParquetFile(file).read(), one.sae)
+        rows = pq.ParquetFile(file).read()
+        if slim and name != "latents":
+            rows = rows.filter(pc.is_in(rows["latent"], pa.array(_with_a_part(one), pa.int32())))
+        if slim and name == "contexts":
+            rows = rows.filter(pc.less(rows["rank"], _SLIM_CONTEXTS))
+        yield _with_sae(rows, one.sae)
+
+
+def _with_a_part(one: Measured) -> list[int]:
+    """List the latents of an SAE that are split, of which the encoder is best, or that absorb."""
+    tested, measurements = one.tables["tested_tokens"], one.tables["measurements"]
+    absorbing = tested.filter(tested["is_absorption"])["top_latent"].to_pylist()
+    split = pc.list_flatten(measurements["split_latents"]).to_pylist()
+    encoder = one.tables["encoder_top"]
+    best = encoder.filter(pc.equal(encoder["rank"], 0))["latent"].to_pylist()
+    return sorted({*absorbing, *split, *best} - {None})
+
+
+def _keep(one: Measured, *, counts_alone: bool, slim: bool) -> None:
+    """Leave out of an SAE's tables what the suite does not need: numbers of tokens that it holds, or these tokens."""
+    tested, measurements = one.tables["tested_tokens"], one.tables["measurements"]
+    if counts_alone:
+        one.tables["tested_tokens"] = tested.slice(0, 0)
+        return
+    one.tables["measurements"] = _without(measurements, "num_absorbed", measurements["metric"])
+    if slim:
+        by_projection = pc.if_else(pc.equal(tested["metric"], "ig_ablation"), None, tested["metric"])
+        one.tables["tested_tokens"] = _without(tested, "activations", by_projection)
+
+
+def _without(table: pa.Table, name: str, where: pa.ChunkedArray) -> pa.Table:
+    """Make a column unknown in the rows that `where` knows."""
+    place, column = table.schema.get_field_index(name), table.schema.field(name)
+    kept = pc.if_else(pc.is_valid(where), pa.scalar(None, column.type), table[name])
+    return table.set_column(place, column, kept)
 
 
 def _kin(plan: Plan, saes: Sequence[SaeRecord], work: Path) -> Iterator[pa.Table]:
@@ -429,6 +469,7 @@ def _concepts(families: Sequence[Read], token_concepts: pa.Table) -> pa.Table:
             "family": family.family,
             "label": family.labels[place],
             "phrase": family.phrases[place],
+            "parent": family.parent(place),
             "position": place,
             "num_tokens": numbers[family.concept(place)],
         }

@@ -55,8 +55,17 @@ _KINDS = {
     27: "substance",
     28: "time",
 }
+#: What kinds are kinds of, by the topmost nouns above most of their words.
+PARENTS = {
+    **dict.fromkeys(("animal", "person", "plant"), "living thing"),
+    **dict.fromkeys(("living thing", "artifact", "body", "food", "location", "object"), "physical entity"),
+    **dict.fromkeys(("phenomenon", "process", "substance"), "physical entity"),
+    **dict.fromkeys(("act", "attribute", "cognition", "communication", "event", "feeling", "group"), "abstraction"),
+    **dict.fromkeys(("motive", "possession", "quantity", "relation", "shape", "state", "time"), "abstraction"),
+}
 #: Pointers from a word to a related one of another part of speech, and from an adverb to its adjective.
 _DERIVATION = ("+", "\\")
+_NO_THING = "no thing"
 #: What a word has in at least this share of its counted uses, it has.
 _SHARE = 0.75
 #: Words of fewer letters are abbreviations or pieces more often than words.
@@ -205,20 +214,32 @@ def _parts_of_speech(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[
 
 
 def _kinds(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, str]]:
-    """List the words that mean one kind of thing, nearly always; those that mean no thing have none."""
+    """List the words that mean one kind of thing, nearly always, and what that is a kind of.
+
+    A word that means several kinds may have but their parent. Words that mean no thing have no kind.
+    """
     for token, word in _lower_words(tokens):
         senses = lexicon.mostly(word)
-        kinds = [_KINDS.get(sense.file, "") if sense.part == "noun" else "no thing" for sense in senses]
-        if kind := _prevailing(kinds):
-            yield token, kind.replace("no thing", "")
+        shares = Counter(kind for sense in senses for kind in _kinds_of(sense))
+        for kind, number in shares.items():
+            if number >= _SHARE * len(senses):
+                yield token, kind.replace(_NO_THING, "")
+
+
+def _kinds_of(sense: Sense) -> Iterator[str]:
+    """List the kind of thing that a sense means, and what that is a kind of."""
+    kind = _KINDS.get(sense.file, "") if sense.part == "noun" else _NO_THING
+    while kind:
+        yield kind
+        kind = PARENTS.get(kind, "")
 
 
 def _capitals(tokens: Sequence[str], _: Lexicon) -> Iterator[tuple[str, str]]:
-    """List words that begin with a capital, words in capitals, and words without one."""
+    """List words without capitals, words that begin with one, and words in capitals."""
     for token in tokens:
         word = token.removeprefix(" ")
         if len(word) >= _LEAST_LETTERS and token.startswith(" "):
-            label = {word.lower(): "", word.upper(): "all", word.capitalize(): "initial"}.get(word)
+            label = {word.lower(): "no", word.upper(): "all", word.capitalize(): "initial"}.get(word)
             if label is not None:
                 yield token, label
 

@@ -180,6 +180,14 @@ class Provenance(Record):
     limits: list[str] = Field(default_factory=list, max_length=_LIST_LENGTH)
 
 
+class Opening(Record):
+    """What a page opens on: an absorbing latent that shows plainly what absorption is."""
+
+    sae: str = Field(max_length=NAME_LENGTH)
+    concept: str = Field(max_length=NAME_LENGTH)
+    latent: int = count(MAX_LATENTS)
+
+
 class Manifest(Record):
     """The whole of ``manifest.json``."""
 
@@ -191,6 +199,7 @@ class Manifest(Record):
     #: In the order of `queries.sae_ids`; their file is the table saes.
     saes: list[Sae] = Field(default=[], max_length=MAX_SAES)
     families: list[Family] = Field(default=[FIRST_LETTERS], max_length=_LIST_LENGTH)
+    opening: Opening | None = None
     tables: dict[str, TableEntry] = Field(max_length=_LIST_LENGTH)
     provenance: Provenance = Provenance()
 

@@ -7,7 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from queries.manifest import Family, Manifest, Method, Model, Provenance, TableEntry
+from queries.manifest import Family, Manifest, Method, Model, Opening, Provenance, TableEntry
 from queries.schema import TABLES
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
         "model": "The language model.",
         "method": "How absorption was measured.",
         "families": "The families that concepts belong to.",
+        "opening": "What a page opens on where its address names no SAE, concept or latent.",
         "tables": "What lies beside the manifest, by table name; a table not listed here is not read.",
         "provenance": "Where the figures come from.",
     },
@@ -53,6 +54,11 @@ _FIELDS: dict[type[BaseModel], dict[str, str]] = {
         "exclusive": "Whether a token has one of its concepts at most.",
         "prompt": "The prompt it was measured with.",
         "answers": "The answers that the prompt asks for.",
+    },
+    Opening: {
+        "sae": "Id of an SAE.",
+        "concept": "Id of a concept.",
+        "latent": "A latent that absorbs it.",
     },
     TableEntry: {
         "rows": "Number of rows, in all files together.",

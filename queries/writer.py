@@ -101,15 +101,21 @@ def write_manifest(suite: Path, manifest: Manifest) -> Manifest:
         for name, table in TABLES.items()
         if (files := [file for file in table_files(named, table) if (suite / file).exists()])
     }
-    written = named.model_copy(update={"tables": entries})
-    text = json.dumps(written.model_dump(mode="json", exclude={"saes"}), indent=1, ensure_ascii=False)
+    return save_manifest(suite, named.model_copy(update={"tables": entries}))
+
+
+def save_manifest(suite: Path, manifest: Manifest) -> Manifest:
+    """Write a manifest as it is to the folder `suite`; return it."""
+    text = json.dumps(manifest.model_dump(mode="json", exclude={"saes"}), indent=1, ensure_ascii=False)
     try:
         parse_manifest(text, suite.name)
-        check_ids(written.saes)
+        check_ids(manifest.saes)
     except (SuiteError, ValueError) as error:
         raise IngestError(str(error)) from error
-    (suite / MANIFEST).write_text(f"{text}\n", encoding="utf-8")
-    return written
+    growing = suite / f".{MANIFEST}"
+    growing.write_text(f"{text}\n", encoding="utf-8")
+    growing.replace(suite / MANIFEST)
+    return manifest
 
 
 def _entry(suite: Path, table: Table, files: list[str]) -> TableEntry:

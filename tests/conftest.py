@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from explorer import open_store
+from explorer.store import SWEEPS
 from tests.browser import CHROMIUM_ARGS, ROOT, PageOpener, Server, find_chromium, start_server
 from tests.explore import Pair, View
 from tests.tiny_suite import write_tiny_suite
@@ -71,13 +72,13 @@ def serve(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="session")
 def server(serve: Callable[..., Server]) -> Server:
     """The real dashboard on the embedded suite."""
-    return serve()
+    return serve(SWEEPS)
 
 
 @pytest.fixture(scope="session")
 def own_command(serve: Callable[..., Server]) -> Server:
     """The same by the project's own command."""
-    return serve(own_command=True)
+    return serve(SWEEPS, own_command=True)
 
 
 @pytest.fixture(params=["server", "own_command"], ids=["panel serve", "absorption-explorer serve"])
@@ -123,7 +124,7 @@ def open_page(request: pytest.FixtureRequest, server: Server, chromium: Browser)
 @pytest.fixture(scope="session")
 def home() -> Iterator[View]:
     """What a first visitor sees of the embedded suite."""
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         yield View(store)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer import app
+from explorer.store import SWEEPS
 from tests.browser import free_port
 
 if TYPE_CHECKING:
@@ -83,6 +86,21 @@ def serving(build: Callable[[], Any], **options: Any) -> Iterator[InProcess]:
     finally:
         served._loop.call_soon_threadsafe(served._end.set)
         thread.join(SECONDS)
+
+
+@contextmanager
+def serving_sweeps(**options: Any) -> Iterator[str]:
+    """Serve the suite of layers and widths by ``panel.serve`` in a thread, at the address that is given."""
+    port = free_port()
+    pages = {"/dashboard": lambda: app.session(str(SWEEPS))}
+    server = pn.serve(pages, port=port, threaded=True, show=False, verbose=False, location=False, **options)
+    started = threading.Event()
+    for _ in range(10 * SECONDS):
+        with suppress(OSError), socket.create_connection(("localhost", port)):
+            break
+        started.wait(0.1)
+    yield f"http://localhost:{port}"
+    server.stop()
 
 
 def empty_page() -> pn.Column:

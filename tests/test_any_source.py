@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -19,7 +18,6 @@ from explorer.cli import app
 from ingest import cache as cache_module
 from ingest import download, limits, opening
 from ingest.web import PIECE
-from queries import SuiteError
 from tests.remote_results import ACCESS_KEY, COMMIT, TOKEN, Remote, remote_results
 from tests.saebench_results import FULL, RECORDS, results_file, write_results
 from tests.test_remote_suite import _httpfs
@@ -98,9 +96,7 @@ def test_results_are_imported_once_and_never_beside_themselves(results: Path, tm
     assert sorted(results.parent.rglob("*")) == before
 
 
-def test_every_command_takes_files_and_archives(
-    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_command_takes_files_and_archives(results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = shutil.make_archive(str(tmp_path / "mine"), "gztar", results.parent, "mine")
     assert info(archive)["suite"] == "mine"
     assert info(results / results_file(FULL))["n_saes"] == 1
@@ -115,7 +111,7 @@ def test_every_command_takes_files_and_archives(
     assert (tmp_path / "page.html").stat().st_size
 
 
-def test_what_is_nothing_is_named_in_one_line(tmp_path: Path, results: Path) -> None:
+def test_what_is_nothing_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     assert refused(tmp_path / "photos").startswith(f"{tmp_path}/photos: holds no results that are known here; give")
     assert "no such folder" in refused(tmp_path / "none")
@@ -125,7 +121,9 @@ def test_what_is_nothing_is_named_in_one_line(tmp_path: Path, results: Path) -> 
     # Several suites are named, for one command shows one.
     for name in ("one", "two"):
         write_tiny_suite(tmp_path / "both" / name, name=name)
-    assert refused(tmp_path / "both").endswith(f"holds 2 suites; give one of them: {tmp_path}/both/one, {tmp_path}/both/two")
+    assert refused(tmp_path / "both").endswith(
+        f"holds 2 suites; give one of them: {tmp_path}/both/one, {tmp_path}/both/two"
+    )
 
 
 # --- On web servers ---------------------------------------------------------------------------------------------------
@@ -283,9 +281,7 @@ def test_one_process_fills_an_entry_and_others_wait(results: Path, monkeypatch: 
     assert len(calls) == 1
 
 
-def test_an_import_that_was_interrupted_fetches_nothing_again(
-    remote: Remote, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_import_that_was_interrupted_fetches_nothing_again(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
@@ -304,7 +300,9 @@ def test_clear_removes_what_nobody_uses(results: Path, cache: Path) -> None:
     assert kept.exit_code == 1
     assert "Kept, for another process uses it:\n  mine\n" in kept.stdout
     os.close(cache_module._HELD.pop(cache / "suites" / key))  # as when that process ends
-    assert run("cache", "clear", "other").stderr.startswith("absorption-explorer: no entry of the cache is called other")
+    assert run("cache", "clear", "other").stderr.startswith(
+        "absorption-explorer: no entry of the cache is called other"
+    )
     assert run("cache", "clear", "mine").stdout == f"{cache}: removed\n  mine\n"
     assert not os.path.exists(place)  # noqa: PTH110 - a location, which may be a URL
     assert info(results)["n_saes"] == N_SAES
@@ -314,13 +312,14 @@ def test_cache_that_cannot_be_used_is_named_in_one_line(
     results: Path, cache: Path, remote: Remote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     cache.write_text("a file")
-    assert refused(results) == (
-        f"{cache}: the cache cannot be written (Not a directory); make room, or name another with ABSORPTION_EXPLORER_CACHE"
-    )
+    why = "the cache cannot be written (Not a directory); make room, or name another with ABSORPTION_EXPLORER_CACHE"
+    assert refused(results) == f"{cache}: {why}"
     cache.unlink()
     cache.mkdir()
     (cache / "cache.json").write_text('{"version": 2}')
-    assert refused(results).startswith(f"{cache}: is the cache of another version of this program (2, this one knows 1)")
+    assert refused(results).startswith(
+        f"{cache}: is the cache of another version of this program (2, this one knows 1)"
+    )
     (cache / "cache.json").write_text("{")
     assert "cache.json: is damaged" in refused(results)
     (cache / "cache.json").unlink()
@@ -344,18 +343,3 @@ def test_damaged_entry_is_made_anew(results: Path, cache: Path) -> None:
     (entry / "entry.json").write_text("{")
     assert info(results)["n_saes"] == N_SAES
     assert len(entries()) == 1
-
-
-def test_locks_are_of_processes_not_of_files(cache: Path) -> None:
-    """A lock that is held for as long as a suite is read keeps no reader out."""
-    kept = cache_module.Cache()
-    kept.keep("key", "name", "source", lambda target: target.mkdir() or "{}")  # type: ignore[func-returns-value]
-    with (cache / "locks/key").open() as file:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_errors_are_for_those_who_open(tmp_path: Path) -> None:
-    with pytest.raises(SuiteError, match="a name that absorption-explorer catalogue lists"):
-        opening.suites_of("no-such-name")

@@ -68,7 +68,7 @@ def test_entry_is_opened_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
         fetched = {path for path, _, _ in remote.requests if path.startswith("/hub/")}
         assert fetched
         assert all("/absorption/" in path for path in fetched)
-        catalogue.write_text(f'version = 1\n{text.replace("results", "elsewhere")}')
+        catalogue.write_text(f"version = 1\n{text.replace('results', 'elsewhere')}")
         refused = run("info", "mine")
         assert refused.exit_code == 2
         assert refused.stderr.endswith("holds no folder 'elsewhere'\n")
@@ -97,5 +97,3 @@ def test_what_is_wrong_with_a_catalogue_is_one_line(text: str, why: str, tmp_pat
     assert refused.stderr.startswith(f"absorption-explorer: {file}: ")
     assert why in refused.stderr
     assert refused.stderr.count("\n") == 1
-
-

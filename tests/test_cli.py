@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 from explorer import cli
 from explorer.cli import app
 from explorer.figures import FIGURES
+from explorer.store import SWEEPS
 from queries import check_suite
 from tests.published_results import SAES, write_published_results
 from tests.tiny_suite import write_tiny_suite
@@ -39,7 +40,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_info_of_the_embedded_suite() -> None:
-    assert read("info") == {
+    assert read("info", SWEEPS) == {
         "suite": "smollm2-135m",
         "model": "SmolLM2-135M-Instruct",
         "metric": "ig_ablation",
@@ -58,7 +59,7 @@ def test_info_of_the_embedded_suite() -> None:
         "metrics": ["ig_ablation"],
         "has": {"cosines": True, "examples": True, "activations": True, "dashboards": False},
     }
-    shown = run("info")
+    shown = run("info", SWEEPS)
     assert shown.exit_code == 0
     assert "10,357" in shown.stdout
     assert "cosines, examples, activations" in shown.stdout

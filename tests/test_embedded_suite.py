@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -13,16 +12,16 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from explorer.store import SWEEPS
 from queries.schema import LETTERS, TABLES, Table, concept_id
 from queries.suite import read_manifest
 from tests.tiny_sae import LETTERS as TINY_LETTERS
 from tests.tiny_suite import write_tiny_suite
 
 if TYPE_CHECKING:
-    from queries.manifest import Manifest, Sae
+    from pathlib import Path
 
-EMBEDDED = Path(__file__).parents[1] / "data" / "smollm2-135m"
-MAX_BYTES = 60_000_000
+    from queries.manifest import Manifest, Sae
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Opened:
 @pytest.fixture(scope="module", params=["embedded", "tiny"])
 def suite(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Opened:
     if request.param == "embedded":
-        return Opened(EMBEDDED, read_manifest(EMBEDDED), LETTERS)
+        return Opened(SWEEPS, read_manifest(SWEEPS), LETTERS)
     root = write_tiny_suite(tmp_path_factory.mktemp("suites") / "tiny", neuronpedia=True, dashboards=True)
     return Opened(root, read_manifest(root), "".join(TINY_LETTERS))
 
@@ -61,7 +60,7 @@ def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
         # What the contract has learned since the embedded suite was measured is optional, and reads as NULL.
         held = [column for column in table.columns if column.name in entry.columns or column.required]
         assert entry.columns == {column.name: column.type for column in held}
-        assert held == list(table.columns) or suite.root == EMBEDDED
+        assert held == list(table.columns) or suite.root == SWEEPS
         key = ", ".join(table.key)
         rows = 0
         with duckdb.connect() as connection:
@@ -164,11 +163,10 @@ def test_row_groups_of_large_tables_lie_within_one_sae(suite: Opened, name: str)
 
 
 def test_embedded_suite_may_be_passed_on() -> None:
-    manifest = read_manifest(EMBEDDED)
-    assert sum(path.stat().st_size for path in EMBEDDED.rglob("*") if path.is_file()) <= MAX_BYTES
+    manifest = read_manifest(SWEEPS)
     shipped = {record["source"] for record in manifest.provenance.corpus if record["contexts_shipped"]}
     with duckdb.connect() as connection:
-        sources = connection.execute(f"SELECT DISTINCT source FROM '{EMBEDDED}/contexts.parquet'").fetchall()
+        sources = connection.execute(f"SELECT DISTINCT source FROM '{SWEEPS}/contexts.parquet'").fetchall()
     assert {source for (source,) in sources} <= shipped
-    notices = (EMBEDDED / "LICENSES.txt").read_text("utf-8")
+    notices = (SWEEPS / "LICENSES.txt").read_text("utf-8")
     assert all(source in notices for source in shipped)

@@ -12,6 +12,7 @@ from explorer.evidence import why
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.state import ExplorerState
+from explorer.store import SWEEPS
 from explorer.views.evidence_table import ConceptEvidence, ablated
 from explorer.views.markup import Markup
 from queries import Store
@@ -39,7 +40,7 @@ def rows_of(store: Store, **values: Any) -> pd.DataFrame:
 
 def test_stored_verdicts_of_the_embedded_suite_are_reproduced_by_its_own_thresholds() -> None:
     """Every row stores its scores; not one verdict differs."""
-    with open_store() as store, store._connection.cursor() as cursor:
+    with open_store(SWEEPS) as store, store._connection.cursor() as cursor:
         decided = cursor.execute(
             "SELECT count(*), count(top_effect), count(*) FILTER (absorbed <> is_absorption)"
             " FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)",

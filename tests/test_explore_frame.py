@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
+from explorer.store import SWEEPS
 from tests.browser import figure, start_server, tap, wait_figure, wait_for
 from tests.explore import (
     cell,
@@ -238,7 +239,7 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
 
 
 def test_lost_server_is_told(open_page: PageOpener, home: View, tmp_path: Path) -> None:
-    server = start_server(tmp_path / "log")
+    server = start_server(tmp_path / "log", SWEEPS)
     try:
         page = open_view(open_page, f"{server.url}{home.path}", allow=["not connected"])
         notice = page.get_by_role("alert").filter(has_text="Connection to the server lost")

@@ -26,7 +26,7 @@ from explorer.pages import Pages
 from explorer.plots.legend import legend_of
 from explorer.request import Request
 from explorer.state import ExplorerState
-from explorer.store import EMBEDDED
+from explorer.store import SWEEPS
 from explorer.theme import LIGHT
 from explorer.views import background
 from explorer.views.concepts import Concepts
@@ -244,9 +244,9 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
 
     page.get_by_label("Export the tested tokens").click()
     with duckdb.connect() as bare:
-        bare.execute(f"SET file_search_path = {literal(str(EMBEDDED.parent))}")
+        bare.execute(f"SET file_search_path = {literal(str(SWEEPS.parent))}")
         sql = dialog.locator("pre").inner_text()
-        assert str(EMBEDDED.parent) not in sql
+        assert str(SWEEPS.parent) not in sql
         answer = bare.execute(sql).df()
     pd.testing.assert_frame_equal(answer, model.whole("concept_evidence"), check_dtype=False)
 
@@ -259,7 +259,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
     state = ExplorerState(choices_of(home.store))
     state.from_query(query)
     model = ExplorerModel(home.store, state, Concepts, Pages)
-    page = open_page(f"/dashboard?suite={EMBEDDED.name}&{query}")
+    page = open_page(f"/dashboard?suite={SWEEPS.name}&{query}")
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
     dialog = part(page, "export")
@@ -279,7 +279,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
             with page.expect_download() as download:
                 dialog.locator(f"[data-save-figure={name}][data-as=svg]").click()
             file = download.value.suggested_filename
-            assert re.fullmatch(rf"{EMBEDDED.name}_(?:[a-z0-9.-]+_)*{name}\.svg", file), file
+            assert re.fullmatch(rf"{SWEEPS.name}_(?:[a-z0-9.-]+_)*{name}\.svg", file), file
             rows = getattr(model, answers.split()[0])
             svg = Path(download.value.path()).read_text(encoding="utf-8")
             expect_legend(

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from explorer import Explorer, FigureError, open_store
 from explorer.cli import app
 from explorer.figures import FIGURES
+from explorer.store import SWEEPS
 from explorer.theme import DARK, LIGHT
 from tests.tiny_suite import write_tiny_suite
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def explorer() -> Iterator[Explorer]:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         yield Explorer(store, sae="l12-w8192-l0-7", concept="first-letter.l", latent=3983)
 
 

@@ -19,6 +19,7 @@ from explorer.former_links import FORMER
 from explorer.model import choices_of
 from explorer.saes import ATTRIBUTES
 from explorer.state import ExplorerState
+from explorer.store import SWEEPS
 from explorer.views.browser import Browser
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup
@@ -75,7 +76,7 @@ _WORDS = (
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         yield store
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import socket
-import threading
 from contextlib import suppress
 from copy import deepcopy
 from pathlib import Path
@@ -14,7 +12,6 @@ from random import Random
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-import panel as pn
 import pytest
 from bokeh.core.json_encoder import serialize_json
 from bokeh.document import Document
@@ -23,11 +20,13 @@ from bokeh.protocol.messages.patch_doc import patch_doc
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
-from explorer import Explorer, app, inbound, open_store, tokens
+from explorer import Explorer, inbound, open_store, tokens
 from explorer.guard import TOKEN_CHARACTERS
+from explorer.store import SWEEPS
 from tests.async_visitors import SECONDS, Visitor, as_map, changed, happened, visiting
-from tests.browser import ask_model, drag, free_port, point, scroll_to_figure, wait_calm, wait_figure
+from tests.browser import ask_model, drag, point, scroll_to_figure, wait_calm, wait_figure
 from tests.explore import choose, graph_head, unfold, wait_query, wait_ready
+from tests.in_process import serving_sweeps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,7 +51,7 @@ PAGES: tuple[dict[str, Any], ...] = (
 @pytest.fixture(scope="module")
 def document() -> Iterator[Document]:
     """A session's document with all pages."""
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         explorer = Explorer(store, concept="first-letter.s", sae="l4-w8192-l0-7")
         document = Document()
         explorer.template().server_doc(document)
@@ -445,15 +444,8 @@ def noted(monkeypatch: pytest.MonkeyPatch) -> tuple[Noted, Noted]:
 @pytest.fixture
 def here() -> Iterator[str]:
     """The address of a server in a thread of this process."""
-    port = free_port()
-    server = pn.serve({"/dashboard": app.session}, port=port, threaded=True, show=False, verbose=False, location=False)
-    pause = threading.Event()
-    for _ in range(10 * SECONDS):
-        with suppress(OSError), socket.create_connection(("localhost", port)):
-            break
-        pause.wait(0.1)
-    yield f"http://localhost:{port}"
-    server.stop()
+    with serving_sweeps() as address:
+        yield address
 
 
 def use_plots(page: Page) -> None:

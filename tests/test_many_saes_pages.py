@@ -8,6 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from explorer import open_store
+from explorer.store import SWEEPS
 from tests.browser import drag, figure, tap, wait_figure, wait_for
 from tests.explore import part, query_of, wait_query, wait_ready
 from tests.questions import DECIDING, FAMILY
@@ -46,7 +47,7 @@ def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpene
     wait_ready(page)
     for name in ATLAS:
         wait_figure(page, name)
-    means = open_store().fetch(
+    means = open_store(SWEEPS).fetch(
         "sae_means", suite="smollm2-135m", family=FAMILY, scope="suite", mean_policy="with_candidates", **DECIDING
     )
     assert rows(page) == len(means)
@@ -69,7 +70,7 @@ def test_brushing_one_plot_filters_the_others_and_the_table(open_page: PageOpene
 def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&letter=s")
     wait_ready(page)
-    means = open_store().fetch(
+    means = open_store(SWEEPS).fetch(
         "sae_means", suite="smollm2-135m", family=FAMILY, scope="suite", mean_policy="with_candidates", **DECIDING
     )
     highest = means.loc[means["absorption_rate"].idxmax()]
@@ -81,7 +82,7 @@ def test_a_tap_on_a_point_opens_its_sae_in_explore(open_page: PageOpener) -> Non
 def test_a_tap_in_the_heat_map_opens_the_cell_in_explore(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=atlas&cell_order=l0", height=1300)
     wait_ready(page)
-    saes = open_store().fetch("saes").sort_values("l0_nominal", kind="stable")
+    saes = open_store(SWEEPS).fetch("saes").sort_values("l0_nominal", kind="stable")
     tap(page, "absorption-heatmap", 5, 25 - 2)  # concepts run from the top down
     wait_sae(page, saes["sae"].iloc[5])
     wait_query(page, {"page": "explore", "letter": "c"})
@@ -113,7 +114,7 @@ def test_means_and_cells_can_be_switched_and_the_url_keeps_them(open_page: PageO
 def test_compare_opens_with_every_plot_drawn(open_page: PageOpener) -> None:
     page = open_page("/dashboard?page=compare&sae=l8-w8192-l0-14&concept=first-letter.s")
     wait_ready(page)
-    saes = open_store().fetch("saes").query("layer == 8 and seed == 0")
+    saes = open_store(SWEEPS).fetch("saes").query("layer == 8 and seed == 0")
     names = [f"cosine-{sae}" for sae in saes["sae"]]
     page.mouse.wheel(0, 600)
     for name in names:

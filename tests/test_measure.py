@@ -468,6 +468,33 @@ def test_further_seeds_are_saes_with_all_that_was_measured(suite: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_a_slim_suite_has_the_same_rates_and_says_nothing_of_what_it_left_out(suite: Path, folder: Path) -> None:
+    (folder / "slim.toml").write_text(f"slim = true\n{(folder / 'small.toml').read_text('utf-8')}", "utf-8")
+    result = run(folder / "slim.toml", "--to", folder / "slim", "--work", folder / "work")
+    assert result.exit_code == 0, result.output
+    assert check_suite(folder / "slim") == []
+    seeds = {sae.id: sae.repeat_of for sae in read_manifest(suite).saes}
+    for name in ("tested_tokens", "latents", "contexts", "token_activations"):
+        whole, rows = (pd.read_parquet(folder / which / f"{name}.parquet") for which in ("small", "slim"))
+        assert set(rows["sae"]) == {sae for sae, repeated in seeds.items() if repeated is None}, name
+        assert len(rows) < len(whole), name
+    assert pd.read_parquet(folder / "slim" / "contexts.parquet")["rank"].max() < 8
+    thresholds = read_manifest(suite).method.model_dump(include=set(_thresholds()))
+    with open_store(suite) as store, open_store(folder / "slim") as slim:
+        for metric in store.fetch("metrics")["metric"]:
+            asked = {"family": "first-letter", "scope": "suite", "metric": metric, **thresholds}
+            rates, same = (
+                each.fetch("concept_rates", suite=name, **asked) for each, name in ((store, "small"), (slim, "slim"))
+            )
+            kept = ["sae", "concept", "absorption_rate", "rate_low", "rate_high", "num_split_latents"]
+            pd.testing.assert_frame_equal(rates[kept], same[kept], check_exact=False)
+            # At other thresholds, a seed of which there are counts alone is unknown, and the other one is not.
+            moved = slim.fetch("concept_rates", suite="slim", **asked | {"tau": 0.1})
+            known = moved.assign(repeated=moved["sae"].map(seeds)).groupby("repeated", dropna=False)
+            assert known["absorption_rate"].count().gt(0).tolist() == [False, True]
+
+
+@pytest.mark.timeout(600)
 def test_nothing_is_done_twice_and_nothing_is_lost(suite: Path, folder: Path) -> None:
     again = run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--dry-run")
     assert again.exit_code == 0

@@ -458,6 +458,9 @@ def texts() -> list[str]:
         ('answers = { a = "x", b = "y" }', ["a", "b"], "there are answers and no prompt; give templates"),
         ('templates = ["no place"]', ["a", "b", "c"], "'no place' needs {token} once"),
         ('phrase = "is so"', ["a", "b", "c"], "phrase 'is so' needs {label}"),
+        ('parents = { a = "b" }', ["a", "b", "c"], "'.*' has the label 'a' and not its parent 'b'; give it both"),
+        ('parents = { a = "d" }', ["a", "b", "c"], "no word has the label 'd' of the configuration's parents"),
+        ('parents = { a = "b", b = "a" }', ["a", "b", "c"], "label '[ab]' is above itself"),
     ],
 )
 def test_families_that_will_not_do_are_named_before_anything_is_computed(
@@ -510,6 +513,16 @@ def test_a_label_that_all_words_have_beside_others_is_refused(folder: Path, text
     write_csv(folder / "all.csv", [(text, label) for text in texts for label in ("word", "ab"[len(text) % 2])])
     why = "all.csv: all its words have the label 'word'; give words without it, too"
     _assert_refused(folder, '[[concepts]]\nfamily = "all"\nfile = "all.csv"', why)
+
+
+def test_a_label_may_be_a_kind_of_another_one(folder: Path, texts: list[str]) -> None:
+    rows = [(text, label) for place, text in enumerate(texts) for label in (["b", "a"] if place % 3 else ["c"])]
+    write_csv(folder / "kinds.csv", rows)
+    config = configured(folder, '[[concepts]]\nfamily = "kind"\nfile = "kinds.csv"\nparents = { a = "b" }')
+    told = told_of(read_config(config).concepts[0], folder)
+    family = read_vocabulary(Tokenizer(backend(), 0), concepts=told).family
+    found = {family.concept(place): family.parent(place) for place in range(3)}
+    assert found == {"kind.a": "kind.b", "kind.b": None, "kind.c": None}
 
 
 def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list[str]) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from measure.scores import auc, best_threshold, score
 from measure.sparse import Sparse
 from measure.stages.ablation import Word, ablate, is_absorption
 from measure.stages.candidates import find_candidates
 from measure.stages.evidence import rounded
-from measure.stages.k_sparse import fit_k_sparse, fit_logistic, rank_latents
+from measure.stages.k_sparse import fit_columns, fit_k_sparse, fit_logistic, rank_latents
 from measure.stages.probes import fit_probes, score_probes
 from measure.stages.splits import num_split_latents
 from tests.toy_language import ToyModel
@@ -136,6 +138,19 @@ def test_logistic_regression_is_at_the_minimum_of_its_loss() -> None:
     assert (chance - truth).sum() == pytest.approx(0, abs=1e-5)
     separated, _ = fit_logistic(np.array([[-1.0], [-1], [1], [1]]), np.array([False, False, True, True]))
     assert np.isfinite(separated).all()
+
+
+@given(seed=st.integers(0, 2**32 - 1), balanced=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_probes_of_k_latents_are_regressions_on_all_words_silent_ones_among_them(*, seed: int, balanced: bool) -> None:
+    rng = np.random.RandomState(seed)
+    columns = rng.rand(200, 5).astype(np.float32) * (rng.rand(200, 5) > rng.rand())
+    truth = np.append(rng.rand(198) > 0.5, [True, False])
+    for k, probe in fit_columns(columns, truth, np.arange(5), (1, 2, 5), balanced=balanced).items():
+        weights, bias = fit_logistic(columns[:, :k].astype(np.float64), truth, balanced=balanced)
+        np.testing.assert_allclose(probe.weights, weights, atol=1e-6)
+        if balanced:
+            assert probe.bias == pytest.approx(bias, abs=1e-6)
 
 
 def _words() -> list[Word]:

@@ -114,6 +114,11 @@ def test_whatever_fits_into_memory_the_numbers_are_the_same(
                 _check_same(file, task.folder(tmp_path) / file.relative_to(small.done(task)))
 
 
+#: Streams are kept as half floats, rounded by what a batch of that size gives, which depends on the processor; where
+#: large products cancel each other, that is little of the largest.
+_ROUNDED = 5e-3
+
+
 def _check_same(one: Path, other: Path) -> None:
     """Compare two files but for what rounding makes."""
     match one.suffix:
@@ -121,16 +126,19 @@ def _check_same(one: Path, other: Path) -> None:
             with np.load(one) as first, np.load(other) as second:
                 assert first.files == second.files
                 for name in (name for name in first.files if first[name].dtype.kind != "U"):
-                    np.testing.assert_allclose(
-                        first[name], second[name], rtol=2e-3, atol=2e-3, err_msg=f"{one}: {name}"
-                    )
+                    _check_close(first[name], second[name], f"{one}: {name}")
         case ".npy":
-            np.testing.assert_allclose(np.load(one), np.load(other), rtol=2e-3, atol=2e-3, err_msg=str(one))
+            _check_close(np.load(one), np.load(other), str(one))
         case ".parquet":
             frames = [pd.read_parquet(file) for file in (one, other)]
             pd.testing.assert_frame_equal(*frames, rtol=2e-3, atol=2e-3, obj=str(one))
         case _:
             assert one.name == "parts.json" or _close(*(json.loads(file.read_text("utf-8")) for file in (one, other)))
+
+
+def _check_close(one: np.ndarray, other: np.ndarray, what: str) -> None:
+    size = np.abs(other[np.isfinite(other)]).max(initial=1.0)
+    np.testing.assert_allclose(one, other, rtol=_ROUNDED, atol=_ROUNDED * size, err_msg=what)
 
 
 def _close(one: object, other: object) -> bool:
@@ -148,7 +156,7 @@ def test_what_is_estimated_is_what_there_is_to_do(small: Measurement) -> None:
     vocabulary = load_vocabulary(small.done(small.plan.shared["vocabulary"]))
     windows = load_windows(small.done(small.plan.shared["text"]))
     assert (facts.text, facts.active) == (len(windows.ids), 3)
-    assert facts.words >= len(vocabulary.ids)  # one of a few letters only, here
+    assert facts.families == {"first-letter": (len(vocabulary.ids), len(vocabulary.test), 26)}
     held = sum(
         file.stat().st_size
         for stage in ("activations", "text_activations", "latents", "text_latents")

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from measure.words import FAMILIES, read_lexicon, write_families
+from measure.config import read_config
+from measure.words import FAMILIES, PARENTS, read_lexicon, write_families
+from tests.browser import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,6 +26,8 @@ _DATA = {
 00000600 06 n 01 corner 0 000 | made up
 00000700 17 n 01 water 0 001 + 00000400 v 0101 | made up
 00000800 06 n 01 bed 0 000 | made up
+00000900 05 n 01 toad 0 000 | made up
+00001000 13 n 01 toad 0 000 | made up
 """,
     "verb": """\
 00000100 36 v 01 sing 0 001 + 00000300 n 0101 01 + 02 00 | made up
@@ -45,7 +49,7 @@ _EXCEPTIONS = {"noun": "", "verb": "ran run\nrunning run\n", "adj": "", "adv": "
 _COUNTS = "frog%1:05:00:: 1 9\nfrog%1:13:00:: 2 1\nwater%1:17:00:: 1 5\nwater%2:35:00:: 1 5\n"
 _TOKENS = [
     *(" frog", " string", " singer", " singing", " creation", " corner", " water", " watered", " bed", " running"),
-    *(" quickly", " quicker", " strings", " bus", " run", " Frog", " NASA", "frog", " xyzzy", " it", " McCoy"),
+    *(" quickly", " quicker", " strings", " bus", " run", " Frog", " NASA", "frog", " toad", " xyzzy", " it", " McCoy"),
 ]
 
 
@@ -83,10 +87,15 @@ def test_suffixes_are_not_letters_that_look_like_one(families: dict[str, list[tu
 
 
 def test_words_are_what_they_mostly_are(families: dict[str, list[tuple[str, str]]]) -> None:
-    kinds, parts = dict(families["kinds"]), dict(families["parts-of-speech"])
-    assert kinds[" frog"] == "animal"
-    assert kinds[" singer"] == "person"
-    assert kinds[" run"] == kinds[" quickly"] == ""
+    parts = dict(families["parts-of-speech"])
+    kinds: dict[str, set[str]] = {}
+    for token, label in families["kinds"]:
+        kinds.setdefault(token, set()).add(label)
+    # With each kind stands what it is a kind of; that alone where the uses of a word differ in kind.
+    assert kinds[" frog"] == {"animal", "living thing", "physical entity"}
+    assert kinds[" singer"] == {"person", "living thing", "physical entity"}
+    assert kinds[" toad"] == {"physical entity"}
+    assert kinds[" run"] == kinds[" quickly"] == {""}
     assert " water" not in kinds
     assert " water" not in parts
     assert (parts[" frog"], parts[" run"], parts[" quickly"]) == ("noun", "verb", "adverb")
@@ -94,5 +103,10 @@ def test_words_are_what_they_mostly_are(families: dict[str, list[tuple[str, str]
 
 def test_capitals_are_told_apart(families: dict[str, list[tuple[str, str]]]) -> None:
     found = dict(families["capitals"])
-    assert (found[" Frog"], found[" NASA"], found[" frog"]) == ("initial", "all", "")
+    assert (found[" Frog"], found[" NASA"], found[" frog"]) == ("initial", "all", "no")
     assert not {" McCoy", "frog", " it"} & found.keys()
+
+
+def test_the_embedded_suite_is_measured_with_the_same_parents() -> None:
+    families = {part.family: part for part in read_config(ROOT / "measure" / "architectures.toml").concepts}
+    assert families["kind"].parents == PARENTS

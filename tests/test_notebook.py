@@ -13,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from explorer import Explorer, open_store
+from explorer.store import SWEEPS
 from explorer.views.markup import Markup
 from tests.browser import ROOT, Server, free_port, start_process, tap
 
@@ -89,7 +90,7 @@ def test_the_tour_runs_and_shows_each_view() -> None:
 
 
 def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown() -> None:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         explorer, other = Explorer(store, letter="s"), Explorer(store, letter="c")
         model = explorer.model
         assert model.concept_rates is None
@@ -104,7 +105,7 @@ def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown(
 
 
 def test_tables_are_whole_and_may_be_changed() -> None:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         explorer = Explorer(store, letter="s")
         explorer.state.page = "evidence"
         tokens = explorer.to_dataframe("suite_evidence")
@@ -121,7 +122,7 @@ def test_tables_are_whole_and_may_be_changed() -> None:
 
 
 def test_cosine_plot_by_itself_leads_nowhere_else() -> None:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         explorer = Explorer(store, letter="s")
         shown = (part for part in explorer.cosine.select() if isinstance(part, Markup))
         (words,) = (part for part in shown if part.css_name == "selection")
@@ -138,7 +139,7 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         explorer = Explorer(store, sae="l12-w8192-l0-7", concept="first-letter.l")
         cosines = explorer.to_dataframe("cosines").set_index("latent")["cosine"]
         main = int(explorer.to_dataframe("split_latents")["latent"].iloc[0])

@@ -10,6 +10,7 @@ import pytest
 
 from explorer import open_store
 from explorer.saes import Sae, suggest_other
+from explorer.store import SWEEPS
 from queries import Store
 from queries.schema import concept_id, letter_of
 from tests.questions import DECIDING, FAMILY
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """The tiny suite samples some letters, and has letters without candidates; the embedded one is real."""
     tiny = request.param == "tiny"
-    with Store(write_tiny_suite(tmp_path_factory.mktemp("rates") / "tiny")) if tiny else open_store() as opened:
+    with Store(write_tiny_suite(tmp_path_factory.mktemp("rates") / "tiny")) if tiny else open_store(SWEEPS) as opened:
         yield opened
 
 

@@ -16,6 +16,7 @@ from bokeh.util.token import generate_jwt_token, generate_session_id, get_sessio
 from playwright.sync_api import expect
 
 from explorer import app, tokens
+from explorer.store import SWEEPS
 from explorer.tokens import NEW_SESSION_SECONDS
 from tests.async_visitors import all_leave, ask_page, join
 from tests.browser import free_port, start_process, wait_for
@@ -38,6 +39,12 @@ pytestmark = pytest.mark.security
 AGAIN = "again=1"
 #: What a browser's console says of a network that is cut.
 CUT = ["Failed to load resource: net::ERR_(CONNECTION_RESET|SOCKET_NOT_CONNECTED|EMPTY_RESPONSE|CONNECTION_CLOSED)"]
+#: What the server's log may say of a message on its way when the network is cut. Panel writes a message in parts; where
+#: a later part finds the connection closed, nobody awaits the earlier ones (dispatch_tornado of panel 1.9.4).
+CLOSED = re.compile(
+    r"Task exception was never retrieved\nfuture: .*WebSocketClosedError\(\)>\n"
+    r"(?:Traceback .*\n(?: .*\n)*tornado\S*ClosedError.*\n\s*(?:During handling .*\n\s*)?)+"
+)
 
 
 # --- The server ------------------------------------------------------------------------------------------------------
@@ -199,7 +206,7 @@ def test_page_returns_after_a_short_cut(
         expect_view(page, home.but(letter="m"))
         assert built(server) == pages
         expect_view(other, home.but(letter="q"))
-    assert "Traceback" not in server.output
+    assert "Traceback" not in CLOSED.sub("", server.output)
 
 
 @pytest.mark.browser
@@ -215,7 +222,7 @@ def test_what_changed_meanwhile_is_shown(
 
     monkeypatch.setattr(app, "Explorer", Kept)
     app.prepare_process()
-    with serving(app.session, websocket_origin=[f"localhost:{proxy.port}"]) as server:
+    with serving(lambda: app.session(str(SWEEPS)), websocket_origin=[f"localhost:{proxy.port}"]) as server:
         proxy.server_port = server.port
         page = open_view(open_page, f"http://localhost:{proxy.port}{home.path}", allow=CUT)
         cut(page, proxy)

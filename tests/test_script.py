@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from explorer import open_store
-from explorer.store import EMBEDDED
+from explorer.store import SWEEPS
 from queries import Store, catalog
 from queries.literal import literal
 from tests.questions import question_values
@@ -33,7 +33,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def embedded() -> Iterator[Store]:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         yield store
 
 
@@ -90,12 +90,12 @@ def test_literals_read_back(value: object) -> None:
 
 
 def test_scripts_hold_what_they_need_and_name_the_files_from_here(embedded: Store) -> None:
-    text = embedded.script("k_sparse", suite=EMBEDDED.name, sae="l4-w2048-l0-6", concept="first-letter.s", tau=0.05)
+    text = embedded.script("k_sparse", suite=SWEEPS.name, sae="l4-w2048-l0-6", concept="first-letter.s", tau=0.05)
     assert "SET VARIABLE tau = '0.05'::DOUBLE;" in text
     assert "TEMP MACRO splits" in text
     for needless in ("contexts", "MACRO verdicts", "tested_tokens", "wilson"):
         assert needless not in text
-    files = f"{os.path.relpath(EMBEDDED)}/k_sparse.parquet" if EMBEDDED.is_relative_to(Path.cwd()) else str(EMBEDDED)
+    files = f"{os.path.relpath(SWEEPS)}/k_sparse.parquet" if SWEEPS.is_relative_to(Path.cwd()) else str(SWEEPS)
     assert files in text
 
 

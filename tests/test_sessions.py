@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import socket
 import threading
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -15,7 +13,9 @@ import pytest
 from bokeh.document import Document
 
 from explorer import app, open_store
+from explorer.store import SWEEPS
 from tests.async_visitors import happened, visiting
+from tests.in_process import serving_sweeps
 from tests.visitors import open_session
 
 if TYPE_CHECKING:
@@ -47,27 +47,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
 @pytest.fixture
 def address() -> Iterator[str]:
     """The address of a server that soon forgets closed sessions."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    server = pn.serve(
-        {"/dashboard": app.session},
-        port=port,
-        threaded=True,
-        show=False,
-        verbose=False,
-        location=False,
-        unused_session_lifetime_milliseconds=4_000,
-        check_unused_sessions_milliseconds=50,
-    )
-
-    started = threading.Event()
-    for _ in range(SECONDS * 10):
-        with suppress(OSError), socket.create_connection(("localhost", port)):
-            break
-        started.wait(0.1)
-    yield f"http://localhost:{port}"
-    server.stop()
+    soon = {"unused_session_lifetime_milliseconds": 4_000, "check_unused_sessions_milliseconds": 50}
+    with serving_sweeps(**soon) as served:
+        yield served
 
 
 @pytest.fixture
@@ -104,7 +86,7 @@ def visit(store: Store) -> list[ref[Any]]:
 
 
 def test_explorers_of_a_notebook_are_forgotten() -> None:
-    with open_store() as store:
+    with open_store(SWEEPS) as store:
         left = [part for _ in range(2) for part in visit(store)]
         gc.collect()
         assert [part() for part in left if part() is not None] == []

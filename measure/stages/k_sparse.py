@@ -110,27 +110,57 @@ def fit_columns(
 ) -> dict[int, KSparseProbe]:
     """Do so for the activations of the ranked latents in full, (words, ranked latents)."""
     columns = columns.astype(np.float64)
-    probes = {}
+    probes: dict[int, KSparseProbe] = {}
+    weights, bias = np.zeros(0), 0.0
     for k in k_values:
         if k > len(ranked):
             break
-        weights, bias = fit_logistic(columns[:, :k], truth, balanced=balanced)
+        start = np.append(np.pad(weights, (0, k - len(weights))), bias)
+        weights, bias = _fit_active(columns[:, :k], truth, start, balanced=balanced)
         threshold = 0.0 if balanced else best_threshold(columns[:, :k] @ weights + bias, truth)
         probes[k] = KSparseProbe(ranked[:k], weights, bias - threshold)
     return probes
 
 
-def fit_logistic(x: np.ndarray, truth: np.ndarray, *, balanced: bool = False) -> tuple[np.ndarray, float]:
+def _fit_active(x: np.ndarray, truth: np.ndarray, start: np.ndarray, *, balanced: bool) -> tuple[np.ndarray, float]:
+    """Fit a regression on rows of which most are zero: these are taken as two rows, each as often as there are such."""
+    active = x.any(axis=1)
+    silent = np.bincount(truth[~active], minlength=2)
+    number = np.append(np.ones(active.sum()), silent)
+    rows = np.vstack([x[active], np.zeros((2, x.shape[1]))])
+    return fit_logistic(rows, np.append(truth[active], [False, True]), number, start, balanced=balanced)
+
+
+def fit_logistic(
+    x: np.ndarray,
+    truth: np.ndarray,
+    number: np.ndarray | None = None,
+    start: np.ndarray | None = None,
+    *,
+    balanced: bool = False,
+) -> tuple[np.ndarray, float]:
     """Fit a logistic regression by Newton's method, with a ridge on the weights and none on the bias.
 
-    Balanced: both classes have the same total weight, and all rows together that of their number.
+    Parameters
+    ----------
+    x : numpy.ndarray
+        (rows, features).
+    truth : numpy.ndarray of bool
+        Of each row.
+    number : numpy.ndarray, optional
+        How often each row counts.
+    start : numpy.ndarray, optional
+        Weights and bias to begin with.
+    balanced : bool
+        Both classes have the same total weight, and all rows together that of their number.
     """
-    share = truth.mean()
-    weight = np.where(truth, 0.5 / max(share, 1e-12), 0.5 / max(1 - share, 1e-12)) if balanced else np.ones(len(x))
+    number = np.ones(len(x)) if number is None else number
+    share = number[truth].sum() / number.sum()
+    weight = number * (np.where(truth, 0.5 / max(share, 1e-12), 0.5 / max(1 - share, 1e-12)) if balanced else 1.0)
     design = np.column_stack([x, np.ones(len(x))])
     penalty = np.full(design.shape[1], _RIDGE)
     penalty[-1] = 1e-9
-    found = np.zeros(design.shape[1])
+    found = np.zeros(design.shape[1]) if start is None else start.copy()
     for _ in range(_NEWTON_STEPS):
         chance = 1 / (1 + np.exp(-np.clip(design @ found, -30, 30)))
         slope = design.T @ (weight * (chance - truth)) + penalty * found

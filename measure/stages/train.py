@@ -36,6 +36,8 @@ _AUX_SHARE, _AUX_LATENTS, _AUX_ROWS, _DEAD_AFTER = 1 / 32, 64, 256, 150_000
 _SAMPLED_BATCHES = 32
 #: Matryoshka: the shares of the latents that give the stream back by themselves, too.
 _NESTED = (1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0)
+#: JumpReLU: its thresholds' gradient is estimated from every such row of a batch.
+_JUMP_EVERY = 4
 
 
 def train(
@@ -139,7 +141,8 @@ def _gradients_at(
         d_decoder -= (d_decoder * decoder).sum(1, keepdim=True) * decoder
         found = [d_encoder, d_b_enc, d_decoder, slopes[0].sum(0) - d_b_enc @ encoder]
         if isinstance(choose, Jump):
-            found.append(choose.gradient(pre, k, len(active.values) / len(x), slopes[-1], decoder))
+            l0, some = len(active.values) / len(x), slice(None, None, _JUMP_EVERY)
+            found.append(choose.gradient(pre[some], k, l0, _JUMP_EVERY * slopes[-1][some], decoder))
         return found
 
 

@@ -236,10 +236,14 @@ def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, l
     family = family_of_labels(
         file,
         labels,
-        **{name: told[name] for name in ("family", "title", "noun", "phrase", "answers", "positive")},
+        **{name: told[name] for name in ("family", "title", "noun", "phrase", "answers", "positive", "parents")},
         complete=all(len(word.labels) == 1 for word in words.values()),
         told={row.label for row in rows} - {""},
     )
+    for label, parent in told["parents"].items():
+        if apart := [word.text for word in words.values() if label in word.labels and parent not in word.labels]:
+            message = f"{file}: {apart[0]!r} has the label {label!r} and not its parent {parent!r}; give it both"
+            raise MeasureError(message)
     if family.answers and (every := [word.text for word in words.values() if len(word.labels) == len(labels)]):
         message = f"{file}: {every[0]!r} has every label, so no answer is wrong; remove it, or the answers"
         raise MeasureError(message)

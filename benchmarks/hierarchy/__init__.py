@@ -1,0 +1,1 @@
+"""Hierarchies with known truth, and what the rules of absorption make of them."""

@@ -1,0 +1,36 @@
+"""What a suite's page opens on, found when the suite is written."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from queries.manifest import Opening
+from queries.store import Store
+from queries.suite import read_manifest
+from queries.writer import save_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from queries.manifest import Manifest
+
+
+def store_opening(folder: Path) -> Manifest:
+    """Put into a suite's manifest which of its absorbing latents tells best what absorption is, if it has any.
+
+    Parameters
+    ----------
+    folder : Path
+        The suite.
+
+    Returns
+    -------
+    Manifest
+        As written.
+    """
+    manifest = read_manifest(folder)
+    with Store(folder) as store:
+        own = manifest.method.model_dump(include={"metric", "tau", "cosine_threshold", "effect_margin"})
+        found = store.fetch("telling_case", suite=manifest.name, **own)
+    opening = Opening(**found.to_dict("records")[0]) if len(found) else None
+    return save_manifest(folder, manifest.model_copy(update={"opening": opening}))

@@ -1,0 +1,58 @@
+"""A suite opens on the absorbing latent that tells best what absorption is, where no address says otherwise."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import pytest
+
+from explorer import open_store
+from explorer.model import choices_of
+from explorer.state import ExplorerState
+from explorer.store import SWEEPS
+from queries import check_suite
+from queries.opening import store_opening
+from queries.suite import read_manifest
+from queries.writer import save_manifest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def suite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A suite with a telling case."""
+    folder = tmp_path_factory.mktemp("opening") / "told"
+    shutil.copytree(SWEEPS, folder)
+    save_manifest(folder, read_manifest(folder).model_copy(update={"name": "told"}))
+    store_opening(folder)
+    return folder
+
+
+def test_the_telling_case_absorbs_several_words_and_is_about_little_else(suite: Path) -> None:
+    assert check_suite(suite) == []
+    tested = pd.read_parquet(suite / "tested_tokens.parquet")
+    latents = pd.read_parquet(suite / "latents.parquet", columns=["sae", "latent", "num_vocab_tokens"])
+    absorbed = tested[tested["is_absorption"]].groupby(["sae", "concept", "top_latent"]).size().rename("number")
+    cases = absorbed.reset_index().rename(columns={"top_latent": "latent"}).merge(latents, on=["sae", "latent"])
+    several = cases[cases["number"] >= 4]
+    best = several.loc[(several["number"] / several["num_vocab_tokens"]).idxmax()]
+    with open_store(suite) as store:
+        assert choices_of(store)["told"].opening == best[["sae", "concept", "latent"]].to_dict()
+
+
+def test_an_address_that_names_no_case_opens_on_it(suite: Path) -> None:
+    with open_store(SWEEPS, suite) as store:
+        choices = choices_of(store)
+    case = choices["told"].opening
+    state = ExplorerState(choices, suite="told")
+    assert {name: getattr(state, name) for name in case} == case
+    state.from_query("?page=atlas&suite=told")
+    assert {name: getattr(state, name) for name in case} == case
+    # Whatever an address names of the case, it is the reader's own.
+    for query in ("sae=l4-w2048-l0-6", "concept=first-letter.b", "latent=", "layer=4", "letter=b"):
+        state.from_query(f"?suite=told&{query}")
+        assert state.latent is None, query
+    assert ExplorerState(choices).latent is None
