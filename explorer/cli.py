@@ -125,9 +125,19 @@ def serve(
         ),
     ] = None,
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
+    open_others: Annotated[
+        bool | None,
+        typer.Option(
+            "--open-others/--no-open-others",
+            help="Let readers open other suites from the page: any source where the server listens to this machine"
+            " alone, else those of the catalogue.",
+            show_default="where it listens to this machine alone",
+        ),
+    ] = None,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     from explorer import server
+    from explorer.served import Served, may_open
 
     paths = find_suites(*(suites or []))
     num_procs = num_procs or default_num_procs()
@@ -138,7 +148,14 @@ def serve(
         _fail(str(error), error)
     try:
         server.serve(
-            paths,
+            Served(
+                paths,
+                may_open(
+                    wanted=open_others,
+                    address=address,
+                    is_behind_proxy=use_xheaders or bool(allow_websocket_origin),
+                ),
+            ),
             num_procs=num_procs,
             session_seconds=session_seconds,
             max_sessions=max_sessions or default_max_sessions(num_procs),

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 
     from tornado.iostream import IOStream
 
+    from explorer.served import Served
+
 _CHECK_SESSIONS_SECONDS = 5
 _SWITCH_SECONDS = 0.001
 
 
-def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_sessions: int, **options: Any) -> None:
+def serve(paths: Served, *, num_procs: int, session_seconds: int, max_sessions: int, **options: Any) -> None:
     """Serve the dashboard until SIGTERM or SIGINT, then exit with 0.
 
     Parameters
@@ -66,7 +68,7 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_ses
     # With several processes the first one stays in there, to replace workers, until it is ended.
     server = pn.serve(
         # A function proper: Panel shows any other callable as a value.
-        {"/dashboard": lambda: session(*paths, session_seconds=session_seconds)},
+        {"/dashboard": lambda: session(*paths, session_seconds=session_seconds, served=paths)},
         num_procs=num_procs,
         unused_session_lifetime_milliseconds=1000 * session_seconds,
         check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,

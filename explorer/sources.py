@@ -100,7 +100,7 @@ def _described(entry: Entry) -> dict[str, Any]:
         "format": entry.format,
         "size": size,
         "licence": entry.licence or "unknown",
-        "opened": f"{entry.opened:%-d %B %Y}, {entry.how}" if entry.opened else entry.how,
+        "opened": entry.when,
     }
 
 

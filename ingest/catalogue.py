@@ -59,6 +59,11 @@ class Entry(Record):
     opened: date | None = None
     how: str
 
+    @property
+    def when(self) -> str:
+        """Say when it was opened last, and how."""
+        return f"{self.opened:%-d %B %Y}, {self.how}" if self.opened else self.how
+
     @model_validator(mode="after")
     def _says_never(self) -> Entry:
         if self.opened is None and not self.how.startswith("never"):

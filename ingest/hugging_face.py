@@ -35,23 +35,37 @@ def list_repository(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
     repository, revision, inside = found[1], found[2] or "main", found[3] or ""
     folder = inside.rpartition("/")[0] if is_file else inside
     endpoint = os.environ.get(_ENDPOINT, "https://huggingface.co").rstrip("/")
-    home = f"{endpoint}/api/datasets/{repository}"
-    # All files of one commit, whatever is committed while they are fetched.
-    commit = _ask(f"{home}/revision/{quote(revision, safe='')}")[0]["sha"]
-    page: str | None = f"{home}/tree/{commit}/{quote(folder)}".rstrip("/") + f"?recursive={not is_file}".lower()
-    while page:
-        entries, page = _ask(page)
-        for entry in entries:
-            if entry["type"] == "file" and (not is_file or entry["path"] == inside):
-                url = f"{endpoint}/datasets/{repository}/resolve/{commit}/{quote(entry['path'])}"
+    try:
+        # All files of one commit, whatever is committed while they are fetched.
+        commit = _ask(f"{endpoint}/api/datasets/{repository}/revision/{quote(revision, safe='')}")[0]["sha"]
+        for entry in _entries(endpoint, f"{repository}/tree/{commit}/{folder}", recursive=not is_file):
+            path = entry["path"]
+            if entry["type"] == "file" and (not is_file or path == inside):
+                url = f"{endpoint}/datasets/{repository}/resolve/{commit}/{quote(path)}"
                 yield RemoteFile(
-                    path=entry["path"].removeprefix(folder).lstrip("/"),
+                    path=path.removeprefix(folder).lstrip("/"),
                     where=lambda url=url: (url, _rights()),
-                    size=entry["size"],
+                    size=int(entry["size"]),
                     identity=entry["oid"],
                     is_served=False,  # large files are served by another host, which tells of them what it likes
                     checksum=(entry.get("lfs") or {}).get("oid", ""),
                 )
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise RemoteError("its server answers in no form that is known") from error
+
+
+def _entries(endpoint: str, place: str, *, recursive: bool) -> Iterator[dict[str, Any]]:
+    """Go through what is listed, page by page."""
+    page: str | None = f"{endpoint}/api/datasets/{quote(place.rstrip('/'))}?recursive={str(recursive).lower()}"
+    number = 0
+    while page and page.startswith(f"{endpoint}/"):  # the token is for the hub alone
+        entries, page = _ask(page)
+        number += len(entries)
+        if number > limits.ENTRIES:
+            raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results alone")
+        yield from entries
+        if not entries:
+            return
 
 
 def _rights() -> dict[str, str]:
@@ -66,8 +80,4 @@ def _ask(url: str) -> tuple[Any, str | None]:
         if not response.ok:
             token = "" if os.environ.get(_TOKEN) else f"; where it is not public, put a token into {_TOKEN}"
             raise RemoteError(f"{status_line(response)}{token}")
-        content = first_bytes(response, limits.JSON)
-        try:
-            return json.loads(content), response.links.get("next", {}).get("url")
-        except ValueError as error:
-            raise RemoteError("its server answers in no form that is known") from error
+        return json.loads(first_bytes(response, limits.JSON)), response.links.get("next", {}).get("url")
