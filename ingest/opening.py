@@ -124,6 +124,8 @@ def suites_of(
         return _Opening(results, progress, say).at_address(fetch_suites=fetch_suites)
     except IngestError as error:
         raise SuiteError(str(error)) from error
+    except OSError as error:
+        raise SuiteError(f"{text}: cannot be read ({error.strerror})") from error
 
 
 def _name(path: str) -> str:
@@ -181,7 +183,8 @@ class _Opening:
             try:
                 detect(Source(path))  # before all of it is read
             except IngestError as error:
-                raise SuiteError(self._told(error, path)) from error
+                message = f"{self._told(error, path)}, or the folder of a suite, which holds {MANIFEST}"
+                raise SuiteError(message) from error
         try:
             cache = Cache(self._progress)
             self._key = digest(json.dumps([self._content(path), *self._results.how]))
@@ -196,13 +199,7 @@ class _Opening:
         results = self._results
         address = json.dumps([results.where, results.files, *results.how])
         try:
-            listing = list_address(results.where, results.files)
-            if not listing.is_suite:
-                return self._fetched(address, listing, self.here)
-            if not fetch_suites:
-                return [results.where.rstrip("/")]
-            listing = listing if listing.files else _files_of_suite(results.where)
-            return self._fetched(address, listing, self._copied)
+            return self._listed(address, list_address(results.where, results.files), fetch_suites=fetch_suites)
         except UnreachableError as error:
             cache = Cache(self._progress)
             known = cache.known(address)
@@ -213,6 +210,17 @@ class _Opening:
             return _suites_in(found)
         except RemoteError as error:
             raise SuiteError(f"{results.shown}: {error}") from error
+
+    def _listed(self, address: str, listing: Listing, *, fetch_suites: bool) -> list[Location]:
+        """Return the suites of what is listed."""
+        if listing.is_suite and not fetch_suites:
+            return [self._results.where.rstrip("/")]
+        if listing.is_suite:
+            listing = listing if listing.files else _files_of_suite(self._results.where)
+            return self._fetched(address, listing, self._copied)
+        if self._results.format == "suite":
+            raise RemoteError(f"is no suite, for it has no {MANIFEST}")
+        return self._fetched(address, listing, self.here)
 
     def _fetched(self, address: str, listing: Listing, use: Callable[[Path], list[Location]]) -> list[Location]:
         """Return what is made of the files at an address, which are fetched only where they have changed."""
@@ -239,6 +247,7 @@ class _Opening:
         """Return the copy of a suite."""
 
         def move(target: Path) -> str:
+            shutil.rmtree(target, ignore_errors=True)  # of a process that was killed
             folder.rename(target)
             return "{}"
 

@@ -114,7 +114,9 @@ def test_every_command_takes_files_and_archives(results: Path, tmp_path: Path, m
 def test_what_is_nothing_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     assert refused(tmp_path / "photos").startswith(f"{tmp_path}/photos: holds no results that are known here; give")
+    assert refused(tmp_path / "photos").endswith(", or the folder of a suite, which holds manifest.json")
     assert "no such folder" in refused(tmp_path / "none")
+    assert refused("x" * 5_000).endswith(": cannot be read (File name too long)")
     (tmp_path / "broken.zip").write_bytes(b"PK broken")
     assert refused(tmp_path / "broken.zip").startswith(f"{tmp_path}/broken.zip: cannot be unpacked")
     assert not (tmp_path / "cache/suites").exists() or not entries()
