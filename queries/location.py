@@ -89,6 +89,8 @@ def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> N
             connection.execute(f"SET GLOBAL s3_endpoint = {literal(parts.netloc + parts.path)}")
             connection.execute(f"SET GLOBAL s3_use_ssl = {parts.scheme == 'https'}")
             connection.execute("SET GLOBAL s3_url_style = 'path'")
+            if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+                connection.execute("SET GLOBAL s3_region = 'us-east-1'")  # which such stores expect where none is named
         return
     message = (
         f"{remote[0]}: needs DuckDB's httpfs extension; install it with"

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 TOKEN = "hf_secret"  # noqa: S105 - of the server below
 ACCESS_KEY = "reader"
+#: With what is signed: key, day, region and service.
+_SCOPE = rf"{ACCESS_KEY}/\d{{8}}/[\w-]+/s3/aws4_request"
 #: Files that are listed at a time.
 _PAGE = 2
 
@@ -37,7 +39,9 @@ class Remote:
         Path, range and credentials of each request, in the order in which they came.
     faults : dict of str to list
         By path, what is done in place of the next answers: a status, or
-        the bytes, more than those, after which the connection is cut off.
+        the bytes, more than those, after which the connection is cut off, or below 0, after which nothing more comes.
+    let_go : threading.Event
+        Ends the wait of those for whom nothing more comes.
     has_ranges, has_validators : bool
         Whether it answers with the range that is asked for, and tells what changes with a file.
     """
@@ -48,6 +52,7 @@ class Remote:
     faults: dict[str, list[int]] = field(default_factory=dict)
     has_ranges: bool = True
     has_validators: bool = True
+    let_go: threading.Event = field(default_factory=threading.Event)
 
     def asked(self, path: str) -> list[str]:
         """Return the ranges that were asked for of a file."""
@@ -79,8 +84,8 @@ class _Handler(SimpleHTTPRequestHandler):
             self._send(status)
         elif path.startswith(("/api/datasets/", "/datasets/")):
             self._answer_as_hub(path, rights)
-        elif parse_qs(urlsplit(self.path).query).get("list-type"):
-            self._list_bucket(path.strip("/"), rights)
+        elif path.startswith("/bucket"):
+            self._answer_as_store(path, rights)
         else:
             self._send_file(path, cut=status)
 
@@ -127,12 +132,21 @@ class _Handler(SimpleHTTPRequestHandler):
                 {"Link": f'<{more}>; rel="next"'} if page + 1 < len(pages) else {},
             )
 
-    def _list_bucket(self, bucket: str, rights: str) -> None:
-        """Answer as S3 does, to those who sign."""
-        if not rights.startswith(f"AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/"):
-            self._send(403, b"<Error><Code>AccessDenied</Code></Error>")
-            return
+    def _answer_as_store(self, path: str, rights: str) -> None:
+        """Answer as S3 does, to those who sign, in the header or in the address; what they sign is not worked out."""
         query = parse_qs(urlsplit(self.path).query)
+        signed = re.fullmatch(
+            rf"AWS4-HMAC-SHA256 Credential={_SCOPE}, ?SignedHeaders=\S+, ?Signature=[0-9a-f]{{64}}", rights
+        )
+        presigned = re.fullmatch(_SCOPE, query.get("X-Amz-Credential", [""])[0]) and "X-Amz-Signature" in query
+        if not signed and not presigned:
+            self._send(403, b"<Error><Code>AccessDenied</Code></Error>")
+        elif "list-type" in query:
+            self._list_bucket(path.strip("/"), query)
+        else:
+            self._send_file(path, cut=0)
+
+    def _list_bucket(self, bucket: str, query: dict[str, list[str]]) -> None:
         prefix = query.get("prefix", [""])[0]
         root = self.remote.folder / bucket
         names = sorted(file.relative_to(root).as_posix() for file in root.rglob("*") if file.is_file())
@@ -161,7 +175,9 @@ class _Handler(SimpleHTTPRequestHandler):
         if self.command == "HEAD":
             return
         try:
-            self.wfile.write(body[:cut] if cut else body)
+            self.wfile.write(body[: abs(cut)] if cut else body)
+            if cut < 0:
+                self.remote.let_go.wait()
         except ConnectionError:  # who asked has seen enough
             self.close_connection = True
         if cut:
@@ -192,10 +208,13 @@ def _as_hub_lists(root: Path, file: Path) -> dict[str, Any]:
 
 @contextmanager
 def remote_results(folder: Path) -> Iterator[Remote]:
-    """Serve `folder`: as files, its folder `hub` as a repository of Hugging Face's, and each folder as a bucket."""
+    """Serve `folder`: as files, its folder `hub` as a repository of Hugging Face's, and `bucket` as one of S3's."""
     handler = type("Handler", (_Handler,), {})
     with _Server(("127.0.0.1", 0), handler) as server:
         remote = handler.remote = Remote(f"http://127.0.0.1:{server.server_port}", folder)  # type: ignore[attr-defined]
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield remote
-        server.shutdown()
+        try:
+            yield remote
+        finally:
+            remote.let_go.set()
+            server.shutdown()

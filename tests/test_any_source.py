@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 
 from explorer.cli import app
 from ingest import cache as cache_module
-from ingest import download, limits, opening
+from ingest import download, limits, opening, web
 from ingest.web import PIECE
 from tests.remote_results import ACCESS_KEY, COMMIT, TOKEN, Remote, remote_results
 from tests.saebench_results import FULL, RECORDS, results_file, write_results
@@ -151,6 +151,13 @@ def test_what_is_cut_off_goes_on(remote: Remote, has_ranges: bool) -> None:  # n
     assert f"bytes={2 * PIECE}-" in remote.asked("/mine.zip")
 
 
+def test_server_that_stops_sending_is_asked_again(remote: Remote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "READ_SECONDS", 0.2)
+    remote.faults["/mine.zip"] = [0, -2 * PIECE]
+    assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
+    assert remote.asked("/mine.zip")[-1] == f"bytes={2 * PIECE}-"
+
+
 def test_what_was_begun_is_gone_on_with_by_the_next_command(remote: Remote) -> None:
     remote.faults["/mine.zip"] = [0, 2 * PIECE, 503, 503, 503]
     assert refused(f"{remote.url}/mine.zip") == (
@@ -248,13 +255,14 @@ def test_suite_in_a_bucket_is_read_in_place_and_checked_in_a_copy(
     remote: Remote, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     write_tiny_suite(remote.folder / "bucket/tiny", saes=[(0, 1000, 10)])
+    shutil.copytree(remote.folder / "bucket/tiny", remote.folder / "tiny")
     monkeypatch.setenv("AWS_ENDPOINT_URL", remote.url)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS_KEY)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    for source in ("s3://bucket/tiny", f"{remote.url}/bucket/tiny"):
+    for source in ("s3://bucket/tiny", f"{remote.url}/tiny"):
         assert info(source)["suite"] == "tiny"
         assert not (tmp_path / "cache").exists()
-    for source in ("s3://bucket/tiny", f"{remote.url}/bucket/tiny"):
+    for source in ("s3://bucket/tiny", f"{remote.url}/tiny"):
         assert json.loads(run("check", source, "--json").stdout) == {"ok": True, "problems": []}
     assert len(entries()) == 1
 

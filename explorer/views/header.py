@@ -69,7 +69,7 @@ class Header(pn.viewable.Viewer):
                 "snapshot": self._take_snapshot,
                 "dark": self._turn,
                 "about": lambda _: self._about(is_open=True),
-                "open": lambda _: self._another and self._another.show(),
+                "another": lambda _: self._another and self._another.show(),
             },
         )
         self._dialog = Markup("about", on={"close": lambda _: self._about(is_open=False)})
