@@ -181,7 +181,8 @@ class Cache:
         tuple of list of (str, str)
             Name and key of what was removed, and of what was kept.
         """
-        removed, kept = [], []
+        removed: list[tuple[str, str]] = []
+        kept: list[tuple[str, str]] = []
         try:
             of = {place.name: entry.name for entry, place in self.entries()}
             for place in sorted((self.root / "suites").iterdir()):

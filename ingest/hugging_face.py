@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -44,7 +45,7 @@ def list_repository(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
                 url = f"{endpoint}/datasets/{repository}/resolve/{commit}/{quote(path)}"
                 yield RemoteFile(
                     path=path.removeprefix(folder).lstrip("/"),
-                    where=lambda url=url: (url, _rights()),
+                    where=partial(_where, url),
                     size=int(entry["size"]),
                     identity=entry["oid"],
                     is_served=False,  # large files are served by another host, which tells of them what it likes
@@ -66,6 +67,10 @@ def _entries(endpoint: str, place: str, *, recursive: bool) -> Iterator[dict[str
         yield from entries
         if not entries:
             return
+
+
+def _where(url: str) -> tuple[str, dict[str, str]]:
+    return url, _rights()
 
 
 def _rights() -> dict[str, str]:

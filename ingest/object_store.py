@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -65,7 +66,7 @@ def list_bucket(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
         path = entry["path"]
         yield RemoteFile(
             path=path.removeprefix(folder).lstrip("/"),
-            where=lambda path=path: where(path),
+            where=partial(where, path),
             size=entry["size"],
             identity=entry["e_tag"],
         )

@@ -264,7 +264,7 @@ class _Opening:
             self._progress("Looking at the results", done, len(files))
             try:
                 with reading(source.root, file, "file", limits.UNPACKED) as stream:
-                    content = hashlib.file_digest(stream, "sha256").hexdigest()
+                    content = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type] # any open file
             except UnreadableError as error:
                 content = str(error)
             whole.update(f"{json.dumps(file.relative_to(source.root).as_posix())} {content}\n".encode())
@@ -314,15 +314,9 @@ def _files_of_suite(url: str) -> Listing:
     """List what the manifest of a suite on a web server names."""
     manifest = read_manifest(url)
     names = [MANIFEST, *(name for table in contracts(manifest).values() for name in table_files(manifest, table))]
-    return Listing(
-        [
-            RemoteFile(
-                path=name,
-                where=lambda name=name: (f"{url.rstrip('/')}/{name}", {}),
-                size=None,
-                identity=None,
-                is_served=False,
-            )
-            for name in names
-        ]
-    )
+    root = url.rstrip("/")
+
+    def file(name: str) -> RemoteFile:
+        return RemoteFile(name, lambda: (f"{root}/{name}", {}), size=None, identity=None, is_served=False)
+
+    return Listing([file(name) for name in names])

@@ -16,8 +16,9 @@ from typer.testing import CliRunner, Result
 
 from explorer.cli import app
 from ingest import cache as cache_module
-from ingest import download, limits, opening, web
-from ingest.web import PIECE
+from ingest import download, importer, limits, opening, web
+from ingest.addresses import list_address
+from ingest.web import PIECE, RemoteError
 from tests.remote_results import ACCESS_KEY, COMMIT, TOKEN, Remote, remote_results
 from tests.saebench_results import FULL, RECORDS, results_file, write_results
 from tests.test_remote_suite import _httpfs
@@ -194,11 +195,11 @@ def test_what_cannot_be_had_is_named_in_one_line(remote: Remote, monkeypatch: py
 def test_change_in_the_midst_is_noticed(remote: Remote) -> None:
     archive = remote.folder / "mine.zip"
     remote.faults["/mine.zip"] = [0, archive.stat().st_size // 2]
-    listing = opening.list_address(f"{remote.url}/mine.zip")
+    listing = list_address(f"{remote.url}/mine.zip")
     archive.write_bytes(archive.read_bytes() + b"\0")
     remote.faults.clear()
     (cache_module.folder()).mkdir()
-    with pytest.raises(opening.RemoteError, match=r"^mine\.zip: changed while it was fetched; run the command again"):
+    with pytest.raises(RemoteError, match=r"^mine\.zip: changed while it was fetched; run the command again"):
         download.download(listing.files, cache_module.folder(), lambda *_: None)
 
 
@@ -272,18 +273,18 @@ def test_suite_in_a_bucket_is_read_in_place_and_checked_in_a_copy(
 
 def test_one_process_fills_an_entry_and_others_wait(results: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits = threading.Event()
-    calls = []
+    calls: list[object] = []
+    really = importer.import_results
 
     def import_results(*arguments: Any, **options: Any) -> Any:
         calls.append(arguments)
         assert waits.wait(60)  # until the other one has come
-        return opening_import(*arguments, **options)
+        return really(*arguments, **options)
 
     def progress(what: str, *_: int) -> None:
         if what.startswith("Waiting for another process"):
             waits.set()
 
-    opening_import = opening.import_results
     monkeypatch.setattr(opening, "import_results", import_results)
     with ThreadPoolExecutor(2) as pool:
         first, second = [pool.submit(opening.suites_of, results, progress=progress) for _ in range(2)]

@@ -68,7 +68,7 @@ def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> 
     assert list(served) == [str(tmp_path / "tiny")]
     if allowed is MayOpen.CATALOGUE:
         dialog = OpenAnother(served)
-        dialog.show()
+        dialog.ask()
         dialog._choose({"source": str(tmp_path / "other")})
         assert "The log of the server says why" in dialog._dialog.html
         assert str(tmp_path) not in dialog._dialog.html.replace(f'value="{tmp_path}', "")
@@ -77,7 +77,7 @@ def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> 
 
 def test_what_is_opened_is_there_for_the_next_session(served: Served, tmp_path: Path) -> None:
     dialog = OpenAnother(served)
-    dialog.show()
+    dialog.ask()
     dialog._choose({"source": str(write_results(tmp_path / "mine"))})
     assert '<a href="?suite=mine">Show it</a>' in dialog._dialog.html
     first, added = served

@@ -69,7 +69,7 @@ class Header(pn.viewable.Viewer):
                 "snapshot": self._take_snapshot,
                 "dark": self._turn,
                 "about": lambda _: self._about(is_open=True),
-                "another": lambda _: self._another and self._another.show(),
+                "another": lambda _: self._open_another(),
             },
         )
         self._dialog = Markup("about", on={"close": lambda _: self._about(is_open=False)})
@@ -120,6 +120,10 @@ class Header(pn.viewable.Viewer):
 
     def _about(self, *, is_open: bool) -> None:
         self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions())
+
+    def _open_another(self) -> None:
+        if self._another:
+            self._another.ask()
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state

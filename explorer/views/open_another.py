@@ -43,7 +43,7 @@ class OpenAnother(pn.viewable.Viewer):
             "open-another", on={"choose": self._choose, "stop": lambda _: self._end(), "close": lambda _: self._close()}
         )
 
-    def show(self) -> None:
+    def ask(self) -> None:
         """Open the dialog."""
         self._is_open = True
         self._render()
