@@ -64,13 +64,13 @@ class _Fetch:
         self._lock = Lock()
         free = int(limits.FREE_SHARE * shutil.disk_usage(folder).free) + _size_of(folder)
         self._most = min(limits.UNPACKED, free)
-        self._why = "the disk of the cache has room for" if free == self._most else "are read"
+        self._why = "the disk of the cache has room for" if free == self._most else "is read at most"
         self._check(self._total)
 
     def _check(self, size: int) -> None:
         if size > self._most:
             has, most = (f"{number / limits.MB:,.0f} MB" for number in (size, self._most))
-            raise RemoteError(f"has {has}, and {most} {self._why}")
+            raise RemoteError(f"has {has}, more than the {most} that {self._why}")
 
     def note(self, file: RemoteFile, size: int) -> None:
         """Note how much of a file is there."""

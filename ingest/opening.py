@@ -281,6 +281,8 @@ class _Opening:
                     raise SuiteError(f"{results.shown}: holds no folder {results.folder!r}")
                 _, report = import_results(inside, target, format=results.format, force=True, progress=self._progress)
         except IngestError as error:
+            if isinstance(error.__cause__, OSError):  # the cache cannot be written, which is said of it as a whole
+                raise error.__cause__ from error
             raise SuiteError(self._told(error, inside)) from error
         told = report.as_dict()
         self._say(
