@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-app.add_typer(cache_app, name="cache")
-app.command()(catalogue)
 
 _SOURCE = "suite or results, which are imported into a cache: folder, file, archive, URL, or name of the catalogue"
 _SUITES = typer.Argument(
-    metavar="SOURCE...", help=f"Each a {_SOURCE}; the embedded suites where none is given.", show_default=False
+    metavar="SOURCE", help=f"Each a {_SOURCE}; the embedded suites where none is given.", show_default=False
 )
 _SUITE = typer.Argument(
     metavar="SOURCE", help=f"A {_SOURCE}; the first embedded suite where none is given.", show_default=False
@@ -451,6 +449,11 @@ def _some(names: Sequence[str], most: int) -> str:
     """List the first names, and count the others."""
     others = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{others}"
+
+
+# After the commands that are asked for most.
+app.command()(catalogue)
+app.add_typer(cache_app, name="cache")
 
 
 def main() -> None:

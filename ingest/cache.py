@@ -80,7 +80,7 @@ class Cache:
     Raises
     ------
     SuiteError
-        Where its folder cannot be written, or is of a newer program.
+        Where its folder cannot be written, or is of another version of this program.
     """
 
     def __init__(self, progress: Callable[[str, int, int], None] = lambda *_: None) -> None:
@@ -118,7 +118,7 @@ class Cache:
         place = self._place(key)
         if place not in _HELD:
             lock = self._open_lock(key)
-            self._lock(lock, fcntl.LOCK_SH, key)
+            self._lock(lock, fcntl.LOCK_SH)
             if _read(place) is None:
                 os.close(lock)
                 return None
@@ -146,7 +146,7 @@ class Cache:
         while (found := self.held(key)) is None:
             lock = self._open_lock(key)
             try:
-                self._lock(lock, fcntl.LOCK_EX, name)
+                self._lock(lock, fcntl.LOCK_EX)
                 if _read(self._place(key)) is None:  # else another process has made it meanwhile
                     self._make(self._place(key), key, name, source, make)
             finally:
@@ -234,7 +234,7 @@ class Cache:
         name = digest(address)
         lock = self._open_lock(name)
         try:
-            self._lock(lock, fcntl.LOCK_EX, "the same address")
+            self._lock(lock, fcntl.LOCK_EX)
             place = self.root / "downloads" / name
             place.mkdir(exist_ok=True)
             yield place
@@ -245,11 +245,11 @@ class Cache:
     def _open_lock(self, name: str) -> int:
         return os.open(self.root / "locks" / name, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def _lock(self, lock: int, kind: int, name: str) -> None:
+    def _lock(self, lock: int, kind: int) -> None:
         try:
             fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._progress(f"Waiting for another process that imports {name}", 0, 1)
+            self._progress("Waiting for another process that imports the same", 0, 1)
             fcntl.flock(lock, kind)
 
 

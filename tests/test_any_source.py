@@ -169,8 +169,8 @@ def test_what_was_begun_is_gone_on_with_by_the_next_command(remote: Remote) -> N
     assert remote.asked("/mine.zip")[-1] == f"bytes={2 * PIECE}-"
 
 
-def test_without_validators_it_is_fetched_anew_and_imported_once(remote: Remote) -> None:
-    remote.has_validators = False
+def test_server_that_tells_nothing_is_asked_anew_and_its_results_imported_once(remote: Remote) -> None:
+    remote.tells = False
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert "imported" not in run("info", f"{remote.url}/mine.zip").stderr
     assert len(entries()) == 1
