@@ -17,7 +17,7 @@ from rich.text import Text
 
 from explorer.format import count, printable
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
-from explorer.sources import cache_app, catalogue
+from explorer.sources_command import cache_app, catalogue
 from explorer.store import EMBEDDED, open_store, suites_of
 from explorer.terminal import fail as _fail
 from explorer.terminal import find_suites, open_suite, opening
@@ -106,6 +106,15 @@ def serve(
     use_xheaders: Annotated[
         bool, typer.Option("--use-xheaders", help="Believe a proxy's X-Forwarded headers.")
     ] = False,
+    open_others: Annotated[
+        bool | None,
+        typer.Option(
+            "--open-others/--no-open-others",
+            help="Let readers open other suites from the page: any source where the server listens to this machine"
+            " alone, else those of the catalogue.",
+            show_default="where it listens to this machine alone",
+        ),
+    ] = None,
     num_procs: Annotated[
         int | None,
         typer.Option(min=1, envvar=NUM_PROCS, help="Number of worker processes.", show_default="one a processor"),
@@ -123,15 +132,6 @@ def serve(
         ),
     ] = None,
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
-    open_others: Annotated[
-        bool | None,
-        typer.Option(
-            "--open-others/--no-open-others",
-            help="Let readers open other suites from the page: any source where the server listens to this machine"
-            " alone, else those of the catalogue.",
-            show_default="where it listens to this machine alone",
-        ),
-    ] = None,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     from explorer import server

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     Progress = Callable[[str, int, int], None]
     Say = Callable[[str], None]
 
-_LOG = logging.getLogger("explorer")
 _DATA = Path(__file__).resolve().parent.parent / "data"
 #: The suites of the checkout, in the order in which they are served: architectures at one layer, measured on several
 #: families of concepts; layers, widths and L0s.
 EMBEDDED = ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
+_LOG = logging.getLogger("explorer")
 
 
 def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info) -> Store:
