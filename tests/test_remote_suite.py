@@ -61,8 +61,8 @@ def test_nothing_else_can_be_read(folder: Path) -> None:
     with range_server(folder) as (url, _), Store(f"{url}/tiny") as store:
         connection = store._connection.cursor()
         # Each question has such a cursor of its own, which is held to the same.
-        limits = connection.execute("SELECT current_setting('http_timeout'), current_setting('http_retries')").fetchone()
-        assert limits == (location_module.HTTP_SECONDS, 1)
+        held = "SELECT current_setting('http_timeout'), current_setting('http_retries')"
+        assert connection.execute(held).fetchone() == (location_module.HTTP_SECONDS, 1)
         for path in (
             f"{url}/tiny-too/secret.parquet",
             str(folder / "tiny" / "measurements.parquet"),
