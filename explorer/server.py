@@ -30,12 +30,14 @@ if TYPE_CHECKING:
 
     from tornado.iostream import IOStream
 
+    from explorer.served import Served
+
 _CHECK_SESSIONS_SECONDS = 5
 _SWITCH_SECONDS = 0.001
 
 
 def serve(
-    paths: Sequence[str],
+    paths: Served,
     *,
     num_procs: int,
     session_seconds: int,
@@ -79,7 +81,7 @@ def serve(
     # With several processes the first one stays in there, to replace workers, until it is ended.
     server = pn.serve(
         # A function proper: Panel shows any other callable as a value.
-        {"/dashboard": lambda: session(*paths, session_seconds=session_seconds)},
+        {"/dashboard": lambda: session(*paths, session_seconds=session_seconds, served=paths)},
         num_procs=num_procs,
         unused_session_lifetime_milliseconds=1000 * session_seconds,
         check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,

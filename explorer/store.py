@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import logging
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -10,7 +12,10 @@ from typing import TYPE_CHECKING
 from queries import Store, SuiteError, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    Progress = Callable[[str, int, int], None]
+    Say = Callable[[str], None]
 
 _HERE = Path(__file__).resolve().parent
 #: A wheel holds suites within this package, a checkout beside it.
@@ -21,15 +26,21 @@ ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-1
 EMBEDDED = tuple(folder for folder in (ARCHITECTURES, SWEEPS) if folder.is_dir())
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
+_LOG = logging.getLogger("explorer")
 
 
-def open_store(*paths: Path | str) -> Store:
-    """Open one or several suites.
+def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info) -> Store:
+    """Open one or several suites; results of others are imported into the cache first.
 
     Parameters
     ----------
-    *paths : Path or str
-        Folders of suites, or URLs as text; without any, the embedded suites.
+    *sources : Path or str
+        Suites, or results in any format that can be imported: folders, files, archives, URLs as text, names of the
+        catalogue. Without any, the embedded suites.
+    progress : callable
+        Told what is being done, how much of it is done and how much there is.
+    say : callable
+        Told, in a line, what a reader should know of an import.
 
     Returns
     -------
@@ -41,12 +52,36 @@ def open_store(*paths: Path | str) -> Store:
     SuiteError
         Where a suite cannot be opened; one line that names file and mend.
     """
+    return open_suites(*suites_of(*sources, progress=progress, say=say))
+
+
+def open_suite(
+    source: Path | str | None = None, *, progress: Progress = lambda *_: None, say: Say = _LOG.info
+) -> Store:
+    """Open one suite, the first of the embedded ones where none is named; all else is as in `open_store`."""
+    found = suites_of(source, progress=progress, say=say) if source is not None else embedded_suites()[:1]
+    if len(found) > 1:
+        message = f"{source}: holds {len(found)} suites; give one of them: {', '.join(map(str, found))}"
+        raise SuiteError(message)
+    return Store(*found)
+
+
+def suites_of(
+    *sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info, fetch_suites: bool = False
+) -> list[Path | str]:
+    """Return where the suites of sources lie; see `ingest.opening.suites_of`, which does so for one."""
+    if not sources:
+        return []
+    # What imports is loaded only where there may be something to import.
+    of_one = import_module("ingest.opening").suites_of
+    return [
+        place for source in sources for place in of_one(source, progress=progress, say=say, fetch_suites=fetch_suites)
+    ]
+
+
+def open_suites(*paths: Path | str) -> Store:
+    """Open suites where they are; without any, the embedded ones."""
     return Store(*(paths or embedded_suites()))
-
-
-def open_suite(path: Path | str | None = None) -> Store:
-    """Open one suite, the first of the embedded ones where none is named; errors are those of `open_store`."""
-    return Store(path or embedded_suites()[0])
 
 
 def embedded_suites() -> tuple[Path, ...]:
@@ -66,7 +101,7 @@ def shared_store(*paths: str) -> Store:
         store = _SHARED.get(paths)
         if store is None or store.changed():
             _SHARED.pop(paths, None)
-            store = _SHARED[paths] = open_store(*paths)
+            store = _SHARED[paths] = open_suites(*paths)
             if not gc.get_freeze_count():
                 # What stays for good, most of it code, is not searched for garbage each time that a session ends; that
                 # took a sixth of a second, in which all sessions waited.
