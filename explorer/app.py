@@ -20,6 +20,7 @@ from explorer.guard import guard, is_checked
 from explorer.latents.panel import LatentPanel
 from explorer.log import log_failure
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.named_questions import tables
 from explorer.pages import Pages
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
@@ -171,6 +172,11 @@ class Explorer(pn.viewable.Viewer):
             else:
                 needed = "a selected latent: set state.latent" if of_latent else "an SAE that is there"
             raise ValueError(f"the table {answer!r} needs {needed}") from None
+
+    @property
+    def tables(self) -> pd.DataFrame:
+        """The questions that can be asked of the store with `explorer.ask`; see `explorer.tables`."""
+        return tables(self.model.store)
 
     def save_figure(
         self,

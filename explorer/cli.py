@@ -19,6 +19,7 @@ from rich.text import Text
 
 from explorer.format import printable
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
+from explorer.query_command import SETTINGS, query
 from explorer.store import EMBEDDED, open_store, open_suite
 from queries import QueryError, Store, SuiteError, check_suite, locate
 
@@ -80,6 +81,9 @@ class Format(StrEnum):
     SAEBENCH = "saebench"
     ABSORPTION_ATLAS = "absorption-atlas"
     TABLES = "tables"
+
+
+app.command(context_settings=SETTINGS)(query)
 
 
 @app.callback()

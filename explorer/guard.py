@@ -92,10 +92,7 @@ def is_checked(request: Any) -> bool:
 def _check(handler: Any) -> Any:
     """Refuse what no page of the explorer asks for."""
     request = handler.request
-    if len(request.uri or "") > URL_CHARACTERS:
-        raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
-    if sum(map(len, request.arguments.values())) > URL_VALUES:
-        raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
+    refuse_too_much(request)
     if len(request.headers.get("Sec-WebSocket-Protocol", "")) > TOKEN_CHARACTERS:
         raise HTTPError(400, reason=f"Token longer than {TOKEN_CHARACTERS} characters")
     _refuse_malformed(handler)
@@ -109,6 +106,14 @@ def _check(handler: Any) -> Any:
     if request.headers.get("Sec-WebSocket-Extensions") not in _COMPRESSIONS:
         request.headers.pop("Sec-WebSocket-Extensions", None)
     return claim_session(handler)
+
+
+def refuse_too_much(request: HTTPServerRequest) -> None:
+    """Refuse an address that is too long or holds too many values."""
+    if len(request.uri or "") > URL_CHARACTERS:
+        raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
+    if sum(map(len, request.arguments.values())) > URL_VALUES:
+        raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
 
 
 def _refuse_malformed(handler: Any) -> None:

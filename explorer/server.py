@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from tornado.httpserver import HTTPServer
 
-from explorer import health
+from explorer import api, health
 from explorer.app import prepare_process, session
 from explorer.connections import PatientSocket
 from explorer.handover import Handover
@@ -70,7 +70,7 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_ses
         num_procs=num_procs,
         unused_session_lifetime_milliseconds=1000 * session_seconds,
         check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
-        extra_patterns=health.routes(paths),
+        extra_patterns=[*health.routes(paths), *api.routes(paths)],
         log_function=log_request,
         http_server_kwargs={"max_body_size": MESSAGE_BYTES},
         location=False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -69,6 +70,11 @@ def shared_store(*paths: str) -> Store:
                 gc.collect()
                 gc.freeze()
         return store
+
+
+def suites_of_panel_serve() -> list[str]:
+    """Return the suites that the command line of ``panel serve`` names: what follows `--args`."""
+    return sys.argv[sys.argv.index("--args") + 1 :] if "--args" in sys.argv else []
 
 
 def without_folders(message: str, paths: Sequence[str]) -> str:
