@@ -170,7 +170,9 @@ async def _aside(work: Callable[[], Any]) -> Any:
 def _place_of(visitor: str) -> Iterator[None]:
     """Hold one of the places for open questions."""
     if _OPEN[visitor] >= PER_VISITOR:
-        raise RefusedQuestionError(429, f"more than {PER_VISITOR} questions are open from this address; ask fewer at a time")
+        raise RefusedQuestionError(
+            429, f"more than {PER_VISITOR} questions are open from this address; ask fewer at a time"
+        )
     if _OPEN.total() >= AT_ONCE:
         raise RefusedQuestionError(503, "too many questions are open on this server; ask again later")
     _OPEN[visitor] += 1

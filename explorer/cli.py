@@ -17,9 +17,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from explorer.figures_command import figures
 from explorer.format import printable
-from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
 from explorer.query_command import SETTINGS, query
+from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
 from explorer.store import EMBEDDED, open_store, open_suite
 from queries import QueryError, Store, SuiteError, check_suite, locate
 
@@ -37,6 +38,13 @@ _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
     help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
     show_default=False,
+)
+_EMBED_ORIGINS = typer.Option(
+    metavar="ORIGIN",
+    envvar="ABSORPTION_EXPLORER_EMBED_IN",
+    help="Site whose pages may show the dashboard or a view of it in a frame, as in https://course.example; may be given"
+    " several times.",
+    show_default="none",
 )
 #: What names an SAE and a concept.
 _Sae = Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)]
@@ -84,6 +92,7 @@ class Format(StrEnum):
 
 
 app.command(context_settings=SETTINGS)(query)
+app.command()(figures)
 
 
 @app.callback()
@@ -120,10 +129,16 @@ def serve(
         ),
     ] = None,
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
+    embed_origin: Annotated[list[str] | None, _EMBED_ORIGINS] = None,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     from explorer import server
+    from explorer.guard import allow_embedding
 
+    try:
+        allow_embedding(embed_origin or [])
+    except ValueError as error:
+        _fail(str(error), error)
     paths = [str(locate(suite)) for suite in suites or []]
     num_procs = num_procs or default_num_procs()
     try:

@@ -53,7 +53,7 @@ def as_csv(frame: pd.DataFrame, *, for_spreadsheets: bool = False) -> Iterator[b
 
 def as_json(frame: pd.DataFrame, head: Mapping[str, Any]) -> Iterator[bytes]:
     """Write a frame as a JSON object: what `head` has, then `rows`, an object each; null for NULL and for no number."""
-    piece = f"{json.dumps(head, ensure_ascii=False, allow_nan=False)[:-1]}{', ' if head else ''}\"rows\": [".encode()
+    piece = f'{json.dumps(head, ensure_ascii=False, allow_nan=False)[:-1]}{", " if head else ""}"rows": ['.encode()
     for start in range(0, len(frame), _ROWS):
         rows = frame.iloc[start : start + _ROWS]
         columns = [[_plain(cell) for cell in _numbers(rows[name])] for name in rows]

@@ -11,7 +11,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
-import param
 
 from explorer.files import with_whole_numbers
 from explorer.former_links import in_todays_terms
@@ -214,7 +213,9 @@ def needs(store: Store, name: str) -> list[str]:
         "family": all(len(there.families) == 1 for there in choices.values()),
     }
     taken = catalog()[name].params
-    return [key for key in taken if key in _NEEDED and not lone.get(key) and not (key == "family" and "concept" in taken)]
+    return [
+        key for key in taken if key in _NEEDED and not lone.get(key) and not (key == "family" and "concept" in taken)
+    ]
 
 
 def once(name: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
@@ -359,7 +360,9 @@ class _Reading:
         if not wish:
             self._refuse_missing("sae", self._ids("sae"))
         ids, given = _some(sae.id for sae in own), ", ".join(f"{name} = {value}" for name, value in wish.items())
-        raise QuestionError(f"{given} fits {len(own)} SAEs ({ids}); give sae, or more of {', '.join(ATTRIBUTES)}", "sae")
+        raise QuestionError(
+            f"{given} fits {len(own)} SAEs ({ids}); give sae, or more of {', '.join(ATTRIBUTES)}", "sae"
+        )
 
     def _concept(self) -> str:
         letter = {name: self._given[name] for name in self._instead("concept")}
@@ -382,7 +385,9 @@ class _Reading:
         if "concept" in self._parameters:
             own = there.concepts[self._concept()].family
             if self._given.get("family", own) != own:
-                raise QuestionError(f"family = {shortened(self._given['family'])} is not the concept's; leave it out", "family")
+                raise QuestionError(
+                    f"family = {shortened(self._given['family'])} is not the concept's; leave it out", "family"
+                )
             return own
         if "family" in self._given:
             return str(self._one_of("family", list(there.families), self._given["family"]))
@@ -421,7 +426,9 @@ class _Reading:
     def _check_span(self) -> None:
         low, high = (self._values.get(key) for key in _SPANS)
         if low is not None and high is not None and low >= high:
-            raise QuestionError(f"sensitivity_low = {low:g} is not below sensitivity_high = {high:g}", "sensitivity_low")
+            raise QuestionError(
+                f"sensitivity_low = {low:g} is not below sensitivity_high = {high:g}", "sensitivity_low"
+            )
 
     def _instead(self, key: str) -> list[str]:
         return [name for name in INSTEAD[key] if name in self._given and name not in self._parameters]

@@ -18,14 +18,18 @@ STRUCTURE: dict[str, Any] = {
         "info": {
             "type": "object",
             "required": ["title", "version"],
-            "properties": {name: _TEXT for name in ("title", "version", "description")},
+            "properties": dict.fromkeys(("title", "version", "description"), _TEXT),
             **_NO_MORE,
         },
         "servers": {"type": "array", "items": {"required": ["url"], "properties": {"url": _TEXT}, **_NO_MORE}},
         "paths": {
             "type": "object",
             "propertyNames": {"pattern": "^/"},
-            "additionalProperties": {"required": ["get"], "properties": {"get": {"$ref": "#/$defs/operation"}}, **_NO_MORE},
+            "additionalProperties": {
+                "required": ["get"],
+                "properties": {"get": {"$ref": "#/$defs/operation"}},
+                **_NO_MORE,
+            },
         },
         "components": {
             "type": "object",
@@ -45,7 +49,7 @@ STRUCTURE: dict[str, Any] = {
             "type": "object",
             "required": ["operationId", "parameters", "responses"],
             "properties": {
-                **{name: _TEXT for name in ("operationId", "summary", "description")},
+                **dict.fromkeys(("operationId", "summary", "description"), _TEXT),
                 "parameters": {
                     "type": "array",
                     "uniqueItems": True,
@@ -81,7 +85,9 @@ STRUCTURE: dict[str, Any] = {
             "required": ["description"],
             "properties": {
                 "description": _TEXT,
-                "headers": {"additionalProperties": {"required": ["schema"], "properties": {"description": _TEXT, "schema": {}}}},
+                "headers": {
+                    "additionalProperties": {"required": ["schema"], "properties": {"description": _TEXT, "schema": {}}}
+                },
                 "content": {
                     "propertyNames": {"pattern": "^[a-z]+/[a-z.+-]+$"},
                     "additionalProperties": {"required": ["schema"], "properties": {"schema": {}}, **_NO_MORE},

@@ -111,7 +111,10 @@ def test_every_question_is_answered_in_every_format_as_the_store_does(url: str, 
                 cells = [None if pd.isna(cell) else cell for cell in expected[column]]
                 assert [row[column] for row in told["rows"]] == cells, (name, column)
                 assert table[column].to_pylist() == cells, (name, column)
-                assert [row[column] for row in rows] == ["" if cell is None else str(cell) for cell in cells], (name, column)
+                assert [row[column] for row in rows] == ["" if cell is None else str(cell) for cell in cells], (
+                    name,
+                    column,
+                )
 
 
 def test_an_answer_comes_in_pages_that_make_up_the_whole(url: str, store: Store) -> None:
@@ -164,7 +167,13 @@ _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
     ("cosines.json", PLACE | {"suite": ["tiny", "tiny"]}, 400, "suite", "suite is given twice; give it once"),
     ("cosines.json", PLACE | {"sae": "l1"}, 400, "sae", "sae = 'l1' does not exist here (there is l0-w1000-l0-10"),
     ("cosines.json", PLACE | {"concept": "first-letter.%"}, 400, "concept", "does not exist here"),
-    ("cosines.json", PLACE | {"latent": 1}, 400, "latent", "cosines does not take latent; it takes suite, sae, concept"),
+    (
+        "cosines.json",
+        PLACE | {"latent": 1},
+        400,
+        "latent",
+        "cosines does not take latent; it takes suite, sae, concept",
+    ),
     ("cosines.json", PLACE | {"x" * 500: 1}, 400, "x" * 500, "cosines does not take 'xxxx"),
     ("cosines.json", PLACE | {"layer": 3}, 400, "layer", "layer says what sae says already"),
     ("cosines.json", {"suite": "tiny", "layer": 9}, 400, "layer", "layer = '9' does not exist here (there is 0, 3"),
@@ -180,11 +189,23 @@ _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
     ("latent_facts.json", {"suite": "tiny", "sae": PLACE["sae"]}, 400, "latent", "latent is missing"),
     ("latent_facts.json", {"suite": "tiny", "sae": PLACE["sae"], "latent": 4096}, 400, "latent", "(0 to 4095)"),
     ("latent_facts.json", {"suite": "tiny", "sae": PLACE["sae"], "latent": 2**40}, 400, "latent", "out of range"),
-    ("evidence.json", {"suite": "tiny", "evidence_verdict": "maybe"}, 400, "evidence_verdict", "there is all, absorbed"),
+    (
+        "evidence.json",
+        {"suite": "tiny", "evidence_verdict": "maybe"},
+        400,
+        "evidence_verdict",
+        "there is all, absorbed",
+    ),
     ("evidence.json", {"suite": "tiny", "evidence_descending": "yes"}, 400, "evidence_descending", "True, False"),
     ("evidence.json", {"suite": "tiny", "facet_saes": [PLACE["sae"], "l1"]}, 400, "facet_saes", "'l1' does not exist"),
     ("random_tokens.json", {"suite": "tiny", "letter": "s", "seed": 2**31}, 400, "seed", "out of range"),
-    ("compared_cosines.json", {"suite": "tiny", "letter": "s"}, 400, "compared", "compared is missing; give one, as in"),
+    (
+        "compared_cosines.json",
+        {"suite": "tiny", "letter": "s"},
+        400,
+        "compared",
+        "compared is missing; give one, as in",
+    ),
     (
         "threshold_sensitivity.json",
         {"suite": "tiny", "sae": PLACE["sae"], "sensitivity_low": 0.2, "sensitivity_high": 0.1},
@@ -236,7 +257,9 @@ class Held:
         assert self.over.wait(SECONDS)
 
 
-def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = Held(monkeypatch)
     monkeypatch.setattr(api, "PER_VISITOR", 4)  # as many as have a thread
     with ThreadPoolExecutor(4) as visitor:
@@ -363,7 +386,9 @@ def test_the_command_answers_as_the_server_does(url: str, suites: tuple[Path, Pa
     again = run(*command)
     assert again.exit_code == 2
     assert "exists already; give another name, or --force to replace it" in again.stderr
-    compared = run("compared_counts", suites[0], "--compared", "l0-w1000-l0-10", "--compared", PLACE["sae"], "--letter", "s")
+    compared = run(
+        "compared_counts", suites[0], "--compared", "l0-w1000-l0-10", "--compared", PLACE["sae"], "--letter", "s"
+    )
     assert compared.stdout.count("\n") == 3
     listed = run()
     assert all(f"{name} " in listed.stdout or f"{name}\n" in listed.stdout for name in catalog())

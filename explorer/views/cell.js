@@ -23,6 +23,9 @@ export function render({ model }) {
   window.axStyles ??= new CSSStyleSheet()
   window.axStyles.replaceSync(model.sheet)
 
+  // The picture stands for a view that is not alive (explorer/picture.py).
+  for (const picture of document.querySelectorAll(`img.${model.picture}`)) picture.hidden = true
+
   let told = null
   const tell = () => {
     const dark = isDark()
