@@ -1,4 +1,4 @@
-"""``/api``: every question of the catalogue as JSON, CSV or Parquet; ``panel serve --plugins explorer.api`` has it, too."""
+"""``/api``: every question of the catalogue as JSON, CSV or Parquet; ``panel serve --plugins explorer.api``, too."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ def _paging(key: str, given: dict[str, Any]) -> int:
 
 
 def _writer(name: str, form: str) -> Callable[[pd.DataFrame, dict[str, Any]], Iterator[bytes]]:
-    """Return what writes rows of the answer to a question, with what is said of them where the format has a place for it."""
+    """Return what writes rows of an answer, and what is said of them where the format has a place for that."""
     if form == "json":
         return as_json
     if form == "csv":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from datetime import date
 
-#: What an address may hold that goes into BibTeX as it is; whatever else is percent-encoded in one that a browser shows.
+#: What an address may hold that goes into BibTeX as it is; all else is percent-encoded in one that a browser shows.
 _ADDRESS = re.compile(r"(?:https?|file)://[!#-;=?-\[\]_a-z~]+", re.IGNORECASE)
 _LATEX = {
     "\\": r"\textbackslash{}",

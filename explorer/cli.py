@@ -42,8 +42,8 @@ _ORIGINS = typer.Option(
 _EMBED_ORIGINS = typer.Option(
     metavar="ORIGIN",
     envvar="ABSORPTION_EXPLORER_EMBED_IN",
-    help="Site whose pages may show the dashboard or a view of it in a frame, as in https://course.example; may be given"
-    " several times.",
+    help="Site whose pages may show the dashboard or a view of it in a frame, as in https://course.example; may be"
+    " given several times.",
     show_default="none",
 )
 #: What names an SAE and a concept.

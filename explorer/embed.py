@@ -60,7 +60,7 @@ class Embed(NamedTuple):
 
 
 def _panel_of_atlas(name: str) -> Embed:
-    what, _, x = name.partition("-vs-")
+    what, _, _ = name.partition("-vs-")
     slot, title = {"absorption": ("rate_x", "Absorption"), "splits": ("splits_x", "Split latents")}[what]
     number = absorption.PANELS[name][0]
     over = absorption.X_AXES[number].partition(",")[0]

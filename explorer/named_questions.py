@@ -1,8 +1,9 @@
-"""The questions of the catalogue for scripts: what each takes, and how its parameters are read, checked and filled in.
+"""The questions of the catalogue for scripts: what each takes, how its parameters are read, checked and filled in.
 
 The command (``query``), the server (``/api``) and Python (`ask`) all ask through here, with the names of the catalogue.
 What tells which data is meant has to be given, unless there is one choice only; thresholds and switches start as the
-suite and the page have them. An SAE can be named by its attributes, too, and the concept of a first letter by ``letter``.
+suite and the page have them. An SAE can be named by its attributes, too, and the concept of a first letter by
+``letter``.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def _parameter(name: str, kind: str) -> Parameter:
         options = tuple(getattr(of_state, "objects", ()))
     low, high = getattr(of_state, "bounds", None) or (None, None)
     high = INTEGER_MAX if kind == "INTEGER" and high is None else high
-    return Parameter(kind, of_state.doc, needed, default, options, (low, high))
+    return Parameter(kind, of_state.doc or "", needed, default, options, (low, high))
 
 
 def instead_of(name: str) -> tuple[str, ...]:
@@ -275,24 +276,22 @@ class _Reading:
         return {key: self._values[key] for key in self._parameters}
 
     def _value(self, key: str, parameter: Parameter) -> Any:
-        match key:
-            case "suite" | "other_suite":
-                return self._suite(key)
-            case "sae":
-                return self._sae()
-            case "concept":
-                return self._concept()
-            case "family":
-                return self._family()
-            case "metric" if key not in self._given:
-                return next(iter(self._there.movable), None)
-            case "metric":
-                return self._one_of(key, list(self._there.movable), self._given[key])
+        named = {
+            "suite": self._suite,
+            "other_suite": self._other_suite,
+            "sae": self._sae,
+            "concept": self._concept,
+            "family": self._family,
+            "metric": self._metric,
+        }
+        if key in named:
+            return named[key]()
         if key not in self._given:
             return self._left_out(key, parameter)
         value = self._given[key]
-        if value is None and not parameter.needed:
-            return None
+        return None if value is None and not parameter.needed else self._given_value(key, parameter, value)
+
+    def _given_value(self, key: str, parameter: Parameter, value: Any) -> Any:
         if parameter.is_list:
             return self._list(key, value)
         if key in _SAES or key in _CONCEPTS:
@@ -326,14 +325,20 @@ class _Reading:
         other = self._values.get("other_suite") if key == "other_sae" else None
         return [sae.id for sae in (self._choices[other] if other else self._there).saes]
 
-    def _suite(self, key: str) -> str:
-        if key in self._given:
-            return str(self._one_of(key, list(self._choices), self._given[key]))
-        if key == "other_suite":
-            return str(self._values["suite"])
+    def _suite(self) -> str:
+        if "suite" in self._given:
+            return str(self._one_of("suite", list(self._choices), self._given["suite"]))
         if len(self._choices) > 1:
-            self._refuse_missing(key, self._choices)
+            self._refuse_missing("suite", self._choices)
         return next(iter(self._choices))
+
+    def _other_suite(self) -> str:
+        other = self._given.get("other_suite")
+        return str(self._values["suite"] if other is None else self._one_of("other_suite", list(self._choices), other))
+
+    def _metric(self) -> str | None:
+        metrics, metric = list(self._there.movable), self._given.get("metric")
+        return next(iter(metrics), None) if metric is None else str(self._one_of("metric", metrics, metric))
 
     def _sae(self) -> str:
         """Return the id of the SAE that is named by it, or by attributes that fit no other."""

@@ -27,7 +27,7 @@ PAGING: Mapping[str, tuple[str, int, int, int]] = {
     "limit": ("Rows of the answer, at most.", PAGE_ROWS, 1, PAGE_ROWS),
     "offset": ("Rows of the answer that are left out before these.", 0, 0, 2**31 - 1),
 }
-_TYPES = {
+_TYPES: Mapping[str, dict[str, Any]] = {
     "VARCHAR": {"type": "string"},
     "INTEGER": {"type": "integer", "format": "int32"},
     "BIGINT": {"type": "integer", "format": "int64"},
@@ -48,9 +48,9 @@ _INSTEAD_DOC = {
     "letter": "The first letter that is the concept, in place of `concept`.",
 }
 _ABOUT = (
-    "The questions that stand behind the views of Absorption Explorer, each with what a row of its answer is. Answers are"
-    " read-only and the same as on the page. A row that is unknown in a column has null there. `limit` and `offset` cut an"
-    " answer into pages; `X-Total-Count` has the number of all its rows, and `Link` the next page."
+    "The questions that stand behind the views of Absorption Explorer, each with what a row of its answer is. Answers"
+    " are those of the page; what is unknown is null. `limit` and `offset` cut an answer into pages: `X-Total-Count`"
+    " has the number of all its rows, and `Link` the next page."
 )
 
 

@@ -1,10 +1,9 @@
-"""A set of figures from one file, which says what each shows and how it looks: ``absorption-explorer figures PAPER.toml``."""
+"""A set of figures from one file, which says what each shows: ``absorption-explorer figures PAPER.toml``."""
 
 from __future__ import annotations
 
 import tomllib
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +18,8 @@ from queries.location import is_url, locate
 from queries.manifest import first_problem
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from queries import Store
 
 
@@ -54,9 +55,9 @@ def write_paper(paper: Path, *, overwrite: bool = False) -> list[Path]:
     Parameters
     ----------
     paper : Path
-        A TOML file. Each of its tables `[[figure]]` has a `name` (of `explorer.figures.FIGURES`), a `file`, and what of the
-        state is not as a suite opens: sae, concept, letter, tau and so on. `suite`, `size`, `font`, `font_size`, `dpi` and
-        `dark` may stand at the top for all, or in a figure. Paths start at the file's folder.
+        A TOML file. Each of its tables `[[figure]]` has a `name` (of `explorer.figures.FIGURES`), a `file`, and what
+        of the state is not as a suite opens: sae, concept, letter, tau and so on. `suite`, `size`, `font`, `font_size`,
+        `dpi` and `dark` may stand at the top for all, or in a figure. Paths start at the file's folder.
     overwrite : bool
         Whether to replace files that are there.
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 SETTINGS = {"ignore_unknown_options": True}
 
 
-#: A question and a suite, none of which has to be given.
-_NAMED = (None, None)
+#: The words that are no parameters, none of which has to be given.
+_NAMED = ("name", "suite")
 
 
 class Form(StrEnum):
@@ -43,8 +43,8 @@ def query(
         list[str] | None,
         typer.Argument(
             metavar="[NAME] [SUITE] [--PARAMETER VALUE]...",
-            help="Name of the question, without which all are listed; folder or URL of the suite, the first embedded one"
-            " where none is given; parameters of the question.",
+            help="Name of the question, without which all are listed; folder or URL of the suite, the first embedded"
+            " one where none is given; parameters of the question.",
             show_default=False,
         ),
     ] = None,
@@ -57,20 +57,17 @@ def query(
 ) -> None:
     """Answer one of the questions behind the views, as in query cosines --sae l12-w8192-l0-7 --letter l.
 
-    The parameters of a question are options, with - for _; those that are lists are given several times. An SAE may also be
-    named by --layer, --width, --l0 and so on.
+    The parameters of a question are options, with - for _; those that are lists are given several times. An SAE may
+    also be named by --layer, --width, --l0 and so on.
     """
     try:
         (name, suite), pairs = _read(words or [])
-        if output is None and form is Form.PARQUET and sys.stdout.isatty():
-            raise QuestionError("parquet is nothing to read; give a file with -o")
-        if output is not None and output.exists() and not force:
-            raise QuestionError(f"{output} exists already; give another name, or --force to replace it")
+        _check(form, output, force=force)
         with open_suite(suite) as store:
             if name is None:
                 _list(store)
-                return
-            _write(_answer(store, name, pairs, form), output)
+            else:
+                _write(_answer(store, name, pairs, form), output)
     except (SuiteError, QueryError, QuestionError) as error:
         typer.echo(f"absorption-explorer: {printable(str(error))}", err=True)
         raise typer.Exit(2) from error
@@ -92,8 +89,16 @@ def _read(words: list[str]) -> tuple[tuple[str | None, str | None], list[tuple[s
         pairs.append((key.removeprefix("--").replace("-", "_"), value))
     if len(named) > len(_NAMED):
         raise QuestionError(f"{named[-1]!r} is one word too many; parameters are given as --name value")
-    name, suite = (*named, *_NAMED[len(named) :])
+    name, suite = [*named, None, None][: len(_NAMED)]
     return (name, suite), pairs
+
+
+def _check(form: Form, output: Path | None, *, force: bool) -> None:
+    """Refuse what the answer cannot go to."""
+    if output is None and form is Form.PARQUET and sys.stdout.isatty():
+        raise QuestionError("parquet is nothing to read; give a file with -o")
+    if output is not None and output.exists() and not force:
+        raise QuestionError(f"{output} exists already; give another name, or --force to replace it")
 
 
 def _answer(store: Store, name: str, pairs: list[tuple[str, str]], form: Form) -> Iterator[bytes]:

@@ -100,7 +100,7 @@ STRUCTURE: dict[str, Any] = {
 
 
 def check_openapi(document: dict[str, Any]) -> None:
-    """Hold a document to the structure, each schema in it to JSON Schema, and each reference to something that is there."""
+    """Hold a document to the structure, its schemas to JSON Schema, and its references to something that is there."""
     Draft202012Validator.check_schema(STRUCTURE)
     Draft202012Validator(STRUCTURE).validate(document)
     ids = [item["get"]["operationId"] for item in document["paths"].values()]

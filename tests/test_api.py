@@ -19,9 +19,10 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 import explorer
-from explorer import api
+from explorer import api, named_questions
 from explorer.cli import app
 from explorer.named_questions import QuestionError, ask, needs, tables
+from explorer.store import shared_store
 from queries import QueryError, catalog
 from queries.conform import arrow_type
 from tests import visitors
@@ -29,13 +30,13 @@ from tests.in_process import SECONDS, empty_page, serving
 from tests.openapi_structure import check_openapi, resolved
 from tests.questions import keys, question_values
 from tests.tiny_suite import write_tiny_suite
-from tests.visitors import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from queries import Store
+    from tests.visitors import Answer
 
 pytestmark = pytest.mark.security
 
@@ -51,9 +52,9 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def store(suites: tuple[Path, Path]) -> Iterator[Store]:
-    with explorer.open_store(*suites) as opened:
-        yield opened
+def store(suites: tuple[Path, Path]) -> Store:
+    """The store that the server asks, so that what one of them asked is there for the other."""
+    return shared_store(*map(str, suites))
 
 
 @pytest.fixture(scope="module")
@@ -219,10 +220,11 @@ _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "values", "status", "parameter", "why"), _REFUSED)
+@pytest.mark.parametrize("case", _REFUSED)
 def test_what_cannot_be_asked_is_refused_in_one_line(
-    url: str, path: str, values: dict[str, Any], status: int, parameter: str | None, why: str
+    url: str, case: tuple[str, dict[str, Any], int, str | None, str]
 ) -> None:
+    path, values, status, parameter, why = case
     told = refused(get(url, path, **values))
     assert told[:2] == (status, parameter)
     assert why in told[2]
@@ -249,12 +251,12 @@ class Held:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.over = threading.Semaphore(0), threading.Event()
-        own = api.fetch
-        monkeypatch.setattr(api, "fetch", lambda *args: self._wait() or own(*args))
+        monkeypatch.setattr(api, "fetch", self._fetch)
 
-    def _wait(self) -> None:
+    def _fetch(self, store: Store, name: str, values: dict[str, Any]) -> pd.DataFrame:
         self.begun.release()
         assert self.over.wait(SECONDS)
+        return named_questions.fetch(store, name, values)
 
 
 def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
@@ -289,13 +291,13 @@ def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up
     assert refused(get(url, "saes.json"))[::2] == (503, "The question 'saes' took longer than 30 s and was given up.")
     monkeypatch.setattr(api, "fetch", lambda *_: 1 / 0)
     assert refused(get(url, "saes.json")) == (500, None, api._FAILED)
-    held, tokens = Held(monkeypatch), []
-    monkeypatch.setattr(api, "CancelToken", lambda: tokens.append(token := _Token()) or token)
+    held, token = Held(monkeypatch), _Token()
+    monkeypatch.setattr(api, "CancelToken", lambda: token)
     connection = http.client.HTTPConnection(url.removeprefix("http://"))
     connection.request("GET", "/api/saes.json")
     assert held.begun.acquire(timeout=SECONDS)
     connection.close()
-    assert tokens[0].told.wait(SECONDS)
+    assert token.told.wait(SECONDS)
     held.over.set()
 
 
