@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
+import struct
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +14,7 @@ import nbformat
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
 
 from explorer import Explorer, open_store
 from explorer.store import SWEEPS
@@ -77,7 +81,7 @@ def outputs_of(cell: Any) -> list[Any]:
     return list(cell.get("outputs", []))
 
 
-def test_the_tour_runs_and_shows_each_view() -> None:
+def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_exported() -> None:
     tour = nbformat.read(TOUR, as_version=4)
     assert [cell.id for cell in tour.cells if outputs_of(cell)] == [], "the tour is committed without outputs"
     NotebookClient(tour, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
@@ -87,6 +91,11 @@ def test_the_tour_runs_and_shows_each_view() -> None:
     # A warning, of comms that are missing, say, would stand among the errors.
     complaints = [each for found in outputs.values() for each in found if each.get("name") == "stderr"]
     assert complaints == []
+    exported, _ = HTMLExporter().from_notebook_node(tour)
+    pictures = re.findall(r'<img class="ax-picture [^>]*src="data:image/png;base64,([^"]+)"', exported)
+    assert len(pictures) == len(VIEWS)
+    sizes = [struct.unpack(">II", base64.b64decode(picture)[16:24]) for picture in pictures]
+    assert all(width > 1000 and height > 300 for width, height in sizes), sizes
 
 
 def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown() -> None:
