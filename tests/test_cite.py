@@ -31,7 +31,7 @@ from explorer.views.sae_scores import SaeScoresView
 from tests.browser import tap, wait_figure, wait_for
 from tests.explore import part, wait_ready
 from tests.tiny_suite import write_tiny_suite
-from tests.visitors import ask
+from tests.visitors import ask, open_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,10 +148,13 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
     assert not any(part in page.body for part in (b'class="ax-header"', b'class="ax-sidebar"'))
     assert b'const chosen = "1"' in page.body
     for name in ("nothing", "<script>"):
-        none = ask(own_command.url, f"/dashboard?embed={name}")
-        assert none.status == 200
-        assert b"No such view" in none.body
-        assert b"embed=<script>" not in none.body
+        visit = open_session(f"{own_command.url}/dashboard", embed=name)
+        (message,) = visit.document.select({"name": "message"})
+        said = message.data.html
+        assert "No such view" in said
+        assert "there is cosine, latents, card" in said
+        assert "<script>" not in said
+        visit.close()
 
 
 @pytest.mark.parametrize(
