@@ -23,7 +23,7 @@ class CitedSuite(NamedTuple):
 
     Attributes
     ----------
-    name, title, model : str
+    name, model : str
     version : str or None
         What tells it from others of its name: when it was made. None where it does not say so.
     checksum : str
@@ -31,7 +31,6 @@ class CitedSuite(NamedTuple):
     """
 
     name: str
-    title: str
     model: str
     version: str | None
     checksum: str
@@ -55,7 +54,7 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: date, address: str |
     Parameters
     ----------
     view : str
-        What it shows, in words.
+        What it shows, and of what, in words.
     suite : CitedSuite
     program : str
         The version of Absorption Explorer.
@@ -71,7 +70,7 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: date, address: str |
     data = f"Suite {suite.name} ({made}; model {suite.model}), SHA-256 of its manifest {suite.checksum}"
     seen = f"{address}, seen on {on.isoformat()}" if address else f"Seen on {on.isoformat()}"
     fields = {
-        "title": f"{{{_in_latex(f'{view} ({suite.title})')}}}",
+        "title": f"{{{_in_latex(view)}}}",
         "author": "{Absorption Explorer contributors}",
         "year": str(on.year),
         "howpublished": _in_latex(f"Absorption Explorer {program}"),
@@ -83,7 +82,7 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: date, address: str |
     lines = [f"  {key:<{width}} = {{{value}}}," for key, value in fields.items()]
     key = re.sub(r"[^A-Za-z0-9.-]+", "-", f"absorption-explorer-{suite.name}-{name}")
     return Citation(
-        f"{view} ({suite.title}). Absorption Explorer {program}. {data}. {seen}.",
+        f"{view}. Absorption Explorer {program}. {data}. {seen}.",
         "\n".join([f"@misc{{{key},", *lines, "}"]),
     )
 

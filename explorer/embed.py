@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from explorer.latents.panel import LatentPanel
+from explorer.model import QUESTIONS
 from explorer.plots import absorption, sae_scores
 from explorer.views.atlas import Atlas
 from explorer.views.concept_graph import ConceptGraphView
@@ -20,6 +21,7 @@ from explorer.views.shares import PANELS as SHARES
 from explorer.views.shares import SharesView
 from explorer.views.small_multiples import ConceptMultiples, SaeMultiples
 from explorer.views.splitting_tree import SplittingTree
+from queries import catalog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +29,8 @@ if TYPE_CHECKING:
     from explorer.model import ExplorerModel
     from explorer.views.view import View
 
-#: What an address names that is about one SAE, concept or latent, in the order in which it is said.
-_PLACE = ("sae", "concept", "latent")
+#: What a view can be about one of, in the order in which it is said.
+_PLACE = ("family", "sae", "concept", "latent")
 _NO_LATENT = "The address names none."
 
 
@@ -100,6 +102,7 @@ def place_of(model: ExplorerModel, view: type[View]) -> str:
     about = {key for answer in view.answers for key in _about(model, answer)}
     suite = model.store.suites[shown.suite].manifest
     said = {
+        "family": shown.chosen_family.title if shown.chosen_family and "sae" not in about else "",
         "sae": shown.chosen_sae.label if shown.chosen_sae else "",
         "concept": f"{shown.noun} {shown.label}",
         "latent": f"latent {shown.latent}",
@@ -108,7 +111,8 @@ def place_of(model: ExplorerModel, view: type[View]) -> str:
 
 
 def _about(model: ExplorerModel, answer: str) -> set[str]:
+    taken = catalog()[QUESTIONS[answer].query].params
     try:
-        return set(model.place(answer))
+        return {*model.place(answer), *({"family"} & taken.keys())}
     except KeyError:
         return set()

@@ -60,7 +60,7 @@ class Atlas(View):
             "page-head", on={**state.setters("mean_policy", "scope", "told_by", "family"), "clear": self._clear}
         )
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear, "sort": self._sort})
-        self._sorted_by, self._is_falling = "", False
+        self._sorted_by, self._is_falling, self._is_alone = "", False, bool(only)
         self._heads = {name: Markup("panel-head", on=state.setters(name)) for name in _PLOTS}
         self._plots = {name: self._plot(name) for name in _PLOTS if only in ("", name)}
         self._columns = {
@@ -177,6 +177,7 @@ class Atlas(View):
         by = self._told_by
         self._head.html = render(
             "atlas_head",
+            alone=self._is_alone,
             num_saes=num_saes,
             num_shown=len(self._listed()),
             num_unknown=0 if means is None else int(means["l0"].isna().sum()),

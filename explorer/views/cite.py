@@ -7,11 +7,15 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import panel as pn
+from markupsafe import Markup as Safe
 
 from explorer.cite import CitedSuite, cite
 from explorer.embed import EMBEDS, place_of
 from explorer.embed_address import alone
 from explorer.views.markup import Markup, render
+
+#: What shows a view in a page; what is put in is escaped.
+_FRAME = Safe('<iframe src="{}" title="{}" width="100%" height="520" style="border: 0"></iframe>')
 
 if TYPE_CHECKING:
     import param
@@ -43,7 +47,7 @@ class Cite(pn.viewable.Viewer):
             return
         state, page = self._model.state, wanted.get("page", "") if self._has_address else ""
         query = state.to_query()
-        frame = f"{page}?{query}&{alone(name)}" if page else ""
+        frame = _FRAME.format(f"{page}?{query}&{alone(name)}", embed.title) if page else ""
         cited = cite(
             f"{embed.title}: {self._place(embed)}",
             self._suite(),
@@ -58,7 +62,7 @@ class Cite(pn.viewable.Viewer):
             text=cited.text,
             bibtex=cited.bibtex,
             address=page and f"{page}?{query}",
-            frame=frame,
+            frame=str(frame),
         )
 
     def _place(self, embed: Embed) -> str:
@@ -67,9 +71,7 @@ class Cite(pn.viewable.Viewer):
     def _suite(self) -> CitedSuite:
         suite = self._model.store.suites[self._model.shown.suite]
         manifest = suite.manifest
-        return CitedSuite(
-            suite.name, manifest.title or suite.name, manifest.model.name, manifest.provenance.date, suite.checksum
-        )
+        return CitedSuite(suite.name, manifest.model.name, manifest.provenance.date, suite.checksum)
 
     def _close(self, _: object) -> None:
         self._dialog.html = ""
