@@ -7,6 +7,8 @@ import io
 import logging
 from typing import TYPE_CHECKING, Any
 
+from bokeh.core.validation import silence
+from bokeh.core.validation.warnings import EMPTY_LAYOUT
 from bokeh.resources import INLINE
 from markupsafe import Markup
 
@@ -16,8 +18,15 @@ if TYPE_CHECKING:
     import panel as pn
 
 _LOG = logging.getLogger("explorer")
-#: Pixels of CSS across, and of the picture to each.
-_WIDTH, _SCALE = 1100, 1.5
+#: Pixels of CSS across and at most down, and of the picture to each.
+_WIDTH, _HEIGHT, _SCALE = 1100, 1400, 1.5
+#: How high all is, once that does not change from one look to the next: figures find their size after they were drawn.
+_SETTLED = """() => {
+  const before = window.axHeight
+  window.axHeight = document.documentElement.scrollHeight
+  return window.axHeight === before && before
+}"""
+_PAUSE_MS = 100
 
 
 def picture_html(content: pn.viewable.Viewable, name: str, alt: str) -> dict[str, str] | None:
@@ -37,7 +46,11 @@ def picture_html(content: pn.viewable.Viewable, name: str, alt: str) -> dict[str
         The output, by media type; None where no browser is there to draw it.
     """
     page = io.StringIO()
-    content.save(page, title=alt, resources=INLINE)
+    silence(EMPTY_LAYOUT, True)  # of what a view has nothing to show in
+    try:
+        content.save(page, title=alt, resources=INLINE)
+    finally:
+        silence(EMPTY_LAYOUT, False)
     try:
         drawn = in_browser(lambda browser: _drawn(browser, page.getvalue()))
     except HeadlessError as error:
@@ -49,6 +62,8 @@ def picture_html(content: pn.viewable.Viewable, name: str, alt: str) -> dict[str
 
 
 def _drawn(browser: Any, html: str) -> bytes:
-    page = idle_page(browser, html, viewport={"width": _WIDTH, "height": 400}, device_scale_factor=_SCALE)
-    shot: bytes = page.screenshot(full_page=True)
+    # In a higher window, what is shown would be as high as that.
+    page = idle_page(browser, html, viewport={"width": _WIDTH, "height": 100}, device_scale_factor=_SCALE)
+    height = min(page.wait_for_function(_SETTLED, polling=_PAUSE_MS).json_value(), _HEIGHT)
+    shot: bytes = page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": _WIDTH, "height": height})
     return shot

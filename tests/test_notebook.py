@@ -92,7 +92,7 @@ def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_expo
     complaints = [each for found in outputs.values() for each in found if each.get("name") == "stderr"]
     assert complaints == []
     exported, _ = HTMLExporter().from_notebook_node(tour)
-    pictures = re.findall(r'<img class="ax-picture [^>]*src="data:image/png;base64,([^"]+)"', exported)
+    pictures = re.findall(r'<img [^>]*class="ax-picture [^>]*src="data:image/png;base64,([^"]+)"', exported)
     assert len(pictures) == len(VIEWS)
     sizes = [struct.unpack(">II", base64.b64decode(picture)[16:24]) for picture in pictures]
     assert all(width > 1000 and height > 300 for width, height in sizes), sizes
