@@ -46,11 +46,11 @@ def picture_html(content: pn.viewable.Viewable, name: str, alt: str) -> dict[str
         The output, by media type; None where no browser is there to draw it.
     """
     page = io.StringIO()
-    silence(EMPTY_LAYOUT, True)  # of what a view has nothing to show in
+    silence(EMPTY_LAYOUT)  # of what a view has nothing to show in
     try:
         content.save(page, title=alt, resources=INLINE)
     finally:
-        silence(EMPTY_LAYOUT, False)
+        silence(EMPTY_LAYOUT, silence=False)
     try:
         drawn = in_browser(lambda browser: _drawn(browser, page.getvalue()))
     except HeadlessError as error:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
+from playwright.sync_api import expect
 
 from explorer import Explorer, open_store
 from explorer.store import SWEEPS
@@ -155,6 +156,9 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     tap(page, "cosine", main, float(cosines[main]))
     # What the tap changed comes back.
     page.locator("strong", has_text=f"Latent {main}").first.wait_for()
+    # The pictures for exports are there, and hidden where the views are alive.
+    expect(page.locator("img.ax-picture").first).to_be_attached()
+    expect(page.locator("img.ax-picture").locator("visible=true")).to_have_count(0)
     # What is shown can be taken away here, too.
     page.get_by_role("button", name="Export the cosines").first.click()
     with page.expect_download() as download:
