@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from bokeh.document import Document
 
+    from explorer.served import Served
     from explorer.views.view import View
     from queries import Store
 
@@ -83,6 +84,8 @@ class Explorer(pn.viewable.Viewer):
         The answers that the state calls for, as DataFrames.
     notices : Notices
         What the reader should know.
+    served : Served or None
+        Where other suites may be opened from the page.
     """
 
     def __init__(self, store: Store, **state: Any) -> None:
@@ -90,6 +93,7 @@ class Explorer(pn.viewable.Viewer):
         self.state = ExplorerState(choices_of(store), **state)
         self.model = ExplorerModel(store, self.state, Concepts, Pages)
         self.notices = Notices(self.model)
+        self.served: Served | None = None
         self._follows_notebook = "dark" not in state
         self._dark_notebook: bool | None = None
 
@@ -241,7 +245,7 @@ class Explorer(pn.viewable.Viewer):
         progress = Progress(self.model, (remembered("tasks") or "").split("."))
         remember = browser.remember
         return {
-            "header": Header(self.model, partial(snapshot_html, self.model.store), on_page=on_page),
+            "header": Header(self.model, partial(snapshot_html, self.model.store), on_page=on_page, served=self.served),
             "choose": Selectors(self.state),
             # A template renames its roots; inside a column the strip keeps the name of its parameter.
             "concepts": pn.Column(Concepts(self.model), sizing_mode="stretch_width"),
@@ -288,7 +292,7 @@ def prepare_process() -> None:
     limit_sessions()
 
 
-def session(*paths: str, session_seconds: int = SESSION_SECONDS) -> None:
+def session(*paths: str, session_seconds: int = SESSION_SECONDS, served: Served | None = None) -> None:
     """Build what one browser session is served: the view that its URL and its cookies ask for.
 
     Parameters
@@ -297,11 +301,13 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS) -> None:
         Folders of suites; without any, the embedded ones. All sessions share one store.
     session_seconds : int
         How long the server keeps a session that no browser is connected to.
+    served : Served, optional
+        Where other suites may be opened from the page.
     """
     prepare_process()
     document: Any = pn.state.curdoc
     if document is None:
-        _requested(*paths, session_seconds=session_seconds)  # a plain script: made, and shown to nobody
+        _requested(*paths, session_seconds=session_seconds, served=served)  # a plain script: made, and shown to nobody
         return
     context = document.session_context
     if not is_checked(context.request):
@@ -312,7 +318,7 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS) -> None:
     # the connection is lost: its own address has the view.
     document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
-        page = _requested(*paths, session_seconds=session_seconds)
+        page = _requested(*paths, session_seconds=session_seconds, served=served)
         with document.models.freeze():  # else Bokeh looks for models after each part that is added
             page.server_doc(document, title="Absorption Explorer", location=False)
         if context.request.path.endswith("/ws"):
@@ -336,7 +342,7 @@ def _panel_files() -> str:
     return f"{pn.state.rel_path}/{LOCAL_DIST}" if pn.state.rel_path else LOCAL_DIST
 
 
-def _requested(*paths: str, session_seconds: int) -> pn.Template:
+def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.Template:
     """Make the page that is asked for."""
     try:
         store = shared_store(*paths)
@@ -353,6 +359,7 @@ def _requested(*paths: str, session_seconds: int) -> pn.Template:
         return _alone(store, asked, {**state.url_values(), "dark": dark}, refused, session_seconds)
     explorer = Explorer(store, **state.url_values(), dark=dark)
     explorer.notices.refuse(refused)
+    explorer.served = served
     return explorer.template(session_seconds)
 
 

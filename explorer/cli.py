@@ -5,34 +5,41 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from contextlib import contextmanager
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from explorer.figures_command import figures
-from explorer.format import printable
+from explorer.format import count, printable
 from explorer.query_command import SETTINGS, query
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
-from explorer.store import EMBEDDED, open_store, open_suite
-from queries import QueryError, Store, SuiteError, check_suite, locate
+from explorer.sources_command import cache_app, catalogue
+from explorer.store import embedded_suites, open_store, suites_of
+from explorer.terminal import fail as _fail
+from explorer.terminal import find_suites, open_suite, opening
+from explorer.terminal import progress_bar as _progress
+from explorer.terminal import show_list as _list
+from explorer.terminal import tell as _tell
+from queries import Problem, QueryError, Store, SuiteError, check_suite
+from queries.manifest import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-_SUITES = typer.Argument(help="Folders or URLs of suites; the embedded ones where none is given.", show_default=False)
-_FOLDER = typer.Argument(help="Folder of a suite; the embedded ones where none is given.", show_default=False)
+_SOURCE = "suite or results, which are imported into a cache: folder, file, archive, URL, or name of the catalogue"
+_SUITES = typer.Argument(
+    metavar="SOURCE", help=f"Each a {_SOURCE}; the embedded suites where none is given.", show_default=False
+)
 _SUITE = typer.Argument(
-    help="Folder or URL of a suite; the first embedded one where none is given.", show_default=False
+    metavar="SOURCE", help=f"A {_SOURCE}; the first embedded suite where none is given.", show_default=False
 )
 _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
@@ -112,6 +119,15 @@ def serve(
     use_xheaders: Annotated[
         bool, typer.Option("--use-xheaders", help="Believe a proxy's X-Forwarded headers.")
     ] = False,
+    open_others: Annotated[
+        bool | None,
+        typer.Option(
+            "--open-others/--no-open-others",
+            help="Let readers open other suites from the page: any source where the server listens to this machine"
+            " alone, else those of the catalogue.",
+            show_default="where it listens to this machine alone",
+        ),
+    ] = None,
     num_procs: Annotated[
         int | None,
         typer.Option(min=1, envvar=NUM_PROCS, help="Number of worker processes.", show_default="one a processor"),
@@ -130,16 +146,18 @@ def serve(
     ] = None,
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
     embed_origin: Annotated[list[str] | None, _EMBED_ORIGINS] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     from explorer import server
     from explorer.guard import allow_embedding
+    from explorer.served import Served, may_open
 
     try:
         allow_embedding(embed_origin or [])
     except ValueError as error:
         _fail(str(error), error)
-    paths = [str(locate(suite)) for suite in suites or []]
+    paths = find_suites(*(suites or []))
     num_procs = num_procs or default_num_procs()
     try:
         # Opened here only to be checked: the server's processes open their own.
@@ -148,10 +166,18 @@ def serve(
         _fail(str(error), error)
     try:
         server.serve(
-            paths,
+            Served(
+                paths,
+                may_open(
+                    wanted=open_others,
+                    address=address,
+                    is_behind_proxy=use_xheaders or bool(allow_websocket_origin),
+                ),
+            ),
             num_procs=num_procs,
             session_seconds=session_seconds,
             max_sessions=max_sessions or default_max_sessions(num_procs),
+            open_browser=open_,
             port=port,
             address=address,
             prefix=prefix,
@@ -349,19 +375,24 @@ def figure(
 
 @app.command()
 def check(
-    suite: Annotated[Path | None, _FOLDER] = None,
+    suite: Annotated[str | None, _SUITE] = None,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Check every file and value of a suite; exit code 1 where it has problems, each of which is listed."""
-    folders = [suite] if suite else EMBEDDED
-    problems = [problem for folder in folders for problem in check_suite(folder)]
+    try:
+        with opening() as told:
+            folders = suites_of(suite, **told, fetch_suites=True) if suite else embedded_suites()
+        found = {str(folder): check_suite(Path(folder)) for folder in folders}
+    except SuiteError as error:
+        found = {str(suite): [Problem(MANIFEST, None, None, None, str(error))]}
+    problems = [problem for listed in found.values() for problem in listed]
     if as_json:
-        found = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
-        typer.echo(json.dumps(found, indent=1, ensure_ascii=False))
-    elif problems:
-        _list(f"{', '.join(map(str, folders))}: {len(problems):,} problems", [str(problem) for problem in problems])
+        result = {"ok": not problems, "problems": [problem.as_dict() for problem in problems]}
+        typer.echo(json.dumps(result, indent=1, ensure_ascii=False))
     else:
-        typer.echo("\n".join(f"{folder}: no problems" for folder in folders))
+        for folder, listed in found.items():
+            typer.echo(f"{folder}: {count(len(listed), 'problem') if listed else 'no problems'}")
+            _list("", [str(problem) for problem in listed])
     if problems:
         raise typer.Exit(1)
 
@@ -435,38 +466,15 @@ def _info(store: Store) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def _progress(first: str) -> Iterator[Callable[[str, int, int], None]]:
-    """Show a progress bar on stderr, where somebody sees it."""
-    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(first, total=None)
-        yield lambda what, done, total: progress.update(task, description=printable(what), completed=done, total=total)
-
-
 def _some(names: Sequence[str], most: int) -> str:
     """List the first names, and count the others."""
     others = f" and {len(names) - most:,} more" if len(names) > most else ""
     return f"{', '.join(names[:most])}{others}"
 
 
-def _list(heading: str, lines: list[str]) -> None:
-    if lines:
-        typer.echo(heading)
-    for line in lines:
-        typer.echo(f"  {printable(line)}")
-
-
-def _tell(line: str) -> None:
-    """Say one line on stderr."""
-    typer.echo(f"absorption-explorer: {printable(line)}", err=True)
-
-
-def _fail(line: str, cause: BaseException) -> NoReturn:
-    """End with one line on stderr."""
-    _tell(line)
-    raise typer.Exit(2) from cause
+# After the commands that are asked for most.
+app.command()(catalogue)
+app.add_typer(cache_app, name="cache")
 
 
 def main() -> None:

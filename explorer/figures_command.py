@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from explorer.format import printable
+from explorer.terminal import fail
 
 
 def figures(
@@ -24,7 +24,6 @@ def figures(
     try:
         written = write_paper(paper, overwrite=force)
     except FigureError as error:
-        typer.echo(f"absorption-explorer: {printable(str(error))}", err=True)
-        raise typer.Exit(2) from error
+        fail(str(error), error)
     for path in written:
         typer.echo(f"{path}: {path.stat().st_size / 1e3:,.0f} kB")

@@ -93,10 +93,8 @@ QUESTIONS: Mapping[str, Question] = {
     "random_tokens": Question("random_tokens", of_latent=True),
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
     "compared_cosines": Question("compared_cosines"),
-    "compared_marks": Question("compared_marks"),
     "compared_counts": Question("compared_counts"),
     "sae_cosines": Question("sae_cosines"),
-    "sae_marks": Question("sae_marks"),
     "pair_rates": Question("pair_rates"),
     "pair_concepts": Question("pair_concepts"),
     "pair_tokens": Question("pair_tokens"),
@@ -207,11 +205,9 @@ class ExplorerModel(param.Parameterized):
     random_tokens = param.DataFrame(doc="Random words of the concept and others, to test it with (random_tokens).")
     absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the concept (absorbed_tokens).")
 
-    compared_cosines = param.DataFrame(doc="Cosines of the SAEs set side by side, reduced (compared_cosines).")
-    compared_marks = param.DataFrame(doc="Their split and absorbing latents (compared_marks).")
+    compared_cosines = param.DataFrame(doc="Cosines of the SAEs set side by side, and their marks (compared_cosines).")
     compared_counts = param.DataFrame(doc="How many these are, as far as that is known (compared_counts).")
-    sae_cosines = param.DataFrame(doc="Cosines of the concepts set side by side, reduced (sae_cosines).")
-    sae_marks = param.DataFrame(doc="Their split and absorbing latents (sae_marks).")
+    sae_cosines = param.DataFrame(doc="Cosines of the concepts set side by side, and their marks (sae_cosines).")
     pair_rates = param.DataFrame(doc="Rates that count in the means of two SAEs, of all their seeds (pair_rates).")
     pair_concepts = param.DataFrame(doc="Two SAEs concept by concept (pair_concepts).")
     pair_tokens = param.DataFrame(doc="Tokens of the concept absorbed on either of two SAEs (pair_tokens).")

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.files import as_csv, as_json, as_parquet
-from explorer.format import printable
 from explorer.named_questions import QuestionError, fetch, instead_of, needs, once, question, read
-from explorer.store import open_suite
+from explorer.terminal import fail, open_suite
 from explorer.whole_file import whole_file
 from queries import QueryError, SuiteError, catalog
 
@@ -42,9 +41,9 @@ def query(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME] [SUITE] [--PARAMETER VALUE]...",
-            help="Name of the question, without which all are listed; folder or URL of the suite, the first embedded"
-            " one where none is given; parameters of the question.",
+            metavar="[NAME] [SOURCE] [--PARAMETER VALUE]...",
+            help="Name of the question, without which all are listed; suite or results, as info takes them, the first"
+            " embedded suite where none is given; parameters of the question.",
             show_default=False,
         ),
     ] = None,
@@ -69,8 +68,7 @@ def query(
             else:
                 _write(_answer(store, name, pairs, form), output)
     except (SuiteError, QueryError, QuestionError) as error:
-        typer.echo(f"absorption-explorer: {printable(str(error))}", err=True)
-        raise typer.Exit(2) from error
+        fail(str(error), error)
 
 
 def _read(words: list[str]) -> tuple[tuple[str | None, str | None], list[tuple[str, str]]]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import panel as pn
@@ -24,15 +26,25 @@ from queries import SuiteError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from tornado.iostream import IOStream
+
+    from explorer.served import Served
 
 _CHECK_SESSIONS_SECONDS = 5
 _SWITCH_SECONDS = 0.001
 
 
-def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_sessions: int, **options: Any) -> None:
+def serve(
+    paths: Served,
+    *,
+    num_procs: int,
+    session_seconds: int,
+    max_sessions: int,
+    open_browser: bool = False,
+    **options: Any,
+) -> None:
     """Serve the dashboard until SIGTERM or SIGINT, then exit with 0.
 
     Parameters
@@ -45,6 +57,8 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_ses
         How long a session is kept that no browser is connected to.
     max_sessions : int
         How many sessions each process holds at most.
+    open_browser : bool
+        Open the page once the port is bound; where there is no browser, nothing happens.
     **options
         Of Bokeh's server: port, address, prefix, use_xheaders.
 
@@ -61,18 +75,22 @@ def serve(paths: Sequence[str], *, num_procs: int, session_seconds: int, max_ses
     prepare_process()
     HTTPServer.configure(_HttpServer)
     first = os.getpid()
+    page = _page(options["address"], options["port"], options["prefix"])
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit())
     # With several processes the first one stays in there, to replace workers, until it is ended.
     server = pn.serve(
         # A function proper: Panel shows any other callable as a value.
-        {"/dashboard": lambda: session(*paths, session_seconds=session_seconds)},
+        {"/dashboard": lambda: session(*paths, session_seconds=session_seconds, served=paths)},
         num_procs=num_procs,
         unused_session_lifetime_milliseconds=1000 * session_seconds,
         check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
         extra_patterns=[*health.routes(paths), *api.routes(paths)],
         log_function=log_request,
-        http_server_kwargs={"max_body_size": MESSAGE_BYTES},
+        http_server_kwargs={
+            "max_body_size": MESSAGE_BYTES,
+            "when_bound": partial(_open_browser, page) if open_browser else None,
+        },
         location=False,
         start=False,
         show=False,
@@ -89,9 +107,18 @@ class _HttpServer(HTTPServer):
     """Tornado's, but its workers are replaced without end, and it rests where it can take no connection."""
 
     _handover: Handover | None = None
+    _when_bound: Callable[[], None] | None
+
+    def initialize(self, *arguments: Any, when_bound: Callable[[], None] | None = None, **options: Any) -> None:
+        """Take Tornado's options, and what is done once, by the first process, when connections can be made."""
+        super().initialize(*arguments, **options)
+        self._when_bound = when_bound
 
     def start(self, num_processes: int | None = 1, max_restarts: int | None = None) -> None:
         """Start; with several processes, in each of them. `max_restarts`, after which Tornado gives up, is ignored."""
+        # Bokeh's server has its port by now, and whoever connects waits until a process takes the connection.
+        if self._when_bound:
+            self._when_bound()
         if num_processes != 1:
             handover = Handover(num_processes or 1)
             handover.begin(fork_workers(num_processes or 1), super().handle_stream)
@@ -110,6 +137,25 @@ class _HttpServer(HTTPServer):
         super().add_sockets([PatientSocket(fileno=each.detach()) for each in sockets])
 
 
+def _page(address: str | None, port: int, prefix: str) -> str:
+    """Return where a browser on this machine finds the page of a server that listens at that address."""
+    # An address of zeros stands for all that the machine has; visitors are expected at this one.
+    host = address if address and address.strip("0.:") else "localhost"
+    root = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return "/".join(filter(None, [root, prefix.strip("/"), "dashboard"]))
+
+
+def _open_browser(page: str) -> None:
+    """Have another process open the page: a browser of the terminal would hold this one up, and write into its log."""
+    subprocess.Popen(  # noqa: S603 - nobody chooses the command, and a shell has no part in it
+        [sys.executable, "-I", "-m", "webbrowser", page],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C ends the server
+    )
+
+
 def _work(server: Any, paths: Sequence[str]) -> None:
     """Run the server of one process."""
     loop = server.io_loop
@@ -124,7 +170,7 @@ def _work(server: Any, paths: Sequence[str]) -> None:
     log_event(
         "start",
         pid=os.getpid(),
-        url=f"http://{server.address or 'localhost'}:{server.port}{server.prefix}/dashboard",
+        url=_page(server.address, server.port, server.prefix),
         max_sessions=int(os.environ[MAX_SESSIONS]),
     )
     # Before the first reader comes; what cannot be opened is told in the page.

@@ -1,9 +1,11 @@
-"""Finding suites: the embedded ones of a checkout, or the folders that were named."""
+"""Finding suites: the embedded ones, or the folders that were named."""
 
 from __future__ import annotations
 
 import gc
+import logging
 import sys
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -11,23 +13,35 @@ from typing import TYPE_CHECKING
 from queries import Store, SuiteError, locate
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-_DATA = Path(__file__).resolve().parent.parent / "data"
-#: The suites of the checkout, in the order in which they are served: architectures at one layer, measured on several
-#: families of concepts; layers, widths and L0s.
-EMBEDDED = ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
+    Progress = Callable[[str, int, int], None]
+    Say = Callable[[str], None]
+
+_HERE = Path(__file__).resolve().parent
+#: A wheel holds suites within this package, a checkout beside it.
+_DATA = within if (within := _HERE / "data").is_dir() else _HERE.parent / "data"
+#: Architectures at one layer, measured on several families of concepts; layers, widths and L0s.
+ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-135m"
+#: Those of this installation, in the order in which they are served: a checkout has both, a wheel the first.
+EMBEDDED = tuple(folder for folder in (ARCHITECTURES, SWEEPS) if folder.is_dir())
 _SHARED: dict[tuple[str, ...], Store] = {}
 _OPENING = Lock()
+_LOG = logging.getLogger("explorer")
 
 
-def open_store(*paths: Path | str) -> Store:
-    """Open one or several suites.
+def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info) -> Store:
+    """Open one or several suites; results of others are imported into the cache first.
 
     Parameters
     ----------
-    *paths : Path or str
-        Folders of suites, or URLs as text; without any, the embedded suites of the checkout.
+    *sources : Path or str
+        Suites, or results in any format that can be imported: folders, files, archives, URLs as text, names of the
+        catalogue. Without any, the embedded suites.
+    progress : callable
+        Told what is being done, how much of it is done and how much there is.
+    say : callable
+        Told, in a line, what a reader should know of an import.
 
     Returns
     -------
@@ -39,16 +53,41 @@ def open_store(*paths: Path | str) -> Store:
     SuiteError
         Where a suite cannot be opened; one line that names file and mend.
     """
-    return Store(*(paths or _embedded()))
+    return open_suites(*suites_of(*sources, progress=progress, say=say))
 
 
-def open_suite(path: Path | str | None = None) -> Store:
-    """Open one suite, the first of the embedded ones where none is named; errors are those of `open_store`."""
-    return Store(path or _embedded()[0])
+def open_suite(
+    source: Path | str | None = None, *, progress: Progress = lambda *_: None, say: Say = _LOG.info
+) -> Store:
+    """Open one suite, the first of the embedded ones where none is named; all else is as in `open_store`."""
+    found = suites_of(source, progress=progress, say=say) if source is not None else embedded_suites()[:1]
+    if len(found) > 1:
+        message = f"{source}: holds {len(found)} suites; give one of them: {', '.join(map(str, found))}"
+        raise SuiteError(message)
+    return Store(*found)
 
 
-def _embedded() -> tuple[Path, ...]:
-    if not all(folder.is_dir() for folder in EMBEDDED):
+def suites_of(
+    *sources: Path | str, progress: Progress = lambda *_: None, say: Say = _LOG.info, fetch_suites: bool = False
+) -> list[Path | str]:
+    """Return where the suites of sources lie; see `ingest.opening.suites_of`, which does so for one."""
+    if not sources:
+        return []
+    # What imports is loaded only where there may be something to import.
+    of_one = import_module("ingest.opening").suites_of
+    return [
+        place for source in sources for place in of_one(source, progress=progress, say=say, fetch_suites=fetch_suites)
+    ]
+
+
+def open_suites(*paths: Path | str) -> Store:
+    """Open suites where they are; without any, the embedded ones."""
+    return Store(*(paths or embedded_suites()))
+
+
+def embedded_suites() -> tuple[Path, ...]:
+    """Return the folders of the embedded suites; a SuiteError says where there are none."""
+    if not EMBEDDED:
         message = "no suite given, and this installation holds no embedded one; name a suite's folder"
         raise SuiteError(message)
     return EMBEDDED
@@ -63,7 +102,7 @@ def shared_store(*paths: str) -> Store:
         store = _SHARED.get(paths)
         if store is None or store.changed():
             _SHARED.pop(paths, None)
-            store = _SHARED[paths] = open_store(*paths)
+            store = _SHARED[paths] = open_suites(*paths)
             if not gc.get_freeze_count():
                 # What stays for good, most of it code, is not searched for garbage each time that a session ends; that
                 # took a sixth of a second, in which all sessions waited.

@@ -1,4 +1,4 @@
-"""Foreign result formats become suites here: one module a format, one writer for all of them."""
+"""Foreign result formats become suites of Absorption Explorer here: one module a format, one writer for all of them."""
 
 from ingest.importer import import_results
 from queries.conform import IngestError

@@ -38,6 +38,11 @@ class _Member(NamedTuple):
     content: IO[bytes] | None
 
 
+def is_result(path: Path) -> bool:
+    """Tell by its name whether a file is results by itself, not an archive."""
+    return path.is_file() and path.suffix.lower() in _RESULTS
+
+
 @contextmanager
 def unpacked(path: Path, target: Path) -> Iterator[Path]:
     """Give the results at `path`: themselves, or for the block's time an unpacked archive.
@@ -56,7 +61,7 @@ def unpacked(path: Path, target: Path) -> Iterator[Path]:
         Where there is neither, it cannot be unpacked, a member would lie outside the folder, or is none of files and
         folders, or all of them are more than `ingest.limits` allow.
     """
-    if path.is_dir() or (path.is_file() and path.suffix.lower() in _RESULTS):
+    if path.is_dir() or is_result(path):
         yield path
         return
     if not path.exists():

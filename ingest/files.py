@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+#: Endings of what importers read, besides licences.
+_READ = (".json", ".parquet", ".csv", ".npz", ".html", ".toml")
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -81,6 +83,11 @@ def reading(root: Path, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
     except Exception as error:  # libraries raise anything for bytes that they do not expect
         message = f"not a readable {what} ({reason(error)}); mend the file or fetch it again"
         raise UnreadableError(message) from error
+
+
+def is_read(name: str) -> bool:
+    """Tell by its name whether any importer reads a file."""
+    return name.lower().endswith(_READ) or name.rpartition("/")[2].startswith("LICENSE")
 
 
 def reason(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""From a language model and its SAEs to a suite: stages with files between them. Needs the extra `measure`."""
+"""Absorption Explorer measures: from a model and its SAEs to a suite, in stages. Needs the extra `measure`."""
 
 from measure.errors import MeasureError
 

@@ -1,4 +1,4 @@
-"""The only room that knows DuckDB: a locked, read-only store over suites of parquet files, and its questions."""
+"""Absorption Explorer's only room that knows DuckDB: a locked, read-only store of suites, and its questions."""
 
 from queries.catalog import Query, catalog
 from queries.check import Problem, check_suite

@@ -1,17 +1,28 @@
--- At most two rows a stretch of latents, for each of several SAEs: its lowest and its highest cosine with the concept's
--- probe. 400 stretches an SAE, so no peak is lost and ten SAEs stay light.
--- params: suite VARCHAR, compared VARCHAR[], concept VARCHAR
--- columns: sae VARCHAR, latent INTEGER, cosine FLOAT
-WITH stretches AS (
-    SELECT sae, cosines.latent // greatest(saes.n_latents // 400, 1) AS stretch,
-        arg_min(cosines.latent, cosines.cosine) AS low_latent, min(cosines.cosine) AS low,
-        arg_max(cosines.latent, cosines.cosine) AS high_latent, max(cosines.cosine) AS high
-    FROM cosines($suite, $compared) AS cosines
-    JOIN saes USING (suite, sae)
-    WHERE cosines.concept = $concept
+-- For each of several SAEs, at most two rows a stretch of latents, its lowest and its highest cosine with the concept's probe, and
+-- one row a split or absorbing latent, which `part` tells, with its exact cosine. 400 stretches an SAE, so no peak is lost and
+-- ten SAEs stay light.
+-- params: suite VARCHAR, compared VARCHAR[], concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
+-- columns: sae VARCHAR, part VARCHAR, latent INTEGER, cosine FLOAT
+WITH near AS MATERIALIZED (
+    -- Read once: to open an SAE's file takes longer than to read one concept of it.
+    SELECT sae, latent, cosine
+    FROM cosines($suite, $compared)
+    WHERE concept = $concept
+),
+stretches AS (
+    SELECT near.sae, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
+        arg_min(near.latent, near.cosine) AS low_latent, min(near.cosine) AS low,
+        arg_max(near.latent, near.cosine) AS high_latent, max(near.cosine) AS high
+    FROM near
+    JOIN saes ON saes.suite = $suite AND saes.sae = near.sae
     GROUP BY ALL
 )
-SELECT sae, low_latent AS latent, low AS cosine FROM stretches
+SELECT sae, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
 UNION
-SELECT sae, high_latent AS latent, high AS cosine FROM stretches
-ORDER BY sae, latent
+SELECT sae, NULL, high_latent, high FROM stretches
+UNION ALL
+SELECT marks.sae, marks.part, marks.latent, near.cosine
+FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks
+LEFT JOIN near USING (sae, latent)
+WHERE marks.suite = $suite AND list_contains($compared, marks.sae) AND marks.concept = $concept
+ORDER BY sae, part NULLS FIRST, latent

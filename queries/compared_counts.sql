@@ -1,7 +1,9 @@
--- One row an SAE of several on which the concept was measured: how many latents share and absorb it, NULL where that is unknown.
+-- One row an SAE of several and a concept of a family that was measured on it: how many latents share and absorb it, NULL where
+-- that is unknown.
 -- params: suite VARCHAR, compared VARCHAR[], family VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
--- columns: sae VARCHAR, num_split_latents BIGINT, num_absorbing_latents BIGINT
-SELECT sae, CAST(num_split_latents AS BIGINT) AS num_split_latents, num_absorbing_latents
+-- together: concept
+-- columns: sae VARCHAR, concept VARCHAR, num_split_latents BIGINT, num_absorbing_latents BIGINT
+SELECT sae, concept, CAST(num_split_latents AS BIGINT) AS num_split_latents, num_absorbing_latents
 FROM rates($metric, $family, $tau, $cosine_threshold, $effect_margin)
-WHERE suite = $suite AND list_contains($compared, sae) AND concept = $concept
-ORDER BY sae
+WHERE suite = $suite AND list_contains($compared, sae) AND ($concept IS NULL OR concept = $concept)
+ORDER BY sae, concept

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import duckdb
 
+from queries.literal import literal
 from queries.manifest import SuiteError
 
 if TYPE_CHECKING:
@@ -51,7 +54,8 @@ def pattern(location: Location) -> str:
 def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> None:
     """Let `connection` read what lies at `roots`, before it is locked.
 
-    Credentials for s3:// come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION).
+    Credentials for s3:// come from the environment (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION), and so does
+    the address of a store that is not Amazon's (AWS_ENDPOINT_URL).
 
     Raises
     ------
@@ -78,14 +82,26 @@ def reach(connection: duckdb.DuckDBPyConnection, roots: Iterable[Location]) -> N
             continue
         # No question can be interrupted while it waits for a server: one that does not answer is given up at the second
         # try, within the time that a question has.
-        connection.execute(f"SET http_timeout = {HTTP_SECONDS}")
-        connection.execute("SET http_retries = 1")
+        connection.execute(f"SET GLOBAL http_timeout = {HTTP_SECONDS}")
+        connection.execute("SET GLOBAL http_retries = 1")
+        if endpoint := s3_endpoint():
+            parts = urlsplit(endpoint)
+            connection.execute(f"SET GLOBAL s3_endpoint = {literal(parts.netloc + parts.path)}")
+            connection.execute(f"SET GLOBAL s3_use_ssl = {parts.scheme == 'https'}")
+            connection.execute("SET GLOBAL s3_url_style = 'path'")
+            if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
+                connection.execute("SET GLOBAL s3_region = 'us-east-1'")  # which such stores expect where none is named
         return
     message = (
         f"{remote[0]}: needs DuckDB's httpfs extension; install it with"
         " python -c \"import duckdb; duckdb.sql('INSTALL httpfs')\", or with pip install 'absorption-explorer[remote]'"
     )
     raise SuiteError(message)
+
+
+def s3_endpoint() -> str:
+    """Return the address of the store that s3:// means, empty where it is Amazon's."""
+    return (os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "").rstrip("/")
 
 
 def _extensions(folder: str) -> list[Path]:

@@ -1,17 +1,27 @@
--- At most two rows a stretch of latents, for each of several concepts on one SAE: its lowest and its highest cosine with
--- the concept's probe; 400 stretches a concept.
--- params: suite VARCHAR, sae VARCHAR, compared_concepts VARCHAR[]
--- columns: concept VARCHAR, latent INTEGER, cosine FLOAT
-WITH stretches AS (
-    SELECT cosines.concept, cosines.latent // greatest(saes.n_latents // 400, 1) AS stretch,
-        arg_min(cosines.latent, cosines.cosine) AS low_latent, min(cosines.cosine) AS low,
-        arg_max(cosines.latent, cosines.cosine) AS high_latent, max(cosines.cosine) AS high
-    FROM cosines($suite, [$sae]) AS cosines
-    JOIN saes USING (suite, sae)
-    WHERE list_contains($compared_concepts, cosines.concept)
+-- For each of several concepts on one SAE, at most two rows a stretch of latents, its lowest and its highest cosine with the
+-- concept's probe, and one row a split or absorbing latent, which `part` tells, with its exact cosine; 400 stretches a concept.
+-- params: suite VARCHAR, sae VARCHAR, compared_concepts VARCHAR[], metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
+--         effect_margin DOUBLE
+-- columns: concept VARCHAR, part VARCHAR, latent INTEGER, cosine FLOAT
+WITH near AS MATERIALIZED (
+    SELECT concept, latent, cosine
+    FROM cosines($suite, [$sae])
+    WHERE list_contains($compared_concepts, concept)
+),
+stretches AS (
+    SELECT near.concept, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
+        arg_min(near.latent, near.cosine) AS low_latent, min(near.cosine) AS low,
+        arg_max(near.latent, near.cosine) AS high_latent, max(near.cosine) AS high
+    FROM near
+    JOIN saes ON saes.suite = $suite AND saes.sae = $sae
     GROUP BY ALL
 )
-SELECT concept, low_latent AS latent, low AS cosine FROM stretches
+SELECT concept, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
 UNION
-SELECT concept, high_latent AS latent, high AS cosine FROM stretches
-ORDER BY concept, latent
+SELECT concept, NULL, high_latent, high FROM stretches
+UNION ALL
+SELECT marks.concept, marks.part, marks.latent, near.cosine
+FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks
+LEFT JOIN near USING (concept, latent)
+WHERE marks.suite = $suite AND marks.sae = $sae AND list_contains($compared_concepts, marks.concept)
+ORDER BY concept, part NULLS FIRST, latent

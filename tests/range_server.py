@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class _Handler(SimpleHTTPRequestHandler):
+class Handler(SimpleHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     requests: ClassVar[list[tuple[str, str]]] = []
 
@@ -51,7 +51,7 @@ class _Handler(SimpleHTTPRequestHandler):
 def range_server(folder: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """Serve `folder`; give the URL, and the list of requests: path, and bytes that were sent."""
     requests: list[tuple[str, str]] = []
-    handler = type("Handler", (_Handler,), {"requests": requests})
+    handler = type("Handler", (Handler,), {"requests": requests})
     with ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: handler(*args, directory=str(folder))) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}", requests

@@ -183,16 +183,16 @@ def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingSto
 
 def test_page_asks_for_itself_only(model: ExplorerModel, store: RecordingStore) -> None:
     of_page: list[tuple[dict[str, Any], set[str]]] = [
-        ({"page": "compare"}, {"compared_cosines", "compared_marks", "compared_counts"}),
-        ({"concept": concept_id("t")}, {"compared_cosines", "compared_marks", "compared_counts"}),
-        ({"tau": 0.1}, {"concept_counts", "compared_marks", "compared_counts"}),
-        ({"compare_by": "layer"}, {"compared_cosines", "compared_marks", "compared_counts"}),  # of other SAEs
-        ({"compare_by": "concept"}, {"sae_cosines", "sae_marks"}),
+        ({"page": "compare"}, {"compared_cosines", "compared_counts"}),
+        ({"concept": concept_id("t")}, {"compared_cosines", "compared_counts"}),
+        ({"tau": 0.1}, {"concept_counts", "compared_cosines", "compared_counts"}),
+        ({"compare_by": "layer"}, {"compared_cosines", "compared_counts"}),  # of other SAEs
+        ({"compare_by": "concept"}, {"sae_cosines"}),
         ({"compare_by": "pair"}, {"pair_concepts", "pair_rates", "pair_tokens"}),
         ({"concept": concept_id("a")}, {"pair_tokens"}),
         ({"compare_by": "splitting"}, {"splitting_tree"}),
         # For another concept than it was asked for.
-        ({"compare_by": "l0"}, {"compared_cosines", "compared_marks", "compared_counts"}),
+        ({"compare_by": "l0"}, {"compared_cosines", "compared_counts"}),
         ({"page": "atlas"}, {"sae_means", "concept_rates"}),
         ({"mean_policy": "all_concepts"}, {"sae_means"}),
         ({"page": "compare"}, set()),

@@ -1,4 +1,4 @@
-"""Notebooks: the tour runs from beginning to end, and in JupyterLab a tap in a cell reaches Python."""
+"""Notebooks: the tour and that for Colab run from beginning to end; in JupyterLab a tap in a cell reaches Python."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 import shutil
 import struct
 import sys
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import nbformat
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from tests.browser import PageOpener
 
-TOUR = ROOT / "docs" / "notebook.ipynb"
+TOUR, COLAB = ROOT / "docs" / "notebook.ipynb", ROOT / "deploy" / "colab.ipynb"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 VIEWS = ("explorer", "explorer.cosine", "explorer.card", "explorer.k_sparse", "explorer.heat_map")
 #: What Panel asks a network for in a notebook, and does without.
@@ -97,6 +98,20 @@ def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_expo
     assert len(pictures) == len(VIEWS)
     sizes = [struct.unpack(">II", base64.b64decode(picture)[16:24]) for picture in pictures]
     assert all(width > 1000 and height > 300 for width, height in sizes), sizes
+
+
+def test_the_notebook_for_colab_runs_once_the_program_is_installed(tmp_path: Path) -> None:
+    notebook = nbformat.read(COLAB, as_version=4)
+    assert [cell.id for cell in notebook.cells if outputs_of(cell)] == [], "it is committed without outputs"
+    notebook.cells = [cell for cell in notebook.cells if "install" not in cell.metadata.get("tags", [])]
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    outputs = {cell.source.splitlines()[-1]: outputs_of(cell) for cell in notebook.cells if cell.cell_type == "code"}
+    complaints = [each for found in outputs.values() for each in found if each.get("name") == "stderr"]
+    assert complaints == []
+    (snapshot,) = (each.data["text/html"] for each in outputs['HTML(f"<div>{frame}</div>")'])
+    assert escape((tmp_path / "absorption.html").read_text()) in snapshot
+    # Panel's own way into Colab: no widgets, and scripts with each view.
+    assert {"text/html", "application/vnd.holoviews_exec.v0+json"} <= set(outputs["explorer.cosine"][-1].data)
 
 
 def test_views_of_an_explorer_share_its_state_and_answer_whatever_page_is_shown() -> None:

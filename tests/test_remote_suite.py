@@ -60,6 +60,9 @@ def test_every_question_has_the_same_answer_as_here(folder: Path) -> None:
 def test_nothing_else_can_be_read(folder: Path) -> None:
     with range_server(folder) as (url, _), Store(f"{url}/tiny") as store:
         connection = store._connection.cursor()
+        # Each question has such a cursor of its own, which is held to the same.
+        held = "SELECT current_setting('http_timeout'), current_setting('http_retries')"
+        assert connection.execute(held).fetchone() == (location_module.HTTP_SECONDS, 1)
         for path in (
             f"{url}/tiny-too/secret.parquet",
             str(folder / "tiny" / "measurements.parquet"),

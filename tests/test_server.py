@@ -297,9 +297,27 @@ def test_sigterm_ends_all_in_the_middle_of_a_question(suite: Path, tmp_path: Pat
         expect_end_by_sigterm(server, number)
 
 
-def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path) -> None:
-    with running(tmp_path, suite, "--num-procs", 2) as server:
+@pytest.fixture
+def opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Take the browser's place: the file gets a line for each page that is opened, with the status of its answer."""
+    browser, file = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(
+        f"#!{sys.executable}\n"
+        "import sys, urllib.request\n"
+        f"with urllib.request.urlopen(sys.argv[1]) as answer, open({str(file)!r}, 'a') as file:\n"
+        "    print(sys.argv[1], answer.status, file=file)\n"
+    )
+    browser.chmod(0o755)
+    file.touch()
+    monkeypatch.setenv("BROWSER", str(browser))
+    return file
+
+
+def test_workers_end_with_the_first_process(suite: Path, tmp_path: Path, opened: Path) -> None:
+    with running(tmp_path, suite, "--num-procs", 2, "--open") as server:
         wait_until(lambda: len(workers(server)) == 2)
+        # The page that is opened at the start waits for the first worker that can answer.
+        wait_until(lambda: opened.read_text() == f"{server.url}/dashboard 200\n")
         server.process.kill()
         wait_until(lambda: not workers(server))
         assert not is_listening(server)
@@ -393,10 +411,10 @@ def test_a_browser_tries_another_process_where_its_own_is_full(suite: Path, tmp_
         expect_end_by_sigterm(server, 2)
 
 
-def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:
+def test_prefix_and_address(suite: Path, tmp_path: Path, opened: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "explorer.cli", "serve", str(suite), "--port", str(port)]
-    command += ["--prefix", "/a/b", "--address", "127.0.0.1"]
+    command += ["--prefix", "/a/b", "--address", "127.0.0.1", "--open"]
     server = start_process(command, tmp_path / "log", port, "/a/b/healthz")
 
     def status(address: str) -> int:
@@ -418,6 +436,7 @@ def test_prefix_and_address(suite: Path, tmp_path: Path) -> None:
         assert any("favicon" in address for address in asked)
         assert not any("bokeh-gl" in address for address in asked)  # which no figure is drawn by
         assert {address: status(address) for address in asked} == dict.fromkeys(asked, 200)
+        wait_until(lambda: opened.read_text() == f"http://127.0.0.1:{port}/a/b/dashboard 200\n")
     finally:
         server.stop()
 

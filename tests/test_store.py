@@ -357,7 +357,7 @@ def test_question_opens_no_file_of_other_saes(tmp_path: Path) -> None:
     with Store(folder) as store:
         of_layer = store.fetch("saes").query("layer == 0")["sae"].tolist()
         questions = {
-            "compared_cosines": {"suite": "tiny", "compared": of_layer, "concept": "first-letter.s"}
+            "compared_cosines": {"suite": "tiny", "compared": of_layer, "concept": "first-letter.s", **DECIDING}
         } | questions
         expected = {name: store.fetch(name, **params) for name, params in questions.items()}
     with Store(folder) as store:

@@ -20,8 +20,7 @@ _TOOLTIPS = tooltip(("latent", "@latent"), ("cosine", "@cosine{0.0000}"))
 
 
 def small_cosine_plot(
-    line: pd.DataFrame | None,
-    marks: pd.DataFrame | None,
+    cosines: pd.DataFrame | None,
     *,
     name: str,
     theme: Theme,
@@ -31,10 +30,9 @@ def small_cosine_plot(
 
     Parameters
     ----------
-    line : DataFrame or None
-        Columns latent and cosine, reduced to the extremes of each stretch of latents.
-    marks : DataFrame or None
-        Columns latent, cosine and part ('split' or 'absorbing'); None draws the same elements, empty.
+    cosines : DataFrame or None
+        Columns part, latent and cosine: rows without a part are the line, reduced to the extremes of each stretch of
+        latents; 'split' and 'absorbing' are marks. None draws the same elements, empty.
     name : str
         Name of the figure.
     theme : Theme
@@ -46,19 +44,20 @@ def small_cosine_plot(
     Plot
         Layers: latents, split, absorbing.
     """
-    empty = pd.DataFrame({column: pd.Series([], dtype="float64") for column in _COLUMNS})
-    marked = empty.assign(part="") if marks is None else marks.dropna(subset="cosine")
+    if cosines is None:
+        cosines = pd.DataFrame({"part": [], "latent": [], "cosine": []}, dtype=float)
+    known = cosines.dropna(subset="cosine")
 
     def points(part: str, **look: Any) -> Layer:
         hover = {"tools": ["hover"], "hover_tooltips": _TOOLTIPS, "line_color": theme.paper}
-        return Layer(part, hv.Points, marked[marked["part"] == part], _COLUMNS, look=look | hover)
+        return Layer(part, hv.Points, known[known["part"] == part], _COLUMNS, look=look | hover)
 
     return Plot(
         name,
         theme,
         [
             Layer(
-                *("latents", hv.Curve, empty if line is None else line, _COLUMNS),
+                *("latents", hv.Curve, cosines[cosines["part"].isna()], _COLUMNS),
                 look={
                     "color": theme.other,
                     "line_width": 1,

@@ -90,13 +90,15 @@ class Caller:
         self.token.given_up = True
 
 
-def in_background(work: Callable[[Caller], object]) -> None:
+def in_background(work: Callable[[Caller], object], turn: Lock = _TURN) -> None:
     """Do `work` in a thread of its own, one after the other for all sessions of the process.
 
     Parameters
     ----------
     work : callable
         Takes the caller, whose page it tells what came of it.
+    turn : Lock
+        Held by what is done one after the other.
     """
     document = pn.state.curdoc
     if document is None or document.session_context is None:
@@ -106,7 +108,7 @@ def in_background(work: Callable[[Caller], object]) -> None:
     caller = Caller(document)
 
     def take_turn() -> None:
-        with _TURN, suppress(_SessionGoneError, SlowBrowserError):
+        with turn, suppress(_SessionGoneError, SlowBrowserError):
             work(caller)
 
     Thread(target=take_turn, name="absorption-explorer", daemon=True).start()

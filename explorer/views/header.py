@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 
 from explorer.files import in_pieces
+from explorer.served import MayOpen
 from explorer.views.background import in_background
 from explorer.views.markup import Markup, render
+from explorer.views.open_another import OpenAnother
 from explorer.views.search import Search
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import param
 
     from explorer.model import ExplorerModel
+    from explorer.served import Served
     from explorer.views.background import Caller
 
 _NAMED = ("duckdb", "panel", "holoviews", "bokeh")
@@ -42,10 +45,20 @@ class Header(pn.viewable.Viewer):
         Takes the state by keyword, and `progress`; returns a snapshot, or says in a ValueError why it cannot.
     on_page : bool
         Whether there is a page of its own, with an address to copy and a drawer to open.
+    served : Served, optional
+        Where other suites may be opened from the page.
     """
 
-    def __init__(self, model: ExplorerModel, make_snapshot: Callable[..., str], *, on_page: bool) -> None:
+    def __init__(
+        self,
+        model: ExplorerModel,
+        make_snapshot: Callable[..., str],
+        *,
+        on_page: bool,
+        served: Served | None = None,
+    ) -> None:
         super().__init__()
+        self._another = OpenAnother(served) if served and served.may_open is not MayOpen.NOTHING else None
         self._model, self._make_snapshot, self._on_page = model, make_snapshot, on_page
         self._percent: int | None = None  # of the snapshot that is being made
         state = model.state
@@ -56,13 +69,15 @@ class Header(pn.viewable.Viewer):
                 "snapshot": self._take_snapshot,
                 "dark": self._turn,
                 "about": lambda _: self._about(is_open=True),
+                "another": lambda _: self._open_another(),
             },
         )
         self._dialog = Markup("about", on={"close": lambda _: self._about(is_open=False)})
         bar = pn.Row(
             self._brand, Search(model), self._tools, sizing_mode="stretch_width", margin=0, stylesheets=[_BAR_STYLE]
         )
-        self._layout = pn.Column(bar, self._dialog, sizing_mode="stretch_width")
+        dialogs = [self._dialog, *filter(None, [self._another])]
+        self._layout = pn.Column(bar, *dialogs, sizing_mode="stretch_width")
         state.param.watch(self._show, ["suite", "dark"])
         self._show()
 
@@ -106,13 +121,23 @@ class Header(pn.viewable.Viewer):
     def _about(self, *, is_open: bool) -> None:
         self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions())
 
+    def _open_another(self) -> None:
+        if self._another:
+            self._another.ask()
+
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state
         suites: dict[str, Any] = {
             name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
         }
         self._brand.html = render("brand", suites=suites, suite=state.suite, on_page=self._on_page)
-        self._tools.html = render("header", dark=state.dark, percent=self._percent, on_page=self._on_page)
+        self._tools.html = render(
+            "header",
+            dark=state.dark,
+            percent=self._percent,
+            on_page=self._on_page,
+            opens_another=self._another is not None,
+        )
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
 import panel as pn
 from bokeh.models import Range1d
 
@@ -20,8 +21,6 @@ from explorer.views.view import View
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    import pandas as pd
 
     from explorer.model import ExplorerModel
     from explorer.plots.layers import Plot
@@ -45,8 +44,8 @@ class SmallMultiples(View):
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
-        #: The reduced lines of all cells, their marks, and how many of these there are.
-        self._lines, self._marks, self._counts = self.answers
+        #: The reduced lines of all cells with their marks, and how many of these there are.
+        self._cosines, self._counts = self.answers
         self._shown: Mapping[str, list[Cell]] | None = None
         self._y_range = Range1d(*y_range(None))
         self._layout: pn.Row = pn.Row(sizing_mode="stretch_width", styles={"flex-wrap": "wrap", "gap": "24px"})
@@ -67,10 +66,10 @@ class SmallMultiples(View):
         return _rows_of(cell, getattr(self._model, name))
 
     def _show(self) -> None:
-        lines = getattr(self._model, self._lines)
-        low, high = y_range(lines)
+        cosines = getattr(self._model, self._cosines)
+        low, high = y_range(cosines)
         self._y_range.update(start=low, end=high, reset_start=low, reset_end=high)
-        columns = self._columns() if lines is not None and len(lines) else {}
+        columns = self._columns() if len(_lines_of(cosines)) else {}
         if columns == self._shown:
             for plot in self._plots:
                 plot.update()
@@ -85,12 +84,12 @@ class SmallMultiples(View):
         none = (
             f"No SAE here stores cosines for {self._model.shown.label}. Choose another {self._model.shown.noun} or SAE."
         )
-        why = self._model.unanswered(self._lines) or none
+        why = self._model.unanswered(self._cosines) or none
         return Markup("message", html=render("empty", title="No cosine plots", why=why))
 
     def _column(self, name: str, cells: list[Cell]) -> pn.Column:
         """Make one column of cells that share their x-axis."""
-        frames = [self._frame(self._lines, cell) for cell in cells]
+        frames = [self._frame(self._cosines, cell) for cell in cells]
         last = max((int(frame["latent"].max()) for frame in frames if frame is not None and len(frame)), default=1)
         x_range = Range1d(-0.01 * last, 1.01 * last, bounds="auto")
         head = [Markup("column-head", html=render("column_head", title=name))] if name else []
@@ -122,8 +121,8 @@ class SmallMultiples(View):
         return plot.pane
 
     def _drawing(self, cell: Cell, x_range: Range1d) -> partial[Plot]:
-        lines, marks = (getattr(self._model, name) for name in (self._lines, self._marks))
-        return partial(_draw, lines, marks, cell, (x_range, self._y_range), theme(dark=self._model.shown.dark))
+        cosines = getattr(self._model, self._cosines)
+        return partial(_draw, cosines, cell, (x_range, self._y_range), theme(dark=self._model.shown.dark))
 
     def _go(self, cell: Cell) -> None:
         name, value = cell
@@ -138,7 +137,7 @@ class SmallMultiples(View):
                 "cell_head",
                 title=self._title(cell),
                 current=getattr(shown, cell[0]) == cell[1],
-                answers=f"{self._lines} {self._marks}",
+                answers=self._cosines,
                 figure=_figure(cell),
                 awaited=cell not in self._built,
                 num_split=counts.get("num_split_latents"),
@@ -159,18 +158,20 @@ def _rows_of(cell: Cell, frame: pd.DataFrame | None) -> pd.DataFrame | None:
     return frame[frame[column] == value]
 
 
-def _draw(
-    lines: pd.DataFrame | None, marks: pd.DataFrame | None, cell: Cell, ranges: tuple[Range1d, Range1d], which: Theme
-) -> Plot:
-    """Draw a cell out of the answers that hold all cells."""
-    name = _figure(cell)
-    return small_cosine_plot(_rows_of(cell, lines), _rows_of(cell, marks), name=name, theme=which, ranges=ranges)
+def _lines_of(cosines: pd.DataFrame | None) -> pd.DataFrame:
+    """Take the rows of lines, of which none is a mark."""
+    return pd.DataFrame() if cosines is None else cosines[cosines["part"].isna()]
+
+
+def _draw(cosines: pd.DataFrame | None, cell: Cell, ranges: tuple[Range1d, Range1d], which: Theme) -> Plot:
+    """Draw a cell out of the answer that holds all cells."""
+    return small_cosine_plot(_rows_of(cell, cosines), name=_figure(cell), theme=which, ranges=ranges)
 
 
 class SaeMultiples(SmallMultiples):
     """Sets SAEs side by side for one concept: those of a sweep by width, or one for each value of an attribute."""
 
-    answers = ("compared_cosines", "compared_marks", "compared_counts")
+    answers = ("compared_cosines", "compared_counts")
 
     def _columns(self) -> Mapping[str, list[Cell]]:
         shown = self._model.shown
@@ -199,11 +200,11 @@ class SaeMultiples(SmallMultiples):
 class ConceptMultiples(SmallMultiples):
     """Sets concepts of the family side by side, on one SAE, in two columns."""
 
-    answers = ("sae_cosines", "sae_marks", "concepts")
+    answers = ("sae_cosines", "concepts")
 
     def _columns(self) -> Mapping[str, list[Cell]]:
-        lines, shown = self._model.sae_cosines, self._model.shown
-        there = set() if lines is None else set(lines["concept"])
+        lines, shown = _lines_of(self._model.sae_cosines), self._model.shown
+        there = set(lines["concept"]) if len(lines) else set()
         cells: list[Cell] = [("concept", concept) for concept in shown.compared_concepts if concept in there]
         half = -(-len(cells) // 2)
         return {"": cells[:half], " ": cells[half:]} if cells else {}

@@ -1,0 +1,78 @@
+"""What the command shows on a terminal: lists, how far it is, and errors in one line."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from explorer import store
+from explorer.format import printable
+from queries import SuiteError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from queries import Store
+
+
+@contextmanager
+def progress_bar(first: str) -> Iterator[Callable[[str, int, int], None]]:
+    """Show a progress bar on stderr, where somebody sees it."""
+    columns = TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(first, total=None)
+        yield lambda what, done, total: progress.update(task, description=printable(what), completed=done, total=total)
+
+
+def show_list(heading: str, lines: list[str]) -> None:
+    """Print lines below a heading, if any; nothing where there are none."""
+    if heading and lines:
+        typer.echo(heading)
+    for line in lines:
+        typer.echo(f"  {printable(line)}")
+
+
+def tell(line: str) -> None:
+    """Say one line on stderr."""
+    typer.echo(f"absorption-explorer: {printable(line)}", err=True)
+
+
+def fail(line: str, cause: BaseException | None = None) -> NoReturn:
+    """End with one line on stderr."""
+    tell(line)
+    raise typer.Exit(2) from cause
+
+
+@contextmanager
+def opening() -> Iterator[dict[str, Any]]:
+    """Give what `suites_of` takes to tell how far it is; an interruption ends the command with one line."""
+    # An import that is interrupted leaves what it has to be gone on with.
+    former = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with progress_bar("Opening") as report_progress:
+            yield {"progress": report_progress, "say": tell}
+    except KeyboardInterrupt as error:
+        fail("interrupted; run the same command again to go on where it stopped", error)
+    finally:
+        signal.signal(signal.SIGTERM, former)
+
+
+def find_suites(*sources: str) -> list[str]:
+    """Return where the suites of sources lie, after what is to be imported was."""
+    try:
+        with opening() as told:
+            return [str(place) for place in store.suites_of(*sources, **told)]
+    except SuiteError as error:
+        fail(str(error), error)
+
+
+def open_suite(source: str | None) -> Store:
+    """Open one suite as `explorer.store.open_suite` does, with a progress bar where it is imported."""
+    with opening() as told:
+        return store.open_suite(source, **told)

@@ -1,0 +1,116 @@
+"""The dialog in which a reader opens another suite, where the server allows it."""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from threading import Event, Lock
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.format import printable
+from explorer.served import MayOpen
+from explorer.views.background import in_background
+from explorer.views.markup import Markup, render
+from queries import SuiteError
+
+if TYPE_CHECKING:
+    from explorer.served import Served
+    from explorer.views.background import Caller
+
+_LOG = logging.getLogger("explorer")
+#: One import at a time in a process, beside what else is done in the background.
+_TURN = Lock()
+_FAILED = "It could not be opened. The log of the server says why."
+
+
+class OpenAnother(pn.viewable.Viewer):
+    """Opens a suite, or imports results, for the sessions that begin afterwards; this one keeps its suites.
+
+    Parameters
+    ----------
+    served : Served
+    """
+
+    def __init__(self, served: Served) -> None:
+        super().__init__()
+        self._served = served
+        self._is_open = False
+        self._stop: Event | None = None  # of what is being opened
+        self._doing = self._failure = self._found = self._source = ""
+        self._dialog = Markup(
+            "open-another", on={"choose": self._choose, "stop": lambda _: self._end(), "close": lambda _: self._close()}
+        )
+
+    def ask(self) -> None:
+        """Open the dialog."""
+        self._is_open = True
+        self._render()
+
+    def _close(self) -> None:
+        self._is_open = False
+        self._render()
+
+    def _end(self) -> None:
+        if self._stop:
+            self._stop.set()
+
+    def _choose(self, wanted: dict[str, str] | str) -> None:
+        """Open what was typed into the form, or an entry of the catalogue."""
+        source = (wanted if isinstance(wanted, str) else wanted.get("source", "")).strip()
+        if self._stop or not source:
+            return
+        self._stop, self._source = Event(), source
+        self._doing, self._failure, self._found = "Looking at what is there", "", ""
+        self._render()
+        in_background(partial(self._work, source, self._stop), _TURN)
+
+    def _work(self, source: str, stop: Event, caller: Caller) -> None:
+        told = ""
+
+        def progress(what: str, done: int, total: int) -> None:
+            nonlocal told
+            if stop.is_set() or caller.token.given_up:
+                raise KeyboardInterrupt  # which leaves what is begun to be gone on with
+            doing = f"{what}: {100 * done // max(total, 1)}%"
+            if doing != told:
+                told = doing
+                caller.tell(partial(self._show, doing))
+
+        found = failure = ""
+        try:
+            found = self._served.open(source, progress, _LOG.info)
+        except SuiteError as error:
+            _LOG.warning("%s", printable(str(error)))
+            failure = str(error) if self._served.may_open is MayOpen.ANYTHING else _FAILED
+        except KeyboardInterrupt:
+            failure = "Stopped. What was fetched is kept, and gone on with the next time."
+        finally:
+            caller.tell(partial(self._finish, found, failure))
+
+    def _show(self, doing: str) -> None:
+        self._doing = doing
+        self._render()
+
+    def _finish(self, found: str, failure: str) -> None:
+        self._stop, self._doing, self._found, self._failure = None, "", found, failure
+        self._render()
+
+    def _render(self) -> None:
+        if not self._is_open:
+            self._dialog.html = ""
+            return
+        self._dialog.html = render(
+            "open_another",
+            entries=self._served.catalogue(),
+            is_free=self._served.may_open is MayOpen.ANYTHING,
+            is_busy=self._stop is not None,
+            doing=self._doing,
+            failure=self._failure,
+            found=self._found,
+            source=self._source,
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._dialog

@@ -1,0 +1,112 @@
+"""Readers open other suites from the page, where the server's owner is the only one who can."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from explorer import session
+from explorer.served import MayOpen, Served, may_open
+from explorer.views.open_another import OpenAnother
+from ingest import cache
+from queries import SuiteError
+from tests.in_process import serving
+from tests.saebench_results import write_results
+from tests.tiny_suite import write_tiny_suite
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.browser import PageOpener
+
+SAES = [(0, 1000, 10)]
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(cache.FOLDER, str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Served:
+    return Served([str(write_tiny_suite(tmp_path / "tiny", saes=SAES))], MayOpen.ANYTHING)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("wanted", "address", "is_behind_proxy", "found"),
+    [
+        (None, None, False, MayOpen.NOTHING),
+        (None, "0.0.0.0", False, MayOpen.NOTHING),  # noqa: S104 - what is refused
+        (None, "127.0.0.1", True, MayOpen.NOTHING),
+        (None, "127.0.0.1", False, MayOpen.ANYTHING),
+        (None, "localhost", False, MayOpen.ANYTHING),
+        (False, "127.0.0.1", False, MayOpen.NOTHING),
+        (True, None, False, MayOpen.CATALOGUE),
+        (True, "127.0.0.1", True, MayOpen.CATALOGUE),
+    ],
+)
+def test_only_who_owns_the_server_opens_anything(
+    wanted: bool | None,  # noqa: FBT001 - pytest hands it over
+    address: str | None,
+    is_behind_proxy: bool,  # noqa: FBT001
+    found: MayOpen,
+) -> None:
+    assert may_open(wanted=wanted, address=address, is_behind_proxy=is_behind_proxy) is found
+
+
+@pytest.mark.security
+@pytest.mark.parametrize("allowed", [MayOpen.NOTHING, MayOpen.CATALOGUE])
+def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> None:
+    served = Served([str(tmp_path / "tiny")], allowed)
+    other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES)
+    for source in (str(other), "https://example.org/x.zip", "/"):
+        with pytest.raises(SuiteError, match=r"^this server does not open that$"):
+            served.open(source, lambda *_: None, lambda _: None)
+    assert list(served) == [str(tmp_path / "tiny")]
+    if allowed is MayOpen.CATALOGUE:
+        dialog = OpenAnother(served)
+        dialog.ask()
+        dialog._choose({"source": str(tmp_path / "other")})
+        assert "The log of the server says why" in dialog._dialog.html
+        assert str(tmp_path) not in dialog._dialog.html.replace(f'value="{tmp_path}', "")
+        assert "<form" not in dialog._dialog.html
+
+
+def test_what_is_opened_is_there_for_the_next_session(served: Served, tmp_path: Path) -> None:
+    dialog = OpenAnother(served)
+    dialog.ask()
+    dialog._choose({"source": str(write_results(tmp_path / "mine"))})
+    assert '<a href="?suite=mine">Show it</a>' in dialog._dialog.html
+    first, added = served
+    assert (first, added.startswith(str(tmp_path / "cache"))) == (str(tmp_path / "tiny"), True)
+    dialog._choose({"source": str(tmp_path / "tiny")})  # which is there already
+    assert '<a href="?suite=tiny">' in dialog._dialog.html
+    assert len(served) == 2
+    # Another of the same name could not be told apart, and nothing is nothing.
+    dialog._choose({"source": str(write_tiny_suite(tmp_path / "again", saes=SAES))})
+    assert "is open already; give one of them another name" in dialog._dialog.html
+    dialog._choose({"source": str(tmp_path / "none")})
+    assert "no such folder" in dialog._dialog.html
+    dialog._choose({"source": " "})
+    assert len(served) == 2
+    shutil.rmtree(tmp_path / "cache")
+    assert list(served) == [first]
+
+
+@pytest.mark.browser
+def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Served, tmp_path: Path) -> None:
+    results = write_results(tmp_path / "mine")
+    with serving(lambda: session(*served, served=served)) as server:
+        page = open_page(f"{server.url}/dashboard")
+        page.get_by_role("button", name="Open another").click()
+        page.get_by_label("Suite or results").fill(str(tmp_path / "none"))
+        page.get_by_role("button", name="Open", exact=True).click()
+        page.get_by_text("no such folder").wait_for()
+        page.get_by_label("Suite or results").fill(str(results))
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="Show it").click()
+        page.locator("html.ax-ready").wait_for()
+        assert page.get_by_role("combobox", name="Suite").input_value() == "mine"
