@@ -14,7 +14,6 @@ from explorer.model import choices_of
 from explorer.state import ExplorerState
 from explorer.store import open_suite
 from queries import QueryError, SuiteError
-from queries.location import is_url, locate
 from queries.manifest import first_problem
 
 if TYPE_CHECKING:
@@ -108,8 +107,8 @@ def _read(paper: Path) -> _Paper:
 
 
 def _beside(paper: Path, suite: str | None) -> Path | str | None:
-    """Return where a suite lies; a path starts at the file's folder."""
-    return suite if suite is None or is_url(locate(suite)) else paper.parent / suite
+    """Return a suite as `open_suite` takes it: what lies beside the file, or else what is named."""
+    return paper.parent / suite if suite and (paper.parent / suite).exists() else suite
 
 
 def _wanted(paper: Path, described: _Paper, figure: _Figure, store: Store) -> Wanted:

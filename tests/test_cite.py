@@ -119,8 +119,8 @@ def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited
         state = ExplorerState(choices_of(store), letter="s", latent=0)
         assert state.apply({"page": embed.page, **embed.state}) == []
         model = ExplorerModel(store, state, embed.view)
-        view = embed.make(model)
-        markup = "".join(part.html for part in pn.panel(view).select(Markup))
+        view: Any = pn.panel(embed.make(model))
+        markup = "".join(part.html for part in view.select(Markup))
         offered |= set(re.findall('data-cite="([^"]*)"', markup))
         place = place_of(model, embed.view)
         about_one = not issubclass(embed.view, Atlas | HeatMapView | SaeScoresView | SuiteEvidence)
@@ -149,8 +149,8 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
     assert b'const chosen = "1"' in page.body
     for name in ("nothing", "<script>"):
         visit = open_session(f"{own_command.url}/dashboard", embed=name)
-        (message,) = visit.document.select({"name": "message"})
-        said = message.data.html
+        found: list[Any] = list(visit.document.select({"name": "message"}))
+        said = found[0].data.html
         assert "No such view" in said
         assert "there is cosine, latents, card" in said
         assert "<script>" not in said

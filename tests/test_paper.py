@@ -57,7 +57,7 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         (COSINE.replace('"cosine"', '"cosines"'), "name = 'cosines' does not exist here (there is cosine, k-sparse"),
         (COSINE.replace(".svg", ".pdf"), "cosine.pdf is neither .svg nor .png"),
         (COSINE.replace("cosine.svg", "none/cosine.svg"), "none is no folder; make it first"),
-        (f"{COSINE}suite = 'none'\n", "none: no such folder; give the folder of a suite"),
+        (f"{COSINE}suite = 'none'\n", "none: no such folder; give a suite"),
         (COSINE + COSINE, "figure 2 (cosine.svg): another figure goes to this file"),
         (COSINE.replace("cosine.svg", "there.svg"), "there.svg exists already"),
     ],
