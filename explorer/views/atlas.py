@@ -22,6 +22,8 @@ from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from explorer.model import ExplorerModel
@@ -42,6 +44,8 @@ class Atlas(View):
     Parameters
     ----------
     model : ExplorerModel
+    only : str
+        Parameter of the state by which one plot has its x-axis, which then is all that is shown.
     """
 
     answers = ("sae_means",)
@@ -51,16 +55,16 @@ class Atlas(View):
     )
     parts = (HeatMapView,)
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, *, only: str = "") -> None:
         super().__init__(model)
         state = model.state
         self._head = Markup(
             "page-head", on={**state.setters("mean_policy", "scope", "told_by", "family"), "clear": self._clear}
         )
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear, "sort": self._sort})
-        self._sorted_by, self._is_falling = "", False
+        self._sorted_by, self._is_falling, self._is_alone = "", False, bool(only)
         self._heads = {name: Markup("panel-head", on=state.setters(name)) for name in _PLOTS}
-        self._plots = {name: self._plot(name) for name in _PLOTS}
+        self._plots = {name: self._plot(name) for name in _PLOTS if only in ("", name)}
         self._columns = {
             name: pn.Column(
                 self._heads[name],
@@ -75,8 +79,9 @@ class Atlas(View):
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
-        self._map = pn.Column(HeatMapView(model), sizing_mode="stretch_width")
-        self._layout = pn.Column(self._head, self._panels, self._map, self._table, sizing_mode="stretch_width")
+        self._map = pn.Column(*([] if only else [HeatMapView(model)]), sizing_mode="stretch_width")
+        beside = [] if only else [self._map, self._table]
+        self._layout = pn.Column(self._head, self._panels, *beside, sizing_mode="stretch_width")
         self._show()
 
     def _plot(self, name: str) -> LivePlot:
@@ -134,7 +139,7 @@ class Atlas(View):
     def _show(self) -> None:
         model, means = self._model, self._model.sae_means
         titles = panel_titles(model)
-        drawable = {name: not drawn(means, self._panel(name)).empty for name in _PLOTS}
+        drawable = {name: not drawn(means, self._panel(name)).empty for name in self._plots}
         for name, plot in self._plots.items():
             plot.update()
             self._columns[name].visible = drawable[name]
@@ -149,7 +154,7 @@ class Atlas(View):
             )
         num_saes = 0 if means is None else len(means)
         self._panels.visible, self._map.visible = any(drawable.values()), num_saes > 0
-        self._head.html = head_html(model, brushes=True)
+        self._head.html = head_html(model, panels=self._plots, brushes=True, alone=self._is_alone)
         self._show_table()
 
     def _show_table(self) -> None:
@@ -193,8 +198,10 @@ def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
     )
 
 
-def head_html(model: ExplorerModel, *, brushes: bool) -> str:
-    """Say what Atlas shows, with the switches above it; whether plots can be brushed, too."""
+def head_html(
+    model: ExplorerModel, *, panels: Iterable[str] = tuple(_PLOTS), brushes: bool, alone: bool = False
+) -> str:
+    """Say what Atlas shows, with the switches above it, and where it does not stand `alone` what a reader can do."""
     shown, means = model.shown, model.sae_means
     num_saes = 0 if means is None else len(means)
     suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
@@ -203,6 +210,7 @@ def head_html(model: ExplorerModel, *, brushes: bool) -> str:
     by = told_by(model)
     return render(
         "atlas_head",
+        alone=alone,
         brushes=brushes,
         num_saes=num_saes,
         num_shown=len(listed(model)),
@@ -223,7 +231,7 @@ def head_html(model: ExplorerModel, *, brushes: bool) -> str:
         by=by,
         families={name: family.title for name, family in shown.families.items()},
         family=shown.family,
-        figures=" ".join(dict.fromkeys(panel_of(model, name) for name in _PLOTS)),
+        figures=" ".join(dict.fromkeys(panel_of(model, name) for name in panels)),
         legend=[] if means is None else list(styles_of(means[by], by, theme(dark=shown.dark)).values()),
         seeds=have_seeds(means),
     )
