@@ -304,12 +304,16 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
         "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
         "evidence": counts_html(model, moves=False),
         "thresholds": thresholds_part(model),
-        "made": render("reader_made", suite=manifest.name, metric=metric_label(shown.metric), **_made(), state=shown),
+        "made": render(
+            "reader_made",
+            suite=manifest.name,
+            checksum=model.store.suites[manifest.name].checksum,
+            metric=metric_label(shown.metric),
+            version=version("absorption-explorer"),
+            date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
+            state=shown,
+        ),
     }
-
-
-def _made() -> dict[str, str]:
-    return {"version": version("absorption-explorer"), "date": f"{datetime.now(tz=UTC):%Y-%m-%d}"}
 
 
 def _search(model: ExplorerModel) -> dict[str, Any]:

@@ -203,6 +203,7 @@ class _Collector:
             dark=css_variables(DARK),
             title=manifest.title or manifest.name,
             suite=manifest.name,
+            checksum=model.store.suites[manifest.name].checksum,
             sae=self._sae,
             state=state,
             metric=metric_label(state.metric),
