@@ -34,6 +34,7 @@ from explorer.views.headline import figures_html, sentence_html
 from explorer.views.latent_lists import lists_html
 from tests.browser import PageOpener, glyphs, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, SPLIT
+from tests.hostile_suite import EVIL, Reader, write_hostile_suite
 from tests.questions import DECIDING, FAMILY, ask, question_values
 from tests.range_server import range_server
 from tests.several_metrics import write_several_metrics
@@ -195,6 +196,42 @@ def test_atlas_and_search_have_the_stores_numbers(store: Store, site: Site) -> N
         assert [word[:2] for word in words] == [[row.token, row.concept] for row in tested.itertuples()]
         for row, (_, _, html) in zip(tested.itertuples(), words, strict=True):
             assert f"absorbed on {row.num_absorbed} of {row.num_saes} SAE" in Texts(html).text
+
+
+#: What of parts the page takes for HTML.
+_HTML = {
+    *("headline", "figures", "no_plot", "highest", "lists", "evidence", "opened", "k_sparse", "head", "table", "html"),
+    *("strip", "map", "about", "made", "moved", "verdicts", "latent", "cut", "results", "nothing", "prose"),
+}
+
+
+def _fragments(part: Any, *, is_html: bool = False) -> Iterator[str]:
+    if isinstance(part, str):
+        if is_html:
+            yield part
+    elif isinstance(part, dict) and "item" not in part:
+        for name, value in part.items():
+            yield from _fragments(value, is_html=is_html or name in _HTML)
+    elif isinstance(part, list):
+        for value in part:
+            yield from _fragments(value, is_html=is_html)
+
+
+def test_no_text_of_a_suite_becomes_markup(tmp_path: Path) -> None:
+    with open_store(write_hostile_suite(tmp_path / "hostile")) as store:
+        publish_site(store, tmp_path / "site")
+    parts = {path: json.loads(zlib.decompress(path.read_bytes())) for path in (tmp_path / "site").rglob("*.bin")}
+    fragments = [fragment for part in parts.values() for fragment in _fragments(part)]
+    fragments += [word[-1] for part in parts.values() for name in ("tokens", "concepts") for word in part.get(name, ())]
+    read = [Reader(fragment) for fragment in fragments]
+    assert len(read) > 300
+    assert not {found for each in read for found in each.found}
+    texts = "\n".join(text for each in read for text in each.texts)
+    assert EVIL in texts
+    assert "<script>alert(1)</script>" in texts
+    page = Reader((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
+    assert page.found.count("<script>") == 6
+    assert EVIL in "\n".join(page.texts)
 
 
 def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
