@@ -419,6 +419,8 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "styles": styles(),
+        "keys": render("keys"),
+        "frame": (STATIC / "frame.css").read_text(encoding="utf-8"),
     }
     for name, value in variables.items():
         page.add_variable(name, value)
