@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from typer.testing import CliRunner
 
 from explorer import session
+from explorer.app import prepare_process
+from explorer.cli import app
 from explorer.served import MayOpen, Served, may_open
 from explorer.views.open_another import OpenAnother
 from ingest import cache
@@ -15,6 +18,7 @@ from queries import SuiteError
 from tests.in_process import serving
 from tests.saebench_results import write_results
 from tests.tiny_suite import write_tiny_suite
+from tests.visitors import ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,6 +59,54 @@ def test_only_who_owns_the_server_opens_anything(
     found: MayOpen,
 ) -> None:
     assert may_open(wanted=wanted, address=address, is_behind_proxy=is_behind_proxy) is found
+
+
+@pytest.mark.security
+def test_origins_in_the_environment_are_a_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOKEH_ALLOW_WS_ORIGIN", "explorer.example.org")
+    assert may_open(wanted=None, address="127.0.0.1", is_behind_proxy=False) is MayOpen.NOTHING
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [([], MayOpen.ANYTHING), (["--prefix", "/explorer"], MayOpen.NOTHING), (["--use-xheaders"], MayOpen.NOTHING)],
+)
+def test_command_takes_options_for_proxies_as_such(
+    option: list[str], found: MayOpen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[MayOpen] = []
+    monkeypatch.setattr("explorer.server.serve", lambda served, **_: opened.append(served.may_open))
+    suite = write_tiny_suite(tmp_path / "tiny", saes=SAES)
+    result = CliRunner().invoke(app, ["serve", str(suite), "--address", "127.0.0.1", *option])
+    assert (result.exit_code, opened) == (0, [found])
+
+
+@pytest.mark.security
+def test_who_comes_through_a_proxy_or_by_another_name_opens_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Served | None] = []
+
+    def note(*_: object, served: Served | None, **__: object) -> Any:
+        found.append(served)
+        raise SuiteError("no page is needed")
+
+    monkeypatch.setattr("explorer.app._requested", note)
+    prepare_process()
+    own: list[dict[str, str]] = [{}, {"Host": "127.0.0.1:5006"}, {"Host": "[::1]:5006"}]
+    others = [
+        {"Host": "evil.example:5006"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "[::1"},
+        {"X_Forwarded_For": "192.0.2.1"},
+        {"X_Real_IP": "192.0.2.1"},
+        {"Via": "1.1 proxy"},
+    ]
+    with serving(lambda: session(*served, served=served)) as server:
+        for sent in (*own, *others):
+            ask(server.url, "/dashboard", **sent)
+    assert found == [served] * len(own) + [None] * len(others)
 
 
 @pytest.mark.security
