@@ -148,6 +148,18 @@ def test_what_is_opened_is_there_for_the_next_session(served: Served, tmp_path: 
     assert list(served) == [first]
 
 
+def test_what_nobody_expected_is_told_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise ValueError("nobody expected this")
+
+    monkeypatch.setattr(served, "open", fail)
+    dialog = OpenAnother(served)
+    dialog.ask()
+    dialog._choose("saebench")
+    assert "It could not be opened. The log of the server says why." in dialog._dialog.html
+    assert "nobody expected" not in dialog._dialog.html
+
+
 @pytest.mark.browser
 def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Served, tmp_path: Path) -> None:
     results = write_results(tmp_path / "mine")
