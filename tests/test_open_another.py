@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
 from typer.testing import CliRunner
 
 from explorer import session
@@ -17,6 +18,7 @@ from ingest import cache
 from queries import SuiteError
 from tests.in_process import serving
 from tests.saebench_results import write_results
+from tests.test_accessibility import _found
 from tests.tiny_suite import write_tiny_suite
 from tests.visitors import ask
 
@@ -165,10 +167,22 @@ def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Serve
     results = write_results(tmp_path / "mine")
     with serving(lambda: session(*served, served=served)) as server:
         page = open_page(f"{server.url}/dashboard")
-        page.get_by_role("button", name="Open another").click()
+        button = page.get_by_role("button", name="Open another")
+        button.focus()
+        page.keyboard.press("Enter")
         page.get_by_label("Suite or results").fill(str(tmp_path / "none"))
         page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_text("no such folder").wait_for()
+        # Drawn anew, it still gives the focus back, by either way out.
+        for key in ("Escape", "Enter"):
+            if key == "Enter":
+                page.get_by_role("button", name="Close", exact=True).focus()
+            page.keyboard.press(key)
+            expect(button).to_be_focused()
+            page.keyboard.press("Enter")
+            page.get_by_label("Suite or results").wait_for()
+        assert _found(page, (lambda page: page.locator("dialog"),)) == {}
+        button.click()
         page.get_by_label("Suite or results").fill(str(results))
         page.keyboard.press("Enter")
         page.get_by_role("link", name="Show it").click()
