@@ -181,7 +181,7 @@ def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Serve
             expect(button).to_be_focused()
             page.keyboard.press("Enter")
             page.get_by_label("Suite or results").wait_for()
-        assert _found(page, (lambda page: page.locator("dialog"),)) == {}
+        assert _found(page, (lambda page: page.get_by_role("dialog"),)) == {}
         button.click()
         page.get_by_label("Suite or results").fill(str(results))
         page.keyboard.press("Enter")
