@@ -130,7 +130,7 @@ def suites_of(
     except RemoteError as error:
         raise SuiteError(f"{text}: {error}") from error
     except OSError as error:
-        raise SuiteError(f"{text}: cannot be read ({error.strerror})") from error
+        raise SuiteError(f"{error.filename or text}: cannot be read ({error.strerror})") from error
 
 
 def _name(path: str) -> str:

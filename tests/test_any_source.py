@@ -359,6 +359,30 @@ def test_cache_that_cannot_be_used_is_named_in_one_line(
     assert info(results)["n_saes"] == N_SAES
 
 
+def test_cache_that_changes_while_it_is_listed(results: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info(results)
+    (entry,) = entries()
+    own = cache_module._read
+
+    def cleared(place: Path) -> cache_module.Entry | None:
+        found = own(place)
+        shutil.rmtree(place, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(cache_module, "_read", cleared)
+    listed = run("cache", "list", "--json")
+    assert (listed.exit_code, listed.stderr) == (0, "")
+    monkeypatch.setattr(cache_module, "_read", own)
+    assert not (cache / "suites" / entry["key"]).exists()
+    monkeypatch.setattr(
+        cache_module.Cache,
+        "entries",
+        lambda _: os.listdir(cache / "cache.json"),  # noqa: PTH208 - as a folder without rights
+    )
+    refused = run("cache", "list")
+    assert refused.stderr == f"absorption-explorer: {cache}/cache.json: cannot be read (Not a directory)\n"
+
+
 def test_damaged_entry_is_made_anew(results: Path, cache: Path) -> None:
     assert info(results)["n_saes"] == N_SAES
     (entry,) = (cache / "suites").iterdir()
