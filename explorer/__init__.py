@@ -6,16 +6,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from explorer.app import Explorer, session
     from explorer.figures import FigureError
+    from explorer.named_questions import QuestionError, ask, tables
     from explorer.snapshot import SnapshotError, save_snapshot
     from explorer.store import open_store
 
-__all__ = ["Explorer", "FigureError", "SnapshotError", "open_store", "save_snapshot", "session"]
+__all__ = [
+    "Explorer",
+    "FigureError",
+    "QuestionError",
+    "SnapshotError",
+    "ask",
+    "open_store",
+    "save_snapshot",
+    "session",
+    "tables",
+]
 
 #: The module of each name. It is loaded when the name is first asked for: the command checks and imports without Panel.
 _MODULES = {
     "Explorer": "explorer.app",
     "session": "explorer.app",
     "FigureError": "explorer.figures",
+    "QuestionError": "explorer.named_questions",
+    "ask": "explorer.named_questions",
+    "tables": "explorer.named_questions",
     "SnapshotError": "explorer.snapshot",
     "save_snapshot": "explorer.snapshot",
     "open_store": "explorer.store",

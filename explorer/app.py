@@ -14,12 +14,16 @@ from panel.io.resources import LOCAL_DIST, parse_template, patch_model_css
 from explorer.capacity import limit_sessions
 from explorer.compression import compress
 from explorer.connections import limit_connections
-from explorer.figures import write_figure
+from explorer.embed import EMBEDS
+from explorer.embed_address import WantedView, alone, wanted
+from explorer.figures import Look, Wanted, write_figures
 from explorer.format import printable
+from explorer.given_values import refusal_of
 from explorer.guard import guard, is_checked
 from explorer.latents.panel import LatentPanel
 from explorer.log import log_failure
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
+from explorer.named_questions import tables
 from explorer.pages import Pages
 from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
@@ -30,6 +34,7 @@ from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.background import in_thread
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
+from explorer.views.cite import Cite, Foot
 from explorer.views.concepts import Concepts
 from explorer.views.cosine import CosineView
 from explorer.views.evidence_table import ConceptEvidence
@@ -104,6 +109,7 @@ class Explorer(pn.viewable.Viewer):
             for name in ("choose", "concepts", "thresholds", "tasks")
         ]
         return self._cell(
+            "layout",
             # What a search finds lies over what follows.
             pn.Column(parts["header"], sizing_mode="stretch_width", styles={"position": "relative", "z-index": "1"}),
             pn.Row(
@@ -117,38 +123,38 @@ class Explorer(pn.viewable.Viewer):
     @cached_property
     def cosine(self) -> pn.viewable.Viewable:
         """The cosine plot: every latent against the concept's probe."""
-        return self._alone(CosineView, alone=True)
+        return self._alone("cosine", CosineView, alone=True)
 
     @cached_property
     def k_sparse(self) -> pn.viewable.Viewable:
         """The scores of the k-sparse probes, with tau."""
-        return self._alone(KSparseView)
+        return self._alone("k_sparse", KSparseView)
 
     @cached_property
     def scores(self) -> pn.viewable.Viewable:
         """Precision and recall over all SAEs of the suite."""
-        return self._alone(SaeScoresView)
+        return self._alone("scores", SaeScoresView)
 
     @cached_property
     def heat_map(self) -> pn.viewable.Viewable:
         """Absorption rate, splits or F1 gap of every concept on every SAE."""
-        return self._alone(HeatMapView)
+        return self._alone("heat_map", HeatMapView)
 
     @cached_property
     def sensitivity(self) -> pn.viewable.Viewable:
         """The absorption rate by one of the thresholds."""
-        return self._alone(SensitivityView)
+        return self._alone("sensitivity", SensitivityView)
 
     @cached_property
     def evidence(self) -> pn.viewable.Viewable:
         """The tested tokens of the concept, each with what decided on it."""
-        return self._alone(ConceptEvidence)
+        return self._alone("evidence", ConceptEvidence)
 
     @cached_property
     def card(self) -> pn.viewable.Viewable:
         """All that is known of the selected latent."""
         none = "Tap one in another view of this explorer, or set explorer.state.latent."
-        return self._alone(LatentPanel, when_none=none)
+        return self._alone("card", LatentPanel, when_none=none)
 
     def to_dataframe(self, answer: str) -> pd.DataFrame:
         """Return the table behind a view, whole; a copy that may be changed.
@@ -176,6 +182,11 @@ class Explorer(pn.viewable.Viewer):
             else:
                 needed = "a selected latent: set state.latent" if of_latent else "an SAE that is there"
             raise ValueError(f"the table {answer!r} needs {needed}") from None
+
+    @property
+    def tables(self) -> pd.DataFrame:
+        """The questions that can be asked of the store with `explorer.ask`; see `explorer.tables`."""
+        return tables(self.model.store)
 
     def save_figure(
         self,
@@ -215,18 +226,8 @@ class Explorer(pn.viewable.Viewer):
         FigureError
             Where it cannot be written; one line that names the mend.
         """
-        write_figure(
-            self.model.store,
-            self.state,
-            name,
-            Path(path),
-            size=size,
-            font=font,
-            font_size=font_size,
-            dpi=dpi,
-            dark=dark,
-            overwrite=overwrite,
-        )
+        look = Look(size, font, font_size, dpi, dark)
+        write_figures([Wanted(self.model.store, self.state, name, Path(path), look)], overwrite=overwrite)
 
     def template(self, reconnect_seconds: int = 0) -> pn.Template:
         """Make the explorer a page of its own, which tries for so long to reconnect after its connection was cut."""
@@ -235,7 +236,7 @@ class Explorer(pn.viewable.Viewer):
         return _page(
             {
                 **self._parts(browser, on_page=True),
-                "export": pn.Column(Export(self.model, shared=True)),
+                "dialogs": _dialogs(self.model),
                 "browser": browser,
             }
         )
@@ -254,13 +255,26 @@ class Explorer(pn.viewable.Viewer):
             "main": pn.Column(self.notices, Pages(self.model, remember), sizing_mode="stretch_width"),
         }
 
-    def _alone(self, view: type[View], **options: Any) -> pn.viewable.Viewable:
+    def _alone(self, name: str, view: type[View], **options: Any) -> pn.viewable.Viewable:
         """Show a view by itself, whatever page is shown."""
         self.model.show(view)
-        return self._cell(self.notices, view(self.model, **options))
+        return self._cell(name, self.notices, view(self.model, **options))
 
-    def _cell(self, *content: pn.viewable.Viewable | pn.viewable.Viewer) -> pn.viewable.Viewable:
-        return Cell(self.model, *content, on_dark=self._follow_notebook).__panel__()
+    def _cell(self, name: str, *content: pn.viewable.Viewable | pn.viewable.Viewer) -> pn.viewable.Viewable:
+        """Make what a cell shows for an attribute of that name."""
+        again = partial(self._again, name)
+        return Cell(self.model, *content, on_dark=self._follow_notebook, again=again).__panel__()
+
+    def _again(self, name: str) -> pn.viewable.Viewable:
+        """Make the view under a name anew, by itself, in the state as it is now."""
+        state = self.state
+        values = {key: value for key, value in state.url_values().items() if value is not None}
+        other = Explorer(self.model.store, **values, dark=state.dark)
+        other.state.param.update(
+            **{key: getattr(state, key) for key in ("brushed", "cosine_range", "tested_words", "seed")}
+        )
+        view: pn.viewable.Viewable = getattr(other, name)
+        return view
 
     def _follow_notebook(self, dark: bool) -> None:  # noqa: FBT001 - what the browser tells
         """Turn dark as the notebook does; what the reader turned since then stays until the notebook turns again."""
@@ -340,12 +354,42 @@ def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.T
         _LOG.error("%s", printable(str(error)))
         why = without_folders(str(error), paths)
         return _page({"message": Markup("message", html=render("empty", title="No suite is open", why=why))})
-    wanted = ExplorerState(choices)
-    refused = wanted.from_query(requested_query())
-    explorer = Explorer(store, **wanted.url_values(), dark=remembered("dark") == "1")
+    asked = wanted(requested_query())
+    dark = remembered("dark") == "1" if asked.dark is None else asked.dark
+    state = ExplorerState(choices)
+    refused = state.from_query(asked.query)
+    if asked.embed is not None:
+        return _alone(store, asked, {**state.url_values(), "dark": dark}, refused, session_seconds)
+    explorer = Explorer(store, **state.url_values(), dark=dark)
     explorer.notices.refuse(refused)
     explorer.served = served
     return explorer.template(session_seconds)
+
+
+def _alone(
+    store: Store, asked: WantedView, values: Mapping[str, Any], refused: list[str], reconnect_seconds: int
+) -> pn.Template:
+    """Make a page of the one view that is asked for, without what stands around it."""
+    name = str(asked.embed)
+    embed = EMBEDS.get(name)
+    if embed is None:
+        why = f"{refusal_of('embed', name, EMBEDS)}."
+        return _page({"message": Markup("message", html=render("empty", title="No such view", why=why))})
+    state = ExplorerState(choices_of(store), **values)
+    state.apply({"page": embed.page, **embed.state})
+    model = ExplorerModel(store, state, embed.view)
+    model.aside = in_thread
+    notices = Notices(model)
+    notices.refuse(refused)
+    content = pn.Column(notices, embed.make(model), Foot(model, embed), sizing_mode="stretch_width")
+    browser = Browser(model, notices.refuse, reconnect_seconds, alone(name, dark=asked.dark))
+    chosen_dark = "" if asked.dark is None else str(int(asked.dark))
+    return _page({"alone": content, "dialogs": _dialogs(model), "browser": browser}, chosen_dark=chosen_dark)
+
+
+def _dialogs(model: ExplorerModel) -> pn.Column:
+    """Make the dialogs that the buttons of a served page open."""
+    return pn.Column(Export(model, shared=True), Cite(model, has_address=True))
 
 
 class _Page(pn.Template):
@@ -358,8 +402,11 @@ class _Page(pn.Template):
         return type(self).__name__
 
 
-def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.Template:
-    """Put parts into the page's template; a part that is not there leaves its place empty."""
+def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, chosen_dark: str = "") -> pn.Template:
+    """Put parts into the page's template; a part that is not there leaves its place empty.
+
+    `chosen_dark` is "1" or "0" where the address decides on the theme.
+    """
     # Panel keeps what it has parsed.
     page = _Page(parse_template((STATIC.parent / "templates" / "page.html").read_text(encoding="utf-8")))
     for name, part in parts.items():
@@ -367,6 +414,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer]) -> pn.
     variables = {
         "parts": list(parts),
         "nonce": token_urlsafe(16),
+        "chosen_dark": chosen_dark,
         # Bokeh serves /favicon.ico without the prefix, where Panel asks for it with one.
         "app_favicon": f"{_panel_files()}images/favicon.ico",
         "font": FONT,

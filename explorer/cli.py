@@ -15,7 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from explorer.figures_command import figures
 from explorer.format import count, printable
+from explorer.query_command import SETTINGS, query
 from explorer.session_limits import MAX_SESSIONS, NUM_PROCS, SESSION_SECONDS, default_max_sessions, default_num_procs
 from explorer.sources_command import cache_app, catalogue
 from explorer.store import embedded_suites, open_store, suites_of
@@ -43,6 +45,13 @@ _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
     help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
     show_default=False,
+)
+_EMBED_ORIGINS = typer.Option(
+    metavar="ORIGIN",
+    envvar="ABSORPTION_EXPLORER_EMBED_IN",
+    help="Site whose pages may show the dashboard or a view of it in a frame, as in https://course.example; may be"
+    " given several times.",
+    show_default="none",
 )
 #: What names an SAE and a concept.
 _Sae = Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)]
@@ -89,6 +98,10 @@ class Format(StrEnum):
     TABLES = "tables"
 
 
+app.command(context_settings=SETTINGS)(query)
+app.command()(figures)
+
+
 @app.callback()
 def _describe() -> None:
     """Look at feature splitting and feature absorption in sparse autoencoders."""
@@ -132,12 +145,18 @@ def serve(
         ),
     ] = None,
     allow_websocket_origin: Annotated[list[str] | None, _ORIGINS] = None,
+    embed_origin: Annotated[list[str] | None, _EMBED_ORIGINS] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve the dashboard at http://localhost:PORT/dashboard."""
     from explorer import server
+    from explorer.guard import allow_embedding
     from explorer.served import Served, may_open
 
+    try:
+        allow_embedding(embed_origin or [])
+    except ValueError as error:
+        _fail(str(error), error)
     paths = find_suites(*(suites or []))
     num_procs = num_procs or default_num_procs()
     try:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
-import shutil
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import holoviews as hv
@@ -16,6 +13,7 @@ from bokeh.embed import file_html
 from bokeh.models import FixedTicker, Legend, Text
 from bokeh.resources import INLINE
 
+from explorer.headless import HeadlessError, idle_page, in_browser
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots import absorption, sae_scores
 from explorer.plots.legend import add_legend, legend_of
@@ -34,7 +32,8 @@ from explorer.views.splitting_tree import SplittingTree
 from explorer.whole_file import whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import pandas as pd
 
@@ -43,20 +42,10 @@ if TYPE_CHECKING:
 
 #: To a CSS pixel, and to a point.
 _PIXELS_PER_INCH, _POINTS_PER_INCH = 96, 72
-_SECONDS = 60
 #: In heights of the text: a key of the legend with the gap behind it, the width of a letter, what is beside a plot.
 _KEY, _LETTER, _BESIDE = 3.0, 0.55, 11
 #: How much wider a column has to be than a row is high, for its label.
 _SLANT = 1.3
-_BROWSERS = (
-    "chromium-headless-shell",
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "chrome",
-    "msedge",
-    "microsoft-edge",
-)
 
 # What is drawn once BokehJS is done: SVG as text, PNG as a data URL.
 _EXPORT = """async (as) => {
@@ -69,7 +58,6 @@ _EXPORT = """async (as) => {
   for (const outline of svg.querySelectorAll('text[fill="none"][stroke-opacity="0"]')) outline.remove()
   return new XMLSerializer().serializeToString(svg)
 }"""
-_IDLE = "() => window.Bokeh?.documents?.[0]?.is_idle"
 
 
 class FigureError(ValueError):
@@ -114,49 +102,80 @@ FIGURES: Mapping[str, Source] = {
 }
 
 
-def write_figure(
-    store: Store,
-    state: ExplorerState,
-    name: str,
-    path: Path,
-    *,
-    size: tuple[float, float],
-    font: str | None,
-    font_size: float,
-    dpi: float,
-    dark: bool,
-    overwrite: bool,
-) -> None:
-    """Draw a figure and write it; parameters are those of `Explorer.save_figure`."""
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in ("svg", "png"):
+class Look(NamedTuple):
+    """How a figure looks; parameters are those of `Explorer.save_figure`."""
+
+    size: tuple[float, float] = (6, 3)
+    font: str | None = None
+    font_size: float = 9
+    dpi: float = 300
+    dark: bool = False
+
+
+class Wanted(NamedTuple):
+    """A figure to write: what it shows, where it goes, how it looks."""
+
+    store: Store
+    state: ExplorerState
+    name: str
+    path: Path
+    look: Look
+
+    @property
+    def kind(self) -> str:
+        """Its format."""
+        return self.path.suffix.lower().removeprefix(".")
+
+
+def write_figures(figures: Sequence[Wanted], *, overwrite: bool) -> None:
+    """Draw figures and write them: none where one of them cannot be.
+
+    Raises
+    ------
+    FigureError
+        At the first that cannot be written; one line that names the fix.
+    """
+    for figure in figures:
+        _check(figure, overwrite=overwrite)
+    pages = [_page(figure) for figure in figures]
+    try:
+        drawn = in_browser(partial(_render, pages))
+    except HeadlessError as error:
+        raise FigureError(str(error)) from error
+    for figure, content in zip(figures, drawn, strict=True):
+        try:
+            with whole_file(figure.path) as file:
+                file.write(content)
+        except OSError as error:
+            raise FigureError(f"{figure.path} cannot be written: {error.strerror}") from error
+
+
+def _check(figure: Wanted, *, overwrite: bool) -> None:
+    path, look = figure.path, figure.look
+    if figure.name not in FIGURES:
+        raise FigureError(f"there is no figure {figure.name!r}; there is {', '.join(FIGURES)}")
+    if figure.kind not in ("svg", "png"):
         raise FigureError(f"{path} is neither .svg nor .png: these are the formats of figures")
     if path.exists() and not overwrite:
         raise FigureError(f"{path} exists already; to replace it, say so (overwrite=True, --force)")
     if not path.parent.is_dir():
         raise FigureError(f"{path.parent} is no folder; make it first")
-    if not all(number > 0 for number in (*size, font_size, dpi)):
+    if not all(number > 0 for number in (*look.size, look.font_size, look.dpi)):
         raise FigureError("size, font size and dpi must be above 0")
-    which = theme(dark=dark)
-    figure = _draw(store, state, name, which)
-    _dress(figure, size=size, font=font or FONT, font_size=font_size, which=which)
-    page = file_html(figure, INLINE, title=name, suppress_callback_warning=True)
-    scale = 1.0 if kind == "svg" else dpi / _PIXELS_PER_INCH
-    # A notebook runs an event loop in its thread, and there Playwright's plain interface would refuse to work.
-    with ThreadPoolExecutor(1) as aside:
-        content = aside.submit(partial(_render, page, kind, scale)).result()
-    try:
-        with whole_file(path) as file:
-            file.write(content)
-    except OSError as error:
-        raise FigureError(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _page(figure: Wanted) -> tuple[str, str, float]:
+    """Make the page that holds one figure; return it, the figure's format, and how many pixels it has to one of CSS."""
+    look, which = figure.look, theme(dark=figure.look.dark)
+    drawn = _draw(figure.store, figure.state, figure.name, which)
+    _dress(drawn, size=look.size, font=look.font or FONT, font_size=look.font_size, which=which)
+    page = file_html(drawn, INLINE, title=figure.name, suppress_callback_warning=True)
+    return page, figure.kind, 1.0 if figure.kind == "svg" else look.dpi / _PIXELS_PER_INCH
 
 
 def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
     """Draw what `state` shows under that name, and leave the state itself and the pages it shows alone."""
-    source = FIGURES.get(name)
-    if source is None:
-        raise FigureError(f"there is no figure {name!r}; there is {', '.join(FIGURES)}")
+    source = FIGURES[name]
     values = {key: given for key, given in state.url_values().items() if given is not None}
     own = ExplorerState(choices_of(store), **values | {"dark": which is DARK})
     own.param.update(brushed=state.brushed, cosine_range=state.cosine_range)
@@ -207,24 +226,12 @@ def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: floa
             axis.major_label_text_font_size = f"{min(text, least):g}px"
 
 
-def _render(page: str, kind: str, scale: float) -> bytes:
-    """Have a browser without a window draw a page that holds one figure."""
-    try:
-        from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415 - an extra, needed for figures only
-    except ImportError:
-        raise FigureError("figures need Playwright: pip install 'absorption-explorer[figures]'") from None
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        found = own if Path(own).exists() else next(filter(None, map(shutil.which, _BROWSERS)), None)
-        if found is None:
-            raise FigureError("figures need Chromium or Chrome on PATH, or Playwright's: playwright install chromium")
-        try:
-            browser = playwright.chromium.launch(executable_path=found)
-            sheet = browser.new_page(device_scale_factor=scale)
-            sheet.set_default_timeout(1000 * _SECONDS)
-            sheet.set_content(page)
-            sheet.wait_for_function(_IDLE)
-            drawn: str = sheet.evaluate(_EXPORT, kind)
-        except Error as error:
-            raise FigureError(f"{found} could not draw the figure: {error.message.splitlines()[0]}") from error
-    return drawn.encode() if kind == "svg" else base64.b64decode(drawn.partition(",")[2])
+def _render(pages: Sequence[tuple[str, str, float]], browser: Any) -> list[bytes]:
+    """Have a browser draw pages that hold one figure each."""
+    drawn: list[bytes] = []
+    for html, kind, scale in pages:
+        page = idle_page(browser, html, device_scale_factor=scale)
+        content: str = page.evaluate(_EXPORT, kind)
+        page.close()
+        drawn.append(content.encode() if kind == "svg" else base64.b64decode(content.partition(",")[2]))
+    return drawn

@@ -1,21 +1,23 @@
-"""Frames as files, CSV and Parquet, in pieces: none takes long to write, so that other threads go on."""
+"""Frames as files, CSV, JSON and Parquet, in pieces: none takes long to write, so that other threads go on."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pandas.api.types import is_numeric_dtype, is_object_dtype
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from queries.conform import arrow_type
 
-    import pandas as pd
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 #: What a thread writes or converts at a time: some milliseconds, in which no other thread of Python runs.
 _ROWS = 500
@@ -49,9 +51,31 @@ def as_csv(frame: pd.DataFrame, *, for_spreadsheets: bool = False) -> Iterator[b
             piece = b""
 
 
-def as_parquet(frame: pd.DataFrame) -> Iterator[bytes]:
-    """Write a frame as Parquet."""
-    schema = pa.Schema.from_pandas(frame.iloc[_telling(frame)], preserve_index=False)
+def as_json(frame: pd.DataFrame, head: Mapping[str, Any]) -> Iterator[bytes]:
+    """Write a frame as a JSON object: what `head` has, then `rows`, an object each; null for NULL and for no number."""
+    piece = f'{json.dumps(head, ensure_ascii=False, allow_nan=False)[:-1]}{", " if head else ""}"rows": ['.encode()
+    for start in range(0, len(frame), _ROWS):
+        rows = frame.iloc[start : start + _ROWS]
+        columns = [[_plain(cell) for cell in _numbers(rows[name])] for name in rows]
+        written = (
+            json.dumps(dict(zip(rows.columns, row, strict=True)), ensure_ascii=False, allow_nan=False)
+            for row in zip(*columns, strict=True)
+        )
+        piece += (",\n" if start else "\n").encode() + ",\n".join(written).encode()
+        if len(piece) > _PIECE_BYTES:
+            yield piece
+            piece = b""
+    yield piece + b"\n]}\n"
+
+
+def as_parquet(frame: pd.DataFrame, kinds: Mapping[str, str] | None = None) -> Iterator[bytes]:
+    """Write a frame as Parquet; `kinds` are the DuckDB types of its columns, which else are told by its rows."""
+    if kinds:
+        schema = pa.schema([(name, arrow_type(kind)) for name, kind in kinds.items()])
+        maps = [name for name, kind in kinds.items() if kind.startswith("MAP")]
+        frame = frame.assign(**{name: [cell and list(cell.items()) for cell in frame[name]] for name in maps})
+    else:
+        schema = pa.Schema.from_pandas(frame.iloc[_telling(frame)], preserve_index=False)
     parts = [
         pa.Table.from_pandas(frame.iloc[start : start + _ROWS], schema=schema, preserve_index=False)
         for start in range(0, max(len(frame), 1), _ROWS)
@@ -61,6 +85,11 @@ def as_parquet(frame: pd.DataFrame) -> Iterator[bytes]:
     yield from in_pieces(file.getvalue())
 
 
+def with_whole_numbers(frame: pd.DataFrame, kinds: Mapping[str, str]) -> pd.DataFrame:
+    """Return a frame whose columns of integers, by their DuckDB types, hold integers beside NULL, too."""
+    return frame.astype({name: "Int64" for name, kind in kinds.items() if kind in ("INTEGER", "BIGINT")})
+
+
 def in_pieces(content: bytes) -> Iterator[bytes]:
     """Return content in pieces."""
     return (content[start : start + _PIECE_BYTES] for start in range(0, len(content), _PIECE_BYTES))
@@ -68,11 +97,27 @@ def in_pieces(content: bytes) -> Iterator[bytes]:
 
 def _written(cell: Any, for_spreadsheets: bool) -> Any:  # noqa: FBT001
     """Return what is written of a cell."""
-    if isinstance(cell, np.ndarray):
-        return json.dumps(cell.tolist(), ensure_ascii=False)
+    if isinstance(cell, np.ndarray | dict):
+        return json.dumps(_plain(cell), ensure_ascii=False)
     if for_spreadsheets and isinstance(cell, str) and cell.startswith(_FORMULA):
         return f"'{cell}"
     return cell
+
+
+def _plain(cell: Any) -> Any:
+    """Return what JSON can hold of a cell."""
+    if isinstance(cell, np.ndarray):
+        return [_plain(part) for part in _numbers(cell)]
+    if isinstance(cell, dict):
+        return {name: _plain(part) for name, part in cell.items()}
+    return None if cell is pd.NA or (isinstance(cell, float) and not math.isfinite(cell)) else cell
+
+
+def _numbers(values: pd.Series | np.ndarray) -> list[Any]:
+    """Return values as Python has them; a float of 32 bits with the digits that tell it, not with those of 64."""
+    if values.dtype == np.float32:
+        return list(np.asarray(values).astype(str).astype(float).tolist())
+    return list(values.tolist())
 
 
 def _telling(frame: pd.DataFrame) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -27,7 +28,7 @@ from explorer.upstream.panel import count_busy_on_loop
 from explorer.upstream.tornado import is_under_way
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from tornado.httputil import HTTPServerRequest
 
@@ -38,6 +39,8 @@ URL_CHARACTERS, URL_VALUES, TOKEN_CHARACTERS = 8_192, 100, 2**14
 _COMPRESSIONS = ("permessage-deflate", "permessage-deflate; client_max_window_bits")
 #: Environment variable with the origins that may show the page in a frame, besides its own.
 EMBED_IN = "ABSORPTION_EXPLORER_EMBED_IN"
+_ORIGIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.-]+(?::\d{1,5})?")
+_LOG = logging.getLogger("explorer")
 
 # Scripts run only where they carry the page's nonce, or are loaded by one that does. Bokeh writes its styles into the
 # page, and es-module-shims, which loads Panel's components, fetches what it has just made itself.
@@ -60,10 +63,33 @@ _HEADERS = {
 }
 
 
+def allow_embedding(origins: Sequence[str]) -> None:
+    """Let pages of these origins show this process's pages in a frame, besides its own.
+
+    Raises
+    ------
+    ValueError
+        Where one is no origin, in one line.
+    """
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin; give scheme, host and port only, as in https://course.example")
+    os.environ[EMBED_IN] = " ".join(origins)
+
+
+@cache
+def _origins(named: str) -> str:
+    """Return the origins among what the environment names; whatever else stands there could change the policy."""
+    origins = [origin for origin in named.split() if _ORIGIN.fullmatch(origin)]
+    if origins != named.split():
+        _LOG.error("%s holds what is no origin, as https://course.example is: that is left out", EMBED_IN)
+    return " ".join(origins)
+
+
 def headers(nonce: str | None) -> Mapping[str, str]:
     """Return the headers of a page whose scripts carry `nonce`; without one, no script runs."""
     scripts = f"'nonce-{nonce}' 'strict-dynamic'" if nonce else "'none'"
-    policy = "; ".join(_POLICY).format(scripts=scripts, embed_in=os.environ.get(EMBED_IN, "")).strip()
+    policy = "; ".join(_POLICY).format(scripts=scripts, embed_in=_origins(os.environ.get(EMBED_IN, ""))).strip()
     return {"Content-Security-Policy": policy} | _HEADERS
 
 
@@ -93,10 +119,7 @@ def is_checked(request: Any) -> bool:
 def _check(handler: Any) -> Any:
     """Refuse what no page of the explorer asks for."""
     request = handler.request
-    if len(request.uri or "") > URL_CHARACTERS:
-        raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
-    if sum(map(len, request.arguments.values())) > URL_VALUES:
-        raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
+    refuse_too_much(request)
     if len(request.headers.get("Sec-WebSocket-Protocol", "")) > TOKEN_CHARACTERS:
         raise HTTPError(400, reason=f"Token longer than {TOKEN_CHARACTERS} characters")
     _refuse_malformed(handler)
@@ -111,6 +134,14 @@ def _check(handler: Any) -> Any:
     if request.headers.get("Sec-WebSocket-Extensions") not in _COMPRESSIONS:
         request.headers.pop("Sec-WebSocket-Extensions", None)
     return claim_session(handler)
+
+
+def refuse_too_much(request: HTTPServerRequest) -> None:
+    """Refuse an address that is too long or holds too many values."""
+    if len(request.uri or "") > URL_CHARACTERS:
+        raise HTTPError(414, reason=f"Address longer than {URL_CHARACTERS} characters")
+    if sum(map(len, request.arguments.values())) > URL_VALUES:
+        raise HTTPError(400, reason=f"Address with more than {URL_VALUES} values")
 
 
 def _refuse_malformed(handler: Any) -> None:

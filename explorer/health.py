@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from tornado.web import RequestHandler
 
 from explorer.guard import guard
-from explorer.store import shared_store, without_folders
+from explorer.store import shared_store, suites_of_panel_serve, without_folders
 from queries import SuiteError
 
 if TYPE_CHECKING:
@@ -43,5 +42,5 @@ def routes(paths: Sequence[str]) -> list[tuple[str, type[RequestHandler], dict[s
     return [("/healthz", Health, {"paths": paths})]
 
 
-#: For `panel serve`, which hands what follows `--args` to the dashboard.
-ROUTES = routes(sys.argv[sys.argv.index("--args") + 1 :] if "--args" in sys.argv else [])
+#: For `panel serve`.
+ROUTES = routes(suites_of_panel_serve())

@@ -13,6 +13,7 @@ import pandas as pd
 import param
 
 from explorer.concepts import Concept, Family
+from explorer.files import with_whole_numbers
 from explorer.request import Asked, Request
 from explorer.saes import Sae, labelled
 from explorer.state import ExplorerState, SuiteChoices, Thresholds
@@ -386,8 +387,7 @@ class ExplorerModel(param.Parameterized):
     def asking_whole(self, answer: str) -> Callable[[], pd.DataFrame]:
         """Return what asks, in whatever thread, for what `whole` returns."""
         query, params = self._behind(answer)
-        whole = {name: "Int64" for name, kind in catalog()[query].columns.items() if kind in ("INTEGER", "BIGINT")}
-        return lambda: self.store.fetch(query, **params).astype(whole)
+        return lambda: with_whole_numbers(self.store.fetch(query, **params), catalog()[query].columns)
 
     def script(self, answer: str, *, shared: bool = False) -> str:
         """Write the question behind an answer as SQL that runs by itself; `shared` as `Store.script` has it."""

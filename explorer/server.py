@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import panel as pn
 from tornado.httpserver import HTTPServer
 
-from explorer import health
+from explorer import api, health
 from explorer.app import prepare_process, session
 from explorer.connections import PatientSocket
 from explorer.handover import Handover
@@ -85,7 +85,7 @@ def serve(
         num_procs=num_procs,
         unused_session_lifetime_milliseconds=1000 * session_seconds,
         check_unused_sessions_milliseconds=1000 * _CHECK_SESSIONS_SECONDS,
-        extra_patterns=health.routes(paths),
+        extra_patterns=[*health.routes(paths), *api.routes(paths)],
         log_function=log_request,
         http_server_kwargs={
             "max_body_size": MESSAGE_BYTES,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -108,6 +109,11 @@ def shared_store(*paths: str) -> Store:
                 gc.collect()
                 gc.freeze()
         return store
+
+
+def suites_of_panel_serve() -> list[str]:
+    """Return the suites that the command line of ``panel serve`` names: what follows `--args`."""
+    return sys.argv[sys.argv.index("--args") + 1 :] if "--args" in sys.argv else []
 
 
 def without_folders(message: str, paths: Sequence[str]) -> str:

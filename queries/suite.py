@@ -39,12 +39,15 @@ class Suite:
         By table, the columns that its files really have.
     stamps : dict of str to Stamp
         By file, how it was found; empty for a suite at a URL, where each look would take a request.
+    checksum : str
+        SHA-256 of its manifest, which has those of its files.
     """
 
     root: Location
     manifest: Manifest
     columns: dict[str, set[str]]
     stamps: dict[str, Stamp | None]
+    checksum: str
 
     @property
     def name(self) -> str:
@@ -100,6 +103,12 @@ def checksum(file: Path) -> str:
     """Return the SHA-256 of a file, as the manifest has it."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _checksum_of_manifest(root: Location) -> str:
+    if isinstance(root, Path):
+        return checksum(root / MANIFEST)
+    return hashlib.sha256(_manifest_text(root).encode()).hexdigest()
 
 
 def read_manifest(path: Path | str) -> Manifest:
@@ -191,4 +200,4 @@ def read_suite(path: Path | str) -> Suite:
                     message = f"{file}: {header.problems[0][1]}"
                     raise SuiteError(message)
                 columns[table.name] = header.columns | set(columns_in_path(table))
-    return Suite(root, manifest, columns, stamps)
+    return Suite(root, manifest, columns, stamps, _checksum_of_manifest(root))

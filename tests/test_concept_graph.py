@@ -310,7 +310,7 @@ def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
     head, rows, is_drawn = _shown(ConceptGraphView(model))
     assert is_drawn
     assert head == (
-        "How S splits and what absorbs it tokens effect Export Left: the wider, the more F1 a split latent adds."
+        "How S splits and what absorbs it tokens effect Export Cite Left: the wider, the more F1 a split latent adds."
         " Dotted: no split latent fires on the tokens to the right. Right: the wider, the more tokens are absorbed."
     )
     assert model.split_latents is not None
@@ -393,7 +393,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     model.state.concept = concept_id("q")
     head, rows, is_drawn = _shown(view)
     assert head == (
-        f"{title.format('Q')} Export Left: the wider, the more F1 a split latent adds. No word that only the probe"
+        f"{title.format('Q')} Export Cite Left: the wider, the more F1 a split latent adds. No word that only the probe"
         " finds leaves all split latents silent, so there was nothing to test."
     )
     assert (len(rows), is_drawn) == (2, True)
@@ -402,7 +402,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     assert _shown(view)[0].endswith("is the only split latent. 12 words were tested, and none is absorbed.")
     model.state.apply({"suite": "bare", "concept": concept_id("s")})
     assert _shown(view)[0] == (
-        f"{title.format('S')} Export The suite stores no verdicts here, so absorption is unknown here."
+        f"{title.format('S')} Export Cite The suite stores no verdicts here, so absorption is unknown here."
     )
 
 

@@ -20,7 +20,7 @@ from playwright.sync_api import expect
 
 import explorer
 from explorer import files
-from explorer.files import as_csv, as_parquet
+from explorer.files import as_csv, as_json, as_parquet
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.plots.legend import legend_of
@@ -70,6 +70,23 @@ def test_files_give_the_frame_back() -> None:
     assert back["activations"][0].tolist() == [0.5, 2.0]
 
 
+def test_what_is_no_number_is_null_in_json_and_in_lists() -> None:
+    lists = np.empty(3, object)
+    lists[:] = [np.array([0.1, np.nan], np.float32), None, {"trainer": "x"}]
+    frame = pd.DataFrame({"rate": [0.5, np.nan, np.inf], "n": pd.array([1, None, 3], "Int64"), "lists": lists})
+    told = json.loads(b"".join(as_json(frame, {"total": 3})))
+    assert told == {
+        "total": 3,
+        "rows": [
+            {"rate": 0.5, "n": 1, "lists": [0.1, None]},
+            {"rate": None, "n": None, "lists": None},
+            {"rate": None, "n": 3, "lists": {"trainer": "x"}},
+        ],
+    }
+    assert json.loads(b"".join(as_json(frame.head(0), {}))) == {"rows": []}
+    assert b'"[0.1, null]"' in b"".join(as_csv(frame))
+
+
 def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same bytes as of the whole frame at once, whatever its columns hold, in more than one piece."""
     monkeypatch.setattr(files, "_PIECE_BYTES", 2**15)
@@ -90,8 +107,8 @@ def test_pieces_are_the_file_that_pandas_writes(monkeypatch: pytest.MonkeyPatch)
     )
     for rows_of in (frame, frame.head(1), frame.head(0)):
         listed = {
-            name: [None if cell is None else json.dumps(cell.tolist(), ensure_ascii=False) for cell in rows_of[name]]
-            for name in ("activations", "tokens")
+            name: [cell if cell is None else json.dumps([kind(str(part)) for part in cell]) for cell in rows_of[name]]
+            for name, kind in (("activations", float), ("tokens", str))
         }
         assert b"".join(as_csv(rows_of)) == rows_of.assign(**listed).to_csv(index=False).encode()
         whole = io.BytesIO()
@@ -263,7 +280,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
     dialog = part(page, "export")
-    buttons = page.locator("button.export:visible")
+    buttons = page.locator("button[data-export]:visible")
     count = buttons.count()
     assert count
     for place in range(count):

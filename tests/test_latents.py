@@ -13,11 +13,15 @@ import pytest
 
 from explorer.app import Explorer
 from explorer.concepts import Concept
+from explorer.embed import EMBEDS
 from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
+from explorer.served import MayOpen, Served
 from explorer.views import markup
+from explorer.views.cite import Cite, Foot
 from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
+from explorer.views.open_another import OpenAnother
 from queries import Store
 from queries.schema import concept_id, letter_of
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
+    from explorer.model import ExplorerModel
     from explorer.saes import Sae
 
 # --- Words and numbers ---------------------------------------------------------------------------------------------
@@ -232,6 +237,21 @@ def shown(monkeypatch: pytest.MonkeyPatch) -> Iterator[Shown]:
     watched.components.clear()
 
 
+def _cite_each_view(shown: Shown, model: ExplorerModel) -> None:
+    _on_page = Cite(model, has_address=True)
+    for name, embed in EMBEDS.items():
+        _foot = Foot(model, embed)
+        shown.send("cite", "show", {"view": name, "page": f"https://x.example/{EVIL}"})
+
+
+def _open_another(shown: Shown) -> None:
+    opener = OpenAnother(Served((), MayOpen.ANYTHING))
+    opener.ask()
+    # The name of what was opened, and why something was not.
+    opener._finish(EVIL, f"{EVIL}: has no manifest.json")
+    shown.look()
+
+
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
     """Walk through everything that the explorer shows of a suite whose every text tries to break out."""
     with Store(list_letters(write_hostile_suite(tmp_path / "hostile"), "x")) as store:
@@ -263,6 +283,8 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         state.facet_latent = int(model.split_latents["latent"].iloc[0]) if model.split_latents is not None else 0
         wanted = " ".join([*QUESTIONS, "word_activations"])
         shown.send("export", "show", {"answers": wanted, "figures": "cosine <script>alert(1)</script>"})
+        _cite_each_view(shown, model)
+        _open_another(shown)
         # What is missing is said in words as well.
         state.apply({"concept": concept_id("x")})
         shown.look()

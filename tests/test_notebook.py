@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 import shutil
+import struct
 import sys
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -12,6 +15,8 @@ import nbformat
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+from playwright.sync_api import expect
 
 from explorer import Explorer, open_store
 from explorer.store import SWEEPS
@@ -78,7 +83,7 @@ def outputs_of(cell: Any) -> list[Any]:
     return list(cell.get("outputs", []))
 
 
-def test_the_tour_runs_and_shows_each_view() -> None:
+def test_the_tour_runs_shows_each_view_and_keeps_a_picture_of_it_when_it_is_exported() -> None:
     tour = nbformat.read(TOUR, as_version=4)
     assert [cell.id for cell in tour.cells if outputs_of(cell)] == [], "the tour is committed without outputs"
     NotebookClient(tour, timeout=120, resources={"metadata": {"path": str(ROOT)}}).execute()
@@ -88,6 +93,11 @@ def test_the_tour_runs_and_shows_each_view() -> None:
     # A warning, of comms that are missing, say, would stand among the errors.
     complaints = [each for found in outputs.values() for each in found if each.get("name") == "stderr"]
     assert complaints == []
+    exported, _ = HTMLExporter().from_notebook_node(tour)
+    pictures = re.findall(r'<img [^>]*class="ax-picture [^>]*src="data:image/png;base64,([^"]+)"', exported)
+    assert len(pictures) == len(VIEWS)
+    sizes = [struct.unpack(">II", base64.b64decode(picture)[16:24]) for picture in pictures]
+    assert all(width > 1000 and height > 300 for width, height in sizes), sizes
 
 
 def test_the_notebook_for_colab_runs_once_the_program_is_installed(tmp_path: Path) -> None:
@@ -161,6 +171,9 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     tap(page, "cosine", main, float(cosines[main]))
     # What the tap changed comes back.
     page.locator("strong", has_text=f"Latent {main}").first.wait_for()
+    # The pictures for exports are there, and hidden where the views are alive.
+    expect(page.locator("img.ax-picture").first).to_be_attached()
+    expect(page.locator("img.ax-picture").locator("visible=true")).to_have_count(0)
     # What is shown can be taken away here, too.
     page.get_by_role("button", name="Export the cosines").first.click()
     with page.expect_download() as download:

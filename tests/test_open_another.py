@@ -133,11 +133,11 @@ def test_what_is_opened_is_there_for_the_next_session(served: Served, tmp_path: 
     dialog = OpenAnother(served)
     dialog.ask()
     dialog._choose({"source": str(write_results(tmp_path / "mine"))})
-    assert '<a href="?suite=mine">Show it</a>' in dialog._dialog.html
+    assert '<a href="?page=explore&amp;suite=mine">Show it</a>' in dialog._dialog.html
     first, added = served
     assert (first, added.startswith(str(tmp_path / "cache"))) == (str(tmp_path / "tiny"), True)
     dialog._choose({"source": str(tmp_path / "tiny")})  # which is there already
-    assert '<a href="?suite=tiny">' in dialog._dialog.html
+    assert '<a href="?page=explore&amp;suite=tiny">' in dialog._dialog.html
     assert len(served) == 2
     # Another of the same name could not be told apart, and nothing is nothing.
     dialog._choose({"source": str(write_tiny_suite(tmp_path / "again", saes=SAES))})

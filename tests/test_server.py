@@ -426,6 +426,9 @@ def test_prefix_and_address(suite: Path, tmp_path: Path, opened: Path) -> None:
 
     try:
         assert get(f"{server.url}/a/b/healthz")[0] == 200
+        described = json.loads(get(f"{server.url}/a/b/api/openapi.json")[1])
+        assert described["servers"] == [{"url": "/a/b"}]
+        assert get(f"{server.url}/a/b/api/saes.csv")[0] == 200
         code, page = get(f"{server.url}/a/b/dashboard")
         assert code == 200
         assert get(f"{server.url}/healthz")[0] == 404
@@ -438,14 +441,20 @@ def test_prefix_and_address(suite: Path, tmp_path: Path, opened: Path) -> None:
         server.stop()
 
 
-def test_panel_serve_has_health_as_a_plugin(suite: Path, tmp_path: Path) -> None:
+def test_panel_serve_has_health_and_answers_to_scripts_as_plugins(suite: Path, tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "panel", "serve", "dashboard.py", "--port", str(port)]
-    command += ["--plugins", "explorer.health", "--args", str(suite)]
+    command += ["--plugins", "explorer.health", "--plugins", "explorer.api", "--args", str(suite)]
     server = start_process(command, tmp_path / "log", port, "/healthz")
     try:
         assert get(f"{server.url}/healthz") == (200, '{"status": "ok"}')
+        assert get(f"{server.url}/api/saes.csv")[1].startswith("suite,sae,title,")
+        assert get(f"{server.url}/api/nothing.csv")[0] == 404
         (suite / "measurements.parquet").unlink()
         assert get(f"{server.url}/healthz")[0] == 503
+        code, told = get(f"{server.url}/api/saes.csv")
+        assert code == 503
+        assert "measurements.parquet" in json.loads(told)["error"]
+        assert str(suite.parent) not in told
     finally:
         server.stop()

@@ -46,7 +46,7 @@ def test_file_is_whole_or_as_it_was(tmp_path: Path, before: bytes | None) -> Non
 
 
 def test_snapshot_and_figure_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(figures, "_render", lambda *_: bytes(2 * ROOM))
+    monkeypatch.setattr(figures, "in_browser", lambda _: [bytes(2 * ROOM)])
     target = tmp_path / "target"
     target.mkdir()
     with open_store(write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),))) as store:

@@ -81,6 +81,7 @@ PARTS = (
     Part(JSComponent, "_bundle", "scripts are packed once (views/*.py)", "a public name for it"),
     Part(JSComponent, "_get_properties", "a model is found by its name (views/markup.py)", "a parameter for the name"),
     Part(JSComponent, "_models", "messages in notebooks (views/markup.py)", "messages to models of jupyter_bokeh"),
+    Part(pn.Column, "_repr_mimebundle_", "a cell has a picture beside its view (views/cell.py)", "to add an output"),
     Part(FloatSlider, "_get_properties", "a model is found by its name (views/widgets.py)", "a parameter for the name"),
     Part(FloatSlider, "_process_events", "only what a reader can choose is taken (views/widgets.py)", _EVENTS),
     Part(

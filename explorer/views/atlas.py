@@ -42,6 +42,8 @@ class Atlas(View):
     Parameters
     ----------
     model : ExplorerModel
+    only : str
+        Parameter of the state by which one plot has its x-axis, which then is all that is shown.
     """
 
     answers = ("sae_means",)
@@ -51,16 +53,16 @@ class Atlas(View):
     )
     parts = (HeatMapView,)
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, *, only: str = "") -> None:
         super().__init__(model)
         state = model.state
         self._head = Markup(
             "page-head", on={**state.setters("mean_policy", "scope", "told_by", "family"), "clear": self._clear}
         )
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear, "sort": self._sort})
-        self._sorted_by, self._is_falling = "", False
+        self._sorted_by, self._is_falling, self._is_alone = "", False, bool(only)
         self._heads = {name: Markup("panel-head", on=state.setters(name)) for name in _PLOTS}
-        self._plots = {name: self._plot(name) for name in _PLOTS}
+        self._plots = {name: self._plot(name) for name in _PLOTS if only in ("", name)}
         self._columns = {
             name: pn.Column(
                 self._heads[name],
@@ -75,8 +77,9 @@ class Atlas(View):
             sizing_mode="stretch_width",
             styles={"flex-wrap": "wrap", "gap": "16px"},
         )
-        self._map = pn.Column(HeatMapView(model), sizing_mode="stretch_width")
-        self._layout = pn.Column(self._head, self._panels, self._map, self._table, sizing_mode="stretch_width")
+        self._map = pn.Column(*([] if only else [HeatMapView(model)]), sizing_mode="stretch_width")
+        beside = [] if only else [self._map, self._table]
+        self._layout = pn.Column(self._head, self._panels, *beside, sizing_mode="stretch_width")
         self._show()
 
     def _plot(self, name: str) -> LivePlot:
@@ -153,7 +156,7 @@ class Atlas(View):
         model, shown = self._model, self._model.shown
         means = model.sae_means
         titles = {"absorption": shown.rate_label.capitalize(), "splits": f"Split latents per {shown.noun}"}
-        drawable = {name: not drawn(means, self._panel(name)).empty for name in _PLOTS}
+        drawable = {name: not drawn(means, self._panel(name)).empty for name in self._plots}
         for name, plot in self._plots.items():
             plot.update()
             self._columns[name].visible = drawable[name]
@@ -174,6 +177,7 @@ class Atlas(View):
         by = self._told_by
         self._head.html = render(
             "atlas_head",
+            alone=self._is_alone,
             num_saes=num_saes,
             num_shown=len(self._listed()),
             num_unknown=0 if means is None else int(means["l0"].isna().sum()),
@@ -193,7 +197,7 @@ class Atlas(View):
             by=by,
             families={name: family.title for name, family in shown.families.items()},
             family=shown.family,
-            figures=" ".join(dict.fromkeys(self._panel(name) for name in _PLOTS)),
+            figures=" ".join(dict.fromkeys(self._panel(name) for name in self._plots)),
             legend=[] if means is None else list(styles_of(means[by], by, theme(dark=shown.dark)).values()),
             seeds=have_seeds(means),
         )

@@ -116,6 +116,7 @@ export function render({ model }) {
   const show = (push) => {
     const wanted = `?${model.query}`
     if (window.location.search === wanted) return
+    if (model.alone) push = false // in a frame, each step would be one of the page around it
     window.history[push ? "pushState" : "replaceState"]({}, "", `${window.location.pathname}${wanted}`)
   }
   show(false)
@@ -126,7 +127,8 @@ export function render({ model }) {
   retitle()
   model.on("title", retitle)
 
-  const follow = () => { setTheme(model.dark); cookie("dark", model.dark ? 1 : 0) }
+  // A view by itself has the theme of the page around it, which says nothing of what the reader likes.
+  const follow = () => { setTheme(model.dark); if (!model.alone) cookie("dark", model.dark ? 1 : 0) }
   const remember = () => { for (const [name, value] of Object.entries(model.memory)) cookie(name, value) }
   model.on("dark", follow)
   model.on("memory", remember)

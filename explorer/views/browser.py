@@ -11,6 +11,7 @@ import param
 from panel.custom import JSComponent
 from panel.models.esm import ReactiveESM
 
+from explorer.embed_address import wanted
 from explorer.upstream.bokeh import lacks
 from explorer.views.act import one_act, take
 
@@ -39,7 +40,7 @@ def requested_query() -> str:
 #: HoloViews (1.23) waits for 10 ms before it tells of a tap or a selection, which a ping follows.
 _PLOT_MILLISECONDS = 50
 
-lacks(ReactiveESM, "query", "title", "pong", "waiting")
+lacks(ReactiveESM, "query", "title", "pong", "waiting", "alone")
 
 
 class Browser(JSComponent):
@@ -52,6 +53,8 @@ class Browser(JSComponent):
         Takes the sentences about values of a URL that were refused.
     reconnect_seconds : int
         For how long the page tries to reconnect after its connection was cut.
+    alone : str
+        The part of the address that asks for one view by itself; empty on the whole page.
     """
 
     query = param.String(doc="The URL's query that stands for the state.")
@@ -60,14 +63,19 @@ class Browser(JSComponent):
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
     waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
     reconnect_seconds = param.Integer(doc="For how long the page tries to reconnect after its connection was cut.")
+    alone = param.String(doc="The part of the address that asks for one view by itself; empty on the whole page.")
     pong = param.Integer(doc="The last ping answered: everything before it is done.")
 
     _bundle: ClassVar[str] = "browser.js"
 
     def __init__(
-        self, model: ExplorerModel, on_refused: Callable[[list[str]], None], reconnect_seconds: int = 0
+        self,
+        model: ExplorerModel,
+        on_refused: Callable[[list[str]], None],
+        reconnect_seconds: int = 0,
+        alone: str = "",
     ) -> None:
-        super().__init__(width=0, height=0, margin=0, reconnect_seconds=reconnect_seconds)
+        super().__init__(width=0, height=0, margin=0, reconnect_seconds=reconnect_seconds, alone=alone)
         self._model = model
         self._state = state = model.state
         self._on_refused = on_refused
@@ -85,7 +93,8 @@ class Browser(JSComponent):
     def _follow(self, *_: param.parameterized.Event) -> None:
         state = self._state
         where = f"{state.label}, {state.chosen_sae.label} · " if state.chosen_sae else ""
-        self.param.update(query=state.to_query(), dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
+        query = "&".join(filter(None, (state.to_query(), self.alone)))
+        self.param.update(query=query, dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
 
     def _note_ping(self, ping: tuple[int, bool]) -> None:
         number, is_of_plot = ping
@@ -113,7 +122,7 @@ class Browser(JSComponent):
         take(self._handlers, data)
 
     def _travel(self, query: str) -> None:
-        self._on_refused(self._state.from_query(query))
+        self._on_refused(self._state.from_query(wanted(query).query))
 
     def _step(self, step: tuple[str, int]) -> None:
         """Move concept or L0 to a neighbour, as the arrow keys ask; what has no data is passed over, ends hold."""

@@ -23,6 +23,11 @@ export function render({ model }) {
   window.axStyles ??= new CSSStyleSheet()
   window.axStyles.replaceSync(model.sheet)
 
+  // The picture stands for a view that is not alive (explorer/picture.py); it may be laid out later than this.
+  const hiding = document.head.appendChild(document.createElement("style"))
+  hiding.textContent = `img.${model.picture} { display: none !important }`
+  model.on("remove", () => hiding.remove())
+
   let told = null
   const tell = () => {
     const dark = isDark()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import panel as pn
 import param
 from panel.custom import JSComponent
 
+from explorer.picture import picture_html
 from explorer.theme import FONT, MONO, css_roles, theme
 from explorer.views.act import one_act
+from explorer.views.cite import Cite
 from explorer.views.export import Export
 from explorer.views.markup import styles
 
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explorer.model import ExplorerModel
+    from explorer.state import Snapshot
 
 _CELL = {
     "--ax-font": FONT,
@@ -29,7 +33,7 @@ _CELL = {
 
 
 class Cell(pn.viewable.Viewer):
-    """Brings colours, style sheet and the dialog for exports, and leaves the notebook's own style alone.
+    """Brings colours, style sheet and the dialogs of the page, and leaves the notebook's own style alone.
 
     Parameters
     ----------
@@ -37,6 +41,8 @@ class Cell(pn.viewable.Viewer):
     *content : viewables
     on_dark : callable
         Takes whether the notebook is dark, when it is first known and whenever it changes.
+    again : callable
+        Makes the same anew, as it is then, for a picture of it.
     """
 
     def __init__(
@@ -44,11 +50,15 @@ class Cell(pn.viewable.Viewer):
         model: ExplorerModel,
         *content: pn.viewable.Viewable | pn.viewable.Viewer,
         on_dark: Callable[[bool], object],
+        again: Callable[[], pn.viewable.Viewable],
     ) -> None:
         super().__init__()
         self._state = model.state
+        picture = f"ax-picture-{token_hex(8)}"
+        dialogs = Export(model, shared=False), Cite(model, has_address=False)
         # The sheet goes first, so that nothing is seen without it.
-        self._layout = pn.Column(Notebook(on_dark), Export(model, shared=False), *content, sizing_mode="stretch_width")
+        self._layout = _Output(Notebook(on_dark, picture), *dialogs, *content, sizing_mode="stretch_width")
+        self._layout.show_picture = lambda: _show_picture(again(), picture, model.shown)
         self._state.param.watch(self._dress, "dark")
         self._dress()
 
@@ -61,16 +71,36 @@ class Cell(pn.viewable.Viewer):
         return self._layout
 
 
+class _Output(pn.Column):
+    """What a cell shows, below a picture of it for those who read the notebook without Python."""
+
+    show_picture: Callable[[], None]
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        self.show_picture()
+        return super()._repr_mimebundle_(include, exclude)
+
+
+def _show_picture(content: pn.viewable.Viewable, name: str, shown: Snapshot) -> None:
+    from IPython.display import display  # noqa: PLC0415 - an extra, which is there in notebooks
+
+    sae = f", {shown.chosen_sae.label}" if shown.chosen_sae else ""
+    picture = picture_html(content, name, f"Absorption Explorer: {shown.noun} {shown.label}{sae}")
+    if picture:
+        display(picture, raw=True)
+
+
 class Notebook(JSComponent):
-    """Hands the style sheet to the browser, and tells of the notebook's theme."""
+    """Hands the style sheet to the browser, tells of the notebook's theme, and hides the picture of what is alive."""
 
     sheet = param.String(doc="The style sheet of all components.")
+    picture = param.String(doc="The class of the picture.")
 
     _bundle: ClassVar[str] = "cell.js"
 
-    def __init__(self, on_dark: Callable[[bool], object]) -> None:
+    def __init__(self, on_dark: Callable[[bool], object], picture: str) -> None:
         self._on_dark = on_dark
-        super().__init__(sheet=styles(), width=0, height=0, margin=0)
+        super().__init__(sheet=styles(), picture=picture, width=0, height=0, margin=0)
 
     def _handle_msg(self, data: Any) -> None:
         with one_act():

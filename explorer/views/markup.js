@@ -229,6 +229,12 @@ export function render({ model, el }) {
       window.dispatchEvent(new CustomEvent("ax:export", { detail: { of: model.document, value } }))
       return
     }
+    const cited = event.target.closest("[data-cite]")
+    if (cited) {
+      const value = { view: cited.dataset.cite, page: window.location.origin + window.location.pathname }
+      window.dispatchEvent(new CustomEvent("ax:cite", { detail: { of: model.document, value } }))
+      return
+    }
     const figure = event.target.closest("[data-save-figure]")
     if (figure) {
       const { saveFigure: name, as, file, legend } = figure.dataset
@@ -292,10 +298,12 @@ export function render({ model, el }) {
     }
   }, life)
 
-  // One dialog serves the buttons of all components of its page.
-  window.addEventListener("ax:export", ({ detail }) => {
-    if (model.css_name === "export" && detail.of === model.document) send("show", detail.value)
-  }, life)
+  // One dialog of a kind serves the buttons of all components of its page.
+  for (const dialog of ["export", "cite"]) {
+    window.addEventListener(`ax:${dialog}`, ({ detail }) => {
+      if (model.css_name === dialog && detail.of === model.document) send("show", detail.value)
+    }, life)
+  }
 
   // A file comes in pieces, of which the server sends the next when one was taken.
   let pieces = []

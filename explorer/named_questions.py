@@ -1,0 +1,474 @@
+"""The questions of the catalogue for scripts: what each takes, how its parameters are read, checked and filled in.
+
+The command (``query``), the server (``/api``) and Python (`ask`) all ask through here, with the names of the catalogue.
+What tells which data is meant has to be given, unless there is one choice only; thresholds and switches start as the
+suite and the page have them. An SAE can be named by its attributes, too, and the concept of a first letter by
+``letter``.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from explorer.files import with_whole_numbers
+from explorer.former_links import in_todays_terms
+from explorer.given_values import attribute_of, number_of, option_of, refusal_of, shortened, within
+from explorer.model import choices_of
+from explorer.saes import ATTRIBUTES, meets, value_label, values_of
+from explorer.state import ExplorerState, Thresholds
+from queries import Query, catalog
+from queries.schema import INTEGER_MAX
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from explorer.state import SuiteChoices
+    from queries import Store
+
+#: What the state has no parameter for.
+_DOCS = {
+    "family": "Id of the family of concepts; may be left out where the suite has one only.",
+    "compared": "Ids of the SAEs that are compared.",
+    "compared_concepts": "Ids of the concepts that are compared.",
+    "facet_saes": "Ids of the SAEs whose tested tokens are listed; all where it is left out.",
+    "tree_saes": "Ids of the SAEs of the tree, from narrow to wide; the first has the main latent.",
+    "sensitivity_low": "The lowest value of the threshold that is looked at.",
+    "sensitivity_high": "The highest value of the threshold that is looked at.",
+    "search": "What is searched for: the beginning of a token or of a concept's label, or the number of a latent.",
+    "token": "The tested token, with its leading space.",
+    "main_latent": "The latent that is compared with, such as the concept's main latent.",
+    "words": "Tokens of the vocabulary, with their leading spaces.",
+}
+#: What names data; all else has a value to start with.
+_NAMES = ("suite", "sae", "concept", "family", "latent", "other_sae", "compared", "compared_concepts", "tree_saes")
+_NEEDED = frozenset((*_NAMES, "search", "token", "words"))
+#: What is NULL where it is not given, also where the page starts with something else.
+_NULL = frozenset(("facet_saes", "facet_concept", "facet_latent", "main_latent", "evidence_page"))
+#: What starts as the suite has it, and of which suite.
+_OF_SUITE = frozenset(("metric", "other_suite", *Thresholds._fields))
+_SAES = ("sae", "other_sae", "compared", "tree_saes", "facet_saes")
+_CONCEPTS = ("concept", "facet_concept", "compared_concepts")
+_LATENTS = ("latent", "main_latent")
+_SPANS = ("sensitivity_low", "sensitivity_high")
+#: What can be given in the place of another parameter.
+INSTEAD: Mapping[str, tuple[str, ...]] = {"sae": ATTRIBUTES, "concept": ("letter",)}
+_SHOWN = 8
+
+
+class QuestionError(ValueError):
+    """Why a question cannot be asked like this: one line that names the parameter and the fix.
+
+    Attributes
+    ----------
+    parameter : str or None
+        The parameter to blame, None where it is the question.
+    """
+
+    def __init__(self, why: str, parameter: str | None = None) -> None:
+        super().__init__(why)
+        self.parameter = parameter
+
+
+class Parameter(NamedTuple):
+    """What a question takes under a name.
+
+    Attributes
+    ----------
+    kind : str
+        Its DuckDB type.
+    doc : str
+    needed : bool
+        Whether it has to be given, unless there is one choice only or something else says it.
+    default : object
+        Its value where it is not given; None where the suite tells it, or it is NULL.
+    options : tuple
+        What it can be, where these are few and the same for all suites.
+    bounds : tuple of number or None
+    """
+
+    kind: str
+    doc: str
+    needed: bool
+    default: Any = None
+    options: tuple[Any, ...] = ()
+    bounds: tuple[float | None, float | None] = (None, None)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it takes several values."""
+        return self.kind.endswith("[]")
+
+
+@cache
+def parameters(name: str) -> Mapping[str, Parameter]:
+    """Describe what the question `name` takes, by parameter."""
+    return {key: _parameter(key, kind) for key, kind in catalog()[name].params.items()}
+
+
+def _parameter(name: str, kind: str) -> Parameter:
+    needed = name in _NEEDED
+    if name in _DOCS:
+        bounds = (0, INTEGER_MAX) if kind == "INTEGER" else (None, None)
+        return Parameter(kind, _DOCS[name], needed, bounds=bounds)
+    of_state = ExplorerState.param[name]
+    default = None if needed or name in _NULL or name in _OF_SUITE else of_state.default
+    if name in _OF_SUITE or name in _NAMES:
+        options: tuple[Any, ...] = ()
+    else:
+        options = tuple(getattr(of_state, "objects", ()))
+    low, high = getattr(of_state, "bounds", None) or (None, None)
+    high = INTEGER_MAX if kind == "INTEGER" and high is None else high
+    return Parameter(kind, of_state.doc or "", needed, default, options, (low, high))
+
+
+def instead_of(name: str) -> tuple[str, ...]:
+    """Return what the question `name` takes besides its own parameters, in their place."""
+    own = catalog()[name].params
+    return tuple(other for key, others in INSTEAD.items() if key in own for other in others if other not in own)
+
+
+def question(name: str) -> Query:
+    """Return the question of that name.
+
+    Raises
+    ------
+    QuestionError
+        Where there is none.
+    """
+    found = catalog().get(name)
+    if found is None:
+        listed = ", ".join(catalog())
+        raise QuestionError(f"there is no question {shortened(name)}; there is {listed}")
+    return found
+
+
+def ask(store: Store, name: str, **given: Any) -> pd.DataFrame:
+    """Ask a question of the catalogue; `tables` lists them.
+
+    Parameters
+    ----------
+    store : Store
+        From `open_store`.
+    name : str
+        Name of the question.
+    **given
+        Its parameters, as values or texts. Of the SAE, layer, width, l0 and so on may be given in place of `sae`, and
+        `letter` in place of `concept`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Whole; integers may be NA.
+
+    Raises
+    ------
+    QuestionError
+        Where a parameter is missing, unknown, or cannot be what was given.
+    QueryError
+        Where the question fails.
+    """
+    return fetch(store, name, read(store, name, given))
+
+
+def fetch(store: Store, name: str, values: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the answer to a question whose parameters were read."""
+    return with_whole_numbers(store.fetch(name, **values), catalog()[name].columns)
+
+
+def tables(store: Store) -> pd.DataFrame:
+    """List the questions that `ask` answers.
+
+    Parameters
+    ----------
+    store : Store
+        From `open_store`; the questions are the same for all, what has to be given may not be.
+
+    Returns
+    -------
+    pandas.DataFrame
+        By question: `rows`, what a row is; `needs`, the parameters that have to be given; `takes`, those that may be;
+        `columns`, with their types.
+    """
+    rows = {
+        name: {
+            "rows": query.doc,
+            "needs": ", ".join(needs(store, name)),
+            "takes": ", ".join(key for key in query.params if key not in needs(store, name)),
+            "columns": ", ".join(f"{column} {kind}" for column, kind in query.columns.items()),
+        }
+        for name, query in catalog().items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("question")
+
+
+def needs(store: Store, name: str) -> list[str]:
+    """Return the parameters that have to be given to the question `name`: those of which there are several choices."""
+    choices = choices_of(store)
+    lone = {
+        "suite": len(choices) == 1,
+        "sae": all(sum(sae.repeat_of is None for sae in there.saes) == 1 for there in choices.values()),
+        "concept": all(len(there.concepts) == 1 for there in choices.values()),
+        "family": all(len(there.families) == 1 for there in choices.values()),
+    }
+    taken = catalog()[name].params
+    return [
+        key for key in taken if key in _NEEDED and not lone.get(key) and not (key == "family" and "concept" in taken)
+    ]
+
+
+def once(name: str, pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """Collect texts that were given one by one, as in an address; several of a list become a list.
+
+    Raises
+    ------
+    QuestionError
+        Where anything else is given twice.
+    """
+    given: dict[str, Any] = {}
+    lists = {key for key, parameter in parameters(question(name).name).items() if parameter.is_list}
+    for key, text in pairs:
+        if key in lists:
+            given.setdefault(key, []).append(text)
+        elif key in given:
+            raise QuestionError(f"{_named(key)} is given twice; give it once", key)
+        else:
+            given[key] = text
+    return given
+
+
+def read(store: Store, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Make values for all parameters of the question `name` out of those that were given, values or texts.
+
+    Raises
+    ------
+    QuestionError
+        At the first that is missing, unknown, or cannot be what was given.
+    """
+    query = question(name)
+    for key in given:
+        if key not in query.params and key not in instead_of(name):
+            takes = ", ".join((*query.params, *instead_of(name))) or "no parameters"
+            raise QuestionError(f"{name} does not take {_named(key)}; it takes {takes}", key)
+    return _Reading(store, name, given).values()
+
+
+class _Reading:
+    """Reads what was given for one question."""
+
+    def __init__(self, store: Store, name: str, given: Mapping[str, Any]) -> None:
+        self._name, self._given, self._choices = name, given, choices_of(store)
+        self._parameters = parameters(name)
+        self._values: dict[str, Any] = {}
+
+    def values(self) -> dict[str, Any]:
+        for key, parameter in self._parameters.items():
+            try:
+                self._values[key] = self._value(key, parameter)
+            except QuestionError:
+                raise
+            except ValueError as error:
+                raise QuestionError(str(error), key) from error
+        self._check_thresholds()
+        self._check_span()
+        return {key: self._values[key] for key in self._parameters}
+
+    def _value(self, key: str, parameter: Parameter) -> Any:
+        named = {
+            "suite": self._suite,
+            "other_suite": self._other_suite,
+            "sae": self._sae,
+            "concept": self._concept,
+            "family": self._family,
+            "metric": self._metric,
+        }
+        if key in named:
+            return named[key]()
+        if key not in self._given:
+            return self._left_out(key, parameter)
+        value = self._given[key]
+        return None if value is None and not parameter.needed else self._given_value(key, parameter, value)
+
+    def _given_value(self, key: str, parameter: Parameter, value: Any) -> Any:
+        if parameter.is_list:
+            return self._list(key, value)
+        if key in _SAES or key in _CONCEPTS:
+            return self._one_of(key, self._ids(key), value)
+        if parameter.kind in ("INTEGER", "DOUBLE"):
+            return self._number(key, parameter, value)
+        if parameter.options or parameter.kind == "BOOLEAN":
+            text = str(value).capitalize() if parameter.kind == "BOOLEAN" else value
+            return option_of(key, text, ExplorerState.param[key])
+        return _text(key, value)
+
+    def _left_out(self, key: str, parameter: Parameter) -> Any:
+        if parameter.needed:
+            self._refuse_missing(key, self._ids(key) if key in _SAES or key in _CONCEPTS else ())
+        if key in Thresholds._fields:
+            return getattr(self._there.thresholds, key)
+        if key in _SPANS:
+            softbounds: tuple[float, float] = ExplorerState.param[self._values["sensitivity_of"]].softbounds
+            return float(softbounds[_SPANS.index(key)])
+        return parameter.default
+
+    @property
+    def _there(self) -> SuiteChoices:
+        """What the suite has that is meant."""
+        return self._choices[self._values.get("suite") or next(iter(self._choices))]
+
+    def _ids(self, key: str) -> Collection[str]:
+        """Return the ids of the SAEs or concepts that a parameter can name."""
+        if key in _CONCEPTS:
+            return self._there.concepts
+        other = self._values.get("other_suite") if key == "other_sae" else None
+        return [sae.id for sae in (self._choices[other] if other else self._there).saes]
+
+    def _suite(self) -> str:
+        if "suite" in self._given:
+            return str(self._one_of("suite", list(self._choices), self._given["suite"]))
+        if len(self._choices) > 1:
+            self._refuse_missing("suite", self._choices)
+        return next(iter(self._choices))
+
+    def _other_suite(self) -> str:
+        other = self._given.get("other_suite")
+        return str(self._values["suite"] if other is None else self._one_of("other_suite", list(self._choices), other))
+
+    def _metric(self) -> str | None:
+        metrics, metric = list(self._there.movable), self._given.get("metric")
+        return next(iter(metrics), None) if metric is None else str(self._one_of("metric", metrics, metric))
+
+    def _sae(self) -> str:
+        """Return the id of the SAE that is named by it, or by attributes that fit no other."""
+        saes = self._there.saes
+        wish = {name: self._given[name] for name in self._instead("sae")}
+        if "sae" in self._given:
+            self._refuse_both("sae", wish)
+            return str(self._one_of("sae", self._ids("sae"), self._given["sae"]))
+        fitting = list(saes)
+        for name, value in wish.items():
+            try:
+                wanted = attribute_of(name, name, value)
+            except ValueError as error:
+                raise QuestionError(str(error), name) from error
+            met = [sae for sae in fitting if meets(getattr(sae, name), wanted)]
+            if not met:
+                there = [value_label(name, each) for each in values_of(fitting, name)]
+                raise QuestionError(refusal_of(name, value, there), name)
+            fitting = met
+        # Further seeds are meant by their own names.
+        own = [sae for sae in fitting if sae.repeat_of is None] if "seed" not in wish else fitting
+        if len(own) == 1:
+            return own[0].id
+        if not wish:
+            self._refuse_missing("sae", self._ids("sae"))
+        ids, given = _some(sae.id for sae in own), ", ".join(f"{name} = {value}" for name, value in wish.items())
+        raise QuestionError(
+            f"{given} fits {len(own)} SAEs ({ids}); give sae, or more of {', '.join(ATTRIBUTES)}", "sae"
+        )
+
+    def _concept(self) -> str:
+        letter = {name: self._given[name] for name in self._instead("concept")}
+        if "concept" in self._given:
+            self._refuse_both("concept", letter)
+            return str(self._one_of("concept", self._there.concepts, self._given["concept"]))
+        if letter:
+            concept = in_todays_terms(letter, ())["concept"]
+            if concept in self._there.concepts:
+                return str(concept)
+            letters = [each.label for each in self._there.concepts.values() if each.family == "first-letter"]
+            raise QuestionError(refusal_of("letter", letter["letter"], letters), "letter")
+        if len(self._there.concepts) != 1:
+            self._refuse_missing("concept", self._there.concepts)
+        return next(iter(self._there.concepts))
+
+    def _family(self) -> str:
+        """Return the family that is named, or that the concept is of."""
+        there = self._there
+        if "concept" in self._parameters:
+            own = there.concepts[self._concept()].family
+            if self._given.get("family", own) != own:
+                raise QuestionError(
+                    f"family = {shortened(self._given['family'])} is not the concept's; leave it out", "family"
+                )
+            return own
+        if "family" in self._given:
+            return str(self._one_of("family", list(there.families), self._given["family"]))
+        if len(there.families) != 1:
+            self._refuse_missing("family", there.families)
+        return next(iter(there.families))
+
+    def _list(self, key: str, value: Any) -> list[str]:
+        texts = [value] if isinstance(value, str) else list(value)
+        if key == "words":
+            return [_text(key, each) for each in texts]
+        ids = set(self._ids(key))
+        return [str(each) if each in ids else self._one_of(key, self._ids(key), each) for each in texts]
+
+    def _number(self, key: str, parameter: Parameter, value: Any) -> float:
+        number = number_of(key, value, int if parameter.kind == "INTEGER" else float)
+        bounds = parameter.bounds
+        if key in _SPANS:
+            bounds = ExplorerState.param[self._values["sensitivity_of"]].bounds
+        within(key, number, bounds)
+        saes = [sae for sae in self._there.saes if sae.id == self._values.get("sae")]
+        if key in _LATENTS and saes and saes[0].counted and number >= saes[0].n_latents > 0:
+            raise QuestionError(f"{key} = {number} does not exist here (0 to {saes[0].n_latents - 1})", key)
+        return number
+
+    def _check_thresholds(self) -> None:
+        """Refuse a threshold that decides on nothing of the metric in the suite, as the page does."""
+        metric = self._values.get("metric")
+        if metric is None or self._values.get("scope") == "all":
+            return
+        own, moving = self._there.thresholds._asdict(), self._there.movable[metric]
+        for key in own:
+            if key in self._values and key not in moving and self._values[key] != own[key]:
+                raise QuestionError(f"{key} moves nothing of {metric} in this suite; leave it out", key)
+
+    def _check_span(self) -> None:
+        low, high = (self._values.get(key) for key in _SPANS)
+        if low is not None and high is not None and low >= high:
+            raise QuestionError(
+                f"sensitivity_low = {low:g} is not below sensitivity_high = {high:g}", "sensitivity_low"
+            )
+
+    def _instead(self, key: str) -> list[str]:
+        return [name for name in INSTEAD[key] if name in self._given and name not in self._parameters]
+
+    def _one_of(self, key: str, options: Collection[str], value: Any) -> Any:
+        if value not in options:
+            raise QuestionError(refusal_of(key, value, options), key)
+        return value
+
+    def _refuse_both(self, key: str, others: Mapping[str, Any]) -> None:
+        if others:
+            name = next(iter(others))
+            raise QuestionError(f"{name} says what {key} says already; give one of them", name)
+
+    def _refuse_missing(self, key: str, options: Collection[str]) -> None:
+        instead = [name for name in INSTEAD.get(key, ()) if name not in self._parameters]
+        fix = f"give one, as in {_some(options)}" if options else "give it"
+        also = f", or {', '.join(instead)} in its place" if instead else ""
+        raise QuestionError(f"{key} is missing; {fix}{also}", key)
+
+
+def _text(key: str, value: Any) -> str:
+    text = str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QuestionError(f"{key} is not text in UTF-8", key) from None
+    return text
+
+
+def _named(key: str) -> str:
+    """Write a name that was given, which may be anything."""
+    return key if key.isidentifier() and len(key) <= _SHOWN * 5 else shortened(key)
+
+
+def _some(options: Iterable[str]) -> str:
+    listed = list(options)
+    return ", ".join(listed[:_SHOWN]) + (", ..." if len(listed) > _SHOWN else "")

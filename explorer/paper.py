@@ -1,0 +1,123 @@
+"""A set of figures from one file, which says what each shows: ``absorption-explorer figures PAPER.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from explorer.figures import FIGURES, FigureError, Look, Wanted, write_figures
+from explorer.given_values import refusal_of
+from explorer.model import choices_of
+from explorer.state import ExplorerState
+from explorer.store import open_suite
+from queries import QueryError, SuiteError
+from queries.manifest import first_problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from queries import Store
+
+
+class _Looks(BaseModel):
+    """What can be said of all figures, and of one again."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    suite: str | None = None
+    size: tuple[float, float] | None = Field(default=None, strict=False)
+    font: str | None = None
+    font_size: float | None = None
+    dpi: float | None = None
+    dark: bool | None = None
+
+
+class _Figure(_Looks):
+    """One figure; whatever else stands in its table is of the state, as in an address of the page."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    file: str
+
+
+class _Paper(_Looks):
+    figure: list[_Figure] = Field(min_length=1)
+
+
+def write_paper(paper: Path, *, overwrite: bool = False) -> list[Path]:
+    """Make all figures that a file describes.
+
+    Parameters
+    ----------
+    paper : Path
+        A TOML file. Each of its tables `[[figure]]` has a `name` (of `explorer.figures.FIGURES`), a `file`, and what
+        of the state is not as a suite opens: sae, concept, letter, tau and so on. `suite`, `size`, `font`, `font_size`,
+        `dpi` and `dark` may stand at the top for all, or in a figure. Paths start at the file's folder.
+    overwrite : bool
+        Whether to replace files that are there.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    FigureError
+        Where any figure cannot be made, in one line; then none is written.
+    """
+    described = _read(paper)
+    with ExitStack() as stack:
+        stores: dict[str | None, Store] = {}
+        figures: list[Wanted] = []
+        for number, figure in enumerate(described.figure, start=1):
+            where = f"{paper}: figure {number} ({figure.file})"
+            suite = figure.suite or described.suite
+            try:
+                if suite not in stores:
+                    stores[suite] = stack.enter_context(open_suite(_beside(paper, suite)))
+                figures.append(_wanted(paper, described, figure, stores[suite]))
+            except (SuiteError, QueryError, ValueError) as error:
+                raise FigureError(f"{where}: {error}") from error
+            if figures[-1].path in [other.path for other in figures[:-1]]:
+                raise FigureError(f"{where}: another figure goes to this file; give each its own")
+        try:
+            write_figures(figures, overwrite=overwrite)
+        except QueryError as error:
+            raise FigureError(f"{paper}: {error}") from error
+    return [figure.path for figure in figures]
+
+
+def _read(paper: Path) -> _Paper:
+    try:
+        with paper.open("rb") as file:
+            return _Paper.model_validate(tomllib.load(file))
+    except OSError as error:
+        raise FigureError(
+            f"{paper}: cannot be read ({error.strerror}); give a TOML file that describes figures"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise FigureError(f"{paper}: is not TOML: {error}") from error
+    except ValidationError as error:
+        raise FigureError(f"{paper}: {first_problem(error)}") from error
+
+
+def _beside(paper: Path, suite: str | None) -> Path | str | None:
+    """Return a suite as `open_suite` takes it: what lies beside the file, or else what is named."""
+    return paper.parent / suite if suite and (paper.parent / suite).exists() else suite
+
+
+def _wanted(paper: Path, described: _Paper, figure: _Figure, store: Store) -> Wanted:
+    if figure.name not in FIGURES:
+        raise ValueError(refusal_of("name", figure.name, FIGURES))
+    looks: dict[str, Any] = {}
+    for name in Look._fields:
+        value = getattr(figure, name) if getattr(figure, name) is not None else getattr(described, name)
+        if value is not None:
+            looks[name] = value
+    state = ExplorerState(choices_of(store), **(figure.model_extra or {}))
+    return Wanted(store, state, figure.name, paper.parent / figure.file, Look(**looks))
