@@ -21,7 +21,7 @@ import pytest
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
-from explorer import open_store
+from explorer import open_store, publish
 from explorer.cli import app
 from explorer.format import number, percent, visible
 from explorer.model import ExplorerModel, choices_of
@@ -324,6 +324,94 @@ def test_nothing_half_written_is_left(
     with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PublishError, match=said):
         publish_site(store, tmp_path / "site")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def two_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a site be two small files: how they take their place is what matters."""
+    monkeypatch.setattr(publish, "_files", lambda *_: iter([("index.html", b"new"), ("suites/a.bin", b"new")]))
+
+
+def everything(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("two_files")
+@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), PermissionError(errno.EACCES, "Permission denied")])
+def test_a_replacement_that_is_cut_off_leaves_all_as_it_was(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, at: int
+) -> None:
+    folder = tmp_path / "site"
+    publish_site(store, folder)
+    for name in (".git/HEAD", "CNAME"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+    (folder / "index.html").write_text("former")
+    was, rename, calls = everything(folder), Path.rename, []
+
+    def fail(path: Path, target: Path) -> Path:
+        calls.append(path)
+        if len(calls) == at:
+            raise failure
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PublishError):
+        publish_site(store, folder, force=True)
+    assert everything(folder) == was
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("two_files")
+def test_a_site_is_replaced_within_its_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "site").symlink_to(tmp_path / "disk")
+    monkeypatch.chdir(tmp_path / "site")
+    publish_site(store, Path())
+    publish_site(store, Path(), force=True)
+    assert sorted(everything(Path.cwd())) == ["index.html", "site.json", "suites/a.bin"]
+    assert (tmp_path / "site").is_symlink()
+    # What is not of the former site is not replaced, and what publish did not write is found before the work.
+    (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
+    with pytest.raises(PublishError, match=r"suites: is not of the site there, whose place it takes; move it elsewhere"):
+        publish_site(store, Path(), force=True)
+    (tmp_path / "disk" / "site.json").write_text("[]")
+    with pytest.raises(PublishError, match=r"site\.json: names no site; name another folder"):
+        publish_site(store, Path(), force=True)
+    assert sorted(everything(Path.cwd())) == ["index.html", "site.json", "suites/a.bin"]
+
+
+@pytest.mark.usefixtures("two_files")
+def test_two_publishes_at_once_write_one_site(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "site"
+
+    def meanwhile(*_: object) -> Iterator[tuple[str, bytes]]:
+        yield "index.html", b"late"
+        with monkeypatch.context() as other:
+            other.setattr(publish, "_files", lambda *_: iter([("index.html", b"first")]))
+            other.setattr(publish.os, "getpid", lambda: 1)
+            publish_site(store, folder)
+
+    monkeypatch.setattr(publish, "_files", meanwhile)
+    with pytest.raises(PublishError, match="site: holds a site already"):
+        publish_site(store, folder)
+    assert everything(folder).pop("index.html") == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_a_folder_that_cannot_be_read_gets_one_line(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(PublishError, match=r"cannot be written \(Permission denied\)"):
+        publish_site(store, tmp_path)
 
 
 # --- In a browser --------------------------------------------------------------------------------------------------
