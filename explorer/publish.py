@@ -394,6 +394,8 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
     return {
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
         "saes": [sae.id for sae in state.saes],
+        "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
+        "metric": state.metric,
         # By name: the suite's own value, and how far it can be moved.
         "thresholds": {
             name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)
