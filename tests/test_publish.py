@@ -375,7 +375,7 @@ def test_a_site_is_replaced_within_its_folder(store: Store, tmp_path: Path, monk
     assert (tmp_path / "site").is_symlink()
     # What is not of the former site is not replaced, and what publish did not write is found before the work.
     (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
-    with pytest.raises(PublishError, match=r"suites: is not of the site there, whose place it takes; move it elsewhere"):
+    with pytest.raises(PublishError, match=r"suites: is not of the site there"):
         publish_site(store, Path(), force=True)
     (tmp_path / "disk" / "site.json").write_text("[]")
     with pytest.raises(PublishError, match=r"site\.json: names no site; name another folder"):
@@ -384,9 +384,7 @@ def test_a_site_is_replaced_within_its_folder(store: Store, tmp_path: Path, monk
 
 
 @pytest.mark.usefixtures("two_files")
-def test_two_publishes_at_once_write_one_site(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_two_publishes_at_once_write_one_site(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "site"
 
     def meanwhile(*_: object) -> Iterator[tuple[str, bytes]]:
@@ -579,7 +577,54 @@ def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Pa
     expect(page.locator("#headline .where")).to_contain_text("Letter L · layer 3, 4k latents, L0 10")
     page = open_site("?suite=nowhere&sae=%3Cb%3E&concept=x&latent=-1&page=x")
     expect(page.locator("#headline .where")).to_contain_text("Letter A · layer 3, 1k latents")
-    expect(page.locator("#refused")).to_have_text("Not in this site: nowhere, <b>, x. Something else is shown.")
+    expect(page.locator("#refused")).to_have_text("Not in this site: nowhere, <b>, x, page=x. Something else is shown.")
+    # One of old, and what is no name of a suite, though every object of JavaScript has it.
+    for query, where, refused in [
+        ("?layer=3&sae_width=4000&l0=10&letter=L", "Letter L · layer 3, 4k latents, L0 10", None),
+        ("?suite=tiny&layer=7&tau=9&metric=x", "Letter A · layer 3, 1k latents", "layer=7, metric=x, tau=9"),
+        ("?suite=constructor&concept=toString&sae=", "Letter A · layer 3, 1k latents", "constructor, toString"),
+    ]:
+        page = open_site(query)
+        expect(page.locator("#headline .where")).to_contain_text(where)
+        expect(page.locator("#refused")).to_be_visible(visible=refused is not None)
+        assert page.locator("#refused-names").text_content() == (refused or "")
+
+
+@pytest.mark.browser
+def test_a_choice_builds_on_one_that_is_still_loading(open_site: Callable[..., Page]) -> None:
+    page = open_site("?suite=tiny&sae=l3-w1000-l0-40&concept=first-letter.s")
+    page.evaluate("""() => {
+      reader.acts.sae("l3-w4000-l0-10");
+      reader.acts.concept("first-letter.q");
+      reader.acts.page("evidence");
+    }""")
+    wait_shown(page)
+    assert page.url.endswith("?page=evidence&suite=tiny&sae=l3-w4000-l0-10&concept=first-letter.q")
+    expect(page.locator("#evidence")).to_contain_text("Tokens tested for Q")
+
+
+@pytest.mark.browser
+def test_a_part_that_does_not_load_is_told_of(chromium: Browser, site: Site) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto((site.folder / "index.html").as_uri())
+    expect(page.locator("#failed")).to_contain_text("python -m http.server")
+    with range_server(site.folder) as (url, _):
+        page.goto(f"{url}/index.html?suite=tiny")
+        wait_for(page, "() => document.documentElement.matches('.ax-ready:not(.ax-is-busy)')")
+        expect(page.locator("#failed")).to_be_hidden()
+        page.route("**/several/**", lambda route: route.abort())
+        page.locator("#suite").select_option("several")
+        expect(page.locator("#failed")).to_be_visible()
+        expect(page.locator("#suite")).to_have_value("tiny")
+        page.unroute("**/several/**")
+        page.locator("#suite").select_option("several")
+        expect(page.locator("#headline .where")).to_contain_text("layer 0")
+        expect(page.locator("#failed")).to_be_hidden()
+        page.route("**/search.bin", lambda route: route.abort())
+        page.get_by_role("combobox", name="Search").fill("s")
+        expect(page.locator("#found")).to_contain_text("The search could not be loaded.")
+    context.close()
 
 
 @pytest.mark.browser

@@ -124,7 +124,7 @@ const reader = (() => {
       for (const name of ATTRIBUTES.filter((each) => each in attributes)) {
         const values = attributes[name];
         const meets = (wish) => left.filter((at) => String(values[at] ?? "") === wish
-          || (typeof values[at] === "number" && Math.round(values[at]) === Number(wish)));
+          || (values[at] === null ? Number(wish) < 0 : typeof values[at] === "number" && Math.round(values[at]) === Number(wish)));
         const met = wished(name) ? meets(wished(name)) : [];
         if (wished(name) && !met.length) refused.push(`${name}=${wished(name)}`);
         // Each attribute narrows the next; what is not wished for is as it is at the start, where that is there.
