@@ -27,7 +27,7 @@ from explorer.named_questions import tables
 from explorer.pages import Pages
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
-from explorer.state import ExplorerState
+from explorer.state import PAGES, ExplorerState
 from explorer.store import shared_store, without_folders
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.background import in_thread
@@ -419,7 +419,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "styles": styles(),
-        "keys": render("keys"),
+        "keys": render("keys", pages=PAGES),
         "frame": (STATIC / "frame.css").read_text(encoding="utf-8"),
     }
     for name, value in variables.items():
