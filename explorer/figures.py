@@ -145,6 +145,8 @@ def write_figures(figures: Sequence[Wanted], *, overwrite: bool) -> None:
         raise FigureError(str(error)) from error
     with ExitStack() as stack:  # each takes its place once all are complete
         for figure, content in zip(figures, drawn, strict=True):
+            if not content:
+                raise FigureError(f"{figure.path}: a browser draws no figure of this size; give another size or dpi")
             try:
                 stack.enter_context(whole_file(figure.path)).write(content)
             except OSError as error:

@@ -84,7 +84,7 @@ def write_paper(paper: Path, *, overwrite: bool = False) -> list[Path]:
                 check(figures[-1], overwrite=overwrite)
             except (SuiteError, QueryError, ValueError) as error:
                 raise FigureError(f"{where}: {error}") from error
-            if figures[-1].path in [other.path for other in figures[:-1]]:
+            if figures[-1].path.resolve() in [other.path.resolve() for other in figures[:-1]]:
                 raise FigureError(f"{where}: another figure goes to this file; give each its own")
         try:
             write_figures(figures, overwrite=overwrite)
