@@ -171,7 +171,7 @@ def serve(
                 may_open(
                     wanted=open_others,
                     address=address,
-                    is_behind_proxy=use_xheaders or bool(allow_websocket_origin),
+                    is_behind_proxy=use_xheaders or bool(allow_websocket_origin) or bool(prefix.strip("/")),
                 ),
             ),
             num_procs=num_procs,
@@ -325,6 +325,29 @@ def snapshot(
     except (SuiteError, QueryError, SnapshotError) as error:
         _fail(str(error), error)
     typer.echo(f"{output}: {output.stat().st_size / 1e6:,.1f} MB")
+
+
+@app.command()
+def publish(
+    suites: Annotated[list[str] | None, _SUITES] = None,
+    *,
+    to: Annotated[Path, typer.Option(help="Folder that the site goes to: an empty one, or one that is not there yet.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace what an earlier publish wrote there; all else stays.")
+    ] = False,
+) -> None:
+    """Write suites as a static site for any web host, such as GitHub Pages: pages that load what they show."""
+    from explorer.publish import PublishError, publish_site
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with open_store(*find_suites(*(suites or []))) as store, _progress("Opening the suites") as report_progress:
+            published = publish_site(store, to, force=force, progress=report_progress)
+    except (SuiteError, QueryError, PublishError) as error:
+        _fail(str(error), error)
+    except KeyboardInterrupt as error:
+        _fail("interrupted; nothing was published", error)
+    typer.echo(f"{to}: {published.num_files:,} files, {published.num_bytes / 1e6:,.1f} MB")
 
 
 @app.command()

@@ -42,7 +42,7 @@ def plain(value: object) -> str:
             return str(value)
 
 
-def count(number: int, noun: str) -> str:
+def count(number: float, noun: str) -> str:
     """Write how many: 1 latent, 2 latents."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

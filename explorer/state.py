@@ -583,8 +583,12 @@ class ExplorerState(param.Parameterized):
 
     def narrow(self, name: str, value: Any) -> list[str]:
         """Go to the SAE that has this value of an attribute, None where it is unknown, and else comes closest."""
-        sae, _ = choose(self.saes, {**self._attributes(), "sae": None, name: value})
+        sae = self.narrowed(name, value)
         return self.apply({"sae": sae.id}) if sae else []
+
+    def narrowed(self, name: str, value: Any) -> Sae | None:
+        """Find the SAE that `narrow` goes to."""
+        return choose(self.saes, {**self._attributes(), "sae": None, name: value})[0]
 
     def _wished(self, saes: Sequence[Sae], wanted: dict[str, Any], refused: list[str]) -> Sae | None:
         """Take what is said of the SAE out of what is wanted, and return the SAE that comes closest."""

@@ -35,6 +35,7 @@ class Handler(SimpleHTTPRequestHandler):
         part = content[first : last + 1]
         self.requests.append((self.path, f"{len(part) if body else 0}"))
         self.send_response(206 if wanted else 200)
+        self.send_header("Content-Type", self.guess_type(self.translate_path(self.path)))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(part)))
         if wanted:

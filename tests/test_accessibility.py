@@ -88,6 +88,11 @@ def _export(page: Page) -> Locator:
     return part(page, "export").locator("dialog")
 
 
+def _cite(page: Page) -> Locator:
+    page.locator("button[data-cite]:visible").first.click()
+    return part(page, "cite").locator("dialog")
+
+
 def _keys(page: Page) -> Locator:
     page.keyboard.press("?")
     return page.get_by_role("dialog", name="Keys")
@@ -111,7 +116,7 @@ _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]]
             "page=compare&compare_by=pair": (_nothing,),
             "page=atlas": (_nothing,),
             "page=evidence&facet_latent=47": (_nothing,),
-            "page=evidence&evidence_token=no+such+token&letter=nonsense": (_search, _about, _export, _keys),
+            "page=evidence&evidence_token=no+such+token&letter=nonsense": (_search, _about, _export, _cite, _keys),
         },
     ),
     "narrow": (

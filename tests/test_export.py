@@ -280,7 +280,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
     dialog = part(page, "export")
-    buttons = page.locator("button.export:visible")
+    buttons = page.locator("button[data-export]:visible")
     count = buttons.count()
     assert count
     for place in range(count):

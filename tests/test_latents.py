@@ -17,9 +17,11 @@ from explorer.embed import EMBEDS
 from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
+from explorer.served import MayOpen, Served
 from explorer.views import markup
 from explorer.views.cite import Cite, Foot
 from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
+from explorer.views.open_another import OpenAnother
 from queries import Store
 from queries.schema import concept_id, letter_of
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
@@ -242,6 +244,14 @@ def _cite_each_view(shown: Shown, model: ExplorerModel) -> None:
         shown.send("cite", "show", {"view": name, "page": f"https://x.example/{EVIL}"})
 
 
+def _open_another(shown: Shown) -> None:
+    opener = OpenAnother(Served((), MayOpen.ANYTHING))
+    opener.ask()
+    # The name of what was opened, and why something was not.
+    opener._finish(EVIL, f"{EVIL}: has no manifest.json")
+    shown.look()
+
+
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
     """Walk through everything that the explorer shows of a suite whose every text tries to break out."""
     with Store(list_letters(write_hostile_suite(tmp_path / "hostile"), "x")) as store:
@@ -274,6 +284,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         wanted = " ".join([*QUESTIONS, "word_activations"])
         shown.send("export", "show", {"answers": wanted, "figures": "cosine <script>alert(1)</script>"})
         _cite_each_view(shown, model)
+        _open_another(shown)
         # What is missing is said in words as well.
         state.apply({"concept": concept_id("x")})
         shown.look()
@@ -300,9 +311,10 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert "{{ 7 * 191 }}" in texts.replace("␣", " ")
     assert "1337" not in texts
     untouched = {file.name.removesuffix(".html") for file in files("explorer").joinpath("templates").iterdir()}
-    untouched -= shown.templates | {"page", "bare"}  # which carry no text of a suite
-    # Those of a snapshot are read where it is tested.
-    untouched = {name for name in untouched if not name.startswith("snapshot")}
+    untouched -= shown.templates | {"page", "bare", "keys"}  # which carry no text of a suite
+    # Those of snapshots and sites are read where these are tested.
+    apart = ("snapshot", "reader", "site", "slider", "search_")
+    untouched = {name for name in untouched if not name.startswith(apart)}
     assert untouched == set(), "templates that this walk does not reach"
 
 

@@ -91,20 +91,37 @@ class Snapshot:
         assert "<" not in text
         return json.loads(text)
 
+    @property
+    def parts(self) -> dict[str, str]:
+        """The packed parts by the names of their files."""
+        return {path.rpartition("/")[-1]: part for path, part in self.data["parts"].items()}
+
+    @property
+    def start(self) -> dict[str, Any]:
+        (suite,) = self.data["suites"].values()
+        return suite["start"]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        (suite,) = self.data["suites"].values()
+        (family,) = suite["families"].values()
+        return {concept: label for concept, (label, _) in family.items()}
+
     def concept(self, letter: str) -> dict[str, Any]:
-        return unpacked(self.data["concepts"][concept_id(letter)])
+        return unpacked(self.parts[f"{concept_id(letter)}.bin"])
 
     def fragments(self) -> list[str]:
         """All HTML that the script puts into the page."""
-        found = [card["html"] for card in unpacked(self.data["cards"]).values()]
-        for packed in self.data["concepts"].values():
+        found = [card["html"] for card in unpacked(self.parts["cards.bin"]).values()]
+        found += [unpacked(self.parts["sae.bin"])["strip"], *unpacked(self.parts["family.bin"])["prose"].values()]
+        for packed in (self.parts[f"{concept}.bin"] for concept in self.labels):
             concept = unpacked(packed)
-            found += [*concept["opened"], *concept["prose"].values()]
+            found += concept["opened"]
             found += [value for value in concept.values() if isinstance(value, str)]
         return found
 
     def cosines(self, letter: str) -> np.ndarray:
-        low, high = np.frombuffer(_bytes(self.data["cosines"][concept_id(letter)]), np.uint8).reshape(2, -1).astype(int)
+        low, high = np.frombuffer(_bytes(self.parts[f"{concept_id(letter)}.cos"]), np.uint8).reshape(2, -1).astype(int)
         whole = low + 256 * high
         whole = np.where(whole >= 2**15, whole - 2**16, whole)
         return np.where(whole == -(2**15), np.nan, whole / 10_000)
@@ -144,8 +161,7 @@ def fetch(store: Store, query: str, letter: str, **params: Any) -> pd.DataFrame:
 
 
 def test_all_concepts_are_there_with_every_number(store: Store, snapshot: Snapshot) -> None:
-    assert list(snapshot.data["concepts"]) == [concept_id(letter) for letter in sorted(LETTERS)]
-    assert snapshot.data["labels"] == {concept_id(letter): letter.upper() for letter in LETTERS}
+    assert list(snapshot.labels.items()) == [(concept_id(letter), letter.upper()) for letter in sorted(LETTERS)]
     for letter in LETTERS:
         held = snapshot.concept(letter)
         cosines = fetch(store, "cosines", letter)
@@ -162,7 +178,7 @@ def test_all_concepts_are_there_with_every_number(store: Store, snapshot: Snapsh
         assert marks == {latent: exact[latent] for latent in {*split, *absorbing}}
     tested = {letter: len(snapshot.concept(letter)["opened"]) for letter in LETTERS}
     assert tested == {"a": 6, "b": 4, "l": 4, "q": 0, "s": 12, "t": 6}
-    cards = unpacked(snapshot.data["cards"])
+    cards = unpacked(snapshot.parts["cards.bin"])
     assert {str(latent) for letter in LETTERS for latent in snapshot.concept(letter)["marks"]} <= set(cards)
     assert all("Top activating contexts" in card["html"] for card in cards.values())
 
@@ -233,7 +249,7 @@ def test_what_is_absent_is_said(tmp_path: Path) -> None:
         snapshot = Snapshot(save_snapshot(store, tmp_path / "bare.html", **SAE))
     said = "the cosines of this SAE; text, output tokens and histograms of its latents; scores of k-sparse probes"
     assert f"not in this snapshot: {said}.</p>" in snapshot.text
-    assert snapshot.data["cosines"] == {}
+    assert not len(snapshot.cosines("s"))
     assert snapshot.concept("s")["bars"] is None
     assert "This suite stores no cosines for this SAE" in snapshot.concept("s")["no_plot"]
 
@@ -242,8 +258,7 @@ def test_sixteen_thousand_latents_take_less_than_eight_megabytes(tmp_path: Path)
     suite = write_tiny_suite(tmp_path / "wide", saes=[(0, 16000, 10)])
     with open_store(suite) as store:
         snapshot = Snapshot(save_snapshot(store, tmp_path / "wide.html"))
-    data = snapshot.data
-    of_concepts = sum(len(packed) for part in ("concepts", "cosines") for packed in data[part].values())
+    of_concepts = sum(len(part) for name, part in snapshot.parts.items() if name.startswith("first-letter."))
     assert len(snapshot.cosines("s")) == 16_384
     # The suite has six letters, and random cosines, which compress worse than real ones.
     assert snapshot.path.stat().st_size + of_concepts * (26 / len(LETTERS) - 1) < 8e6
@@ -317,7 +332,7 @@ def test_the_command_writes_and_says_how_much(suite: Path, tmp_path: Path) -> No
     made = run(suite, "-o", tmp_path / "a.html", "--layer", 3, "--width", 4000, "--l0", 10, "--letter", "T")
     assert made.exit_code == 0, made.stderr
     assert re.fullmatch(rf"{tmp_path}/a\.html: \d\.\d MB\n", made.stdout)
-    assert Snapshot(tmp_path / "a.html").data["concept"] == concept_id("t")
+    assert Snapshot(tmp_path / "a.html").start["concept"] == concept_id("t")
 
 
 @pytest.mark.parametrize(
@@ -588,5 +603,5 @@ def test_the_button_downloads_while_the_page_goes_on(open_page: PageOpener, tmp_
     page.locator("[data-action=snapshot][aria-disabled=false]").wait_for()
     assert download.value.suggested_filename.startswith("smollm2-135m_l4-w2048-l0-")
     download.value.save_as(tmp_path / "got.html")
-    got = Snapshot(tmp_path / "got.html").data
-    assert (got["concept"], len(got["concepts"])) == (concept_id("l"), 26)
+    got = Snapshot(tmp_path / "got.html")
+    assert (got.start["concept"], len(got.labels)) == (concept_id("l"), 26)

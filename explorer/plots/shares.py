@@ -87,7 +87,7 @@ def concept_shares_plot(shares: pd.DataFrame | None, *, chosen: str | None, them
     place = np.arange(1, len(known) + 1, dtype=float)
     stacks = _stacked(known, place - _HALF_BAR, place + _HALF_BAR)
     ring = stacks[stacks["concept"] == chosen]
-    ticks = dict(zip(place.tolist(), stacks["label"], strict=True))
+    ticks = bar_ticks(shares)
     return Plot(
         "concept-shares",
         theme,
@@ -105,6 +105,11 @@ def concept_shares_plot(shares: pd.DataFrame | None, *, chosen: str | None, them
         {"height": HEIGHT, "xlabel": "", "ylabel": "mean share of the projection"},
         [in_percent, partial(_name_bars, ticks=ticks)],
     )
+
+
+def bar_ticks(shares: pd.DataFrame | None) -> dict[float, str]:
+    """Return the labels of the bars of concepts, by their places."""
+    return {float(place): str(label) for place, label in enumerate(known_shares(shares)["label"], start=1)}
 
 
 def _name_bars(figure: Figure, ticks: Mapping[float, str]) -> None:

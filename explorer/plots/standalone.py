@@ -10,7 +10,8 @@ import numpy as np
 from bokeh.embed import json_item
 from bokeh.models import BoxSelectTool, BoxZoomTool, GlyphRenderer
 
-from explorer.plots.layers import Layer
+from explorer.plots.layers import Layer, Line
+from explorer.plots.node_link import without_session
 from explorer.theme import DARK, LIGHT
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> di
     """
     light, dark = (_figure(draw(theme)) for theme in (LIGHT, DARK))
     drawn = [renderer for renderer in light.renderers if isinstance(renderer, GlyphRenderer)]
+    for figure in (light, dark):
+        for renderer in figure.renderers:
+            if isinstance(renderer, GlyphRenderer):
+                renderer.data_source.data = {name: [] for name in renderer.data_source.data}
     item, other = json_item(light), json_item(dark)
     differences = list(_differences(item["doc"], other["doc"]))
     return {
@@ -50,6 +55,30 @@ def standalone(draw: Callable[[Theme], hv.Overlay], glyphs: Sequence[str]) -> di
             for place, name in enumerate((LIGHT.name, DARK.name))
         },
     }
+
+
+#: What was drawn last, by what it looks like: drawing takes HoloViews half a second.
+_DRAWN: dict[str, dict[str, Any]] = {}
+_KEPT = 32
+
+
+def drawn_once(draw: Callable[..., Drawn]) -> dict[str, Any]:
+    """Draw a plot as `standalone` does, once for all that look the same; data, ranges and ticks are to be exchanged.
+
+    Parameters
+    ----------
+    draw : callable
+        Takes a theme by keyword.
+    """
+    plot = draw(theme=LIGHT)
+    lines = [layer.at for layer in plot.layers if isinstance(layer, Line)]
+    key = repr((plot.looks, lines))
+    if key not in _DRAWN:
+        layers = [layer.name for layer in plot.layers if isinstance(layer, Layer)]
+        _DRAWN[key] = standalone(lambda theme: without_session(draw(theme=theme)).draw(), layers)
+        while len(_DRAWN) > _KEPT:
+            del _DRAWN[next(iter(_DRAWN))]
+    return _DRAWN[key]
 
 
 def exchanged(plots: Sequence[Drawn], *, height: int | None = None) -> dict[str, Any]:

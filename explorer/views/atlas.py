@@ -22,6 +22,8 @@ from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pandas as pd
 
     from explorer.model import ExplorerModel
@@ -92,29 +94,11 @@ class Atlas(View):
 
     def _panel(self, name: str) -> str:
         """Name the figure that a plot shows."""
-        x = getattr(self._model.shown, name) or other_x(self._model.sae_means, self._model.shown)
-        return f"{_PLOTS[name]}-vs-{x.replace('_', '-')}"
-
-    @property
-    def _told_by(self) -> str:
-        return self._model.shown.told_by or told_apart_by(self._model.sae_means)
+        return panel_of(self._model, name)
 
     def drawing(self, panel: str) -> partial[Plot]:
         """Make the call that draws the panel of that name with what is shown."""
-        shown = self._model.shown
-        return partial(
-            absorption_plot,
-            self._model.sae_means,
-            panel,
-            saes=self._model.saes,
-            by=self._told_by,
-            noun=shown.noun,
-            rate=shown.rate_label,
-            brushed=set(shown.brushed),
-            current=current_sae(shown),
-            theme=theme(dark=shown.dark),
-            touch=shown.touch,
-        )
+        return panel_drawing(self._model, panel)
 
     def _brush(self, name: str, bounds: tuple[float, float, float, float] | None) -> None:
         means = self._model.sae_means
@@ -153,9 +137,8 @@ class Atlas(View):
         self._show_table()
 
     def _show(self) -> None:
-        model, shown = self._model, self._model.shown
-        means = model.sae_means
-        titles = {"absorption": shown.rate_label.capitalize(), "splits": f"Split latents per {shown.noun}"}
+        model, means = self._model, self._model.sae_means
+        titles = panel_titles(model)
         drawable = {name: not drawn(means, self._panel(name)).empty for name in self._plots}
         for name, plot in self._plots.items():
             plot.update()
@@ -171,74 +154,126 @@ class Atlas(View):
             )
         num_saes = 0 if means is None else len(means)
         self._panels.visible, self._map.visible = any(drawable.values()), num_saes > 0
-        suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
-        others = sorted(name for name in suites if shown.metric not in model.state.metrics_of(name))
-        tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
-        by = self._told_by
-        self._head.html = render(
-            "atlas_head",
-            alone=self._is_alone,
-            num_saes=num_saes,
-            num_shown=len(self._listed()),
-            num_unknown=0 if means is None else int(means["l0"].isna().sum()),
-            has_rates=means is not None and bool(means["absorption_rate"].notna().any()),
-            metric=metric_label(shown.metric),
-            rate=shown.rate_label,
-            others=others,
-            several=len(model.store.suites) > 1,
-            scope=shown.scope,
-            policies={
-                "with_candidates": f"{shown.nouns} with candidates (as the paper)",
-                "all_concepts": f"all {shown.nouns}, without candidates = 0",
-            },
-            policy=shown.mean_policy,
-            nouns=shown.nouns,
-            told_by={name: TITLES[name] for name in ATTRIBUTES if name in (*tell, by)},
-            by=by,
-            families={name: family.title for name, family in shown.families.items()},
-            family=shown.family,
-            figures=" ".join(dict.fromkeys(self._panel(name) for name in self._plots)),
-            legend=[] if means is None else list(styles_of(means[by], by, theme(dark=shown.dark)).values()),
-            seeds=have_seeds(means),
-        )
+        self._head.html = head_html(model, panels=self._plots, brushes=True, alone=self._is_alone)
         self._show_table()
 
-    def _listed(self) -> list[dict[str, Any]]:
-        """Return the rows of the table: all SAEs, or those that are brushed, each with its name and its place."""
-        means, brushed = self._model.sae_means, set(self._model.shown.brushed)
-        if means is None:
-            return []
-        rows = zip(sae_keys(means), records(means), strict=True)
-        return [
-            row | {"place": place, "label": self._model.saes[key].label, "l0": self._model.saes[key].l0}
-            for place, (key, row) in enumerate(rows)
-            if not brushed or key in brushed
-        ]
-
     def _show_table(self) -> None:
-        model, shown = self._model, self._model.shown
-        rows = self._listed()
-        if self._sorted_by and rows and self._sorted_by in rows[0]:
-            known = [row for row in rows if row[self._sorted_by] is not None]
-            unknown = [row for row in rows if row[self._sorted_by] is None]
-            rows = sorted(known, key=lambda row: row[self._sorted_by], reverse=self._is_falling) + unknown
-        self._table.html = render(
-            "atlas_table",
-            rows=rows,
-            columns=named_by([model.saes[row["suite"], row["sae"]] for row in rows]),
-            titles=TITLES,
-            nouns=shown.nouns,
-            noun=shown.noun,
-            rate=shown.rate_label,
-            unanswered=model.unanswered("sae_means"),
-            seeds=any((row["num_seeds"] or 0) > 1 for row in rows),
-            has={name: any(row[name] is not None for row in rows) for name in (*_OTHER_X, "random_rate")},
-            brushed=bool(shown.brushed),
-            current=current_sae(shown),
-            several=shown.scope == "all",
-            sorted_by=self._sorted_by,
-            is_falling=self._is_falling,
-        )
+        self._table.html = means_html(self._model, self._sorted_by, is_falling=self._is_falling)
+
+
+def told_by(model: ExplorerModel) -> str:
+    """Name the attribute that colour and marker tell."""
+    return model.shown.told_by or told_apart_by(model.sae_means)
+
+
+def panel_titles(model: ExplorerModel) -> dict[str, str]:
+    """Name what the panels show, by the first word of their figures' names."""
+    return {
+        "absorption": model.shown.rate_label.capitalize(),
+        "splits": f"Split latents per {model.shown.noun}",
+    }
+
+
+def panel_of(model: ExplorerModel, name: str) -> str:
+    """Name the figure of a panel: rate_x, other_x or splits_x, by which part of the state it has its x-axis."""
+    x = getattr(model.shown, name) or other_x(model.sae_means, model.shown)
+    return f"{_PLOTS[name]}-vs-{x.replace('_', '-')}"
+
+
+def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
+    """Make the call that draws a panel with what is shown."""
+    shown = model.shown
+    return partial(
+        absorption_plot,
+        model.sae_means,
+        panel,
+        saes=model.saes,
+        by=told_by(model),
+        noun=shown.noun,
+        rate=shown.rate_label,
+        brushed=set(shown.brushed),
+        current=current_sae(shown),
+        theme=theme(dark=shown.dark),
+        touch=shown.touch,
+    )
+
+
+def head_html(
+    model: ExplorerModel, *, panels: Iterable[str] = tuple(_PLOTS), brushes: bool, alone: bool = False
+) -> str:
+    """Say what Atlas shows, with the switches above it, and where it does not stand `alone` what a reader can do."""
+    shown, means = model.shown, model.sae_means
+    num_saes = 0 if means is None else len(means)
+    suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
+    others = sorted(name for name in suites if shown.metric not in model.state.metrics_of(name))
+    tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
+    by = told_by(model)
+    return render(
+        "atlas_head",
+        alone=alone,
+        brushes=brushes,
+        num_saes=num_saes,
+        num_shown=len(listed(model)),
+        num_unknown=0 if means is None else int(means["l0"].isna().sum()),
+        has_rates=means is not None and bool(means["absorption_rate"].notna().any()),
+        metric=metric_label(shown.metric),
+        rate=shown.rate_label,
+        others=others,
+        several=len(model.store.suites) > 1,
+        scope=shown.scope,
+        policies={
+            "with_candidates": f"{shown.nouns} with candidates (as the paper)",
+            "all_concepts": f"all {shown.nouns}, without candidates = 0",
+        },
+        policy=shown.mean_policy,
+        nouns=shown.nouns,
+        told_by={name: TITLES[name] for name in ATTRIBUTES if name in (*tell, by)},
+        by=by,
+        families={name: family.title for name, family in shown.families.items()},
+        family=shown.family,
+        figures=" ".join(dict.fromkeys(panel_of(model, name) for name in panels)),
+        legend=[] if means is None else list(styles_of(means[by], by, theme(dark=shown.dark)).values()),
+        seeds=have_seeds(means),
+    )
+
+
+def listed(model: ExplorerModel) -> list[dict[str, Any]]:
+    """Return the rows of the table: all SAEs, or those that are brushed, each with its name and its place."""
+    means, brushed = model.sae_means, set(model.shown.brushed)
+    if means is None:
+        return []
+    rows = zip(sae_keys(means), records(means), strict=True)
+    return [
+        row | {"place": place, "label": model.saes[key].label, "l0": model.saes[key].l0}
+        for place, (key, row) in enumerate(rows)
+        if not brushed or key in brushed
+    ]
+
+
+def means_html(model: ExplorerModel, sorted_by: str = "", *, is_falling: bool = False) -> str:
+    """Write the table of SAEs, sorted by a column where one is named; what is unknown comes last."""
+    shown, rows = model.shown, listed(model)
+    if sorted_by and rows and sorted_by in rows[0]:
+        known = [row for row in rows if row[sorted_by] is not None]
+        unknown = [row for row in rows if row[sorted_by] is None]
+        rows = sorted(known, key=lambda row: row[sorted_by], reverse=is_falling) + unknown
+    return render(
+        "atlas_table",
+        rows=rows,
+        columns=named_by([model.saes[row["suite"], row["sae"]] for row in rows]),
+        titles=TITLES,
+        nouns=shown.nouns,
+        noun=shown.noun,
+        rate=shown.rate_label,
+        unanswered=model.unanswered("sae_means"),
+        seeds=any((row["num_seeds"] or 0) > 1 for row in rows),
+        has={name: any(row[name] is not None for row in rows) for name in (*_OTHER_X, "random_rate")},
+        brushed=bool(shown.brushed),
+        current=current_sae(shown),
+        several=shown.scope == "all",
+        sorted_by=sorted_by,
+        is_falling=is_falling,
+    )
 
 
 def _x_of(panel: str) -> str:

@@ -75,6 +75,7 @@ def strip_html(
     families: dict[str, str] | None = None,
     family: str | None = None,
     typed: str = "",
+    listed: int = _LISTED,
 ) -> str:
     """Write the concepts of a family, the chosen one marked.
 
@@ -92,6 +93,8 @@ def strip_html(
         Id of the family shown.
     typed : str
         What narrows a list: the beginning of a label, or a part of it.
+    listed : int
+        Rows of a list at most.
     """
     if not cells:
         return ""
@@ -99,8 +102,8 @@ def strip_html(
     found = cells if is_grid else _narrowed(cells, typed, chosen)
     return render(
         "concepts",
-        cells=found[:_LISTED],
-        num_hidden=max(0, len(found) - _LISTED),
+        cells=found[:listed],
+        num_hidden=max(0, len(found) - listed),
         is_grid=is_grid,
         chosen=chosen,
         noun=noun,
@@ -141,7 +144,12 @@ def concept_cells(concepts: pd.DataFrame | None, rate: str) -> list[dict[str, An
             cell |= {
                 "count": int(absorbing),
                 "shade": round(_DARKEST * absorbing / most),
-                "label": f"{count(int(absorbing), 'absorbing latent')}, {rate} {percent(share)}",
+                "label": cell_label(int(absorbing), share, rate),
             }
         cells.append(cell)
     return cells
+
+
+def cell_label(num_absorbing: float, share: float | None, rate: str) -> str:
+    """Say in words what a cell with a known count shows."""
+    return f"{count(num_absorbing, 'absorbing latent')}, {rate} {percent(share)}"

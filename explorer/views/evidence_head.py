@@ -30,16 +30,21 @@ class EvidenceHead(View):
         self._show()
 
     def _show(self) -> None:
-        model, shown = self._model, self._model.shown
-        self._head.html = render(
-            "evidence_head",
-            counts=model.suite_info,
-            absorbed=_counted(model.suite_info),
-            own=_counted(model.own_info) if shown.moved else None,
-            decides="effect_margin" in shown.movable,
-            metric=metric_label(shown.metric),
-            counts_none=shown.metric in FRACTIONS,
-        )
+        self._head.html = counts_html(self._model, moves=True)
+
+
+def counts_html(model: ExplorerModel, *, moves: bool) -> str:
+    """Say how many of the suite's tested tokens are absorbed, and where a reader `moves` thresholds, how to."""
+    shown = model.shown
+    return render(
+        "evidence_head",
+        counts=model.suite_info,
+        absorbed=_counted(model.suite_info),
+        own=_counted(model.own_info) if shown.moved else None,
+        decides=moves and "effect_margin" in shown.movable,
+        metric=metric_label(shown.metric),
+        counts_none=shown.metric in FRACTIONS,
+    )
 
 
 def _counted(info: dict[str, Any] | None) -> int | None:

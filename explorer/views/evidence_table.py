@@ -215,7 +215,7 @@ class EvidenceTable(View):
             state=shown,
             of_suite=self._of_suite,
             metric=metric_label(shown.metric),
-            verdicts=_verdicts(shown),
+            verdicts=offered_verdicts(shown),
             found=found,
             first=PAGE_ROWS * shown.evidence_page + 1,
             filtered=is_filtered and found is not None,
@@ -249,7 +249,7 @@ class SuiteEvidence(EvidenceTable):
     _of_suite = True
 
 
-def _verdicts(shown: Snapshot) -> dict[str, str]:
+def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
     """Collect the verdicts that rows can be chosen by; a fraction gives none."""
     own = {"all": _VERDICTS["all"]} if shown.metric in FRACTIONS else _VERDICTS
     return own | (_OF_METRICS if len(shown.judging) > 1 else {})

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from explorer.model import ExplorerModel
+    from explorer.state import Snapshot
 
 
 #: What each topic is called.
@@ -47,12 +48,11 @@ class Prose(View):
         self._show()
 
     def _show(self) -> None:
-        self._text.html = prose_html(self._model, self._topic)
+        self._text.html = prose_html(self._model.shown, self._topic)
 
 
-def prose_html(model: ExplorerModel, topic: str) -> str:
+def prose_html(shown: Snapshot, topic: str) -> str:
     """Write one explanation with the values in force."""
-    shown = model.shown
     return render_text(
         topic,
         tau=shown.tau,

@@ -19,8 +19,6 @@ from explorer.views.plot_table import PlotTable, Table
 from explorer.views.view import View
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from explorer.concepts import Concept
     from explorer.model import ExplorerModel
     from explorer.plots.layers import Plot
@@ -57,95 +55,113 @@ class HeatMapView(View):
         self._show()
 
     @property
-    def _ordered(self) -> list[tuple[str, str]]:
-        """The SAEs of the heat map, in the chosen order: all, or those that are brushed."""
-        shown, means = self._model.shown, self._model.sae_means
-        keys = [] if means is None else sae_keys(means)
-        left = [key for key in keys if not shown.brushed or key in shown.brushed]
-        # Those in front are in the order of their suite, in which unknown values come last.
-        return sorted(left, key=lambda key: (key[0], _place(getattr(self._model.saes[key], shown.cell_order))))
-
-    @property
-    def _concepts(self) -> list[Concept]:
-        """The concepts of the family, from the top down: those of which there is a cell."""
-        cells, shown = self._model.concept_rates, self._model.shown
-        there = set() if cells is None else set(cells["concept"])
-        concepts = [one for one in shown.concepts.values() if one.family == shown.family]
-        return [one for one in concepts if one.id in there] if len(concepts) > _ALWAYS_ALL else concepts
-
-    @property
     def _height(self) -> int:
-        return height_of(len(self._concepts), names_of(self._ordered, self._model.saes))
+        return map_height(self._model)
 
     def drawing(self) -> partial[Plot]:
         """Make the call that draws what is shown."""
-        shown = self._model.shown
-        return partial(
-            heat_map,
-            self._model.concept_rates,
-            saes=self._model.saes,
-            columns=self._ordered,
-            concepts=self._concepts,
-            noun=shown.noun,
-            rate=shown.rate_label,
-            cell=shown.cell,
-            current=current_sae(shown),
-            concept=shown.concept,
-            theme=theme(dark=shown.dark),
-            touch=shown.touch,
-        )
+        return map_drawing(self._model)
 
     def _brush(self, bounds: tuple[float, float] | None) -> None:
         if bounds is not None:
-            low, high = bounds
-            self._model.state.brushed = [key for column, key in enumerate(self._ordered) if low <= column <= high]
+            (low, high), columns = bounds, ordered(self._model)
+            self._model.state.brushed = [key for column, key in enumerate(columns) if low <= column <= high]
 
     def _tap(self, x: float, y: float) -> None:
         column, row = round(x), round(y)
-        columns, concepts = self._ordered, self._concepts
+        columns, concepts = ordered(self._model), rows_of(self._model)
         if 0 <= column < len(columns) and 0 <= row < len(concepts):
             open_sae(self._model.state, columns[column], concept=concepts[len(concepts) - 1 - row].id)
 
     def _show(self) -> None:
-        shown, means, cells = self._model.shown, self._model.sae_means, self._model.concept_rates
+        means = self._model.sae_means
         self._plot.update()
         self._plot.pane.height = self._height
         self._layout.visible = means is not None and not means.empty
-        dressed = theme(dark=shown.dark)
-        tell = telling([self._model.saes[key] for key in sae_keys(means)]) if means is not None else []
-        orders = [name for name in ATTRIBUTES if name in tell] or [shown.cell_order]
-        self._head.html = render(
-            "heat_map_head",
-            cells=cell_labels(shown.rate_label),
-            cell=shown.cell,
-            orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in orders},
-            nouns=shown.nouns,
-            # By what all have in common they lie as they do by the first that tells them apart.
-            order=shown.cell_order if shown.cell_order in orders else orders[0],
-            steps=steps_of(cells, shown.cell, dressed),
-        )
-        self._plot_table.put(None if cells is None or cells.empty else self._highest_cells(cells))
+        self._head.html = map_head_html(self._model)
+        self._plot_table.put(highest_cells(self._model))
 
-    def _highest_cells(self, cells: pd.DataFrame) -> Table:
-        """List the highest cells of the heat map."""
-        cell = self._model.shown.cell
 
-        def rows() -> list[list[object]]:
-            shown = set(self._ordered)
-            label_of = {one.id: one.label for one in self._concepts}
-            visible = cells[[key in shown for key in sae_keys(cells)]]
-            write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
-            return [
-                [
-                    label_of.get(row["concept"], row["concept"]),
-                    self._model.saes[row["suite"], row["sae"]].label,
-                    write(row[cell]),
-                ]
-                for row in visible.nlargest(_TABLED, cell).to_dict("records")
+def ordered(model: ExplorerModel) -> list[tuple[str, str]]:
+    """Return the SAEs of the heat map, in the chosen order: all, or those that are brushed."""
+    shown, means = model.shown, model.sae_means
+    keys = [] if means is None else sae_keys(means)
+    left = [key for key in keys if not shown.brushed or key in shown.brushed]
+    # Those in front are in the order of their suite, in which unknown values come last.
+    return sorted(left, key=lambda key: (key[0], _place(getattr(model.saes[key], shown.cell_order))))
+
+
+def rows_of(model: ExplorerModel) -> list[Concept]:
+    """Return the concepts of the family, from the top down: those of which there is a cell."""
+    cells, shown = model.concept_rates, model.shown
+    there = set() if cells is None else set(cells["concept"])
+    concepts = [one for one in shown.concepts.values() if one.family == shown.family]
+    return [one for one in concepts if one.id in there] if len(concepts) > _ALWAYS_ALL else concepts
+
+
+def map_height(model: ExplorerModel) -> int:
+    """Return the height of the heat map, pixels."""
+    return height_of(len(rows_of(model)), names_of(ordered(model), model.saes))
+
+
+def map_drawing(model: ExplorerModel) -> partial[Plot]:
+    """Make the call that draws the heat map of what is shown."""
+    shown = model.shown
+    return partial(
+        heat_map,
+        model.concept_rates,
+        saes=model.saes,
+        columns=ordered(model),
+        concepts=rows_of(model),
+        noun=shown.noun,
+        rate=shown.rate_label,
+        cell=shown.cell,
+        current=current_sae(shown),
+        concept=shown.concept,
+        theme=theme(dark=shown.dark),
+        touch=shown.touch,
+    )
+
+
+def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
+    """Say what the colours of cells mean, with the switches above the heat map; that of the order of SAEs, too."""
+    shown, means, cells = model.shown, model.sae_means, model.concept_rates
+    tell = telling([model.saes[key] for key in sae_keys(means)]) if means is not None else []
+    by = [name for name in ATTRIBUTES if name in tell and orders] or [shown.cell_order]
+    return render(
+        "heat_map_head",
+        cells=cell_labels(shown.rate_label),
+        cell=shown.cell,
+        orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in by},
+        nouns=shown.nouns,
+        # By what all have in common they lie as they do by the first that tells them apart.
+        order=shown.cell_order if shown.cell_order in by else by[0],
+        steps=steps_of(cells, shown.cell, theme(dark=shown.dark)),
+    )
+
+
+def highest_cells(model: ExplorerModel) -> Table | None:
+    """List the highest cells of the heat map."""
+    cells, cell = model.concept_rates, model.shown.cell
+    if cells is None or cells.empty:
+        return None
+
+    def rows() -> list[list[object]]:
+        shown = set(ordered(model))
+        label_of = {one.id: one.label for one in rows_of(model)}
+        visible = cells[[key in shown for key in sae_keys(cells)]]
+        write = {"absorption_rate": percent, "num_split_latents": lambda value: number(value, 0)}.get(cell, number)
+        return [
+            [
+                label_of.get(row["concept"], row["concept"]),
+                model.saes[row["suite"], row["sae"]].label,
+                write(row[cell]),
             ]
+            for row in visible.nlargest(_TABLED, cell).to_dict("records")
+        ]
 
-        columns = [self._model.shown.noun, "SAE", cell_labels(self._model.shown.rate_label)[cell]]
-        return Table("cells", "The highest cells as a table", columns, rows)
+    columns = [model.shown.noun, "SAE", cell_labels(model.shown.rate_label)[cell]]
+    return Table("cells", "The highest cells as a table", columns, rows)
 
 
 def _place(value: Any) -> tuple[bool, Any]:

@@ -11,7 +11,7 @@ from explorer.state import PAGES
 from explorer.views.markup import Markup, render
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     import param
 
@@ -53,54 +53,69 @@ class Selectors(pn.viewable.Viewer):
         """Make what takes the choice of a value of an attribute, named by its label."""
 
         def narrow(label: str) -> None:
-            labels = self._labels(name, self._state.options[name])
+            labels = labels_of(self._state, name)
             if label in labels:
                 self._state.narrow(name, labels[label])
 
         return narrow
 
-    def _labels(self, name: str, values: list[Any]) -> dict[str, Any]:
-        """Return the values that can be chosen of an attribute by their labels; the canonical SAE's L0 has a mark."""
-        marked = {sae.l0 for sae in self._state.alike if sae.canonical} if name == "l0" else set()
-        return {label + "*" * (value in marked): value for value, label in value_labels(name, values).items()}
-
-    def _group_html(self, name: str, values: list[Any]) -> str:
-        """Write the values of an attribute, the chosen one marked."""
-        labels, sae = self._labels(name, values), self._state.chosen_sae
-        chosen = None if sae is None else getattr(sae, name)
-        return render(
-            "attribute",
-            name=name,
-            title=TITLES[name],
-            has_texts=name in ("hook", "architecture"),
-            labels=labels,
-            chosen=next((label for label, value in labels.items() if value == chosen), None),
-        )
-
     def _show(self, *_: param.parameterized.Event) -> None:
-        state, sae = self._state, self._state.chosen_sae
-        tell, options = telling(state.saes), state.options
+        state, tell = self._state, telling(self._state.saes)
         for name, group in self._groups.items():
-            group.html = self._group_html(name, options[name]) if name in tell else ""
-        # Those that no attribute tells apart are told by what their publisher calls them.
-        alike = set(options["sae"])
-        self._same.html = render(
-            "same_saes", saes=[one for one in state.saes if one.id in alike] if len(alike) > 1 else [], chosen=state.sae
-        )
-        self._badge.html = render(
-            "badge",
-            sae=sae,
-            any_canonical=any(one.canonical for one in state.saes),
-            # What all SAEs of the suite have in common is said in a line.
-            common=[
-                f"{TITLES[name]} {value_label(name, getattr(sae, name))}"
-                for name in ATTRIBUTES
-                if sae is not None and name not in tell and getattr(sae, name) is not None
-            ],
-        )
+            group.html = attribute_html(state, name) if name in tell else ""
+        self._same.html = same_html(state)
+        self._badge.html = badge_html(state)
 
     def _show_page(self, *_: param.parameterized.Event) -> None:
-        self._nav.html = render("nav", pages=PAGE_TITLES, page=self._state.page)
+        self._nav.html = nav_html(self._state.page)
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def nav_html(page: str | None, pages: Iterable[str] = PAGES) -> str:
+    """Write the pages that there are, the one that is shown marked."""
+    return render("nav", pages={name: PAGE_TITLES[name] for name in pages}, page=page)
+
+
+def labels_of(state: ExplorerState, name: str) -> dict[str, Any]:
+    """Return the values that can be chosen of an attribute by their labels; the canonical SAE's L0 has a mark."""
+    marked = {sae.l0 for sae in state.alike if sae.canonical} if name == "l0" else set()
+    values = state.options[name]
+    return {label + "*" * (value in marked): value for value, label in value_labels(name, values).items()}
+
+
+def attribute_html(state: ExplorerState, name: str) -> str:
+    """Write the values that can be chosen of an attribute, the chosen one marked."""
+    labels, sae = labels_of(state, name), state.chosen_sae
+    chosen = None if sae is None else getattr(sae, name)
+    return render(
+        "attribute",
+        name=name,
+        title=TITLES[name],
+        has_texts=name in ("hook", "architecture"),
+        labels=labels,
+        chosen=next((label for label, value in labels.items() if value == chosen), None),
+    )
+
+
+def same_html(state: ExplorerState) -> str:
+    """Write the SAEs that no attribute tells from the chosen one, by what their publisher calls them."""
+    alike = set(state.options["sae"])
+    saes = [one for one in state.saes if one.id in alike] if len(alike) > 1 else []
+    return render("same_saes", saes=saes, chosen=state.sae)
+
+
+def badge_html(state: ExplorerState) -> str:
+    """Say what all SAEs of the suite have in common, and whether the chosen one is canonical."""
+    sae, tell = state.chosen_sae, telling(state.saes)
+    return render(
+        "badge",
+        sae=sae,
+        any_canonical=any(one.canonical for one in state.saes),
+        common=[
+            f"{TITLES[name]} {value_label(name, getattr(sae, name))}"
+            for name in ATTRIBUTES
+            if sae is not None and name not in tell and getattr(sae, name) is not None
+        ],
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import panel as pn
@@ -12,9 +13,12 @@ from explorer.views.markup import Markup, render
 from explorer.views.widgets import Slider
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     import param
 
     from explorer.model import ExplorerModel
+    from explorer.state import ExplorerState
 
 #: Words and format of each slider.
 SLIDERS = {
@@ -58,23 +62,40 @@ class Thresholds(pn.viewable.Viewer):
             low, high = state.param[name].softbounds
             # Where the style sheet of sliders marks the suite's own value.
             slider.styles = {"--own": str((own[name] - low) / (high - low))}
-        paper = PAPER._asdict()
-        self._head.html = render(
-            "thresholds",
-            moved=", ".join(f"{_name(name)} {number(value)}" for name, value in state.moved.items()),
-            of_suite=", ".join(
-                f"{_name(name)} {number(value)} (paper: {number(paper[name])})"
-                for name, value in own.items()
-                if value != paper[name]
-            ),
-            fixed=[_name(name) for name in SLIDERS if name not in state.movable],
-            metric=state.metric,
+        self._head.html = head_html(
+            state,
+            offered=[name for name in SLIDERS if name in state.movable],
+            moved=", ".join(threshold_label(name, value) for name, value in state.moved.items()),
             metrics={name: metric_label(name) for name in state.metrics},
         )
         self._layout.visible = state.chosen_sae is not None
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._layout
+
+
+def head_html(
+    state: ExplorerState, *, offered: Collection[str], moved: str, metrics: Mapping[str, str] = MappingProxyType({})
+) -> str:
+    """Say which thresholds are `moved` and which are not `offered`, and offer `metrics`, where there are several."""
+    own, paper = state.thresholds_of_suite._asdict(), PAPER._asdict()
+    return render(
+        "thresholds",
+        moved=moved,
+        of_suite=", ".join(
+            f"{threshold_label(name, value)} (paper: {number(paper[name])})"
+            for name, value in own.items()
+            if value != paper[name]
+        ),
+        fixed=[_name(name) for name in SLIDERS if name not in offered],
+        metric=state.metric,
+        metrics=metrics,
+    )
+
+
+def threshold_label(threshold: str, value: float) -> str:
+    """Write a threshold and its value."""
+    return f"{_name(threshold)} {number(value)}"
 
 
 def _name(threshold: str) -> str:

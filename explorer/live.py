@@ -1,0 +1,240 @@
+"""What a browser needs to move thresholds by itself: scores to compare, and the page's words with slots for numbers."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from explorer.evidence import why
+from explorer.model import param_of, records
+from explorer.plots.k_sparse import bars_of, labels_of
+from explorer.slots import Slot
+from explorer.views.concepts import cell_label, concept_cells
+from explorer.views.cosine import roles
+from explorer.views.headline import figures_html, sentence_html
+from explorer.views.latent_lists import lists_html
+from explorer.views.markup import render
+from explorer.views.thresholds import SLIDERS, head_html, threshold_label
+from queries import catalog
+from queries.schema import FRACTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from explorer.model import ExplorerModel
+    from explorer.state import ExplorerState
+
+#: How a verdict reads, by what the numbers of absorbed tokens and of absorbing latents are: none, one, or many.
+_CASES = {"0 0": (0, 0), "1 1": (1, 1), "n 1": (2, 1), "n n": (2, 2)}
+#: What could decide on a token, and whether its cosine is known.
+_REASONS = ("absorbed", "effect margin", "cosine", "no effect", "split latent fires", "published")
+#: A lead that is short of the margin by so much is written with two decimals, by less with four.
+_SHORT = {"": 1.0, "close": 0.001}
+_NOBODY = pd.DataFrame()
+#: An absorbing latent whose tokens the browser writes.
+_SOMEBODY = pd.DataFrame(
+    [{name: Slot(0, name) for name in ("latent", "num_tokens", "mean_effect", "cosine")} | {"tokens": []}], dtype=object
+)
+#: Without end in JSON.
+_ENDLESS = 1e9
+
+
+def movable(state: ExplorerState) -> list[str]:
+    """Return the thresholds that a browser can move: those of metrics that decide by effects."""
+    return [] if state.metric in FRACTIONS or state.metric == "full" else [*state.movable]
+
+
+def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
+    """Collect what the thresholds of a suite are moved by, and what is said of them."""
+    state, own = model.state, model.shown.thresholds_of_suite._asdict()
+    offered = movable(state)
+    sliders = {}
+    for name in offered:
+        low, high = state.param[name].softbounds
+        words, digits = SLIDERS[name]
+        step = state.param[name].step
+        sliders[name] = {
+            "html": render("slider", name=name, words=words, low=low, high=high, step=step, own=own[name]),
+            "digits": len(digits.partition(".")[2]),
+        }
+    whys = {
+        f"{reason} {'known' if known else 'unknown'} {short}".strip(): _why(reason, known=known, short=value)
+        for reason in _REASONS
+        for known in (True, False)
+        for short, value in _SHORT.items()
+        if known or reason != "cosine"  # an unknown cosine is short of nothing
+    }
+    return {
+        "own": own,
+        "sliders": sliders,
+        "head": head_html(state, offered=offered, moved=""),
+        "moved": head_html(state, offered=offered, moved="⟦moved:⟧"),
+        "names": {name: threshold_label(name, own[name]) for name in own},
+        "whys": whys,
+        "verdicts": {
+            json.dumps([absorbed, published]): render("reader_verdict", absorbed=absorbed, published=published)
+            for absorbed in (True, False)
+            for published in (True, False, None)
+        },
+    }
+
+
+def _why(reason: str, *, known: bool, short: float) -> str:
+    row = {
+        "reason": reason,
+        "margin": Slot(1 - short, "margin"),
+        "top_cosine": Slot(0.5, "cosine") if known else None,
+        "projected_share": None,
+        "projection": None,
+    }
+    return why(row, cosine_threshold=Slot(1, "cosine_threshold"), effect_margin=Slot(1, "effect_margin"))
+
+
+class LivePart:
+    """What of one SAE with a family follows the thresholds.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+        At the SAE and the family; its state is moved.
+    """
+
+    def __init__(self, model: ExplorerModel) -> None:
+        self._model = model
+        self._offered = movable(model.state)
+        self._own = model.shown.thresholds_of_suite
+        #: What a cell shows where nothing is counted.
+        self._cells: dict[str, dict[str, Any]] = {}
+
+    def made(self) -> dict[str, Any]:
+        """Collect it by concept."""
+        tokens = dict(list(self._ask("token_scores").groupby("concept")))
+        steps = {row.pop("concept"): _listed(row) for row in records(self._ask("split_steps"))}
+        # At thresholds all of which are moved, what was published without tokens does not stand.
+        away = {name: getattr(self._own, name) + 0.01 for name in self._offered}
+        cells = concept_cells(self._ask("concept_counts", **away), self._model.shown.rate_label)
+        self._cells = {cell["concept"]: {name: cell[name] for name in ("count", "label")} for cell in cells}
+        summaries = {row["concept"]: row for row in records(self._ask("summary", concept=None, **away))}
+        return {
+            concept: self._concept(concept, summary, steps.get(concept), tokens.get(concept))
+            for concept, summary in summaries.items()
+        }
+
+    def _concept(
+        self, concept: str, summary: dict[str, Any], steps: dict[str, Any] | None, tokens: pd.DataFrame | None
+    ) -> dict[str, Any]:
+        there, state = self._model.shown.concepts, vars(self._model.shown)
+        label, parent = there[concept].label, there.get(there[concept].parent or "")
+        shown = type(self._model.shown)(**state | {"concept": concept, "label": label, "parent": parent})
+        published = (steps or {}).get("split_latents")
+        variants = {
+            name: self._variant(shown, summary, published, tau, known=tokens is not None)
+            for name, tau in self._variants(steps)
+        }
+        return {
+            "tokens": None if tokens is None else _columns(tokens),
+            "rises": [float(min(max(rise, -_ENDLESS), _ENDLESS)) for rise in (steps or {}).get("ranked_rises") or []],
+            "variants": variants,
+            "probe": summary["num_probe_true_positives"],
+            "portion": summary["sample_portion"],
+            "cell": self._cells[concept],
+            "roles": {"split": roles(label, [0], [])[0], "absorbing": roles(label, [], [0])[0]},
+        }
+
+    def _variants(self, steps: dict[str, Any] | None) -> Iterator[tuple[str, float]]:
+        """Name the lists of split latents that tau can make: the suite's own, and so many of the ranked ones."""
+        yield "own", self._own.tau
+        if "tau" not in self._offered:
+            return
+        low, high = self._model.state.param.tau.softbounds
+        rises = (steps or {}).get("ranked_rises") or []
+        bounds = [*(min(rise, 1.0) for rise in rises), low]
+        if not rises or bounds[0] <= high:
+            yield "0", (max(bounds[0], low) + 1.0) / 2
+        for number, (above, below) in enumerate(pairwise(bounds), start=1):
+            least = max(below, low)
+            if least < above and least <= high:
+                yield str(number), (least + above) / 2
+
+    def _variant(
+        self, shown: Any, summary: dict[str, Any], published: list[int] | None, tau: float, *, known: bool
+    ) -> dict[str, Any]:
+        """Write what is said with one list of split latents."""
+        split, k_sparse = (self._ask(name, concept=shown.concept, tau=tau) for name in ("split_latents", "k_sparse"))
+        latents = split["latent"].tolist()
+        summary = summary | {
+            "split_latents": latents,
+            "num_split_latents": len(latents) or summary["num_split_latents"],
+            "main_latent": latents[0] if latents else None,
+            "stored_split": latents == published,
+        }
+
+        def said(counts: dict[str, Any], absorbing: pd.DataFrame) -> Any:
+            """Stand in for a model whose answers these are."""
+            return SimpleNamespace(
+                shown=shown,
+                summary=summary | counts,
+                split_latents=split,
+                absorbing_latents=absorbing,
+                unanswered=lambda _: "",
+            )
+
+        bars = bars_of(k_sparse, "f1") if len(k_sparse) else None
+        cases = {case: said(self._counts(summary, *numbers), _NOBODY) for case, numbers in _CASES.items()}
+        lists = {
+            "none": lists_html(cases["0 0"], selected=None),
+            "some": lists_html(said(self._counts(summary, 2, 2), _SOMEBODY), selected=None),
+        }
+        still = said({}, _NOBODY)
+        return {
+            "split": latents,
+            "bars": bars is not None and {"part": bars["part"].tolist(), "labels": labels_of(bars)},
+            "headline": {
+                case: sentence_html(answers, live=False) for case, answers in (cases if known else {"": still}).items()
+            },
+            "figures": figures_html(cases["n n"] if known else still),
+            "lists": lists if known else {"none": lists_html(still, selected=None)},
+        }
+
+    @staticmethod
+    def _counts(summary: dict[str, Any], absorbed: int, absorbing: int) -> dict[str, Any]:
+        rates = {"absorption_rate": ("rate", 0.1), "rate_low": ("rate_low", 0.1), "rate_high": ("rate_high", 0.2)}
+        has_rate = bool(summary["num_probe_true_positives"])
+        return {
+            "num_absorbed": Slot(absorbed, "num_absorbed"),
+            "num_absorbing_latents": Slot(absorbing, "num_absorbing"),
+            **{name: Slot(value, slot) if has_rate else None for name, (slot, value) in rates.items()},
+        }
+
+    def _ask(self, query: str, **params: Any) -> pd.DataFrame:
+        wanted = {
+            name: params[name] if name in params else param_of(self._model.shown, name)
+            for name in catalog()[query].params
+        }
+        return self._model.store.fetch(query, **wanted)
+
+
+def cells_part(rate: str) -> dict[str, str]:
+    """Say what a cell of the strip shows, by whether one or many latents absorb, and whether the rate is known."""
+    return {
+        f"{case} {'known' if known else 'unknown'}": cell_label(
+            Slot(number, "num_absorbing"), Slot(0.1, "rate") if known else None, rate
+        )
+        for case, number in {"1": 1, "n": 2}.items()
+        for known in (True, False)
+    }
+
+
+def _listed(row: dict[str, Any]) -> dict[str, list[Any] | None]:
+    return {name: None if value is None else list(value) for name, value in row.items()}
+
+
+def _columns(tokens: pd.DataFrame) -> dict[str, list[Any]]:
+    """List the scores of tokens by column; None for what is unknown."""
+    columns = tokens.drop(columns="concept").assign(silent_from=tokens["silent_from"].clip(-_ENDLESS, _ENDLESS))
+    rows = records(columns)
+    return {name: [row[name] for row in rows] for name in columns}

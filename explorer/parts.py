@@ -1,0 +1,328 @@
+"""What pages show of an SAE and its concepts, part by part and packed, for readers without a server."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import zlib
+from functools import partial
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import bokeh
+import numpy as np
+import pandas as pd
+
+from explorer.evidence import decisive
+from explorer.latents.card import card_html, describe_roles, named_facts
+from explorer.model import param_of, records
+from explorer.plots.cosine import cosine_plot, y_range
+from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
+from explorer.plots.shares import bar_ticks, concept_shares_plot, token_shares_plot
+from explorer.plots.splitting_tree import BESIDE, splitting_tree_plot
+from explorer.plots.standalone import drawn_once, exchanged
+from explorer.plots.tree_layout import arrange_tree
+from explorer.theme import DARK, LIGHT
+from explorer.views.concepts import Concepts, concept_cells, strip_html
+from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
+from explorer.views.evidence_table import (
+    ablated,
+    count_tested,
+    decided,
+    judged,
+    offered_verdicts,
+    shown_columns,
+    sortable,
+)
+from explorer.views.explanations import TITLES, prose_html
+from explorer.views.headline import Headline, figures_html, sentence_html
+from explorer.views.k_sparse import KSparseView, scores
+from explorer.views.latent_lists import LatentLists, lists_html
+from explorer.views.markup import render
+from explorer.views.plot_table import table_html
+from explorer.views.shares import SharesView, concept_table, shares_html, token_table
+from explorer.views.splitting_tree import SplittingTree, saes_of, tree_html, tree_table
+from queries import QueryError, catalog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from explorer.model import ExplorerModel
+    from explorer.plots.layers import Plot
+    from explorer.state import Snapshot
+
+    Draw = Callable[..., Plot]
+
+#: What shows on the page the answers that parts are made of, but for the tested tokens, which are asked for as a whole.
+SHOWN = (Concepts, Headline, CosineView, LatentLists, KSparseView, SharesView, SplittingTree)
+#: Cosines are shown with four decimals, and kept with as many.
+_SCALE = 10_000
+_UNKNOWN = -32_768
+#: What stands in explanations where the browser writes a concept's.
+_SLOTS = {"label": "\ue000", "phrase": "\ue001"}
+
+
+class PartsError(ValueError):
+    """Parts cannot be made; the message is one line that says what to do."""
+
+
+def family_path(suite: str, family: str | None) -> str:
+    """Return the folder of the parts of a family of concepts."""
+    return f"suites/{suite}/{family or 'none'}"
+
+
+def sae_path(at: Snapshot) -> str:
+    """Return the folder of the parts of an SAE with a family of concepts."""
+    return f"{family_path(at.suite, at.family)}/{at.sae}"
+
+
+class SaeParts:
+    """What the page shows of one SAE, for a family of concepts.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+        At the SAE, and at any concept of the family; it shows `SHOWN`. Its state is moved.
+    figures : dict of str to callable
+        Takes, by figure, what draws it of the first data that there is: for others the data is exchanged.
+
+    Attributes
+    ----------
+    cells : list of dict
+        The concepts of the family (`explorer.views.concepts.concept_cells`).
+    cosines : dict of str to ndarray of shape (n_latents,)
+        By concept, those of the concepts that were asked for.
+    has_examples : bool
+        Whether any card of those that were written shows text, output tokens or a histogram.
+    """
+
+    def __init__(self, model: ExplorerModel, figures: dict[str, Draw]) -> None:
+        self._model, self._figures = model, figures
+        self._sae = model.shown.chosen_sae
+        self.cells = concept_cells(model.concepts, model.shown.rate_label)
+        self.cosines: dict[str, np.ndarray] = {}
+        self.has_examples = False
+
+    def sae(self, cells: list[dict[str, Any]], *, choose: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Collect what is shown of the SAE with any concept: the `cells` of concepts, how to `choose` another."""
+        shown = self._model.shown
+        families = {name: family.title for name, family in shown.families.items()} if choose else {}
+        return {
+            "label": self._sae.label,
+            "n_latents": self._sae.n_latents if self._sae.counted else None,
+            "strip": strip_html(
+                cells, chosen=None, noun=shown.noun, families=families, family=shown.family, listed=len(cells)
+            ),
+            "choose": choose,
+        }
+
+    def concept(self, concept: str) -> tuple[dict[str, Any], bytes]:
+        """Collect what the page shows of one concept, and pack its cosines, of which there may be none."""
+        model = self._model
+        model.state.apply({"concept": concept})
+        label = model.state.label
+        split, absorbing = (
+            [] if frame is None else frame["latent"].tolist()
+            for frame in (model.split_latents, model.absorbing_latents)
+        )
+        cosines = model.cosines
+        known = cosines is not None and not cosines.empty
+
+        parts = roles(label, split, absorbing)
+        marks = {}
+        if known:
+            self._keep(concept, cosines)
+            marked = cosines[cosines["latent"].isin([*split, *absorbing])].dropna()
+            marks = dict(zip(marked["latent"].tolist(), marked["cosine"].tolist(), strict=True))
+        found = {
+            "headline": sentence_html(model, live=False),
+            "figures": figures_html(model),
+            "no_plot": "" if known else no_cosines_html(model),
+            "highest": table_html(highest(cosines, parts)),
+            "lists": lists_html(model, selected=None),
+            "k_sparse": table_html(scores(model.k_sparse, f"The k-sparse probes for {label} as a table")),
+            **self._evidence(label),
+            "bars": self._bars(),
+            "plots": self._plots(),
+            "split": split,
+            "absorbing": absorbing,
+            "marks": marks,
+            "roles": parts,
+            "y_range": y_range(cosines),
+        }
+        if model.error:  # parts tell all or are not made
+            raise PartsError(model.error)
+        return found, packed_cosines(self.cosines[concept]) if known else compressed(b"")
+
+    def _keep(self, concept: str, cosines: pd.DataFrame) -> None:
+        """Keep the cosines of a concept by latent."""
+        latents = cosines["latent"].to_numpy()
+        if latents.min() < 0 or latents.max() >= self._sae.n_latents:
+            raise PartsError(
+                f"{self._model.shown.suite}: has cosines of latents that this SAE does not have; import the suite again"
+            )
+        dense = np.full(self._sae.n_latents, np.nan, np.float32)
+        dense[latents] = cosines["cosine"].to_numpy()
+        self.cosines[concept] = dense
+        none: dict[str, Any] = {"split": (), "absorbing": (), "selected": None}
+        threshold = self._model.shown.cosine_threshold
+        self._figures.setdefault("cosine", partial(cosine_plot, cosines, **none, threshold=threshold))
+
+    def _evidence(self, label: str) -> dict[str, Any]:
+        """Collect all tested tokens of the concept, what each opens, and their order by each column."""
+        model = self._model
+        tested = model.whole("concept_evidence")
+        rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
+        latents, verdicts = (
+            dict(list(self._ask(query, token=None).groupby("token"))) for query in ("token_latents", "token_verdicts")
+        )
+        columns = shown_columns(model.shown, of_suite=False)
+        ordered = sortable(columns)
+        return {
+            "evidence": render(
+                "reader_evidence",
+                label=label,
+                rows=rows,
+                num_tested=count_tested(len(rows), (model.summary or {}).get("num_tested")),
+                columns=columns,
+                sortable=ordered,
+                verdicts={name: said for name, said in offered_verdicts(model.shown).items() if name != "disagree"},
+            ),
+            "opened": [
+                render(
+                    "reader_opened",
+                    row=row,
+                    bars=ablated(latents.get(row["token"]), model.shown.metric),
+                    by_metric=decided(verdicts.get(row["token"]), model.shown),
+                )
+                for row in rows
+            ],
+            "order": {name: order_of(tested[name]) for name in ordered},
+        }
+
+    def cards(self) -> dict[int, dict[str, Any]]:
+        """Write the cards of all latents that play a part for any concept of the family, with the cosines asked for."""
+        roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
+        contexts_of: dict[int, list[dict[str, Any]]] = {}
+        for context in records(contexts):
+            contexts_of.setdefault(context["latent"], []).append(context)
+        roles_of = dict(list(roles.groupby("latent")))
+        self.has_examples = bool(contexts_of) or bool(cards[["raised_tokens", "counts"]].notna().to_numpy().any())
+        found = {}
+        for card in records(cards):
+            latent = card["latent"]
+            own = pd.DataFrame(
+                {"concept": list(self.cosines), "cosine": [float(cos[latent]) for cos in self.cosines.values()]}
+            )
+            described = describe_roles(roles_of[latent], own, self._model.shown.concepts)
+            has_facts = any(card[name] is not None for name in ("density", "max_activation", "num_vocab_tokens"))
+            found[latent] = {
+                "html": card_html(
+                    latent,
+                    self._sae,
+                    said=[],
+                    facts=named_facts(card, self._model.shown.concepts) if has_facts else None,
+                    contexts=contexts_of.get(latent, []),
+                    logits=None if card["raised_tokens"] is None else card,
+                    histogram=None if card["counts"] is None else card,
+                    roles=described,
+                ),
+                "said": {role["concept"]: f"{role['said']} of {role['label']}" for role in described},
+            }
+        return found
+
+    def _bars(self) -> dict[str, Any] | None:
+        """Say what the k-sparse plot shows of the concept; None where it has no scores."""
+        k_sparse = self._model.k_sparse
+        if k_sparse is None or k_sparse.empty:
+            return None
+        self._figures.setdefault("k-sparse", partial(k_sparse_plot, k_sparse, score="f1", probe=None, selected=None))
+        bars = bars_of(k_sparse, "f1")
+        columns = {name: [None if pd.isna(value) else value for value in bars[name].tolist()] for name in bars}
+        return {"columns": columns, "labels": labels_of(bars), "probe": (self._model.summary or {}).get("probe_f1")}
+
+    def _plots(self) -> dict[str, Any]:
+        """Collect the further plots of the concept, each with head and table, where there is anything to draw."""
+        model, shown = self._model, self._model.shown
+        tree = arrange_tree(model.splitting_tree, saes_of(model))
+        tokens = partial(token_shares_plot, model.token_shares)
+        concepts = partial(concept_shares_plot, model.concept_shares, chosen=shown.concept)
+        widths = partial(splitting_tree_plot, tree, selected=(None, None), chosen=shown.sae)
+        plots = {
+            "token-shares": (tokens, shares_html(model), token_table(model.token_shares), None),
+            "concept-shares": (concepts, "", concept_table(model.concept_shares, shown), None),
+            "splitting-tree": (widths, tree_html(model, tree, opens=False), tree_table(tree), tree.height),
+        }
+        found = {}
+        for name, (draw, head, table, height) in plots.items():
+            if table is not None:
+                self._figures.setdefault(name, draw)
+                drawn = exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
+                found[name] = {"head": head, "table": table_html(table), **drawn}
+        if "concept-shares" in found:
+            found["concept-shares"]["ticks"] = bar_ticks(model.concept_shares)
+        return found
+
+    def _ask(self, query: str, **params: Any) -> pd.DataFrame:
+        wanted = {
+            name: params[name] if name in params else param_of(self._model.shown, name)
+            for name in catalog()[query].params
+        }
+        try:
+            return self._model.store.fetch(query, **wanted)
+        except QueryError as failure:
+            raise PartsError(str(failure)) from failure
+
+
+def family_part(shown: Snapshot, figures: Mapping[str, Draw]) -> dict[str, Any]:
+    """Collect what is the same for all SAEs of a family: its figures, and the explanations, which speak of `_SLOTS`."""
+    of_any = type(shown)(**vars(shown) | _SLOTS)
+    return {
+        "figures": {name: drawn_once(draw) for name, draw in figures.items()},
+        "sorted_by": decisive(shown.metric),
+        "beside": BESIDE,
+        "noun": shown.noun,
+        "prose": {topic: prose_html(of_any, topic) for topic in TITLES},
+        "slots": _SLOTS,
+    }
+
+
+def order_of(column: pd.Series) -> dict[str, Any]:
+    """Say in which order of rows a column ascends, and how many of them, at the end, are unknown."""
+    if column.dtype == object or pd.api.types.is_string_dtype(column):
+        column = column.str.strip().str.lower()
+    rows = column.argsort(kind="stable")
+    return {"rows": rows.tolist(), "unknown": int(column.isna().sum())}
+
+
+def packed(value: Any) -> bytes:
+    """Compress a value as JSON; numbers that are none stand for what is unknown."""
+    return compressed(json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode())
+
+
+def packed_cosines(cosines: np.ndarray) -> bytes:
+    """Compress cosines as whole ten-thousandths in 16 bits: all low bytes, then all high bytes, which differ little."""
+    whole = np.where(np.isnan(cosines), _UNKNOWN, np.round(np.nan_to_num(cosines.astype(float)) * _SCALE))
+    return compressed(whole.astype("<i2").view(np.uint8).reshape(-1, 2).T.tobytes())
+
+
+def compressed(content: bytes) -> bytes:
+    """Compress bytes as a reader's browser unpacks them."""
+    return zlib.compress(content, 9)
+
+
+def bokeh_js() -> str:
+    """Read BokehJS without its extensions, and without the address of a map that debuggers would ask for."""
+    code = (files(bokeh) / "server" / "static" / "js" / "bokeh.min.js").read_text(encoding="utf-8")
+    return code.partition("//# sourceMappingURL")[0]
+
+
+def as_data(value: Any) -> str:
+    """Write a value as JSON into a script, where nothing is an entity, but "</script" ends it and "<!--" may not."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+
+
+def script_hash(script: str) -> str:
+    """Return what a content security policy names a script by."""
+    return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"

@@ -1,0 +1,397 @@
+"""A suite as a static site for any web host: all SAEs and concepts as files that its pages load as they are needed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from explorer.format import metric_label
+from explorer.live import LivePart, cells_part, movable, thresholds_part
+from explorer.model import ExplorerModel, choices_of, records
+from explorer.parts import (
+    SHOWN,
+    PartsError,
+    SaeParts,
+    as_data,
+    bokeh_js,
+    family_part,
+    family_path,
+    order_of,
+    packed,
+    sae_path,
+    script_hash,
+)
+from explorer.plots.absorption import drawn
+from explorer.plots.layers import Layer
+from explorer.plots.standalone import exchanged, standalone
+from explorer.saes import ATTRIBUTES, telling
+from explorer.state import SEARCH_CHARACTERS, ExplorerState
+from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
+from explorer.views.atlas import Atlas, head_html, listed, means_html, panel_drawing, panel_titles
+from explorer.views.evidence_head import EvidenceHead, counts_html
+from explorer.views.explanations import TITLES
+from explorer.views.header import versions
+from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
+from explorer.views.markup import STATIC, render, styles
+from explorer.views.plot_table import table_html
+from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_html, same_html
+from queries import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from explorer.parts import Draw
+    from explorer.plots.layers import Plot
+    from explorer.state import SuiteChoices
+    from queries import Store
+
+    Progress = Callable[[str, int, int], object]
+
+#: Names what an earlier publish wrote; all else in a folder is not its own.
+_MARK = "site.json"
+#: What stands in what is found where the browser writes the latent, the SAE, or what was looked for.
+_SLOTS = {"latent": "\ue000", "sae": "\ue001", "text": "\ue002"}
+#: Tokens that a search lists, as on the page.
+_MOST_TOKENS = 11
+#: Results that a search can have: tokens, concepts, and a latent.
+_MOST_RESULTS = 20
+#: Numbers by which the table of SAEs can be sorted.
+_NUMBERS = (
+    *("absorption_rate", "absorption_sd", "seed_low", "random_rate", "num_absorbed", "num_split_latents"),
+    *("variance_explained", "loss_recovered", "dead_fraction"),
+)
+_PANELS = ("absorption-vs-l0", "splits-vs-l0")
+_PAGES = ("explore", "atlas", "evidence")
+#: What the verdicts of a suite depend on.
+_DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
+
+
+class PublishError(ValueError):
+    """A site cannot be published; the message is one line that says what to do."""
+
+
+class Published(NamedTuple):
+    """What a site holds."""
+
+    num_files: int
+    num_bytes: int
+
+
+def publish_site(store: Store, folder: Path, *, force: bool = False, progress: Progress | None = None) -> Published:
+    """Write the suites of a store as a static site.
+
+    Parameters
+    ----------
+    store : Store
+        From `open_store`.
+    folder : Path
+        The folder to write; its parent is there.
+    force : bool
+        Whether to replace what an earlier publish wrote there; all else in the folder stays.
+    progress : callable, optional
+        Takes what is being done, and how many steps of how many are.
+
+    Returns
+    -------
+    Published
+
+    Raises
+    ------
+    PublishError
+        Where the folder cannot be written, holds something else, or a question fails; nothing half-written is left.
+    """
+    folder = folder.absolute()
+    _check(folder, force=force)
+    beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    sizes: list[int] = []
+    try:
+        beside.mkdir()
+        try:
+            for path, content in _files(store, progress or (lambda *_: None)):
+                file = beside / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+                sizes.append(len(content))
+            _take_place(beside, folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+    except (QueryError, PartsError) as error:
+        raise PublishError(str(error)) from error
+    except OSError as error:
+        where = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+        raise PublishError(f"{folder}: cannot be written ({error.strerror}); {where}name a folder elsewhere") from error
+    return Published(len(sizes), sum(sizes))
+
+
+def _check(folder: Path, *, force: bool) -> None:
+    """Refuse a folder that holds what publish did not write."""
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise PublishError(f"{folder}: is no folder; name one that is empty, or is not there yet")
+    if not folder.exists() or not any(folder.iterdir()):
+        return
+    if not (folder / _MARK).is_file():
+        raise PublishError(f"{folder}: is not empty, and no site was published there; name another folder")
+    if not force:
+        raise PublishError(f"{folder}: holds a site already; give another folder, or --force to replace it")
+
+
+def _written(folder: Path) -> set[str]:
+    """Name what an earlier publish wrote into a folder."""
+    try:
+        found = json.loads((folder / _MARK).read_text(encoding="utf-8"))["written"]
+        return {name for name in found if isinstance(name, str)}
+    except (OSError, ValueError, KeyError, TypeError):
+        raise PublishError(f"{folder / _MARK}: cannot be read; name another folder") from None
+
+
+def _take_place(beside: Path, folder: Path) -> None:
+    """Put a whole site in its place; what else is in the folder, as .git or CNAME, stays there."""
+    names = sorted([*(path.name for path in beside.iterdir()), _MARK])
+    made = {"made_by": f"absorption-explorer {version('absorption-explorer')}", "written": names}
+    (beside / _MARK).write_text(json.dumps(made, indent=1), encoding="utf-8")
+    if folder.exists() and any(folder.iterdir()):
+        former = _written(folder)
+        for path in folder.iterdir():
+            if path.name not in former and path.name not in names:
+                path.rename(beside / path.name)
+        gone = folder.with_name(f".{folder.name}.{os.getpid()}.former")
+        folder.rename(gone)
+        beside.rename(folder)
+        shutil.rmtree(gone, ignore_errors=True)
+    else:
+        beside.replace(folder)
+
+
+def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
+    """Make all files of a site, each with its path in it."""
+    choices = {name: there for name, there in choices_of(store).items() if there.saes and there.concepts}
+    if not choices:
+        raise PublishError(f"{', '.join(store.suites)}: no SAE of a concept is there, so there is nothing to publish")
+    steps = sum(len(there.saes) * len(there.families) for there in choices.values())
+    done = 0
+    for name, there in choices.items():
+        model = _model(store, name, *SHOWN)
+        for family in there.families:
+            figures: dict[str, Draw] = {}
+            for sae in there.saes:
+                progress(f"{name}: {sae.label}", done, steps)
+                model.state.apply({"sae": sae.id, "family": family})
+                yield from _sae_files(model, figures)
+                done += 1
+            at = family_path(name, family)
+            cells = {"cells": cells_part(model.shown.rate_label)}
+            yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
+            yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family))
+        yield f"suites/{name}/suite.bin", packed(_suite(_model(store, name, EvidenceHead)))
+        yield f"suites/{name}/search.bin", packed(_search(_model(store, name)))
+    yield from _frame(store, choices)
+    progress("Done", steps, steps)
+
+
+def _model(store: Store, suite: str, *views: Any, **state: Any) -> ExplorerModel:
+    return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **state), *views)
+
+
+def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple[str, bytes]]:
+    """Make the files of one SAE with one family of concepts."""
+    parts, at = SaeParts(model, figures), sae_path(model.shown)
+    yield f"{at}/sae.bin", packed(parts.sae(parts.cells, choose=_chooser(model.state)))
+    for cell in parts.cells:
+        part, cosines = parts.concept(cell["concept"])
+        yield f"{at}/{cell['concept']}.bin", packed(part)
+        yield f"{at}/{cell['concept']}.cos", cosines
+    yield f"{at}/cards.bin", packed(parts.cards())
+    if movable(model.state):
+        yield f"{at}/live.bin", packed(LivePart(model).made())
+
+
+def _chooser(state: ExplorerState) -> dict[str, Any]:
+    """Write what an SAE is chosen by, and say for each choice where it leads."""
+    tell = telling(state.saes)
+    html = {name: attribute_html(state, name) for name in tell} | {"same": same_html(state), "badge": badge_html(state)}
+    return {
+        "html": html,
+        "targets": {
+            name: [
+                (label, there.id)
+                for label, value in labels_of(state, name).items()
+                if (there := state.narrowed(name, value)) is not None
+            ]
+            for name in ATTRIBUTES
+            if name in tell
+        },
+    }
+
+
+def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
+    """Make the files of Atlas: its figures, and what it shows of each mean."""
+    figures: dict[str, Any] = {}
+    at = family_path(model.shown.suite, model.shown.family)
+    for policy in ExplorerState.param.mean_policy.objects:
+        model.state.mean_policy = policy
+        yield f"{at}/atlas-{policy}.bin", packed(_atlas(model, figures))
+    yield f"{at}/atlas.bin", packed(figures)
+
+
+def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
+    """Collect what Atlas shows: words, in both themes where these have colours, a table, and plots; keep `figures`."""
+    rows = listed(model)
+    panels = {name: panel_drawing(model, name) for name in _PANELS if not drawn(model.sae_means, name).empty}
+    for name, draw in panels.items():
+        figures.setdefault(name, _figure(draw))
+    return {
+        "head": _in_both(model, partial(head_html, brushes=False)),
+        "titles": panel_titles(model),
+        "plots": {name: _data(draw) for name, draw in panels.items()},
+        "cells": {cell: _map(model, cell, figures) for cell in ExplorerState.param.cell.objects if rows},
+        "table": means_html(model),
+        "saes": [row["sae"] for row in rows],
+        "order": {name: _order(rows, name) for name in (*ATTRIBUTES, *_NUMBERS)},
+    }
+
+
+def _map(model: ExplorerModel, cell: str, figures: dict[str, Any]) -> dict[str, Any]:
+    """Collect what the heat map shows of a kind of cells."""
+    model.state.cell = cell
+    draw = map_drawing(model)
+    figures.setdefault("absorption-heatmap", _figure(draw))
+    return {
+        "head": _in_both(model, partial(map_head_html, orders=False)),
+        "table": table_html(highest_cells(model)),
+        "plot": _data(draw, height=map_height(model)),
+    }
+
+
+def _figure(draw: partial[Plot]) -> dict[str, Any]:
+    layers = [layer.name for layer in draw(theme=LIGHT).layers if isinstance(layer, Layer)]
+    return standalone(lambda theme: draw(theme=theme).draw(), layers)
+
+
+def _data(draw: partial[Plot], *, height: int | None = None) -> dict[str, Any]:
+    return exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
+
+
+def _order(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """Say in which order the rows of a column ascend."""
+    values = [row[name] for row in rows]
+    is_text = any(isinstance(value, str) for value in values)
+    return order_of(pd.Series(values, dtype=object if is_text else float))
+
+
+def _in_both(model: ExplorerModel, write: Callable[[ExplorerModel], str]) -> dict[str, str]:
+    """Write the same in both themes."""
+    found = {}
+    for which in (DARK, LIGHT):
+        model.state.dark = which is DARK
+        found[which.name] = write(model)
+    return found
+
+
+def _suite(model: ExplorerModel) -> dict[str, Any]:
+    """Collect what is said of a suite."""
+    shown, manifest = model.shown, model.manifest
+    first = [sae for sae in manifest.saes if sae.repeat_of is None]
+    return {
+        "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
+        "evidence": counts_html(model, moves=False),
+        "thresholds": thresholds_part(model),
+        "made": render(
+            "reader_made",
+            suite=manifest.name,
+            checksum=model.store.suites[manifest.name].checksum,
+            metric=metric_label(shown.metric),
+            version=version("absorption-explorer"),
+            date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
+            state=shown,
+        ),
+    }
+
+
+def _search(model: ExplorerModel) -> dict[str, Any]:
+    """Collect all that a search in a suite finds, as it is listed, and what is said of it."""
+    shown = model.shown
+    found = model.store.fetch("tested_words", **{name: getattr(shown, name) for name in _DECIDING})
+    labels = {one.id: one.label for one in shown.concepts.values()}
+    tokens = [row | {"label": labels[row["concept"]]} for row in records(found)]
+    concepts = list(shown.concepts.values())
+    latent = render("search_latent", latent=_SLOTS["latent"], sae=_SLOTS["sae"])
+
+    def said(found: int, cut: int = 0, text: str = "") -> str:
+        return render("search_said", found=found, cut=cut, text=text, sae=None)
+
+    return {
+        "slots": _SLOTS,
+        "latent": latent,
+        "tokens": [(row["token"], row["concept"], render("search_token", row=row)) for row in tokens],
+        "concepts": [
+            (one.id, one.label, one.phrase, render("search_concept", one=one, families=shown.families))
+            for one in concepts
+        ],
+        "cut": said(_MOST_TOKENS, cut=_MOST_TOKENS),
+        "results": [said(number) for number in range(_MOST_RESULTS)],
+        "nothing": said(0, text=_SLOTS["text"]),
+        "most": _MOST_TOKENS,
+    }
+
+
+def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[str, bytes]]:
+    """Make the page itself, and what it loads first."""
+    suites = {name: store.suites[name].manifest.title or name for name in choices}
+    theme = (STATIC / "site_theme.js").read_text(encoding="utf-8")
+    nothing: dict[str, Any] = dict.fromkeys(("tokens", "concepts", "latents"), ()) | {"words": {}, "families": {}}
+    search = render(
+        "search", number=0, text="", has_failed=False, is_cut=False, sae=None, longest=SEARCH_CHARACTERS, **nothing
+    )
+    page = render(
+        "site",
+        kind="site",
+        theme=theme,
+        theme_hash=script_hash(theme),
+        data=as_data({"suites": {name: _start(store, name) for name in choices}, "query": "", "search": search}),
+        styles="".join(
+            (styles(), *((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("frame", "reader", "site")))
+        ),
+        font=FONT,
+        mono=MONO,
+        light=css_variables(LIGHT),
+        dark=css_variables(DARK),
+        suites=suites,
+        title=", ".join(suites.values()),
+        brand=render("brand", suites=suites, suite=next(iter(suites)), on_page=True),
+        nav=nav_html(None, _PAGES),
+        keys=render("keys"),
+        topics=TITLES,
+        provenance="",
+        query="",
+    )
+    yield "index.html", page.encode()
+    yield "assets/bokeh.js", bokeh_js().encode()
+    for name, file in {"reader": STATIC, "live": STATIC, "site": STATIC, "search": STATIC.parent / "views"}.items():
+        yield f"assets/{name}.js", (file / f"{name}.js").read_bytes()
+    yield ".nojekyll", b""  # GitHub Pages would look through all files for templates
+
+
+def _start(store: Store, suite: str) -> dict[str, Any]:
+    """Say what there is in a suite, and what it opens on."""
+    state = ExplorerState(choices_of(store), suite=suite)
+    return {
+        "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
+        "saes": [sae.id for sae in state.saes],
+        # By name: the suite's own value, and how far it can be moved.
+        "thresholds": {
+            name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)
+        },
+        "families": {
+            family: {one.id: (one.label, one.phrase) for one in state.concepts.values() if one.family == family}
+            for family in state.families
+        },
+    }

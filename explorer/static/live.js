@@ -1,0 +1,259 @@
+// Decides anew, under moved thresholds, what the parts of a site say at the suite's own: it compares the stored scores of tested
+// tokens (queries/views/30_verdicts.sql), and writes the numbers into the page's own words (explorer/live.py).
+"use strict";
+
+const live = (() => {
+  const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
+  const DARKEST = 54; // of a cell's colour, percent (explorer.views.concepts)
+  const { data, find, labelOf, readPart, saeFolder } = reader;
+
+  const ownOf = ({ suite }, name) => data.suites[suite].thresholds[name]?.[0];
+  const movedOf = (place) => THRESHOLDS.filter((name) => name in data.suites[place.suite].thresholds && place[name] !== ownOf(place, name));
+
+  // --- Numbers, written as explorer.format writes them ---------------------------------------------------------------
+
+  // Of two that are as near, the even one, as Python rounds.
+  function fixed(value, digits) {
+    const exact = Math.abs(value).toFixed(Math.min(100, digits + 60)).split(".");
+    const text = value.toFixed(digits);
+    const isTie = /^50*$/.test(exact[1].slice(digits));
+    if (!isTie) return text;
+    const down = exact[0] + (digits ? `.${exact[1].slice(0, digits)}` : "");
+    return Number(down.at(-1)) % 2 ? text : (value < 0 ? "-" : "") + down;
+  }
+
+  function written(value, format) {
+    if (value === null || !Number.isFinite(value)) return "–";
+    const [, signed, grouped, digits] = /^(z?)(,?)(?:\.(\d+)f)?$/.exec(format);
+    let text = digits === undefined ? String(Math.round(value)) : fixed(value, Number(digits));
+    if (signed && Number(text) === 0) text = text.replace("-", "");
+    if (grouped) text = text.replace(/^(-?\d+)/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
+    return text.replace("-", signed ? "\u2212" : "-");
+  }
+
+  function fill(text, values) {
+    const value = (name) => {
+      const [, times, one, other] = /^(?:(\d+) )?(\w+)(?: less (\w+))?$/.exec(name);
+      if (values[one] === null) return null;
+      return (times ? Number(times) : 1) * (values[one] - (other ? values[other] : 0));
+    };
+    // An interval has as many decimals as tell its ends apart.
+    const isNarrow = () => fixed(100 * values.rate_low, 1) === fixed(100 * values.rate_high, 1);
+    return text.replace(/⟦([^:]*):([^⟧]*)⟧/g, (_, name, format) => {
+      if (name === "moved") return values.moved;
+      return written(value(name), /rate_(low|high)$/.test(name) && isNarrow() ? ".2f" : format);
+    });
+  }
+
+  // --- What follows from the thresholds ------------------------------------------------------------------------------
+
+  // Why a token is absorbed or not: queries/functions/reason.sql.
+  function reasonOf(tokens, at, place, ownTau) {
+    if (!tokens.is_decided[at]) return "published";
+    const silent = place.tau === ownTau ? !tokens.fires_published[at] : place.tau >= tokens.silent_from[at];
+    if (!silent) return "split latent fires";
+    if (!(tokens.top_effect[at] < 0)) return "no effect";
+    if (!(tokens.margin[at] >= place.effect_margin)) return "effect margin";
+    return (tokens.top_cosine[at] ?? place.cosine_threshold) >= place.cosine_threshold ? "absorbed" : "cosine";
+  }
+
+  const isAbsorbed = (tokens, at, reason) => (reason === "published" ? tokens.published[at] === true : reason === "absorbed");
+
+  // Wilson's interval: queries/functions/wilson.sql.
+  function wilson(part, whole) {
+    const share = Math.min(part / whole, 1);
+    const middle = share + 1.9208 / whole, reach = 1.96 * Math.sqrt((share * (1 - share)) / whole + 0.9604 / (whole * whole));
+    return [Math.max(0, (middle - reach) / (1 + 3.8416 / whole)), Math.min(1, (middle + reach) / (1 + 3.8416 / whole))];
+  }
+
+  function decide(known, place) {
+    const ownTau = data.suites[place.suite].thresholds.tau?.[0] ?? place.tau;
+    const list = place.tau === ownTau ? "own" : String(known.rises.filter((rise) => rise > place.tau).length);
+    const variant = known.variants[list];
+    const { tokens } = known;
+    if (!tokens) return { variant, absorbing: [] };
+    const reasons = new Map(), by = new Map();
+    let numAbsorbed = 0;
+    tokens.token.forEach((token, at) => {
+      const reason = reasonOf(tokens, at, place, ownTau);
+      reasons.set(token, { reason, at, absorbed: isAbsorbed(tokens, at, reason) });
+      if (!reasons.get(token).absorbed) return;
+      numAbsorbed += 1;
+      const latent = tokens.top_latent[at];
+      if (!by.has(latent)) by.set(latent, { latent, cosine: tokens.top_cosine[at], absorbed: [] });
+      by.get(latent).absorbed.push([tokens.top_effect[at], token]);
+    });
+    const absorbing = [...by.values()].map(({ absorbed, ...each }) => {
+      const known = absorbed.map(([effect]) => effect).filter((effect) => effect !== null);
+      absorbed.sort(([one, a], [other, b]) => (one ?? Infinity) - (other ?? Infinity) || (a < b ? -1 : 1));
+      const mean = known.length ? known.reduce((sum, effect) => sum + effect, 0) / known.length : NaN;
+      return { ...each, mean_effect: mean, num_tokens: absorbed.length, tokens: absorbed.map(([, token]) => token) };
+    });
+    absorbing.sort((one, other) => other.num_tokens - one.num_tokens || one.mean_effect - other.mean_effect || one.latent - other.latent);
+    const whole = known.probe * known.portion;
+    const rate = known.probe ? numAbsorbed / known.portion / known.probe : null;
+    const [low, high] = known.probe ? wilson(numAbsorbed, whole) : [null, null];
+    return {
+      variant, absorbing, reasons, tokens,
+      values: { num_absorbed: numAbsorbed, num_absorbing: absorbing.length, rate, rate_low: low, rate_high: high },
+    };
+  }
+
+  const casesOf = (count) => (count > 1 ? "n" : String(count));
+
+  // --- Parts that say so ---------------------------------------------------------------------------------------------
+
+  // A part of the concept as it is under the thresholds of the place.
+  function changed(part, known, place, cosines) {
+    const { variant, values, absorbing, reasons, tokens } = decide(known, place);
+    const split = variant.split;
+    const marks = {};
+    for (const latent of split) marks[latent] = part.marks[latent] ?? cosines?.[latent];
+    for (const { latent, cosine } of absorbing) if (!(latent in marks)) marks[latent] = cosine;
+    for (const [latent, cosine] of Object.entries(marks)) if (cosine == null || Number.isNaN(cosine)) delete marks[latent];
+    const roles = {};
+    for (const { latent } of absorbing) roles[latent] = known.roles.absorbing;
+    for (const latent of split) roles[latent] = known.roles.split;
+    const words = tokens
+      ? {
+        headline: fill(variant.headline[`${casesOf(values.num_absorbed)} ${casesOf(values.num_absorbing)}`], values),
+        figures: fill(variant.figures, values),
+        lists: listsOf(part, variant.lists, absorbing, values),
+        ...evidenceOf(part, reasons, tokens, place),
+      }
+      : { headline: variant.headline[""], figures: variant.figures, lists: variant.lists.none };
+    const bars = part.bars && variant.bars
+      ? { ...part.bars, labels: variant.bars.labels, columns: { ...part.bars.columns, part: variant.bars.part } } : part.bars;
+    return { ...part, ...words, split, absorbing: absorbing.map(({ latent }) => latent), marks, roles, bars };
+  }
+
+  function parsed(html) {
+    const template = document.createElement("template");
+    template.innerHTML = html;
+    return template.content;
+  }
+
+  const asHtml = (content) => {
+    const box = document.createElement("div");
+    box.append(content);
+    return box.innerHTML;
+  };
+
+  function listsOf(part, lists, absorbing, values) {
+    if (!absorbing.length) return fill(lists.none, values);
+    const page = parsed(fill(lists.some, { ...values, latent: 0, num_tokens: 0, mean_effect: 0, cosine: 0 }));
+    const chips = new Map([...parsed(part.evidence).querySelectorAll("tr[data-token]")].map((row) => [row.dataset.token, row.querySelector(".token")]));
+    const list = page.querySelector("[data-scroll=absorbing]");
+    const row = parsed(lists.some).querySelector("[data-scroll=absorbing] li");
+    list.replaceChildren(...absorbing.map((latent) => {
+      const item = parsed(fill(row.outerHTML, latent)).firstElementChild;
+      const button = item.querySelector("button");
+      button.setAttribute("aria-label", button.getAttribute("aria-label") + latent.tokens.join(", "));
+      item.querySelector(".tokens").append(...latent.tokens.map((token) => chips.get(token).cloneNode(true)));
+      return item;
+    }));
+    return asHtml(page);
+  }
+
+  // The tested tokens with their verdicts; those by other metrics are not decided anew, and left out.
+  function evidenceOf(part, reasons, tokens, place) {
+    const page = parsed(part.evidence);
+    const { whys, verdicts } = ofSuite;
+    const opened = [], decided = [];
+    for (const row of page.querySelectorAll("tr[data-token]")) {
+      const { reason, at, absorbed } = reasons.get(row.dataset.token);
+      const short = place.effect_margin - tokens.margin[at];
+      const isClose = reason === "effect margin" && short < 0.005 ? " close" : "";
+      const why = whys[`${reason} ${tokens.top_cosine[at] === null ? "unknown" : "known"}${isClose}`];
+      row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine: tokens.top_cosine[at] });
+      row.querySelector(".of-reason").innerHTML = verdicts[`[${absorbed}, ${tokens.published[at]}]`];
+      row.dataset.verdict = absorbed ? "absorbed" : "not absorbed";
+      for (const cell of row.querySelectorAll(".of-absorbed_by")) cell.textContent = "–";
+      const its = parsed(part.opened[decided.push(reason) - 1]);
+      its.querySelector(".by-metric")?.remove();
+      for (const bar of its.querySelectorAll(".bars tbody tr")) {
+        const isIt = absorbed && Number(bar.querySelector("button").textContent) === tokens.top_latent[at];
+        bar.querySelector(".bar-cell").style.setProperty("--bar", `var(--ax-${isIt ? "absorbing" : "other"})`);
+      }
+      opened.push(asHtml(its));
+    }
+    const rows = decided.map((_, at) => at).sort((one, other) => (decided[one] < decided[other] ? -1 : decided[one] > decided[other] ? 1 : one - other));
+    return { evidence: asHtml(page), opened, order: { ...part.order, ...(part.order.reason && { reason: { rows, unknown: 0 } }) } };
+  }
+
+  let ofSuite = null; // what is said of the suite's thresholds
+
+  async function change(place, [family, sae, part, cosines]) {
+    ofSuite = (await readPart(`suites/${place.suite}/suite.bin`)).thresholds;
+    if (!movedOf(place).length) return [family, sae, part, cosines];
+    const known = await readPart(`${saeFolder(place)}/live.bin`);
+    if (!(place.concept in known)) return [family, sae, part, cosines];
+    return [family, sae, changed(part, known[place.concept], place, cosines), cosines];
+  }
+
+  // The counts of all concepts of the SAE.
+  async function showStrip() {
+    const { place, sae, family } = reader;
+    const isMoved = movedOf(place).length > 0;
+    find("moved").hidden = !isMoved;
+    const line = reader.figures.cosine?.model.renderers.find(({ type }) => type === "Span");
+    if (line && place.cosine_threshold !== undefined) line.location = place.cosine_threshold;
+    const known = isMoved ? await readPart(`${saeFolder(place)}/live.bin`) : {};
+    const cells = [...find("concepts").querySelectorAll("[data-concept]")];
+    const first = parsed(sae.strip);
+    const found = new Map(Object.keys(known).map((concept) => [concept, decide(known[concept], place)]));
+    const most = Math.max(1, ...[...found.values()].map(({ values }) => values?.num_absorbing ?? 0));
+    for (const cell of cells) {
+      const own = first.querySelector(`[data-concept="${CSS.escape(cell.dataset.concept)}"]`);
+      let [count, said] = [own.querySelector(".count").textContent, own.title];
+      const there = found.get(cell.dataset.concept);
+      let shade = own.style.getPropertyValue("--ax-cell");
+      const name = labelOf(cell.dataset.concept);
+      if (there?.values) {
+        const { num_absorbing: number, rate } = there.values;
+        count = written(number, "");
+        said = `${name}: ${fill(family.cells[`${number === 1 ? "1" : "n"} ${rate === null ? "unknown" : "known"}`], there.values)}`;
+        const share = Number(fixed((DARKEST * number) / most, 0));
+        shade = share ? `color-mix(in srgb, var(--ax-absorbing) ${share}%, var(--ax-panel))` : "";
+      } else if (there) {
+        const { count: its, label } = known[cell.dataset.concept].cell;
+        [count, said, shade] = [its, `${name}: ${label}`, ""];
+      }
+      cell.querySelector(".count").textContent = count;
+      cell.title = said;
+      cell.setAttribute("aria-label", own.getAttribute("aria-label").replace(own.title, () => said));
+      cell.style.setProperty("--ax-cell", shade);
+    }
+  }
+
+  // --- The sliders ---------------------------------------------------------------------------------------------------
+
+  function showSliders(former) {
+    const { place } = reader;
+    const box = find("thresholds");
+    if (former.suite !== place.suite) {
+      box.innerHTML = `<div class="ax thresholds" id="thresholds-head"></div>${Object.values(ofSuite.sliders).map(({ html }) => html).join("")}`;
+    }
+    const moved = movedOf(place);
+    find("thresholds-head").innerHTML = moved.length
+      ? fill(ofSuite.moved, { moved: moved.map((name) => ofSuite.names[name]).join(", ") }) : ofSuite.head;
+    for (const slider of box.querySelectorAll("[data-threshold]")) {
+      const name = slider.dataset.threshold;
+      if (document.activeElement !== slider) slider.value = place[name];
+      const text = written(place[name], `z,.${ofSuite.sliders[name].digits}f`);
+      slider.closest("label").querySelector("output").textContent = text;
+      slider.setAttribute("aria-valuetext", text);
+    }
+  }
+
+  document.addEventListener("input", ({ target }) => {
+    const name = target.dataset.threshold;
+    if (name) reader.go({ [name]: Number(Number(target.value).toFixed(6)), latent: reader.place.latent }, true);
+  });
+
+  reader.acts.reset = () => reader.go(Object.fromEntries(movedOf(reader.place).map((name) => [name, ownOf(reader.place, name)])));
+  reader.changeBy(change);
+  reader.followers.push(showSliders, showStrip);
+
+  return { written, fixed };
+})();

@@ -1,0 +1,266 @@
+// What a site has beyond a snapshot: pages, the choice of suite and SAE, search, and the keys of the served page.
+import { render } from "./search.js";
+
+const { acts, data, dressers, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove } = reader;
+const root = document.documentElement;
+const all = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+// --- Pages ----------------------------------------------------------------------------------------------------------
+
+function showPage() {
+  const { page, suite, family, concept } = reader.place;
+  for (const each of all("[data-page]")) each.classList.toggle("away", each.dataset.page !== page);
+  for (const link of all("#nav a")) {
+    if (link.dataset.value === page) link.ariaCurrent = "page";
+    else link.removeAttribute("aria-current");
+  }
+  const { refused } = reader.place;
+  find("refused").hidden = !refused.length;
+  find("refused-names").textContent = refused.join(", ");
+  // The table of tested tokens stands on two pages.
+  const table = find("evidence");
+  if (page === "evidence") find("evidence-head").after(table);
+  else find("card").after(table);
+  const [label] = data.suites[suite].families[family][concept];
+  document.title = `${label}, ${reader.sae.label} · ${page} · Absorption Explorer`;
+}
+
+acts.page = (page) => go({ page, latent: reader.place.latent });
+
+async function showSuite(former) {
+  const { suite } = reader.place;
+  if (former.suite === suite) return;
+  const { about, evidence, made } = await readPart(`suites/${suite}/suite.bin`);
+  for (const [id, html] of Object.entries({ about, made, "evidence-head": evidence })) find(id).innerHTML = html;
+  const choice = find("suite");
+  if (choice) choice.value = suite;
+}
+
+acts.suite = (suite) => go({ suite, sae: null, concept: null, tau: null, cosine_threshold: null, effect_margin: null });
+acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.suite].families[family])[0] });
+
+// --- The SAE --------------------------------------------------------------------------------------------------------
+
+// Writes parts anew; what has the focus keeps it.
+function keepFocus(write) {
+  const held = document.activeElement?.dataset.key;
+  write();
+  if (held && !document.activeElement?.dataset.key) {
+    document.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+  }
+}
+
+function showChoice(former) {
+  if (["suite", "family", "sae"].every((name) => former[name] === reader.place[name])) return;
+  keepFocus(() => find("choose").replaceChildren(...Object.entries(reader.sae.choose.html).map(([name, html]) => {
+    const box = document.createElement("div");
+    box.className = `ax ${name}`;
+    box.innerHTML = html;
+    return box;
+  })));
+}
+
+const targets = (name) => reader.sae.choose.targets[name] ?? [];
+for (const name of ["layer", "hook", "architecture", "width", "l0", "seed"]) {
+  acts[name] = (label) => acts.sae(targets(name).find(([its]) => its === label)[1]);
+}
+acts.sae = (sae) => go({ sae });
+
+function stepL0(ahead) {
+  const there = targets("l0").map(([, sae]) => sae);
+  const next = there[there.indexOf(reader.place.sae) + ahead];
+  if (there.includes(reader.place.sae) && next) acts.sae(next);
+}
+
+// --- Atlas ----------------------------------------------------------------------------------------------------------
+
+const MAP = "absorption-heatmap";
+let atlas = null; // what is shown of it
+let figuresOf = "", tableOf = "";
+let sorted = { column: "", descending: false };
+
+async function showAtlas() {
+  const { page, mean_policy: policy } = reader.place;
+  if (page !== "atlas") return;
+  const folder = familyFolder(reader.place);
+  const [drawn, known] = await Promise.all([readPart(`${folder}/atlas.bin`), readPart(`${folder}/atlas-${policy}.bin`)]);
+  atlas = known;
+  if (figuresOf !== folder) {
+    figuresOf = folder;
+    for (const name of ["absorption-vs-l0", "splits-vs-l0", MAP]) {
+      remove(name);
+      find(`${name}-part`).hidden = !drawn[name];
+      if (!drawn[name]) continue;
+      const model = await embed(name, drawn[name]);
+      const zoom = model.toolbar.tools.find(({ type }) => type === "BoxZoomTool");
+      if (zoom && matchMedia("(pointer: coarse)").matches) zoom.active = false;
+      model.on_event("tap", ({ x, y }) => tapped(name, x, y));
+    }
+  }
+  if (tableOf !== folder + policy) {
+    tableOf = folder + policy;
+    sorted = { column: "", descending: false };
+    find("atlas-table").innerHTML = atlas.table;
+    for (const [word, title] of Object.entries(atlas.titles)) find(`${word}-vs-l0-head`).textContent = `${title} against L0`;
+  }
+  for (const row of all("tbody tr", find("atlas-table"))) {
+    row.classList.toggle("current", atlas.saes[row.querySelector("[data-action=go]").dataset.value] === reader.place.sae);
+  }
+  dressAtlas();
+}
+
+const plotsOf = () => ({ ...atlas.plots, [MAP]: atlas.cells[reader.place.cell]?.plot });
+
+function dressAtlas() {
+  if (!atlas) return;
+  const theme = isDark() ? "dark" : "light";
+  const cells = atlas.cells[reader.place.cell];
+  keepFocus(() => {
+    find("atlas-head").innerHTML = atlas.head[theme];
+    find(`${MAP}-head`).innerHTML = cells?.head[theme] ?? "";
+    find(`${MAP}-table`).innerHTML = cells?.table ?? "";
+  });
+  for (const [name, plot] of Object.entries(plotsOf())) {
+    if (!figures[name] || !plot) continue;
+    const { columns, dark, ...whole } = plot;
+    const marks = columns[name === MAP ? "cells" : "SAEs"];
+    const isCurrent = (_, at) => marks.sae[at] === reader.place.sae && (!marks.concept || marks.concept[at] === reader.place.concept);
+    const current = Object.fromEntries(Object.entries(marks).map(([key, values]) => [key, values.filter(isCurrent)]));
+    draw(name, { columns: { ...columns, current }, dark: { ...dark, current: {} }, ...whole });
+    figures[name].dress(theme);
+  }
+}
+
+dressers.push(dressAtlas);
+for (const name of ["mean_policy", "cell"]) acts[name] = (value) => go({ [name]: value, latent: reader.place.latent });
+
+// What is meant by a tap, as explorer.views.atlas and explorer.views.heat_map have it.
+const REACH = 0.06;
+function tapped(name, x, y) {
+  const { columns, x: across, y: up } = plotsOf()[name];
+  if (name === MAP) {
+    const { left, bottom, sae, concept } = columns.cells;
+    const at = left.findIndex((start, cell) => start + 0.5 === Math.round(x) && bottom[cell] + 0.5 === Math.round(y));
+    if (at >= 0) go({ page: "explore", sae: sae[at], concept: concept[at] });
+    return;
+  }
+  const { x: xs, y: ys, sae } = columns.SAEs;
+  const distance = xs.map((_, at) => Math.hypot((xs[at] - x) / (across[1] - across[0]), (ys[at] - y) / (up[1] - up[0])));
+  const nearest = distance.indexOf(Math.min(...distance));
+  if (distance[nearest] <= REACH) go({ page: "explore", sae: sae[nearest] });
+}
+
+const TEXTS = ["layer", "hook", "architecture", "width", "l0", "seed"]; // ascend at first
+const ofTokens = { sort: acts.sort, go: acts.go };
+acts.sort = (column, element) => {
+  if (!element.closest("#atlas-table")) return ofTokens.sort(column);
+  sorted = { column, descending: column === sorted.column ? !sorted.descending : !TEXTS.includes(column) };
+  order(find("atlas-table").querySelector("table"), atlas.order[column], sorted);
+};
+acts.go = (value, element) => {
+  if (element.closest("#atlas-table")) go({ page: "explore", sae: atlas.saes[value] });
+  else ofTokens.go(value);
+};
+
+// --- Search ---------------------------------------------------------------------------------------------------------
+
+const search = {
+  css_name: "search",
+  html: data.search,
+  tell: null,
+  on: (what, tell) => { if (what === "html") search.tell = tell; },
+  send_msg: ({ action, value }) => (action === "search" ? answer(value) : found[action]?.(value)),
+};
+find("search-place").replaceWith(render({ model: search, el: find("search-place") }));
+
+const found = {
+  latent: (latent) => acts.latent(latent),
+  concept: (concept) => acts.concept(concept),
+  token: async (token) => {
+    const { tokens } = await readPart(`suites/${reader.place.suite}/search.bin`);
+    const [, concept] = tokens.find(([its]) => its === token);
+    go({ page: "evidence", concept, evidence_token: token });
+  },
+};
+
+async function answer({ number, text }) {
+  const wanted = text.trim();
+  const { slots, ...known } = await readPart(`suites/${reader.place.suite}/search.bin`);
+  const page = new DOMParser().parseFromString(data.search, "text/html");
+  const box = page.querySelector(".found");
+  const list = find_(known, slots, wanted);
+  box.dataset.answers = number;
+  box.hidden = !wanted;
+  box.querySelector("[data-live=list]").innerHTML = list.html.join("");
+  all("[role=option]", box).forEach((option, at) => { option.id = `found-${at}`; });
+  const said = box.querySelector("[data-live=said]");
+  said.className = list.html.length && !list.isCut ? "sr" : "";
+  said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
+  search.html = page.body.innerHTML;
+  search.tell();
+}
+
+const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;
+
+// What the query `search` finds, without the words that were tested on no SAE.
+function find_({ latent, tokens, concepts, most }, slots, wanted) {
+  const plain = (text) => text.trimStart().toLowerCase();
+  const begins = plain(wanted);
+  const { n_latents: number, label } = reader.sae;
+  const latents = /^\d{1,9}$/.test(wanted) && (number === null || Number(wanted) < number)
+    ? [latent.replaceAll(slots.latent, Number(wanted)).replaceAll(slots.sae, escaped(label))] : [];
+  const named = concepts.filter(([, its, phrase]) => its.toLowerCase().startsWith(begins)
+    || (begins.length > 1 && ` ${phrase}`.toLowerCase().includes(` ${begins}`)));
+  const isExact = ([, its]) => its.toLowerCase() === begins;
+  named.sort((one, other) => isExact(other) - isExact(one) || one[1].length - other[1].length);
+  const tested = tokens.filter(([token]) => plain(token).startsWith(begins)).slice(0, most);
+  const html = wanted ? [...latents, ...named.slice(0, 5).map((each) => each[3]), ...tested.map((each) => each[2])] : [];
+  return { html, isCut: tested.length === most };
+}
+
+// --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
+
+const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
+let awaited = false; // the second key after g
+addEventListener("keydown", (event) => {
+  if (event.key === "Tab") root.classList.add("ax-by-keyboard");
+  if (event.key === "Escape") root.classList.remove("ax-drawer-open");
+  if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.closest?.("input, select, textarea") || document.querySelector("dialog[open]")) return;
+  if (event.key === "?") find("ax-keys").showModal();
+  if (event.key === "/") {
+    event.preventDefault();
+    dispatchEvent(new CustomEvent("ax:search"));
+  }
+  if (awaited && PAGE_KEYS[event.key]) acts.page(PAGE_KEYS[event.key]);
+  awaited = event.key === "g";
+  const ahead = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+  if (!ahead || event.shiftKey || event.target.closest?.(".scroll")) return;
+  event.preventDefault();
+  stepL0(ahead);
+});
+addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), { capture: true });
+find("ax-keys").addEventListener("click", ({ target }) => { if (target === find("ax-keys")) target.close(); });
+
+document.addEventListener("click", ({ target }) => {
+  if (target.closest?.("[data-menu]")) root.classList.toggle("ax-drawer-open");
+  else if (target.closest?.(".ax-scrim, #nav a")) root.classList.remove("ax-drawer-open");
+});
+
+acts["copy-link"] = (_, button) => {
+  navigator.clipboard?.writeText(location.href);
+  button.classList.add("is-done");
+  setTimeout(() => button.classList.remove("is-done"), 1200);
+};
+
+const turn = acts.dark;
+acts.dark = () => {
+  turn();
+  try {
+    localStorage.setItem("ax_theme", root.dataset.theme);
+  } catch { /* nothing may be kept here */ }
+};
+
+followers.push(showChoice, showPage, showSuite, showAtlas);
+await follow();
+root.classList.add("ax-ready");
