@@ -25,6 +25,7 @@ from explorer.log import log_failure
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.named_questions import tables
 from explorer.pages import Pages
+from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
 from explorer.state import PAGES, ExplorerState
@@ -318,6 +319,8 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS, served: Served 
     # the connection is lost: its own address has the view.
     document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
+        if served and served.may_open is MayOpen.ANYTHING and not context.request.is_from_here:
+            served = None  # a proxy that nobody told of, or another site's name that leads here
         page = _requested(*paths, session_seconds=session_seconds, served=served)
         with document.models.freeze():  # else Bokeh looks for models after each part that is added
             page.server_doc(document, title="Absorption Explorer", location=False)

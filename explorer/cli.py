@@ -171,7 +171,7 @@ def serve(
                 may_open(
                     wanted=open_others,
                     address=address,
-                    is_behind_proxy=use_xheaders or bool(allow_websocket_origin),
+                    is_behind_proxy=use_xheaders or bool(allow_websocket_origin) or bool(prefix.strip("/")),
                 ),
             ),
             num_procs=num_procs,

@@ -21,6 +21,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from explorer.failures import answer_errors, fail
 from explorer.inbound import MESSAGE_BYTES, take_only_known_messages
+from explorer.served import is_from_here
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
 from explorer.upstream.hooks import around, before
 from explorer.upstream.panel import count_busy_on_loop
@@ -126,6 +127,7 @@ def _check(handler: Any) -> Any:
     if isinstance(handler, AutoloadJsHandler | MetadataHandler):
         raise HTTPError(HTTPStatus.NOT_FOUND)  # of pages that other sites put together
     request.is_checked = True
+    request.is_from_here = is_from_here(request.headers)  # which no session is told: its token would hold them
     if not isinstance(handler, WSHandler):
         return None
     handler.settings["websocket_max_message_size"] = MESSAGE_BYTES

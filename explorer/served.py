@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, overload
+from urllib.parse import urlsplit
 from weakref import finalize
 
 from explorer.store import EMBEDDED, open_suites, suites_of
@@ -18,13 +19,17 @@ from queries.location import is_url
 from queries.manifest import MANIFEST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from explorer.store import Progress, Say
     from ingest.catalogue import Entry
 
-#: Addresses at which nobody but this machine is listened to.
+#: Addresses at which nobody but this machine is listened to, and by which its own browsers ask.
 _OWN_ADDRESSES = ("127.0.0.1", "::1", "localhost")
+#: Environment variable with the origins whose websockets Bokeh takes in place of those that it is told.
+_BOKEH_ORIGINS = "BOKEH_ALLOW_WS_ORIGIN"
+#: Headers that a proxy adds; those of X-Forwarded-... have many names.
+_FORWARDED, _FORWARDED_PREFIX = ("forwarded", "via", "x-real-ip"), "x-forwarded-"
 
 
 class MayOpen(Enum):
@@ -48,12 +53,24 @@ def may_open(*, wanted: bool | None, address: str | None, is_behind_proxy: bool)
     address : str or None
         Where the server listens, None for everywhere.
     is_behind_proxy : bool
-        Whether visitors are expected from elsewhere all the same.
+        Whether visitors are expected from elsewhere all the same, as also Bokeh's variable for their origins says.
     """
-    is_alone = address in _OWN_ADDRESSES and not is_behind_proxy
+    is_alone = address in _OWN_ADDRESSES and not is_behind_proxy and not os.environ.get(_BOKEH_ORIGINS)
     if wanted is False or (wanted is None and not is_alone):
         return MayOpen.NOTHING
     return MayOpen.ANYTHING if is_alone else MayOpen.CATALOGUE
+
+
+def is_from_here(headers: Mapping[str, str]) -> bool:
+    """Tell whether a request comes from a browser of this machine and through no proxy, as far as its headers say."""
+    try:
+        host = urlsplit(f"//{headers.get('Host', '')}").hostname
+    except ValueError:
+        return False
+    names = [name.lower() for name in headers]
+    return host in _OWN_ADDRESSES and not any(
+        name in _FORWARDED or name.startswith(_FORWARDED_PREFIX) for name in names
+    )
 
 
 class Served(Sequence[str]):

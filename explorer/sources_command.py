@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +35,8 @@ def list_cache(*, as_json: Annotated[bool, _JSON] = False) -> None:
         unfinished = _bytes_of(cache.root / "downloads")
     except SuiteError as error:
         fail(str(error), error)
+    except OSError as error:
+        fail(f"{error.filename}: cannot be read ({error.strerror})", error)
     if as_json:
         typer.echo(json.dumps({"folder": str(cache.root), "entries": found, "unfinished_bytes": unfinished}, indent=1))
         return
@@ -105,4 +108,8 @@ def _described(entry: Entry) -> dict[str, Any]:
 
 
 def _bytes_of(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    total = 0
+    for file in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # another process fetches, imports or clears meanwhile
+            total += file.stat().st_size if file.is_file() else 0
+    return total

@@ -137,4 +137,4 @@ def _name(response: requests.Response, url: str) -> str:
     """Return what a file is called: as its server says, else by its address."""
     said = re.search(r'filename="?([^";]+)', response.headers.get("Content-Disposition", ""))
     name = PurePosixPath(unquote(said[1] if said else urlsplit(url).path)).name
-    return re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "results"
+    return re.sub(r"[^\w.+-]", "_", name[-_SHOWN:]).lstrip(".") or "results"

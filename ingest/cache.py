@@ -18,7 +18,7 @@ import fcntl
 import json
 import os
 import shutil
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib.metadata import version
@@ -167,8 +167,11 @@ class Cache:
 
     def entries(self) -> list[tuple[Entry, Path]]:
         """List the entries, those that were used last first, each with its folder."""
-        places = [place for place in (self.root / "suites").iterdir() if _read(place)]
-        places.sort(key=lambda place: (place / _ENTRY).stat().st_mtime, reverse=True)
+        used: dict[Path, float] = {}
+        for place in (self.root / "suites").iterdir():
+            with suppress(FileNotFoundError):  # begun, or cleared meanwhile
+                used[place] = (place / _ENTRY).stat().st_mtime
+        places = sorted(used, key=used.__getitem__, reverse=True)
         return [(entry, place) for place in places if (entry := _read(place))]
 
     def clear(self, names: Collection[str] = ()) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:

@@ -20,7 +20,7 @@ from ingest.download import download
 from ingest.files import UnreadableError, is_read, reading
 from ingest.importer import detect, import_results, suite_name
 from ingest.source import Source
-from ingest.web import RemoteError, RemoteFile, UnreachableError, without_secrets
+from ingest.web import RemoteError, RemoteFile, UnreachableError, check_address, without_secrets
 from queries.conform import IngestError
 from queries.location import file_problem, is_url, locate
 from queries.manifest import MANIFEST, SuiteError
@@ -104,6 +104,7 @@ def suites_of(
     text = str(source)
     try:
         if text.startswith(SCHEMES):
+            check_address(text)
             results = _Results(text, without_secrets(text), _name(urlsplit(text).path or urlsplit(text).netloc))
             return _Opening(results, progress, say).at_address(fetch_suites=fetch_suites)
         if is_url(text):
@@ -111,6 +112,8 @@ def suites_of(
         path = Path(source)
         if path.exists():
             return _local(path) or _Opening(_Results(text, text, _name(path.resolve().name)), progress, say).here(path)
+        if "://" in text:
+            raise SuiteError(f"{text}: is of a kind that is not read; give https://, hf://, s3://, or a folder")
         entry = next((entry for entry in read_catalogue().entries if entry.name == text), None)
         if entry is None:
             message = (
@@ -124,8 +127,10 @@ def suites_of(
         return _Opening(results, progress, say).at_address(fetch_suites=fetch_suites)
     except IngestError as error:
         raise SuiteError(str(error)) from error
+    except RemoteError as error:
+        raise SuiteError(f"{text}: {error}") from error
     except OSError as error:
-        raise SuiteError(f"{text}: cannot be read ({error.strerror})") from error
+        raise SuiteError(f"{error.filename or text}: cannot be read ({error.strerror})") from error
 
 
 def _name(path: str) -> str:
@@ -142,7 +147,10 @@ def _local(path: Path) -> list[Location]:
         return []
     if _is_suite(path):
         return [path]
-    inside = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+    # What no importer reads, as a note about the suites, may lie beside them.
+    inside = sorted(
+        each for each in path.iterdir() if not each.name.startswith(".") and (each.is_dir() or is_read(each.name))
+    )
     return list(inside) if inside and all(each.is_dir() and _is_suite(each) for each in inside) else []
 
 

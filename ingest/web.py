@@ -137,6 +137,14 @@ def status_line(response: requests.Response) -> str:
     return f"{response.status_code} {response.reason or ''}".strip()
 
 
+def check_address(url: str) -> None:
+    """Refuse what cannot be taken apart as an address."""
+    try:
+        urlsplit(url)
+    except ValueError as error:
+        raise RemoteError(f"is no address ({error})") from error
+
+
 def without_secrets(url: str) -> str:
     """Write an address without user, password and query."""
     parts = urlsplit(url)

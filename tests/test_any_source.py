@@ -118,6 +118,17 @@ def test_what_is_nothing_is_named_in_one_line(tmp_path: Path) -> None:
     assert refused(tmp_path / "photos").endswith(", or the folder of a suite, which holds manifest.json")
     assert "no such folder" in refused(tmp_path / "none")
     assert refused("x" * 5_000).endswith(": cannot be read (File name too long)")
+    assert refused("https://[::1/x.zip") == "https://[::1/x.zip: is no address (Invalid IPv6 URL)"
+    assert refused("ftp://example.org/x").startswith(
+        "ftp://example.org/x: is of a kind that is not read; give https://"
+    )
+
+
+def test_folder_of_suites_may_hold_a_note(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_tiny_suite(tmp_path / "suites" / name, name=name)
+    (tmp_path / "suites/README.md").write_text("Two suites.")
+    assert refused(tmp_path / "suites").startswith(f"{tmp_path}/suites: holds 2 suites; give one of them")
     (tmp_path / "broken.zip").write_bytes(b"PK broken")
     assert refused(tmp_path / "broken.zip").startswith(f"{tmp_path}/broken.zip: cannot be unpacked")
     assert not (tmp_path / "cache/suites").exists() or not entries()
@@ -346,6 +357,30 @@ def test_cache_that_cannot_be_used_is_named_in_one_line(
         patch.setattr(importer, "write_tables", full)
         assert "the cache cannot be written (No space left on device); make room" in refused(results)
     assert info(results)["n_saes"] == N_SAES
+
+
+def test_cache_that_changes_while_it_is_listed(results: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info(results)
+    (entry,) = entries()
+    own = cache_module._read
+
+    def cleared(place: Path) -> cache_module.Entry | None:
+        found = own(place)
+        shutil.rmtree(place, ignore_errors=True)
+        return found
+
+    monkeypatch.setattr(cache_module, "_read", cleared)
+    listed = run("cache", "list", "--json")
+    assert (listed.exit_code, listed.stderr) == (0, "")
+    monkeypatch.setattr(cache_module, "_read", own)
+    assert not (cache / "suites" / entry["key"]).exists()
+    monkeypatch.setattr(
+        cache_module.Cache,
+        "entries",
+        lambda _: os.listdir(cache / "cache.json"),  # noqa: PTH208 - as a folder without rights
+    )
+    refused = run("cache", "list")
+    assert refused.stderr == f"absorption-explorer: {cache}/cache.json: cannot be read (Not a directory)\n"
 
 
 def test_damaged_entry_is_made_anew(results: Path, cache: Path) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from playwright.sync_api import expect
+from typer.testing import CliRunner
 
 from explorer import session
+from explorer.app import prepare_process
+from explorer.cli import app
 from explorer.served import MayOpen, Served, may_open
 from explorer.views.open_another import OpenAnother
 from ingest import cache
 from queries import SuiteError
 from tests.in_process import serving
 from tests.saebench_results import write_results
+from tests.test_accessibility import _found
 from tests.tiny_suite import write_tiny_suite
+from tests.visitors import ask
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +64,54 @@ def test_only_who_owns_the_server_opens_anything(
 
 
 @pytest.mark.security
+def test_origins_in_the_environment_are_a_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOKEH_ALLOW_WS_ORIGIN", "explorer.example.org")
+    assert may_open(wanted=None, address="127.0.0.1", is_behind_proxy=False) is MayOpen.NOTHING
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("option", "found"),
+    [([], MayOpen.ANYTHING), (["--prefix", "/explorer"], MayOpen.NOTHING), (["--use-xheaders"], MayOpen.NOTHING)],
+)
+def test_command_takes_options_for_proxies_as_such(
+    option: list[str], found: MayOpen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[MayOpen] = []
+    monkeypatch.setattr("explorer.server.serve", lambda served, **_: opened.append(served.may_open))
+    suite = write_tiny_suite(tmp_path / "tiny", saes=SAES)
+    result = CliRunner().invoke(app, ["serve", str(suite), "--address", "127.0.0.1", *option])
+    assert (result.exit_code, opened) == (0, [found])
+
+
+@pytest.mark.security
+def test_who_comes_through_a_proxy_or_by_another_name_opens_nothing(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Served | None] = []
+
+    def note(*_: object, served: Served | None, **__: object) -> Any:
+        found.append(served)
+        raise SuiteError("no page is needed")
+
+    monkeypatch.setattr("explorer.app._requested", note)
+    prepare_process()
+    own: list[dict[str, str]] = [{}, {"Host": "127.0.0.1:5006"}, {"Host": "[::1]:5006"}]
+    others = [
+        {"Host": "evil.example:5006"},
+        {"Host": "localhost.evil.example"},
+        {"Host": "[::1"},
+        {"X_Forwarded_For": "192.0.2.1"},
+        {"X_Real_IP": "192.0.2.1"},
+        {"Via": "1.1 proxy"},
+    ]
+    with serving(lambda: session(*served, served=served)) as server:
+        for sent in (*own, *others):
+            ask(server.url, "/dashboard", **sent)
+    assert found == [served] * len(own) + [None] * len(others)
+
+
+@pytest.mark.security
 @pytest.mark.parametrize("allowed", [MayOpen.NOTHING, MayOpen.CATALOGUE])
 def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> None:
     served = Served([str(tmp_path / "tiny")], allowed)
@@ -96,15 +150,39 @@ def test_what_is_opened_is_there_for_the_next_session(served: Served, tmp_path: 
     assert list(served) == [first]
 
 
+def test_what_nobody_expected_is_told_too(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> str:
+        raise ValueError("nobody expected this")
+
+    monkeypatch.setattr(served, "open", fail)
+    dialog = OpenAnother(served)
+    dialog.ask()
+    dialog._choose("saebench")
+    assert "It could not be opened. The log of the server says why." in dialog._dialog.html
+    assert "nobody expected" not in dialog._dialog.html
+
+
 @pytest.mark.browser
 def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Served, tmp_path: Path) -> None:
     results = write_results(tmp_path / "mine")
     with serving(lambda: session(*served, served=served)) as server:
         page = open_page(f"{server.url}/dashboard")
-        page.get_by_role("button", name="Open another").click()
+        button = page.get_by_role("button", name="Open another")
+        button.focus()
+        page.keyboard.press("Enter")
         page.get_by_label("Suite or results").fill(str(tmp_path / "none"))
         page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_text("no such folder").wait_for()
+        # Drawn anew, it still gives the focus back, by either way out.
+        for key in ("Escape", "Enter"):
+            if key == "Enter":
+                page.get_by_role("button", name="Close", exact=True).focus()
+            page.keyboard.press(key)
+            expect(button).to_be_focused()
+            page.keyboard.press("Enter")
+            page.get_by_label("Suite or results").wait_for()
+        assert _found(page, (lambda page: page.get_by_role("dialog"),)) == {}
+        button.click()
         page.get_by_label("Suite or results").fill(str(results))
         page.keyboard.press("Enter")
         page.get_by_role("link", name="Show it").click()

@@ -117,6 +117,13 @@ function bringIntoSight(dialog) {
   }).observe(output)
 }
 
+// What has the focus, in whatever component.
+function inFocus() {
+  let element = document.activeElement
+  while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement
+  return element
+}
+
 export function render({ model, el }) {
   const root = el.getRootNode()
   if (root instanceof ShadowRoot) adopt(root)
@@ -153,7 +160,15 @@ export function render({ model, el }) {
     }).observe(element)
   }
 
+  // By what a dialog was opened: the browser forgets it when the dialog is drawn anew, or goes while it is open.
+  let opener = null
+  function handBack() {
+    if (opener && document.activeElement === document.body) opener.focus({ preventScroll: true })
+    opener = null
+  }
+
   function show() {
+    const before = inFocus()
     const focused = key(root.activeElement)
     const typed = focused && root.activeElement.value
     const scrolled = [...box.querySelectorAll("[data-scroll]")].map((e) => [e.dataset.scroll, e.scrollTop])
@@ -172,9 +187,11 @@ export function render({ model, el }) {
     for (const dialog of box.querySelectorAll("dialog[data-modal]")) {
       dialog.addEventListener("close", () => send("close", null))
       dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close() })
+      opener ??= before
       dialog.showModal()
       bringIntoSight(dialog)
     }
+    if (!box.querySelector("dialog[data-modal]")) handBack()
     const target = find(box, focused)
     if (target) {
       target.focus({ preventScroll: true })

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.format import printable
+from explorer.log import log_failure
 from explorer.served import MayOpen
 from explorer.views.background import in_background
 from explorer.views.markup import Markup, render
@@ -86,6 +87,9 @@ class OpenAnother(pn.viewable.Viewer):
             failure = str(error) if self._served.may_open is MayOpen.ANYTHING else _FAILED
         except KeyboardInterrupt:
             failure = "Stopped. What was fetched is kept, and gone on with the next time."
+        except Exception as error:  # noqa: BLE001 - whatever it is, the reader is not left without an answer
+            log_failure("A source could not be opened", error)
+            failure = _FAILED
         finally:
             caller.tell(partial(self._finish, found, failure))
 
