@@ -90,7 +90,7 @@ const reader = (() => {
     const concept = given.has("concept") && familyOf(suite, given.get("concept")) ? given.get("concept") : start.concept;
     const latent = /^\d{1,9}$/.test(given.get("latent") ?? "") ? Number(given.get("latent")) : null;
     const choices = Object.entries(CHOICES).map(([key, all]) => [key, all.includes(given.get(key)) ? given.get(key) : all[0]]);
-    const known = { suite, sae, concept };
+    const known = { suite, sae, concept, metric: data.suites[suite].metric, page: Object.fromEntries(choices).page };
     const refused = Object.entries(known).filter(([name, value]) => (given.get(name) ?? value) !== value).map(([name]) => given.get(name));
     return {
       refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
