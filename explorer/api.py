@@ -90,7 +90,7 @@ class Api(RequestHandler):
             except QueryError as error:
                 raise RefusedQuestionError(503, str(error)) from error
             except QuestionError as error:
-                status = HTTPStatus.BAD_REQUEST if error.parameter else HTTPStatus.NOT_FOUND
+                status = HTTPStatus.NOT_FOUND if error.parameter is None else HTTPStatus.BAD_REQUEST
                 raise RefusedQuestionError(status, str(error), error.parameter) from error
             except StreamClosedError:  # the visitor has gone
                 return

@@ -28,7 +28,7 @@ from explorer.pages import Pages
 from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
-from explorer.state import ExplorerState
+from explorer.state import PAGES, ExplorerState
 from explorer.store import shared_store, without_folders
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.background import in_thread
@@ -422,7 +422,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "styles": styles(),
-        "keys": render("keys"),
+        "keys": render("keys", pages=PAGES),
         "frame": (STATIC / "frame.css").read_text(encoding="utf-8"),
     }
     for name, value in variables.items():

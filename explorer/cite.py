@@ -14,7 +14,10 @@ _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
-    **{letter: f"\\{letter}" for letter in "{}$&#_%"},
+    # Not "\\{": BibTeX counts braces with no regard to backslashes, and one without a partner would end the entry.
+    "{": r"\textbraceleft{}",
+    "}": r"\textbraceright{}",
+    **{letter: f"\\{letter}" for letter in "$&#_%"},
 }
 
 

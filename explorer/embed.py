@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 #: What a view can be about one of, in the order in which it is said.
 _PLACE = ("family", "sae", "concept", "latent")
 _NO_LATENT = "The address names none."
+_NO_SHARES = "This suite does not store what tokens have along the probe, on this SAE."
 
 
 class Embed(NamedTuple):
@@ -91,7 +92,7 @@ EMBEDS: Mapping[str, Embed] = {
     **{name: _panel_of_atlas(name) for name in absorption.PANELS},
     "absorption-heatmap": Embed(HeatMapView, "Absorption of every concept on every SAE", "atlas"),
     "threshold-sensitivity": Embed(SensitivityView, "Absorption by threshold", "evidence"),
-    **dict.fromkeys(SHARES, Embed(SharesView, "Who carries a concept", "evidence")),
+    **dict.fromkeys(SHARES, Embed(SharesView, "Who carries a concept", "evidence", {"when_none": _NO_SHARES})),
     "suite-evidence": Embed(SuiteEvidence, "Tested tokens of the suite", "evidence"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -136,32 +137,47 @@ def write_figures(figures: Sequence[Wanted], *, overwrite: bool) -> None:
         At the first that cannot be written; one line that names the fix.
     """
     for figure in figures:
-        _check(figure, overwrite=overwrite)
+        check(figure, overwrite=overwrite)
     pages = [_page(figure) for figure in figures]
     try:
         drawn = in_browser(partial(_render, pages))
     except HeadlessError as error:
         raise FigureError(str(error)) from error
-    for figure, content in zip(figures, drawn, strict=True):
-        try:
-            with whole_file(figure.path) as file:
-                file.write(content)
-        except OSError as error:
-            raise FigureError(f"{figure.path} cannot be written: {error.strerror}") from error
+    with ExitStack() as stack:  # each takes its place once all are complete
+        for figure, content in zip(figures, drawn, strict=True):
+            if not content:
+                raise FigureError(f"{figure.path}: a browser draws no figure of this size; give another size or dpi")
+            try:
+                stack.enter_context(whole_file(figure.path)).write(content)
+            except OSError as error:
+                raise FigureError(f"{figure.path} cannot be written: {error.strerror}") from error
 
 
-def _check(figure: Wanted, *, overwrite: bool) -> None:
+def check(figure: Wanted, *, overwrite: bool) -> None:
+    """Look at what can be known of a figure before it is drawn; FigureError where it could not be written."""
     path, look = figure.path, figure.look
     if figure.name not in FIGURES:
         raise FigureError(f"there is no figure {figure.name!r}; there is {', '.join(FIGURES)}")
     if figure.kind not in ("svg", "png"):
         raise FigureError(f"{path} is neither .svg nor .png: these are the formats of figures")
-    if path.exists() and not overwrite:
+    if _is_there(path) and not overwrite:
         raise FigureError(f"{path} exists already; to replace it, say so (overwrite=True, --force)")
     if not path.parent.is_dir():
         raise FigureError(f"{path.parent} is no folder; make it first")
+    if path.is_dir():
+        raise FigureError(f"{path} is a folder; give the name of a file")
     if not all(number > 0 for number in (*look.size, look.font_size, look.dpi)):
         raise FigureError("size, font size and dpi must be above 0")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # no rights; a name that is too long, or holds a NUL
+        raise FigureError(f"{path} cannot be written: {getattr(error, 'strerror', None) or error}") from error
+    return True
 
 
 def _page(figure: Wanted) -> tuple[str, str, float]:

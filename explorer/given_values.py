@@ -26,7 +26,7 @@ def number_of(name: str, value: Any, kind: type[int | float]) -> int | float:
     """Return the finite number that `value` says; ValueError where it says none."""
     try:
         number = kind(value)
-        usable = math.isfinite(number)
+        usable = math.isfinite(number) and (isinstance(value, str) or number == value)  # int(1.5) is 1
     except (TypeError, ValueError, OverflowError):  # an integer may be too large to be told finite
         usable = False
     if not usable:

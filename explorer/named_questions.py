@@ -12,6 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
+from pandas.api.types import is_list_like, is_scalar
 
 from explorer.files import with_whole_numbers
 from explorer.former_links import in_todays_terms
@@ -138,7 +139,7 @@ def question(name: str) -> Query:
     QuestionError
         Where there is none.
     """
-    found = catalog().get(name)
+    found = catalog().get(name) if isinstance(name, str) else None
     if found is None:
         listed = ", ".join(catalog())
         raise QuestionError(f"there is no question {shortened(name)}; there is {listed}")
@@ -248,10 +249,11 @@ def read(store: Store, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         At the first that is missing, unknown, or cannot be what was given.
     """
     query = question(name)
-    for key in given:
+    for key, value in given.items():
         if key not in query.params and key not in instead_of(name):
             takes = ", ".join((*query.params, *instead_of(name))) or "no parameters"
             raise QuestionError(f"{name} does not take {_named(key)}; it takes {takes}", key)
+        _check_type(key, value, is_list=key in query.params and parameters(name)[key].is_list)
     return _Reading(store, name, given).values()
 
 
@@ -286,10 +288,8 @@ class _Reading:
         }
         if key in named:
             return named[key]()
-        if key not in self._given:
-            return self._left_out(key, parameter)
-        value = self._given[key]
-        return None if value is None and not parameter.needed else self._given_value(key, parameter, value)
+        value = self._given.get(key)
+        return self._left_out(key, parameter) if value is None else self._given_value(key, parameter, value)
 
     def _given_value(self, key: str, parameter: Parameter, value: Any) -> Any:
         if parameter.is_list:
@@ -453,6 +453,13 @@ class _Reading:
         fix = f"give one, as in {_some(options)}" if options else "give it"
         also = f", or {', '.join(instead)} in its place" if instead else ""
         raise QuestionError(f"{key} is missing; {fix}{also}", key)
+
+
+def _check_type(key: str, value: Any, *, is_list: bool) -> None:
+    """Refuse what can be neither text nor number: a list in the place of one value, bytes."""
+    parts = list(value) if is_list and is_list_like(value) else [value]
+    if not all(is_scalar(part) and not isinstance(part, bytes) for part in parts):
+        raise QuestionError(f"{key} takes {'a list of texts' if is_list else 'one value, a text or a number'}", key)
 
 
 def _text(key: str, value: Any) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from explorer.figures import FIGURES, FigureError, Look, Wanted, write_figures
+from explorer.figures import FIGURES, FigureError, Look, Wanted, check, write_figures
 from explorer.given_values import refusal_of
 from explorer.model import choices_of
 from explorer.state import ExplorerState
@@ -81,9 +81,10 @@ def write_paper(paper: Path, *, overwrite: bool = False) -> list[Path]:
                 if suite not in stores:
                     stores[suite] = stack.enter_context(open_suite(_beside(paper, suite)))
                 figures.append(_wanted(paper, described, figure, stores[suite]))
+                check(figures[-1], overwrite=overwrite)
             except (SuiteError, QueryError, ValueError) as error:
                 raise FigureError(f"{where}: {error}") from error
-            if figures[-1].path in [other.path for other in figures[:-1]]:
+            if figures[-1].path.resolve() in [other.path.resolve() for other in figures[:-1]]:
                 raise FigureError(f"{where}: another figure goes to this file; give each its own")
         try:
             write_figures(figures, overwrite=overwrite)

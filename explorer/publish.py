@@ -376,7 +376,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         title=", ".join(suites.values()),
         brand=render("brand", suites=suites, suite=next(iter(suites)), on_page=True),
         nav=nav_html(None, _PAGES),
-        keys=render("keys"),
+        keys=render("keys", pages=_PAGES),
         topics=TITLES,
         provenance="",
         query="",
@@ -393,9 +393,9 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
     state = ExplorerState(choices_of(store), suite=suite)
     return {
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
+        "metric": state.metric,
         "saes": [sae.id for sae in state.saes],
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
-        "metric": state.metric,
         # By name: the suite's own value, and how far it can be moved.
         "thresholds": {
             name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)

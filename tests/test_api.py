@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
@@ -215,6 +216,7 @@ _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
         "is not below",
     ),
     ("saes.json", {"suite": "tiny"}, 400, "suite", "saes does not take suite; it takes no parameters"),
+    ("saes.json", {"": "x"}, 400, "", "saes does not take ''; it takes no parameters"),
     ("saes.json", {f"k{number}": 1 for number in range(101)}, 400, None, "Address with more than 100 values"),
     ("saes.json", {"k": "x" * 9000}, 414, None, "Address longer than 8192 characters"),
 ]
@@ -367,6 +369,23 @@ def test_tables_list_the_questions_and_ask_answers_them(store: Store) -> None:
     with pytest.raises(QuestionError, match="concept is missing") as refusal:
         explorer.ask(store, "cosines", suite="tiny", sae=PLACE["sae"])
     assert refusal.value.parameter == "concept"
+    chosen = {"suite": "tiny", "sae": PLACE["sae"], "letter": "s"}
+    for name, given, why in (
+        ("cosines", {"letter": None, "concept": ["first-letter.s"]}, "concept takes one value, a text or a number"),
+        ("cosines", {"sae": np.array(["a", "b"])}, "sae takes one value"),
+        ("latent_facts", {"letter": None, "latent": 1.5}, "latent = '1.5' is not a whole number"),
+        ("compared_cosines", {"sae": None, "compared": [["l1"]]}, "compared takes a list of texts"),
+        ("search", {"letter": None, "search": None}, "search is missing"),
+        (["cosines"], {}, "there is no question"),
+    ):
+        wanted = {key: value for key, value in chosen.items() if given.get(key, value) is not None} | {
+            key: value for key, value in given.items() if key not in chosen or value is not None
+        }
+        with pytest.raises(QuestionError, match=why):
+            explorer.ask(store, name, **wanted)  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(  # what is None is as good as not given, not unknown
+        explorer.ask(store, "split_latents", **chosen, tau=None), explorer.ask(store, "split_latents", **chosen)
+    )
     with explorer.open_store(store.suites["other"].root) as other:
         assert tables(other).loc["cosines", "needs"] == "concept"
         pd.testing.assert_frame_equal(explorer.Explorer(other).tables, tables(other))

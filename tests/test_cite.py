@@ -6,6 +6,7 @@ import hashlib
 import re
 from datetime import date
 from html import unescape
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -82,7 +83,15 @@ def test_what_is_no_address_is_left_out_and_texts_cannot_end_their_field(address
     assert "http" not in cited.text
     assert "version not stated" in cited.text
     title = cited.bibtex.splitlines()[1]
-    assert title.endswith(r"= {{\textasciitilde{}\textasciicircum{} 50\% of \{x\} \& \$y\_1 \#\textbackslash{}}},")
+    assert title.endswith(
+        r"= {{\textasciitilde{}\textasciicircum{} 50\% of \textbraceleft{}x\textbraceright{} \& \$y\_1"
+        r" \#\textbackslash{}}},"
+    )
+    for text in ("}", "{", "\\}", "}}, note = {"):  # BibTeX counts braces, whatever stands before them
+        hostile = suite._replace(name=text, model=text)
+        entry = cite(text, hostile, program="0.1.0", on=ON, address=address, name="cosine").bibtex
+        depths = [*accumulate({"{": 1, "}": -1}.get(letter, 0) for letter in entry)]
+        assert (min(depths[len("@misc{") - 1 : -1]), depths[-1]) == (1, 0), text
 
 
 def test_the_dialog_cites_the_view_in_its_state(store: Store) -> None:

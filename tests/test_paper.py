@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
+from explorer import figures
 from explorer.cli import app
 from tests.tiny_suite import write_tiny_suite
 
@@ -49,7 +50,7 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         (f"colour = 1\n{COSINE}", "colour: Extra inputs are not permitted"),
         (f"size = [6]\n{COSINE}", "size"),
         (f"dpi = '300'\n{COSINE}", "dpi: Input should be a valid number"),
-        (f"dpi = 0\n{COSINE}", "must be above 0"),
+        (f"dpi = 0\n{COSINE}", "figure 1 (cosine.svg): size, font size and dpi must be above 0"),
         ('[[figure]]\nname = "cosine"', "figure.0.file: Field required"),
         (f"{COSINE}colour = 1\n", "figure 1 (cosine.svg): 'colour' is not known here"),
         (f"{COSINE}tau = 7\n", "figure 1 (cosine.svg): tau = '7' is out of range (0 to 1)"),
@@ -59,12 +60,19 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         (COSINE.replace("cosine.svg", "none/cosine.svg"), "none is no folder; make it first"),
         (f"{COSINE}suite = 'none'\n", "none: no such folder; give a suite"),
         (COSINE + COSINE, "figure 2 (cosine.svg): another figure goes to this file"),
+        (COSINE + COSINE.replace("cosine.svg", "../p/cosine.svg"), "figure 2 (../p/cosine.svg): another figure goes"),
+        (COSINE.replace("cosine.svg", "there.svg"), "figure 1 (there.svg): "),
         (COSINE.replace("cosine.svg", "there.svg"), "there.svg exists already"),
+        (COSINE.replace("cosine.svg", "a\\u0000.svg"), "cannot be written: embedded null"),
+        (COSINE.replace("cosine.svg", f"{'x' * 300}.svg"), "cannot be written: File name too long"),
+        (f"{COSINE}latent = 1.5\n", "latent = '1.5' is not a whole number"),
     ],
 )
 def test_what_cannot_be_made_is_one_line_and_nothing_is_written(
     suite: Path, tmp_path: Path, text: str | bytes | None, why: str
 ) -> None:
+    tmp_path = tmp_path / "p"
+    tmp_path.mkdir()
     (tmp_path / "there.svg").write_text("kept")
     good = COSINE.replace("cosine.svg", "good.svg")
     if isinstance(text, str) and "[[figure]]" in text and text != '[[figure]]\nname = "cosine"':
@@ -76,6 +84,21 @@ def test_what_cannot_be_made_is_one_line_and_nothing_is_written(
     assert why in result.stderr
     assert {file.name for file in tmp_path.iterdir()} <= {"paper.toml", "there.svg"}
     assert (tmp_path / "there.svg").read_text() == "kept"
+
+
+@pytest.mark.parametrize(("drawn", "name"), [(b"", "b.png"), (b"whole", f"{'x' * 246}.svg")])
+def test_where_a_later_figure_fails_none_is_written(
+    suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: bytes, name: str
+) -> None:
+    monkeypatch.setattr(figures, "in_browser", lambda _: [b"whole", drawn])
+    (tmp_path / "cosine.svg").write_text("kept")
+    text = f"suite = '{suite}'\n{COSINE}{COSINE.replace('cosine.svg', name)}"
+    result = run(tmp_path / "paper.toml", text, "--force")
+    assert result.exit_code == 2
+    assert result.stderr.count("\n") == 1
+    assert name in result.stderr
+    assert {file.name for file in tmp_path.iterdir()} == {"paper.toml", "cosine.svg"}
+    assert (tmp_path / "cosine.svg").read_text() == "kept"
 
 
 @pytest.mark.browser

@@ -575,13 +575,13 @@ def test_thresholds_are_live(open_site: Callable[..., Page], store: Store) -> No
 def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Page]) -> None:
     page = open_site("?page=explore&suite=tiny&sae=l3-w4000-l0-10&concept=first-letter.l&tau=0.03", dark=True)
     expect(page.locator("#headline .where")).to_contain_text("Letter L · layer 3, 4k latents, L0 10")
-    page = open_site("?suite=nowhere&sae=%3Cb%3E&concept=x&latent=-1&page=x")
+    page = open_site("?suite=nowhere&sae=%3Cb%3E&concept=x&latent=-1&page=y&metric=full")
     expect(page.locator("#headline .where")).to_contain_text("Letter A · layer 3, 1k latents")
-    expect(page.locator("#refused")).to_have_text("Not in this site: nowhere, <b>, x, page=x. Something else is shown.")
+    expect(page.locator("#refused-names")).to_have_text("nowhere, <b>, x, full, y")
     # One of old, and what is no name of a suite, though every object of JavaScript has it.
     for query, where, refused in [
         ("?layer=3&sae_width=4000&l0=10&letter=L", "Letter L · layer 3, 4k latents, L0 10", None),
-        ("?suite=tiny&layer=7&tau=9&metric=x", "Letter A · layer 3, 1k latents", "layer=7, metric=x, tau=9"),
+        ("?suite=tiny&layer=7&tau=9&metric=x", "Letter A · layer 3, 1k latents", "x, layer=7, tau=9"),
         ("?suite=constructor&concept=toString&sae=", "Letter A · layer 3, 1k latents", "constructor, toString"),
     ]:
         page = open_site(query)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from explorer.app import Explorer
 from explorer.cli import app
+from explorer.embed import EMBEDS
 from explorer.figures import FigureError
 from explorer.format import metric_label, percent
 from explorer.model import ExplorerModel, choices_of
@@ -133,6 +134,9 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
     with Store(write_tiny_suite(tmp_path / "bare", without=("tested_tokens",))) as bare:
         absent = SharesView(ExplorerModel(bare, ExplorerState(choices_of(bare)), SharesView))
         assert not absent._layout.visible
+        alone: Any = EMBEDS["token-shares"].make(absent._model)
+        assert alone._layout.visible
+        assert "Who carries a concept is unknown This suite does not store" in text(alone._layout[0].html)
         with pytest.raises(FigureError, match="the figure 'token-shares' is empty here"):
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
 

@@ -89,18 +89,17 @@ const reader = (() => {
     const given = new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
     for (const [name, value] of [...given]) if (!value) given.delete(name);
     const suite = Object.hasOwn(data.suites, given.get("suite") ?? "") ? given.get("suite") : Object.keys(data.suites)[0];
-    const { start, saes, thresholds, metric } = data.suites[suite];
+    const { start, saes, thresholds } = data.suites[suite];
     const others = inFormerTerms(given, data.suites[suite]);
     const opens = !["sae", "concept", "latent"].some((name) => given.has(name));
     const sae = saes.includes(given.get("sae")) ? given.get("sae") : start.sae;
     const concept = given.has("concept") && familyOf(suite, given.get("concept")) ? given.get("concept") : start.concept;
     const latent = /^\d{1,9}$/.test(given.get("latent") ?? "") ? Number(given.get("latent")) : null;
     const choices = Object.entries(CHOICES).map(([key, all]) => [key, all.includes(given.get(key)) ? given.get(key) : all[0]]);
-    const known = { suite, sae, concept };
+    const known = { suite, sae, concept, metric: data.suites[suite].metric, page: Object.fromEntries(choices).page };
     const refused = Object.entries(known).filter(([name, value]) => (given.get(name) ?? value) !== value).map(([name]) => given.get(name));
     const isRefused = {
-      metric: (value) => metric && value !== metric,
-      ...Object.fromEntries(Object.entries(CHOICES).map(([key, all]) => [key, (value) => !all.includes(value)])),
+      ...Object.fromEntries(Object.entries(CHOICES).filter(([key]) => key !== "page").map(([key, all]) => [key, (value) => !all.includes(value)])),
       ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([key, [, low, high]]) => [key, (value) => !(value >= low && value <= high)])),
     };
     others.push(...Object.keys(isRefused).filter((key) => given.has(key) && isRefused[key](given.get(key))).map((key) => `${key}=${given.get(key)}`));

@@ -220,7 +220,7 @@ function find_({ latent, tokens, concepts, most }, slots, wanted) {
 
 // --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
 
-const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
+const PAGE_KEYS = { e: "explore", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
 addEventListener("keydown", (event) => {
   if (event.key === "Tab") root.classList.add("ax-by-keyboard");

@@ -20,9 +20,10 @@ def reason(handler: RequestHandler) -> str:
     return handler._reason  # noqa: SLF001
 
 
-def content_length(handler: RequestHandler) -> int:
-    """Return the bytes of an answer as its head has them, 0 where it says nothing."""
-    return int(handler._headers.get("Content-Length", 0))  # noqa: SLF001
+def content_length(handler: RequestHandler) -> int | None:
+    """Return the bytes of an answer as its head has them, None where it has none: one that is sent in pieces."""
+    length = handler._headers.get("Content-Length")  # noqa: SLF001
+    return None if length is None else int(length)
 
 
 def pack(handler: RequestHandler) -> None:

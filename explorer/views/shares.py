@@ -33,13 +33,16 @@ class SharesView(View):
     Parameters
     ----------
     model : ExplorerModel
+    when_none : str
+        Why there is nothing to show, where the view says so; else it is absent then.
     """
 
     answers = ("token_shares", "concept_shares", "summary")
     follows = ("suite", "sae", "concept", "tau", "moved", "thresholds_of_suite", "dark")
 
-    def __init__(self, model: ExplorerModel) -> None:
+    def __init__(self, model: ExplorerModel, when_none: str = "") -> None:
         super().__init__(model)
+        self._when_none = when_none
         self._head = Markup("section")
         self._tokens = LivePlot(partial(self.drawing, "token-shares"), height=HEIGHT)
         self._concepts = LivePlot(partial(self.drawing, "concept-shares"), height=HEIGHT, on_tap=self._tap)
@@ -72,8 +75,13 @@ class SharesView(View):
         unanswered = model.unanswered("token_shares") or model.unanswered("concept_shares")
         # At the suite's own tau, a suite without projections has nothing to say here.
         is_moved = "tau" in shown.moved and listed is not None and not listed.empty
-        self._layout.visible = has_concepts or is_moved or bool(unanswered)
-        self._head.html = shares_html(model, unanswered=unanswered)
+        has_any = has_concepts or is_moved or bool(unanswered)
+        self._layout.visible = has_any or bool(self._when_none)
+        self._head.html = (
+            shares_html(model, unanswered=unanswered)
+            if has_any
+            else render("empty", title="Who carries a concept is unknown", why=self._when_none)
+        )
         self._plot_tables[0].put(token_table(model.token_shares))
         self._plot_tables[1].put(concept_table(listed, shown))
 
