@@ -58,6 +58,8 @@ if TYPE_CHECKING:
 
 #: Names what an earlier publish wrote; all else in a folder is not its own.
 _MARK = "site.json"
+#: What is being written, before it takes its place.
+_PARTIAL = ".partial"
 #: What stands in what is found where the browser writes the latent, the SAE, or what was looked for.
 _SLOTS = {"latent": "\ue000", "sae": "\ue001", "text": "\ue002"}
 #: Tokens that a search lists, as on the page.
@@ -109,11 +111,13 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     PublishError
         Where the folder cannot be written, holds something else, or a question fails; nothing half-written is left.
     """
-    folder = folder.absolute()
-    _check(folder, force=force)
-    beside = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     sizes: list[int] = []
     try:
+        folder = folder.resolve()
+        _check(folder, force=force)
+        # Within a folder that is there, which may be a disk of its own in a folder that nobody may write.
+        beside = folder / _PARTIAL if folder.exists() else folder.with_name(f".{folder.name}{_PARTIAL}")
+        beside = beside.with_name(f"{beside.name}.{os.getpid()}")
         beside.mkdir()
         try:
             for path, content in _files(store, progress or (lambda *_: None)):
@@ -121,7 +125,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
                 sizes.append(len(content))
-            _take_place(beside, folder)
+            _take_place(beside, folder, force=force)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
     except (QueryError, PartsError) as error:
@@ -132,43 +136,47 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     return Published(len(sizes), sum(sizes))
 
 
-def _check(folder: Path, *, force: bool) -> None:
-    """Refuse a folder that holds what publish did not write."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
+    """Refuse a folder that holds what publish did not write; name what an earlier one wrote there."""
+    if folder.exists() and not folder.is_dir():
         raise PublishError(f"{folder}: is no folder; name one that is empty, or is not there yet")
-    if not folder.exists() or not any(folder.iterdir()):
-        return
+    if not folder.exists() or not any(path != but for path in folder.iterdir()):
+        return set()
     if not (folder / _MARK).is_file():
         raise PublishError(f"{folder}: is not empty, and no site was published there; name another folder")
     if not force:
         raise PublishError(f"{folder}: holds a site already; give another folder, or --force to replace it")
-
-
-def _written(folder: Path) -> set[str]:
-    """Name what an earlier publish wrote into a folder."""
     try:
         found = json.loads((folder / _MARK).read_text(encoding="utf-8"))["written"]
         return {name for name in found if isinstance(name, str)}
-    except (OSError, ValueError, KeyError, TypeError):
-        raise PublishError(f"{folder / _MARK}: cannot be read; name another folder") from None
+    except (ValueError, KeyError, TypeError):
+        raise PublishError(f"{folder / _MARK}: names no site; name another folder") from None
 
 
-def _take_place(beside: Path, folder: Path) -> None:
-    """Put a whole site in its place; what else is in the folder, as .git or CNAME, stays there."""
+def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
+    """Put a whole site in its place, or nothing; what else is in the folder, as .git or CNAME, is not touched."""
     names = sorted([*(path.name for path in beside.iterdir()), _MARK])
     made = {"made_by": f"absorption-explorer {version('absorption-explorer')}", "written": names}
     (beside / _MARK).write_text(json.dumps(made, indent=1), encoding="utf-8")
-    if folder.exists() and any(folder.iterdir()):
-        former = _written(folder)
-        for path in folder.iterdir():
-            if path.name not in former and path.name not in names:
-                path.rename(beside / path.name)
-        gone = folder.with_name(f".{folder.name}.{os.getpid()}.former")
-        folder.rename(gone)
+    if not folder.exists():
         beside.rename(folder)
-        shutil.rmtree(gone, ignore_errors=True)
-    else:
-        beside.replace(folder)
+        return
+    former = _check(folder, force=force, but=beside)  # another may have published meanwhile
+    for name in names:
+        if name not in former and os.path.lexists(folder / name):
+            raise PublishError(f"{folder / name}: is not of the site there, whose place it takes; move it elsewhere")
+    gone = beside / ".former"
+    gone.mkdir()
+    moves = [(folder / name, gone / name) for name in sorted(former) if os.path.lexists(folder / name)]
+    moves += [(beside / name, folder / name) for name in names]
+    try:
+        for source, target in moves:
+            source.rename(target)
+    except BaseException:
+        for source, target in reversed(moves):
+            if os.path.lexists(target) and not os.path.lexists(source):
+                target.rename(source)
+        raise
 
 
 def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
@@ -387,6 +395,7 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
         "metric": state.metric,
         "saes": [sae.id for sae in state.saes],
+        "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
         # By name: the suite's own value, and how far it can be moved.
         "thresholds": {
             name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)

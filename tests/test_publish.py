@@ -21,7 +21,7 @@ import pytest
 from playwright.sync_api import expect
 from typer.testing import CliRunner
 
-from explorer import open_store
+from explorer import open_store, publish
 from explorer.cli import app
 from explorer.format import number, percent, visible
 from explorer.model import ExplorerModel, choices_of
@@ -326,6 +326,92 @@ def test_nothing_half_written_is_left(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.fixture
+def two_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a site be two small files: how they take their place is what matters."""
+    monkeypatch.setattr(publish, "_files", lambda *_: iter([("index.html", b"new"), ("suites/a.bin", b"new")]))
+
+
+def everything(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.usefixtures("two_files")
+@pytest.mark.parametrize("at", range(1, 7))
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), PermissionError(errno.EACCES, "Permission denied")])
+def test_a_replacement_that_is_cut_off_leaves_all_as_it_was(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failure: BaseException, at: int
+) -> None:
+    folder = tmp_path / "site"
+    publish_site(store, folder)
+    for name in (".git/HEAD", "CNAME"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+    (folder / "index.html").write_text("former")
+    was, rename, calls = everything(folder), Path.rename, []
+
+    def fail(path: Path, target: Path) -> Path:
+        calls.append(path)
+        if len(calls) == at:
+            raise failure
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(failure, KeyboardInterrupt) else PublishError):
+        publish_site(store, folder, force=True)
+    assert everything(folder) == was
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+    monkeypatch.undo()
+
+
+@pytest.mark.usefixtures("two_files")
+def test_a_site_is_replaced_within_its_folder(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "site").symlink_to(tmp_path / "disk")
+    monkeypatch.chdir(tmp_path / "site")
+    publish_site(store, Path())
+    publish_site(store, Path(), force=True)
+    assert sorted(everything(Path.cwd())) == ["index.html", "site.json", "suites/a.bin"]
+    assert (tmp_path / "site").is_symlink()
+    # What is not of the former site is not replaced, and what publish did not write is found before the work.
+    (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
+    with pytest.raises(PublishError, match=r"suites: is not of the site there"):
+        publish_site(store, Path(), force=True)
+    (tmp_path / "disk" / "site.json").write_text("[]")
+    with pytest.raises(PublishError, match=r"site\.json: names no site; name another folder"):
+        publish_site(store, Path(), force=True)
+    assert sorted(everything(Path.cwd())) == ["index.html", "site.json", "suites/a.bin"]
+
+
+@pytest.mark.usefixtures("two_files")
+def test_two_publishes_at_once_write_one_site(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "site"
+
+    def meanwhile(*_: object) -> Iterator[tuple[str, bytes]]:
+        yield "index.html", b"late"
+        with monkeypatch.context() as other:
+            other.setattr(publish, "_files", lambda *_: iter([("index.html", b"first")]))
+            other.setattr("os.getpid", lambda: 1)
+            publish_site(store, folder)
+
+    monkeypatch.setattr(publish, "_files", meanwhile)
+    with pytest.raises(PublishError, match="site: holds a site already"):
+        publish_site(store, folder)
+    assert everything(folder).pop("index.html") == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["site"]
+
+
+def test_a_folder_that_cannot_be_read_gets_one_line(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: Path) -> Iterator[Path]:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", fail)
+    with pytest.raises(PublishError, match=r"cannot be written \(Permission denied\)"):
+        publish_site(store, tmp_path)
+
+
 # --- In a browser --------------------------------------------------------------------------------------------------
 
 
@@ -492,6 +578,53 @@ def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Pa
     page = open_site("?suite=nowhere&sae=%3Cb%3E&concept=x&latent=-1&page=y&metric=full")
     expect(page.locator("#headline .where")).to_contain_text("Letter A · layer 3, 1k latents")
     expect(page.locator("#refused-names")).to_have_text("nowhere, <b>, x, full, y")
+    # One of old, and what is no name of a suite, though every object of JavaScript has it.
+    for query, where, refused in [
+        ("?layer=3&sae_width=4000&l0=10&letter=L", "Letter L · layer 3, 4k latents, L0 10", None),
+        ("?suite=tiny&layer=7&tau=9&metric=x", "Letter A · layer 3, 1k latents", "x, layer=7, tau=9"),
+        ("?suite=constructor&concept=toString&sae=", "Letter A · layer 3, 1k latents", "constructor, toString"),
+    ]:
+        page = open_site(query)
+        expect(page.locator("#headline .where")).to_contain_text(where)
+        expect(page.locator("#refused")).to_be_visible(visible=refused is not None)
+        assert page.locator("#refused-names").text_content() == (refused or "")
+
+
+@pytest.mark.browser
+def test_a_choice_builds_on_one_that_is_still_loading(open_site: Callable[..., Page]) -> None:
+    page = open_site("?suite=tiny&sae=l3-w1000-l0-40&concept=first-letter.s")
+    page.evaluate("""() => {
+      reader.acts.sae("l3-w4000-l0-10");
+      reader.acts.concept("first-letter.q");
+      reader.acts.page("evidence");
+    }""")
+    wait_shown(page)
+    assert page.url.endswith("?page=evidence&suite=tiny&sae=l3-w4000-l0-10&concept=first-letter.q")
+    expect(page.locator("#evidence")).to_contain_text("Tokens tested for Q")
+
+
+@pytest.mark.browser
+def test_a_part_that_does_not_load_is_told_of(chromium: Browser, site: Site) -> None:
+    context = chromium.new_context()
+    page = context.new_page()
+    page.goto((site.folder / "index.html").as_uri())
+    expect(page.locator("#failed")).to_contain_text("python -m http.server")
+    with range_server(site.folder) as (url, _):
+        page.goto(f"{url}/index.html?suite=tiny")
+        wait_for(page, "() => document.documentElement.matches('.ax-ready:not(.ax-is-busy)')")
+        expect(page.locator("#failed")).to_be_hidden()
+        page.route("**/several/**", lambda route: route.abort())
+        page.locator("#suite").select_option("several")
+        expect(page.locator("#failed")).to_be_visible()
+        expect(page.locator("#suite")).to_have_value("tiny")
+        page.unroute("**/several/**")
+        page.locator("#suite").select_option("several")
+        expect(page.locator("#headline .where")).to_contain_text("layer 0")
+        expect(page.locator("#failed")).to_be_hidden()
+        page.route("**/search.bin", lambda route: route.abort())
+        page.get_by_role("combobox", name="Search").fill("s")
+        expect(page.get_by_text("The search could not be loaded.")).to_be_visible()
+    context.close()
 
 
 @pytest.mark.browser

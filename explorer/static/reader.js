@@ -72,19 +72,25 @@ const reader = (() => {
     mean_policy: ["with_candidates", "all_concepts"],
     cell: ["absorption_rate", "num_split_latents", "f1_gap"],
   };
+  const ATTRIBUTES = ["layer", "hook", "architecture", "width", "l0", "seed"]; // as explorer.saes has them
+  const FORMER_KEYS = { width: "sae_width", l0: "sae_l0" }; // as explorer.former_links has them
   let shown = {}; // what an address names and is not there; suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
+  let ahead = null; // the place that is being loaded, on which the next choice builds
+  let settled = {}; // the place that was shown as a whole; after a failure everything is shown anew
   let part = null; // of the concept shown, its SAE and its family
   let ofSae = null, ofFamily = null;
   let cosines = null;
   let concepts = []; // measured on the SAE, in order
 
-  const familyOf = (suite, concept) => Object.entries(data.suites[suite].families).find(([, there]) => concept in there)?.[0];
+  const familyOf = (suite, concept) => Object.entries(data.suites[suite].families).find(([, there]) => Object.hasOwn(there, concept))?.[0];
   const labelOf = (concept, { suite, family } = shown) => data.suites[suite].families[family][concept][0];
 
   function wanted() {
     const given = new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
-    const suite = given.get("suite") in data.suites ? given.get("suite") : Object.keys(data.suites)[0];
+    for (const [name, value] of [...given]) if (!value) given.delete(name);
+    const suite = Object.hasOwn(data.suites, given.get("suite") ?? "") ? given.get("suite") : Object.keys(data.suites)[0];
     const { start, saes, thresholds } = data.suites[suite];
+    const others = inFormerTerms(given, data.suites[suite]);
     const opens = !["sae", "concept", "latent"].some((name) => given.has(name));
     const sae = saes.includes(given.get("sae")) ? given.get("sae") : start.sae;
     const concept = given.has("concept") && familyOf(suite, given.get("concept")) ? given.get("concept") : start.concept;
@@ -92,6 +98,12 @@ const reader = (() => {
     const choices = Object.entries(CHOICES).map(([key, all]) => [key, all.includes(given.get(key)) ? given.get(key) : all[0]]);
     const known = { suite, sae, concept, metric: data.suites[suite].metric, page: Object.fromEntries(choices).page };
     const refused = Object.entries(known).filter(([name, value]) => (given.get(name) ?? value) !== value).map(([name]) => given.get(name));
+    const isRefused = {
+      ...Object.fromEntries(Object.entries(CHOICES).filter(([key]) => key !== "page").map(([key, all]) => [key, (value) => !all.includes(value)])),
+      ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([key, [, low, high]]) => [key, (value) => !(value >= low && value <= high)])),
+    };
+    others.push(...Object.keys(isRefused).filter((key) => given.has(key) && isRefused[key](given.get(key))).map((key) => `${key}=${given.get(key)}`));
+    refused.push(...others);
     return {
       refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
       evidence_token: given.get("evidence_token") ?? "",
@@ -102,8 +114,41 @@ const reader = (() => {
     };
   }
 
-  function query(values) {
-    const there = { ...shown, latent: null, evidence_token: "", ...values };
+  // Links of old name an SAE by what it is and a concept by its letter or family; returns what is not there.
+  function inFormerTerms(given, { attributes = {}, saes, start, families }) {
+    const refused = [];
+    const wished = (name) => given.get(name) ?? given.get(FORMER_KEYS[name]);
+    if (!given.has("sae") && ATTRIBUTES.some(wished)) {
+      let left = saes.map((_, at) => at);
+      for (const name of ATTRIBUTES.filter((each) => each in attributes)) {
+        const values = attributes[name];
+        const meets = (wish) => left.filter((at) => String(values[at] ?? "") === wish
+          || (values[at] === null ? Number(wish) < 0 : typeof values[at] === "number" && Math.round(values[at]) === Number(wish)));
+        const met = wished(name) ? meets(wished(name)) : [];
+        if (wished(name) && !met.length) refused.push(`${name}=${wished(name)}`);
+        // Each attribute narrows the next; what is not wished for is as it is at the start, where that is there.
+        const own = meets(String(values[saes.indexOf(start.sae)] ?? ""));
+        left = [met, own].find((some) => some.length) ?? left.filter((at) => values[at] === values[left[0]]);
+      }
+      given.set("sae", saes[left[0]]);
+    }
+    if (!given.has("concept") && given.has("letter")) given.set("concept", `first-letter.${given.get("letter").toLowerCase()}`);
+    if (!given.has("concept") && given.has("family")) {
+      const family = given.get("family");
+      if (!Object.hasOwn(families, family)) refused.push(`family=${family}`);
+      else if (!Object.hasOwn(families[family], start.concept)) given.set("concept", Object.keys(families[family])[0]);
+    }
+    return refused;
+  }
+
+  // While another suite is loading, an SAE or a concept is still chosen of the one that is shown.
+  function base(values) {
+    const isOfShown = "sae" in values || "concept" in values;
+    return ahead && (ahead.suite === shown.suite || !isOfShown) ? ahead : shown;
+  }
+
+  function query(values, from = base(values)) {
+    const there = { ...from, latent: null, evidence_token: "", ...values };
     const start = (key) => data.suites[there.suite].thresholds?.[key]?.[0] ?? CHOICES[key]?.[0];
     const isSaid = (key) => (there[key] ?? "") !== "" && (key === "page" || there[key] !== start(key));
     return new URLSearchParams(KEYS.filter(isSaid).map((key) => [key, there[key]])).toString();
@@ -117,8 +162,8 @@ const reader = (() => {
     }
   }
 
-  function step(ahead) {
-    const place = data.suites[shown.suite].families[shown.family] && concepts.indexOf(shown.concept) + ahead;
+  function step(by) {
+    const place = data.suites[shown.suite].families[shown.family] && concepts.indexOf(base({ concept: null }).concept) + by;
     if (concepts[place]) go({ concept: concepts[place] });
   }
 
@@ -129,7 +174,7 @@ const reader = (() => {
 
   async function follow() {
     const mine = ++asked;
-    const place = wanted();
+    const place = ahead = wanted();
     document.documentElement.classList.add("ax-is-busy");
     const folder = saeFolder(place);
     try {
@@ -146,16 +191,23 @@ const reader = (() => {
       find("failed").hidden = false;
       throw error;
     } finally {
-      if (mine === asked) document.documentElement.classList.remove("ax-is-busy");
+      if (mine === asked) {
+        ahead = null;
+        document.documentElement.classList.remove("ax-is-busy");
+      }
     }
   }
 
   async function show(place, parts) {
-    const former = shown;
+    const former = settled;
+    settled = {};
     const isOf = (...names) => names.every((name) => former[name] === place[name]);
     const isNew = !isOf("suite", "family", "sae", "concept", ...THRESHOLDS);
     [ofFamily, ofSae, part, cosines] = parts;
-    if (ofSae.n_latents && place.latent >= ofSae.n_latents) place.latent = null;
+    if (ofSae.n_latents && place.latent >= ofSae.n_latents) {
+      place.refused.push(`latent=${place.latent}`);
+      place.latent = null;
+    }
     shown = place;
     find("failed").hidden = true;
     if (!isOf("suite", "family", "sae")) find("concepts").innerHTML = ofSae.strip;
@@ -179,10 +231,11 @@ const reader = (() => {
       filter();
     }
     const other = new URLSearchParams(data.query);
-    for (const [name, value] of new URLSearchParams(query(shown))) other.set(name, value);
+    for (const [name, value] of new URLSearchParams(query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown))) other.set(name, value);
     if (shown.latent === null) other.delete("latent");
     find("query").textContent = other;
     for (const tell of followers) await tell(former);
+    settled = place;
     document.documentElement.dataset.shown = isWhole ? location.hash : location.search;
   }
 

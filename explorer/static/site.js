@@ -14,6 +14,7 @@ function showPage() {
     if (link.dataset.value === page) link.ariaCurrent = "page";
     else link.removeAttribute("aria-current");
   }
+  if (find("suite")) find("suite").value = suite;
   const { refused } = reader.place;
   find("refused").hidden = !refused.length;
   find("refused-names").textContent = refused.join(", ");
@@ -32,8 +33,6 @@ async function showSuite(former) {
   if (former.suite === suite) return;
   const { about, evidence, made } = await readPart(`suites/${suite}/suite.bin`);
   for (const [id, html] of Object.entries({ about, made, "evidence-head": evidence })) find(id).innerHTML = html;
-  const choice = find("suite");
-  if (choice) choice.value = suite;
 }
 
 acts.suite = (suite) => go({ suite, sae: null, concept: null, tau: null, cosine_threshold: null, effect_margin: null });
@@ -185,17 +184,18 @@ const found = {
 
 async function answer({ number, text }) {
   const wanted = text.trim();
-  const { slots, ...known } = await readPart(`suites/${reader.place.suite}/search.bin`);
+  const { slots, ...known } = await readPart(`suites/${reader.place.suite}/search.bin`).catch(() => ({}));
   const page = new DOMParser().parseFromString(data.search, "text/html");
   const box = page.querySelector(".found");
-  const list = find_(known, slots, wanted);
+  const list = slots ? find_(known, slots, wanted) : { html: [], isCut: false };
   box.dataset.answers = number;
   box.hidden = !wanted;
   box.querySelector("[data-live=list]").innerHTML = list.html.join("");
   all("[role=option]", box).forEach((option, at) => { option.id = `found-${at}`; });
   const said = box.querySelector("[data-live=said]");
   said.className = list.html.length && !list.isCut ? "sr" : "";
-  said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
+  if (!slots) said.textContent = "The search could not be loaded.";
+  else said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
   search.html = page.body.innerHTML;
   search.tell();
 }
@@ -261,6 +261,17 @@ acts.dark = () => {
   } catch { /* nothing may be kept here */ }
 };
 
+// What was chosen is marked once it is shown: it may not load, or another choice may follow.
+document.addEventListener("change", ({ target }) => {
+  if (target.id === "suite") target.value = reader.place.suite;
+  else if (target.matches("#choose select, #concepts select")) {
+    for (const option of target.options) option.selected = option.defaultSelected;
+  }
+});
+
 followers.push(showChoice, showPage, showSuite, showAtlas);
-await follow();
-root.classList.add("ax-ready");
+try {
+  await follow();
+} finally {
+  root.classList.add("ax-ready");
+}
