@@ -79,6 +79,7 @@ def test_figures_wear_the_page(open_page: PageOpener, home: View, theme: Theme) 
     expect(plot).to_have_css("outline-width", "0px")
     page.get_by_label("Export the cosines").focus()
     page.keyboard.press("Tab")
+    page.keyboard.press("Tab")  # past Cite
     expect(plot).to_be_focused()
     expect(plot).to_have_css("outline", f"{rgb(theme.split)} solid 2px")
 
