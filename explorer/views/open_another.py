@@ -19,6 +19,7 @@ from queries import SuiteError
 if TYPE_CHECKING:
     from explorer.served import Served
     from explorer.views.background import Caller
+    from ingest.catalogue import Entry
 
 _LOG = logging.getLogger("explorer")
 #: One import at a time in a process, beside what else is done in the background.
@@ -40,6 +41,7 @@ class OpenAnother(pn.viewable.Viewer):
         self._is_open = False
         self._stop: Event | None = None  # of what is being opened
         self._doing = self._failure = self._found = self._source = ""
+        self._entries: list[Entry] = []
         self._dialog = Markup(
             "open-another", on={"choose": self._choose, "stop": lambda _: self._end(), "close": lambda _: self._close()}
         )
@@ -47,6 +49,7 @@ class OpenAnother(pn.viewable.Viewer):
     def ask(self) -> None:
         """Open the dialog."""
         self._is_open = True
+        self._entries = self._served.catalogue()  # read once: what is being opened is drawn at every percent
         self._render()
 
     def _close(self) -> None:
@@ -107,7 +110,7 @@ class OpenAnother(pn.viewable.Viewer):
             return
         self._dialog.html = render(
             "open_another",
-            entries=self._served.catalogue(),
+            entries=self._entries,
             is_free=self._served.may_open is MayOpen.ANYTHING,
             is_busy=self._stop is not None,
             doing=self._doing,

@@ -69,7 +69,7 @@ class SmallMultiples(View):
         cosines = getattr(self._model, self._cosines)
         low, high = y_range(cosines)
         self._y_range.update(start=low, end=high, reset_start=low, reset_end=high)
-        columns = self._columns() if len(_lines_of(cosines)) else {}
+        columns = self._columns() if len(_lines_of(cosines)) else {}  # marks alone, of unknown cosine, are no plot
         if columns == self._shown:
             for plot in self._plots:
                 plot.update()
