@@ -166,16 +166,30 @@ class Store:
         """
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
+    def recall(self, name: str, /, **params: Any) -> pd.DataFrame | None:
+        """Return what `fetch` does, where the database need not be asked for it; else None."""
+        answer = self._recalled(_checked(name, params), params)
+        return answer and answer.frame.copy(deep=False)
+
     def _answer(self, query: Query, params: dict[str, Any]) -> _Result:
         """Return what all callers share."""
-        key = self._key(query, params)
+        answer = self._recalled(query, params)
+        return self._keep(query, params, self._asked(query, params)) if answer is None else answer
+
+    def _recalled(self, query: Query, params: dict[str, Any]) -> _Result | None:
+        """Find an answer that is kept, or pick it out of one for all together that is."""
+        together = query.together
         with self._cache_lock:
-            answer = self._cache.get(key)
-        if answer is None:
-            answer = self._asked(query, params)
-            if answer.size <= CACHE_BYTES:
-                with self._cache_lock:
-                    self._cache[key] = answer
+            answer = self._cache.get(self._key(query, params))
+            if answer is not None or not together or not together.fits(params):
+                return answer
+            of_all = self._cache.get(self._key(query, params | {together.param: None}))
+        return of_all and self._keep(query, params, _of_one(of_all, query, params[together.param]))
+
+    def _keep(self, query: Query, params: dict[str, Any], answer: _Result) -> _Result:
+        if answer.size <= CACHE_BYTES:
+            with self._cache_lock:
+                self._cache[self._key(query, params)] = answer
         return answer
 
     @staticmethod

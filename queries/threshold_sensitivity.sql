@@ -32,9 +32,9 @@ WITH grid AS (
 -- where the threshold is the one in force, else only of what any threshold leaves at 0. As in sae_means, a concept whose rate is
 -- unknown takes no part.
 tested AS (
-    SELECT DISTINCT sae, true AS is_tested
-    FROM scores
-    WHERE suite = $suite AND judged_by = $metric
+    SELECT sae, true AS is_tested
+    FROM tested_saes
+    WHERE suite = $suite AND metric = $metric
 ),
 weights AS (
     SELECT sae, concept,
