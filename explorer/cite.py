@@ -64,7 +64,7 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: date, address: str |
     on : date
         When it was seen.
     address : str or None
-        Where it is; left out where there is none, or where it is no address.
+        Where it is; omitted where there is none, or where it is no address.
     name : str
         What the view is called in addresses, for the key.
     """

@@ -48,14 +48,14 @@ class Question(NamedTuple):
     reads: Mapping[str, str | None] = MappingProxyType({})
 
 
-class Asker(Protocol):
+class AnswerSource(Protocol):
     """What asks: a class of views, which says what it shows (`explorer.views.view.View`)."""
 
     @property
     def answers(self) -> tuple[str, ...]:
         """The answers that it shows."""
 
-    def on_show(self, at: Snapshot) -> Iterable[Asker]:
+    def on_show(self, at: Snapshot) -> Iterable[AnswerSource]:
         """List what is on show when it is."""
 
 
@@ -220,7 +220,7 @@ class ExplorerModel(param.Parameterized):
     waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
 
-    def __init__(self, store: Store, state: ExplorerState, *views: Asker) -> None:
+    def __init__(self, store: Store, state: ExplorerState, *views: AnswerSource) -> None:
         super().__init__()
         self.store = store
         self.state = state
@@ -253,16 +253,16 @@ class ExplorerModel(param.Parameterized):
         shown, saes = self.shown, self._saes
         return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae)]) if shown.sae else None
 
-    def show(self, view: Asker) -> None:
+    def show(self, view: AnswerSource) -> None:
         """Answer the questions of a view that is shown by itself, too."""
         self._views = (*self._views, view)
         self._refresh()
 
-    def shows(self, view: Asker) -> bool:
+    def shows(self, view: AnswerSource) -> bool:
         """Tell whether a view is on show, and its answers those of what is shown."""
         return view in self._on_show(self.shown)
 
-    def _on_show(self, at: Snapshot) -> set[Asker]:
+    def _on_show(self, at: Snapshot) -> set[AnswerSource]:
         return {part for view in self._views for part in view.on_show(at)}
 
     def _refresh(self, *_: param.parameterized.Event) -> None:

@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 from explorer.concepts import Concept, Family, plural
-from explorer.evidence import decisive, untold
+from explorer.evidence import decisive, unused_columns
 from explorer.format import rate_label
-from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
+from explorer.former_links import FORMER, FORMER_KEYS, OTHER, translate_former_keys
 from explorer.given_values import (
     BETWEEN,
     SHOWN_OPTIONS,
@@ -529,7 +529,7 @@ class ExplorerState(param.Parameterized):
             A sentence for each value that was refused; the rest is set.
         """
         suite = values.get("suite") or self.suite
-        values = in_todays_terms(values, self._of(suite if suite in self._choices else self.suite).saes)
+        values = translate_former_keys(values, self._of(suite if suite in self._choices else self.suite).saes)
         refused: list[str] = []
         wanted: dict[str, Any] = {}
         for name, value in values.items():
@@ -575,7 +575,7 @@ class ExplorerState(param.Parameterized):
 
     def _fit_evidence(self, metric: str | None, judging: Collection[str], wanted: dict[str, Any]) -> None:
         """List tested tokens by what the metric tells of them."""
-        if wanted.get("evidence_sort", self.evidence_sort) in untold(metric):
+        if wanted.get("evidence_sort", self.evidence_sort) in unused_columns(metric):
             wanted["evidence_sort"] = decisive(metric)
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
         if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric in FRACTIONS):
@@ -737,7 +737,7 @@ class ExplorerState(param.Parameterized):
                 again.append(f"{name} = {shortened(given[name])} is given a second time, as {shortened(value)}")
             given[name] = value
         again += [
-            f"{part} = {shortened(given.pop(part))} is left out, for {key} says it"
+            f"{part} = {shortened(given.pop(part))} is omitted, for {key} says it"
             for key, parts in _SAID_BY.items()
             for part in parts
             if key in given and part in given

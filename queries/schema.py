@@ -63,7 +63,9 @@ _ID = Rule("{} >= 0 AND {} < n_latents", "0 or more and less than the SAE's numb
 _IDS = Rule("coalesce(list_min({}) >= 0 AND list_max({}) < n_latents, true)", f"{_ID.words}, each")
 #: Fit for a URL and for a file's name.
 ID_PATTERN = "[a-z0-9][a-z0-9._-]*"
-_ID_RULE = Rule(f"regexp_full_match({{}}, '{ID_PATTERN}')", "an id: small letters, digits, dots, hyphens, underscores")
+_ID_RULE = Rule(
+    f"regexp_full_match({{}}, '{ID_PATTERN}')", "an id: lower-case letters, digits, dots, hyphens, underscores"
+)
 
 
 def _beside(other: str) -> Rule:
@@ -142,7 +144,8 @@ class Table:
 _SAE = Column("sae", "VARCHAR", "Id of the SAE (saes).", rule=_ID_RULE)
 _CONCEPT = Column("concept", "VARCHAR", "Id of the concept (concepts).", rule=_ID_RULE)
 _NAMED_BY_FAMILY = Rule(
-    f"{_ID_RULE.sql} AND starts_with({{}}, family || '.')", "the family, a dot and a name, of small letters and digits"
+    f"{_ID_RULE.sql} AND starts_with({{}}, family || '.')",
+    "the family, a dot and a name, of lower-case letters and digits",
 )
 _LATENT = Column("latent", "INTEGER", "Row of the SAE's decoder, counted from 0.", rule=_ID)
 

@@ -191,7 +191,7 @@ def test_names_from_a_manifest_cannot_leave_their_place() -> None:
 
 
 def first_seeds(saes: Iterable[Sae]) -> list[Sae]:
-    """Leave out SAEs of further seeds, of which there are counts only."""
+    """Omit SAEs of further seeds, of which there are counts only."""
     return [sae for sae in saes if not sae.id.endswith("-s1")]
 
 
@@ -303,7 +303,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}
     assert offences == set()
-    # It was not left out either: all of it stands there, as text.
+    # It was not omitted either: all of it stands there, as text.
     texts = "\n".join(text for html in shown.pages for text in Reader(html).texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile

@@ -76,7 +76,7 @@ const reader = (() => {
   const FORMER_KEYS = { width: "sae_width", l0: "sae_l0" }; // as explorer.former_links has them
   let shown = {}; // what an address names and is not there; suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
   let ahead = null; // the place that is being loaded, on which the next choice builds
-  let settled = {}; // the place that was shown as a whole; after a failure everything is shown anew
+  let settled = {}; // the place that was shown as a whole; after a failure everything is shown again
   let part = null; // of the concept shown, its SAE and its family
   let ofSae = null, ofFamily = null;
   let cosines = null;
@@ -590,7 +590,7 @@ const reader = (() => {
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
-  const dressers = []; // what else is dressed anew
+  const dressers = []; // what else is dressed again
 
   function dress(dark = isDark()) {
     const button = document.querySelector("[data-action=dark]");

@@ -40,7 +40,7 @@ acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.sui
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
 
-// Writes parts anew; what has the focus keeps it.
+// Writes parts again; what has the focus keeps it.
 function keepFocus(write) {
   const held = document.activeElement?.dataset.key;
   write();

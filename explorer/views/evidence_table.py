@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from explorer.evidence import decisive, untold, why
+from explorer.evidence import decisive, unused_columns, why
 from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
@@ -258,7 +258,7 @@ def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
 def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
     """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
     left_out = {
-        *untold(shown.metric),
+        *unused_columns(shown.metric),
         *(() if of_suite else _PLACE[:2]),
         *(() if len(shown.judging) > 1 else ("absorbed_by",)),
     }
