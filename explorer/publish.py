@@ -16,6 +16,7 @@ import pandas as pd
 from explorer.format import metric_label
 from explorer.live import LivePart, cells_part, movable, thresholds_part
 from explorer.model import ExplorerModel, choices_of, records
+from explorer.pairs import numbers_part, pair_part
 from explorer.parts import (
     SHOWN,
     PartsError,
@@ -72,7 +73,8 @@ _NUMBERS = (
     *("variance_explained", "loss_recovered", "dead_fraction"),
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
-_PAGES = ("explore", "atlas", "evidence")
+_PAGES = ("explore", "compare", "atlas", "evidence")
+_SCRIPTS = ("reader", "live", "site", "numbers", "pair", "statistics")
 #: What the verdicts of a suite depend on.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
@@ -186,6 +188,7 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
         raise PublishError(f"{', '.join(store.suites)}: no SAE of a concept is there, so there is nothing to publish")
     steps = sum(len(there.saes) * len(there.families) for there in choices.values())
     done = 0
+    saes = {name: there.saes for name, there in choices.items()}
     for name, there in choices.items():
         model = _model(store, name, *SHOWN)
         for family in there.families:
@@ -194,10 +197,12 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
                 progress(f"{name}: {sae.label}", done, steps)
                 model.state.apply({"sae": sae.id, "family": family})
                 yield from _sae_files(model, figures)
+                yield f"{sae_path(model.shown)}/numbers.bin", packed(numbers_part(model, saes))
                 done += 1
             at = family_path(name, family)
             cells = {"cells": cells_part(model.shown.rate_label)}
             yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
+            yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
             yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family))
         yield f"suites/{name}/suite.bin", packed(_suite(_model(store, name, EvidenceHead)))
         yield f"suites/{name}/search.bin", packed(_search(_model(store, name)))
@@ -383,8 +388,9 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
     )
     yield "index.html", page.encode()
     yield "assets/bokeh.js", bokeh_js().encode()
-    for name, file in {"reader": STATIC, "live": STATIC, "site": STATIC, "search": STATIC.parent / "views"}.items():
-        yield f"assets/{name}.js", (file / f"{name}.js").read_bytes()
+    for name in _SCRIPTS:
+        yield f"assets/{name}.js", (STATIC / f"{name}.js").read_bytes()
+    yield "assets/search.js", (STATIC.parent / "views" / "search.js").read_bytes()
     yield ".nojekyll", b""  # GitHub Pages would look through all files for templates
 
 
@@ -395,6 +401,8 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
         "metric": state.metric,
         "saes": [sae.id for sae in state.saes],
+        "repeats": [place for place, sae in enumerate(state.saes) if sae.repeat_of is not None],
+        "own": state.thresholds_of_suite._asdict(),
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
         # By name: the suite's own value, and how far it can be moved.
         "thresholds": {

@@ -35,7 +35,7 @@ async function showSuite(former) {
   for (const [id, html] of Object.entries({ about, made, "evidence-head": evidence })) find(id).innerHTML = html;
 }
 
-acts.suite = (suite) => go({ suite, sae: null, concept: null, tau: null, cosine_threshold: null, effect_margin: null });
+acts.suite = (suite) => go({ suite, sae: null, concept: null, other_suite: null, other_sae: null, tau: null, cosine_threshold: null, effect_margin: null });
 acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.suite].families[family])[0] });
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
@@ -161,6 +161,12 @@ acts.go = (value, element) => {
   else ofTokens.go(value);
 };
 
+// --- Compare --------------------------------------------------------------------------------------------------------
+
+async function showPair() {
+  if (reader.place.page === "compare") await (await import("./pair.js")).show(keepFocus);
+}
+
 // --- Search ---------------------------------------------------------------------------------------------------------
 
 const search = {
@@ -220,7 +226,7 @@ function find_({ latent, tokens, concepts, most }, slots, wanted) {
 
 // --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
 
-const PAGE_KEYS = { e: "explore", a: "atlas", v: "evidence" };
+const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
 addEventListener("keydown", (event) => {
   if (event.key === "Tab") root.classList.add("ax-by-keyboard");
@@ -269,7 +275,7 @@ document.addEventListener("change", ({ target }) => {
   }
 });
 
-followers.push(showChoice, showPage, showSuite, showAtlas);
+followers.push(showChoice, showPage, showSuite, showAtlas, showPair);
 try {
   await follow();
 } finally {

@@ -91,10 +91,7 @@ class PairView(View):
         self._plot.pane.visible = bool(len(drawn))
         self._plot.pane.height = height_of(len(drawn))
         if sae is None or other is None or pairs is None:
-            why = "Every SAE of this layer is this one. Choose a layer with several" + (
-                ", or another suite." if len(suites) > 1 else "."
-            )
-            self._head.html = render("empty", title="Nothing to compare with", why=why)
+            self._head.html = nothing_html(len(suites))
             self._tables.html = ""
             return
         is_other_suite = shown.compared_suite != shown.suite
@@ -104,7 +101,7 @@ class PairView(View):
         self._head.html = render(
             "pair_head",
             name=sae.label,
-            other=other,
+            other=other.id,
             choices=choices,
             suites=suites,
             other_suite=shown.compared_suite,
@@ -130,10 +127,19 @@ class PairView(View):
             noun=shown.noun,
             rate=shown.rate_label,
             are_known=mine.notna().all(),
-            gained=[row for row in rows if _missing(row["latent"])],
-            lost=[row for row in rows if _missing(row["other_latent"])],
-            both=[row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],
+            moved={
+                "gained": [row for row in rows if _missing(row["latent"])],
+                "lost": [row for row in rows if _missing(row["other_latent"])],
+                "both": [row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],
+            },
         )
+
+
+def nothing_html(num_suites: int) -> str:
+    """Say that there is no other SAE."""
+    elsewhere = ", or another suite." if num_suites > 1 else "."
+    why = f"Every SAE of this layer is this one. Choose a layer with several{elsewhere}"
+    return render("empty", title="Nothing to compare with", why=why)
 
 
 def difference_of(rates: pd.DataFrame | None) -> Difference | None:
