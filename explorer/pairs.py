@@ -51,8 +51,8 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
     Returns
     -------
     dict
-        seeds: the SAEs that it was trained as; suggested: by suite, the SAE to compare it with; concepts; own: by name,
-        the numbers of each concept at the suite's own thresholds, among them its rate in a mean (mean) and how many of
+        seeds: the SAEs that it was trained as; suggested: by suite, the SAE to compare it with; concepts, and the
+        positions by which they are sorted; own: by name, the numbers of each concept at the suite's own thresholds, among them its rate in a mean (mean) and how many of
         the mean policies count it, the last ones first (policies); away: what stands of them at others without tokens;
         absorbed: by concept, token, latent and effect of what is absorbed.
     """
@@ -60,6 +60,8 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
     first = sae.repeat_of or sae.id
     main = asked(model, "pair_concepts", other_suite=shown.suite, other_sae=shown.sae).set_index("concept")
     concepts = main.index.tolist()
+    there = model.store.fetch("concepts")
+    positions = there[there["suite"] == shown.suite].set_index("concept")["position"].reindex(concepts)
     absorbed = asked(
         *(model, "evidence"),
         **{"facet_saes": [sae.id], "facet_concept": None, "facet_latent": None, "evidence_token": ""},
@@ -74,6 +76,7 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
             if (other := suggest_other(there, sae, in_layer=suite == shown.suite)) is not None
         },
         "concepts": concepts,
+        "positions": [None if pd.isna(place) else int(place) for place in positions],
         "own": _numbers(model, concepts) | {name: _listed(main[name]) for name in ("precision", "recall")},
         "away": _numbers(model, concepts, **thresholds_away(model)) if movable(model.state) else None,
         "absorbed": {

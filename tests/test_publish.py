@@ -32,6 +32,7 @@ from explorer.views.concepts import concept_cells
 from explorer.views.evidence_table import judged
 from explorer.views.headline import figures_html, sentence_html
 from explorer.views.latent_lists import lists_html
+from explorer.views.pair import PairView, pair_drawing, pair_head_html, pair_tables_html
 from tests.browser import PageOpener, glyphs, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, SPLIT
 from tests.hostile_suite import EVIL, Reader, write_hostile_suite
@@ -569,6 +570,64 @@ def test_thresholds_are_live(open_site: Callable[..., Page], store: Store) -> No
     page.locator("[data-action=reset]").click()
     wait_for(page, "() => !/tau|margin|threshold/.test(location.search)")
     expect(page.locator("#moved")).to_be_hidden()
+
+
+_PAIR = """() => {
+  const [head, table] = ["pair-head", "pair-table"].map((id) => document.getElementById(id));
+  const chosen = [...head.querySelectorAll("option[selected]")].map(({ value }) => value);
+  return { head: head.innerHTML, table: table.innerHTML, chosen, titles: [...table.querySelectorAll("[title]")].map(({ title }) => title) };
+}"""
+
+
+@pytest.mark.browser
+def test_pairs_are_the_pages(open_site: Callable[..., Page], store: Store) -> None:
+    page = open_site("?page=compare&suite=tiny&compare_by=pair")
+    choices = choices_of(store)
+    random = np.random.default_rng(1)
+    pairs = [
+        (suite, one.id, other_suite, other.id)
+        for suite, other_suite in product(choices, choices)
+        for one, other in product(choices[suite].saes, choices[other_suite].saes)
+        if (suite, one.id) != (other_suite, other.id)
+    ]
+    seen = set()
+    for number, (suite, sae, other_suite, other) in enumerate(pairs):
+        state = ExplorerState(choices, page="compare", compare_by="pair", suite=suite, sae=sae)
+        wanted: dict[str, Any] = {
+            "suite": suite,
+            "other_suite": None if other_suite == suite else other_suite,
+            "other_sae": None if number % 5 == 0 else other,
+            "concept": list(choices[suite].concepts)[number % len(choices[suite].concepts)],
+            "mean_policy": state.param.mean_policy.objects[number % 2],
+            "dark": False,
+        }
+        for name, own in state.thresholds_of_suite._asdict().items():
+            moved = number % 3 and name in state.movable
+            wanted[name] = round(random.uniform(*state.param[name].softbounds), 3) if moved else own
+        assert not state.apply(wanted)
+        model = ExplorerModel(store, state, PairView)
+        page.evaluate("(values) => reader.go(values)", wanted | {"page": "compare", "suite": suite, "sae": sae})
+        wait_shown(page)
+        said = page.evaluate(_PAIR)
+        head, table = pair_head_html(model), pair_tables_html(model)
+        assert _plain(said["head"]) == _plain(head), wanted
+        assert said["chosen"] == re.findall(r'value="([^"]*)" selected', head)
+        assert [row for row in Texts(said["table"]).rows if row] == [row for row in Texts(table).rows if row], wanted
+        assert _plain(said["table"]).replace(" ", "") == _plain(table).replace(" ", "")
+        assert said["titles"] == [unescape(title) for title in re.findall(r'title="([^"]*)"', table)]
+        drawn = pair_drawing(model)().layers[2].source()  # type: ignore[union-attr]
+        assert page.locator("#pair-rates-plot").is_visible() == bool(len(drawn["concept"]))
+        if len(drawn["concept"]):
+            data = glyphs(page, "pair-rates")[2]["data"]
+            for name in ("concept", "this", "other", "difference", "place"):
+                assert list(data[name]) == drawn[name].tolist()
+        seen.add(_plain(head))
+    assert len(seen) > 12
+    # What the reader chooses is where it is on the page.
+    page.locator("#other-suite").select_option("tiny")
+    page.locator("[data-action=swap]").click()
+    wait_shown(page)
+    assert "page=compare" in page.url
 
 
 @pytest.mark.browser

@@ -25,6 +25,7 @@ export async function numbersOf(place, suite, sae) {
   const thresholds = { ...thresholdsOf(place), suite };
   const rows = new Map(stored.concepts.map((concept, nth) => {
     const known = Object.fromEntries(Object.entries({ ...stored.own, ...(isMoved && stored.away) }).map(([name, values]) => [name, values[nth]]));
+    known.position = stored.positions[nth];
     const absorbed = isMoved ? [] : stored.absorbed[concept] ?? [];
     const row = { ...known, absorbed: new Map(absorbed.map(([token, latent, effect]) => [token, { latent, effect }])) };
     return [concept, isMoved && live[concept] ? moved(row, live[concept], thresholds) : row];

@@ -68,7 +68,6 @@ async function compare(place, mine, suite, other) {
 // The rows of the query pair_concepts.
 function rowsOf(place, mine, suite, its) {
   const [here, there] = [place.suite, suite].map((name) => Object.entries(data.suites[name].families[place.family] ?? {}));
-  const placeOf = (list, concept) => { const at = list.findIndex(([id]) => id === concept); return at < 0 ? null : at; };
   const nothing = { absorption_rate: null, num_split_latents: null, precision: null, recall: null };
   return [...new Set([...mine.keys(), ...its.keys()])].map((concept) => {
     const [one, other] = [mine.get(concept), its.get(concept)];
@@ -78,12 +77,12 @@ function rowsOf(place, mine, suite, its) {
     const names = Object.keys(nothing);
     return {
       concept, label: (one ? here : there).find(([id]) => id === concept)[1][0],
-      order: (one ? placeOf(here, concept) : null) ?? placeOf(there, concept),
+      order: one?.position ?? other?.position ?? Infinity,
       ...Object.fromEntries(names.map((name) => [name, (one ?? nothing)[name]])),
       ...Object.fromEntries(names.map((name) => [`other_${name}`, (other ?? nothing)[name]])),
       num_gained: only(other, one), num_lost: only(one, other),
     };
-  }).sort((one, other) => one.order - other.order || (one.concept < other.concept ? -1 : 1));
+  }).sort((one, other) => (one.order === other.order ? 0 : one.order - other.order) || (one.concept < other.concept ? -1 : 1));
 }
 
 // Those that are drawn, the largest rise first: explorer.plots.dumbbell.rows_of.
@@ -126,7 +125,7 @@ function said() {
   const moved = gained === null ? "" : ` ${fill(words.moved[gained === 1 ? "1" : "n"], { num_gained: gained, num_lost: lost })}`;
   const over = words.over[`${reader.place.mean_policy} ${Math.min(seeds, 2)} ${Math.min(others, 2)} ${found.detectable ? "told" : "none"}`];
   const most = drawn.length === words.heights.length - 1 ? ` ${words.drawn}` : "";
-  return `<p class="summary">${fill(words.mean[`${sign} ${ends}`], found)}${moved}</p><p class="small muted">${fill(over, found)}${most}</p>`;
+  return `<p class="summary">${fill(words.mean[`${sign} ${ends}`], found)}${moved}</p>\n<p class="small muted">${fill(over, found)}${most}</p>`;
 }
 
 function drawRates() {
