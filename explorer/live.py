@@ -85,9 +85,7 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
 
 def asked(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame:
     """Ask a question of what a model shows; `params` take the place of the state's."""
-    wanted = {
-        name: params[name] if name in params else param_of(model.shown, name) for name in catalog()[query].params
-    }
+    wanted = {name: params[name] if name in params else param_of(model.shown, name) for name in catalog()[query].params}
     return model.store.fetch(query, **wanted)
 
 

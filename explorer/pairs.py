@@ -1,4 +1,4 @@
-"""What a browser needs to compare two SAEs: the numbers of each by concept, and the page's words with slots for numbers."""
+"""What a browser needs to compare two SAEs: the numbers of each by concept, the page's words with slots for numbers."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from explorer.saes import Sae
 
 _ELSEWHERE = (
-    "The two suites differ in their metric, or in thresholds that cannot be moved here: their rates cannot be set side by"
-    " side. A server counts anew what their tokens allow: absorption-explorer serve."
+    "The two suites differ in their metric, or in thresholds that cannot be moved here: their rates cannot be set side"
+    " by side. A server counts anew what their tokens allow: absorption-explorer serve."
 )
 #: What the browser writes in place of texts.
 _SLOTS = {"label": "\ue000", "name": "\ue001"}
@@ -52,9 +52,9 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
     -------
     dict
         seeds: the SAEs that it was trained as; suggested: by suite, the SAE to compare it with; concepts, and the
-        positions by which they are sorted; own: by name, the numbers of each concept at the suite's own thresholds, among them its rate in a mean (mean) and how many of
-        the mean policies count it, the last ones first (policies); away: what stands of them at others without tokens;
-        absorbed: by concept, token, latent and effect of what is absorbed.
+        positions by which they are sorted; own: by name, the numbers of each concept at the suite's own thresholds,
+        among them its rate in a mean (mean) and how many of the mean policies count it, the last ones first (policies); away:
+        what stands of them at others without tokens; absorbed: by concept, token, latent and effect of what is.
     """
     shown, sae = model.shown, model.shown.chosen_sae
     first = sae.repeat_of or sae.id
@@ -64,8 +64,13 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
     positions = there[there["suite"] == shown.suite].set_index("concept")["position"].reindex(concepts)
     absorbed = asked(
         *(model, "evidence"),
-        **{"facet_saes": [sae.id], "facet_concept": None, "facet_latent": None, "evidence_token": ""},
-        **{"evidence_verdict": "absorbed", "evidence_sort": "top_effect", "evidence_descending": False},
+        facet_saes=[sae.id],
+        facet_concept=None,
+        facet_latent=None,
+        evidence_token="",
+        evidence_verdict="absorbed",
+        evidence_sort="top_effect",
+        evidence_descending=False,
         evidence_page=None,
     )
     return {
@@ -125,9 +130,7 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
     unknown = {"noun": shown.noun, "rate": shown.rate_label, "label": _SLOTS["label"], "chosen": None}
     return {
         "slots": _SLOTS,
-        "figure": drawn_once(
-            lambda theme: dumbbell_plot(_one_pair(), concept="a", rate=shown.rate_label, theme=theme)
-        ),
+        "figure": drawn_once(lambda theme: dumbbell_plot(_one_pair(), concept="a", rate=shown.rate_label, theme=theme)),
         "heights": [height_of(number) for number in range(MOST_ROWS + 1)],
         "head": head_html(shown, only="pair"),
         "labels": {sae.id: sae.label for sae in shown.saes},
@@ -150,7 +153,13 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
         },
         "over": {
             f"{policy} {seeds} {others} {'told' if detectable else 'none'}": render_part(
-                *("pair_said", "over", _difference(0.1, 1.0, 2.0, detectable, seeds, others), policy, shown.nouns)
+                *(
+                    "pair_said",
+                    "over",
+                    _difference(0.1, 1.0, 2.0, detectable, seeds=(seeds, others)),
+                    policy,
+                    shown.nouns,
+                )
             )
             for policy, seeds, others, detectable in product(_POLICIES, (1, 2), (1, 2), (None, 1.0))
         },
@@ -187,11 +196,11 @@ def _difference(
     low: float | None,
     high: float | None,
     detectable: float | None = None,
-    seeds: int = 1,
-    others: int = 1,
+    *,
+    seeds: tuple[int, int] = (1, 1),
 ) -> Difference:
     """Write a difference with slots for its numbers."""
-    values = zip(Difference._fields, (mean, low, high, detectable, 2, seeds, others), strict=True)
+    values = zip(Difference._fields, (mean, low, high, detectable, 2, *seeds), strict=True)
     return Difference(*(None if value is None else Slot(value, name) for name, value in values))  # type: ignore[arg-type]
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import json
 import os
 import shutil
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from explorer.cite import LATEX, cite
+from explorer.embed import EMBEDS, about_of
 from explorer.format import metric_label
 from explorer.live import LivePart, cells_part, movable, thresholds_part
 from explorer.model import ExplorerModel, choices_of, records
@@ -37,6 +42,7 @@ from explorer.saes import ATTRIBUTES, telling
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.atlas import Atlas, head_html, listed, means_html, panel_drawing, panel_titles
+from explorer.views.cite import cited_suite
 from explorer.views.evidence_head import EvidenceHead, counts_html
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
@@ -74,7 +80,7 @@ _NUMBERS = (
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
-_SCRIPTS = ("reader", "live", "site", "numbers", "pair", "statistics")
+_SCRIPTS = ("reader", "live", "site", "numbers", "pair", "statistics", "cite")
 #: What the verdicts of a suite depend on.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
@@ -116,12 +122,16 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     sizes: list[int] = []
     try:
         folder = folder.resolve()
-        _check(folder, force=force)
         # Within a folder that is there, which may be a disk of its own in a folder that nobody may write.
-        beside = folder / _PARTIAL if folder.exists() else folder.with_name(f".{folder.name}{_PARTIAL}")
+        within, outside = folder / _PARTIAL, folder.with_name(f".{folder.name}{_PARTIAL}")
+        _clear_left(within, outside)
+        _check(folder, force=force)
+        beside = within if folder.exists() else outside
         beside = beside.with_name(f"{beside.name}.{os.getpid()}")
         beside.mkdir()
+        held = os.open(beside, os.O_RDONLY)
         try:
+            fcntl.flock(held, fcntl.LOCK_EX)
             for path, content in _files(store, progress or (lambda *_: None)):
                 file = beside / path
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -130,12 +140,29 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
             _take_place(beside, folder, force=force)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
+            os.close(held)
     except (QueryError, PartsError) as error:
         raise PublishError(str(error)) from error
     except OSError as error:
         where = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise PublishError(f"{folder}: cannot be written ({error.strerror}); {where}name a folder elsewhere") from error
     return Published(len(sizes), sum(sizes))
+
+
+def _clear_left(*places: Path) -> None:
+    """Take away what publishes left that were killed: of those that still write, each holds its own."""
+    found = [each for place in places for each in place.parent.glob(f"{glob.escape(place.name)}.*")]
+    for left in found:
+        if not left.suffix[1:].isdecimal() or left.is_symlink() or not left.is_dir():
+            continue
+        held = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(held)
 
 
 def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
@@ -317,6 +344,7 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
         "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
         "evidence": counts_html(model, moves=False),
         "thresholds": thresholds_part(model),
+        "cite": _citations(_model(model.store, manifest.name, latent=0)),
         "made": render(
             "reader_made",
             suite=manifest.name,
@@ -326,6 +354,35 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
             date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
             state=shown,
         ),
+    }
+
+
+def _citations(model: ExplorerModel) -> dict[str, Any]:
+    """Collect what the dialog that cites a view says, with slots for what the browser knows."""
+    slots = {
+        "view": "\ue000",
+        "day": "\ue001",
+        "year": "\ue002",
+        "name": "NAME.OF.VIEW",
+        "address": "https://address.invalid",
+    }
+    cited = cite(
+        slots["view"],
+        cited_suite(model),
+        program=version("absorption-explorer"),
+        on=SimpleNamespace(year=slots["year"], isoformat=lambda: slots["day"]),
+        address=slots["address"],
+        name=slots["name"],
+    )
+    said = {"text": cited.text, "bibtex": cited.bibtex, "address": slots["address"]}
+    return {
+        "slots": slots,
+        "said": said,
+        "dialog": render("cite", title="", frame="", **said),
+        "latex": LATEX,
+        "suite": model.manifest.title or model.manifest.name,
+        "families": {name: family.title for name, family in model.shown.families.items()},
+        "views": {name: (embed.title, about_of(model, embed.view)) for name, embed in EMBEDS.items()},
     }
 
 

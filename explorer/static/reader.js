@@ -709,6 +709,7 @@ const reader = (() => {
   return {
     acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
     readPart, remove, saeFolder,
+    query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
     changeBy: (how) => { change = how; },
     get family() { return ofFamily; },
     get place() { return shown; },

@@ -253,11 +253,18 @@ document.addEventListener("click", ({ target }) => {
   else if (target.closest?.(".ax-scrim, #nav a")) root.classList.remove("ax-drawer-open");
 });
 
-acts["copy-link"] = (_, button) => {
-  navigator.clipboard?.writeText(location.href);
+function copy(text, button) {
+  navigator.clipboard?.writeText(text);
   button.classList.add("is-done");
   setTimeout(() => button.classList.remove("is-done"), 1200);
-};
+}
+
+acts["copy-link"] = (_, button) => copy(location.href, button);
+document.addEventListener("click", async ({ target }) => {
+  const [copied, cited] = ["copy", "cite"].map((name) => target.closest?.(`[data-${name}]`));
+  if (copied) copy(copied.dataset.copy, copied);
+  if (cited) (await import("./cite.js")).show(cited.dataset.cite);
+});
 
 const turn = acts.dark;
 acts.dark = () => {

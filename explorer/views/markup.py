@@ -146,4 +146,4 @@ class Markup(JSComponent):
         take(self._handlers, data)
 
 
-__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "render_part", "styles", "visible", "width_label"]
+__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "render_part", "styles", "visible"]
