@@ -38,7 +38,8 @@ class Case(NamedTuple):
     @property
     def address(self) -> str:
         """The address that leads there, as a URL's query."""
-        return f"?{urlencode({name: value for name, value in self.values.items() if value not in (None, '')})}"
+        known = {name: value for name, value in self.values.items() if value not in (None, "")}
+        return f"?{urlencode({'page': known['page'], **known})}"
 
 
 def case_of(
@@ -49,6 +50,7 @@ def case_of(
     counts: pd.DataFrame | None,
     opening: Mapping[str, Any],
     token: str | None,
+    metric: str | None,
 ) -> Case | None:
     """Find the case of a step.
 
@@ -65,7 +67,9 @@ def case_of(
     opening : mapping
         What the suite opens on: sae, concept and latent, as far as it names them.
     token : str or None
-        The token that step 5 takes apart.
+        The token that step 5 takes apart; None where the suite stores none.
+    metric : str or None
+        The metric by which it does.
 
     Returns
     -------
@@ -78,13 +82,14 @@ def case_of(
     rows = [] if absorbing is None else absorbing.to_dict("records")
     case = None
     if shown.learn_step == 2:  # noqa: PLR2004 - the steps are numbered on the page
-        case = _tested(shown, here, summary)
+        # Of some SAEs the suite has a count of tested tokens, and no tokens by this metric.
+        case = _tested(shown, here, summary) if token is not None and metric == shown.metric else None
     elif shown.learn_step == 3:  # noqa: PLR2004
         case = _aligned(shown, here, rows)
     elif shown.learn_step == 4:  # noqa: PLR2004
         return _split(here, counts)
     elif shown.learn_step == 5:  # noqa: PLR2004
-        return _questioned(shown, here, token)
+        return _questioned(shown, here | {"metric": metric}, token)
     return case or _absorbed(shown, here, rows, counts, opening)
 
 
@@ -142,8 +147,10 @@ def _split(here: dict[str, Any], counts: pd.DataFrame | None) -> Case | None:
     if most is None:
         return None
     number_split = int(most["num_split_latents"])
-    said = f"On this SAE, {most['label']} has {count(number_split, 'split latent')}" + (
-        ", more than any other concept." if number_split > 1 else ": no concept is split here."
+    said = (
+        f"On this SAE, {most['label']} has {number_split} split latents; no concept has more."
+        if number_split > 1
+        else f"On this SAE, no concept is split. For {most['label']}, the main latent stands alone."
     )
     values = here | {"page": "explore", "concept": most["concept"], "latent": None}
     return Case(said, f"Open {most['label']} in Explore", values)

@@ -11,7 +11,7 @@ from explorer.learn.toy import INPUTS, Toy, ToySae
 
 _IS_PARENT = INPUTS[:, 0] > 0
 #: Weight of the penalty on the probe's length, and the steps that Newton's method takes.
-_PENALTY, _STEPS = 1e-3, 25
+_PENALTY, _STEPS = 1e-5, 40
 _SILENT = 1e-9
 
 

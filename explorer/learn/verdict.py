@@ -88,7 +88,8 @@ def _by_projection(row: Mapping[str, Any], cosine_threshold: float, _: float) ->
     said = (
         "The token does not point along the probe."
         if _unknown(share)
-        else f"Latent {row['top_latent']:.0f} carries {percent(share)} {_sign(share, FULL_SHARE)} {percent(FULL_SHARE, 0)}."
+        else f"Latent {row['top_latent']:.0f} carries {percent(share)} of it {_sign(share, FULL_SHARE)}"
+        f" {percent(FULL_SHARE, 0)}."
     )
     return [
         _by_cosine(row, cosine_threshold),

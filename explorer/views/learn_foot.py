@@ -46,6 +46,7 @@ class LearnFoot(View):
             absorbing=model.absorbing_latents,
             counts=model.concepts,
             opening=opening.model_dump() if opening else {},
+            metric=metric,
             token=chosen_token(tokens_of(verdicts, metric), shown.learn_token),
         )
 
