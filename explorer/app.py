@@ -42,7 +42,7 @@ from explorer.views.export import Export
 from explorer.views.header import Header
 from explorer.views.heat_map import HeatMapView
 from explorer.views.k_sparse import KSparseView
-from explorer.views.markup import STATIC, Markup, render, styles
+from explorer.views.markup import STATIC, Markup, math_font, render, styles
 from explorer.views.notices import Notices
 from explorer.views.sae_scores import SaeScoresView
 from explorer.views.selectors import Selectors
@@ -422,6 +422,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "styles": styles(),
+        "math_font": math_font(),
         "keys": render("keys", pages=PAGES),
         "frame": (STATIC / "frame.css").read_text(encoding="utf-8"),
     }

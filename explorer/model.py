@@ -76,6 +76,7 @@ QUESTIONS: Mapping[str, Question] = {
     "concept_evidence": Question("evidence", reads=_OF_CONCEPT),
     "suite_evidence": Question("evidence"),
     "latent_parts": Question("latent_parts", reads={"latent": "facet_latent"}),
+    "verdicts_by_metric": Question("token_verdicts", reads={"token": None}),
     "threshold_sensitivity": Question("threshold_sensitivity"),
     "token_shares": Question("token_shares"),
     "concept_shares": Question("concept_shares"),
@@ -186,6 +187,7 @@ class ExplorerModel(param.Parameterized):
     concept_evidence = param.DataFrame(doc="Tested tokens of this concept (evidence).")
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
     latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
+    verdicts_by_metric = param.DataFrame(doc="Verdicts of each metric on the concept's tested tokens (token_verdicts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
     token_shares = param.DataFrame(doc="Who carries the concept on each token that the probe finds (token_shares).")
     concept_shares = param.DataFrame(doc="Mean shares of each concept on this SAE (concept_shares).")

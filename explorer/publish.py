@@ -47,7 +47,7 @@ from explorer.views.evidence_head import EvidenceHead, counts_html
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
-from explorer.views.markup import STATIC, render, styles
+from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.views.plot_table import table_html
 from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_html, same_html
 from queries import QueryError
@@ -428,7 +428,11 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         theme_hash=script_hash(theme),
         data=as_data({"suites": {name: _start(store, name) for name in choices}, "query": "", "search": search}),
         styles="".join(
-            (styles(), *((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("frame", "reader", "site")))
+            (
+                math_font(),
+                styles(),
+                *((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("frame", "reader", "site")),
+            )
         ),
         font=FONT,
         mono=MONO,

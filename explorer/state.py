@@ -42,7 +42,7 @@ from queries.schema import FRACTIONS, INTEGER_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-PAGES = ("explore", "compare", "atlas", "evidence")
+PAGES = ("explore", "compare", "atlas", "evidence", "learn")
 #: What narrows the tested tokens of a suite to some of its SAEs, and what narrows them further.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
@@ -233,6 +233,27 @@ class ExplorerState(param.Parameterized):
         default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens listed, or None."
     )
 
+    learn_step = param.Integer(default=1, bounds=(1, 5), doc="Step of the page Learn.")
+    learn_latents = param.Integer(default=2, bounds=(1, 2), doc="Latents of its toy SAE.")
+    absorption = param.Number(
+        default=0.0, bounds=(0, 1), step=0.01, doc="Place of the toy SAE from no absorption, 0, to absorbed, 1."
+    )
+    hedging = param.Number(
+        default=0.0, bounds=(-1, 1), step=0.01, doc="How much of the child the toy SAE's only latent writes."
+    )
+    toy_parent = param.Number(default=0.5, bounds=(0.05, 0.95), step=0.05, doc="Probability of the toy's parent.")
+    toy_child = param.Number(
+        default=0.3, bounds=(0.01, 0.95), step=0.01, doc="Probability of the toy's child where the parent is."
+    )
+    toy_alone = param.Number(
+        default=0.0, bounds=(0, 0.95), step=0.01, doc="Probability of the toy's child where the parent is not."
+    )
+    toy_sparsity = param.Number(
+        default=0.1, bounds=(0.01, 0.5), step=0.01, doc="Weight of the sparsity loss of the toy SAE."
+    )
+    toy_seed = param.Integer(default=0, bounds=(0, 1_000_000), doc="Seed of the starts of the toy's training.")
+    learn_token = param.String(default="", doc="Token whose verdict the page Learn takes apart; empty for the first.")
+
     brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each brushed SAE.")
     tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
     cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
@@ -250,6 +271,8 @@ class ExplorerState(param.Parameterized):
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
         *("evidence_columns", "evidence_page", "sensitivity_of"),
         *FACETS,
+        *("learn_step", "learn_latents", "absorption", "hedging"),
+        *("toy_parent", "toy_child", "toy_alone", "toy_sparsity", "toy_seed", "learn_token"),
     )
     _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
     _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))

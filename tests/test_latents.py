@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
     from explorer.saes import Sae
+    from explorer.state import ExplorerState
 
 # --- Words and numbers ---------------------------------------------------------------------------------------------
 
@@ -252,6 +253,22 @@ def _open_another(shown: Shown) -> None:
     shown.look()
 
 
+def _look_at_pages(shown: Shown, state: ExplorerState) -> None:
+    for page, choices in (
+        ("compare", ("l0", "layer", "concept", "pair", "splitting")),
+        ("atlas", ("l0",)),
+        ("evidence", ("l0",)),
+    ):
+        state.page = page
+        for choice in choices:
+            state.compare_by = choice
+            shown.look()
+    state.page = "learn"
+    for step in range(1, 6):
+        state.learn_step = step
+        shown.look()
+
+
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
     """Walk through everything that the explorer shows of a suite whose every text tries to break out."""
     with Store(list_letters(write_hostile_suite(tmp_path / "hostile"), "x")) as store:
@@ -290,15 +307,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         shown.look()
         state.apply({"concept": concept_id("s"), "latent": 0})
         shown.look()
-        for page, choices in (
-            ("compare", ("l0", "layer", "concept", "pair", "splitting")),
-            ("atlas", ("l0",)),
-            ("evidence", ("l0",)),
-        ):
-            state.page = page
-            for choice in choices:
-                state.compare_by = choice
-                shown.look()
+        _look_at_pages(shown, state)
 
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from explorer.pages.compare import Compare
 from explorer.pages.evidence import Evidence
 from explorer.pages.explore import Explore
+from explorer.pages.learn import Learn
 from explorer.views.arrange import Switch
 from explorer.views.atlas import Atlas
 
@@ -33,6 +34,7 @@ class Pages(Switch):
         "compare": Compare,
         "atlas": Atlas,
         "evidence": Evidence,
+        "learn": Learn,
     }
 
     def __init__(self, model: ExplorerModel, remember: Callable[[str, str], None]) -> None:

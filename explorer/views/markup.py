@@ -88,6 +88,17 @@ def styles() -> str:
     return (STATIC / "explorer.css").read_text(encoding="utf-8")
 
 
+@cache
+def math_font() -> str:
+    """Return the rule that brings the font of formulas: it has the table of sizes and distances that MathML needs.
+
+    It goes into the style sheet of a document, for those of components cannot name fonts, and brings the file along:
+    nothing is fetched.
+    """
+    font = base64.b64encode((STATIC / "math.woff2").read_bytes()).decode("ascii")
+    return f'@font-face {{ font-family: "Noto Sans Math"; src: url(data:font/woff2;base64,{font}) format("woff2"); }}'
+
+
 lacks(ReactiveESM, "html")
 
 
