@@ -9,6 +9,7 @@ from explorer.pages.evidence import Evidence
 from explorer.pages.explore import Explore
 from explorer.views.arrange import Switch
 from explorer.views.atlas import Atlas
+from explorer.views.token import TokenView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ class Pages(Switch):
         "compare": Compare,
         "atlas": Atlas,
         "evidence": Evidence,
+        "token": TokenView,
     }
 
     def __init__(self, model: ExplorerModel, remember: Callable[[str, str], None]) -> None:
