@@ -42,8 +42,8 @@ from queries.schema import FRACTIONS, INTEGER_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-PAGES = ("explore", "compare", "atlas", "evidence", "learn")
-#: What narrows the tested tokens of a suite to some of its SAEs, and what narrows them further.
+PAGES = ("explore", "compare", "atlas", "evidence", "token", "learn")
+#: What narrows the tested tokens of a suite, or a token's latents, to some SAEs, and what narrows the former further.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
 #: Characters of a search that are looked at; no token is as long.
@@ -220,9 +220,7 @@ class ExplorerState(param.Parameterized):
     evidence_page = param.Integer(
         default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
     )
-    facet_layer = param.Parameter(
-        default=None, doc="Layer of the SAEs whose tested tokens are listed, or None for all."
-    )
+    facet_layer = param.Parameter(default=None, doc="Layer of the SAEs listed on Evidence and Token, or None for all.")
     facet_hook = param.Parameter(default=None, doc="Their hook, or None.")
     facet_architecture = param.Parameter(default=None, doc="Their architecture, or None.")
     facet_width = param.Parameter(default=None, doc="Their nominal width, or None.")
@@ -253,6 +251,7 @@ class ExplorerState(param.Parameterized):
     )
     toy_seed = param.Integer(default=0, bounds=(0, 1_000_000), doc="Seed of the starts of the toy's training.")
     learn_token = param.String(default="", doc="Token whose verdict the page Learn takes apart; empty for the first.")
+    token = param.String(default="", doc="The token, with its leading space, whose latents the page Token lists.")
 
     brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each brushed SAE.")
     tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
@@ -273,6 +272,7 @@ class ExplorerState(param.Parameterized):
         *FACETS,
         *("learn_step", "learn_latents", "absorption", "hedging"),
         *("toy_parent", "toy_child", "toy_alone", "toy_sparsity", "toy_seed", "learn_token"),
+        "token",
     )
     _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
     _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))
@@ -603,6 +603,10 @@ class ExplorerState(param.Parameterized):
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
         if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric in FRACTIONS):
             wanted["evidence_verdict"] = "all"
+
+    def open_token(self, token: str) -> None:
+        """Go to the page of a token, and list all SAEs there."""
+        self.apply({"page": "token", "token": token, **dict.fromkeys(SAE_FACETS)})
 
     def narrow(self, name: str, value: Any) -> list[str]:
         """Go to the SAE that has this value of an attribute, None where it is unknown, and else comes closest."""

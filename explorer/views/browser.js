@@ -147,7 +147,7 @@ export function render({ model }) {
 
   // Keys: the ones a reader can press anywhere outside a field.
   const steps = { ArrowLeft: ["concept", -1], ArrowRight: ["concept", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
-  const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence", l: "learn" }
+  const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence", t: "token", l: "learn" }
   let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape") root.classList.remove("ax-drawer-open")
