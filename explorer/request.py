@@ -75,7 +75,7 @@ class Request:
         asked = {name: params for name, (_, params) in questions.items() if params is not None}
         known = {name: store.recall(questions[name].query, **params) for name, params in asked.items()}
         if all(each is not None for each in known.values()):
-            take_over(dict.fromkeys(questions) | known)  # other threads would take longer to do nothing
+            take_over(dict.fromkeys(questions) | known)  # a thread would only cost time
             return
         self._model.aside(
             lambda: dict(zip(questions, _SIDE_BY_SIDE.map(answer, questions), strict=True)),

@@ -38,7 +38,7 @@ def connect(roots: Collection[Location] = ()) -> duckdb.DuckDBPyConnection:
     )
     try:
         connection.execute("SET enable_progress_bar = false")
-        # Else each question reads the footers of its files again. A file that was changed since is read anew.
+        # Without it each question reads the footers of its files again. DuckDB reads a changed file's footer again.
         connection.execute("SET parquet_metadata_cache = true")
         reach(connection, roots)
         # A URL is allowed as a prefix: with the slash, lest /suite allow /suite-of-others. A folder is allowed also as

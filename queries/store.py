@@ -104,7 +104,7 @@ class Store:
     Raises
     ------
     SuiteError
-        Where a suite cannot be opened; one line that names file and mend.
+        Where a suite cannot be opened; one line that names file and fix.
     """
 
     def __init__(self, *paths: Path | str, timeout: float = _TIMEOUT_SECONDS) -> None:
@@ -167,7 +167,7 @@ class Store:
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
     def recall(self, name: str, /, **params: Any) -> pd.DataFrame | None:
-        """Return what `fetch` does, where the database need not be asked for it; else None."""
+        """Return the answer as `fetch` does, or None where only the database has it."""
         answer = self._recalled(_checked(name, params), params)
         return answer and answer.frame.copy(deep=False)
 
@@ -177,7 +177,7 @@ class Store:
         return self._keep(query, params, self._asked(query, params)) if answer is None else answer
 
     def _recalled(self, query: Query, params: dict[str, Any]) -> _Result | None:
-        """Find an answer that is kept, or pick it out of one for all together that is."""
+        """Return a cached answer, or the rows of one value out of a cached answer for all."""
         together = query.together
         with self._cache_lock:
             answer = self._cache.get(self._key(query, params))

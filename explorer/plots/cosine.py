@@ -34,7 +34,7 @@ def place(cosines: pd.DataFrame | None, view: str) -> pd.DataFrame:
     Parameters
     ----------
     cosines : DataFrame or None
-        Columns latent and cosine, one row a latent.
+        Columns latent and cosine, one row per latent.
     view : {"index", "rank"}
 
     Returns
@@ -191,7 +191,7 @@ def _marks(
 
 
 def _of(data: pd.DataFrame, latents: Sequence[int]) -> pd.DataFrame:
-    """Take the rows of some latents; pandas would make a table of all for it."""
+    """Return the rows of some latents; pandas' isin would build a hash table of all latents."""
     return data.iloc[np.flatnonzero(np.isin(data["latent"].to_numpy(), np.array(latents, int)))]
 
 

@@ -1,7 +1,7 @@
--- One row an SAE and a concept: its split latents as they were published, and all that decides on them at any tau, computed
--- once, when the store opens: a change of tau then cuts lists and groups no rows. `pair` numbers them, as suite_number and
--- sae_number (in the order in which SAEs are listed) do their suites and SAEs: joining, grouping and sorting by a number takes
--- half the time. Those of a family lie together, here and in the tables made of this one: a question of one reads no others.
+-- One row per SAE and concept: its published split latents, and the columns that decide on them at any tau, computed
+-- once when the store opens, so that a change of tau only cuts lists and groups no rows. `pair`, suite_number and
+-- sae_number (in the order in which SAEs are listed) are integer keys: joining, grouping and sorting by a number takes half the
+-- time. The rows of a family are adjacent, here and in `measured` and `scores`, so a question of one family skips the others.
 CREATE TABLE ranked AS
 SELECT CAST(row_number() OVER (ORDER BY suite, family, sae, concept) AS INTEGER) AS pair,
     CAST(dense_rank() OVER (ORDER BY suite) AS INTEGER) AS suite_number,

@@ -1,4 +1,4 @@
--- One row an SAE and a metric by which tokens of it were tested, computed once, when the store opens.
+-- One row per SAE and metric that has tested tokens, computed once when the store opens.
 CREATE TABLE tested_saes AS
 SELECT DISTINCT suite, sae, judged_by AS metric
 FROM scores;
