@@ -36,6 +36,7 @@ from explorer.saes import (
     value_label,
     values_of,
 )
+from explorer.text.tour_files import TOURS
 from queries.manifest import THRESHOLD_BOUNDS
 from queries.schema import FRACTIONS, INTEGER_MAX
 
@@ -233,6 +234,12 @@ class ExplorerState(param.Parameterized):
         default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens listed, or None."
     )
 
+    tour = param.Selector(default=None, objects=[None, *TOURS], doc="The tour that is shown, or None.")
+    tour_step = param.Integer(default=1, bounds=(1, 99), doc="Its step, counted from 1.")
+    present = param.Boolean(
+        default=False, doc="Whether the page is shown to an audience: large, and without a sidebar."
+    )
+
     brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each brushed SAE.")
     tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
     cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
@@ -250,6 +257,7 @@ class ExplorerState(param.Parameterized):
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
         *("evidence_columns", "evidence_page", "sensitivity_of"),
         *FACETS,
+        *("tour", "tour_step", "present"),
     )
     _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
     _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))
@@ -496,7 +504,9 @@ class ExplorerState(param.Parameterized):
         if self._place[:1] != place[:1]:
             changes["metric"] = next(iter(there.movable), None)
             changes |= (
-                there.thresholds._asdict() | dict.fromkeys(("other_suite", "other_sae", *FACETS)) | {"brushed": []}
+                there.thresholds._asdict()
+                | dict.fromkeys(("other_suite", "other_sae", "tour", *FACETS))
+                | {"brushed": []}
             )
         if self._place != place:
             changes |= {"latent": None, "tested_words": [], "cosine_range": None, "evidence_page": 0}
@@ -718,7 +728,9 @@ class ExplorerState(param.Parameterized):
         starting, written = self.starting, {}
         for name, value in self.url_values().items():
             if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name]):
-                written[name] = BETWEEN.join(value) if isinstance(value, list) else value
+                written[name] = (
+                    BETWEEN.join(value) if isinstance(value, list) else int(value) if value is True else value
+                )
         return urlencode(written)
 
     def from_query(self, query: str) -> list[str]:

@@ -79,7 +79,7 @@ class PairView(View):
             self._model.pair_concepts,
             concept=shown.concept,
             rate=shown.rate_label,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _show(self) -> None:
@@ -89,7 +89,7 @@ class PairView(View):
         self._plot.update()
         drawn = rows_of(pairs)
         self._plot.pane.visible = bool(len(drawn))
-        self._plot.pane.height = height_of(len(drawn))
+        self._plot.height = height_of(len(drawn))
         if sae is None or other is None or pairs is None:
             why = "Every SAE of this layer is this one. Choose a layer with several" + (
                 ", or another suite." if len(suites) > 1 else "."
