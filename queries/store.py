@@ -166,30 +166,24 @@ class Store:
         """
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
-    def recall(self, name: str, /, **params: Any) -> pd.DataFrame | None:
-        """Return the answer as `fetch` does, or None where only the database has it."""
-        answer = self._recalled(_checked(name, params), params)
-        return answer and answer.frame.copy(deep=False)
+    def holds(self, name: str, /, **params: Any) -> bool:
+        """Tell whether `fetch` finds an answer to these parameters, or to all together, that it need not ask for."""
+        query = _checked(name, params)
+        together = query.together
+        kinds = [params, params | {together.param: None}] if together and together.fits(params) else [params]
+        with self._cache_lock:
+            return any(self._key(query, kind) in self._cache for kind in kinds)
 
     def _answer(self, query: Query, params: dict[str, Any]) -> _Result:
         """Return what all callers share."""
-        answer = self._recalled(query, params)
-        return self._keep(query, params, self._asked(query, params)) if answer is None else answer
-
-    def _recalled(self, query: Query, params: dict[str, Any]) -> _Result | None:
-        """Return a cached answer, or the rows of one value out of a cached answer for all."""
-        together = query.together
+        key = self._key(query, params)
         with self._cache_lock:
-            answer = self._cache.get(self._key(query, params))
-            if answer is not None or not together or not together.fits(params):
-                return answer
-            of_all = self._cache.get(self._key(query, params | {together.param: None}))
-        return of_all and self._keep(query, params, _of_one(of_all, query, params[together.param]))
-
-    def _keep(self, query: Query, params: dict[str, Any], answer: _Result) -> _Result:
-        if answer.size <= CACHE_BYTES:
-            with self._cache_lock:
-                self._cache[self._key(query, params)] = answer
+            answer = self._cache.get(key)
+        if answer is None:
+            answer = self._asked(query, params)
+            if answer.size <= CACHE_BYTES:
+                with self._cache_lock:
+                    self._cache[key] = answer
         return answer
 
     @staticmethod
