@@ -222,11 +222,10 @@ function headOf(html, steps, ramp) {
 function highest(html, cells, values, cell) {
   const page = parsed(html);
   const body = page.querySelector("tbody");
-  const most = values.map((value, at) => [value, at]).filter(([value]) => value !== null)
-    .sort(([one, a], [other, b]) => other - one || a - b).slice(0, body.rows.length);
+  const rank = (value) => value ?? -Infinity; // what is unknown comes last
+  const most = values.map((value, at) => [value, at]).sort(([one, a], [other, b]) => (rank(one) === rank(other) ? a - b : rank(other) - rank(one)));
   for (const [nth, row] of [...body.rows].entries()) {
-    const [value, at] = most[nth] ?? [];
-    if (value === undefined) { row.remove(); continue; }
+    const [value, at] = most[nth];
     [cells.label[at], cells.name[at], WRITE[cell](value)].forEach((text, column) => { row.cells[column].textContent = text; });
   }
   return asHtml(page);
