@@ -38,6 +38,7 @@ from explorer.parts import (
 from explorer.plots.absorption import drawn
 from explorer.plots.layers import Layer
 from explorer.plots.standalone import exchanged, standalone
+from explorer.plots.sweeps import first_seeds, sweeps
 from explorer.saes import ATTRIBUTES, telling
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
@@ -80,7 +81,7 @@ _NUMBERS = (
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
-_SCRIPTS = ("reader", "live", "site", "numbers", "pair", "statistics", "cite")
+_SCRIPTS = ("reader", "live", "site", "numbers", "pair", "statistics", "cite", "atlas")
 #: What the verdicts of a suite depend on.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
@@ -296,7 +297,21 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
         "table": means_html(model),
         "saes": [row["sae"] for row in rows],
         "order": {name: _order(rows, name) for name in (*ATTRIBUTES, *_NUMBERS)},
+        # What is drawn anew under moved thresholds.
+        "numbers": list(_NUMBERS),
+        **_sweeps(model),
+        "colours": {
+            which.name: {"ramp": which.rates, "paper": which.paper, "muted": which.muted} for which in (LIGHT, DARK)
+        },
     }
+
+
+def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
+    """Say, for each SAE, of which training (its seeds) and of which sweep of L0s it is."""
+    means = model.sae_means
+    if means is None or means.empty:
+        return {"training": [], "sweep": []}
+    return {"training": first_seeds(means).tolist(), "sweep": sweeps(means).tolist()}
 
 
 def _map(model: ExplorerModel, cell: str, figures: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ const reader = (() => {
   const ASPECT = 3; // the plot is taken as so many times as wide as high
   const AIR = 0.04; // beside the latents, as a share of their number (explorer.plots.cosine)
   const HIGHEST = 10;
-  const KEPT = 40; // parts of each kind that were unpacked last
+  let kept = 40; // parts of each kind that were unpacked last
   const PLOTS = ["token-shares", "concept-shares", "splitting-tree"]; // beside those of cosines and k-sparse probes
 
   const find = (id) => document.getElementById(id);
@@ -40,7 +40,7 @@ const reader = (() => {
       known.delete(key);
       known.set(key, found); // the last one read is the last one to go
       found.catch(() => known.delete(key));
-      if (known.size > KEPT) known.delete(known.keys().next().value);
+      if (known.size > kept) known.delete(known.keys().next().value);
       return found;
     };
   };
@@ -710,6 +710,7 @@ const reader = (() => {
     acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
     readPart, remove, saeFolder,
     query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
+    keep: (number) => { kept = Math.max(kept, number); },
     changeBy: (how) => { change = how; },
     get family() { return ofFamily; },
     get place() { return shown; },
