@@ -67,6 +67,7 @@ TERMS = (
     "encoder_top",
     "sample_portion",
     "word_tester",
+    "false_alarm",
     "metric",
 )
 
