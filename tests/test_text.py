@@ -68,6 +68,9 @@ TERMS = (
     "sample_portion",
     "word_tester",
     "metric",
+    "thresholds",
+    "absorption_sd",
+    "seed_range",
 )
 
 
