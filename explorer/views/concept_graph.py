@@ -50,7 +50,7 @@ class ConceptGraphView(View):
 
     @property
     def _graph(self) -> Graph:
-        """The nodes in their places, arranged anew only where the answers are new."""
+        """The nodes in their places, arranged again only where the answers are new."""
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
         if self._arranged is None or self._arranged[0] is not split or self._arranged[1] is not absorbing:
             self._arranged = (split, absorbing, arrange(split, absorbing))
@@ -124,7 +124,7 @@ class ConceptGraphView(View):
     def _table(self) -> Table:
         """List every edge, drawn or not."""
         columns = ["from", "to", "F1 brought", "tokens", "effect"]
-        return Table("split-absorb-graph", "The same as a table, nothing left out", columns, self._rows)
+        return Table("split-absorb-graph", "The same as a table, nothing omitted", columns, self._rows)
 
     def _rows(self) -> list[list[object]]:
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
