@@ -53,8 +53,8 @@ def numbers_part(model: ExplorerModel, others: Mapping[str, Sequence[Sae]]) -> d
     dict
         seeds: the SAEs that it was trained as; suggested: by suite, the SAE to compare it with; concepts, and the
         positions by which they are sorted; own: by name, the numbers of each concept at the suite's own thresholds,
-        among them its rate in a mean (mean) and how many of the mean policies count it, the last ones first (policies); away:
-        what stands of them at others without tokens; absorbed: by concept, token, latent and effect of what is.
+        among them its rate in a mean (mean) and how many of the mean policies count it, the last ones first (policies);
+        away: what stands of them at others without tokens; absorbed: by concept, token, latent and effect of what is.
     """
     shown, sae = model.shown, model.shown.chosen_sae
     first = sae.repeat_of or sae.id

@@ -36,6 +36,7 @@ from explorer.saes import (
     value_label,
     values_of,
 )
+from explorer.text.tour_files import TOURS
 from queries.manifest import THRESHOLD_BOUNDS
 from queries.schema import FRACTIONS, INTEGER_MAX
 
@@ -252,6 +253,11 @@ class ExplorerState(param.Parameterized):
     toy_seed = param.Integer(default=0, bounds=(0, 1_000_000), doc="Seed of the starts of the toy's training.")
     learn_token = param.String(default="", doc="Token whose verdict the page Learn takes apart; empty for the first.")
     token = param.String(default="", doc="The token, with its leading space, whose latents the page Token lists.")
+    tour = param.Selector(default=None, objects=[None, *TOURS], doc="The tour that is shown, or None.")
+    tour_step = param.Integer(default=1, bounds=(1, 99), doc="Its step, counted from 1.")
+    present = param.Boolean(
+        default=False, doc="Whether the page is shown to an audience: large, and without a sidebar."
+    )
 
     brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each brushed SAE.")
     tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
@@ -273,6 +279,7 @@ class ExplorerState(param.Parameterized):
         *("learn_step", "learn_latents", "absorption", "hedging"),
         *("toy_parent", "toy_child", "toy_alone", "toy_sparsity", "toy_seed", "learn_token"),
         "token",
+        *("tour", "tour_step", "present"),
     )
     _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
     _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))
@@ -519,7 +526,9 @@ class ExplorerState(param.Parameterized):
         if self._place[:1] != place[:1]:
             changes["metric"] = next(iter(there.movable), None)
             changes |= (
-                there.thresholds._asdict() | dict.fromkeys(("other_suite", "other_sae", *FACETS)) | {"brushed": []}
+                there.thresholds._asdict()
+                | dict.fromkeys(("other_suite", "other_sae", "tour", *FACETS))
+                | {"brushed": []}
             )
         if self._place != place:
             changes |= {"latent": None, "tested_words": [], "cosine_range": None, "evidence_page": 0}
@@ -745,7 +754,9 @@ class ExplorerState(param.Parameterized):
         starting, written = self.starting, {}
         for name, value in self.url_values().items():
             if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name]):
-                written[name] = BETWEEN.join(value) if isinstance(value, list) else value
+                written[name] = (
+                    BETWEEN.join(value) if isinstance(value, list) else int(value) if value is True else value
+                )
         return urlencode(written)
 
     def from_query(self, query: str) -> list[str]:

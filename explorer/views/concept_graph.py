@@ -74,7 +74,7 @@ class ConceptGraphView(View):
             self._place[:] = [self._plot.pane]
             self._place.styles = self._place.styles | {"background": "none"}
         else:
-            self._plot.pane.height = height
+            self._plot.height = height
             self._plot.update()
 
     def drawing(self) -> partial[Plot]:
@@ -86,7 +86,7 @@ class ConceptGraphView(View):
             label=shown.label,
             edges=shown.graph_edges,
             selected=shown.latent,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, y: float) -> None:

@@ -79,7 +79,7 @@ class PairView(View):
         number = len(rows_of(self._model.pair_concepts))
         self._plot.update()
         self._plot.pane.visible = bool(number)
-        self._plot.pane.height = height_of(number)
+        self._plot.height = height_of(number)
         self._head.html = pair_head_html(self._model)
         self._tables.html = pair_tables_html(self._model)
 
@@ -92,7 +92,7 @@ def pair_drawing(model: ExplorerModel) -> partial[Plot]:
         model.pair_concepts,
         concept=shown.concept,
         rate=shown.rate_label,
-        theme=theme(dark=shown.dark),
+        theme=theme(dark=shown.dark, large=shown.present),
     )
 
 
