@@ -71,6 +71,9 @@ TERMS = (
     "word_tester",
     "false_alarm",
     "metric",
+    "thresholds",
+    "absorption_sd",
+    "seed_range",
 )
 
 

@@ -243,7 +243,7 @@ const live = (() => {
       const name = slider.dataset.threshold;
       if (document.activeElement !== slider) slider.value = place[name];
       const text = written(place[name], `z,.${ofSuite.sliders[name].digits}f`);
-      slider.closest("label").querySelector("output").textContent = text;
+      slider.parentElement.querySelector("output").textContent = text;
       slider.setAttribute("aria-valuetext", text);
     }
   }
