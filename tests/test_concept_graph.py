@@ -385,7 +385,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     head, rows, is_drawn = _shown(view)
     assert head == (
         f"{title.format('B')} Latent {only} is the only split latent. 4 words leave the split latent silent, but no"
-        " other latent takes over."
+        " other latent absorbs."
     )
     assert (rows, is_drawn) == ([], False)
     model.state.concept = concept_id("x")

@@ -137,6 +137,6 @@ def test_why_nothing_absorbs_is_true_of_every_combination() -> None:
         assert ("unknown" in said) == (row["num_absorbed"] is None), about
         if row["num_absorbed"]:
             assert "none is absorbed" not in said, about
-            assert "no other latent takes over" not in said, about
+            assert "no other latent absorbs" not in said, about
         if re.search(r"\b(?:all split latents|the split latent)\b", said):
             assert row["split_latents"], about

@@ -181,8 +181,8 @@ def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> Non
             assert "of the projection on the probe ≥ 40.0%" in row["why"]
         elif row["reason"] == "projection":
             assert total < 0 or share < FULL_SHARE
-            assert ("not point along" in row["why"]) == (total <= 0)
-        assert "leads" not in row["why"]
+            assert ("is not positive" in row["why"]) == (total <= 0)
+        assert "margin" not in row["why"]
         assert "published" not in row["why"]
     assert {"absorbed", "projection", "cosine", "split latent fires"} <= seen
     for metric in FRACTIONS:
