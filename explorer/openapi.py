@@ -40,7 +40,10 @@ _TYPES: Mapping[str, dict[str, Any]] = {
 REFUSALS = {
     "400": "A parameter is missing, unknown, doubled, or cannot be what was given.",
     "404": "There is no such question or format.",
+    "405": "Questions are asked by GET or HEAD.",
+    "414": "The address is too long; ask in parts.",
     "429": "This address has too many questions open; ask again after `Retry-After` seconds.",
+    "500": "The server failed, and its log says why.",
     "503": "The server has too many questions open, no suite is open, or the question took too long.",
 }
 _INSTEAD_DOC = {

@@ -16,7 +16,8 @@ class Slot(float):
     value : float
         For comparisons, such as between singular and plural.
     name : str
-        Name of the number in the browser; a multiple is written as in `100 rate`.
+        Name of the number in the browser; a multiple is written as in `100 rate`, a difference as in `most less least`,
+        an absolute value as in `size of rise`.
     """
 
     name: str
@@ -38,3 +39,11 @@ class Slot(float):
     def __rmul__(self, other: float) -> Slot:
         """Multiply it; of what is written, shares are multiplied to become percent."""
         return Slot(other * float(self), f"{other} {self.name}")
+
+    def __abs__(self) -> Slot:
+        """Return the absolute value."""
+        return Slot(abs(float(self)), f"size of {self.name}")
+
+    def __sub__(self, other: float) -> Slot:
+        """Subtract another slot."""
+        return Slot(float(self) - float(other), f"{self.name} less {getattr(other, 'name', other)}")

@@ -42,6 +42,7 @@ PAGES: tuple[dict[str, Any], ...] = (
     {"compare_by": "pair"},
     {"page": "atlas"},
     {"page": "evidence"},
+    {"page": "learn"},
     {"page": "explore", "latent": 47},
 )
 

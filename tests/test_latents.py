@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
     from explorer.saes import Sae
+    from explorer.state import ExplorerState
 
 # --- Words and numbers ---------------------------------------------------------------------------------------------
 
@@ -244,12 +245,36 @@ def _cite_each_view(shown: Shown, model: ExplorerModel) -> None:
         shown.send("cite", "show", {"view": name, "page": f"https://x.example/{EVIL}"})
 
 
+def _look_tokens_up(shown: Shown, state: ExplorerState) -> None:
+    for token in ("no token", EVIL, *HOSTILE.values()):
+        state.open_token(token)
+        shown.look()
+    state.page = "explore"
+
+
 def _open_another(shown: Shown) -> None:
     opener = OpenAnother(Served((), MayOpen.ANYTHING))
     opener.ask()
     # The name of what was opened, and why something was not.
     opener._finish(EVIL, f"{EVIL}: has no manifest.json")
     shown.look()
+
+
+def _look_at_pages(shown: Shown, state: ExplorerState) -> None:
+    for page, choices in (
+        ("compare", ("l0", "layer", "concept", "pair", "splitting")),
+        ("atlas", ("l0",)),
+        ("evidence", ("l0",)),
+        ("token", ("l0",)),
+    ):
+        state.page = page
+        for choice in choices:
+            state.compare_by = choice
+            shown.look()
+    state.page = "learn"
+    for step in range(1, 6):
+        state.learn_step = step
+        shown.look()
 
 
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
@@ -278,6 +303,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
                 shown.send("tester", "test", {"words": typed})
                 if model.latent_dashboard is not None:
                     shown.send("original", "original")
+        _look_tokens_up(shown, state)
         state.cosine_range = (0.0, 1.0)
         shown.look()
         state.facet_latent = int(model.split_latents["latent"].iloc[0]) if model.split_latents is not None else 0
@@ -290,15 +316,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         shown.look()
         state.apply({"concept": concept_id("s"), "latent": 0})
         shown.look()
-        for page, choices in (
-            ("compare", ("l0", "layer", "concept", "pair", "splitting")),
-            ("atlas", ("l0",)),
-            ("evidence", ("l0",)),
-        ):
-            state.page = page
-            for choice in choices:
-                state.compare_by = choice
-                shown.look()
+        _look_at_pages(shown, state)
 
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}

@@ -146,7 +146,7 @@ class Plot(NamedTuple):
     def looks(self) -> tuple[Any, ...]:
         """All that tells whether it has to be drawn again."""
         options = dict(self.options)
-        return self.figure, self.theme.name, self.x is None, options, [layer.looks for layer in self.layers]
+        return self.figure, self.theme, self.x is None, options, [layer.looks for layer in self.layers]
 
     def draw(self, *hooks: Callable[[Any, Any], None]) -> hv.Overlay:
         """Draw it by HoloViews, whose plot `hooks` are called with."""

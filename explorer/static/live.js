@@ -33,12 +33,13 @@ const live = (() => {
 
   function fill(text, values) {
     const value = (name) => {
-      const [, times, one] = /^(?:(\d+) )?(\w+)$/.exec(name);
-      if (values[one] === null) return null;
-      return (times ? Number(times) : 1) * values[one];
+      const [, size, times, one, other] = /^(size of )?(?:(\d+) )?(\w+)(?: less (\w+))?$/.exec(name);
+      if (values[one] === null || (other && values[other] === null)) return null;
+      const found = (times ? Number(times) : 1) * (values[one] - (other ? values[other] : 0));
+      return size ? Math.abs(found) : found;
     };
     // An interval has as many decimals as tell its ends apart.
-    const isNarrow = () => fixed(100 * values.rate_low, 1) === fixed(100 * values.rate_high, 1);
+    const isNarrow = () => "rate_low" in values && fixed(100 * values.rate_low, 1) === fixed(100 * values.rate_high, 1);
     return text.replace(/⟦([^:]*):([^⟧]*)⟧/g, (_, name, format) => {
       if (name === "moved") return values.moved;
       return written(value(name), /rate_(low|high)$/.test(name) && isNarrow() ? ".2f" : format);
@@ -257,5 +258,5 @@ const live = (() => {
   reader.changeBy(change);
   reader.followers.push(showSliders, showStrip);
 
-  return { written, fixed };
+  return { asHtml, decide, fill, fixed, parsed, written };
 })();

@@ -194,7 +194,7 @@ def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
         rate=shown.rate_label,
         brushed=set(shown.brushed),
         current=current_sae(shown),
-        theme=theme(dark=shown.dark),
+        theme=theme(dark=shown.dark, large=shown.present),
         touch=shown.touch,
     )
 

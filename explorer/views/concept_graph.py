@@ -73,7 +73,7 @@ class ConceptGraphView(View):
             self._plot = LivePlot(self.drawing, height=height, on_tap=self._tap)
             self._place[:] = [self._plot.pane]
         else:
-            self._plot.pane.height = height
+            self._plot.height = height
             self._plot.update()
 
     def drawing(self) -> partial[Plot]:
@@ -85,7 +85,7 @@ class ConceptGraphView(View):
             label=shown.label,
             edges=shown.graph_edges,
             selected=shown.latent,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, y: float) -> None:

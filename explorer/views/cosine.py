@@ -136,7 +136,7 @@ class CosineView(View):
             selected=shown.latent,
             threshold=shown.cosine_threshold,
             brushed=shown.cosine_range,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
             touch=shown.touch,
         )
 

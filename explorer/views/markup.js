@@ -197,6 +197,7 @@ export function render({ model, el }) {
       target.focus({ preventScroll: true })
       if (typeof typed === "string" && target.matches("input[type=search], input[type=text], textarea")) target.value = typed
     }
+    window.dispatchEvent(new CustomEvent("ax:shown", { detail: box })) // static/guide.js, where there is one
   }
 
   box.addEventListener("click", (event) => {
@@ -233,6 +234,11 @@ export function render({ model, el }) {
     if (cited) {
       const value = { view: cited.dataset.cite, page: window.location.origin + window.location.pathname }
       window.dispatchEvent(new CustomEvent("ax:cite", { detail: { of: model.document, value } }))
+      return
+    }
+    const help = event.target.closest("[data-help]")
+    if (help) {
+      window.dispatchEvent(new CustomEvent("ax:help", { detail: { of: model.document, value: help.dataset.help } }))
       return
     }
     const figure = event.target.closest("[data-save-figure]")
@@ -299,7 +305,7 @@ export function render({ model, el }) {
   }, life)
 
   // One dialog of a kind serves the buttons of all components of its page.
-  for (const dialog of ["export", "cite"]) {
+  for (const dialog of ["export", "cite", "help"]) {
     window.addEventListener(`ax:${dialog}`, ({ detail }) => {
       if (model.css_name === dialog && detail.of === model.document) send("show", detail.value)
     }, life)

@@ -77,10 +77,26 @@ def render(template: str, **values: object) -> str:
     return _templates().get_template(f"{template}.html").render(values)
 
 
+def render_part(template: str, part: str, *values: object) -> str:
+    """Render a macro of ``templates/<template>.html`` as `render` does the whole."""
+    return str(getattr(_templates().get_template(f"{template}.html").module, part)(*values))
+
+
 @cache
 def styles() -> str:
     """Return the style sheet of page and components."""
     return (STATIC / "explorer.css").read_text(encoding="utf-8")
+
+
+@cache
+def math_font() -> str:
+    """Return the rule that brings the font of formulas: it has the table of sizes and distances that MathML needs.
+
+    It goes into the style sheet of a document, for those of components cannot name fonts, and brings the file along:
+    nothing is fetched.
+    """
+    font = base64.b64encode((STATIC / "math.woff2").read_bytes()).decode("ascii")
+    return f'@font-face {{ font-family: "Noto Sans Math"; src: url(data:font/woff2;base64,{font}) format("woff2"); }}'
 
 
 lacks(ReactiveESM, "html")
@@ -141,4 +157,4 @@ class Markup(JSComponent):
         take(self._handlers, data)
 
 
-__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "styles", "visible", "width_label"]
+__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "render_part", "styles", "visible"]

@@ -69,7 +69,7 @@ class SaeScoresView(View):
             name,
             saes=self._model.saes,
             current=(shown.suite, shown.sae),
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, name: str, x: float, y: float) -> None:

@@ -61,7 +61,7 @@ class SplittingTree(View):
             self._tree,
             selected=(shown.sae, shown.latent),
             chosen=shown.sae,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, y: float) -> None:
@@ -77,7 +77,7 @@ class SplittingTree(View):
         tree = self._tree
         self._plot.update()
         self._plot.pane.visible = tree.has_kin
-        self._plot.pane.height = tree.height
+        self._plot.height = tree.height
         self._plot_table.put(tree_table(tree))
         self._head.html = tree_html(self._model, tree, opens=True)
 
