@@ -48,8 +48,8 @@ _SIZE, _OF_SEED = 9, 7
 _FACTS = (
     ("SAE", "@name"),
     ("L0", "@said_l0"),
-    ("mean", "@absorption_rate{0.0 %}"),
-    ("standard deviation", "@absorption_sd{0.0 %}"),
+    ("mean", "@absorption_rate{0.0%}"),
+    ("standard deviation", "@absorption_sd{0.0%}"),
     ("split latents, mean", "@num_split_latents{0.00}"),
     ("variance explained", "@variance_explained{0.000}"),
     ("loss recovered", "@loss_recovered{0.000}"),

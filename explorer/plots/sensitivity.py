@@ -17,8 +17,8 @@ LABELS = {
 _RATES = ["absorption_rate", "suite_absorption_rate"]
 _TOOLTIPS = tooltip(
     ("threshold", "@value{0.000}"),
-    ("this SAE", "@absorption_rate{0.0 %}"),
-    ("mean over SAEs", "@suite_absorption_rate{0.0 %}"),
+    ("this SAE", "@absorption_rate{0.0%}"),
+    ("mean over SAEs", "@suite_absorption_rate{0.0%}"),
     ("absorbed on this SAE", "@num_absorbed"),
 )
 

@@ -84,7 +84,7 @@ class KSparseView(View):
             suite_tau=shown.thresholds_of_suite.tau,
             tau=shown.tau,
         )
-        self._plot_table.put(scores(k_sparse, "The same as a table"))
+        self._plot_table.put(scores(k_sparse, "Show as table"))
 
 
 def scores(k_sparse: pd.DataFrame | None, summary: str) -> Table | None:
