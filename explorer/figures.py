@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,6 +15,7 @@ from bokeh.embed import file_html
 from bokeh.models import FixedTicker, Legend, Text
 from bokeh.resources import INLINE
 
+from explorer.given_values import shortened
 from explorer.headless import HeadlessError, idle_page, in_browser
 from explorer.model import ExplorerModel, choices_of
 from explorer.plots import absorption, sae_scores
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from queries import Store
 
 #: To a CSS pixel, and to a point.
+#: Families of fonts as CSS has them, without what would end the rule that they stand in.
+_FAMILY = re.compile(r"[\w\s,.'\"+-]{1,200}")
 _PIXELS_PER_INCH, _POINTS_PER_INCH = 96, 72
 #: In heights of the text: a key of the legend with the gap behind it, the width of a letter, what is beside a plot.
 _KEY, _LETTER, _BESIDE = 3.0, 0.55, 11
@@ -168,6 +172,9 @@ def check(figure: Wanted, *, overwrite: bool) -> None:
         raise FigureError(f"{path} is a folder; give the name of a file")
     if not all(number > 0 for number in (*look.size, look.font_size, look.dpi)):
         raise FigureError("size, font size and dpi must be above 0")
+    # What else CSS would take for the end of the family ends the page, which a browser would then wait for.
+    if look.font is not None and not _FAMILY.fullmatch(look.font):
+        raise FigureError(f"{shortened(look.font)!r} is no family of fonts; give names, as in Inter, sans-serif")
 
 
 def _is_there(path: Path) -> bool:

@@ -48,14 +48,14 @@ class Question(NamedTuple):
     reads: Mapping[str, str | None] = MappingProxyType({})
 
 
-class Asker(Protocol):
+class AnswerSource(Protocol):
     """What asks: a class of views, which says what it shows (`explorer.views.view.View`)."""
 
     @property
     def answers(self) -> tuple[str, ...]:
         """The answers that it shows."""
 
-    def on_show(self, at: Snapshot) -> Iterable[Asker]:
+    def on_show(self, at: Snapshot) -> Iterable[AnswerSource]:
         """List what is on show when it is."""
 
 
@@ -91,6 +91,8 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_cosines": Question("latent_cosines", of_latent=True),
     "latent_kin": Question("latent_kin", of_latent=True, table="kin"),
     "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
+    "latent_word_counts": Question("latent_word_counts", record=True, of_latent=True),
+    "latent_words": Question("latent_words", of_latent=True),
     "random_tokens": Question("random_tokens", of_latent=True),
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
     "compared_cosines": Question("compared_cosines"),
@@ -102,6 +104,9 @@ QUESTIONS: Mapping[str, Question] = {
     "splitting_tree": Question("splitting_tree", table="kin"),
     "sae_means": Question("sae_means"),
     "concept_rates": Question("concept_rates"),
+    "similar_tokens": Question("similar_tokens"),
+    "token_saes": Question("token_saes"),
+    "token_roles": Question("token_roles"),
 }
 
 
@@ -204,6 +209,8 @@ class ExplorerModel(param.Parameterized):
     latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
     latent_kin = param.DataFrame(doc="Its kin on the other SAEs of the layer (latent_kin).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
+    latent_word_counts = param.Dict(doc="On how many words it fires with and without the concept (latent_word_counts).")
+    latent_words = param.DataFrame(doc="Its false alarms and misses for the concept (latent_words).")
     random_tokens = param.DataFrame(doc="Random words of the concept and others, to test it with (random_tokens).")
     absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the concept (absorbed_tokens).")
 
@@ -217,12 +224,16 @@ class ExplorerModel(param.Parameterized):
     sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")
     concept_rates = param.DataFrame(doc="Absorption of every concept on every SAE (concept_rates).")
 
+    similar_tokens = param.DataFrame(doc="The token looked up, if it is known, and others like it (similar_tokens).")
+    token_saes = param.DataFrame(doc="Its verdict for each of its concepts on every SAE (token_saes).")
+    token_roles = param.DataFrame(doc="Latents that may fire on it, with their activations (token_roles).")
+
     shown: Snapshot = param.Parameter(doc="What the state was when the answers were asked for.")  # type: ignore[assignment]
     act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
     waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
 
-    def __init__(self, store: Store, state: ExplorerState, *views: Asker) -> None:
+    def __init__(self, store: Store, state: ExplorerState, *views: AnswerSource) -> None:
         super().__init__()
         self.store = store
         self.state = state
@@ -255,16 +266,16 @@ class ExplorerModel(param.Parameterized):
         shown, saes = self.shown, self._saes
         return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae)]) if shown.sae else None
 
-    def show(self, view: Asker) -> None:
+    def show(self, view: AnswerSource) -> None:
         """Answer the questions of a view that is shown by itself, too."""
         self._views = (*self._views, view)
         self._refresh()
 
-    def shows(self, view: Asker) -> bool:
+    def shows(self, view: AnswerSource) -> bool:
         """Tell whether a view is on show, and its answers those of what is shown."""
         return view in self._on_show(self.shown)
 
-    def _on_show(self, at: Snapshot) -> set[Asker]:
+    def _on_show(self, at: Snapshot) -> set[AnswerSource]:
         return {part for view in self._views for part in view.on_show(at)}
 
     def _refresh(self, *_: param.parameterized.Event) -> None:

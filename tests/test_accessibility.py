@@ -116,6 +116,7 @@ _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]]
             "page=compare&compare_by=pair": (_nothing,),
             "page=atlas": (_nothing,),
             "page=evidence&facet_latent=47": (_nothing,),
+            "page=token&token=using": (_nothing,),
             "page=evidence&evidence_token=no+such+token&letter=nonsense": (_search, _about, _export, _cite, _keys),
         },
     ),

@@ -192,7 +192,7 @@ def test_names_from_a_manifest_cannot_leave_their_place() -> None:
 
 
 def first_seeds(saes: Iterable[Sae]) -> list[Sae]:
-    """Leave out SAEs of further seeds, of which there are counts only."""
+    """Omit SAEs of further seeds, of which there are counts only."""
     return [sae for sae in saes if not sae.id.endswith("-s1")]
 
 
@@ -245,6 +245,13 @@ def _cite_each_view(shown: Shown, model: ExplorerModel) -> None:
         shown.send("cite", "show", {"view": name, "page": f"https://x.example/{EVIL}"})
 
 
+def _look_tokens_up(shown: Shown, state: ExplorerState) -> None:
+    for token in ("no token", EVIL, *HOSTILE.values()):
+        state.open_token(token)
+        shown.look()
+    state.page = "explore"
+
+
 def _open_another(shown: Shown) -> None:
     opener = OpenAnother(Served((), MayOpen.ANYTHING))
     opener.ask()
@@ -258,6 +265,7 @@ def _look_at_pages(shown: Shown, state: ExplorerState) -> None:
         ("compare", ("l0", "layer", "concept", "pair", "splitting")),
         ("atlas", ("l0",)),
         ("evidence", ("l0",)),
+        ("token", ("l0",)),
     ):
         state.page = page
         for choice in choices:
@@ -295,6 +303,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
                 shown.send("tester", "test", {"words": typed})
                 if model.latent_dashboard is not None:
                     shown.send("original", "original")
+        _look_tokens_up(shown, state)
         state.cosine_range = (0.0, 1.0)
         shown.look()
         state.facet_latent = int(model.split_latents["latent"].iloc[0]) if model.split_latents is not None else 0
@@ -312,7 +321,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}
     assert offences == set()
-    # It was not left out either: all of it stands there, as text.
+    # It was not omitted either: all of it stands there, as text.
     texts = "\n".join(text for html in shown.pages for text in Reader(html).texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile

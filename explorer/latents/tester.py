@@ -43,7 +43,13 @@ class WordTester(View):
         self._is_answered = False
         self._request = Request(model)
         self._layout = self._tester = Markup(
-            "tester", on={"pack": self._test_pack, "test": self._test_typed, "reshuffle": self._reshuffle}
+            "tester",
+            on={
+                "pack": self._test_pack,
+                "test": self._test_typed,
+                "reshuffle": self._reshuffle,
+                "token": model.state.open_token,
+            },
         )
         self._test_of: tuple[Any, ...] = ()
         self._show()

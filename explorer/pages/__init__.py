@@ -10,6 +10,7 @@ from explorer.pages.explore import Explore
 from explorer.pages.learn import Learn
 from explorer.views.arrange import Switch
 from explorer.views.atlas import Atlas
+from explorer.views.token import TokenView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -34,6 +35,7 @@ class Pages(Switch):
         "compare": Compare,
         "atlas": Atlas,
         "evidence": Evidence,
+        "token": TokenView,
         "learn": Learn,
     }
 

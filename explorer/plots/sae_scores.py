@@ -13,7 +13,7 @@ from bokeh.models import ColorBar
 
 from explorer.format import l0_label
 from explorer.plots.layers import Layer, Plot
-from explorer.plots.sae_style import sae_keys, styled, told_apart_by
+from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styled
 from explorer.theme import Theme, name_ticks, tooltip
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def sae_scores_plot(
         Layers: SAEs, current.
     """
     x, y, colour = PANELS[panel]
-    # Dressed before any SAE is left out: each looks the same everywhere.
+    # Dressed before any SAE is omitted: each looks the same everywhere.
     data = known_l0s(_points(scores, saes, theme))
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     more = [name for name in _COLUMNS if name not in (x, y)]
@@ -117,7 +117,7 @@ def known_l0s(frame: pd.DataFrame) -> pd.DataFrame:
 def _points(scores: pd.DataFrame | None, saes: Mapping[tuple[str, str], Sae], theme: Theme) -> pd.DataFrame:
     if scores is None or scores.empty:
         return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
-    dressed = styled(scores, saes, told_apart_by(scores), theme)
+    dressed = styled(scores, saes, distinguishing_attribute(scores), theme)
     dressed = dressed.assign(said_l0=scores["l0"].map(l0_label))
     return dressed.assign(color=np.sqrt(scores["l0"].to_numpy(float)))[list(_COLUMNS)]
 

@@ -35,12 +35,12 @@ async function showSuite(former) {
   for (const [id, html] of Object.entries({ about, made, "evidence-head": evidence })) find(id).innerHTML = html;
 }
 
-acts.suite = (suite) => go({ suite, sae: null, concept: null, tau: null, cosine_threshold: null, effect_margin: null });
+acts.suite = (suite) => go({ suite, sae: null, concept: null, other_suite: null, other_sae: null, tau: null, cosine_threshold: null, effect_margin: null });
 acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.suite].families[family])[0] });
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
 
-// Writes parts anew; what has the focus keeps it.
+// Writes parts again; what has the focus keeps it.
 function keepFocus(write) {
   const held = document.activeElement?.dataset.key;
   write();
@@ -161,6 +161,12 @@ acts.go = (value, element) => {
   else ofTokens.go(value);
 };
 
+// --- Compare --------------------------------------------------------------------------------------------------------
+
+async function showPair() {
+  if (reader.place.page === "compare") await (await import("./pair.js")).show(keepFocus);
+}
+
 // --- Search ---------------------------------------------------------------------------------------------------------
 
 const search = {
@@ -220,7 +226,7 @@ function find_({ latent, tokens, concepts, most }, slots, wanted) {
 
 // --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
 
-const PAGE_KEYS = { e: "explore", a: "atlas", v: "evidence" };
+const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
 addEventListener("keydown", (event) => {
   if (event.key === "Tab") root.classList.add("ax-by-keyboard");
@@ -247,11 +253,18 @@ document.addEventListener("click", ({ target }) => {
   else if (target.closest?.(".ax-scrim, #nav a")) root.classList.remove("ax-drawer-open");
 });
 
-acts["copy-link"] = (_, button) => {
-  navigator.clipboard?.writeText(location.href);
+function copy(text, button) {
+  navigator.clipboard?.writeText(text);
   button.classList.add("is-done");
   setTimeout(() => button.classList.remove("is-done"), 1200);
-};
+}
+
+acts["copy-link"] = (_, button) => copy(location.href, button);
+document.addEventListener("click", async ({ target }) => {
+  const [copied, cited] = ["copy", "cite"].map((name) => target.closest?.(`[data-${name}]`));
+  if (copied) copy(copied.dataset.copy, copied);
+  if (cited) (await import("./cite.js")).show(cited.dataset.cite);
+});
 
 const turn = acts.dark;
 acts.dark = () => {
@@ -269,7 +282,7 @@ document.addEventListener("change", ({ target }) => {
   }
 });
 
-followers.push(showChoice, showPage, showSuite, showAtlas);
+followers.push(showChoice, showPage, showSuite, showAtlas, showPair);
 try {
   await follow();
 } finally {

@@ -23,6 +23,8 @@ from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from explorer.format import number, percent, visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -68,6 +70,8 @@ _JINJA = Environment(
     undefined=StrictUndefined,
     finalize=_shown,
 )
+_PLAIN = _JINJA.overlay(autoescape=False)
+_JINJA.filters |= {"percent": percent, "num": number, "visible": visible}
 
 
 def compile_text(source: str) -> Template:
@@ -83,6 +87,11 @@ def compile_text(source: str) -> Template:
     jinja2.Template
     """
     return _JINJA.from_string(_STATEMENT_PARAGRAPH.sub(r"\1", _MARKDOWN.render(source)))
+
+
+def compile_plain(source: str) -> Template:
+    """Turn a plain text, such as a value of an address, into a template; nothing in it is escaped."""
+    return _PLAIN.from_string(source)
 
 
 @cache

@@ -50,7 +50,7 @@ class ConceptGraphView(View):
 
     @property
     def _graph(self) -> Graph:
-        """The nodes in their places, arranged anew only where the answers are new."""
+        """The nodes in their places, arranged again only where the answers are new."""
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
         if self._arranged is None or self._arranged[0] is not split or self._arranged[1] is not absorbing:
             self._arranged = (split, absorbing, arrange(split, absorbing))
@@ -73,7 +73,7 @@ class ConceptGraphView(View):
             self._plot = LivePlot(self.drawing, height=height, on_tap=self._tap)
             self._place[:] = [self._plot.pane]
         else:
-            self._plot.pane.height = height
+            self._plot.height = height
             self._plot.update()
 
     def drawing(self) -> partial[Plot]:
@@ -85,7 +85,7 @@ class ConceptGraphView(View):
             label=shown.label,
             edges=shown.graph_edges,
             selected=shown.latent,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, y: float) -> None:
@@ -122,7 +122,7 @@ class ConceptGraphView(View):
     def _table(self) -> Table:
         """List every edge, drawn or not."""
         columns = ["from", "to", "F1 brought", "tokens", "effect"]
-        return Table("split-absorb-graph", "The same as a table, nothing left out", columns, self._rows)
+        return Table("split-absorb-graph", "The same as a table, nothing omitted", columns, self._rows)
 
     def _rows(self) -> list[list[object]]:
         split, absorbing = self._model.split_latents, self._model.absorbing_latents

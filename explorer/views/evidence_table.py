@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from explorer.evidence import decisive, untold, why
+from explorer.evidence import decisive, unused_columns, why
 from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
@@ -20,11 +20,12 @@ from explorer.views.view import View
 from queries.schema import FRACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.saes import Sae
     from explorer.state import Snapshot
 
 PAGE_ROWS = 25
@@ -88,6 +89,7 @@ class EvidenceTable(View):
                 "turn": lambda page: model.state.apply({"evidence_page": page}),
                 "open": self._open,
                 "go": self._go,
+                "token": self._go_to_token,
                 "column": self._choose,
                 "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(FACETS, "")}),
             },
@@ -169,14 +171,15 @@ class EvidenceTable(View):
             where = {name: row[name] for name in ("sae", "concept")}
             self._model.state.apply({**where, "page": "explore", "latent": latent})
 
+    def _go_to_token(self, place: str) -> None:
+        row = self._row(place)
+        if row is not None:
+            self._model.state.open_token(row["token"])
+
     def _facets(self) -> dict[str, tuple[str, dict[Any, str]]]:
         """Collect, by facet, its title and its options."""
         shown = self._model.shown
-        saes, families = shown.saes, shown.families
-        facets: dict[str, tuple[str, dict[Any, str]]] = {}
-        for name in telling(saes):
-            values = sorted(value for value in values_of(saes, name) if value is not None)
-            facets[f"facet_{name}"] = (TITLES[name], value_labels(name, values))
+        families, facets = shown.families, sae_facets(shown.saes)
         concepts = {one.id: one.label for one in shown.concepts.values() if one.family == shown.family}
         if shown.facet_concept is not None:
             concepts = {shown.facet_concept: shown.concepts[shown.facet_concept].label} | concepts
@@ -249,6 +252,12 @@ class SuiteEvidence(EvidenceTable):
     _of_suite = True
 
 
+def sae_facets(saes: Collection[Sae]) -> dict[str, tuple[str, dict[Any, str]]]:
+    """Collect, by facet of SAEs that are told apart by it, its title and its options."""
+    known = {name: [value for value in values_of(saes, name) if value is not None] for name in telling(saes)}
+    return {f"facet_{name}": (TITLES[name], value_labels(name, sorted(values))) for name, values in known.items()}
+
+
 def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
     """Collect the verdicts that rows can be chosen by; a fraction gives none."""
     own = {"all": _VERDICTS["all"]} if shown.metric in FRACTIONS else _VERDICTS
@@ -258,7 +267,7 @@ def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
 def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
     """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
     left_out = {
-        *untold(shown.metric),
+        *unused_columns(shown.metric),
         *(() if of_suite else _PLACE[:2]),
         *(() if len(shown.judging) > 1 else ("absorbed_by",)),
     }

@@ -77,6 +77,11 @@ def render(template: str, **values: object) -> str:
     return _templates().get_template(f"{template}.html").render(values)
 
 
+def render_part(template: str, part: str, *values: object) -> str:
+    """Render a macro of ``templates/<template>.html`` as `render` does the whole."""
+    return str(getattr(_templates().get_template(f"{template}.html").module, part)(*values))
+
+
 @cache
 def styles() -> str:
     """Return the style sheet of page and components."""
@@ -152,4 +157,4 @@ class Markup(JSComponent):
         take(self._handlers, data)
 
 
-__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "styles", "visible", "width_label"]
+__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "render_part", "styles", "visible"]

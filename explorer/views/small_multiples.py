@@ -122,7 +122,8 @@ class SmallMultiples(View):
 
     def _drawing(self, cell: Cell, x_range: Range1d) -> partial[Plot]:
         cosines = getattr(self._model, self._cosines)
-        return partial(_draw, cosines, cell, (x_range, self._y_range), theme(dark=self._model.shown.dark))
+        shown = self._model.shown
+        return partial(_draw, cosines, cell, (x_range, self._y_range), theme(dark=shown.dark, large=shown.present))
 
     def _go(self, cell: Cell) -> None:
         name, value = cell
