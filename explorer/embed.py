@@ -102,17 +102,22 @@ EMBEDS: Mapping[str, Embed] = {
 
 def place_of(model: ExplorerModel, view: type[View]) -> str:
     """Say which suite, SAE, concept and latent a view is about, as far as it is about one."""
-    shown = model.shown
-    about = {key for answer in view.answers for key in _about(model, answer)}
+    shown, about = model.shown, about_of(model, view)
     suite = model.store.suites[shown.suite].manifest
     said = {
-        "family": shown.chosen_family.title if shown.chosen_family and "sae" not in about else "",
+        "family": shown.chosen_family.title if shown.chosen_family else "",
         "sae": shown.chosen_sae.label if shown.chosen_sae else "",
         "concept": f"{shown.noun} {shown.label}",
         "latent": f"latent {shown.latent}",
         "token": f"token {visible(shown.token)}" if shown.token else "",
     }
-    return ", ".join([suite.title or suite.name, *(said[key] for key in _PLACE if key in about and said[key])])
+    return ", ".join([suite.title or suite.name, *(said[key] for key in about if said[key])])
+
+
+def about_of(model: ExplorerModel, view: type[View]) -> list[str]:
+    """Name in order what a view is about one of: a family only where it is about no SAE."""
+    about = {key for answer in view.answers for key in _about(model, answer)}
+    return [key for key in _PLACE if key in about and not (key == "family" and "sae" in about)]
 
 
 def _about(model: ExplorerModel, answer: str) -> set[str]:

@@ -187,6 +187,7 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
         "javascript://x",
         "https://x y",
         "'none'",
+        "https://x.example:65536",
     ],
 )
 def test_what_is_no_origin_does_not_get_into_the_policy(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from explorer.pages.compare import Compare
 from explorer.pages.evidence import Evidence
 from explorer.pages.explore import Explore
+from explorer.pages.learn import Learn
 from explorer.views.arrange import Switch
 from explorer.views.atlas import Atlas
 from explorer.views.token import TokenView
@@ -35,6 +36,7 @@ class Pages(Switch):
         "atlas": Atlas,
         "evidence": Evidence,
         "token": TokenView,
+        "learn": Learn,
     }
 
     def __init__(self, model: ExplorerModel, remember: Callable[[str, str], None]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from explorer.evidence import decisive, untold, why
+from explorer.evidence import decisive, unused_columns, why
 from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
@@ -51,6 +51,19 @@ COLUMNS = {
     "reason": "Verdict",
     "absorbed_by": "By each metric",
     "why": "Why",
+}
+#: The term that defines a column.
+_TERMS = {
+    "sae": "sae",
+    "concept": "concept",
+    "top_latent": "latent",
+    "top_effect": "effect",
+    "top_cosine": "cosine",
+    "margin": "effect_margin",
+    "projected_share": "soft_absorption",
+    "fraction": "absorption_fraction",
+    "reason": "absorbed",
+    "absorbed_by": "metric",
 }
 _OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
@@ -214,6 +227,7 @@ class EvidenceTable(View):
             columns=columns,
             optional=optional,
             sortable=sortable(columns),
+            defined=column_terms(columns),
             unanswered=self._model.unanswered(self._answer),
             state=shown,
             of_suite=self._of_suite,
@@ -267,7 +281,7 @@ def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
 def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
     """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
     left_out = {
-        *untold(shown.metric),
+        *unused_columns(shown.metric),
         *(() if of_suite else _PLACE[:2]),
         *(() if len(shown.judging) > 1 else ("absorbed_by",)),
     }
@@ -278,6 +292,11 @@ def shown_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[st
     """Collect those of them that the reader wants to see."""
     unwanted = _OPTIONAL - set(shown.evidence_columns)
     return {name: title for name, title in offered_columns(shown, of_suite=of_suite).items() if name not in unwanted}
+
+
+def column_terms(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the terms that define columns, by the columns' titles."""
+    return {title: _TERMS[name] for name, title in columns.items() if name in _TERMS}
 
 
 def sortable(columns: Mapping[str, str]) -> dict[str, str]:

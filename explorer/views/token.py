@@ -11,7 +11,7 @@ from explorer.evidence import why
 from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
-from explorer.plots.sae_style import styles_of, told_apart_by
+from explorer.plots.sae_style import distinguishing_attribute, styles_of
 from explorer.saes import ATTRIBUTES, TITLES, named_by
 from explorer.state import SAE_FACETS, Thresholds
 from explorer.theme import theme
@@ -134,7 +134,9 @@ class TokenView(View):
         model, shown = self._model, self._model.shown
         similar = [] if model.similar_tokens is None else records(model.similar_tokens)
         itself = next((row for row in similar if row["kind"] == "itself"), None)
-        by = shown.told_by or told_apart_by(pd.DataFrame([sae._asdict() for sae in shown.saes], columns=ATTRIBUTES))
+        by = shown.told_by or distinguishing_attribute(
+            pd.DataFrame([sae._asdict() for sae in shown.saes], columns=ATTRIBUTES)
+        )
         styles = styles_of([getattr(sae, by) for sae in shown.saes], by, theme(dark=shown.dark))
         self._rows = token_rows(model.token_saes, model.token_roles, shown, by)
         listed = sorted_rows(
