@@ -73,7 +73,7 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: Seen, address: str |
     on : Seen
         When it was seen.
     address : str or None
-        Where it is; left out where there is none, or where it is no address.
+        Where it is; omitted where there is none, or where it is no address.
     name : str
         What the view is called in addresses, for the key.
     """

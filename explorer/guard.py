@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from explorer.failures import answer_errors, fail
 from explorer.inbound import MESSAGE_BYTES, take_only_known_messages
-from explorer.served import is_from_here
+from explorer.served import is_local_request
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
 from explorer.upstream.hooks import around, before
 from explorer.upstream.panel import count_busy_on_loop
@@ -88,7 +88,7 @@ def _origins(named: str) -> str:
     """Return the origins among what the environment names; whatever else stands there could change the policy."""
     origins = [origin for origin in named.split() if _is_origin(origin)]
     if origins != named.split():
-        _LOG.error("%s holds what is no origin, as https://course.example is: that is left out", EMBED_IN)
+        _LOG.error("%s holds what is no origin, as https://course.example is: that is omitted", EMBED_IN)
     return " ".join(origins)
 
 
@@ -133,7 +133,7 @@ def _check(handler: Any) -> Any:
     if isinstance(handler, AutoloadJsHandler | MetadataHandler):
         raise HTTPError(HTTPStatus.NOT_FOUND)  # of pages that other sites put together
     request.is_checked = True
-    request.is_from_here = is_from_here(request.headers)  # which no session is told: its token would hold them
+    request.is_local_request = is_local_request(request.headers)  # which no session is told: its token would hold them
     if not isinstance(handler, WSHandler):
         return None
     handler.settings["websocket_max_message_size"] = MESSAGE_BYTES

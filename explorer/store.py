@@ -56,7 +56,7 @@ def open_store(*sources: Path | str, progress: Progress = lambda *_: None, say: 
     Raises
     ------
     SuiteError
-        Where a suite cannot be opened; one line that names file and mend.
+        Where a suite cannot be opened; one line that names file and fix.
     """
     return open_suites(*suites_of(*sources, progress=progress, say=say))
 
@@ -99,7 +99,7 @@ def embedded_suites() -> tuple[Path, ...]:
 
 
 def shared_store(*paths: str) -> Store:
-    """Open suites once for all sessions of a process; anew where their files were changed, or opening them failed.
+    """Open suites once for all sessions of a process; again where their files were changed, or opening them failed.
 
     Sessions that have the former store (`use`) keep it, and are told as soon as they ask what it cannot answer.
     """
@@ -150,7 +150,7 @@ def suites_of_panel_serve() -> list[str]:
 
 
 def without_folders(message: str, paths: Sequence[str]) -> str:
-    """Leave out of a message where suites lie: the log tells the owner, a visitor need not know."""
+    """Omit of a message where suites lie: the log tells the owner, a visitor need not know."""
     for path in paths:
         message = message.replace(f"{locate(path)}".rpartition("/")[0] + "/", "")
     return message

@@ -69,7 +69,7 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         (COSINE.replace("cosine.svg", "there.svg"), "there.svg exists already"),
         (COSINE.replace("cosine.svg", "a\\u0000.svg"), "cannot be written: embedded null"),
         (COSINE.replace("cosine.svg", f"{'x' * 300}.svg"), "cannot be written: File name too long"),
-        (f"{COSINE}latent = 1.5\n", "latent = '1.5' is not a whole number"),
+        (f"{COSINE}latent = 1.5\n", "latent = '1.5' is not an integer"),
     ],
 )
 def test_what_cannot_be_made_is_one_line_and_nothing_is_written(

@@ -256,7 +256,8 @@ def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"].split() == ["'self'", *(f"'sha256-{each}'" for each in hashes)]
     assert allowed["connect-src"] == "'self'"
-    scripts = [f"assets/{name}.js" for name in ("bokeh", "reader", "live", "site")]  # the others are loaded by need
+    # The others are loaded by need.
+    scripts = [f"assets/{name}.js" for name in ("bokeh", "reader", "live", "guide", "reader_guide", "site")]
     assert re.findall(r'src="([^"]*)"', text) == scripts
     assert not re.search(r"\son\w+=", text)
     assert "sourceMappingURL" not in (site.folder / "assets" / "bokeh.js").read_text(encoding="utf-8")

@@ -601,7 +601,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "manifest.json",
         "cannot be read",
     ),
-    "manifest is a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json", "mend"),
+    "manifest is a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json", "fix"),
     "manifest lacks the model": (
         lambda folder: _edit_manifest(folder, lambda manifest: manifest.pop("model")),
         "manifest.json",
@@ -642,10 +642,10 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "manifest.json",
         "'measurements' is missing",
     ),
-    "SAE stands twice": (
+    "SAE occurs twice": (
         lambda folder: _edit_sae(folder, sae="l0-w1000-l0-10-s1", repeat_of=None),
         "saes.parquet",
-        "sae l0-w1000-l0-10-s1 stands twice; give each SAE its own",
+        "sae l0-w1000-l0-10-s1 occurs twice; give each SAE its own",
     ),
     "unknown format": (
         # A later format has fields that this program does not know; the version is what the reader must hear of.
@@ -659,7 +659,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "name",
     ),
 }
-_MEND = re.compile(r"restore|import (the suite )?again|mend|take it out|every suite needs it|a suite is a folder with")
+_MEND = re.compile(r"restore|import (the suite )?again|fix|take it out|every suite needs it|a suite is a folder with")
 
 
 @pytest.mark.parametrize("case", SPOILT)

@@ -1,4 +1,4 @@
-// Decides anew, under moved thresholds, what the parts of a site say at the suite's own: it compares the stored scores of tested
+// Decides again, under moved thresholds, what the parts of a site say at the suite's own: it compares the stored scores of tested
 // tokens (queries/views/30_verdicts.sql), and writes the numbers into the page's own words (explorer/live.py).
 "use strict";
 
@@ -156,7 +156,7 @@ const live = (() => {
     return asHtml(page);
   }
 
-  // The tested tokens with their verdicts; those by other metrics are not decided anew, and left out.
+  // The tested tokens with their verdicts; those by other metrics are not decided again, and omitted.
   function evidenceOf(part, reasons, tokens, place) {
     const page = parsed(part.evidence);
     const { whys, verdicts } = ofSuite;
@@ -243,7 +243,7 @@ const live = (() => {
       const name = slider.dataset.threshold;
       if (document.activeElement !== slider) slider.value = place[name];
       const text = written(place[name], `z,.${ofSuite.sliders[name].digits}f`);
-      slider.closest("label").querySelector("output").textContent = text;
+      slider.parentElement.querySelector("output").textContent = text;
       slider.setAttribute("aria-valuetext", text);
     }
   }

@@ -64,8 +64,9 @@ const reader = (() => {
   // --- The address --------------------------------------------------------------------------------------------------
 
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
-  const KEYS = isWhole ? ["concept", "latent"]
-    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token"];
+  const TOUR = ["tour", "tour_step"]; // static/reader_guide.js
+  const KEYS = isWhole ? ["concept", "latent", "evidence_token", ...TOUR]
+    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token", ...TOUR];
   // What can be chosen besides; at the start the first, which but for the page an address does not name.
   const CHOICES = isWhole ? {} : {
     page: ["explore", "compare", "atlas", "evidence"],
@@ -77,7 +78,7 @@ const reader = (() => {
   const FORMER_KEYS = { width: "sae_width", l0: "sae_l0" }; // as explorer.former_links has them
   let shown = {}; // what an address names and is not there; suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
   let ahead = null; // the place that is being loaded, on which the next choice builds
-  let settled = {}; // the place that was shown as a whole; after a failure everything is shown anew
+  let settled = {}; // the place that was shown as a whole; after a failure everything is shown again
   let part = null; // of the concept shown, its SAE and its family
   let ofSae = null, ofFamily = null;
   let cosines = null;
@@ -109,6 +110,8 @@ const reader = (() => {
     return {
       refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
       evidence_token: given.get("evidence_token") ?? "", ...other,
+      tour: given.get("tour") ?? "", tour_step: given.has("tour") ? Math.max(1, Number.parseInt(given.get("tour_step"), 10) || 1) : "",
+      isBare: [...given.keys()].every((key) => key === "suite" || TOUR.includes(key)), // a link to a step, which says what it shows
       ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([name, [own, low, high]]) => {
         const value = given.get(name) ? Number(given.get(name)) : own;
         return [name, value >= low && value <= high ? value : own];
@@ -612,7 +615,7 @@ const reader = (() => {
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
-  const dressers = []; // what else is dressed anew
+  const dressers = []; // what else is dressed again
 
   function dress(dark = isDark()) {
     const button = document.querySelector("[data-action=dark]");

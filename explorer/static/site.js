@@ -40,7 +40,7 @@ acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.sui
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
 
-// Writes parts anew; what has the focus keeps it.
+// Writes parts again; what has the focus keeps it.
 function keepFocus(write) {
   const held = document.activeElement?.dataset.key;
   write();
@@ -240,7 +240,6 @@ addEventListener("keydown", (event) => {
   if (event.key === "Escape") root.classList.remove("ax-drawer-open");
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest?.("input, select, textarea") || document.querySelector("dialog[open]")) return;
-  if (event.key === "?") find("ax-keys").showModal();
   if (event.key === "/") {
     event.preventDefault();
     dispatchEvent(new CustomEvent("ax:search"));
@@ -253,7 +252,6 @@ addEventListener("keydown", (event) => {
   stepL0(ahead);
 });
 addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), { capture: true });
-find("ax-keys").addEventListener("click", ({ target }) => { if (target === find("ax-keys")) target.close(); });
 
 document.addEventListener("click", ({ target }) => {
   if (target.closest?.("[data-menu]")) root.classList.toggle("ax-drawer-open");

@@ -76,7 +76,7 @@ class HeatMapView(View):
     def _show(self) -> None:
         means = self._model.sae_means
         self._plot.update()
-        self._plot.pane.height = self._height
+        self._plot.height = self._height
         self._layout.visible = means is not None and not means.empty
         self._head.html = map_head_html(self._model)
         self._plot_table.put(highest_cells(self._model))
@@ -118,7 +118,7 @@ def map_drawing(model: ExplorerModel) -> partial[Plot]:
         cell=shown.cell,
         current=current_sae(shown),
         concept=shown.concept,
-        theme=theme(dark=shown.dark),
+        theme=theme(dark=shown.dark, large=shown.present),
         touch=shown.touch,
     )
 

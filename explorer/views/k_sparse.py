@@ -58,7 +58,7 @@ class KSparseView(View):
             score=shown.k_sparse_score,
             probe=summary.get(f"probe_{shown.k_sparse_score}"),
             selected=shown.latent,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, _: float) -> None:

@@ -79,7 +79,7 @@ class PairView(View):
         number = len(rows_of(self._model.pair_concepts))
         self._plot.update()
         self._plot.pane.visible = bool(number)
-        self._plot.pane.height = height_of(number)
+        self._plot.height = height_of(number)
         self._head.html = pair_head_html(self._model)
         self._tables.html = pair_tables_html(self._model)
 
@@ -92,7 +92,7 @@ def pair_drawing(model: ExplorerModel) -> partial[Plot]:
         model.pair_concepts,
         concept=shown.concept,
         rate=shown.rate_label,
-        theme=theme(dark=shown.dark),
+        theme=theme(dark=shown.dark, large=shown.present),
     )
 
 
@@ -100,7 +100,7 @@ def pair_head_html(model: ExplorerModel) -> str:
     """Say which two SAEs are compared, by how much their mean rates differ, and how sure that is."""
     shown, pairs = model.shown, model.pair_concepts
     sae, other = shown.chosen_sae, shown.compared_sae
-    suites = list(model.store.suites)
+    suites = model.suite_titles
     if sae is None or other is None or pairs is None:
         return nothing_html(len(suites))
     is_other_suite = shown.compared_suite != shown.suite

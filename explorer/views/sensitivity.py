@@ -58,7 +58,7 @@ class SensitivityView(View):
             current=getattr(shown, of),
             published=getattr(shown.thresholds_of_suite, of),
             rate=shown.rate_label,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, _: float) -> None:

@@ -56,7 +56,7 @@ class SharesView(View):
     def drawing(self, name: str) -> partial[Plot]:
         """Make the call that draws the panel of that name with what is shown."""
         shown = self._model.shown
-        colours = theme(dark=shown.dark)
+        colours = theme(dark=shown.dark, large=shown.present)
         if name == "token-shares":
             return partial(token_shares_plot, self._model.token_shares, theme=colours)
         return partial(concept_shares_plot, self._model.concept_shares, chosen=shown.concept, theme=colours)
