@@ -29,7 +29,7 @@ from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
-from explorer.store import shared_store, without_folders
+from explorer.store import use, without_folders
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.tours import enter
@@ -45,7 +45,7 @@ from explorer.views.header import Header
 from explorer.views.heat_map import HeatMapView
 from explorer.views.help import Help
 from explorer.views.k_sparse import KSparseView
-from explorer.views.markup import STATIC, Markup, render, styles
+from explorer.views.markup import STATIC, Markup, math_font, render, styles
 from explorer.views.notices import Notices
 from explorer.views.sae_scores import SaeScoresView
 from explorer.views.selectors import Selectors
@@ -228,7 +228,7 @@ class Explorer(pn.viewable.Viewer):
         Raises
         ------
         FigureError
-            Where it cannot be written; one line that names the mend.
+            Where it cannot be written; one line that names the fix.
         """
         look = Look(size, font, font_size, dpi, dark)
         write_figures([Wanted(self.model.store, self.state, name, Path(path), look)], overwrite=overwrite)
@@ -275,7 +275,7 @@ class Explorer(pn.viewable.Viewer):
         return Cell(self.model, *content, on_dark=self._follow_notebook, again=again).__panel__()
 
     def _again(self, name: str) -> pn.viewable.Viewable:
-        """Make the view under a name anew, by itself, in the state as it is now."""
+        """Make the view under a name again, by itself, in the state as it is now."""
         state = self.state
         values = {key: value for key, value in state.url_values().items() if value is not None}
         other = Explorer(self.model.store, **values, dark=state.dark)
@@ -328,7 +328,7 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS, served: Served 
     # the connection is lost: its own address has the view.
     document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
-        if served and served.may_open is MayOpen.ANYTHING and not context.request.is_from_here:
+        if served and served.may_open is MayOpen.ANYTHING and not context.request.is_local_request:
             served = None  # a proxy that nobody told of, or another site's name that leads here
         page = _requested(*paths, session_seconds=session_seconds, served=served)
         with document.models.freeze():  # else Bokeh looks for models after each part that is added
@@ -357,7 +357,9 @@ def _panel_files() -> str:
 def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.Template:
     """Make the page that is asked for."""
     try:
-        store = shared_store(*paths)
+        store, leave = use(*paths)
+        if pn.state.curdoc is not None:
+            pn.state.curdoc.on_session_destroyed(lambda _: leave())
         choices = choices_of(store)
     except (SuiteError, QueryError) as error:
         _LOG.error("%s", printable(str(error)))
@@ -436,6 +438,7 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "styles": styles(),
+        "math_font": math_font(),
         "guide": (STATIC / "guide.js").read_text(encoding="utf-8"),
         "frame": (STATIC / "frame.css").read_text(encoding="utf-8"),
     }

@@ -23,7 +23,7 @@ _UNTOLD = {
 }
 
 
-def untold(metric: str | None) -> tuple[str, ...]:
+def unused_columns(metric: str | None) -> tuple[str, ...]:
     """Return the columns of tested tokens of which a metric tells nothing."""
     return _UNTOLD.get(metric or "", (*_BY_PROJECTION, *_BY_FRACTION))
 
@@ -79,7 +79,7 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
         case "fraction":
             said = _parts(row)
         case _:
-            said = "as published; the suite stores no scores to decide anew"
+            said = "as published; the suite stores no scores to decide again"
     return said
 
 
@@ -89,7 +89,7 @@ def _parts(row: Mapping[str, Any]) -> str:
     main, absorbing, latents, total = (row.get(name) for name in names)
     is_former = row.get("metric") == FRACTION_0_3
     if main is None or absorbing is None or total is None or (latents is None and is_former):
-        said = "as published; the suite stores no projections to decide anew"
+        said = "as published; the suite stores no projections to decide again"
     elif is_former and main >= total:
         said = f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
     elif is_former and latents is not None and latents <= 0:

@@ -185,7 +185,7 @@ def _absorbed(summary: dict[str, Any]) -> str:
 
 
 def _published_rate(summary: dict[str, Any]) -> str:
-    """Say what rate was published without a count, and what chance gives, where these are known."""
+    """Say what rate was published without a count, and the rate by chance, where these are known."""
     rate, random = summary["absorption_rate"], summary["random_rate"]
     if rate is None:
         return ""

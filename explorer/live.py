@@ -83,6 +83,18 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     }
 
 
+def asked(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame:
+    """Ask a question of what a model shows; `params` take the place of the state's."""
+    wanted = {name: params[name] if name in params else param_of(model.shown, name) for name in catalog()[query].params}
+    return model.store.fetch(query, **wanted)
+
+
+def thresholds_away(model: ExplorerModel) -> dict[str, float]:
+    """Return thresholds all of which are moved, as far as they can be."""
+    own = model.shown.thresholds_of_suite
+    return {name: getattr(own, name) + 0.01 for name in movable(model.state)}
+
+
 def _why(reason: str, *, known: bool, short: float) -> str:
     row = {
         "reason": reason,
@@ -115,7 +127,7 @@ class LivePart:
         tokens = dict(list(self._ask("token_scores").groupby("concept")))
         steps = {row.pop("concept"): _listed(row) for row in records(self._ask("split_steps"))}
         # At thresholds all of which are moved, what was published without tokens does not stand.
-        away = {name: getattr(self._own, name) + 0.01 for name in self._offered}
+        away = thresholds_away(self._model)
         cells = concept_cells(self._ask("concept_counts", **away), self._model.shown.rate_label)
         self._cells = {cell["concept"]: {name: cell[name] for name in ("count", "label")} for cell in cells}
         summaries = {row["concept"]: row for row in records(self._ask("summary", concept=None, **away))}
@@ -211,11 +223,7 @@ class LivePart:
         }
 
     def _ask(self, query: str, **params: Any) -> pd.DataFrame:
-        wanted = {
-            name: params[name] if name in params else param_of(self._model.shown, name)
-            for name in catalog()[query].params
-        }
-        return self._model.store.fetch(query, **wanted)
+        return asked(self._model, query, **params)
 
 
 def cells_part(rate: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from explorer.files import as_csv, as_json, as_parquet
-from explorer.named_questions import QuestionError, fetch, instead_of, needs, once, question, read
+from explorer.named_questions import QuestionError, alternatives_to, fetch, needs, once, question, read
 from explorer.terminal import fail, open_suite
 from explorer.whole_file import whole_file
 from queries import QueryError, SuiteError, catalog
@@ -129,7 +129,7 @@ def _list(store: Store) -> None:
     """List all questions: what each needs, and in brackets what it takes besides."""
     for name, each in catalog().items():
         needed = needs(store, name)
-        also = [key for key in (*each.params, *instead_of(name)) if key not in needed]
+        also = [key for key in (*each.params, *alternatives_to(name)) if key not in needed]
         takes = " ".join([*needed, *([f"[{' '.join(also)}]"] if also else [])])
         typer.echo(f"{name} {takes}".rstrip())
         typer.echo(f"    {each.doc}")

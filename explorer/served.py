@@ -61,7 +61,7 @@ def may_open(*, wanted: bool | None, address: str | None, is_behind_proxy: bool)
     return MayOpen.ANYTHING if is_alone else MayOpen.CATALOGUE
 
 
-def is_from_here(headers: Mapping[str, str]) -> bool:
+def is_local_request(headers: Mapping[str, str]) -> bool:
     """Tell whether a request comes from a browser of this machine and through no proxy, as far as its headers say."""
     try:
         host = urlsplit(f"//{headers.get('Host', '')}").hostname

@@ -16,7 +16,8 @@ class Slot(float):
     value : float
         By which it is compared: what is said of one is not what is said of many.
     name : str
-        What a browser calls the number; as in 100 rate of a multiple, and as in most less least of a difference.
+        What a browser calls the number; as in 100 rate of a multiple, most less least of a difference, and size of rise
+        of what has no sign.
     """
 
     name: str
@@ -38,6 +39,10 @@ class Slot(float):
     def __rmul__(self, other: float) -> Slot:
         """Multiply it; of what is written, shares are multiplied to become percent."""
         return Slot(other * float(self), f"{other} {self.name}")
+
+    def __abs__(self) -> Slot:
+        """Leave out its sign."""
+        return Slot(abs(float(self)), f"size of {self.name}")
 
     def __sub__(self, other: float) -> Slot:
         """Say by how much it is larger than another slot."""

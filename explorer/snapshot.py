@@ -29,7 +29,7 @@ from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.help import still_html, tours_part
-from explorer.views.markup import STATIC, render, styles
+from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.whole_file import whole_file
 from queries import QueryError
 
@@ -212,7 +212,11 @@ class _Collector:
             scripts=scripts,
             data=as_data(data),
             styles="".join(
-                (styles(), *((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("reader", "snapshot")))
+                (
+                    math_font(),
+                    styles(),
+                    *((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("reader", "snapshot")),
+                )
             ),
             font=FONT,
             mono=MONO,

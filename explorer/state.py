@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 from explorer.concepts import Concept, Family, plural
-from explorer.evidence import decisive, untold
+from explorer.evidence import decisive, unused_columns
 from explorer.format import rate_label
-from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
+from explorer.former_links import FORMER, FORMER_KEYS, OTHER, translate_former_keys
 from explorer.given_values import (
     BETWEEN,
     SHOWN_OPTIONS,
@@ -43,8 +43,8 @@ from queries.schema import FRACTIONS, INTEGER_MAX
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-PAGES = ("explore", "compare", "atlas", "evidence")
-#: What narrows the tested tokens of a suite to some of its SAEs, and what narrows them further.
+PAGES = ("explore", "compare", "atlas", "evidence", "token", "learn")
+#: What narrows the tested tokens of a suite, or a token's latents, to some SAEs, and what narrows the former further.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
 #: Characters of a search that are looked at; no token is as long.
@@ -221,9 +221,7 @@ class ExplorerState(param.Parameterized):
     evidence_page = param.Integer(
         default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
     )
-    facet_layer = param.Parameter(
-        default=None, doc="Layer of the SAEs whose tested tokens are listed, or None for all."
-    )
+    facet_layer = param.Parameter(default=None, doc="Layer of the SAEs listed on Evidence and Token, or None for all.")
     facet_hook = param.Parameter(default=None, doc="Their hook, or None.")
     facet_architecture = param.Parameter(default=None, doc="Their architecture, or None.")
     facet_width = param.Parameter(default=None, doc="Their nominal width, or None.")
@@ -234,6 +232,27 @@ class ExplorerState(param.Parameterized):
         default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens listed, or None."
     )
 
+    learn_step = param.Integer(default=1, bounds=(1, 5), doc="Step of the page Learn.")
+    learn_latents = param.Integer(default=2, bounds=(1, 2), doc="Latents of its toy SAE.")
+    absorption = param.Number(
+        default=0.0, bounds=(0, 1), step=0.01, doc="Place of the toy SAE from no absorption, 0, to absorbed, 1."
+    )
+    hedging = param.Number(
+        default=0.0, bounds=(-1, 1), step=0.01, doc="How much of the child the toy SAE's only latent writes."
+    )
+    toy_parent = param.Number(default=0.5, bounds=(0.05, 0.95), step=0.05, doc="Probability of the toy's parent.")
+    toy_child = param.Number(
+        default=0.3, bounds=(0.01, 0.95), step=0.01, doc="Probability of the toy's child where the parent is."
+    )
+    toy_alone = param.Number(
+        default=0.0, bounds=(0, 0.95), step=0.01, doc="Probability of the toy's child where the parent is not."
+    )
+    toy_sparsity = param.Number(
+        default=0.1, bounds=(0.01, 0.5), step=0.01, doc="Weight of the sparsity loss of the toy SAE."
+    )
+    toy_seed = param.Integer(default=0, bounds=(0, 1_000_000), doc="Seed of the starts of the toy's training.")
+    learn_token = param.String(default="", doc="Token whose verdict the page Learn takes apart; empty for the first.")
+    token = param.String(default="", doc="The token, with its leading space, whose latents the page Token lists.")
     tour = param.Selector(default=None, objects=[None, *TOURS], doc="The tour that is shown, or None.")
     tour_step = param.Integer(default=1, bounds=(1, 99), doc="Its step, counted from 1.")
     present = param.Boolean(
@@ -257,6 +276,9 @@ class ExplorerState(param.Parameterized):
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
         *("evidence_columns", "evidence_page", "sensitivity_of"),
         *FACETS,
+        *("learn_step", "learn_latents", "absorption", "hedging"),
+        *("toy_parent", "toy_child", "toy_alone", "toy_sparsity", "toy_seed", "learn_token"),
+        "token",
         *("tour", "tour_step", "present"),
     )
     _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
@@ -539,7 +561,7 @@ class ExplorerState(param.Parameterized):
             A sentence for each value that was refused; the rest is set.
         """
         suite = values.get("suite") or self.suite
-        values = in_todays_terms(values, self._of(suite if suite in self._choices else self.suite).saes)
+        values = translate_former_keys(values, self._of(suite if suite in self._choices else self.suite).saes)
         refused: list[str] = []
         wanted: dict[str, Any] = {}
         for name, value in values.items():
@@ -585,11 +607,15 @@ class ExplorerState(param.Parameterized):
 
     def _fit_evidence(self, metric: str | None, judging: Collection[str], wanted: dict[str, Any]) -> None:
         """List tested tokens by what the metric tells of them."""
-        if wanted.get("evidence_sort", self.evidence_sort) in untold(metric):
+        if wanted.get("evidence_sort", self.evidence_sort) in unused_columns(metric):
             wanted["evidence_sort"] = decisive(metric)
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
         if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric in FRACTIONS):
             wanted["evidence_verdict"] = "all"
+
+    def open_token(self, token: str) -> None:
+        """Go to the page of a token, and list all SAEs there."""
+        self.apply({"page": "token", "token": token, **dict.fromkeys(SAE_FACETS)})
 
     def narrow(self, name: str, value: Any) -> list[str]:
         """Go to the SAE that has this value of an attribute, None where it is unknown, and else comes closest."""
@@ -749,7 +775,7 @@ class ExplorerState(param.Parameterized):
                 again.append(f"{name} = {shortened(given[name])} is given a second time, as {shortened(value)}")
             given[name] = value
         again += [
-            f"{part} = {shortened(given.pop(part))} is left out, for {key} says it"
+            f"{part} = {shortened(given.pop(part))} is omitted, for {key} says it"
             for key, parts in _SAID_BY.items()
             for part in parts
             if key in given and part in given

@@ -106,7 +106,7 @@ def _variance(this: np.ndarray, other: np.ndarray) -> tuple[float, float]:
 
 
 def _of_drawn_seeds(rates: np.ndarray, concepts: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Return, for each resample of concepts, the mean rate over as many seeds as there are, drawn anew."""
+    """Return, for each resample of concepts, the mean rate over as many seeds as there are, drawn again."""
     of_seeds = rates[:, concepts].mean(axis=2)
     seeds = random.integers(len(rates), size=(len(concepts), len(rates)))
     return of_seeds[seeds, np.arange(len(concepts))[:, None]].mean(axis=1)

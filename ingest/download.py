@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 #: Files that are fetched at a time.
 _TOGETHER = 8
 #: How long is waited, in seconds, before a server is asked again for what it has cut off; each try that brings more
-#: starts anew.
+#: starts again.
 PAUSES: Sequence[float] = (1, 2, 5, 10)
 #: What a server answers that may answer otherwise a little later.
 _LATER = {

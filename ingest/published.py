@@ -102,7 +102,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
         Where it holds no SAE that can be read, or `only` is given: the folder holds one family of SAEs.
     """
     if only is not None:
-        message = f"{source.root}: is one family of SAEs and is imported as a whole; leave out --only"
+        message = f"{source.root}: is one family of SAEs and is imported as a whole; omit --only"
         raise IngestError(message)
     manifest = _manifest(source)
     wide = read_wide(source, source.root / "k_sparse_results.parquet", _SAE_LETTER)
@@ -230,7 +230,7 @@ def _located(
 def _pages_of(
     source: Source, pages: Mapping[str, Mapping[int, Path]], saes: Mapping[str, int]
 ) -> dict[str, dict[int, Path]]:
-    """Leave out the pages of latents that an SAE does not have."""
+    """Omit the pages of latents that an SAE does not have."""
     kept: dict[str, dict[int, Path]] = {}
     for key, of_sae in pages.items():
         for latent, file in of_sae.items() if key in saes else ():

@@ -37,7 +37,7 @@ _RESULTS = "_eval_results"
 _SHORT = 200
 _MOST = 100
 _RECORDS = "_k_sparse_probing.json"
-#: In the path of a table, the name of the SAE, which may hold slashes, stands twice.
+#: In the path of a table, the name of the SAE, which may hold slashes, occurs twice.
 _TABLE = re.compile(
     r"(?:.*/)?(?P<sae>[^/].*)/layer_(?P<layer>[0-9]{1,9})_(?P=sae)(?:_(?P<kind>metrics|metadata|raw_results))?\.parquet"
 )

@@ -1,4 +1,4 @@
-"""Reading somebody else's folder: leniently, and with a word on everything that was left out."""
+"""Reading somebody else's folder: leniently, and with a word on everything that was omitted."""
 
 from __future__ import annotations
 
@@ -175,14 +175,14 @@ class Source:
         return found
 
     def reject(self, file: Path, reason: str) -> None:
-        """Note that the whole of `file` is left out."""
+        """Note that the whole of `file` is omitted."""
         self.report.read.discard(self.report.name(file))
         self.report.skipped.discard(self.report.name(file))
         self.report.reject(file, reason)
 
     def reject_without(self, file: Path, column: str) -> None:
-        """Note that the whole of `file` is left out, for it lacks a column that it must have."""
-        self.reject(file, f"column {column!r} is missing; fetch the complete file")
+        """Note that the whole of `file` is omitted, for it lacks a column that it must have."""
+        self.reject(file, f"column {column!r} is missing; download the complete file")
 
     def changed(self) -> list[Path]:
         """Return the files that are no longer what they were when they were opened."""
@@ -208,7 +208,7 @@ class Source:
         ----------
         file : Path
         table : Table
-            The contract that rows must meet; those that do not are left out and reported.
+            The contract that rows must meet; those that do not are omitted and reported.
         columns : dict of str to str or tuple of str
             Where the table's columns are found; layer, width, l0 and letter stand for the ids that are made of them. A
             required one that is missing rejects the file.
@@ -241,14 +241,14 @@ class Source:
         return self.conform(file, table, values)
 
     def conform(self, file: Path, table: Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Table | None:
-        """Give columns their types and leave out the rows of `file` that cannot stand; see `read`."""
+        """Give columns their types and omit the rows of `file` that cannot stand; see `read`."""
         typed = {}
         for name, values in columns.items():
             try:
                 typed[name] = _typed(name, values, column_of(table, name).type)
             except (ValueError, pa.ArrowException) as error:
                 if column_of(table, name).required:
-                    self.reject(file, f"{name} cannot be read ({reason(error)}); mend or fetch the file")
+                    self.reject(file, f"{name} cannot be read ({reason(error)}); fix or fetch the file")
                     return None
                 self.report.reject(file, f"{name} cannot be read ({reason(error)}) and is left empty")
                 continue
@@ -257,11 +257,11 @@ class Source:
                 self.report.reject(file, f"{name}: {infinite:,} infinite values are left empty")
             broken = _count(_is_known(values)) - _count(_is_known(typed[name])) - infinite
             if broken:
-                self.report.reject(file, f"{name}: {broken:,} values are no whole numbers and are left empty")
+                self.report.reject(file, f"{name}: {broken:,} values are not integers and are left empty")
         return self._without_bad_rows(file, table, pa.table(typed))
 
     def _without_bad_rows(self, file: Path, table: Table, data: pa.Table) -> pa.Table:
-        """Leave out rows that lack a required value, name no letter, break a rule of the table, or repeat a key."""
+        """Omit rows that lack a required value, name no letter, break a rule of the table, or repeat a key."""
         good = pa.array([True] * data.num_rows, pa.bool_())
         for name in data.column_names:
             if column_of(table, name).required or name in table.key:
@@ -278,7 +278,7 @@ class Source:
         for what in refused:
             self.report.reject(file, what)
         keys = [name for name in table.key if name in data.column_names]
-        # A row that was left out already makes no other one a repetition.
+        # A row that was omitted already makes no other one a repetition.
         frame = pa.table({name: _codes(data[name]) for name in keys}).to_pandas()[good.to_numpy(zero_copy_only=False)]
         first = frame.index[~frame.duplicated()]
         once = pa.array(np.isin(np.arange(data.num_rows), first))

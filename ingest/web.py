@@ -110,7 +110,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> requests.Response
         raise RemoteError(why(error)) from error
     if response.headers.get("Content-Encoding", "identity") != "identity":
         response.close()
-        raise RemoteError("is sent compressed although that was not asked for; fetch it yourself")
+        raise RemoteError("is sent compressed although that was not asked for; download it yourself")
     return response
 
 

@@ -108,7 +108,7 @@ def _of_family(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[s
     numbers = {"num_test": len(vocabulary.test), "num_prompts": len(chosen.templates)}
     if family.question:
         # Templates that were given are shared, whatever would have been drawn.
-        draw = _SENTENCES["draw"]["each_word" if chosen.drawn_again else "best"].format(**numbers)
+        draw = _SENTENCES["draw"]["each_word" if chosen.prompt_per_word else "best"].format(**numbers)
     else:
         alone = chosen.templates == [BARE]
         draw = "Each token stands alone" if alone else "Each token stands in one of the prompts that were given"

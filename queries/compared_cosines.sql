@@ -1,10 +1,10 @@
--- For each of several SAEs, at most two rows a stretch of latents, its lowest and its highest cosine with the concept's probe, and
--- one row a split or absorbing latent, which `part` tells, with its exact cosine. 400 stretches an SAE, so no peak is lost and
--- ten SAEs stay light.
+-- For each of several SAEs, at most two rows per bin of latents, with the lowest and the highest cosine with the
+-- concept's probe, and one row per split or absorbing latent (see `part`) with its exact cosine. 400 bins per SAE keep
+-- all peaks and ten SAEs small.
 -- params: suite VARCHAR, compared VARCHAR[], concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: sae VARCHAR, part VARCHAR, latent INTEGER, cosine FLOAT
 WITH near AS MATERIALIZED (
-    -- Read once: to open an SAE's file takes longer than to read one concept of it.
+    -- Read once, because opening an SAE's file takes longer than reading one concept of it.
     SELECT sae, latent, cosine
     FROM cosines($suite, $compared)
     WHERE concept = $concept

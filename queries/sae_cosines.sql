@@ -1,5 +1,6 @@
--- For each of several concepts on one SAE, at most two rows a stretch of latents, its lowest and its highest cosine with the
--- concept's probe, and one row a split or absorbing latent, which `part` tells, with its exact cosine; 400 stretches a concept.
+-- For each of several concepts on one SAE, at most two rows per bin of latents, with the lowest and the highest cosine
+-- with the concept's probe, and one row per split or absorbing latent (see `part`) with its exact cosine; 400 bins per
+-- concept.
 -- params: suite VARCHAR, sae VARCHAR, compared_concepts VARCHAR[], metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
 -- columns: concept VARCHAR, part VARCHAR, latent INTEGER, cosine FLOAT

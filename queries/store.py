@@ -104,7 +104,7 @@ class Store:
     Raises
     ------
     SuiteError
-        Where a suite cannot be opened; one line that names file and mend.
+        Where a suite cannot be opened; one line that names file and fix.
     """
 
     def __init__(self, *paths: Path | str, timeout: float = _TIMEOUT_SECONDS) -> None:

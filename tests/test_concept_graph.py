@@ -84,7 +84,7 @@ def test_a_large_concept_is_cut_and_says_so(counts: tuple[int, ...]) -> None:
     kept = counts[:MOST_LATENTS]
     assert graph.absorbing["num_tokens"].tolist() == list(kept)
     assert len(graph.tokens) == min(sum(kept), MOST_TOKENS), "no row is wasted"
-    # Each latent shows its strongest token, and its last row stands for all that are left out.
+    # Each latent shows its strongest token, and its last row stands for all that are omitted.
     for latent, tokens in graph.tokens.groupby("latent"):
         assert tokens["num_tokens"].sum() == counts[latent - 100]
         assert tokens["name"].iloc[0] == f"␣s{latent - 100}-0"

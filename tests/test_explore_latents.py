@@ -139,7 +139,7 @@ def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
     assert all(cells[4] == "main latent silent" for cells in shown if cells[3] == "0.00")
     expect(task(page, "identify_absorbing")).to_be_checked()
 
-    # Random words are drawn anew, and what is on show stays until it is asked for again.
+    # Random words are drawn again, and what is on show stays until it is asked for again.
     pack = tester.locator("[data-key=pack-concept]")
     pack.click()
     words = view.ask("random_tokens", seed=0).query("of_concept")["token"].tolist()

@@ -359,7 +359,7 @@ def test_damaged_json_costs_itself_only(
     suite = imported()
     (reason,) = suite.reasons(name)
     assert "JSON" in reason
-    assert "mend the file or fetch it again" in reason
+    assert "fix the file or download it again" in reason
     assert suite.rates()[5, "s"] == pytest.approx(0.4)
 
 
@@ -374,7 +374,7 @@ def test_damaged_table_costs_itself_only(
     assert len(suite.table("k_sparse")) == 3 * 10
     if damage in (truncated, emptied):
         (reason,) = suite.reasons(name)
-        assert "fetch it again" in reason
+        assert "download it again" in reason
 
 
 @pytest.mark.parametrize("without", [("hook_layer", "hook_name"), ("d_sae",)])

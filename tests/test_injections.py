@@ -1,6 +1,6 @@
 """Texts that try to be more than text, sent along every way from a suite or a visitor to a page, a file or a terminal.
 
-In the browser the page's content security policy is left aside, so that what holds is the escaping alone.
+In the browser the page's content security policy is ignored, so that what holds is the escaping alone.
 """
 
 from __future__ import annotations

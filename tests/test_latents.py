@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
     from explorer.saes import Sae
+    from explorer.state import ExplorerState
 
 # --- Words and numbers ---------------------------------------------------------------------------------------------
 
@@ -194,7 +195,7 @@ def test_names_from_a_manifest_cannot_leave_their_place() -> None:
 
 
 def first_seeds(saes: Iterable[Sae]) -> list[Sae]:
-    """Leave out SAEs of further seeds, of which there are counts only."""
+    """Omit SAEs of further seeds, of which there are counts only."""
     return [sae for sae in saes if not sae.id.endswith("-s1")]
 
 
@@ -247,6 +248,13 @@ def _cite_each_view(shown: Shown, model: ExplorerModel) -> None:
         shown.send("cite", "show", {"view": name, "page": f"https://x.example/{EVIL}"})
 
 
+def _look_tokens_up(shown: Shown, state: ExplorerState) -> None:
+    for token in ("no token", EVIL, *HOSTILE.values()):
+        state.open_token(token)
+        shown.look()
+    state.page = "explore"
+
+
 def _read_help(shown: Shown, explorer: Explorer) -> None:
     """Open the help, and walk through a tour from there."""
     tour = TourCard(explorer.model, explorer.notices.refuse)
@@ -264,6 +272,23 @@ def _open_another(shown: Shown) -> None:
     # The name of what was opened, and why something was not.
     opener._finish(EVIL, f"{EVIL}: has no manifest.json")
     shown.look()
+
+
+def _look_at_pages(shown: Shown, state: ExplorerState) -> None:
+    for page, choices in (
+        ("compare", ("l0", "layer", "concept", "pair", "splitting")),
+        ("atlas", ("l0",)),
+        ("evidence", ("l0",)),
+        ("token", ("l0",)),
+    ):
+        state.page = page
+        for choice in choices:
+            state.compare_by = choice
+            shown.look()
+    state.page = "learn"
+    for step in range(1, 6):
+        state.learn_step = step
+        shown.look()
 
 
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
@@ -292,6 +317,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
                 shown.send("tester", "test", {"words": typed})
                 if model.latent_dashboard is not None:
                     shown.send("original", "original")
+        _look_tokens_up(shown, state)
         state.cosine_range = (0.0, 1.0)
         shown.look()
         state.facet_latent = int(model.split_latents["latent"].iloc[0]) if model.split_latents is not None else 0
@@ -304,20 +330,12 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         shown.look()
         state.apply({"concept": concept_id("s"), "latent": 0})
         shown.look()
-        for page, choices in (
-            ("compare", ("l0", "layer", "concept", "pair", "splitting")),
-            ("atlas", ("l0",)),
-            ("evidence", ("l0",)),
-        ):
-            state.page = page
-            for choice in choices:
-                state.compare_by = choice
-                shown.look()
+        _look_at_pages(shown, state)
 
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}
     assert offences == set()
-    # It was not left out either: all of it stands there, as text.
+    # It was not omitted either: all of it stands there, as text.
     texts = "\n".join(text for html in shown.pages for text in Reader(html).texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile

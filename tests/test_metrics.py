@@ -119,7 +119,7 @@ def test_a_fraction_is_decided_anew_at_another_tau(store: Store, metric: str, ta
     np.testing.assert_allclose(rows["fraction"], expected, atol=1e-5)
     summary = ask(store, "summary", metric, thresholds, family=FAMILY, concept=CONCEPT).iloc[0]
     assert summary["absorption_rate"] == pytest.approx(np.mean(expected), abs=1e-6)
-    assert pd.isna(summary["random_rate"])  # what chance gives was measured at the suite's own tau
+    assert pd.isna(summary["random_rate"])  # the rate by chance was measured at the suite's own tau
 
 
 @pytest.mark.parametrize("metric", FRACTIONS)

@@ -173,7 +173,7 @@ def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Serve
         page.get_by_label("Suite or results").fill(str(tmp_path / "none"))
         page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_text("no such folder").wait_for()
-        # Drawn anew, it still gives the focus back, by either way out.
+        # Drawn again, it still gives the focus back, by either way out.
         for key in ("Escape", "Enter"):
             if key == "Enter":
                 page.get_by_role("button", name="Close", exact=True).focus()

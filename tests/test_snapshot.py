@@ -206,7 +206,7 @@ def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
     assert len(fragments) > 50
     assert not {found for fragment in fragments for found in fragment.found}
     assert Reader(snapshot.text).found == ["link href='data:,'", *["<script>"] * 3]
-    # It was not left out either: all of it stands there, as text.
+    # It was not omitted either: all of it stands there, as text.
     texts = "\n".join(text for fragment in fragments for text in fragment.texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile

@@ -97,7 +97,7 @@ class LatentCard(View):
         if shown.latent != self._came_with:
             self._came_with = None
         if shown.latent is None:
-            self._card.html = ""  # the same latent, selected again, opens anew
+            self._card.html = ""  # the same latent, selected again, opens again
         if shown.latent is None or model.latent_roles is None:
             return
         roles = describe_roles(model.latent_roles, model.latent_cosines, shown.concepts)

@@ -100,7 +100,7 @@ def absorption_plot(
     """
     x, y = PANELS[panel]
     is_rate = y == "absorption_rate"
-    # Dressed before any SAE is left out: each looks the same in every panel.
+    # Dressed before any SAE is omitted: each looks the same in every panel.
     data = _points(drawn(means, panel), means, panel, saes=saes, by=by, brushed=brushed, theme=theme)
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     x_range, y_range = extents(means, panel)
@@ -199,7 +199,7 @@ def _points(
 
 
 def _tick(figure: Figure, *, whole: bool) -> None:
-    """Have ticks at whole numbers, also where there is only one."""
+    """Have ticks at integers, also where there is only one."""
     axis: Any = figure.xaxis[0]
     axis.ticker.min_interval = 1 if whole else 0
     axis.formatter.use_scientific = False

@@ -34,7 +34,7 @@ def place(cosines: pd.DataFrame | None, view: str) -> pd.DataFrame:
     Parameters
     ----------
     cosines : DataFrame or None
-        Columns latent and cosine, one row a latent.
+        Columns latent and cosine, one row per latent.
     view : {"index", "rank"}
 
     Returns

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 #: The explanations there are, in the order in which the Explore page shows them.
 TOPICS = ("absorption", "splitting", "decision")
+#: The texts of the page Learn, by step.
+LESSONS = ("learn_toy", "learn_training", "learn_probe", "learn_splitting", "learn_verdict")
 
 _STATEMENT_PARAGRAPH = re.compile(r"<p>(\[%[^\n]*%\])</p>")
 
@@ -103,10 +105,11 @@ def render_text(topic: str, **values: object) -> str:
     Parameters
     ----------
     topic : str
-        One of `TOPICS`.
+        One of `TOPICS` or `LESSONS`.
     **values : object
-        The live values: ``tau``, ``cosine_threshold``, ``effect_margin``, ``label``, ``phrase`` and ``metric``.
-        Each is escaped; those that the topic does not mention are ignored.
+        The live values: of `TOPICS` ``tau``, ``cosine_threshold``, ``effect_margin``, ``label``, ``phrase`` and
+        ``metric``, of `LESSONS` those of `explorer.views.lesson_text`. Each is escaped; those that the topic does not
+        mention are ignored.
 
     Returns
     -------
@@ -120,6 +123,6 @@ def render_text(topic: str, **values: object) -> str:
     jinja2.UndefinedError
         If the topic mentions a value that was not given.
     """
-    if topic not in TOPICS:
-        raise KeyError(f"no explanation is called {topic!r}; there are {', '.join(TOPICS)}")
+    if topic not in (*TOPICS, *LESSONS):
+        raise KeyError(f"no explanation is called {topic!r}; there are {', '.join((*TOPICS, *LESSONS))}")
     return _template(topic).render(values)

@@ -22,7 +22,7 @@ function setTheme(dark) {
 }
 
 // After its connection was cut, the page returns to its session for as long as the server keeps that. Bokeh then draws
-// the page anew from the session's document, so nothing that changed meanwhile is missed.
+// the page again from the session's document, so nothing that changed meanwhile is missed.
 function reconnect(page, seconds) {
   const root = document.documentElement
   const lost = document.querySelector(".ax-lost")
@@ -97,7 +97,7 @@ export function render({ model }) {
   // Bokeh tells the server once all is painted. What a session changes before that, Panel drops: until then nothing is
   // told, and nothing can be chosen.
   const [page] = window.Bokeh.documents
-  // A page that is drawn anew has a new component, and this one ends.
+  // A page that is drawn again has a new component, and this one ends.
   const life = new AbortController()
   const whenPainted = (act) => {
     if (page.is_idle) act()
@@ -154,7 +154,7 @@ export function render({ model }) {
   // Keys: the ones a reader can press anywhere outside a field.
   const steps = { ArrowLeft: ["concept", -1], ArrowRight: ["concept", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
   const saes = { "[": ["sae", -1], "]": ["sae", 1] }
-  const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence" }
+  const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence", t: "token", l: "learn" }
   let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape") root.classList.remove("ax-drawer-open")

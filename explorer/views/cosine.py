@@ -92,7 +92,7 @@ class CosineView(View):
         """Put up the plot of the chosen form, or what explains its absence; a plot of the same form is kept."""
         wanted = self._model.shown.cosine_view if self._n_latents else "empty"
         if self._zoomed_in != self._n_latents:
-            # The plot shows all latents anew when their number changes; the line must, too.
+            # The plot shows all latents again when their number changes; the line must, too.
             self._zoomed_in = self._n_latents
             self._zoom.update(x_range=None)
         if wanted == "empty":

@@ -26,7 +26,7 @@ _PLAIN = (bool, int, float, str, tuple, list, set)
 
 
 class _Drawings(param.Parameterized):
-    """Counts how often HoloViews was to draw a plot anew."""
+    """Counts how often HoloViews was to draw a plot again."""
 
     number = param.Integer(0)
 

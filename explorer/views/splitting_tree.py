@@ -47,7 +47,7 @@ class SplittingTree(View):
 
     @property
     def _tree(self) -> Tree:
-        """The latents in their places, arranged anew only where the answer is new."""
+        """The latents in their places, arranged again only where the answer is new."""
         rows, saes = self._model.splitting_tree, self._model.shown.tree_saes
         if self._arranged is None or self._arranged[0] is not rows or self._arranged[1] != saes:
             self._arranged = (rows, saes, arrange_tree(rows, saes_of(self._model)))

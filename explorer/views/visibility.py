@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 #: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back,
-#: and each time the whole page laid out anew. The second line is for browsers that do not know the first.
+#: and each time the whole page laid out again. The second line is for browsers that do not know the first.
 HIDDEN = {
     "content-visibility": "hidden",
     "visibility": "hidden",
@@ -11,7 +11,7 @@ HIDDEN = {
     "min-height": "0",
     "overflow": "hidden",
 }
-#: What is left out, Bokeh leaves as it was.
+#: What is omitted, Bokeh leaves as it was.
 VISIBLE = {
     "content-visibility": "visible",
     "visibility": "inherit",

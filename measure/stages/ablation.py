@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import torch
 
-from measure.memory import at_once
+from measure.memory import batch_size
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
@@ -132,7 +132,7 @@ def ablate(
     if len(listed) > 1:
         # What comes before the word is read once, for all.
         model.spell(prompt, torch.tensor([listed[0].token], device=model.device), layer, answers)
-    batch = at_once(partial(run, listed[:1]), model.device, min(len(listed), batch))
+    batch = batch_size(partial(run, listed[:1]), model.device, min(len(listed), batch))
     for start in range(0, len(listed), batch):
         yield from run(listed[start : start + batch])
 

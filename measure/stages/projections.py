@@ -147,12 +147,12 @@ class Judged(NamedTuple):
     random_fraction_0_3: float
 
 
-#: What chance gives, in the order of `by_chance`.
+#: The rate by chance, in the order of `by_chance`.
 _BY_CHANCE = ("random_full", "random_fraction", "random_fraction_0_3")
 
 
 def random_directions(number: int, d_model: int, seed: int) -> np.ndarray:
-    """Draw directions without preference, (number, d_model): what stands for a probe to see what chance gives."""
+    """Draw directions without preference, (number, d_model): what stands for a probe to see the rate by chance."""
     return np.random.default_rng(seed).standard_normal((number, d_model), np.float32)
 
 

@@ -1,6 +1,6 @@
--- One row an SAE and a concept: its split latents as they were published, and all that decides on them at any tau, computed
--- once, when the store opens: a change of tau then cuts lists and groups no rows. `pair` numbers them, as suite_number and
--- sae_number do their suites and SAEs: joining and grouping by a number takes half the time.
+-- One row per SAE and concept: its published split latents, and the columns that decide on them at any tau, computed
+-- once when the store opens, so that a change of tau only cuts lists and groups no rows. `pair`, suite_number and
+-- sae_number are integer keys: joining and grouping by a number takes half the time.
 CREATE TABLE ranked AS
 SELECT CAST(row_number() OVER (ORDER BY suite, sae, concept) AS INTEGER) AS pair,
     CAST(dense_rank() OVER (ORDER BY suite) AS INTEGER) AS suite_number,
