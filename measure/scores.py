@@ -92,14 +92,14 @@ def f1_samples(said: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: in
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
-    """Return between which values 95 % of the samples lie, of those that have one; NaN without any."""
+    """Return between which values 95% of the samples lie, of those that have one; NaN without any."""
     known = samples[np.isfinite(samples)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
 
 
 def wilson_low(part: int, whole: int) -> float:
-    """Return the lower end of Wilson's interval of 95 % of a share; where all are right, a bootstrap knows of none."""
+    """Return the lower end of Wilson's interval of 95% of a share; where all are right, a bootstrap knows of none."""
     z, share = 1.96, part / whole
     middle, half = share + z**2 / (2 * whole), z * (share * (1 - share) / whole + z**2 / (4 * whole**2)) ** 0.5
     return (middle - half) / (1 + z**2 / whole)

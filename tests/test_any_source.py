@@ -309,7 +309,7 @@ def test_an_import_that_was_interrupted_fetches_nothing_again(remote: Remote, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(opening, "import_results", interrupt)
-        assert refused(f"{remote.url}/mine.zip") == "interrupted; run the same command again to go on where it stopped"
+        assert refused(f"{remote.url}/mine.zip") == "interrupted; run the same command again to continue"
     asked = len(remote.asked("/mine.zip"))
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert len(remote.asked("/mine.zip")) == asked + 1  # the look at what lies there
@@ -320,7 +320,7 @@ def test_clear_removes_what_nobody_uses(results: Path, cache: Path) -> None:
     key = json.loads((cache / "suites").iterdir().__next__().joinpath("entry.json").read_text())["key"]
     kept = run("cache", "clear")
     assert kept.exit_code == 1
-    assert "Kept, for another process uses it:\n  mine\n" in kept.stdout
+    assert "Kept, because another process uses it:\n  mine\n" in kept.stdout
     os.close(cache_module._HELD.pop(cache / "suites" / key))  # as when that process ends
     assert run("cache", "clear", "other").stderr.startswith(
         "absorption-explorer: no entry of the cache is called other"

@@ -29,7 +29,7 @@ PANELS = {
     "recall-vs-l0": ("l0", "recall", None),
     "precision-vs-recall": ("recall", "precision", "l0"),
 }
-_LABELS = {"l0": "L0, active latents a token", "precision": "precision", "recall": "recall"}
+_LABELS = {"l0": "L0, active latents per token", "precision": "precision", "recall": "recall"}
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
     ("L0", "@said_l0"),
