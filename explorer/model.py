@@ -261,6 +261,11 @@ class ExplorerModel(param.Parameterized):
         return self.store.suites[self.shown.suite].manifest
 
     @property
+    def suite_titles(self) -> dict[str, str]:
+        """What each suite is called, by its name."""
+        return {name: suite.manifest.title or name for name, suite in self.store.suites.items()}
+
+    @property
     def sae_record(self) -> dict[str, Any] | None:
         """What the suite says of the SAE shown, None in a suite without SAEs."""
         shown, saes = self.shown, self._saes

@@ -78,6 +78,7 @@ class WordTester(View):
                 "id": name,
                 "title": title,
                 "words": words,
+                "is_shown": bool(self._results) and self._model.shown.tested_words == words[:_MOST_WORDS],
                 "text": ", ".join(words),
                 "preview": " ".join(visible(word) for word in words[:_PREVIEW]),
             }

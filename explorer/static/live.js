@@ -199,6 +199,7 @@ const live = (() => {
     const { place, sae, family } = reader;
     const isMoved = movedOf(place).length > 0;
     find("moved").hidden = !isMoved;
+    document.documentElement.classList.toggle("ax-is-moved", isMoved);
     const line = reader.figures.cosine?.model.renderers.find(({ type }) => type === "Span");
     if (line && place.cosine_threshold !== undefined) line.location = place.cosine_threshold;
     const known = isMoved ? await readPart(`${saeFolder(place)}/live.bin`) : {};
@@ -244,7 +245,7 @@ const live = (() => {
       const name = slider.dataset.threshold;
       if (document.activeElement !== slider) slider.value = place[name];
       const text = written(place[name], `z,.${ofSuite.sliders[name].digits}f`);
-      slider.closest("label").querySelector("output").textContent = text;
+      slider.parentElement.querySelector("output").textContent = text;
       slider.setAttribute("aria-valuetext", text);
     }
   }
