@@ -221,7 +221,7 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
 
 
 def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: float, which: Theme) -> None:
-    """Give a figure its size, its font and the theme's paper, and take away what only a screen needs."""
+    """Set a figure's size, font and background, and remove what only a screen needs."""
     width, height = (round(side * _PIXELS_PER_INCH) for side in size)
     figure.update(
         sizing_mode=None,

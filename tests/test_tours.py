@@ -118,7 +118,7 @@ def _text(store: Store, suite: str, tour: str) -> str:
 
 
 def test_numbers_are_the_stores(store: Store) -> None:
-    # Found anew: the narrow and the wide SAE of which the wide one absorbs most, from the table of means.
+    # Found again: the narrow and the wide SAE of which the wide one absorbs most, from the table of means.
     means = ask(store, "sae_means", suite=SWEEPS.name).query("repeat_of.isna()")
     pairs = means.merge(means, on=["layer", "hook", "architecture"], suffixes=("", "_wide")).query(
         "width < width_wide and 0.75 * l0 <= l0_wide <= 1.25 * l0"

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The numbers of SAEs that can stand on the x-axis, and how each is called.
 X_AXES = {
-    "l0": "L0, active latents a token",
+    "l0": "L0, active latents per token",
     "layer": "layer",
     "width": "width, latents",
     "variance_explained": "variance explained",

@@ -10,7 +10,7 @@ from explorer.theme import Theme, in_percent, tooltip
 
 HEIGHT = 240
 LABELS = {
-    "tau": "tau, rise of F1 by a split latent",
+    "tau": "tau, minimum F1 gain per split latent",
     "cosine_threshold": "cosine threshold",
     "effect_margin": "effect margin, logits",
 }

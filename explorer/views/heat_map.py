@@ -161,7 +161,7 @@ def highest_cells(model: ExplorerModel) -> Table | None:
         ]
 
     columns = [model.shown.noun, "SAE", cell_labels(model.shown.rate_label)[cell]]
-    return Table("cells", "The highest cells as a table", columns, rows)
+    return Table("cells", "Highest cells (table)", columns, rows)
 
 
 def _place(value: Any) -> tuple[bool, Any]:
