@@ -89,9 +89,16 @@ def _search(page: Page) -> Locator:
     return page.locator("html")
 
 
-def _about(page: Page) -> Locator:
-    page.get_by_role("button", name="About").click()
-    return part(page, "about").locator("dialog")
+def _help(page: Page) -> Locator:
+    page.get_by_role("button", name="Help").click()
+    part(page, "help").locator("details > summary").first.click()
+    return part(page, "help").locator("dialog")
+
+
+def _tour(page: Page) -> Locator:
+    _help(page).locator("[data-action=tour]").first.click()
+    expect(page.locator("[data-placed]")).to_be_visible()
+    return page.locator("html")
 
 
 def _export(page: Page) -> Locator:
@@ -102,11 +109,6 @@ def _export(page: Page) -> Locator:
 def _cite(page: Page) -> Locator:
     page.locator("button[data-cite]:visible").first.click()
     return part(page, "cite").locator("dialog")
-
-
-def _keys(page: Page) -> Locator:
-    page.keyboard.press("?")
-    return page.get_by_role("dialog", name="Keys")
 
 
 def _drawer(page: Page) -> Locator:
@@ -129,8 +131,8 @@ _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]]
             "page=evidence&facet_latent=47": (_nothing,),
             "page=token&token=using": (_nothing,),
             "page=evidence&evidence_token=no+such+token&letter=nonsense": (
-                *(_term, _search, _about),
-                *(_export, _cite, _keys),
+                *(_term, _search, _help),
+                *(_export, _cite, _tour),
             ),
         },
     ),

@@ -220,7 +220,7 @@ def test_the_file_reaches_nowhere_and_runs_only_its_own_scripts(snapshot: Snapsh
     assert not page.handlers
     scripts = [text for kind, text in page.scripts if kind is None]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    assert len(scripts) == 2
+    assert len(scripts) == 4
     allowed = dict(part.strip().partition(" ")[::2] for part in page.policy.split(";"))
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"].split() == [f"'sha256-{each}'" for each in hashes]

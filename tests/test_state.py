@@ -506,6 +506,8 @@ NUMBERS: dict[str, type] = {
     **dict.fromkeys(("layer", "width", "seed", "latent", "evidence_page"), int),
     **dict.fromkeys(("facet_layer", "facet_width", "facet_seed", "facet_latent"), int),
     **dict.fromkeys(("l0", "facet_l0", "tau", "cosine_threshold", "effect_margin"), float),
+    **dict.fromkeys(("learn_step", "learn_latents", "toy_seed", "tour_step"), int),
+    **dict.fromkeys(("absorption", "hedging", "toy_parent", "toy_child", "toy_alone", "toy_sparsity"), float),
 }
 #: What says where one is, so that an empty text leaves one there.
 PLACE = ("sae", "concept", "letter", "family", *ATTRIBUTES)
@@ -514,7 +516,7 @@ PLACE = ("sae", "concept", "letter", "family", *ATTRIBUTES)
 def meant(name: str, text: str) -> Any:
     """Return the value that a text of the URL stands for; something like nothing else where it stands for none."""
     special = {
-        "evidence_descending": {"True": True, "False": False}.get(text, text),
+        **dict.fromkeys(("evidence_descending", "present"), {"True": True, "False": False}.get(text, text)),
         "evidence_columns": text.split(".") if text else [],
         "letter": f"first-letter.{text.lower()}",
     }

@@ -69,6 +69,7 @@ TERMS = (
     "encoder_top",
     "sample_portion",
     "word_tester",
+    "false_alarm",
     "metric",
     "thresholds",
     "absorption_sd",

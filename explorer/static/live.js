@@ -197,6 +197,7 @@ const live = (() => {
     const { place, sae, family } = reader;
     const isMoved = movedOf(place).length > 0;
     find("moved").hidden = !isMoved;
+    document.documentElement.classList.toggle("ax-is-moved", isMoved);
     const line = reader.figures.cosine?.model.renderers.find(({ type }) => type === "Span");
     if (line && place.cosine_threshold !== undefined) line.location = place.cosine_threshold;
     const known = isMoved ? await readPart(`${saeFolder(place)}/live.bin`) : {};
