@@ -28,9 +28,11 @@ from explorer.pages import Pages
 from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
-from explorer.state import PAGES, ExplorerState
-from explorer.store import shared_store, without_folders
+from explorer.state import ExplorerState
+from explorer.store import use, without_folders
+from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
+from explorer.tours import enter
 from explorer.views.background import in_thread
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
@@ -41,14 +43,16 @@ from explorer.views.evidence_table import ConceptEvidence
 from explorer.views.export import Export
 from explorer.views.header import Header
 from explorer.views.heat_map import HeatMapView
+from explorer.views.help import Help
 from explorer.views.k_sparse import KSparseView
-from explorer.views.markup import STATIC, Markup, render, styles
+from explorer.views.markup import STATIC, Markup, math_font, render, styles
 from explorer.views.notices import Notices
 from explorer.views.sae_scores import SaeScoresView
 from explorer.views.selectors import Selectors
 from explorer.views.sensitivity import SensitivityView
 from explorer.views.tasks import Progress, Tasks
 from explorer.views.thresholds import Thresholds
+from explorer.views.tour import TourCard
 from queries import QueryError, SuiteError
 
 if TYPE_CHECKING:
@@ -224,7 +228,7 @@ class Explorer(pn.viewable.Viewer):
         Raises
         ------
         FigureError
-            Where it cannot be written; one line that names the mend.
+            Where it cannot be written; one line that names the fix.
         """
         look = Look(size, font, font_size, dpi, dark)
         write_figures([Wanted(self.model.store, self.state, name, Path(path), look)], overwrite=overwrite)
@@ -236,10 +240,15 @@ class Explorer(pn.viewable.Viewer):
         return _page(
             {
                 **self._parts(browser, on_page=True),
-                "dialogs": _dialogs(self.model),
+                "dialogs": self._guided(),
                 "browser": browser,
             }
         )
+
+    def _guided(self) -> pn.Column:
+        """Make the dialogs of a page, and the tours over it."""
+        tour = TourCard(self.model, self.notices.refuse)
+        return pn.Column(*_dialogs(self.model), Help(self.model, tour.start), tour)
 
     def _parts(self, browser: Browser, *, on_page: bool) -> dict[str, pn.viewable.Viewable | pn.viewable.Viewer]:
         """Make the parts of which the whole consists."""
@@ -266,7 +275,7 @@ class Explorer(pn.viewable.Viewer):
         return Cell(self.model, *content, on_dark=self._follow_notebook, again=again).__panel__()
 
     def _again(self, name: str) -> pn.viewable.Viewable:
-        """Make the view under a name anew, by itself, in the state as it is now."""
+        """Make the view under a name again, by itself, in the state as it is now."""
         state = self.state
         values = {key: value for key, value in state.url_values().items() if value is not None}
         other = Explorer(self.model.store, **values, dark=state.dark)
@@ -319,7 +328,7 @@ def session(*paths: str, session_seconds: int = SESSION_SECONDS, served: Served 
     # the connection is lost: its own address has the view.
     document.config.update(reconnect_session=False, notifications=None, notify_connection_status=False)
     try:
-        if served and served.may_open is MayOpen.ANYTHING and not context.request.is_from_here:
+        if served and served.may_open is MayOpen.ANYTHING and not context.request.is_local_request:
             served = None  # a proxy that nobody told of, or another site's name that leads here
         page = _requested(*paths, session_seconds=session_seconds, served=served)
         with document.models.freeze():  # else Bokeh looks for models after each part that is added
@@ -348,7 +357,9 @@ def _panel_files() -> str:
 def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.Template:
     """Make the page that is asked for."""
     try:
-        store = shared_store(*paths)
+        store, leave = use(*paths)
+        if pn.state.curdoc is not None:
+            pn.state.curdoc.on_session_destroyed(lambda _: leave())
         choices = choices_of(store)
     except (SuiteError, QueryError) as error:
         _LOG.error("%s", printable(str(error)))
@@ -360,6 +371,11 @@ def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.T
     refused = state.from_query(asked.query)
     if asked.embed is not None:
         return _alone(store, asked, {**state.url_values(), "dark": dark}, refused, session_seconds)
+    try:
+        refused += enter(store, state, asked.query)
+    except (QueryError, TourError) as error:
+        state.tour = None
+        refused.append(str(error))
     explorer = Explorer(store, **state.url_values(), dark=dark)
     explorer.notices.refuse(refused)
     explorer.served = served
@@ -422,7 +438,8 @@ def _page(parts: Mapping[str, pn.viewable.Viewable | pn.viewable.Viewer], *, cho
         "light": css_variables(LIGHT),
         "dark": css_variables(DARK),
         "styles": styles(),
-        "keys": render("keys", pages=PAGES),
+        "math_font": math_font(),
+        "guide": (STATIC / "guide.js").read_text(encoding="utf-8"),
         "frame": (STATIC / "frame.css").read_text(encoding="utf-8"),
     }
     for name, value in variables.items():

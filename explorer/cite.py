@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from datetime import date
+from typing import NamedTuple, Protocol
 
 #: What an address may hold that goes into BibTeX as it is; all else is percent-encoded in one that a browser shows.
 _ADDRESS = re.compile(r"(?:https?|file)://[!#-;=?-\[\]_a-z~]+", re.IGNORECASE)
-_LATEX = {
+#: How LaTeX takes letters that mean something to it.
+LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
@@ -19,6 +17,17 @@ _LATEX = {
     "}": r"\textbraceright{}",
     **{letter: f"\\{letter}" for letter in "$&#_%"},
 }
+
+
+class Seen(Protocol):
+    """The day on which a view was seen, as `datetime.date` has it."""
+
+    @property
+    def year(self) -> object:
+        """The year."""
+
+    def isoformat(self) -> str:
+        """Write the day."""
 
 
 class CitedSuite(NamedTuple):
@@ -51,7 +60,7 @@ class Citation(NamedTuple):
     bibtex: str
 
 
-def cite(view: str, suite: CitedSuite, *, program: str, on: date, address: str | None, name: str) -> Citation:
+def cite(view: str, suite: CitedSuite, *, program: str, on: Seen, address: str | None, name: str) -> Citation:
     """Cite a view.
 
     Parameters
@@ -61,10 +70,10 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: date, address: str |
     suite : CitedSuite
     program : str
         The version of Absorption Explorer.
-    on : date
+    on : Seen
         When it was seen.
     address : str or None
-        Where it is; left out where there is none, or where it is no address.
+        Where it is; omitted where there is none, or where it is no address.
     name : str
         What the view is called in addresses, for the key.
     """
@@ -92,4 +101,4 @@ def cite(view: str, suite: CitedSuite, *, program: str, on: date, address: str |
 
 def _in_latex(text: str) -> str:
     """Write text so that LaTeX prints it."""
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    return "".join(LATEX.get(letter, letter) for letter in text)

@@ -30,7 +30,7 @@ _AGAIN_SECONDS = 1
 _NONE_FREE = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
-class PatientSocket(socket.socket):
+class QueueingSocket(socket.socket):
     """A listening socket that rests a while where the process has no descriptor free.
 
     Tornado 6.6 tries again at once, without end, and logs each failure.

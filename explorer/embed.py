@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from explorer.format import visible
 from explorer.latents.panel import LatentPanel
 from explorer.model import QUESTIONS
 from explorer.plots import absorption, sae_scores
@@ -21,6 +22,7 @@ from explorer.views.shares import PANELS as SHARES
 from explorer.views.shares import SharesView
 from explorer.views.small_multiples import ConceptMultiples, SaeMultiples
 from explorer.views.splitting_tree import SplittingTree
+from explorer.views.token import TokenView
 from queries import catalog
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
     from explorer.views.view import View
 
 #: What a view can be about one of, in the order in which it is said.
-_PLACE = ("family", "sae", "concept", "latent")
+_PLACE = ("family", "sae", "concept", "latent", "token")
 _NO_LATENT = "The address names none."
-_NO_SHARES = "This suite does not store what tokens have along the probe, on this SAE."
+_NO_SHARES = "This suite stores no projections of tokens on the probe for this SAE."
 
 
 class Embed(NamedTuple):
@@ -74,8 +76,8 @@ def _panel_of_atlas(name: str) -> Embed:
 EMBEDS: Mapping[str, Embed] = {
     "cosine": Embed(CosineView, "Cosine of every latent with the probe", "explore", {"alone": True}),
     "latents": Embed(LatentLists, "Split and absorbing latents", "explore"),
-    "card": Embed(LatentPanel, "What is known of a latent", "explore", {"when_none": _NO_LATENT}),
-    "split-absorb-graph": Embed(ConceptGraphView, "What splits and absorbs a concept, as a graph", "explore"),
+    "card": Embed(LatentPanel, "Card of a latent", "explore", {"when_none": _NO_LATENT}),
+    "split-absorb-graph": Embed(ConceptGraphView, "Graph of split and absorbing latents of a concept", "explore"),
     "evidence": Embed(ConceptEvidence, "Tested tokens of a concept", "explore"),
     "k-sparse": Embed(KSparseView, "Scores of k-sparse probes", "explore"),
     **dict.fromkeys(
@@ -94,26 +96,33 @@ EMBEDS: Mapping[str, Embed] = {
     "threshold-sensitivity": Embed(SensitivityView, "Absorption by threshold", "evidence"),
     **dict.fromkeys(SHARES, Embed(SharesView, "Who carries a concept", "evidence", {"when_none": _NO_SHARES})),
     "suite-evidence": Embed(SuiteEvidence, "Tested tokens of the suite", "evidence"),
+    "token": Embed(TokenView, "Latents that fire on a token", "token"),
 }
 
 
 def place_of(model: ExplorerModel, view: type[View]) -> str:
     """Say which suite, SAE, concept and latent a view is about, as far as it is about one."""
-    shown = model.shown
-    about = {key for answer in view.answers for key in _about(model, answer)}
+    shown, about = model.shown, about_of(model, view)
     suite = model.store.suites[shown.suite].manifest
     said = {
-        "family": shown.chosen_family.title if shown.chosen_family and "sae" not in about else "",
+        "family": shown.chosen_family.title if shown.chosen_family else "",
         "sae": shown.chosen_sae.label if shown.chosen_sae else "",
         "concept": f"{shown.noun} {shown.label}",
         "latent": f"latent {shown.latent}",
+        "token": f"token {visible(shown.token)}" if shown.token else "",
     }
-    return ", ".join([suite.title or suite.name, *(said[key] for key in _PLACE if key in about and said[key])])
+    return ", ".join([suite.title or suite.name, *(said[key] for key in about if said[key])])
+
+
+def about_of(model: ExplorerModel, view: type[View]) -> list[str]:
+    """Name in order what a view is about one of: a family only where it is about no SAE."""
+    about = {key for answer in view.answers for key in _about(model, answer)}
+    return [key for key in _PLACE if key in about and not (key == "family" and "sae" in about)]
 
 
 def _about(model: ExplorerModel, answer: str) -> set[str]:
     taken = catalog()[QUESTIONS[answer].query].params
     try:
-        return {*model.place(answer), *({"family"} & taken.keys())}
+        return {*model.place(answer), *({"family", "token"} & taken.keys())}
     except KeyError:
         return set()

@@ -24,7 +24,7 @@ _VALUES = {
 }
 
 
-def in_todays_terms(values: Mapping[str, Any], saes: Sequence[Sae]) -> dict[str, Any]:
+def translate_former_keys(values: Mapping[str, Any], saes: Sequence[Sae]) -> dict[str, Any]:
     """Put today's words in the place of former ones.
 
     Parameters

@@ -46,9 +46,9 @@ def attribute_of(name: str, attribute: str, value: Any) -> Any:
 def option_of(name: str, value: Any, parameter: param.Parameter) -> Any:
     """Return the option that `value` names; capital letters mean the same as small ones."""
     if isinstance(parameter, param.Boolean):
-        named = {"True": True, "False": False}
+        named = {"True": True, "False": False, "1": True, "0": False}
         if str(value) not in named:
-            raise ValueError(refusal_of(name, value, [*named]))
+            raise ValueError(refusal_of(name, value, [True, False]))
         return named[str(value)]
     if isinstance(parameter, param.Selector) and value not in parameter.objects:
         raise ValueError(refusal_of(name, value, parameter.objects))

@@ -21,7 +21,7 @@ from tornado.web import HTTPError, RequestHandler
 
 from explorer.failures import answer_errors, fail
 from explorer.inbound import MESSAGE_BYTES, take_only_known_messages
-from explorer.served import is_from_here
+from explorer.served import is_local_request
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
 from explorer.upstream.hooks import around, before
 from explorer.upstream.panel import count_busy_on_loop
@@ -39,7 +39,8 @@ URL_CHARACTERS, URL_VALUES, TOKEN_CHARACTERS = 8_192, 100, 2**14
 _COMPRESSIONS = ("permessage-deflate", "permessage-deflate; client_max_window_bits")
 #: Environment variable with the origins that may show the page in a frame, besides its own.
 EMBED_IN = "ABSORPTION_EXPLORER_EMBED_IN"
-_ORIGIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.-]+(?::\d{1,5})?")
+_ORIGIN = re.compile(r"https?://(?:\*\.)?[A-Za-z0-9.-]+(?::(\d{1,5}))?")
+_HIGHEST_PORT = 65_535
 _LOG = logging.getLogger("explorer")
 
 # Scripts run only where they carry the page's nonce, or are loaded by one that does. Bokeh writes its styles into the
@@ -72,17 +73,22 @@ def allow_embedding(origins: Sequence[str]) -> None:
         Where one is no origin, in one line.
     """
     for origin in origins:
-        if not _ORIGIN.fullmatch(origin):
+        if not _is_origin(origin):
             raise ValueError(f"{origin!r} is no origin; give scheme, host and port only, as in https://course.example")
     os.environ[EMBED_IN] = " ".join(origins)
+
+
+def _is_origin(text: str) -> bool:
+    found = _ORIGIN.fullmatch(text)
+    return found is not None and 0 < int(found[1] or 1) <= _HIGHEST_PORT
 
 
 @cache
 def _origins(named: str) -> str:
     """Return the origins among what the environment names; whatever else stands there could change the policy."""
-    origins = [origin for origin in named.split() if _ORIGIN.fullmatch(origin)]
+    origins = [origin for origin in named.split() if _is_origin(origin)]
     if origins != named.split():
-        _LOG.error("%s holds what is no origin, as https://course.example is: that is left out", EMBED_IN)
+        _LOG.error("%s holds what is no origin, as https://course.example is: that is omitted", EMBED_IN)
     return " ".join(origins)
 
 
@@ -127,7 +133,7 @@ def _check(handler: Any) -> Any:
     if isinstance(handler, AutoloadJsHandler | MetadataHandler):
         raise HTTPError(HTTPStatus.NOT_FOUND)  # of pages that other sites put together
     request.is_checked = True
-    request.is_from_here = is_from_here(request.headers)  # which no session is told: its token would hold them
+    request.is_local_request = is_local_request(request.headers)  # which no session is told: its token would hold them
     if not isinstance(handler, WSHandler):
         return None
     handler.settings["websocket_max_message_size"] = MESSAGE_BYTES

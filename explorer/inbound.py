@@ -203,7 +203,7 @@ def _as_dict(value: Any) -> dict[str, Any]:
 
 
 def read_patch(text: str, document: Document) -> PatchJson:
-    """Read a patch of a document, and write it anew for Bokeh.
+    """Read a patch of a document, and write it again for Bokeh.
 
     Events are omitted that crossed with a change made by the session, of models that have gone since or with a value
     that can no longer be chosen; and those at a place that is no number.

@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 _CASES = {"0 0": (0, 0), "1 1": (1, 1), "n 1": (2, 1), "n n": (2, 2)}
 #: What could decide on a token, and whether its cosine is known.
 _REASONS = ("absorbed", "effect margin", "cosine", "no effect", "split latent fires", "published")
-#: A lead that is short of the margin by so much is written with two decimals, by less with four.
+#: A margin this far below the threshold is written with two decimals, a closer one with four.
 _SHORT = {"": 1.0, "close": 0.001}
+#: Cosines of a top latent beside a threshold of 1.
+_COSINES = {"reached": 2.0, "missed": 0.5, "unknown": None}
 _NOBODY = pd.DataFrame()
 #: An absorbing latent whose tokens the browser writes.
 _SOMEBODY = pd.DataFrame(
@@ -62,11 +64,11 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
             "digits": len(digits.partition(".")[2]),
         }
     whys = {
-        f"{reason} {'known' if known else 'unknown'} {short}".strip(): _why(reason, known=known, short=value)
+        f"{reason} {cosine} {short}".strip(): _why(reason, cosine=value, short=by)
         for reason in _REASONS
-        for known in (True, False)
-        for short, value in _SHORT.items()
-        if known or reason != "cosine"  # an unknown cosine is short of nothing
+        for cosine, value in _COSINES.items()
+        for short, by in _SHORT.items()
+        if reason != "cosine" or value is not None
     }
     return {
         "own": own,
@@ -83,11 +85,23 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     }
 
 
-def _why(reason: str, *, known: bool, short: float) -> str:
+def asked(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame:
+    """Ask a question of what a model shows; `params` take the place of the state's."""
+    wanted = {name: params[name] if name in params else param_of(model.shown, name) for name in catalog()[query].params}
+    return model.store.fetch(query, **wanted)
+
+
+def thresholds_away(model: ExplorerModel) -> dict[str, float]:
+    """Return thresholds all of which are moved, as far as they can be."""
+    own = model.shown.thresholds_of_suite
+    return {name: getattr(own, name) + 0.01 for name in movable(model.state)}
+
+
+def _why(reason: str, *, cosine: float | None, short: float) -> str:
     row = {
         "reason": reason,
         "margin": Slot(1 - short, "margin"),
-        "top_cosine": Slot(0.5, "cosine") if known else None,
+        "top_cosine": None if cosine is None else Slot(cosine, "cosine"),
         "projected_share": None,
         "projection": None,
     }
@@ -115,7 +129,7 @@ class LivePart:
         tokens = dict(list(self._ask("token_scores").groupby("concept")))
         steps = {row.pop("concept"): _listed(row) for row in records(self._ask("split_steps"))}
         # At thresholds all of which are moved, what was published without tokens does not stand.
-        away = {name: getattr(self._own, name) + 0.01 for name in self._offered}
+        away = thresholds_away(self._model)
         cells = concept_cells(self._ask("concept_counts", **away), self._model.shown.rate_label)
         self._cells = {cell["concept"]: {name: cell[name] for name in ("count", "label")} for cell in cells}
         summaries = {row["concept"]: row for row in records(self._ask("summary", concept=None, **away))}
@@ -211,11 +225,7 @@ class LivePart:
         }
 
     def _ask(self, query: str, **params: Any) -> pd.DataFrame:
-        wanted = {
-            name: params[name] if name in params else param_of(self._model.shown, name)
-            for name in catalog()[query].params
-        }
-        return self._model.store.fetch(query, **wanted)
+        return asked(self._model, query, **params)
 
 
 def cells_part(rate: str) -> dict[str, str]:

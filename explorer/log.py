@@ -1,7 +1,7 @@
 """The server's log: one line of JSON on stderr for each request, connection and error, whatever is logged.
 
 No line holds what a reader typed: addresses are written without their query, an error as its kind and its place. What
-one place in the code warns of again and again is written once a second, with the number of lines left out.
+one place in the code warns of again and again is written once a second, with the number of lines omitted.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _mark(session_id: str) -> None:
 
 @dataclass
 class _Repeating:
-    """A warning that was written at `since`, and how many of its like were left out from then on."""
+    """A warning that was written at `since`, and how many of its like were omitted from then on."""
 
     said: dict[str, Any]
     since: float
@@ -128,7 +128,7 @@ class LineHandler(logging.Handler):
         self._repeating: dict[tuple[object, ...], _Repeating] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write what was left out until a second ago, and the record, unless its like was written just now."""
+        """Write what was omitted until a second ago, and the record, unless its like was written just now."""
         self._write_left_out()
         if record.levelno < logging.WARNING:
             self._write(_described(record))
@@ -156,7 +156,7 @@ class LineHandler(logging.Handler):
                 del self._repeating[like]
 
     def _write(self, said: dict[str, Any]) -> None:
-        """Write a line; one that cannot be written, as on a full disk, is left out."""
+        """Write a line; one that cannot be written, as on a full disk, is omitted."""
         short = {name: value[:_LONGEST_TEXT] if isinstance(value, str) else value for name, value in said.items()}
         with suppress(OSError, ValueError):
             sys.stderr.write(f"{json.dumps(short, default=_text)}\n")

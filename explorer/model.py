@@ -48,14 +48,14 @@ class Question(NamedTuple):
     reads: Mapping[str, str | None] = MappingProxyType({})
 
 
-class Asker(Protocol):
+class AnswerSource(Protocol):
     """What asks: a class of views, which says what it shows (`explorer.views.view.View`)."""
 
     @property
     def answers(self) -> tuple[str, ...]:
         """The answers that it shows."""
 
-    def on_show(self, at: Snapshot) -> Iterable[Asker]:
+    def on_show(self, at: Snapshot) -> Iterable[AnswerSource]:
         """List what is on show when it is."""
 
 
@@ -76,6 +76,7 @@ QUESTIONS: Mapping[str, Question] = {
     "concept_evidence": Question("evidence", reads=_OF_CONCEPT),
     "suite_evidence": Question("evidence"),
     "latent_parts": Question("latent_parts", reads={"latent": "facet_latent"}),
+    "verdicts_by_metric": Question("token_verdicts", reads={"token": None}),
     "threshold_sensitivity": Question("threshold_sensitivity"),
     "token_shares": Question("token_shares"),
     "concept_shares": Question("concept_shares"),
@@ -90,6 +91,8 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_cosines": Question("latent_cosines", of_latent=True),
     "latent_kin": Question("latent_kin", of_latent=True, table="kin"),
     "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
+    "latent_word_counts": Question("latent_word_counts", record=True, of_latent=True),
+    "latent_words": Question("latent_words", of_latent=True),
     "random_tokens": Question("random_tokens", of_latent=True),
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
     "compared_cosines": Question("compared_cosines"),
@@ -101,6 +104,9 @@ QUESTIONS: Mapping[str, Question] = {
     "splitting_tree": Question("splitting_tree", table="kin"),
     "sae_means": Question("sae_means"),
     "concept_rates": Question("concept_rates"),
+    "similar_tokens": Question("similar_tokens"),
+    "token_saes": Question("token_saes"),
+    "token_roles": Question("token_roles"),
 }
 
 
@@ -186,6 +192,7 @@ class ExplorerModel(param.Parameterized):
     concept_evidence = param.DataFrame(doc="Tested tokens of this concept (evidence).")
     suite_evidence = param.DataFrame(doc="Tested tokens of the suite, one page of them (evidence).")
     latent_parts = param.DataFrame(doc="Parts of the latent looked for on every SAE (latent_parts).")
+    verdicts_by_metric = param.DataFrame(doc="Verdicts of each metric on the concept's tested tokens (token_verdicts).")
     threshold_sensitivity = param.DataFrame(doc="Absorption rate by one threshold (threshold_sensitivity).")
     token_shares = param.DataFrame(doc="Who carries the concept on each token that the probe finds (token_shares).")
     concept_shares = param.DataFrame(doc="Mean shares of each concept on this SAE (concept_shares).")
@@ -198,10 +205,12 @@ class ExplorerModel(param.Parameterized):
     latent_contexts = param.DataFrame(doc="Text in which it fires (latent_contexts).")
     latent_logits = param.Dict(doc="Output tokens it raises and lowers (latent_logits).")
     latent_histogram = param.Dict(doc="Its activations on text (latent_histogram).")
-    latent_roles = param.DataFrame(doc="Its part in each concept (latent_roles).")
+    latent_roles = param.DataFrame(doc="Role for each concept (latent_roles).")
     latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
     latent_kin = param.DataFrame(doc="Its kin on the other SAEs of the layer (latent_kin).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
+    latent_word_counts = param.Dict(doc="On how many words it fires with and without the concept (latent_word_counts).")
+    latent_words = param.DataFrame(doc="Its false alarms and misses for the concept (latent_words).")
     random_tokens = param.DataFrame(doc="Random words of the concept and others, to test it with (random_tokens).")
     absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the concept (absorbed_tokens).")
 
@@ -215,12 +224,16 @@ class ExplorerModel(param.Parameterized):
     sae_means = param.DataFrame(doc="Absorption and splitting of every SAE (sae_means).")
     concept_rates = param.DataFrame(doc="Absorption of every concept on every SAE (concept_rates).")
 
+    similar_tokens = param.DataFrame(doc="The token looked up, if it is known, and others like it (similar_tokens).")
+    token_saes = param.DataFrame(doc="Its verdict for each of its concepts on every SAE (token_saes).")
+    token_roles = param.DataFrame(doc="Latents that may fire on it, with their activations (token_roles).")
+
     shown: Snapshot = param.Parameter(doc="What the state was when the answers were asked for.")  # type: ignore[assignment]
     act = param.String(doc="What the reader just did that no id tells, such as a tap; watch with onlychanged=False.")
     waiting = param.Boolean(default=False, doc="Whether answers to the last change are still to come.")
     error = param.String(doc="Why the last change could not be answered; empty where it could.")
 
-    def __init__(self, store: Store, state: ExplorerState, *views: Asker) -> None:
+    def __init__(self, store: Store, state: ExplorerState, *views: AnswerSource) -> None:
         super().__init__()
         self.store = store
         self.state = state
@@ -248,21 +261,26 @@ class ExplorerModel(param.Parameterized):
         return self.store.suites[self.shown.suite].manifest
 
     @property
+    def suite_titles(self) -> dict[str, str]:
+        """What each suite is called, by its name."""
+        return {name: suite.manifest.title or name for name, suite in self.store.suites.items()}
+
+    @property
     def sae_record(self) -> dict[str, Any] | None:
         """What the suite says of the SAE shown, None in a suite without SAEs."""
         shown, saes = self.shown, self._saes
         return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae)]) if shown.sae else None
 
-    def show(self, view: Asker) -> None:
+    def show(self, view: AnswerSource) -> None:
         """Answer the questions of a view that is shown by itself, too."""
         self._views = (*self._views, view)
         self._refresh()
 
-    def shows(self, view: Asker) -> bool:
+    def shows(self, view: AnswerSource) -> bool:
         """Tell whether a view is on show, and its answers those of what is shown."""
         return view in self._on_show(self.shown)
 
-    def _on_show(self, at: Snapshot) -> set[Asker]:
+    def _on_show(self, at: Snapshot) -> set[AnswerSource]:
         return {part for view in self._views for part in view.on_show(at)}
 
     def _refresh(self, *_: param.parameterized.Event) -> None:

@@ -15,7 +15,7 @@ import pandas as pd
 from pandas.api.types import is_list_like, is_scalar
 
 from explorer.files import with_whole_numbers
-from explorer.former_links import in_todays_terms
+from explorer.former_links import translate_former_keys
 from explorer.given_values import attribute_of, number_of, option_of, refusal_of, shortened, within
 from explorer.model import choices_of
 from explorer.saes import ATTRIBUTES, meets, value_label, values_of
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 #: What the state has no parameter for.
 _DOCS = {
-    "family": "Id of the family of concepts; may be left out where the suite has one only.",
+    "family": "Id of the family of concepts; may be omitted if the suite has only one.",
     "compared": "Ids of the SAEs that are compared.",
     "compared_concepts": "Ids of the concepts that are compared.",
-    "facet_saes": "Ids of the SAEs whose tested tokens are listed; all where it is left out.",
+    "facet_saes": "Ids of the SAEs that are listed; all where it is omitted.",
     "tree_saes": "Ids of the SAEs of the tree, from narrow to wide; the first has the main latent.",
-    "sensitivity_low": "The lowest value of the threshold that is looked at.",
-    "sensitivity_high": "The highest value of the threshold that is looked at.",
-    "search": "What is searched for: the beginning of a token or of a concept's label, or the number of a latent.",
-    "token": "The tested token, with its leading space.",
+    "sensitivity_low": "Lowest value of the threshold.",
+    "sensitivity_high": "Highest value of the threshold.",
+    "search": "Text to search for: the beginning of a token or of a concept's label, or the number of a latent.",
+    "token": "The token, with its leading space.",
     "main_latent": "The latent that is compared with, such as the concept's main latent.",
     "words": "Tokens of the vocabulary, with their leading spaces.",
 }
@@ -125,7 +125,7 @@ def _parameter(name: str, kind: str) -> Parameter:
     return Parameter(kind, of_state.doc or "", needed, default, options, (low, high))
 
 
-def instead_of(name: str) -> tuple[str, ...]:
+def alternatives_to(name: str) -> tuple[str, ...]:
     """Return what the question `name` takes besides its own parameters, in their place."""
     own = catalog()[name].params
     return tuple(other for key, others in INSTEAD.items() if key in own for other in others if other not in own)
@@ -142,7 +142,7 @@ def question(name: str) -> Query:
     found = catalog().get(name) if isinstance(name, str) else None
     if found is None:
         listed = ", ".join(catalog())
-        raise QuestionError(f"there is no question {shortened(name)}; there is {listed}")
+        raise QuestionError(f"there is no query {shortened(name)}; there is {listed}")
     return found
 
 
@@ -250,8 +250,8 @@ def read(store: Store, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """
     query = question(name)
     for key, value in given.items():
-        if key not in query.params and key not in instead_of(name):
-            takes = ", ".join((*query.params, *instead_of(name))) or "no parameters"
+        if key not in query.params and key not in alternatives_to(name):
+            takes = ", ".join((*query.params, *alternatives_to(name))) or "no parameters"
             raise QuestionError(f"{name} does not take {_named(key)}; it takes {takes}", key)
         _check_type(key, value, is_list=key in query.params and parameters(name)[key].is_list)
     return _Reading(store, name, given).values()
@@ -375,7 +375,7 @@ class _Reading:
             self._refuse_both("concept", letter)
             return str(self._one_of("concept", self._there.concepts, self._given["concept"]))
         if letter:
-            concept = in_todays_terms(letter, ())["concept"]
+            concept = translate_former_keys(letter, ())["concept"]
             if concept in self._there.concepts:
                 return str(concept)
             letters = [each.label for each in self._there.concepts.values() if each.family == "first-letter"]
@@ -391,7 +391,7 @@ class _Reading:
             own = there.concepts[self._concept()].family
             if self._given.get("family", own) != own:
                 raise QuestionError(
-                    f"family = {shortened(self._given['family'])} is not the concept's; leave it out", "family"
+                    f"family = {shortened(self._given['family'])} is not the concept's; omit it", "family"
                 )
             return own
         if "family" in self._given:
@@ -426,7 +426,7 @@ class _Reading:
         own, moving = self._there.thresholds._asdict(), self._there.movable[metric]
         for key in own:
             if key in self._values and key not in moving and self._values[key] != own[key]:
-                raise QuestionError(f"{key} moves nothing of {metric} in this suite; leave it out", key)
+                raise QuestionError(f"{key} has no effect on {metric} in this suite; omit it", key)
 
     def _check_span(self) -> None:
         low, high = (self._values.get(key) for key in _SPANS)
@@ -446,7 +446,7 @@ class _Reading:
     def _refuse_both(self, key: str, others: Mapping[str, Any]) -> None:
         if others:
             name = next(iter(others))
-            raise QuestionError(f"{name} says what {key} says already; give one of them", name)
+            raise QuestionError(f"{name} says what {key} already says; give one of them", name)
 
     def _refuse_missing(self, key: str, options: Collection[str]) -> None:
         instead = [name for name in INSTEAD.get(key, ()) if name not in self._parameters]

@@ -6,7 +6,7 @@ import re
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from explorer.named_questions import INSTEAD, instead_of, needs, parameters
+from explorer.named_questions import INSTEAD, alternatives_to, needs, parameters
 from queries import catalog
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ KINDS = {
 }
 PAGING: Mapping[str, tuple[str, int, int, int]] = {
     "limit": ("Rows of the answer, at most.", PAGE_ROWS, 1, PAGE_ROWS),
-    "offset": ("Rows of the answer that are left out before these.", 0, 0, 2**31 - 1),
+    "offset": ("Number of rows to skip.", 0, 0, 2**31 - 1),
 }
 _TYPES: Mapping[str, dict[str, Any]] = {
     "VARCHAR": {"type": "string"},
@@ -40,7 +40,10 @@ _TYPES: Mapping[str, dict[str, Any]] = {
 REFUSALS = {
     "400": "A parameter is missing, unknown, doubled, or cannot be what was given.",
     "404": "There is no such question or format.",
+    "405": "Questions are asked by GET or HEAD.",
+    "414": "The address is too long; ask in parts.",
     "429": "This address has too many questions open; ask again after `Retry-After` seconds.",
+    "500": "The server failed, and its log says why.",
     "503": "The server has too many questions open, no suite is open, or the question took too long.",
 }
 _INSTEAD_DOC = {
@@ -111,7 +114,7 @@ _REFUSAL = {
 def _operation(store: Store, query: Query) -> dict[str, Any]:
     needed = needs(store, query.name)
     taken = parameters(query.name)
-    instead = instead_of(query.name)
+    instead = alternatives_to(query.name)
     return {
         "operationId": query.name,
         "summary": _first_sentence(query.doc),
@@ -182,7 +185,7 @@ def _answer(query: Query) -> dict[str, Any]:
             "question": {"const": query.name},
             "parameters": {"type": "object", "description": "Those that the question was asked with."},
             "total": {"type": "integer", "description": "Rows of the whole answer."},
-            "offset": {"type": "integer", "description": "Rows that are left out before these."},
+            "offset": {"type": "integer", "description": "Number of rows to skip."},
             "next": {"type": ["string", "null"], "description": "Query of the address of the next page."},
             "rows": {"type": "array", "items": row},
         },

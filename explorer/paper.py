@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -104,7 +105,12 @@ def _read(paper: Path) -> _Paper:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise FigureError(f"{paper}: is not TOML: {error}") from error
     except ValidationError as error:
-        raise FigureError(f"{paper}: {first_problem(error)}") from error
+        raise FigureError(f"{paper}: {_counted_from_one(first_problem(error))}") from error
+
+
+def _counted_from_one(problem: str) -> str:
+    """Count figures as the other messages do: `figure.0.file` is that of figure 1."""
+    return re.sub(r"^figure\.(\d+)\.?", lambda found: f"figure {int(found[1]) + 1}: ", problem)
 
 
 def _beside(paper: Path, suite: str | None) -> Path | str | None:

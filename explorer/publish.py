@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import glob
 import json
 import os
 import shutil
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
+from explorer.cite import LATEX, cite
+from explorer.embed import EMBEDS, about_of
 from explorer.format import metric_label
 from explorer.live import LivePart, cells_part, movable, thresholds_part
 from explorer.model import ExplorerModel, choices_of, records
+from explorer.pairs import numbers_part, pair_part
 from explorer.parts import (
     SHOWN,
     PartsError,
@@ -32,15 +38,19 @@ from explorer.parts import (
 from explorer.plots.absorption import drawn
 from explorer.plots.layers import Layer
 from explorer.plots.standalone import exchanged, standalone
+from explorer.plots.sweeps import first_seeds, sweeps
 from explorer.saes import ATTRIBUTES, telling
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
+from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.atlas import Atlas, head_html, listed, means_html, panel_drawing, panel_titles
+from explorer.views.cite import cited_suite
 from explorer.views.evidence_head import EvidenceHead, counts_html
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
-from explorer.views.markup import STATIC, render, styles
+from explorer.views.help import still_html, tours_part
+from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.views.plot_table import table_html
 from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_html, same_html
 from queries import QueryError
@@ -52,6 +62,7 @@ if TYPE_CHECKING:
     from explorer.parts import Draw
     from explorer.plots.layers import Plot
     from explorer.state import SuiteChoices
+    from explorer.tours import ToldStep
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
@@ -72,7 +83,10 @@ _NUMBERS = (
     *("variance_explained", "loss_recovered", "dead_fraction"),
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
-_PAGES = ("explore", "atlas", "evidence")
+_PAGES = ("explore", "compare", "atlas", "evidence")
+_SCRIPTS = ("reader", "live", "guide", "reader_guide", "site", "numbers", "pair", "statistics", "cite", "atlas")
+#: What steps of tours point at that a site does not have.
+_NOT_HERE = ("pair", "pair-rates", "tester", "threshold-sensitivity")
 #: What the verdicts of a suite depend on.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
@@ -114,12 +128,16 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     sizes: list[int] = []
     try:
         folder = folder.resolve()
-        _check(folder, force=force)
         # Within a folder that is there, which may be a disk of its own in a folder that nobody may write.
-        beside = folder / _PARTIAL if folder.exists() else folder.with_name(f".{folder.name}{_PARTIAL}")
+        within, outside = folder / _PARTIAL, folder.with_name(f".{folder.name}{_PARTIAL}")
+        _clear_left(within, outside)
+        _check(folder, force=force)
+        beside = within if folder.exists() else outside
         beside = beside.with_name(f"{beside.name}.{os.getpid()}")
         beside.mkdir()
+        held = os.open(beside, os.O_RDONLY)
         try:
+            fcntl.flock(held, fcntl.LOCK_EX)
             for path, content in _files(store, progress or (lambda *_: None)):
                 file = beside / path
                 file.parent.mkdir(parents=True, exist_ok=True)
@@ -128,12 +146,29 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
             _take_place(beside, folder, force=force)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
-    except (QueryError, PartsError) as error:
+            os.close(held)
+    except (QueryError, PartsError, TourError) as error:
         raise PublishError(str(error)) from error
     except OSError as error:
         where = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
         raise PublishError(f"{folder}: cannot be written ({error.strerror}); {where}name a folder elsewhere") from error
     return Published(len(sizes), sum(sizes))
+
+
+def _clear_left(*places: Path) -> None:
+    """Remove the files of publishes that were killed; a running one holds a lock on its own."""
+    found = [each for place in places for each in place.parent.glob(f"{glob.escape(place.name)}.*")]
+    for left in found:
+        if not left.suffix[1:].isdecimal() or left.is_symlink() or not left.is_dir():
+            continue
+        held = os.open(left, os.O_RDONLY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(held)
 
 
 def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
@@ -186,6 +221,7 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
         raise PublishError(f"{', '.join(store.suites)}: no SAE of a concept is there, so there is nothing to publish")
     steps = sum(len(there.saes) * len(there.families) for there in choices.values())
     done = 0
+    saes = {name: there.saes for name, there in choices.items()}
     for name, there in choices.items():
         model = _model(store, name, *SHOWN)
         for family in there.families:
@@ -194,10 +230,12 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
                 progress(f"{name}: {sae.label}", done, steps)
                 model.state.apply({"sae": sae.id, "family": family})
                 yield from _sae_files(model, figures)
+                yield f"{sae_path(model.shown)}/numbers.bin", packed(numbers_part(model, saes))
                 done += 1
             at = family_path(name, family)
             cells = {"cells": cells_part(model.shown.rate_label)}
             yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
+            yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
             yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family))
         yield f"suites/{name}/suite.bin", packed(_suite(_model(store, name, EvidenceHead)))
         yield f"suites/{name}/search.bin", packed(_search(_model(store, name)))
@@ -264,7 +302,21 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
         "table": means_html(model),
         "saes": [row["sae"] for row in rows],
         "order": {name: _order(rows, name) for name in (*ATTRIBUTES, *_NUMBERS)},
+        # What is drawn again under moved thresholds.
+        "numbers": list(_NUMBERS),
+        **_sweeps(model),
+        "colours": {
+            which.name: {"ramp": which.rates, "paper": which.paper, "muted": which.muted} for which in (LIGHT, DARK)
+        },
     }
+
+
+def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
+    """Say, for each SAE, of which training (its seeds) and of which sweep of L0s it is."""
+    means = model.sae_means
+    if means is None or means.empty:
+        return {"training": [], "sweep": []}
+    return {"training": first_seeds(means).tolist(), "sweep": sweeps(means).tolist()}
 
 
 def _map(model: ExplorerModel, cell: str, figures: dict[str, Any]) -> dict[str, Any]:
@@ -312,6 +364,8 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
         "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
         "evidence": counts_html(model, moves=False),
         "thresholds": thresholds_part(model),
+        "cite": _citations(_model(model.store, manifest.name, latent=0)),
+        "tours": tours_part(model.store, shown.suite, partial(_has_step, metric=shown.metric)),
         "made": render(
             "reader_made",
             suite=manifest.name,
@@ -322,6 +376,46 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
             state=shown,
         ),
     }
+
+
+def _citations(model: ExplorerModel) -> dict[str, Any]:
+    """Collect what the dialog that cites a view says, with slots for what the browser knows."""
+    slots = {
+        "view": "\ue000",
+        "day": "\ue001",
+        "year": "\ue002",
+        "name": "NAME.OF.VIEW",
+        "address": "https://address.invalid",
+    }
+    cited = cite(
+        slots["view"],
+        cited_suite(model),
+        program=version("absorption-explorer"),
+        on=SimpleNamespace(year=slots["year"], isoformat=lambda: slots["day"]),
+        address=slots["address"],
+        name=slots["name"],
+    )
+    said = {"text": cited.text, "bibtex": cited.bibtex, "address": slots["address"]}
+    return {
+        "slots": slots,
+        "said": said,
+        "dialog": render("cite", title="", frame="", **said),
+        "latex": LATEX,
+        "suite": model.manifest.title or model.manifest.name,
+        "families": {name: family.title for name, family in model.shown.families.items()},
+        "views": {name: (embed.title, about_of(model, embed.view)) for name, embed in EMBEDS.items()},
+    }
+
+
+def _has_step(step: ToldStep, *, metric: str) -> bool:
+    """Tell whether a site has what a step of a tour shows."""
+    known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
+    return (
+        step.at not in _NOT_HERE
+        and step.state.keys() <= known
+        and step.state.get("page", "explore") in _PAGES
+        and step.state.get("metric", metric) == metric
+    )
 
 
 def _search(model: ExplorerModel) -> dict[str, Any]:
@@ -366,7 +460,11 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         theme_hash=script_hash(theme),
         data=as_data({"suites": {name: _start(store, name) for name in choices}, "query": "", "search": search}),
         styles="".join(
-            (styles(), *((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("frame", "reader", "site")))
+            (
+                math_font(),
+                styles(),
+                *((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in ("frame", "reader", "site")),
+            )
         ),
         font=FONT,
         mono=MONO,
@@ -376,15 +474,16 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         title=", ".join(suites.values()),
         brand=render("brand", suites=suites, suite=next(iter(suites)), on_page=True),
         nav=nav_html(None, _PAGES),
-        keys=render("keys", pages=_PAGES),
+        help=still_html("site", _PAGES),
         topics=TITLES,
         provenance="",
         query="",
     )
     yield "index.html", page.encode()
     yield "assets/bokeh.js", bokeh_js().encode()
-    for name, file in {"reader": STATIC, "live": STATIC, "site": STATIC, "search": STATIC.parent / "views"}.items():
-        yield f"assets/{name}.js", (file / f"{name}.js").read_bytes()
+    for name in _SCRIPTS:
+        yield f"assets/{name}.js", (STATIC / f"{name}.js").read_bytes()
+    yield "assets/search.js", (STATIC.parent / "views" / "search.js").read_bytes()
     yield ".nojekyll", b""  # GitHub Pages would look through all files for templates
 
 
@@ -395,6 +494,8 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
         "metric": state.metric,
         "saes": [sae.id for sae in state.saes],
+        "repeats": [place for place, sae in enumerate(state.saes) if sae.repeat_of is not None],
+        "own": state.thresholds_of_suite._asdict(),
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
         # By name: the suite's own value, and how far it can be moved.
         "thresholds": {

@@ -273,5 +273,5 @@ def _first_training(sae: Sae) -> str:
 
 
 def _differing(other: Sae, sae: Sae, *but: str) -> int:
-    """Count the attributes, L0, seed and `but` left out, in which two SAEs differ."""
+    """Count the attributes, L0, seed and `but` omitted, in which two SAEs differ."""
     return sum(getattr(other, name) != getattr(sae, name) for name in ATTRIBUTES if name not in ("l0", "seed", *but))

@@ -61,7 +61,7 @@ def may_open(*, wanted: bool | None, address: str | None, is_behind_proxy: bool)
     return MayOpen.ANYTHING if is_alone else MayOpen.CATALOGUE
 
 
-def is_from_here(headers: Mapping[str, str]) -> bool:
+def is_local_request(headers: Mapping[str, str]) -> bool:
     """Tell whether a request comes from a browser of this machine and through no proxy, as far as its headers say."""
     try:
         host = urlsplit(f"//{headers.get('Host', '')}").hostname
@@ -110,7 +110,7 @@ class Served(Sequence[str]):
         """
         names = {entry.name for entry in self.catalogue()}
         if self._added is None or (self.may_open is MayOpen.CATALOGUE and source not in names):
-            raise SuiteError("this server does not open that")
+            raise SuiteError("this server does not open this source")
         places = [str(locate(place)) for place in suites_of(source, progress=progress, say=say)]
         new = [place for place in places if place not in self]
         with open_suites(*self, *new) as store:  # which fails where they do not go together

@@ -15,7 +15,7 @@ from tornado.httpserver import HTTPServer
 
 from explorer import api, health
 from explorer.app import prepare_process, session
-from explorer.connections import PatientSocket
+from explorer.connections import QueueingSocket
 from explorer.handover import Handover
 from explorer.inbound import MESSAGE_BYTES
 from explorer.log import log_event, log_request, log_to_stderr
@@ -134,7 +134,7 @@ class _HttpServer(HTTPServer):
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Accept connections at listening sockets."""
-        super().add_sockets([PatientSocket(fileno=each.detach()) for each in sockets])
+        super().add_sockets([QueueingSocket(fileno=each.detach()) for each in sockets])
 
 
 def _page(address: str | None, port: int, prefix: str) -> str:

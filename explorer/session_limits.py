@@ -31,9 +31,7 @@ def max_sessions(given: str) -> int:
     if given.isdecimal() and int(given) > 0:
         return int(given)
     if given:
-        _LOG.error(
-            "%s is not a whole number above 0: as many sessions are held as the memory is enough for", MAX_SESSIONS
-        )
+        _LOG.error("%s is not an integer above 0: as many sessions are held as the memory is enough for", MAX_SESSIONS)
     return default_max_sessions()
 
 

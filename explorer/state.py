@@ -9,9 +9,9 @@ from urllib.parse import parse_qsl, urlencode
 import param
 
 from explorer.concepts import Concept, Family, plural
-from explorer.evidence import decisive, untold
+from explorer.evidence import decisive, unused_columns
 from explorer.format import rate_label
-from explorer.former_links import FORMER, FORMER_KEYS, OTHER, in_todays_terms
+from explorer.former_links import FORMER, FORMER_KEYS, OTHER, translate_former_keys
 from explorer.given_values import (
     BETWEEN,
     SHOWN_OPTIONS,
@@ -36,14 +36,15 @@ from explorer.saes import (
     value_label,
     values_of,
 )
+from explorer.text.tour_files import TOURS
 from queries.manifest import THRESHOLD_BOUNDS
 from queries.schema import FRACTIONS, INTEGER_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-PAGES = ("explore", "compare", "atlas", "evidence")
-#: What narrows the tested tokens of a suite to some of its SAEs, and what narrows them further.
+PAGES = ("explore", "compare", "atlas", "evidence", "token", "learn")
+#: What narrows the tested tokens of a suite, or a token's latents, to some SAEs, and what narrows the former further.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
 #: Characters of a search that are looked at; no token is as long.
@@ -117,7 +118,7 @@ class ExplorerState(param.Parameterized):
     page = param.Selector(default="explore", objects=list(PAGES), doc="The page shown.")
     suite = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Name of the suite.")
     sae = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the SAE.")
-    concept = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the concept looked for.")
+    concept = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the concept.")
     metric = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="How absorption was measured.")
     latent = param.Integer(default=None, allow_None=True, bounds=(0, None), doc="The selected latent, or None.")
 
@@ -127,21 +128,21 @@ class ExplorerState(param.Parameterized):
         bounds=THRESHOLD_BOUNDS["tau"],
         softbounds=(0, 0.2),
         step=0.005,
-        doc="Rise of F1 that a further split latent must bring.",
+        doc="Minimum F1 gain per split latent.",
     )
     cosine_threshold = param.Number(
         default=0.025,
         bounds=THRESHOLD_BOUNDS["cosine_threshold"],
         softbounds=(-0.1, 0.4),
         step=0.005,
-        doc="Least cosine of an absorbing latent.",
+        doc="Minimum cosine of an absorbing latent.",
     )
     effect_margin = param.Number(
         default=1.0,
         bounds=THRESHOLD_BOUNDS["effect_margin"],
         softbounds=(0, 4),
         step=0.05,
-        doc="Least lead of the top effect, logits.",
+        doc="Minimum effect margin, logits.",
     )
     sensitivity_of = param.Selector(
         default="cosine_threshold",
@@ -157,30 +158,36 @@ class ExplorerState(param.Parameterized):
         default="count", objects=["count", "effect"], doc="What the width of an edge of the graph shows."
     )
     main_latent_by = param.Selector(
-        default="encoder", objects=["encoder", "k_sparse"], doc="Which main latent the plots over all SAEs mean."
+        default="encoder",
+        objects=["encoder", "k_sparse"],
+        doc="Main latent in the plots over all SAEs: by encoder or k-sparse.",
     )
 
     compare_by = param.Selector(
-        default="l0", objects=[*ATTRIBUTES, "concept", "pair", "splitting"], doc="What Compare sets side by side."
+        default="l0", objects=[*ATTRIBUTES, "concept", "pair", "splitting"], doc="What Compare compares."
     )
     other_suite = param.String(
         default=None, allow_None=True, doc="Suite of the SAE compared with, or None for this one."
     )
     other_sae = param.String(default=None, allow_None=True, doc="Id of the SAE compared with, or None.")
     mean_policy = param.Selector(
-        default="with_candidates", objects=["with_candidates", "all_concepts"], doc="Concepts that a mean takes in."
+        default="with_candidates",
+        objects=["with_candidates", "all_concepts"],
+        doc="Concepts that count in means.",
     )
-    rate_x = param.Selector(default="l0", objects=list(X_AXES), doc="What Atlas draws the absorption rate against.")
+    rate_x = param.Selector(default="l0", objects=list(X_AXES), doc="X-axis of Atlas' plot of the absorption rate.")
     other_x = param.Selector(
         default=None,
         objects=[None, *X_AXES],
-        doc="What it draws it against beside that; None for what the suite tells.",
+        doc="X-axis of its second plot; None for a default.",
     )
     splits_x = param.Selector(
-        default="l0", objects=list(X_AXES), doc="What it draws the number of split latents against."
+        default="l0", objects=list(X_AXES), doc="X-axis of its plot of the number of split latents."
     )
     told_by = param.Selector(
-        default=None, objects=[None, *ATTRIBUTES], doc="What colour and marker tell in Atlas; None for what varies."
+        default=None,
+        objects=[None, *ATTRIBUTES],
+        doc="Attribute by which Atlas colours; None for one that varies.",
     )
     scope = param.Selector(default="suite", objects=["suite", "all"], doc="Whether Atlas shows one suite or all.")
     cell = param.Selector(
@@ -190,11 +197,11 @@ class ExplorerState(param.Parameterized):
     )
     cell_order = param.Selector(default="layer", objects=list(ATTRIBUTES), doc="Order of the heat map's SAEs.")
 
-    evidence_token = param.String(default="", doc="Beginning of the tested tokens listed.")
+    evidence_token = param.String(default="", doc="Prefix of the tested tokens to list.")
     evidence_verdict = param.Selector(
         default="all",
         objects=["all", "absorbed", "not absorbed", "differs", "disagree"],
-        doc="Verdict of the tested tokens listed.",
+        doc="Verdict of the tested tokens to list.",
     )
     evidence_sort = param.Selector(
         default="top_effect",
@@ -204,7 +211,7 @@ class ExplorerState(param.Parameterized):
         ],
         doc="Column by which tested tokens are sorted.",
     )
-    evidence_descending = param.Boolean(default=False, doc="Whether from the largest to the smallest.")
+    evidence_descending = param.Boolean(default=False, doc="Whether in descending order.")
     evidence_columns = param.ListSelector(
         default=[
             *("top_effect", "top_cosine", "second_latent", "second_effect", "margin"),
@@ -215,29 +222,54 @@ class ExplorerState(param.Parameterized):
             *("second_latent", "second_effect", "second_cosine", "margin"),
             *("projection", "projected_share", "fraction", "absorbed_by"),
         ],
-        doc="Columns shown of the tested tokens, besides those that are always there.",
+        doc="Optional columns of the tested tokens.",
     )
     evidence_page = param.Integer(
-        default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
+        default=0, bounds=(0, 1_000_000), doc="Page of the list of tested tokens, counted from 0."
     )
-    facet_layer = param.Parameter(
-        default=None, doc="Layer of the SAEs whose tested tokens are listed, or None for all."
-    )
+    facet_layer = param.Parameter(default=None, doc="Layer of the SAEs listed on Evidence and Token, or None for all.")
     facet_hook = param.Parameter(default=None, doc="Their hook, or None.")
     facet_architecture = param.Parameter(default=None, doc="Their architecture, or None.")
     facet_width = param.Parameter(default=None, doc="Their nominal width, or None.")
     facet_l0 = param.Parameter(default=None, doc="Their L0, or None.")
     facet_seed = param.Parameter(default=None, doc="Their seed, or None.")
-    facet_concept = param.String(default=None, allow_None=True, doc="Id of the concept of the tokens listed, or None.")
+    facet_concept = param.String(default=None, allow_None=True, doc="Id of the concept of the tokens to list, or None.")
     facet_latent = param.Integer(
-        default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens listed, or None."
+        default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens to list, or None."
     )
 
-    brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each brushed SAE.")
+    learn_step = param.Integer(default=1, bounds=(1, 5), doc="Step of the page Learn.")
+    learn_latents = param.Integer(default=2, bounds=(1, 2), doc="Latents of its toy SAE.")
+    absorption = param.Number(
+        default=0.0, bounds=(0, 1), step=0.01, doc="Place of the toy SAE from no absorption, 0, to absorbed, 1."
+    )
+    hedging = param.Number(
+        default=0.0, bounds=(-1, 1), step=0.01, doc="How much of the child the toy SAE's only latent writes."
+    )
+    toy_parent = param.Number(default=0.5, bounds=(0.05, 0.95), step=0.05, doc="Probability of the toy's parent.")
+    toy_child = param.Number(
+        default=0.3, bounds=(0.01, 0.95), step=0.01, doc="Probability of the toy's child where the parent is."
+    )
+    toy_alone = param.Number(
+        default=0.0, bounds=(0, 0.95), step=0.01, doc="Probability of the toy's child where the parent is not."
+    )
+    toy_sparsity = param.Number(
+        default=0.1, bounds=(0.01, 0.5), step=0.01, doc="Weight of the sparsity loss of the toy SAE."
+    )
+    toy_seed = param.Integer(default=0, bounds=(0, 1_000_000), doc="Seed of the starts of the toy's training.")
+    learn_token = param.String(default="", doc="Token whose verdict the page Learn takes apart; empty for the first.")
+    token = param.String(default="", doc="The token, with its leading space, whose latents the page Token lists.")
+    tour = param.Selector(default=None, objects=[None, *TOURS], doc="The tour that is shown, or None.")
+    tour_step = param.Integer(default=1, bounds=(1, 99), doc="Its step, counted from 1.")
+    present = param.Boolean(
+        default=False, doc="Whether the page is shown to an audience: large, and without a sidebar."
+    )
+
+    brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each selected SAE.")
     tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
-    cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
+    cosine_range = param.Range(default=None, doc="Selected range of cosines, or None.")
     seed = param.Integer(default=0, bounds=(0, None), doc="Seed of the random words.")
-    touch = param.Boolean(default=False, doc="Whether the page is moved by touch, which plots must not catch.")
+    touch = param.Boolean(default=False, doc="Whether touch scrolls the page instead of moving plots.")
     dark = param.Boolean(default=False, doc="Whether page and plots are dark.")
 
     #: The parameters that a URL carries, in its order; those from `tau` on only where they were changed.
@@ -250,6 +282,10 @@ class ExplorerState(param.Parameterized):
         *("evidence_token", "evidence_verdict", "evidence_sort", "evidence_descending"),
         *("evidence_columns", "evidence_page", "sensitivity_of"),
         *FACETS,
+        *("learn_step", "learn_latents", "absorption", "hedging"),
+        *("toy_parent", "toy_child", "toy_alone", "toy_sparsity", "toy_seed", "learn_token"),
+        "token",
+        *("tour", "tour_step", "present"),
     )
     _READ_KEYS = frozenset((*URL_KEYS, *ATTRIBUTES, "family", *FORMER))
     _ALWAYS_IN_URL = frozenset(("page", "suite", "sae", "concept", "latent"))
@@ -347,7 +383,8 @@ class ExplorerState(param.Parameterized):
     @property
     def chosen_sae(self) -> Sae | None:
         """The SAE; None in a suite without SAEs."""
-        return next((sae for sae in self.saes if sae.id == self.sae), None)
+        chosen = self.sae  # reading a parameter is slow
+        return next((sae for sae in self.saes if sae.id == chosen), None)
 
     @property
     def chosen_concept(self) -> Concept | None:
@@ -407,7 +444,8 @@ class ExplorerState(param.Parameterized):
     def compared_sae(self) -> Sae | None:
         """The SAE compared with: the chosen one, else the suggested one; None where there is none."""
         saes, is_own = self._of(self.compared_suite).saes, self.compared_suite == self.suite
-        chosen = next((sae for sae in saes if sae.id == self.other_sae), None)
+        wanted = self.other_sae
+        chosen = next((sae for sae in saes if sae.id == wanted), None)
         return chosen or suggest_other(saes, self.chosen_sae, in_layer=is_own)
 
     @property
@@ -496,7 +534,9 @@ class ExplorerState(param.Parameterized):
         if self._place[:1] != place[:1]:
             changes["metric"] = next(iter(there.movable), None)
             changes |= (
-                there.thresholds._asdict() | dict.fromkeys(("other_suite", "other_sae", *FACETS)) | {"brushed": []}
+                there.thresholds._asdict()
+                | dict.fromkeys(("other_suite", "other_sae", "tour", *FACETS))
+                | {"brushed": []}
             )
         if self._place != place:
             changes |= {"latent": None, "tested_words": [], "cosine_range": None, "evidence_page": 0}
@@ -529,7 +569,7 @@ class ExplorerState(param.Parameterized):
             A sentence for each value that was refused; the rest is set.
         """
         suite = values.get("suite") or self.suite
-        values = in_todays_terms(values, self._of(suite if suite in self._choices else self.suite).saes)
+        values = translate_former_keys(values, self._of(suite if suite in self._choices else self.suite).saes)
         refused: list[str] = []
         wanted: dict[str, Any] = {}
         for name, value in values.items():
@@ -553,7 +593,7 @@ class ExplorerState(param.Parameterized):
         self._fit_evidence(metric, there.judging, wanted)
         own = there.thresholds._asdict() if suite else {}
         refused += [
-            f"{name} = {shortened(wanted.pop(name))} moves nothing in this suite"
+            f"{name} = {shortened(wanted.pop(name))} has no effect in this suite"
             for name in own
             if name not in movable and wanted.get(name, own[name]) != own[name]
         ]
@@ -575,11 +615,15 @@ class ExplorerState(param.Parameterized):
 
     def _fit_evidence(self, metric: str | None, judging: Collection[str], wanted: dict[str, Any]) -> None:
         """List tested tokens by what the metric tells of them."""
-        if wanted.get("evidence_sort", self.evidence_sort) in untold(metric):
+        if wanted.get("evidence_sort", self.evidence_sort) in unused_columns(metric):
             wanted["evidence_sort"] = decisive(metric)
         verdict = wanted.get("evidence_verdict", self.evidence_verdict)
         if verdict != "all" and (len(judging) <= 1 if verdict == "disagree" else metric in FRACTIONS):
             wanted["evidence_verdict"] = "all"
+
+    def open_token(self, token: str) -> None:
+        """Go to the page of a token, and list all SAEs there."""
+        self.apply({"page": "token", "token": token, **dict.fromkeys(SAE_FACETS)})
 
     def narrow(self, name: str, value: Any) -> list[str]:
         """Go to the SAE that has this value of an attribute, None where it is unknown, and else comes closest."""
@@ -718,7 +762,9 @@ class ExplorerState(param.Parameterized):
         starting, written = self.starting, {}
         for name, value in self.url_values().items():
             if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name]):
-                written[name] = BETWEEN.join(value) if isinstance(value, list) else value
+                written[name] = (
+                    BETWEEN.join(value) if isinstance(value, list) else int(value) if value is True else value
+                )
         return urlencode(written)
 
     def from_query(self, query: str) -> list[str]:
@@ -734,10 +780,10 @@ class ExplorerState(param.Parameterized):
         for key, value in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
             name = FORMER_KEYS.get(key, key)
             if name in self._READ_KEYS and given.get(name, value) != value:
-                again.append(f"{name} = {shortened(given[name])} is given a second time, as {shortened(value)}")
+                again.append(f"{name} = {shortened(given[name])} is repeated, as {shortened(value)}")
             given[name] = value
         again += [
-            f"{part} = {shortened(given.pop(part))} is left out, for {key} says it"
+            f"{part} = {shortened(given.pop(part))} is omitted, for {key} says it"
             for key, parts in _SAID_BY.items()
             for part in parts
             if key in given and part in given
@@ -754,5 +800,5 @@ class ExplorerState(param.Parameterized):
                 self.facet_latent = None
         if unknown := [shortened(name) for name in given if name not in known]:
             named = ", ".join(unknown[:SHOWN_OPTIONS]) + (", ..." if len(unknown) > SHOWN_OPTIONS else "")
-            refused.append(f"nothing here is called {named}")
+            refused.append(f"there is nothing called {named}")
         return refused

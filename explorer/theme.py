@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import BoxSelectTool, BoxZoomTool, FixedTicker, NumeralTickFormatter, WheelZoomTool
+from bokeh.models import BoxSelectTool, BoxZoomTool, FixedTicker, LogTickFormatter, NumeralTickFormatter, WheelZoomTool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,6 +43,8 @@ class Theme:
     categories: tuple[str, ...]
     widths: tuple[str, ...]
     rates: tuple[str, ...]
+    #: How much larger than on a desk texts are.
+    scale: float = 1
 
 
 LIGHT = Theme(
@@ -78,9 +80,13 @@ DARK = Theme(
 )
 
 
-def theme(*, dark: bool) -> Theme:
-    """Return the light or the dark theme."""
-    return DARK if dark else LIGHT
+_LARGE = {which: replace(which, scale=1.5) for which in (LIGHT, DARK)}
+
+
+def theme(*, dark: bool, large: bool = False) -> Theme:
+    """Return the light or the dark theme; `large` for an audience."""
+    which = DARK if dark else LIGHT
+    return _LARGE[which] if large else which
 
 
 def css_roles(which: Theme) -> dict[str, str]:
@@ -149,6 +155,10 @@ def name_ticks(axis: Axis | ColorBar, labels: Mapping[float, str]) -> None:
     axis.major_label_overrides = dict(labels)
 
 
+#: Up to which a logarithmic axis writes 1,000 rather than a power.
+_PLAIN_EXPONENT = 6
+
+
 def dress(figure: Figure, name: str, which: Theme) -> None:
     """Name a figure that was drawn, and dress it in the theme."""
     figure.name = name
@@ -162,7 +172,7 @@ def dress(figure: Figure, name: str, which: Theme) -> None:
         outline_line_color=None,
         stylesheets=[_FOCUS],
         html_attributes={"role": "figure", "aria-label": f"{name.replace('-', ' ')} plot"},
-        min_border_left=44,
+        min_border_left=round(44 * which.scale),
         min_border_right=12,
     )
     figure.toolbar.update(autohide=True, logo=None)
@@ -176,16 +186,18 @@ def dress(figure: Figure, name: str, which: Theme) -> None:
             # The session says what a brush selects; Bokeh would fade the rest, and go on doing so for other data.
             tool.renderers = []
     for axis in figure.axis:
+        if isinstance(axis.formatter, LogTickFormatter):
+            axis.formatter.min_exponent = _PLAIN_EXPONENT
         axis.update(
             axis_line_color=which.rule,
             major_tick_line_color=which.rule,
             minor_tick_line_color=None,
             major_label_text_color=which.muted,
             major_label_text_font=FONT,
-            major_label_text_font_size="11px",
+            major_label_text_font_size=f"{11 * which.scale:g}px",
             axis_label_text_color=which.muted,
             axis_label_text_font=FONT,
-            axis_label_text_font_size="12px",
+            axis_label_text_font_size=f"{12 * which.scale:g}px",
             axis_label_text_font_style="normal",
         )
     figure.ygrid.grid_line_color = which.rule

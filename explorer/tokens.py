@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 #: The cookies that sessions read (`explorer.views.browser.remembered`).
 COOKIES = ("ax_dark", "ax_tasks", "ax_open")
-#: For how long a token makes a session anew, which is needed where a page and its websocket reach different processes.
+#: For how long a token makes a session again, which is needed where a page and its websocket reach different processes.
 #: Its own session, while it lives, it joins at any age: a page may stay open for months and lose its connection.
 NEW_SESSION_SECONDS = 300
 _TOKEN_SECONDS = 365 * 24 * 3600
@@ -65,7 +65,7 @@ async def claim_session(handler: WSHandler) -> None:
     """Let a websocket join the session that its token was made for; refuse a token that is not this server's.
 
     A session that has a connection is not joined by another one, unless that one has been cut off. A page that comes
-    again joins its session or none: one that is built anew, or that was built by the page's request in another process
+    again joins its session or none: one that is built again, or that was built by the page's request in another process
     than its websocket reached, would show the address that the page was opened with.
     """
     origin = handler.request.headers.get("Origin")

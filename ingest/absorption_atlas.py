@@ -233,7 +233,7 @@ class _Found:
         """Note that `file` tells of `key`; reject it where another file does."""
         first = self.claimed.setdefault(key, file)
         if first != file:
-            source.reject(file, f"{source.report.name(first)} holds the same and is taken; remove one of them")
+            source.reject(file, f"{source.report.name(first)} has the same contents and is used; remove one of them")
         return first == file
 
     def concept(self, name: str, template: str | None) -> str | None:
@@ -263,7 +263,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
         Where nothing of it can be read, or `only` is given.
     """
     if only is not None:
-        message = f"{source.root}: is imported as a whole; leave out --only"
+        message = f"{source.root}: is imported as a whole; omit --only"
         raise IngestError(message)
     summaries: defaultdict[str, dict[Path, _Summary]] = defaultdict(dict)
     projections: defaultdict[str, dict[Path, _Projections]] = defaultdict(dict)
@@ -295,7 +295,7 @@ def _report_unread(source: Source) -> None:
         if name in source.report.read or name in dict(source.report.rejected):
             continue
         if _DETAIL_FILE.fullmatch(file.name):
-            source.reject(file, "no summary of its concept lies beside it; fetch that, too")
+            source.reject(file, "the summary of its concept is missing; download it, too")
         else:
             source.report.skip(file)
 
@@ -388,7 +388,7 @@ def _facts(model: str, place: _Place) -> dict[str, Any]:
 
 
 def _without_earlier_runs(source: Source, summaries: dict[Path, _Summary]) -> dict[Path, _Summary]:
-    """Say what each file measured, and leave out the first run of an SAE that was measured again.
+    """Say what each file measured, and omit the first run of an SAE that was measured again.
 
     The first run's file has no L0 in its name.
     """
@@ -420,7 +420,7 @@ def _method(source: Source, summaries: dict[Path, _Summary]) -> Method:
     for name, values in told.items():
         if len(values) > 1:
             listed = ", ".join(f"{value:g}" for value in sorted(values))
-            source.report.note(f"Files name several values of {name} ({listed}): their published rates stand.")
+            source.report.note(f"Files name several values of {name} ({listed}): their published rates are used.")
     notes = [f"At most {most:,} candidates of a concept were ablated."] if most else []
     # A threshold that no file names is the paper's.
     thresholds = {name: values.most_common(1)[0][0] for name, values in told.items() if values}
@@ -431,7 +431,7 @@ def _read_letters(source: Source, found: _Found, sae: str, file: Path, summary: 
     """Take the published rate of each letter."""
     family, phrase = _OF_LETTERS[summary.property or ""]
     if summary.per_letter is None:
-        source.reject(file, "per_letter: is missing; fetch the complete file")
+        source.reject(file, "per_letter: is missing; download the complete file")
         return
     if not found.claim(source, file, sae, family.family, _METRIC):
         return
@@ -442,7 +442,9 @@ def _read_letters(source: Source, found: _Found, sae: str, file: Path, summary: 
         except ValidationError as error:
             refused.append(f"per_letter {place}: {first_problem(error)}")
     if refused:
-        source.report.reject(file, f"{len(refused):,} letters left out ({refused[0]}); mend the file or fetch it again")
+        source.report.reject(
+            file, f"{len(refused):,} letters omitted ({refused[0]}); fix the file or download it again"
+        )
     most = summary.max_prompts_per_letter
     numbers = [letter.num_absorption for letter in letters]
     # Scaled up by the sampled portion, they are numbers of tokens only where none was sampled. A sum over letters of
@@ -450,7 +452,7 @@ def _read_letters(source: Source, found: _Found, sae: str, file: Path, summary: 
     are_counts = all(number is None or (number.is_integer() and 0 <= number <= (most or number)) for number in numbers)
     if not are_counts:
         source.report.note(
-            "num_absorption of letters is scaled up by the sampled portion. Where it is not a whole number for every"
+            "num_absorption of letters is scaled up by the sampled portion. Where it is not an integer for every"
             " letter of an SAE, only the rates are imported."
         )
     rows = []
@@ -481,7 +483,7 @@ def _read_concept(source: Source, found: _Found, sae: str, file: Path, summary: 
     """Take counts, probes and tested tokens of one concept."""
     concept = found.concept(summary.property or "", summary.template)
     if concept is None:
-        source.reject(file, "property: names no concept; fetch the complete file")
+        source.reject(file, "property: names no concept; download the complete file")
         return
     if not found.claim(source, file, sae, concept, _METRIC):
         return
@@ -542,7 +544,7 @@ def _read_detail(source: Source, found: _Found, file: Path, sae: str, concept: s
     if left := rows.num_rows - silent.num_rows:
         source.report.reject(
             file,
-            f"{left:,} rows left out: a split latent fires on them, and no column says which; they are not absorbed",
+            f"{left:,} rows omitted: a split latent fires on them, and no column says which; they are not absorbed",
         )
     found.pieces["tested_tokens"].append(silent)
 
@@ -574,7 +576,7 @@ def _read_projections(source: Source, found: _Found, file: Path, projected: _Pro
         return
     concept = found.concept(projected.property, None)
     if concept is None:
-        source.reject(file, "property: names no concept; fetch the complete file")
+        source.reject(file, "property: names no concept; download the complete file")
         return
     if not found.claim(source, file, sae, concept, "projection"):
         return

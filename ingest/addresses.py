@@ -80,21 +80,21 @@ def list_address(url: str, patterns: Collection[str] = ()) -> Listing:
         files.append(file)
         _check_path(file.path)
         if len(files) > limits.ENTRIES:
-            raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results alone")
+            raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results only")
     if not files:
         raise RemoteError("holds no files")
     if is_file:
         return Listing(files, is_file=True)
     manifest = next((file for file in files if file.path == MANIFEST), None)
-    if manifest and says_suite(manifest.content(limits.MANIFEST)):
+    if manifest and is_suite_manifest(manifest.content(limits.MANIFEST)):
         return Listing(files, is_suite=True)
     wanted = [file for file in files if _is_wanted(file.path, patterns)]
     if not wanted:
-        raise RemoteError(f"holds no results: none of its {len(files):,} files is of a kind that is read")
+        raise RemoteError(f"holds no results: none of its {len(files):,} files has a known type")
     return Listing(wanted)
 
 
-def says_suite(manifest: bytes) -> bool:
+def is_suite_manifest(manifest: bytes) -> bool:
     """Tell whether a file called manifest.json is a suite's: other formats have files of that name, too."""
     return b'"format_version"' in manifest
 
@@ -115,7 +115,7 @@ def _list_web(url: str, *, is_file: bool) -> Listing:
     """Look for a suite at the address of a web server, and else for a file; folders are not listed there."""
     if not is_file and not urlsplit(url).query:
         with get(f"{url}/{MANIFEST}") as response:
-            if response.ok and says_suite(first_bytes(response, limits.MANIFEST)):
+            if response.ok and is_suite_manifest(first_bytes(response, limits.MANIFEST)):
                 return Listing(is_suite=True)
     with get(url) as response:
         if not response.ok:

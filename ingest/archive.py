@@ -110,16 +110,16 @@ def _unpack(stream: BinaryIO, size: int, folder: Path) -> None:
 
 def _check_number(number: int) -> None:
     if number > limits.ENTRIES:
-        raise UnreadableError(f"it holds more than {limits.ENTRIES:,} files; give the results alone")
+        raise UnreadableError(f"it holds more than {limits.ENTRIES:,} files; give the results only")
 
 
 def _within(name: str) -> PurePosixPath:
     """Return where a member is put; UnreadableError where that is outside, or deeper than folders go."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
-        raise UnreadableError(f"{name[:100]!r} in it would lie outside of the folder; unpack it yourself")
+        raise UnreadableError(f"{name[:100]!r} in it would be outside of the folder; unpack it yourself")
     if len(path.parts) > limits.DEPTH:
-        raise UnreadableError(f"{name[:100]!r} in it lies more than {limits.DEPTH} folders deep; unpack it yourself")
+        raise UnreadableError(f"{name[:100]!r} in it is more than {limits.DEPTH} folders deep; unpack it yourself")
     return path
 
 

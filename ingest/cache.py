@@ -252,7 +252,7 @@ class Cache:
         try:
             fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._progress("Waiting for another process that imports the same", 0, 1)
+            self._progress("Waiting for another process that imports the same results", 0, 1)
             fcntl.flock(lock, kind)
 
 
@@ -268,7 +268,7 @@ def digest(text: str) -> str:
 
 
 def _read(place: Path) -> Entry | None:
-    """Return what is kept of an entry; one that is not there, or damaged, is made anew when it is asked for."""
+    """Return what is kept of an entry; one that is not there, or damaged, is made again when it is asked for."""
     try:
         return Entry.model_validate_json((place / _ENTRY).read_bytes())
     except (OSError, ValidationError):

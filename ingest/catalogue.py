@@ -101,5 +101,5 @@ def read_catalogue(file: Path = CATALOGUE) -> Catalogue:
     names = [entry.name for entry in catalogue.entries]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        raise SuiteError(f"{file}: the name {twice!r} stands twice; give each entry its own")
+        raise SuiteError(f"{file}: the name {twice!r} occurs twice; give each entry its own")
     return catalogue

@@ -63,7 +63,7 @@ def write_arrays(folder: Path, sae: str, n_latents: int, root: Path, files: Mapp
     Returns
     -------
     Outcome
-        The file, and the arrays that were left out; no file where none is left.
+        The file, and the arrays that were omitted; no file where none is left.
     """
     rejected: list[tuple[Path, str]] = []
 
@@ -92,10 +92,10 @@ def _read(stream: BinaryIO, n_latents: int) -> tuple[pa.Array, str]:
     with _member(stream) as (member, others):
         shape, kind, beginning = _header(member)
         if shape != (n_latents,):
-            message = f"the array has shape {shape}, the SAE's others have ({n_latents},); fetch it again"
+            message = f"the array has shape {shape}, the SAE's others have ({n_latents},); download it again"
             raise UnreadableError(message)
         if not np.issubdtype(kind, np.floating):
-            message = f"the array holds {kind}, not cosines; fetch it again"
+            message = f"the array holds {kind}, not cosines; download it again"
             raise UnreadableError(message)
         content = beginning.read()
         content += member.read(n_latents * kind.itemsize - len(content))
@@ -103,8 +103,8 @@ def _read(stream: BinaryIO, n_latents: int) -> tuple[pa.Array, str]:
     strange = ~(np.abs(values) <= _LARGEST)  # NaN compares as false
     empty = int(strange.sum())
     if empty == n_latents:
-        raise UnreadableError("no value of the array is a cosine; fetch it again")
-    remarks = [f"{empty:,} values are no cosines (not finite, or beyond 1) and are left empty"] if empty else []
+        raise UnreadableError("no value of the array is a cosine; download it again")
+    remarks = [f"{empty:,} values are not cosines (not finite, or beyond 1) and are left empty"] if empty else []
     remarks += [f"holds other arrays beside {_MEMBER}, which are not imported: {', '.join(others)}"] if others else []
     return pa.array(values.astype(np.float32), mask=strange), "; ".join(remarks)
 
@@ -115,7 +115,7 @@ def _member(stream: BinaryIO) -> Iterator[tuple[IO[bytes], list[str]]]:
     size = os.fstat(stream.fileno()).st_size
     with Portions(stream) as portions, ZipFile(portions) as archive, archive.open(_MEMBER) as member:
         if archive.getinfo(_MEMBER).file_size > limits.RATIO * size:
-            message = f"the array is more than {limits.RATIO} times as large as the file; fetch it again"
+            message = f"the array is more than {limits.RATIO} times as large as the file; download it again"
             raise UnreadableError(message)
         yield member, [name for name in archive.namelist() if name != _MEMBER]
 
@@ -125,7 +125,7 @@ def _header(member: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any], BytesIO]
     beginning = BytesIO(member.read(_BEGINNING))
     version = np.lib.format.read_magic(beginning)
     if version not in _HEADER_READERS:
-        message = f"the array is of version {version}, which holds no cosines; fetch it again"
+        message = f"the array is of version {version}, which holds no cosines; download it again"
         raise UnreadableError(message)
     shape, _, kind = _HEADER_READERS[version](beginning)
     return shape, kind, beginning

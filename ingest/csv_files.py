@@ -30,8 +30,8 @@ _BATCH = 16_384
 _BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
 #: What a value of a type is, to follow "is no".
 _KINDS = {
-    "INTEGER": "whole number such as 17",
-    "BIGINT": "whole number such as 17",
+    "INTEGER": "integer such as 17",
+    "BIGINT": "integer such as 17",
     "FLOAT": "number such as -1.25",
     "DOUBLE": "number such as -1.25",
     "BOOLEAN": "true or false",
@@ -52,7 +52,7 @@ def header(source: Source, file: Path) -> list[str]:
         return []
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        source.reject(file, f"column {repeated[0]!r} stands twice; remove one of them")
+        source.reject(file, f"column {repeated[0]!r} occurs twice; remove one of them")
         return []
     if not names:
         source.reject(file, "is empty; write a header and rows")
@@ -63,7 +63,7 @@ def read_csv(source: Source, file: Path, table: Table) -> pa.Table | None:
     """Read the columns of `table` that a CSV file has.
 
     Lists and maps are JSON, an empty field is NULL. A value that is none of its type is left empty, a row of another
-    length than the header is left out; both are reported.
+    length than the header is omitted; both are reported.
 
     Returns
     -------
@@ -92,7 +92,7 @@ def read_csv(source: Source, file: Path, table: Table) -> pa.Table | None:
         return None
     if odd:
         fix = f"not {len(names):,} fields as the header has; put fields that hold commas into quotes"
-        source.report.reject(file, f"{_rows(odd)} {fix}; left out")
+        source.report.reject(file, f"{_rows(odd)} {fix}; omitted")
     for column in columns:
         if column.faults:
             row, text = next(iter(column.faults.items()))

@@ -50,7 +50,7 @@ class Portions(io.BufferedReader):
         """Read `size` bytes, or all that are left; UnreadableError where they are more than a portion."""
         content = super().read(size if size is not None and 0 <= size <= limits.AT_ONCE else limits.AT_ONCE + 1)
         if len(content) > limits.AT_ONCE:
-            raise UnreadableError("its list of contents, or a name in it, is too long; fetch it again")
+            raise UnreadableError("its list of contents, or a name in it, is too long; download it again")
         return content
 
 
@@ -79,9 +79,9 @@ def reading(root: Path, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
     except UnreadableError:
         raise
     except ValidationError as error:
-        raise UnreadableError(f"{first_problem(error)}; mend the file or fetch it again") from error
+        raise UnreadableError(f"{first_problem(error)}; fix the file or download it again") from error
     except Exception as error:  # libraries raise anything for bytes that they do not expect
-        message = f"not a readable {what} ({reason(error)}); mend the file or fetch it again"
+        message = f"not a readable {what} ({reason(error)}); fix the file or download it again"
         raise UnreadableError(message) from error
 
 

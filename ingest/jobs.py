@@ -29,7 +29,7 @@ SMALL = 16 * limits.MB
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a job wrote, the files of the source that it left out with the reason, and remarks with a count each."""
+    """What a job wrote, the files of the source that it omitted with the reason, and remarks with a count each."""
 
     written: tuple[Path, ...]
     rejected: tuple[tuple[Path, str], ...] = ()

@@ -49,7 +49,7 @@ def read_json(source: Source, file: Path, parse: Callable[[Any], _Parsed]) -> _P
     with source.opened(file, _WHAT, limits.JSON) as stream:
         content = _utf8(stream.read())
         if sum(map(content.count, (b",", b"[", b"{"))) > limits.JSON_VALUES:
-            message = f"holds more than {limits.JSON_VALUES:,} values; leave out what is not of the evaluation"
+            message = f"holds more than {limits.JSON_VALUES:,} values; omit what is not of the evaluation"
             raise UnreadableError(message)
         return parse(from_json(content))
 

@@ -102,7 +102,7 @@ def uncounted(sae: str, n_latents: int) -> str:
     )
 
 
-def nothing_left(source: Source, mend: str) -> str:
+def nothing_importable(source: Source, fix: str) -> str:
     """Say in one line that nothing of `source` can be imported, and why."""
     because = "".join(f" ({file}: {reason})" for file, reason in source.report.rejected[:1])
-    return f"{source.root}: holds no letter that can be read{because}; {mend}"
+    return f"{source.root}: holds no letter that can be read{because}; {fix}"

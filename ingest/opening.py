@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ingest import limits
-from ingest.addresses import SCHEMES, Listing, list_address, says_suite
+from ingest.addresses import SCHEMES, Listing, is_suite_manifest, list_address
 from ingest.archive import is_result, unpacked
 from ingest.cache import PROGRAM, Cache, digest
 from ingest.catalogue import read_catalogue
@@ -162,7 +162,7 @@ def _is_suite(folder: Path) -> bool:
     if file_problem(folder.resolve(), MANIFEST):
         return True
     with file.open("rb") as stream:
-        if says_suite(stream.read(limits.MANIFEST)):
+        if is_suite_manifest(stream.read(limits.MANIFEST)):
             return True
     try:
         detect(Source(folder))

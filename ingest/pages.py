@@ -74,7 +74,7 @@ def write_pages(folder: Path, sae: str, piece: int, root: Path, files: Mapping[i
             rejected.append((file, str(error)))
             continue
         if len(html.encode("utf-8", "replace")) > _LONGEST:
-            rejected.append((file, f"has more than {_LONGEST:,} bytes; the page is left out, its evidence is imported"))
+            rejected.append((file, f"has more than {_LONGEST:,} bytes; the page is omitted, its evidence is imported"))
         else:
             rows["dashboards"].append({"sae": sae, "latent": latent, "html": html})
         try:

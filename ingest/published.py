@@ -102,7 +102,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
         Where it holds no SAE that can be read, or `only` is given: the folder holds one family of SAEs.
     """
     if only is not None:
-        message = f"{source.root}: is one family of SAEs and is imported as a whole; leave out --only"
+        message = f"{source.root}: is one family of SAEs and is imported as a whole; omit --only"
         raise IngestError(message)
     manifest = _manifest(source)
     wide = read_wide(source, source.root / "k_sparse_results.parquet", _SAE_LETTER)
@@ -219,7 +219,7 @@ def _located(
         except ValueError:
             key = None
         if parts is None or key is None:
-            source.reject(file, "the name tells no SAE and letter or latent; rename it as the others are")
+            source.reject(file, "the name contains no SAE and letter or latent; rename it like the others")
         elif item(parts[4]) in found.setdefault(key, {}):
             source.reject(file, f"{source.report.name(found[key][item(parts[4])])} is of the same; remove one of them")
         else:
@@ -230,7 +230,7 @@ def _located(
 def _pages_of(
     source: Source, pages: Mapping[str, Mapping[int, Path]], saes: Mapping[str, int]
 ) -> dict[str, dict[int, Path]]:
-    """Leave out the pages of latents that an SAE does not have."""
+    """Omit the pages of latents that an SAE does not have."""
     kept: dict[str, dict[int, Path]] = {}
     for key, of_sae in pages.items():
         for latent, file in of_sae.items() if key in saes else ():
@@ -285,7 +285,7 @@ def _manifest(source: Source) -> Manifest:
                     return manifest
             source.report.skip(file)  # such as a list of the files that lie there
         except UnreadableError as error:
-            source.reject(file, f"{error}; the suite is described without it")
+            source.reject(file, f"{error}; the suite is imported without it")
     return Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,

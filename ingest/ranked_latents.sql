@@ -1,5 +1,5 @@
--- One row a tested token, of files with one row a token and ranked latent: the first rank has the verdict, and without
--- one the token is left out. All ranks together are the list of latents with the largest effects; where the file does
+-- One row per tested token, of files with one row per token and ranked latent: the first rank has the verdict, and without
+-- one the token is omitted. All ranks together are the list of latents with the largest effects; where the file does
 -- not name the runner-up, it is the second of them.
 SELECT ranked.* EXCLUDE (feat_order, top_activation, latents, effects, activations, cosines) REPLACE (
         coalesce(second_latent, listed.latents[2]) AS second_latent,

@@ -49,7 +49,7 @@ class Report:
         return name.encode("utf-8", "backslashreplace").decode()
 
     def reject(self, file: Path, reason: str) -> None:
-        """Note that `file`, or the rows that `reason` names, were left out."""
+        """Note that `file`, or the rows that `reason` names, were omitted."""
         if (entry := (self.name(file), reason)) not in self.rejected:  # a file may be looked at twice
             self.rejected.append(entry)
 

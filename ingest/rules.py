@@ -31,7 +31,7 @@ class Kept(NamedTuple):
 def keep_rules(data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, good: pa.Array | None = None) -> Kept:
     """Find what `check` would refuse of `data`.
 
-    A value that is not allowed leaves out its row where the row cannot be without it; elsewhere it is left empty.
+    A value that is not allowed omits its row where the row cannot be without it; elsewhere it is left empty.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def keep_rules(data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, 
     saes : iterable of Sae, optional
         Those of the suite. Where they are not known yet, no latent is too high and no SAE unknown.
     good : pyarrow.Array, optional
-        False for each row that is left out already.
+        False for each row that is omitted already.
     """
     good = pa.array([True] * data.num_rows, pa.bool_()) if good is None else good
     required = {None, *table.key, *(column.name for column in table.columns if column.required)}
@@ -56,7 +56,7 @@ def keep_rules(data: pa.Table, table: Table, saes: Iterable[Sae] | None = None, 
         where = f"{len(places):,} {'row' if len(places) == 1 else 'rows'} (row {shown})"
         if rule.column in required:
             good = pc.and_not(good, flags)
-            refused.append(f"{where} left out: {rule.column or 'it'} {rule.message}")
+            refused.append(f"{where} omitted: {rule.column or 'it'} {rule.message}")
         else:
             values = data[rule.column].combine_chunks()
             emptied = pc.if_else(flags, pa.scalar(None, values.type), values)

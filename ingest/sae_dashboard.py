@@ -47,7 +47,7 @@ def evidence(html: str, latent: int) -> dict[str, list[dict[str, Any]]]:
     -------
     dict
         Rows by table name, without the columns of the SAE: one of latents, where density and max_activation are None
-        if unknown, and those of contexts, logits and histograms. A table for which the page has nothing is left out;
+        if unknown, and those of contexts, logits and histograms. A table for which the page has nothing is omitted;
         so are a histogram without equal bins and whole counts, and output tokens without a logit.
 
     Raises
@@ -205,7 +205,7 @@ def _number(value: Any) -> float | None:
     except OverflowError:
         return None
     except (TypeError, ValueError):
-        raise DashboardError("the page has something else where a number belongs") from None
+        raise DashboardError("the page has another type where a number is expected") from None
     return number if abs(number) <= _LARGEST_FLOAT else None
 
 

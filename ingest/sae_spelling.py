@@ -29,7 +29,7 @@ from ingest.letters import (
     TOKENS,
     first_known,
     highest_latents,
-    nothing_left,
+    nothing_importable,
     numbered_tokens,
     uncounted,
     with_concepts,
@@ -115,7 +115,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
         "prompts": prompts,
     }
     if not tables["measurements"].num_rows:
-        message = nothing_left(
+        message = nothing_importable(
             source, "give the folder that holds feature_absorption, k_sparse_probing or latent_evaluation"
         )
         raise IngestError(message)
@@ -166,7 +166,7 @@ def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table
             continue
         if first := taken.get((kind, file.name)):
             taken_from = source.report.name(first.path)
-            source.reject(file.path, f"{taken_from} holds the same of this SAE and is taken; remove one of them")
+            source.reject(file.path, f"{taken_from} has the same data on this SAE and is used; remove one of them")
             continue
         rows = _READERS[kind](source, file)
         if rows is None:
@@ -192,7 +192,7 @@ def _experiment(source: Source, file: _File) -> str:
     if _rank_numbers(names):
         return "latent_evaluation"
     if names:
-        source.reject(file.path, "column 'f1_sparse_sae_1' or 'f1_sae_top_0' is missing; fetch the complete file")
+        source.reject(file.path, "column 'f1_sparse_sae_1' or 'f1_sae_top_0' is missing; download the complete file")
     return ""
 
 
@@ -207,7 +207,7 @@ def _of_its_sae(source: Source, file: _File, read: Callable[..., pa.Table | None
     told = {source.places[sae] for sae in rows["sae"].to_pylist()} - {file.place}
     if told:
         other = "layer_" + "_".join(map(str, min(told)))
-        source.reject(file.path, f"its columns are of {other}, which its name is not; rename it or fetch it again")
+        source.reject(file.path, f"its columns are of {other}, which its name is not; rename it or download it again")
         return None
     return rows
 

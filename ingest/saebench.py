@@ -29,7 +29,7 @@ from ingest.letters import (
     TOKENS,
     first_known,
     highest_latents,
-    nothing_left,
+    nothing_importable,
     numbered_tokens,
     uncounted,
     with_concepts,
@@ -101,7 +101,7 @@ _NOTES = (
     " 0.4.0 (the metric fraction-0.3) it has no thresholds, since 0.4.1 it has them and counts three absorbing latents"
     " at most. One SAE has 0.155 in the one and 0.016 in the other.\n"
     "Every token that the linear probe gets right is tested; before 13 January 2025 only those of them on which every"
-    " split latent is silent have a row. SAEBench's own means leave out letters whose linear probe"
+    " split latent is silent have a row. SAEBench's own means omit letters whose linear probe"
     " is poor (by default an F1 of 0.6 or less); where the tables of an SAE are imported, these letters are here too."
 ).splitlines()
 
@@ -138,7 +138,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
     chosen = _selected(source, only)
     found = [suite for model, saes in _by_model(chosen).items() if (suite := _read_model(source, model, saes, chosen))]
     if not found:
-        raise IngestError(nothing_left(source, "give the folder that holds eval_results or artifacts"))
+        raise IngestError(nothing_importable(source, "give the folder that holds eval_results or artifacts"))
     return found
 
 
@@ -159,12 +159,14 @@ def _read_model(source: Source, model: str, chosen: list[SaeFiles], every: list[
         try:
             Sae(sae="any", **facts)
         except ValidationError as error:
-            _leave_out(source, files, f"a suite cannot hold what it says of the SAE ({first_problem(error)})", every)
+            _leave_out(
+                source, files, f"a suite cannot store its description of the SAE ({first_problem(error)})", every
+            )
             continue
         if tables["measurements"].num_rows:
             known.append(_Read(files, facts, tables))
         else:
-            _leave_out(source, files, "it tells of no letter that can be read; fetch the complete file", every)
+            _leave_out(source, files, "it contains no readable letter; download the complete file", every)
     if not known:
         return None
     saes = [Sae(sae=sae, **one.facts) for sae, one in zip(sae_ids([one.facts for one in known]), known, strict=True)]
@@ -249,7 +251,7 @@ def _leave_out(source: Source, sae: SaeFiles, reason: str, saes: list[SaeFiles])
     """Report that an SAE is not imported; its files may hold others that are."""
     for file in sae.files.values():
         if sum(file in other.files.values() for other in saes) > 1:
-            source.report.reject(file, f"{sae.name} is left out: {reason}")
+            source.report.reject(file, f"{sae.name} is omitted: {reason}")
         else:
             source.reject(file, reason)
 
@@ -293,7 +295,8 @@ def _tau(source: Source, saes: list[SaeFiles]) -> float:
     for sae in saes:
         if sae.tau not in (tau, None):
             source.report.note(
-                f"{sae.name} was measured with tau {sae.tau}, the suite says {tau}: its published split latents stand."
+                f"{sae.name} was measured with tau {sae.tau}, the suite says {tau}: its published split latents are"
+                " used."
             )
     return tau
 
@@ -417,7 +420,7 @@ def _conformed(
     found = {name: next((one for one in given if one in present), None) for name, given in names.items()}
     for name, given in names.items():
         if found[name] is None and column_of(table, name).required:
-            source.reject(file, f"{given[0]!r} is missing; fetch the complete file")
+            source.reject(file, f"{given[0]!r} is missing; download the complete file")
             return None
     source.report.take(file, (f"{within}{one}" for one in found.values() if one))
     return source.conform(

@@ -37,7 +37,7 @@ _RESULTS = "_eval_results"
 _SHORT = 200
 _MOST = 100
 _RECORDS = "_k_sparse_probing.json"
-#: In the path of a table, the name of the SAE, which may hold slashes, stands twice.
+#: In the path of a table, the name of the SAE, which may hold slashes, occurs twice.
 _TABLE = re.compile(
     r"(?:.*/)?(?P<sae>[^/].*)/layer_(?P<layer>[0-9]{1,9})_(?P=sae)(?:_(?P<kind>metrics|metadata|raw_results))?\.parquet"
 )
@@ -272,7 +272,7 @@ def collect(source: Source) -> list[SaeFiles]:
         sae = saes.setdefault(_joined(name), SaeFiles(name))
         if kind in sae.files:
             first = source.report.name(sae.files[kind])
-            source.reject(file, f"{first} holds the same of this SAE and is taken; remove one of them")
+            source.reject(file, f"{first} has the same data on this SAE and is used; remove one of them")
             return None
         sae.files[kind] = file
         return sae

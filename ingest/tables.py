@@ -1,4 +1,4 @@
-"""Results of one's own: tables that are named as a suite's, as CSV or parquet, and what they leave out derived."""
+"""Results of one's own: tables that are named as a suite's, as CSV or parquet, and what they omit derived."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def read(source: Source, *, only: str | None = None) -> list[Findings]:
         Where they measure nothing, or `only` is given.
     """
     if only is not None:
-        message = f"{source.root}: is imported as a whole; leave out --only"
+        message = f"{source.root}: is imported as a whole; omit --only"
         raise IngestError(message)
     said = _description(source)
     found = {name: with_all_columns(_CONTRACTS[name], _table(source, name)) for name in _NAMES}
@@ -144,7 +144,7 @@ def _description(source: Source) -> _Description:
             said.model_dump_json()  # which refuses what no file can hold
             return said
     except UnreadableError as error:
-        source.reject(file, f"{error}; the suite is described without it")
+        source.reject(file, f"{error}; the suite is imported without it")
         return _Description()
 
 
@@ -181,7 +181,7 @@ def _skip_others(source: Source) -> None:
             continue
         taken = _file(source, file.stem) if file.stem in _NAMES else None
         if taken:
-            source.reject(file, f"{source.report.name(taken)} has the same table and is taken; remove one of them")
+            source.reject(file, f"{source.report.name(taken)} has the same table and is used; remove one of them")
         else:
             source.report.skip(file)
 
@@ -193,14 +193,14 @@ def _measured(found: Mapping[str, pa.Table], method: Method) -> pa.Table:
 
 
 def _judged(source: Source, tested: pa.Table, measured: pa.Table, method: Method) -> pa.Table:
-    """Decide on the tokens whose row has no verdict, and leave out those that nothing decides on."""
+    """Decide on the tokens whose row has no verdict, and omit those that nothing decides on."""
     other = pc.and_(pc.is_in(tested["metric"], pa.array(_OF_OTHER_RULES)), pc.is_null(tested["is_absorption"]))
     own = with_verdicts(tested.filter(pc.invert(other)), measured, method)
     judged = own.filter(pc.is_valid(own["is_absorption"]))
     left, file = tested.num_rows - judged.num_rows, _file(source, _TESTED)
     if left and file:
         reason = "they have no is_absorption, and no effect by ablation that decides; add is_absorption"
-        source.report.reject(file, f"{left:,} rows left out: {reason}")
+        source.report.reject(file, f"{left:,} rows omitted: {reason}")
     return judged
 
 
@@ -216,7 +216,7 @@ def _saes(source: Source, found: Mapping[str, pa.Table]) -> list[Sae]:
             saes.append(Sae.model_validate({"sae": sae, **facts}))
         except ValidationError as error:
             file = _file(source, "saes")
-            reason = f"{sae[:_SHOWN]} is left out: {first_problem(error)}; correct it"
+            reason = f"{sae[:_SHOWN]} is omitted: {first_problem(error)}; correct it"
             source.report.reject(file or source.root, reason)
     return saes
 
@@ -235,7 +235,7 @@ def _facts(row: Mapping[str, Any], least: int) -> dict[str, Any]:
 
 
 def _concepts(found: Mapping[str, pa.Table]) -> pa.Table:
-    """Complete the table concepts by those that other tables name, and what it leaves out by the ids."""
+    """Complete the table concepts by those that other tables name, and what it omits by the ids."""
     told = found["token_concepts"]
     numbers = Counter(told["concept"].to_pylist())
     named = {concept for name in _NAMES if "concept" in found[name].column_names for concept in _named(found[name])}

@@ -108,10 +108,10 @@ def _without(names: set[str], columns: Mapping[str, tuple[str, ...]]) -> Columns
 
 
 def _judged(source: Source, file: Path, ranked: pa.Table) -> pa.Table:
-    """Make one row a token of its ranked latents, and report the tokens whose verdict is lost."""
+    """Make one row per token of its ranked latents, and report the tokens whose verdict is lost."""
     source.report.note("Files with a row for each ranked latent: the verdict is that of feat_order 0.")
     judged = join("ranked_latents", ranked=ranked)
     lost = ranked.group_by(list(TESTED.key)).aggregate([]).num_rows - judged.num_rows
     if lost:
-        source.report.reject(file, f"{lost:,} tokens have no verdict where feat_order is 0; fetch the complete file")
+        source.report.reject(file, f"{lost:,} tokens have no verdict where feat_order is 0; download the complete file")
     return judged

@@ -69,7 +69,7 @@ def _of_family(config: Config, tables: Mapping[str, pa.Table], noun: str) -> dic
         "Mean F1 of the linear probes": float(f1.mean()),
         "Lowest F1 of a linear probe": f"{f1.min():.3f} ({names[f1.argmin()]})",
         f"{noun} whose probe fails (F1 below 0.5)": ", ".join(failed) or "none",
-        "Largest fall of mean F1 from one k to the next": largest_fall(k_sparse),
+        "Largest fall of mean F1 from one k to the next": largest_decrease(k_sparse),
         "Tested tokens": len(tested["token"]),
         "Tested tokens that are absorbed": int(np.sum(tested["is_absorption"])),
         "Verdicts that differ when recomputed from the stored scores": different_verdicts(config, tested)
@@ -123,7 +123,7 @@ def projection_shares(rows: Mapping[str, list[Any]]) -> dict[str, float]:
     """Say who carries the probe's direction at the true positives, on average: soft absorption.
 
     Split latents, the absorbing latents that SAEBench counts, neither (other latents, biases, the SAE's error). Words
-    whose projection is not positive have nothing to share out, and are left out.
+    whose projection is not positive have nothing to share out, and are omitted.
     """
     main, absorbing, total = (np.array(rows[f"{name}_projection"], float) for name in _PARTS)
     known = total > 0
@@ -178,7 +178,7 @@ def different_verdicts(config: Config, tested: Mapping[str, list[Any]]) -> int:
     return int((verdict != np.array(tested["is_absorption"])).sum())
 
 
-def largest_fall(k_sparse: Mapping[str, list[Any]]) -> float:
+def largest_decrease(k_sparse: Mapping[str, list[Any]]) -> float:
     """Return the most that mean F1 falls by from one k to the next."""
     k, f1 = np.array(k_sparse["k"]), np.array(k_sparse["f1"], float)
     means = [f1[k == value].mean() for value in np.unique(k)]

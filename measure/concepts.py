@@ -114,7 +114,7 @@ def letter_of_word(family: str, word: str) -> str:
 class Row(NamedTuple):
     """A line of a family's CSV; `label` is empty for a word that has none of the labels.
 
-    A word of which no group is told is in that of its form in small letters.
+    A word of which no group is told is in that of its form in lower case.
     """
 
     line: int
@@ -232,7 +232,7 @@ def _check_splits(file: Path, rows: Sequence[Row]) -> None:
 
 
 def name_of(label: str) -> str:
-    """Return what the id of a label's concept ends in: small letters and digits, hyphens between them."""
+    """Return what the id of a label's concept ends in: lower-case letters and digits, hyphens between them."""
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
 
@@ -338,6 +338,6 @@ def _check_answers(file: Path, labels: Sequence[str], answers: Mapping[str, str]
         raise MeasureError(message)
 
 
-def some(words: Sequence[str]) -> str:
+def shortened(words: Sequence[str]) -> str:
     """Name a few of some words."""
     return ", ".join(map(repr, words[:_NAMED])) + (", ..." if len(words) > _NAMED else "")

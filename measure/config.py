@@ -233,11 +233,11 @@ class Config(_Part):
     def _sources_are_told_apart(self) -> Self:
         names = [part.source for part in self.text]
         if twice := next((name for name in names if names.count(name) > 1), None):
-            message = f"text: source {twice!r} stands twice, give each text its own"
+            message = f"text: source {twice!r} occurs twice, give each text its own"
             raise ValueError(message)
         families = [part.family for part in self.concepts]
         if twice := next((name for name in families if families.count(name) > 1), None):
-            message = f"concepts: family {twice!r} stands twice, give each its own"
+            message = f"concepts: family {twice!r} occurs twice, give each its own"
             raise ValueError(message)
         return self
 

@@ -14,7 +14,7 @@ from measure.concepts import FIRST_LETTERS
 from measure.device import best_device, fast_precision, free_memory
 from measure.memory import SHARE, peak_of
 from measure.models.base import Prompt
-from measure.plan import told_of
+from measure.plan import family_settings
 from measure.saes.loading import open_sae, width_of
 from measure.saes.trained import TrainedSae
 from measure.stages.ablation import AT_ONCE, Word, ablate
@@ -191,7 +191,7 @@ def facts_of(model: LanguageModel, config: Config, base: Path) -> Facts:
 def _size(config: Config, part: ConceptsPart | None, base: Path, model: LanguageModel) -> tuple[str, Size]:
     """Count a family's words; return them by its id."""
     how = config.vocabulary.model_dump()
-    vocabulary = read_vocabulary(model.tokenizer, **how, concepts=told_of(part, base))
+    vocabulary = read_vocabulary(model.tokenizer, **how, concepts=family_settings(part, base))
     size = Size(len(vocabulary.ids), len(vocabulary.test), len(vocabulary.family.measured))
     return vocabulary.family.family, size
 

@@ -22,7 +22,7 @@ def num_gpus() -> int:
 
 
 def take_gpu(number: int) -> None:
-    """Let this thread work on the GPU of that number, counted anew from the first behind the last."""
+    """Let this thread work on the GPU of that number, counted again from the first behind the last."""
     if num_gpus():
         torch.cuda.set_device(number % num_gpus())
 

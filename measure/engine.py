@@ -55,7 +55,7 @@ def perform_all(
     address : str, optional
         Scheduler of a Dask cluster to join instead.
     may_fail : iterable of Task
-        Those that end neither the others nor the whole if they cannot be done; what needs them is left out.
+        Those that end neither the others nor the whole if they cannot be done; what needs them is omitted.
     say : callable
         Told in a line when the cluster has no worker yet.
     progress : callable

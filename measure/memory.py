@@ -70,7 +70,7 @@ def peak_of(run: Callable[[], object]) -> int:
     return held.peak
 
 
-def at_once(run: Callable[[], object], device: torch.device, most: int, number: int = 1) -> int:
+def batch_size(run: Callable[[], object], device: torch.device, most: int, number: int = 1) -> int:
     """Return how many things are done at a time: as many as there is memory for, no more than `most`, at least one.
 
     Parameters

@@ -203,7 +203,7 @@ def measurements_of(
 ) -> list[dict[str, Any]]:
     """Write what a concept comes to by each metric: rows of the table `measurements`.
 
-    SAEBench leaves out letters whose probe is poor, at an F1 of `min_probe_f1` or less; by ablation none is left out.
+    SAEBench omits letters whose probe is poor, at an F1 of `min_probe_f1` or less; by ablation none is omitted.
     Where a family has a gate, a metric that it does not admit has a row that says why.
 
     Parameters
@@ -288,7 +288,7 @@ def _interval(values: np.ndarray, words: np.ndarray, vocabulary: Vocabulary) -> 
 def _by_groups(
     ablated: list[dict[str, Any]], portion: float, judged: Judged, vocabulary: Vocabulary, chosen: Chosen
 ) -> dict[str, Any]:
-    """Return the interval of the rate by ablation, and the rate over the words that the model answers rightly for."""
+    """Return the interval of the rate by ablation, and the rate over the words that the model answers correctly for."""
     absorbed = {row["token_id"] for row in ablated if row["is_absorption"]}
     values = np.isin(vocabulary.ids[judged.words], sorted(absorbed)) / portion
     answers = chosen.spelled.answers[vocabulary.test_rows(judged.words)]

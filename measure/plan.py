@@ -65,7 +65,7 @@ class SaePlan:
     families: list[dict[str, Task]] = field(default_factory=list)
 
     @property
-    def but_seed(self) -> tuple[int, str, int, int]:
+    def key_without_seed(self) -> tuple[int, str, int, int]:
         """What SAEs have in common that differ in their seed only."""
         return self.layer, self.architecture, self.width, self.k
 
@@ -135,8 +135,8 @@ def without(plan: Plan, failed: Container[str]) -> Plan:
     for sae in plan.saes:
         if any(task.digest in failed for task in sae.own):
             continue
-        left.append(replace(sae, repeats=sae.repeats and sae.but_seed in known))
-        known.add(sae.but_seed)
+        left.append(replace(sae, repeats=sae.repeats and sae.key_without_seed in known))
+        known.add(sae.key_without_seed)
     kin = _kin(left, plan.families)
     return replace(plan, saes=left, kin={layer: task for layer, task in kin.items() if task.digest not in failed})
 
@@ -203,7 +203,7 @@ def _family(
 ) -> FamilyPlan:
     """Plan what SAEs share of a family; of the first letters as they always were, where none is configured."""
     of = f" ({part.family})" if part else ""
-    told = told_of(part, base)
+    told = family_settings(part, base)
     vocabulary = Task(
         "vocabulary",
         model_settings | {"vocabulary": config.vocabulary.model_dump(), "concepts": told},
@@ -245,7 +245,7 @@ def _prompts(how: Mapping[str, Any], model_settings: dict[str, Any], needs: dict
     return Task("prompts", {}, {"assignment": assignment, "spelled": spelled}, f"prompts{of}")
 
 
-def told_of(part: ConceptsPart | None, base: Path) -> dict[str, Any] | None:
+def family_settings(part: ConceptsPart | None, base: Path) -> dict[str, Any] | None:
     """Return a family as it is configured, its file given by where it lies and what it holds."""
     if part is None:
         return None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from measure.errors import MeasureError
-from measure.plan import told_of
+from measure.plan import family_settings
 from measure.readers import READERS
 from measure.saes.loading import check_fit, open_sae
 from measure.stages.prompts import answer_tokens, to_prompt
-from measure.stages.vocabulary import describe, lost_words, read_vocabulary
+from measure.stages.vocabulary import describe, read_vocabulary, words_of_several_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,13 +52,13 @@ def check_all(config: Config, base: Path, model: LanguageModel) -> list[str]:
 
 def _check_family(config: Config, part: ConceptsPart | None, base: Path, model: LanguageModel) -> list[str]:
     """Read a family's words and answers; say what there is."""
-    told = told_of(part, base)
+    told = family_settings(part, base)
     vocabulary = read_vocabulary(model.tokenizer, **config.vocabulary.model_dump(), concepts=told)
     try:
         answer_tokens(model.tokenizer, vocabulary.family.answers)
     except MeasureError as error:
         raise MeasureError(f"concepts: {part.family}: {error}" if part else str(error)) from error
-    return describe(vocabulary, lost_words(model.tokenizer, told) if told else [])
+    return describe(vocabulary, words_of_several_tokens(model.tokenizer, told) if told else [])
 
 
 def _check_layers(config: Config, model: LanguageModel) -> None:

@@ -28,7 +28,7 @@ def plain(file: Path) -> Iterator[str]:
 
 
 def pod(file: Path) -> Iterator[str]:
-    """Read Perl's documentation without its markup; code, which is indented, is left out."""
+    """Read Perl's documentation without its markup; code, which is indented, is omitted."""
     for paragraph in re.split(r"\n\s*\n", _text(file)):
         if not paragraph.startswith(("=", " ", "\t")):
             yield from _paragraphs(_POD_MARK.sub(r"\1", _POD_MARK.sub(r"\1", paragraph)))

@@ -158,13 +158,13 @@ def name_saes(saes: Sequence[SaePlan], work: Path) -> list[SaeRecord]:
     facts = [_facts(sae, work) for sae in saes]
     own = [place for place, sae in enumerate(saes) if not sae.repeats]
     ids = dict(zip(own, sae_ids([facts[place] for place in own]), strict=True))
-    first = {saes[place].but_seed: place for place in reversed(own)}
+    first = {saes[place].key_without_seed: place for place in reversed(own)}
     records = []
     for place, (sae, said) in enumerate(zip(saes, facts, strict=True)):
         if place in ids:
             records.append(SaeRecord(sae=ids[place], **said))
         else:
-            repeated = first[sae.but_seed]
+            repeated = first[sae.key_without_seed]
             called = {"sae": f"{ids[repeated]}-s{sae.seed}", "l0_nominal": facts[repeated]["l0_nominal"]}
             records.append(SaeRecord(**said | called, repeat_of=ids[repeated]))
     return records
@@ -228,7 +228,7 @@ def _family(read: Read) -> FamilyRecord:
     family, chosen = read.vocabulary.family, read.chosen
     if not family.gated:
         return FIRST_LETTERS
-    alone = chosen.drawn_again or chosen.templates == [BARE]
+    alone = chosen.prompt_per_word or chosen.templates == [BARE]
     return FamilyRecord(
         family=family.family,
         title=family.title,
@@ -382,7 +382,7 @@ def _with_a_part(one: Measured) -> list[int]:
 
 
 def _keep(one: Measured, *, counts_alone: bool, slim: bool) -> None:
-    """Leave out of an SAE's tables what the suite does not need: numbers of tokens that it holds, or these tokens."""
+    """Omit of an SAE's tables what the suite does not need: numbers of tokens that it holds, or these tokens."""
     tested, measurements = one.tables["tested_tokens"], one.tables["measurements"]
     if counts_alone:
         one.tables["tested_tokens"] = tested.slice(0, 0)
@@ -489,7 +489,7 @@ def _prompts(families: Sequence[Read], tested: Iterable[int]) -> pa.Table:
         right = is_right(chosen.spelled.answers, vocabulary.labels[vocabulary.test])
         for number, template in enumerate(chosen.templates):
             told = right[asked & (chosen.tested_in == number)]
-            if not chosen.drawn_again or read.first_prompt + number in used:
+            if not chosen.prompt_per_word or read.first_prompt + number in used:
                 accuracy = float(told.mean()) if len(told) else None
                 rows.append({"prompt_id": read.first_prompt + number, "template": template, "test_accuracy": accuracy})
     return _rows("prompts", rows)

@@ -106,8 +106,8 @@ def alone(work: Path) -> Iterator[None]:
 def perform(task: Task, work: Path, progress: Callable[[float], None] = lambda _: None) -> Path:
     """Do a task whose needs are done, all of it or nothing; return its folder.
 
-    Output is written beside its place and moved there as a whole, so what was interrupted is done anew. A task is given
-    to one process at a time, of one measurement (`alone`); what lies beside its place is left of one that was lost.
+    Output is written to a temporary folder and then renamed, so an interrupted task is repeated. Only one process at a
+    time, of one measurement, runs a task (`alone`); a temporary folder beside it was left by a process that died.
 
     Raises
     ------

@@ -30,7 +30,7 @@ class Tokenizer:
         self._prepends = self.encode("a") == self.encode(" a")
 
     def __len__(self) -> int:
-        # Numbers may be left out.
+        # Numbers may be omitted.
         return max(self._backend.get_vocab().values(), default=-1) + 1
 
     def words(self) -> list[tuple[int, str]]:

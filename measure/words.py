@@ -121,7 +121,7 @@ class Lexicon:
         """Return the parts of speech that a word is listed as."""
         return {sense.part for sense in self.uses.get(word, ())}
 
-    def mostly(self, word: str) -> list[Sense]:
+    def main_senses(self, word: str) -> list[Sense]:
         """Return the senses that are counted; all of them where none ever was."""
         uses = self.uses.get(word, Counter())
         return list(uses.elements()) or list(uses)
@@ -209,7 +209,7 @@ def _suffixes(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, st
 def _parts_of_speech(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, str]]:
     """List the words that are one part of speech, nearly always."""
     for token, word in _lower_words(tokens):
-        if part := _prevailing([sense.part for sense in lexicon.mostly(word)]):
+        if part := _prevailing([sense.part for sense in lexicon.main_senses(word)]):
             yield token, part
 
 
@@ -219,7 +219,7 @@ def _kinds(tokens: Sequence[str], lexicon: Lexicon) -> Iterator[tuple[str, str]]
     A word that means several kinds may have but their parent. Words that mean no thing have no kind.
     """
     for token, word in _lower_words(tokens):
-        senses = lexicon.mostly(word)
+        senses = lexicon.main_senses(word)
         shares = Counter(kind for sense in senses for kind in _kinds_of(sense))
         for kind, number in shares.items():
             if number >= _SHARE * len(senses):
@@ -253,7 +253,7 @@ FAMILIES = {
 
 
 def _lower_words(tokens: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """List tokens that are a whole word in small letters, and the word."""
+    """List tokens that are a whole word in lower case, and the word."""
     for token in tokens:
         word = token.removeprefix(" ")
         if token.startswith(" ") and word.islower() and len(word) >= _LEAST_LETTERS:

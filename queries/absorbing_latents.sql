@@ -1,5 +1,5 @@
--- One row an absorbing latent of a concept on one SAE: most tokens first, then the strongest mean effect.
--- tokens are those it absorbs, strongest effect first, and effects theirs, NaN where none was published.
+-- One row per absorbing latent of a concept on one SAE: most tokens first, then the strongest mean effect. tokens: the
+-- tokens that it absorbs, strongest effect first. effects: their effects, NaN if none was published.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- together: concept
 -- columns: concept VARCHAR, latent INTEGER, num_tokens BIGINT, mean_effect DOUBLE, cosine FLOAT, tokens VARCHAR[],

@@ -3,7 +3,7 @@
 A file opens with a comment that says what a row is, then lists parameters, the one that is asked for all values
 together, if any, and columns::
 
-    -- One row a letter of the alphabet.
+    -- One row per letter of the alphabet.
     -- params: suite VARCHAR, layer INTEGER
     -- columns: letter VARCHAR, num_tested BIGINT
     SELECT ...
@@ -103,7 +103,7 @@ def parse_query(name: str, text: str) -> Query:
 
 
 def _together(text: str) -> Together:
-    """Read ``param (column) of param without param``, of which all but the first may be left out."""
+    """Read ``param (column) of param without param``, of which all but the first may be omitted."""
     param, column, of, without = _TOGETHER.fullmatch(text).groups()  # type: ignore[union-attr]
     return Together(param, column or param, of or "", without or "")
 

@@ -1,13 +1,13 @@
--- For each of several SAEs, at most two rows a stretch of latents, its lowest and its highest cosine with the concept's probe, and
--- one row a split or absorbing latent, which `part` tells, with its exact cosine. 400 stretches an SAE, so no peak is lost and
--- ten SAEs stay light.
+-- For each of several SAEs, at most two rows per bin of latents, with the lowest and the highest cosine with the
+-- concept's probe, and one row per split or absorbing latent (see `part`) with its exact cosine. 400 bins per SAE keep
+-- all peaks and ten SAEs small.
 -- params: suite VARCHAR, compared VARCHAR[], concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: sae VARCHAR, part VARCHAR, latent INTEGER, cosine FLOAT
 WITH near AS MATERIALIZED (
-    -- Read once: to open an SAE's file takes longer than to read one concept of it.
+    -- Read once, because opening an SAE's file takes longer than reading one concept of it.
     SELECT sae, latent, cosine
     FROM cosines($suite, $compared)
-    WHERE concept = $concept
+    WHERE concept = $concept AND cosine IS NOT NULL
 ),
 stretches AS (
     SELECT near.sae, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
@@ -18,8 +18,8 @@ stretches AS (
     GROUP BY ALL
 )
 SELECT sae, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
-UNION
-SELECT sae, NULL, high_latent, high FROM stretches
+UNION ALL
+SELECT sae, NULL, high_latent, high FROM stretches WHERE high_latent <> low_latent
 UNION ALL
 SELECT marks.sae, marks.part, marks.latent, near.cosine
 FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks

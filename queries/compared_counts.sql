@@ -1,5 +1,4 @@
--- One row an SAE of several and a concept of a family that was measured on it: how many latents share and absorb it, NULL where
--- that is unknown.
+-- One row per given SAE and measured concept of a family: the numbers of split and absorbing latents, NULL if unknown.
 -- params: suite VARCHAR, compared VARCHAR[], family VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- together: concept
 -- columns: sae VARCHAR, concept VARCHAR, num_split_latents BIGINT, num_absorbing_latents BIGINT

@@ -1,5 +1,5 @@
--- One row a concept of a family, in the family's order: what this SAE absorbs of it. Concepts that were not measured have
--- measured = false.
+-- One row per concept of a family, in the family's order: its number of absorbing latents on this SAE. measured is
+-- false for concepts that were not measured.
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: concept VARCHAR, label VARCHAR, measured BOOLEAN, num_split_latents BIGINT, num_absorbing_latents BIGINT,
 --          num_absorbed BIGINT, num_tested BIGINT, absorption_rate DOUBLE

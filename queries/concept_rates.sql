@@ -1,5 +1,5 @@
--- One row a concept of a family and an SAE of the suite, or of all suites where scope is 'all'; concepts that were not
--- measured have none. f1_gap is the linear probe's F1 minus that of the main latent (k-sparse probing, k = 1).
+-- One row per concept of a family and SAE of the suite, or of all suites if scope is 'all'; none for concepts that were
+-- not measured. f1_gap is the linear probe's F1 minus that of the main latent (k-sparse probing, k = 1).
 -- params: suite VARCHAR, family VARCHAR, scope VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: suite VARCHAR, sae VARCHAR, concept VARCHAR, absorption_rate DOUBLE, rate_low DOUBLE, rate_high DOUBLE,
 --          num_absorbed BIGINT, num_tested BIGINT, num_split_latents BIGINT, f1_gap DOUBLE, random_rate DOUBLE

@@ -1,6 +1,6 @@
--- One row a concept whose true positives of the probe had their projection taken apart: the mean shares that split latents,
--- absorbing latents and neither carry (token_shares), over the num_shared tokens that have shares. num_tokens counts all of them,
--- num_unknown those whose shares are unknown at this tau; the projection of the others is not positive.
+-- One row per concept whose true positives of the probe have stored projections: the mean shares of split latents,
+-- absorbing latents and neither (token_shares), over the num_shared tokens that have shares. num_tokens counts all
+-- tokens, num_unknown those whose shares are unknown at this tau; the remaining tokens have no positive projection.
 -- params: suite VARCHAR, sae VARCHAR, compared_concepts VARCHAR[], tau DOUBLE
 -- columns: concept VARCHAR, label VARCHAR, main_share DOUBLE, absorbing_share DOUBLE, other_share DOUBLE, num_tokens BIGINT,
 --          num_shared BIGINT, num_unknown BIGINT

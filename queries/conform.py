@@ -25,7 +25,7 @@ _ARROW_TYPES = {
 
 
 class IngestError(Exception):
-    """Results cannot be turned into a suite; the message is one line that names the place and the mend."""
+    """Results cannot be turned into a suite; the message is one line that names the place and the fix."""
 
 
 def arrow_type(duckdb_type: str) -> pa.DataType:
@@ -59,12 +59,12 @@ def with_constants(table: Table, rows: pa.Table, **values: object) -> pa.Table:
 def conform(data: pa.Table, table: Table) -> pa.Table:
     """Return `data` as the contract of `table` has it.
 
-    Columns that the contract does not know are left out, absent optional ones are NULL, NaN is NULL.
+    Columns that the contract does not know are omitted, absent optional ones are NULL, NaN is NULL.
 
     Raises
     ------
     IngestError
-        Where a required column is missing, values do not fit their type, or a key stands twice.
+        Where a required column is missing, values do not fit their type, or a key occurs twice.
     """
     columns = {}
     for column in table.columns:
@@ -73,9 +73,7 @@ def conform(data: pa.Table, table: Table) -> pa.Table:
                 columns[column.name] = _without_nan(data[column.name]).cast(arrow_type(column.type))
             except pa.ArrowException as error:
                 reason = str(error).splitlines()[0]
-                message = (
-                    f"table {table.name!r}: column {column.name!r} is no {column.type} ({reason}); mend the source"
-                )
+                message = f"table {table.name!r}: column {column.name!r} is no {column.type} ({reason}); fix the source"
                 raise IngestError(message) from error
         elif column.required:
             message = f"table {table.name!r}: column {column.name!r} is missing; the mapping must give it"
@@ -86,7 +84,7 @@ def conform(data: pa.Table, table: Table) -> pa.Table:
     twice = np.setdiff1d(np.arange(len(conformed)), run_starts(conformed, table.key))
     if twice.size:
         row = {name: conformed[name][int(twice[0])].as_py() for name in table.key}
-        message = f"table {table.name!r}: {row} stands twice, one row is allowed; mend the source"
+        message = f"table {table.name!r}: {row} occurs twice, one row is allowed; fix the source"
         raise IngestError(message)
     return conformed
 

@@ -1,4 +1,4 @@
--- One row a latent: the cosine of its decoder row with the concept's probe, in the order of the latents.
+-- One row per latent, in order: the cosine of its decoder row with the concept's probe.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR
 -- columns: latent INTEGER, cosine FLOAT
 SELECT latent, cosine

@@ -26,7 +26,7 @@ class Header(NamedTuple):
     columns : set of str
         Those that the file itself has.
     problems : list of tuple of str or None, and str
-        The column that is wrong, None for the whole file; what is wrong and the mend.
+        The column that is wrong, None for the whole file; what is wrong and the fix.
     """
 
     columns: set[str]

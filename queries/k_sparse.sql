@@ -1,4 +1,4 @@
--- One row a k of the k-sparse probes for a concept on one SAE; is_split marks the latents accepted at tau.
+-- One row per k of the k-sparse probes for a concept on one SAE; is_split marks the split latents at tau.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE
 -- together: concept
 -- columns: concept VARCHAR, k INTEGER, latent INTEGER, f1 DOUBLE, precision DOUBLE, recall DOUBLE, auc DOUBLE, is_split BOOLEAN

@@ -1,4 +1,4 @@
--- One row a text window in which the latent fires, strongest first.
+-- One row per text window in which the latent fires, strongest first.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: rank INTEGER, activation FLOAT, tokens VARCHAR[], activations FLOAT[], position INTEGER, source VARCHAR
 SELECT rank, activation, tokens, activations, position, source

@@ -1,4 +1,4 @@
--- One row a concept: the latent's cosine with that concept's probe.
+-- One row per concept: the latent's cosine with that concept's probe.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: concept VARCHAR, cosine FLOAT
 SELECT concept, cosine

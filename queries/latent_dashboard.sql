@@ -1,4 +1,4 @@
--- At most one row, where the suite keeps the HTML page that the latent's evidence was imported from.
+-- At most one row, if the suite keeps the HTML page from which the latent's evidence was imported.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: latent INTEGER
 SELECT latent

@@ -1,4 +1,4 @@
--- At most one row: how one latent behaves on text and vocabulary, and what else the suite holds on it.
+-- At most one row: statistics of one latent on text and vocabulary, and which other data the suite has on it.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: density FLOAT, max_activation FLOAT, mean_activation FLOAT, num_vocab_tokens INTEGER,
 --          max_activation_vocab FLOAT, encoder_decoder_cosine FLOAT, top_concept VARCHAR, top_concept_cosine FLOAT

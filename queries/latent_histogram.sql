@@ -1,4 +1,5 @@
--- At most one row: the latent's activations on text in equal bins from low to high; silent tokens are not counted.
+-- At most one row: the latent's activations on text in equal bins from low to high; tokens on which it is silent are
+-- not counted.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: low FLOAT, high FLOAT, counts INTEGER[]
 SELECT low, high, counts

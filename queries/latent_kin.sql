@@ -1,6 +1,6 @@
--- One row per kin of the latent on another SAE of its layer, those of an SAE together, the nearest first: what it is for the
--- concept there (split_rank: its place among the split latents, 0: not one; the tokens of the concept that it absorbs),
--- and up to five of the words on which both fire.
+-- One row per kin of the latent on another SAE of its layer, grouped by SAE, nearest first: its role for the concept
+-- there (split_rank: its rank among the split latents, 0 if it is none; the number of the concept's tokens that it
+-- absorbs), and up to five of the words on which both fire.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
 -- columns: other_sae VARCHAR, rank INTEGER, other_latent INTEGER, cosine FLOAT, overlap FLOAT, num_shared_words INTEGER,

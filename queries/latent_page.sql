@@ -1,4 +1,4 @@
--- At most one row: the latent's imported HTML page, as it was published.
+-- At most one row: the latent's imported HTML page, unchanged.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER
 -- columns: html VARCHAR
 SELECT html

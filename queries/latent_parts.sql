@@ -1,6 +1,6 @@
--- One row a part that the latent of this number plays on an SAE of the suite: split_rank is its place among the split
--- latents of the concept (0: not one), num_absorbed counts the concept's tokens that it absorbs. A number means another
--- latent on every SAE. Of no latent (NULL), nothing.
+-- One row per role of the latent with this number on an SAE of the suite: split_rank is its rank among the split
+-- latents of the concept (0 if it is none), num_absorbed the number of the concept's tokens that it absorbs. Numbers
+-- are not comparable across SAEs. No rows if latent is NULL.
 -- params: suite VARCHAR, latent INTEGER, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: sae VARCHAR, concept VARCHAR, split_rank INTEGER, num_absorbed BIGINT, mean_effect DOUBLE
 SELECT sae, concept,

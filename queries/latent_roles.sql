@@ -1,5 +1,5 @@
--- One row a concept in which the latent plays a part on this SAE: its place among the split latents (0: not one), the
--- tokens it absorbs, whether its encoder direction is the closest to the probe.
+-- One row per concept for which the latent has a role on this SAE: its rank among the split latents (0 if it is none),
+-- the number of tokens that it absorbs, and whether its encoder direction is the closest to the probe.
 -- params: suite VARCHAR, sae VARCHAR, latent INTEGER, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: concept VARCHAR, split_rank INTEGER, num_absorbed BIGINT, is_encoder_top BOOLEAN
 SELECT concept, split_rank, num_absorbed, is_encoder_top

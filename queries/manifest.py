@@ -44,7 +44,7 @@ _PLACE_LENGTH = 100
 
 
 class SuiteError(Exception):
-    """A suite cannot be opened; the message is one line that names the file and the mend."""
+    """A suite cannot be opened; the message is one line that names the file and the fix."""
 
 
 class Record(BaseModel):
@@ -135,12 +135,12 @@ def check_ids(saes: Sequence[Sae]) -> None:
     """Hold SAEs to ids of their own, and further seeds to SAEs that are there; ValueError where one is not."""
     sae, number = Counter(sae.id for sae in saes).most_common(1)[0] if saes else ("", 0)
     if number > 1:
-        message = f"sae {sae} stands twice; give each SAE its own id and mend the table"
+        message = f"sae {sae} occurs twice; give each SAE its own id and fix the table"
         raise ValueError(message)
     own = {sae.id for sae in saes if sae.repeat_of is None}
     strange = min((sae.repeat_of for sae in saes if sae.repeat_of and sae.repeat_of not in own), default=None)
     if strange:
-        message = f"repeat_of {strange} is no SAE of the suite, or one itself; mend the table"
+        message = f"repeat_of {strange} is no SAE of the suite, or one itself; fix the table"
         raise ValueError(message)
 
 

@@ -42,10 +42,10 @@ def parse_manifest(text: str, file: object) -> Manifest:
         manifest = Manifest.model_validate(converted(content) if version == 1 else content)
         return manifest.model_copy(update={"saes": in_order(manifest.saes)})
     except ValidationError as error:
-        message = f"{file}: {first_problem(error)}; mend the manifest or import the suite again"
+        message = f"{file}: {first_problem(error)}; fix the manifest or import the suite again"
         raise SuiteError(message) from error
     except ValueError as error:
-        message = f"{file}: no JSON that can be used ({error}); mend the manifest or import the suite again"
+        message = f"{file}: no JSON that can be used ({error}); fix the manifest or import the suite again"
         raise SuiteError(message) from error
 
 
@@ -76,7 +76,7 @@ def _check_values(content: object) -> None:
                 message = f"it holds a number that is not finite ({value})"
                 raise ValueError(message)
             case int() if abs(value) > BIGINT_MAX:
-                message = "it holds a whole number that 64 bits do not hold"
+                message = "it holds an integer that 64 bits do not hold"
                 raise ValueError(message)
         if seen > _MAX_VALUES:
             message = f"it holds more than {_MAX_VALUES:,} values"

@@ -1,6 +1,6 @@
--- One row a concept of a family that was measured on one of two SAEs, which may be of two suites: rates, splits and scores
--- of both, and how many tokens are absorbed on the other SAE only (gained) or on this one only (lost), NULL where the
--- tokens of one are not stored.
+-- One row per concept of a family that was measured on at least one of two SAEs, which may be from two suites: rates,
+-- split latents and scores of both, and how many tokens are absorbed only on the other SAE (gained) or only on this one
+-- (lost), NULL if the tokens of one are not stored.
 -- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: concept VARCHAR, label VARCHAR, absorption_rate DOUBLE, other_absorption_rate DOUBLE,

@@ -1,5 +1,5 @@
--- One row a concept of a family that counts in a mean, and an SAE: of two SAEs, which may be of two suites, and of all seeds
--- that either was trained with; of two seeds of one SAE, of these alone.
+-- One row per SAE and concept of a family that counts in a mean. The SAEs are two SAEs, which may be from two suites,
+-- with all of their seeds; if the two are seeds of one SAE, only these two.
 -- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE, mean_policy VARCHAR
 -- columns: is_other BOOLEAN, sae VARCHAR, concept VARCHAR, rate DOUBLE

@@ -1,5 +1,5 @@
--- One row a token of the concept that is absorbed on one of two SAEs, which may be of two suites: by which latent on each
--- (NULL: not).
+-- One row per token of the concept that is absorbed on at least one of two SAEs, which may be from two suites, with the
+-- absorbing latent on each (NULL: not absorbed).
 -- params: suite VARCHAR, sae VARCHAR, other_suite VARCHAR, other_sae VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: token VARCHAR, latent INTEGER, effect FLOAT, other_latent INTEGER, other_effect FLOAT

@@ -35,7 +35,7 @@ def footer_problem(file: Path, table: Table) -> str | None:
     except (OSError, ValueError, pa.ArrowException) as error:
         return f"not a readable parquet file ({_first_line(error)}); restore it or import the suite again"
     if footer.num_columns > MAX_COLUMNS:
-        return f"has {footer.num_columns:,} columns, {MAX_COLUMNS:,} at most; leave out those that are not the table's"
+        return f"has {footer.num_columns:,} columns, {MAX_COLUMNS:,} at most; omit those that are not the table's"
     groups = list(_groups(footer))
     rows = max(footer.num_rows, sum(group.rows for group in groups))
     if rows > table.max_rows:
@@ -43,8 +43,8 @@ def footer_problem(file: Path, table: Table) -> str | None:
     sizes = [group.size for group in groups]
     size = sum(sizes) if table.resident else max(sizes, default=0)
     if size > table.max_bytes:
-        what, mend = ("takes", "leave rows out") if table.resident else ("has a row group of", "write smaller ones")
-        return f"{what} {size // _MB:,} MB in memory, {table.max_bytes // _MB:,} MB at most; {mend}"
+        what, fix = ("takes", "leave rows out") if table.resident else ("has a row group of", "write smaller ones")
+        return f"{what} {size // _MB:,} MB in memory, {table.max_bytes // _MB:,} MB at most; {fix}"
     return None
 
 

@@ -1,5 +1,5 @@
--- At most 60 rows: tokens of the vocabulary drawn at random, the same for the same seed; 30 of the concept, then 30 that
--- do not have it. Test tokens only, where the split is known: no probe was fitted on them.
+-- At most 60 rows: random tokens of the vocabulary, the same for the same seed; 30 of the concept, then 30 others. If
+-- the split is known, only test tokens, on which no probe was fitted.
 -- params: suite VARCHAR, concept VARCHAR, seed INTEGER
 -- columns: token VARCHAR, of_concept BOOLEAN
 SELECT token, own.token_id IS NOT NULL AS of_concept

@@ -1,5 +1,5 @@
--- One row a latent that plays a part for any concept of a family on this SAE: how it behaves, the output tokens that it
--- raises and lowers, its activations on text. What the suite does not store of it is NULL.
+-- One row per latent that has a role for any concept of a family on this SAE: its statistics, the output tokens that it
+-- raises and lowers, and its activations on text. NULL if the suite does not store it.
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, density FLOAT, max_activation FLOAT, num_vocab_tokens INTEGER, top_concept VARCHAR,
 --          top_concept_cosine FLOAT, raised_tokens VARCHAR[], raised_logits FLOAT[], lowered_tokens VARCHAR[],

@@ -1,4 +1,4 @@
--- One row a text window in which a latent that plays a part for any concept of a family on this SAE fires, strongest
+-- One row per text window in which a latent fires that has a role for any concept of a family on this SAE, strongest
 -- first.
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: latent INTEGER, rank INTEGER, activation FLOAT, tokens VARCHAR[], activations FLOAT[], position INTEGER,

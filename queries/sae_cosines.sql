@@ -1,12 +1,13 @@
--- For each of several concepts on one SAE, at most two rows a stretch of latents, its lowest and its highest cosine with the
--- concept's probe, and one row a split or absorbing latent, which `part` tells, with its exact cosine; 400 stretches a concept.
+-- For each of several concepts on one SAE, at most two rows per bin of latents, with the lowest and the highest cosine
+-- with the concept's probe, and one row per split or absorbing latent (see `part`) with its exact cosine; 400 bins per
+-- concept.
 -- params: suite VARCHAR, sae VARCHAR, compared_concepts VARCHAR[], metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
 -- columns: concept VARCHAR, part VARCHAR, latent INTEGER, cosine FLOAT
 WITH near AS MATERIALIZED (
     SELECT concept, latent, cosine
     FROM cosines($suite, [$sae])
-    WHERE list_contains($compared_concepts, concept)
+    WHERE list_contains($compared_concepts, concept) AND cosine IS NOT NULL
 ),
 stretches AS (
     SELECT near.concept, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
@@ -17,8 +18,8 @@ stretches AS (
     GROUP BY ALL
 )
 SELECT concept, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
-UNION
-SELECT concept, NULL, high_latent, high FROM stretches
+UNION ALL
+SELECT concept, NULL, high_latent, high FROM stretches WHERE high_latent <> low_latent
 UNION ALL
 SELECT marks.concept, marks.part, marks.latent, near.cosine
 FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks

@@ -1,6 +1,6 @@
--- One row an SAE of the suite, or of all suites where scope is 'all': absorption and splitting, means over the concepts of
--- a family. absorption_sd, _q1 and _q3 are the spread over the concepts that count under the mean policy.
--- seed_low and _high are the least and the largest rate over the seeds an SAE was trained with (macro seed_spread).
+-- One row per SAE of the suite, or of all suites if scope is 'all': absorption and splitting as means over the concepts
+-- of a family. absorption_sd, _q1 and _q3 are taken over the concepts that count under the mean policy. seed_low and
+-- seed_high are the lowest and highest rate over the seeds of an SAE (macro seed_spread).
 -- params: suite VARCHAR, family VARCHAR, scope VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE,
 --         mean_policy VARCHAR
 -- columns: suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, architecture VARCHAR, width INTEGER,

@@ -1,6 +1,6 @@
--- One row an SAE of the suite: precision and recall of the main latent, means over the concepts of a family that have both.
--- main_latent_by 'k_sparse': the latent that k-sparse probing with k = 1 picks, as a calibrated classifier;
--- 'encoder': the latent with the highest encoder cosine, as a classifier "fires at all".
+-- One row per SAE of the suite: precision and recall of the main latent, means over the concepts of a family that have
+-- both. main_latent_by 'k_sparse': the first latent of k-sparse probing, as a calibrated classifier; 'encoder': the
+-- latent with the highest encoder cosine, as the classifier `activation > 0`.
 -- params: suite VARCHAR, family VARCHAR, main_latent_by VARCHAR
 -- columns: suite VARCHAR, sae VARCHAR, layer INTEGER, hook VARCHAR, architecture VARCHAR, width INTEGER, l0 DOUBLE,
 --          seed INTEGER, precision DOUBLE, recall DOUBLE, num_concepts BIGINT

@@ -1,4 +1,4 @@
--- One row an SAE of every open suite, in the order of the suite.
+-- One row per SAE of every open suite, in the order of the suite.
 -- columns: suite VARCHAR, sae VARCHAR, title VARCHAR, layer INTEGER, hook VARCHAR, width INTEGER, n_latents INTEGER,
 --          n_latents_counted BOOLEAN, l0 DOUBLE, l0_nominal INTEGER, architecture VARCHAR, recipe VARCHAR, seed INTEGER,
 --          repeat_of VARCHAR, tokens_seen BIGINT, variance_explained DOUBLE, loss_recovered DOUBLE,

@@ -51,7 +51,7 @@ def read_saes(root: Location, manifest: Manifest) -> list[Sae]:
         try:
             saes.append(_sae(row, cosines=f"cosines/{row['sae']}.parquet" in cosines))
         except ValidationError as error:
-            message = f"{file}: {row['sae']}: {first_problem(error)}; mend the table or import the suite again"
+            message = f"{file}: {row['sae']}: {first_problem(error)}; fix the table or import the suite again"
             raise SuiteError(message) from error
     try:
         check_ids(saes)

@@ -1,4 +1,4 @@
-"""The contracts of a suite's tables: what a row is, which columns it has, which of them must be there.
+"""The contracts of a suite's tables: what a row is, its columns, and which of them are required.
 
 One declaration serves everything that needs it: the store builds its views and checks the files from it, the
 importers write by it, and ``data/SCHEMA.md`` is rendered from it (a test keeps the two equal).
@@ -63,7 +63,9 @@ _ID = Rule("{} >= 0 AND {} < n_latents", "0 or more and less than the SAE's numb
 _IDS = Rule("coalesce(list_min({}) >= 0 AND list_max({}) < n_latents, true)", f"{_ID.words}, each")
 #: Fit for a URL and for a file's name.
 ID_PATTERN = "[a-z0-9][a-z0-9._-]*"
-_ID_RULE = Rule(f"regexp_full_match({{}}, '{ID_PATTERN}')", "an id: small letters, digits, dots, hyphens, underscores")
+_ID_RULE = Rule(
+    f"regexp_full_match({{}}, '{ID_PATTERN}')", "an id: lower-case letters, digits, dots, hyphens, underscores"
+)
 
 
 def _beside(other: str) -> Rule:
@@ -142,7 +144,8 @@ class Table:
 _SAE = Column("sae", "VARCHAR", "Id of the SAE (saes).", rule=_ID_RULE)
 _CONCEPT = Column("concept", "VARCHAR", "Id of the concept (concepts).", rule=_ID_RULE)
 _NAMED_BY_FAMILY = Rule(
-    f"{_ID_RULE.sql} AND starts_with({{}}, family || '.')", "the family, a dot and a name, of small letters and digits"
+    f"{_ID_RULE.sql} AND starts_with({{}}, family || '.')",
+    "the family, a dot and a name, of lower-case letters and digits",
 )
 _LATENT = Column("latent", "INTEGER", "Row of the SAE's decoder, counted from 0.", rule=_ID)
 
@@ -153,8 +156,8 @@ def _optional(name: str, type_: str, doc: str, rule: Rule | None = None) -> Colu
 
 # On every row that was measured, for "absorption" names several quantities; the writer fills in the manifest's.
 _METRIC = (
-    _optional("metric", "VARCHAR", "What was measured, e.g. ig_ablation (manifest: method.metric)."),
-    _optional("metric_version", "VARCHAR", "Version of the program that measured it, where it is known."),
+    _optional("metric", "VARCHAR", "Metric, e.g. ig_ablation (manifest: method.metric)."),
+    _optional("metric_version", "VARCHAR", "Version of the program that measured it, if known."),
 )
 
 _SAES = Table(
@@ -163,29 +166,27 @@ _SAES = Table(
     ("sae",),
     (
         _SAE,
-        _optional("title", "VARCHAR", "What its publisher calls it."),
+        _optional("title", "VARCHAR", "Its name by its publisher."),
         _optional("layer", "INTEGER", "Block that it reads, counted from 0.", _NOT_NEGATIVE),
         _optional("hook", "VARCHAR", "Point of the model that it reads, e.g. blocks.4.hook_resid_post."),
         _optional("width", "INTEGER", "Nominal width as published (16000 for 16,384 latents).", _NOT_NEGATIVE),
         _optional("num_latents", "INTEGER", "Number of its latents.", _NOT_NEGATIVE),
         _optional(
-            "num_latents_counted", "BOOLEAN", "Whether they were counted; else num_latents is the least that there are."
+            "num_latents_counted", "BOOLEAN", "Whether they were counted; otherwise num_latents is a lower bound."
         ),
-        _optional(
-            "l0", "DOUBLE", "Mean number of active latents a token, as it was measured or published.", _NOT_NEGATIVE
-        ),
-        _optional("l0_nominal", "INTEGER", "L0 by which it is called.", _NOT_NEGATIVE),
+        _optional("l0", "DOUBLE", "Mean number of active latents per token, as measured or published.", _NOT_NEGATIVE),
+        _optional("l0_nominal", "INTEGER", "L0 in its label.", _NOT_NEGATIVE),
         _optional("architecture", "VARCHAR", "Its architecture, e.g. BatchTopK."),
         _optional("recipe", "VARCHAR", "How it was trained."),
-        _optional("seed", "INTEGER", "Seed of its first weights and of the order of its data."),
-        _optional("repeat_of", "VARCHAR", "The SAE of which it is a further seed."),
+        _optional("seed", "INTEGER", "Seed of its initial weights and of the order of its data."),
+        _optional("repeat_of", "VARCHAR", "The SAE that it repeats with another seed."),
         _optional("tokens_seen", "BIGINT", "Tokens it was trained on.", _NOT_NEGATIVE),
-        _optional("variance_explained", "DOUBLE", "Share of the stream's variance that the reconstruction explains."),
-        _optional("loss_recovered", "DOUBLE", "Share of the model's loss that the reconstruction wins back."),
+        _optional("variance_explained", "DOUBLE", "Share of the stream's variance explained by the reconstruction."),
+        _optional("loss_recovered", "DOUBLE", "Share of the model's loss recovered by the reconstruction."),
         _optional("dead_fraction", "DOUBLE", "Share of latents that never fire.", _SHARE),
-        _optional("neuronpedia_model", "VARCHAR", "Neuronpedia's name of the model, where it hosts the SAE."),
+        _optional("neuronpedia_model", "VARCHAR", "Neuronpedia's name of the model, if it hosts the SAE."),
         _optional("neuronpedia_source", "VARCHAR", "Its name of the SAE, e.g. 3-gemmascope-res-16k."),
-        _optional("attributes", "MAP(VARCHAR, VARCHAR)", "What else its source says of it."),
+        _optional("attributes", "MAP(VARCHAR, VARCHAR)", "Further attributes from its source."),
     ),
     required=True,
     resident=True,
@@ -200,10 +201,10 @@ _CONCEPTS = Table(
     (
         replace(_CONCEPT, doc="Its id, <family>.<name>.", rule=_NAMED_BY_FAMILY),
         Column("family", "VARCHAR", "Family it belongs to (manifest: families).", rule=_ID_RULE),
-        Column("label", "VARCHAR", "What is shown of it, e.g. L, -ing, verb."),
-        Column("phrase", "VARCHAR", "What is said of its tokens, e.g. starts with L."),
-        _optional("parent", "VARCHAR", "The concept of which it is a kind."),
-        _optional("position", "INTEGER", "Its place in its family.", _NOT_NEGATIVE),
+        Column("label", "VARCHAR", "Its label, e.g. L, -ing, verb."),
+        Column("phrase", "VARCHAR", "Phrase that is true of its tokens, e.g. starts with L."),
+        _optional("parent", "VARCHAR", "The more general concept of which it is a kind."),
+        _optional("position", "INTEGER", "Its position in its family.", _NOT_NEGATIVE),
         _optional("num_tokens", "INTEGER", "Tokens of the vocabulary that have it.", _NOT_NEGATIVE),
     ),
     required=True,
@@ -222,13 +223,11 @@ _MEASUREMENTS = Table(
         _optional(
             "split_latents", "INTEGER[]", "Latents that share the concept at the suite's tau, main one first.", _IDS
         ),
-        _optional(
-            "num_split_latents", "INTEGER", "How many they are, where only the number was published.", _NOT_NEGATIVE
-        ),
+        _optional("num_split_latents", "INTEGER", "Their number, if only the number was published.", _NOT_NEGATIVE),
         _optional(
             "num_probe_true_positives",
             "INTEGER",
-            "Test tokens of the concept that the linear probe gets right.",
+            "Test tokens of the concept that the linear probe finds.",
             _NOT_NEGATIVE,
         ),
         _optional(
@@ -251,7 +250,7 @@ _MEASUREMENTS = Table(
             _NOT_NEGATIVE,
         ),
         _optional(
-            "num_tested", "INTEGER", "Those of them that were tested; their rows are in tested_tokens.", _NOT_NEGATIVE
+            "num_tested", "INTEGER", "Candidates that were tested; their rows are in tested_tokens.", _NOT_NEGATIVE
         ),
         _optional(
             "sample_portion", "DOUBLE", "num_tested / num_candidates; 1 where nothing had to be sampled.", _PORTION
@@ -259,19 +258,19 @@ _MEASUREMENTS = Table(
         _optional(
             "num_absorbed",
             "INTEGER",
-            "Absorbed tokens, where only the number was published and not the tokens.",
+            "Absorbed tokens, if only the number was published and not the tokens.",
             _OF_PROBE,
         ),
         _optional(
             "absorption_rate",
             "DOUBLE",
-            "Absorption rate, where only that was published and not the counts behind it.",
+            "Absorption rate, if only the rate was published and not its counts.",
             _NOT_NEGATIVE,
         ),
         _optional(
             "random_rate",
             "DOUBLE",
-            "The rate by the same rule with random directions in place of the probe: what chance gives.",
+            "Rate by chance: by the same rule with random directions in place of the probe.",
             _NOT_NEGATIVE,
         ),
         _optional(
@@ -292,7 +291,7 @@ _MEASUREMENTS = Table(
         _optional(
             "rate_low",
             "DOUBLE",
-            "Lower end of the 95 % interval of the rate or fraction at the suite's own thresholds, by a bootstrap over"
+            "Lower end of the 95% interval of the rate or fraction at the suite's own thresholds, by a bootstrap over"
             " groups of words.",
             _NOT_NEGATIVE,
         ),
@@ -300,11 +299,11 @@ _MEASUREMENTS = Table(
         _optional(
             "num_right",
             "INTEGER",
-            "Of the probe's true positives, those that the model answers rightly for.",
+            "Of the probe's true positives, those that the model answers correctly.",
             _OF_PROBE,
         ),
-        _optional("right_rate", "DOUBLE", "The rate over these alone, at the suite's own thresholds.", _NOT_NEGATIVE),
-        _optional("shuffled_f1", "DOUBLE", "F1 of a linear probe that was fitted to shuffled labels.", _SHARE),
+        _optional("right_rate", "DOUBLE", "The rate over these only, at the suite's own thresholds.", _NOT_NEGATIVE),
+        _optional("shuffled_f1", "DOUBLE", "F1 of a linear probe fitted to shuffled labels.", _SHARE),
         _optional(
             "model_accuracy", "DOUBLE", "Share of the concept's test tokens that the model answers with it.", _SHARE
         ),
@@ -331,7 +330,7 @@ _K_SPARSE = Table(
         _SAE,
         _CONCEPT,
         Column("k", "INTEGER", "Number of latents the probe may use: 1-15, 20, 50.", rule=_NOT_NEGATIVE),
-        _optional("latent", "INTEGER", "The k-th latent in rank order, the one that this k adds.", _ID),
+        _optional("latent", "INTEGER", "The k-th latent in the ranking, added at this k.", _ID),
         Column("f1", "DOUBLE", "F1 on the test split.", rule=_SHARE),
         _optional("precision", "DOUBLE", "Precision on the test split.", _SHARE),
         _optional("recall", "DOUBLE", "Recall on the test split.", _SHARE),
@@ -356,9 +355,9 @@ _ENCODER_TOP = Table(
         _optional("latent", "INTEGER", "The latent.", _ID),
         _optional("encoder_cosine", "DOUBLE", "Cosine of its encoder column with the probe.", _COSINE),
         _optional("cosine", "DOUBLE", "Cosine of its decoder row with the probe.", _COSINE),
-        Column("precision", "DOUBLE", "Precision of 'the latent fires at all' on the test split.", rule=_SHARE),
-        Column("recall", "DOUBLE", "Recall of 'the latent fires at all' on the test split.", rule=_SHARE),
-        _optional("f1", "DOUBLE", "F1 of 'the latent fires at all' on the test split.", _SHARE),
+        Column("precision", "DOUBLE", "Precision of 'the latent fires' on the test split.", rule=_SHARE),
+        Column("recall", "DOUBLE", "Recall of 'the latent fires' on the test split.", rule=_SHARE),
+        _optional("f1", "DOUBLE", "F1 of 'the latent fires' on the test split.", _SHARE),
         _optional("auc", "DOUBLE", "Area under the ROC curve of its activation.", _SHARE),
     ),
     resident=True,
@@ -376,8 +375,8 @@ _TESTED_TOKENS = Table(
         _SAE,
         _CONCEPT,
         Column("token", "VARCHAR", "The token as the tokenizer has it, leading space included."),
-        _optional("token_id", "INTEGER", "Its number in the model's vocabulary."),
-        _optional("prompt_id", "INTEGER", "The prompt it was shown in (prompts)."),
+        _optional("token_id", "INTEGER", "Its id in the model's vocabulary."),
+        _optional("prompt_id", "INTEGER", "The prompt in which it was shown (prompts)."),
         _optional(
             "split_activations",
             "FLOAT[]",
@@ -388,13 +387,13 @@ _TESTED_TOKENS = Table(
         Column(
             "top_latent",
             "INTEGER",
-            "The active latent with the most negative effect (of one that was not ablated: largest projection).",
+            "The active latent with the most negative effect (if none was ablated: with the largest projection).",
             rule=_ID,
         ),
         _optional("top_effect", "FLOAT", "Its effect in logits (integrated gradients); negative: removing it hurts."),
         _optional("top_cosine", "FLOAT", "Cosine of its decoder row with the probe.", _COSINE),
         _optional("second_latent", "INTEGER", "The runner-up.", _ID),
-        _optional("second_effect", "FLOAT", "Its effect in logits; 0 where no other latent has a negative effect."),
+        _optional("second_effect", "FLOAT", "Its effect in logits; 0 if no other latent has a negative effect."),
         _optional("second_cosine", "FLOAT", "Cosine of its decoder row with the probe.", _COSINE),
         _optional(
             "latents",
@@ -445,15 +444,15 @@ _TESTED_TOKENS = Table(
             "FLOAT",
             "Measured change of answer_metric when the probe's direction is erased at the token; negative: it hurts.",
         ),
-        _optional("model_answer", "VARCHAR", "What the model itself answers."),
-        _optional("model_correct", "BOOLEAN", "Whether that answer is right."),
+        _optional("model_answer", "VARCHAR", "The model's own answer."),
+        _optional("model_correct", "BOOLEAN", "Whether the answer is right."),
         _optional(
             "probe_logit",
             "FLOAT",
-            "Score of the linear probe in the prompt that the token is tested in; positive predicts the concept.",
+            "Score of the linear probe in the prompt of the test; positive predicts the concept.",
         ),
         _optional("num_active_latents", "INTEGER", "Latents active on the token.", _NOT_NEGATIVE),
-        Column("is_absorption", "BOOLEAN", "The verdict as it was published with the suite's own thresholds."),
+        Column("is_absorption", "BOOLEAN", "The published verdict, at the suite's own thresholds."),
         *_METRIC,
     ),
     resident=True,
@@ -467,10 +466,10 @@ _TOKENS = Table(
     "one alphabetic token of the model's vocabulary",
     ("token_id",),
     (
-        Column("token_id", "INTEGER", "Its number in the model's vocabulary (or in this file)."),
+        Column("token_id", "INTEGER", "Its id in the model's vocabulary (or in this file)."),
         Column("token", "VARCHAR", "The token as the tokenizer has it, leading space included."),
-        _optional("is_test", "BOOLEAN", "Whether it is in the test split, on which every figure is measured."),
-        _optional("model_answer", "VARCHAR", "What the model itself answers (test tokens)."),
+        _optional("is_test", "BOOLEAN", "Whether it is in the test split, on which every score is measured."),
+        _optional("model_answer", "VARCHAR", "The model's own answer (test tokens)."),
         _optional("model_metric", "FLOAT", "Logit of the right answer minus the mean of the others (test tokens)."),
     ),
     resident=True,
@@ -499,7 +498,7 @@ _LATENTS = Table(
         _LATENT,
         _optional("density", "FLOAT", "Share of text tokens on which it fires.", _SHARE),
         _optional("max_activation", "FLOAT", "Largest activation on text.", _NOT_NEGATIVE),
-        _optional("mean_activation", "FLOAT", "Mean activation on text where it fires.", _NOT_NEGATIVE),
+        _optional("mean_activation", "FLOAT", "Mean activation on the text tokens on which it fires.", _NOT_NEGATIVE),
         _optional(
             "num_vocab_tokens", "INTEGER", "Alphabetic tokens of the vocabulary on which it fires.", _NOT_NEGATIVE
         ),
@@ -519,7 +518,7 @@ _CONTEXTS = Table(
         _SAE,
         _LATENT,
         Column("rank", "INTEGER", "0 for the strongest.", rule=_NOT_NEGATIVE),
-        Column("activation", "FLOAT", "Activation on the token that the window was chosen for."),
+        Column("activation", "FLOAT", "Activation on the token for which the window was chosen."),
         Column("tokens", "VARCHAR[]", "The window's tokens."),
         Column("activations", "FLOAT[]", "Activation of the latent on each of them.", rule=_beside("tokens")),
         Column(
@@ -531,7 +530,7 @@ _CONTEXTS = Table(
         _optional(
             "source",
             "VARCHAR",
-            "The text it comes from (manifest: corpus), or the interval of activations it was drawn from.",
+            "Its source (manifest: corpus), or the interval of activations from which it was sampled.",
         ),
     ),
 )
@@ -547,7 +546,7 @@ _LOGITS = Table(
         Column(
             "raised_logits",
             "FLOAT[]",
-            "By how much; only order and relative size mean something.",
+            "By how much; only order and relative size are meaningful.",
             rule=_beside("raised_tokens"),
         ),
         Column("lowered_tokens", "VARCHAR[]", "Output tokens that it lowers most."),
@@ -604,14 +603,14 @@ _KIN = Table(
         _optional(
             "overlap",
             "FLOAT",
-            "Words of the vocabulary on which both fire, as a share of those on which either fires; empty without any.",
+            "Jaccard index of the vocabulary words on which each fires; null if neither fires on any.",
             _SHARE,
         ),
         _optional("num_shared_words", "INTEGER", "Words of the vocabulary on which both fire.", _NOT_NEGATIVE),
         _optional(
             "shared_words",
             "INTEGER[]",
-            "Up to five of them (tokens.token_id), those on which the other latent is strongest first.",
+            "Up to five of them (tokens.token_id), in the order of the other latent's activation.",
             Rule("len({}) <= coalesce(num_shared_words, len({}))", "at most num_shared_words"),
         ),
     ),
@@ -621,7 +620,7 @@ _DASHBOARDS = Table(
     "dashboards",
     "one latent's imported HTML page",
     ("sae", "latent"),
-    (_SAE, _LATENT, Column("html", "VARCHAR", "The page as it was published; shown in a sandbox only.")),
+    (_SAE, _LATENT, Column("html", "VARCHAR", "The published page; shown in a sandbox only.")),
     # Published pages have some 100 kB.
     max_text=1_000_000,
 )
@@ -633,7 +632,7 @@ _PROMPTS = Table(
     (
         Column("prompt_id", "INTEGER", "Number of the prompt."),
         Column("template", "VARCHAR", "Its text; {token} marks the place of the word."),
-        _optional("test_accuracy", "FLOAT", "Share of its test words that the model spells rightly.", _SHARE),
+        _optional("test_accuracy", "FLOAT", "Share of its test words that the model spells correctly.", _SHARE),
     ),
     # Examples of the task come before the word.
     max_text=100_000,

@@ -1,7 +1,8 @@
--- At most 20 rows: what a search finds in the suite. kind 'concept': one whose label begins with the text, or a word of
--- whose phrase does; kind 'token': a tested token that begins with the text, any case, leading space or not, with its
--- concept, the number of SAEs it was tested on, and on how many of these it is absorbed; kind 'word': a token of the
--- vocabulary that begins like this and was tested on no SAE, with one of its concepts; kind 'latent': a latent of this SAE.
+-- At most 20 rows: the results of a search in the suite. kind 'concept': a concept whose label, or a word of whose
+-- phrase, begins with the text. kind 'token': a tested token that begins with the text (ignoring case and a leading
+-- space), with its concept, the number of SAEs on which it was tested, and on how many of these it is absorbed. kind
+-- 'word': a token of the vocabulary that begins with the text and was tested on no SAE, with one of its concepts. kind
+-- 'latent': a latent of this SAE.
 -- params: suite VARCHAR, sae VARCHAR, search VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: kind VARCHAR, token VARCHAR, concept VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
 WITH found AS (

@@ -1,4 +1,4 @@
--- One row a split latent at tau, the main latent first; f1 is the probe's with all latents up to this one.
+-- One row per split latent at tau, the main latent first. f1: of the k-sparse probe with the latents up to this one.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE
 -- columns: latent INTEGER, k BIGINT, cosine FLOAT, f1 DOUBLE, f1_gain DOUBLE
 WITH split AS (

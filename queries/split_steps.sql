@@ -1,5 +1,5 @@
--- One row a concept of a family on one SAE: its split latents as they were published, and the ranked latents with the tau below
--- which each is one (`rises`; macro split_at).
+-- One row per concept of a family on one SAE: its published split latents, and its ranked latents with the tau below
+-- which each is a split latent (`rises`; macro split_at).
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR
 -- columns: concept VARCHAR, split_latents INTEGER[], ranked_latents INTEGER[], ranked_rises DOUBLE[]
 SELECT concept, split_latents, ranked_latents, ranked_rises

@@ -1,10 +1,10 @@
--- One row per latent in the splitting tree of a concept over SAEs of one layer, from the narrowest on (level 1, 2, ...). The
--- first is the main latent of the first SAE. On each further SAE stand kin of the latents of the SAE before: the eight with the
--- largest product of the cosines that lead there (`strength`), and of the others those that are split or absorbing latents of
--- the concept; each below the latent (`parent`) by which this product is largest. Split latents that are no kin follow without a parent.
--- `cosine`, `overlap` and the shared words are those with the parent. split_rank is 0 where the latent is not split,
--- num_absorbed counts the concept's tokens that it absorbs. Of its SAE: its absorbing latents of the concept (NULL where
--- unknown), and whether kin on it are stored of any latent on the SAE before.
+-- One row per latent in the splitting tree of a concept over SAEs of one layer, from the narrowest (level 1, 2, ...).
+-- Level 1 has the main latent of the first SAE. Each further level has kin of the latents on the level before: the
+-- eight with the largest product of cosines along the path (`strength`), and all others that are split or absorbing
+-- latents of the concept. `parent` is the latent with which this product is largest. Split latents that are no kin
+-- follow without a parent. `cosine`, `overlap` and the shared words refer to the parent. split_rank is 0 if the latent
+-- is not split; num_absorbed is the number of the concept's tokens that it absorbs. Per SAE: its number of absorbing
+-- latents of the concept (NULL if unknown), and whether kin on it are stored for any latent on the level before.
 -- params: suite VARCHAR, tree_saes VARCHAR[], family VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE,
 --         cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: level INTEGER, sae VARCHAR, latent INTEGER, parent INTEGER, cosine FLOAT, overlap FLOAT,

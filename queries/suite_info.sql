@@ -1,6 +1,6 @@
--- One row: what a suite holds, at the given thresholds. Absorbing latents are counted once an SAE. Of the absorbed tokens,
--- n_absorbed_published are those of which only the number was published; of n_uncounted pairs of an SAE and a concept the
--- number is unknown. NULL: nothing is stored of it, so it is unknown.
+-- One row: the contents of a suite at the given thresholds. Absorbing latents are counted once per SAE.
+-- n_absorbed_published: absorbed tokens of which only the number was published. n_uncounted: pairs of an SAE and a
+-- concept whose number is unknown. NULL: unknown, because nothing is stored.
 -- params: suite VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: n_saes BIGINT, n_saes_tested BIGINT, n_letters BIGINT, n_concepts BIGINT, n_latents_max INTEGER, n_tested_tokens BIGINT, n_absorbed_tokens BIGINT,
 --          n_absorbing_latents BIGINT, n_absorbed_published BIGINT, n_uncounted BIGINT, cosines BOOLEAN, examples BOOLEAN,

@@ -1,5 +1,4 @@
--- One row a concept of a family: what is known of it on one SAE. The main latent is the one that k-sparse probing with k = 1
--- picks.
+-- One row per concept of a family: all results on one SAE. The main latent is the first latent of k-sparse probing.
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR, concept VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- together: concept
 -- columns: concept VARCHAR, main_latent INTEGER, main_precision DOUBLE, main_recall DOUBLE, main_f1 DOUBLE,

@@ -1,4 +1,5 @@
--- The absorbing latent that tells best what absorption is: one that absorbs several words and is active on few others.
+-- The absorbing latent that is the clearest example of absorption: it absorbs several words and is active on few
+-- others.
 -- params: suite VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: sae VARCHAR, concept VARCHAR, latent INTEGER
 SELECT sae, concept, latent
@@ -9,6 +10,6 @@ FROM (
     GROUP BY sae, concept, top_latent
 ) AS absorbing
 JOIN (SELECT sae, latent, num_vocab_tokens FROM latents WHERE suite = $suite) AS facts USING (sae, latent)
--- Four words say what they have in common; of such latents, those count that are about little else.
+-- Four words are enough to show what they have in common; among such latents, prefer those active on few others.
 ORDER BY least(num_absorbed, 4) DESC, num_absorbed / num_vocab_tokens DESC, num_absorbed DESC, sae, concept, latent
 LIMIT 1

@@ -1,5 +1,5 @@
--- One row a token and a concept that it was tested for: the number of SAEs of the suite it was tested on, and on how many of
--- these it is absorbed; the shortest first, as a search lists them.
+-- One row per token and concept for which it was tested: the number of SAEs of the suite on which it was tested, and on
+-- how many of these it is absorbed; shortest tokens first, as in the search.
 -- params: suite VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: token VARCHAR, concept VARCHAR, num_saes BIGINT, num_absorbed BIGINT
 SELECT token, concept, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed

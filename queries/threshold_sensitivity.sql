@@ -1,9 +1,8 @@
--- One row a value of one threshold, the other two as they are: the absorption rate of this SAE and the mean over all
--- SAEs of the suite whose tested tokens are stored, if there are, each a mean over the concepts of a family.
--- sensitivity_of: 'tau', 'cosine_threshold' or 'effect_margin'; 41 values from sensitivity_low to
--- sensitivity_high, and with them the one in force and the suite's own. num_absorbed is of this SAE, and where no token
--- stands behind a published number, that number. What is unknown is NULL: at another value than the one in force, a concept
--- whose rate was published without tokens takes no part.
+-- One row per value of one threshold, with the other two fixed: the absorption rate of this SAE, and the mean over all
+-- SAEs of the suite whose tested tokens are stored, each a mean over the concepts of a family. sensitivity_of: 'tau',
+-- 'cosine_threshold' or 'effect_margin'. The values are 41 from sensitivity_low to sensitivity_high, the current one
+-- and the suite's own. num_absorbed is that of this SAE; for concepts without stored tokens it is the published number.
+-- NULL: unknown. At other values than the current one, a concept whose rate was published without tokens is omitted.
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE, mean_policy VARCHAR, sensitivity_of VARCHAR, sensitivity_low DOUBLE, sensitivity_high DOUBLE
 -- columns: value DOUBLE, absorption_rate DOUBLE, suite_absorption_rate DOUBLE, num_absorbed BIGINT
@@ -28,13 +27,13 @@ WITH grid AS (
         WHERE suite = $suite AND metric = $metric
     )
 ),
--- What one absorbed token adds to the sum of its SAE's rates, and a concept without tokens behind its rate; this is known
--- where the threshold is the one in force, else only of what any threshold leaves at 0. As in sae_means, a concept whose rate is
--- unknown takes no part.
+-- The contribution of one absorbed token to the sum of its SAE's rates, and of a concept whose rate has no tokens; the latter is
+-- known at the current threshold, and at others only if it is 0 at any threshold. As in sae_means, concepts of unknown rate are
+-- omitted.
 tested AS (
-    SELECT DISTINCT sae, true AS is_tested
-    FROM scores
-    WHERE suite = $suite AND judged_by = $metric
+    SELECT sae, true AS is_tested
+    FROM tested_saes
+    WHERE suite = $suite AND metric = $metric
 ),
 weights AS (
     SELECT sae, concept,
@@ -65,8 +64,8 @@ whole AS (
     WHERE in_force OR stays
     GROUP BY in_force
 ),
--- The tokens on which only the threshold in question can still decide: those that are absorbed where it asks for nothing.
--- `stands`: it decides nothing on them.
+-- The tokens whose verdict depends on this threshold only: those that are absorbed at its least restrictive value.
+-- `stands`: their verdict does not depend on it either.
 open_tokens AS (
     SELECT weights.is_this, weights.weight / num_counted AS weight, weights.weight / num_staying AS staying_weight,
         NOT is_decided OR ($metric = 'full' AND $sensitivity_of = 'effect_margin') AS stands,
@@ -83,8 +82,8 @@ open_tokens AS (
             WHEN $metric = 'full' THEN full_absorption(true, projection, total_projection, top_cosine, $cosine_threshold)
             ELSE ablation(true, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin) END
 ),
--- A fraction, which tau alone moves: its mean over a concept's true positives with each of the split latents that some value
--- makes, and at each value the mean over concepts. As in rates, it stands at the suite's own tau, and is 0 without latents.
+-- A fraction, which only tau affects: its mean over a concept's true positives for each list of split latents that some value
+-- gives, and at each value the mean over concepts. As in rates, it is the stored one at the suite's own tau, and 0 without latents.
 fraction_splits AS (
     SELECT value, weights.sae, concept, stays, num_probe_true_positives, num_candidates,
         split_at(value, tau_published, split_latents, ranked_latents, ranked_rises) AS split,

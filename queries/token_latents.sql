@@ -1,5 +1,5 @@
--- One row a latent that was ranked on a tested token, by its effect or its projection on the probe; a token of NULL means all
--- of the concept.
+-- One row per latent ranked on a tested token, by its effect or its projection on the probe; if token is NULL, for all
+-- tokens of the concept.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, token VARCHAR
 -- columns: token VARCHAR, latent INTEGER, effect FLOAT, projection FLOAT, activation FLOAT, cosine FLOAT
 SELECT token, latent, effect, projection, activation, cosine

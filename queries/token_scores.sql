@@ -1,6 +1,7 @@
--- One row a tested token of a family on one SAE, with the numbers by which a metric of effects decides on it: a moved threshold
--- compares them (view scores). `silent_from`: the least tau from which no split latent fires on it; `fires_published`: whether one of
--- the suite's own does. `is_decided`: its scores decide; else the published verdict stands.
+-- One row per tested token of a family on one SAE, with the scores that a metric based on effects compares with
+-- thresholds (view scores). `silent_from`: the lowest tau from which no split latent fires on it. `fires_published`:
+-- whether one of the suite's own split latents fires. `is_decided`: whether the scores decide; otherwise the published
+-- verdict is used.
 -- params: suite VARCHAR, sae VARCHAR, family VARCHAR, metric VARCHAR
 -- columns: concept VARCHAR, token VARCHAR, top_latent INTEGER, top_effect FLOAT, top_cosine FLOAT, margin FLOAT,
 --          silent_from DOUBLE, fires_published BOOLEAN, is_decided BOOLEAN, published BOOLEAN

@@ -1,7 +1,7 @@
--- One row a true positive of the probe whose projection on the probe was taken apart, with the share of it that split latents
--- carry at this tau, the share that the absorbing latents of SAEBench's fraction carry (three at most), and what neither carries;
--- the largest share of split latents first. Shares add up to 1; each may be negative or above 1. They are NULL, and last, where the
--- projection is not positive, so that there is nothing to share out, and where they are unknown at this tau.
+-- One row per true positive of the probe with stored projections: the share of its projection on the probe that split
+-- latents carry at this tau, the share of the absorbing latents of SAEBench's fraction (at most three), and that of
+-- neither; largest share of split latents first. Shares add up to 1; each may be negative or above 1. They are NULL,
+-- and last, if the projection is not positive or if they are unknown at this tau.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, tau DOUBLE
 -- together: concept
 -- columns: concept VARCHAR, token VARCHAR, main_share DOUBLE, absorbing_share DOUBLE, other_share DOUBLE

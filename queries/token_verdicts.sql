@@ -1,7 +1,7 @@
--- One row a metric by which a tested token was measured, with the numbers that decide by it; a token of NULL means all of the
--- concept. `reason`: see functions/reason.sql. A fraction has no latent of its own, but what split latents, absorbing latents, all
--- latents and the whole activation project on the probe, at this tau. `projected_share`: of the token's total projection, where
--- that is above 0.
+-- One row per metric by which a tested token was measured, with the values that decide by it; if token is NULL, for all
+-- tokens of the concept. reason: see functions/reason.sql. A fraction has no top latent; its values are the projections
+-- on the probe of split latents, absorbing latents, all latents and the whole activation, at this tau. projected_share:
+-- projection divided by the token's total projection, if that is positive.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, token VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: token VARCHAR, metric VARCHAR, absorbed BOOLEAN, reason VARCHAR, top_latent INTEGER, top_effect FLOAT,
 --          top_cosine FLOAT, margin FLOAT, projection FLOAT, projected_share FLOAT, fraction FLOAT,

@@ -1,6 +1,6 @@
--- One row a vocabulary token among the given ones, in the order given, with those of its concepts that are of the family of
--- `concept`: how strongly it drives the latent and the main latent of the concept. NULL: no activations are stored for
--- that latent; 0: it is silent on the token.
+-- One row per given vocabulary token, in the given order, with its concepts in the family of `concept`: its activation
+-- of the latent and of the concept's main latent. NULL: no activations are stored for that latent. 0: it is silent on
+-- the token.
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, latent INTEGER, main_latent INTEGER, words VARCHAR[]
 -- columns: token VARCHAR, concepts VARCHAR[], is_test BOOLEAN, activation FLOAT, main_activation FLOAT
 WITH words AS (

@@ -296,7 +296,7 @@ def wait_for(page: Page, predicate: str, arg: Any = None) -> None:
     NeverCame
         If it does not come to that in time.
     """
-    # Playwright's own wait evaluates the source anew at each look, which the page's security policy does not allow.
+    # Playwright's own wait evaluates the source again at each look, which the page's security policy does not allow.
     deadline = monotonic() + WAIT_SECONDS
     while monotonic() < deadline:
         try:

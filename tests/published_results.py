@@ -27,7 +27,7 @@ def write_published_results(root: Path) -> Path:
 
 
 def ranked_rows(tested: pd.DataFrame) -> pd.DataFrame:
-    """Return tested tokens in the long form: one row a token and ranked latent, the first of which has the verdict."""
+    """Return tested tokens in the long form, one row per token and ranked latent; the first rank has the verdict."""
     lists = ["ablation_feats", "ablation_scores", "ablation_feat_acts", "ablation_feat_probe_cos"]
     rows = tested.explode(lists).reset_index(drop=True)
     rows["feat_order"] = rows.groupby(["layer", "sae_width", "sae_l0", "letter", "token"]).cumcount()
@@ -42,7 +42,7 @@ def ranked_rows(tested: pd.DataFrame) -> pd.DataFrame:
 
 
 class _Results:
-    """Draws results and writes them as published, rows in no order and with columns that a suite leaves out."""
+    """Draws results and writes them as published, rows in no order and with columns that a suite omits."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

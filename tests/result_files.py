@@ -1,4 +1,4 @@
-"""Files of made-up results: written, changed, left out and damaged."""
+"""Files of made-up results: written, changed, omitted and damaged."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ def token_row(
 
 
 def ranked_rows() -> pd.DataFrame:
-    """Return the tested tokens in the long form: one row a token and ranked latent."""
+    """Return the tested tokens in the long form: one row per token and ranked latent."""
     per_token = ("letter", "token", "prompt", "sample_portion", "num_probe_true_positives", "split_feats")
     return pd.DataFrame(
         [

@@ -101,7 +101,7 @@ def test_an_attribute_leads_to_an_sae_and_is_linked_to(explorer: Explorer, name:
     assert explorer.state.apply({name: shown(name, OTHERS[name])}) == []
     assert explorer.state.sae == name
     assert explorer.state.from_query(f"sae=first&{name}={shown(name, OTHERS[name])}") == [
-        f"{name} = '{shown(name, OTHERS[name])}' is left out, for sae says it"
+        f"{name} = '{shown(name, OTHERS[name])}' is omitted, for sae says it"
     ]
     assert explorer.state.from_query(f"{name}={shown(name, OTHERS[name])}") == []
     assert explorer.state.sae == name

@@ -25,7 +25,7 @@ _UNKNOWN = {"name": "param", "skip_reason": "not found"}
     ("packages", "excused", "code", "said"),
     [
         ([_CLEAN], "", 0, "1 packages looked up, 0 vulnerabilities known."),
-        ([_CLEAN, _BAD], "", 1, "PYSEC-1: bokeh 3.9.2, mended in ['3.9.3']"),
+        ([_CLEAN, _BAD], "", 1, "PYSEC-1: bokeh 3.9.2, fixed in ['3.9.3']"),
         ([_CLEAN, _BAD], "PYSEC-1 only of servers that listen to the moon", 0, "(excused: only of servers"),
         ([_CLEAN, _UNKNOWN], "", 0, "Not audited: 1 packages are not known"),
         ([_CLEAN], "PYSEC-2 gone", 0, "PYSEC-2 is excused, but not known"),

@@ -80,7 +80,7 @@ def test_entry_is_opened_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (f"version = 1\n{ENTRY}colour = 1", "entries.0.colour: Extra inputs are not permitted; fix the entry"),
         (f"version = 1\ncolour = 1\n{ENTRY}", "colour: Extra inputs are not permitted; fix the entry"),
         (f"version = 2\n{ENTRY}", "has version 2, this program knows 1; install a newer one"),
-        (f"version = 1\n{ENTRY}{ENTRY}", "the name 'mine' stands twice; give each entry its own"),
+        (f"version = 1\n{ENTRY}{ENTRY}", "the name 'mine' occurs twice; give each entry its own"),
         (f"version = 1\n{ENTRY.replace('https', 'ftp')}", "entries.0.address: String should match pattern"),
         (f"version = 1\n{ENTRY}folder = '../up'", "entries.0.folder: String should match pattern"),
         (f"version = 1\n{ENTRY.replace('never', 'works')}", "has no date in opened, so how begins with never"),

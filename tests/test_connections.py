@@ -18,7 +18,7 @@ from tornado.netutil import bind_sockets
 from tornado.web import Application, RequestHandler
 
 from explorer import connections
-from explorer.connections import PatientSocket, limit_connections
+from explorer.connections import QueueingSocket, limit_connections
 from tests.browser import free_port, start_process
 from tests.tiny_suite import write_tiny_suite
 
@@ -46,7 +46,7 @@ class Plain(RequestHandler):
 @contextmanager
 def listening(server: HTTPServer) -> Iterator[int]:
     (bound,) = bind_sockets(0, "127.0.0.1", family=socket.AF_INET)
-    server.add_sockets([PatientSocket(fileno=bound.detach())])
+    server.add_sockets([QueueingSocket(fileno=bound.detach())])
     try:
         yield next(iter(server._sockets.values())).getsockname()[1]
     finally:

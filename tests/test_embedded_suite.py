@@ -72,7 +72,7 @@ def test_files_are_what_manifest_and_contract_say(suite: Opened) -> None:
                     "SELECT count(*), count(*) FILTER (key > before)"
                     f" FROM (SELECT row({key}) AS key, lag(key) OVER (ORDER BY file_row_number) AS before FROM {read})"
                 ).fetchall()[0]
-                assert ascending == number - 1, f"{file}: not sorted, or a key stands twice"
+                assert ascending == number - 1, f"{file}: not sorted, or a key occurs twice"
                 rows += number
         assert rows == entry.rows, name
 

@@ -139,12 +139,12 @@ def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
     assert all(cells[4] == "main latent silent" for cells in shown if cells[3] == "0.00")
     expect(task(page, "identify_absorbing")).to_be_checked()
 
-    # Random words are drawn anew, and what is on show stays until it is asked for again.
+    # Random words are drawn again, and what is on show stays until it is asked for again.
     pack = tester.locator("[data-key=pack-concept]")
     pack.click()
     words = view.ask("random_tokens", seed=0).query("of_concept")["token"].tolist()
     expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in words])
-    tester.get_by_role("button", name="Reshuffle").click()
+    tester.get_by_role("button", name="New sample").click()
     others = view.ask("random_tokens", seed=1).query("of_concept")["token"].tolist()
     expect(pack).to_have_attribute(
         "title", f"Test these words: {' '.join(word.replace(' ', '␣') for word in others[:8])}"

@@ -155,7 +155,7 @@ def test_a_snapshot_holds_a_part_of_a_large_family_and_says_so(store: Store) -> 
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence"])
+@pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence", "learn"])
 def test_long_labels_and_titles_fit_a_phone(
     open_page: PageOpener, serve: Callable[..., Server], suite: Path, page: str
 ) -> None:

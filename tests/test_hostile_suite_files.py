@@ -97,7 +97,7 @@ OUTSIDE: list[tuple[tuple[str | int, ...], Any]] = [
 @pytest.mark.parametrize(("place", "value"), OUTSIDE, ids=[f"{place[-1]!s:.20} {v!s:.20}" for place, v in OUTSIDE])
 def test_what_the_page_cannot_show_is_refused(own: Path, place: tuple[str | int, ...], value: Any) -> None:
     _edit(own, *place, value=value)
-    assert "mend the manifest" in _refused(own, "manifest.json")
+    assert "fix the manifest" in _refused(own, "manifest.json")
 
 
 #: Of an SAE: its column, and what it must not hold.

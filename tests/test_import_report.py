@@ -130,7 +130,7 @@ def test_whole_numbers_that_became_floats_are_integers(tmp_path: Path) -> None:
     report = imported(root, "published")
     assert not before.rejected
     (reason,) = (reason for file, reason in report.rejected if file == "sae_split_feats.parquet")
-    assert reason == "num_true_positives: 1 values are no whole numbers and are left empty"
+    assert reason == "num_true_positives: 1 values are not integers and are left empty"
     letters, same = (pq.read_table(tmp_path / suite / "measurements.parquet") for suite in ("suite", "before"))
     assert letters["split_latents"] == same["split_latents"]
     assert letters["num_true_positives"].null_count == same["num_true_positives"].null_count + 1

@@ -42,6 +42,7 @@ PAGES: tuple[dict[str, Any], ...] = (
     {"compare_by": "pair"},
     {"page": "atlas"},
     {"page": "evidence"},
+    {"page": "learn"},
     {"page": "explore", "latent": 47},
 )
 
@@ -469,7 +470,7 @@ def use_plots(page: Page) -> None:
 
 
 def _open(page: Page, name: str) -> None:
-    """Open a page anew: what was tapped on the former one may, a moment later, lead to Explore."""
+    """Open a page again: what was tapped on the former one may, a moment later, lead to Explore."""
     page.goto(f"{page.url.partition('?')[0]}?page={name}")
     wait_ready(page)
 

@@ -148,11 +148,11 @@ def test_concepts_have_counts_probes_and_tokens(root: Path, imported: Callable[.
     assert tokens["is_absorption"].to_dict() == {" Short": True, " Wide": False, "Tall": True}
     assert tokens["second_latent"].isna().all()
     (left,) = (reason for file, reason in suite.report.rejected if file == DETAIL)
-    assert left.startswith("1 rows left out: a split latent fires on them")
+    assert left.startswith("1 rows omitted: a split latent fires on them")
     # Without tokens: as many as the rate tells.
     suffix = suite.summary("suffix.ing")
     assert (suffix["num_absorbed"], suffix["absorption_rate"]) == (3, pytest.approx(0.06))
-    # A threshold decides anew.
+    # A threshold decides again.
     (stricter,) = suite.ask(
         "summary", sae=SAE, family="capital", concept="capital.initial", metric="ig_ablation", effect_margin=1.75
     )
@@ -222,7 +222,7 @@ HOSTILE: dict[str, tuple[str, Callable[[dict[str, Any]], Any], str]] = {
     "letters": (
         LAST,
         lambda content: content["per_letter"].append({"letter": "ß"}),
-        "letters left out (per_letter 2",
+        "letters omitted (per_letter 2",
     ),
     "rate": (LAST, lambda content: content["per_letter"][0].update(absorption_rate=-1), "absorption_rate of 1 row"),
     "list": (LAST, lambda content: content.update(per_letter={"a": 1}), "per_letter: Input should be a valid list"),
@@ -260,10 +260,10 @@ def test_a_summary_is_needed(root: Path, tmp_path: Path, imported: Callable[...,
     (root / CAPITAL).unlink()
     suite = imported(root)
     assert [reason for file, reason in suite.report.rejected if file == DETAIL] == [
-        "no summary of its concept lies beside it; fetch that, too"
+        "the summary of its concept is missing; download it, too"
     ]
     keep(root, ALL_LAST, PROJECTIONS)
-    with pytest.raises(IngestError, match="holds no results that are known here"):
+    with pytest.raises(IngestError, match="contains no results in a known format"):
         import_results(root, tmp_path / "none")
     with pytest.raises(IngestError, match=r"holds no concept that can be read .*no summary names its SAE"):
         import_results(root, tmp_path / "none", format="absorption-atlas")

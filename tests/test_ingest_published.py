@@ -266,7 +266,7 @@ def test_verdict_stands_with_the_first_rank(case: Import) -> None:
         ("s\nn",),
     ]
     assert case.reasons("feature_absorption_results.parquet") == [
-        "12 tokens have no verdict where feat_order is 0; fetch the complete file"
+        "12 tokens have no verdict where feat_order is 0; download the complete file"
     ]
     assert check_suite(case.target) == []
 
@@ -328,7 +328,7 @@ def test_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.Mo
     assert {name.rpartition("_")[2]: reason.split(",")[0] for name, reason in case.report.rejected} == {
         "8.html": "has 20 MB",
         "9.html": "is a link out of the source and is not followed; put the page itself there",
-        "3 copy.html": "the name tells no SAE and letter or latent; rename it as the others are",
+        "3 copy.html": "the name contains no SAE and letter or latent; rename it like the others",
     }
     assert case.report.notes == [
         "1 dashboards are kept as pages only, without evidence: the page holds no data of SAEDashboard"
@@ -383,9 +383,9 @@ def test_bad_arrays_are_left_out_and_the_rest_is_imported(case: Import) -> None:
     case.run()
     reasons = {Path(name).stem.removeprefix("letter_"): reason for name, reason in case.report.rejected}
     assert set(reasons) == set("bcdefghä") | {"a"}
-    assert "fetch it again" in reasons["b"]
+    assert "download it again" in reasons["b"]
     assert "the SAE's others have (64,)" in reasons["c"]
-    assert reasons["d"].startswith("3 values are no cosines")
+    assert reasons["d"].startswith("3 values are not cosines")
     assert "no value of the array is a cosine" in reasons["e"]
     kept = case.rows("SELECT concept[14:], count(cosine) FROM '{suite}/cosines/l8-*.parquet' GROUP BY ALL")
     assert dict(kept) == {letter: N_LATENTS - 3 * (letter == "d") for letter in LETTERS if letter not in "bcefgh"}
@@ -441,7 +441,7 @@ def test_tokens_are_kept_whatever_they_hold(case: Import) -> None:
 def test_missing_columns(case: Import, stem: str, column: str, *, is_needed: bool) -> None:
     case.rewrite(stem, lambda frame: frame.drop(columns=column))
     case.run()
-    reason = f"column {column!r} is missing; fetch the complete file"
+    reason = f"column {column!r} is missing; download the complete file"
     assert case.reasons(f"{stem}.parquet") == ([reason] if is_needed else [])
     assert [sae.id for sae in case.manifest.saes] == IDS
     assert check_suite(case.target) == []
@@ -460,7 +460,7 @@ def test_damaged_files_are_left_out_and_the_rest_is_imported(case: Import, stem:
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path, "holds no results that are known here"), (tmp_path / "none", "no such folder")):
+    for path, reason in ((tmp_path, "contains no results in a known format"), (tmp_path / "none", "no such folder")):
         with pytest.raises(IngestError, match=f"^{path}: {reason}"):
             import_results(path, tmp_path / "data" / "suite")
     (tmp_path / "k_sparse_results.parquet").write_bytes(b"PAR1")

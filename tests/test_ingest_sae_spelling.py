@@ -264,7 +264,7 @@ def test_damaged_file_costs_itself_only(
     assert suite.rates()[4, "s"] == 0.0
     if damage in (truncated, emptied) and name != METADATA:  # which is not needed beside the scores
         (reason,) = suite.reasons(name)
-        assert "fetch it again" in reason
+        assert "download it again" in reason
 
 
 @pytest.mark.parametrize(

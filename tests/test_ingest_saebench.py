@@ -359,7 +359,7 @@ def test_damaged_json_costs_itself_only(
     suite = imported()
     (reason,) = suite.reasons(name)
     assert "JSON" in reason
-    assert "mend the file or fetch it again" in reason
+    assert "fix the file or download it again" in reason
     assert suite.rates()[5, "s"] == pytest.approx(0.4)
 
 
@@ -374,7 +374,7 @@ def test_damaged_table_costs_itself_only(
     assert len(suite.table("k_sparse")) == 3 * 10
     if damage in (truncated, emptied):
         (reason,) = suite.reasons(name)
-        assert "fetch it again" in reason
+        assert "download it again" in reason
 
 
 @pytest.mark.parametrize("without", [("hook_layer", "hook_name"), ("d_sae",)])
@@ -733,7 +733,7 @@ def test_whole_floats_are_counts(root: Path, imported: Callable[..., Suite]) -> 
 
 
 def test_no_more_can_be_absorbed_than_the_probe_finds(tmp_path: Path, imported: Callable[..., Suite]) -> None:
-    """Else a page would show a rate above 100 %."""
+    """Else a page would show a rate above 100%."""
     details = [detail("a", 10, 25, 1, 0.3), detail("b", 10, 10, 1, 0.3)]
     write_json(tmp_path / "results/x_eval_results.json", absorption(FULL, details))
     suite = imported()

@@ -100,7 +100,7 @@ def test_parquet_says_the_same(tmp_path: Path) -> None:
     expected = table(suite, "tested_tokens")
     pd.read_csv(root / "tested_tokens.csv").to_parquet(root / "tested_tokens.parquet")
     both, report = imported(root)
-    reason = "tested_tokens.parquet has the same table and is taken; remove one of them"
+    reason = "tested_tokens.parquet has the same table and is used; remove one of them"
     assert report.rejected == [("tested_tokens.csv", reason)]
     pd.testing.assert_frame_equal(table(both, "tested_tokens"), expected)
 
@@ -178,12 +178,12 @@ def test_columns_that_are_not_imported_are_named(tmp_path: Path) -> None:
 HEADER = TOKENS.splitlines()[0]
 #: A further row, and what is said of it.
 ROWS = {
-    "latent below 0": ("mine,pos.verb, a,-1,-2,0.5,0", "1 row (row 3) left out: top_latent must be 0 or more"),
-    "huge latent": (f"mine,pos.verb, a,{2**70},-2,0.5,0", "no whole number such as 17, as in row 3: '1180591"),
-    "half a latent": ("mine,pos.verb, a,1.5,-2,0.5,0", "top_latent: 1 row has (row 3) no whole number such as 17"),
-    "endless number": (f"mine,pos.verb, a,{'9' * 9000},-2,0.5,0", "no whole number such as 17"),
+    "latent below 0": ("mine,pos.verb, a,-1,-2,0.5,0", "1 row (row 3) omitted: top_latent must be 0 or more"),
+    "huge latent": (f"mine,pos.verb, a,{2**70},-2,0.5,0", "no integer such as 17, as in row 3: '1180591"),
+    "half a latent": ("mine,pos.verb, a,1.5,-2,0.5,0", "top_latent: 1 row has (row 3) no integer such as 17"),
+    "endless number": (f"mine,pos.verb, a,{'9' * 9000},-2,0.5,0", "no integer such as 17"),
     "no number": ("mine,pos.verb, a,3,a lot,0.5,0", "top_effect: 1 row has (row 3) no number such as -1.25"),
-    "NaN": ("mine,pos.verb, a,3,nan,0.5,0", "1 rows left out: they have no is_absorption"),
+    "NaN": ("mine,pos.verb, a,3,nan,0.5,0", "1 rows omitted: they have no is_absorption"),
     "infinite": ("mine,pos.verb, a,3,-1e999,0.5,0", "top_effect: 1 infinite values are left empty"),
     "cosine": ("mine,pos.verb, a,3,-2,7,0", "top_cosine of 1 row (row 3) left empty"),
     "id": ("My SAE,pos.verb, a,3,-2,0.5,0", "sae must be an id"),
@@ -216,14 +216,14 @@ FILES = {
     "latents": ("measurements.csv", "sae,concept,split_latents\nmine,pos.verb,[-1]\n", "split_latents of 1 row"),
     "map": ("saes.csv", 'sae,attributes\nmine,"[1]"\n', "no JSON object such as"),
     "surrogate": ("saes.csv", 'sae,attributes\nmine,"{""a"": ""\\ud800""}"\n', "no JSON object such as"),
-    "latents of an SAE": ("saes.csv", "sae,num_latents\nmine,2000000000\n", "mine is left out: n_latents"),
+    "latents of an SAE": ("saes.csv", "sae,num_latents\nmine,2000000000\n", "mine is omitted: n_latents"),
     "missing": ("k_sparse.csv", "sae,concept,k\nmine,pos.verb,1\n", "column 'f1' is missing; add it"),
-    "twice": ("k_sparse.csv", "sae,concept,k,k,f1\n", "column 'k' stands twice; remove one of them"),
+    "twice": ("k_sparse.csv", "sae,concept,k,k,f1\n", "column 'k' occurs twice; remove one of them"),
     "empty": ("concepts.csv", "", "is empty; write a header and rows"),
     "quotes": ("concepts.csv", 'concept,label\npos.verb,"V" x\n', "not a readable CSV file"),
     "large": ("concepts.csv", f"concept,label\npos.verb,{'x' * 200_000}\n", "not a readable CSV file"),
     "bytes": ("concepts.parquet", "PAR1", "not a readable parquet file"),
-    "TOML": ("suite.toml", "title = ", "the suite is described without it"),
+    "TOML": ("suite.toml", "title = ", "the suite is imported without it"),
     "key": ("suite.toml", "[method]\nmetric = 'x'\nmargin = 1\n", "method.margin: Extra inputs are not permitted"),
     "threshold": ("suite.toml", "[method]\nmetric = 'x'\ntau = 7\n", "method.tau: Input should be less than"),
     "NaN": ("suite.toml", "[method]\nmetric = 'x'\ntau = nan\n", "method.tau: Input should be"),

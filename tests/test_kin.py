@@ -110,7 +110,7 @@ class Drawn(kin._Layer):
     def _width(self, place: int) -> int:
         return self.widths[place]
 
-    def that_matter(self) -> dict[int, np.ndarray]:
+    def latents_with_kin(self) -> dict[int, np.ndarray]:
         return {place: np.array(sorted(self.main_latents(place).values())) for place in range(len(self.widths))}
 
     def main_latents(self, place: int) -> dict[tuple[int, int], int]:

@@ -67,6 +67,7 @@ PAGES: dict[str, dict[str, Any]] = {
     "pair": {"page": "compare", "compare_by": "pair"},
     "atlas": {"page": "atlas"},
     "evidence": {"page": "evidence"},
+    "learn": {"page": "learn", "learn_step": 5},
 }
 S = {"concept": concept_id("s")}
 WALK: list[dict[str, Any]] = [

@@ -18,10 +18,13 @@ from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
 from explorer.served import MayOpen, Served
+from explorer.tours import tell
 from explorer.views import markup
 from explorer.views.cite import Cite, Foot
+from explorer.views.help import Help
 from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
 from explorer.views.open_another import OpenAnother
+from explorer.views.tour import TourCard
 from queries import Store
 from queries.schema import concept_id, letter_of
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
 
     from explorer.model import ExplorerModel
     from explorer.saes import Sae
+    from explorer.state import ExplorerState
 
 # --- Words and numbers ---------------------------------------------------------------------------------------------
 
@@ -61,7 +65,7 @@ def test_numbers_are_written_for_readers(value: float | None, decimals: int, wri
 
 
 def test_shares_are_percentages() -> None:
-    assert [percent(value) for value in (0.1234, 0.0, 1, None, math.nan)] == ["12.3 %", "0.0 %", "100.0 %", "–", "–"]
+    assert [percent(value) for value in (0.1234, 0.0, 1, None, math.nan)] == ["12.3%", "0.0%", "100.0%", "–", "–"]
 
 
 @pytest.mark.parametrize(
@@ -191,7 +195,7 @@ def test_names_from_a_manifest_cannot_leave_their_place() -> None:
 
 
 def first_seeds(saes: Iterable[Sae]) -> list[Sae]:
-    """Leave out SAEs of further seeds, of which there are counts only."""
+    """Omit SAEs of further seeds, of which there are counts only."""
     return [sae for sae in saes if not sae.id.endswith("-s1")]
 
 
@@ -244,12 +248,47 @@ def _cite_each_view(shown: Shown, model: ExplorerModel) -> None:
         shown.send("cite", "show", {"view": name, "page": f"https://x.example/{EVIL}"})
 
 
+def _look_tokens_up(shown: Shown, state: ExplorerState) -> None:
+    for token in ("no token", EVIL, *HOSTILE.values()):
+        state.open_token(token)
+        shown.look()
+    state.page = "explore"
+
+
+def _read_help(shown: Shown, explorer: Explorer) -> None:
+    """Open the help, and walk through a tour from there."""
+    tour = TourCard(explorer.model, explorer.notices.refuse)
+    _help = Help(explorer.model, tour.start)
+    shown.send("help", "show", "suite")
+    shown.send("help", "tour", "first-absorbed-word")
+    for _ in tell(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
+        shown.send("tour", "tour-next")
+    shown.send("tour", "tour-leave")
+
+
 def _open_another(shown: Shown) -> None:
     opener = OpenAnother(Served((), MayOpen.ANYTHING))
     opener.ask()
     # The name of what was opened, and why something was not.
     opener._finish(EVIL, f"{EVIL}: has no manifest.json")
     shown.look()
+
+
+def _look_at_pages(shown: Shown, state: ExplorerState) -> None:
+    for page, choices in (
+        ("compare", ("l0", "layer", "concept", "pair", "splitting")),
+        ("atlas", ("l0",)),
+        ("evidence", ("l0",)),
+        ("token", ("l0",)),
+    ):
+        state.page = page
+        for choice in choices:
+            state.compare_by = choice
+            shown.look()
+    state.page = "learn"
+    for step in range(1, 6):
+        state.learn_step = step
+        shown.look()
 
 
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
@@ -260,7 +299,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         assert explorer.layout
         for name in ("splitting", "decision", "scores"):
             shown.send("disclosure", "toggle", name)
-        shown.send("header", "about")
+        _read_help(shown, explorer)
         for number, text in enumerate(("s", "7", *HOSTILE.values(), EVIL)):
             shown.send("search", "search", {"number": number, "text": text})
         explorer.notices.refuse(explorer.state.from_query(f"?layer={EVIL}&letter={EVIL}&suite={EVIL}"))
@@ -278,6 +317,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
                 shown.send("tester", "test", {"words": typed})
                 if model.latent_dashboard is not None:
                     shown.send("original", "original")
+        _look_tokens_up(shown, state)
         state.cosine_range = (0.0, 1.0)
         shown.look()
         state.facet_latent = int(model.split_latents["latent"].iloc[0]) if model.split_latents is not None else 0
@@ -290,20 +330,12 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         shown.look()
         state.apply({"concept": concept_id("s"), "latent": 0})
         shown.look()
-        for page, choices in (
-            ("compare", ("l0", "layer", "concept", "pair", "splitting")),
-            ("atlas", ("l0",)),
-            ("evidence", ("l0",)),
-        ):
-            state.page = page
-            for choice in choices:
-                state.compare_by = choice
-                shown.look()
+        _look_at_pages(shown, state)
 
     assert len(shown.pages) > 50
     offences = {(found, html[:200]) for html in shown.pages for found in Reader(html).found}
     assert offences == set()
-    # It was not left out either: all of it stands there, as text.
+    # It was not omitted either: all of it stands there, as text.
     texts = "\n".join(text for html in shown.pages for text in Reader(html).texts)
     for hostile in (*HOSTILE.values(), "<script>alert(1)</script>"):
         assert hostile in texts or visible(hostile) in texts, hostile
@@ -311,7 +343,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert "{{ 7 * 191 }}" in texts.replace("␣", " ")
     assert "1337" not in texts
     untouched = {file.name.removesuffix(".html") for file in files("explorer").joinpath("templates").iterdir()}
-    untouched -= shown.templates | {"page", "bare", "keys"}  # which carry no text of a suite
+    untouched -= shown.templates | {"page", "bare"}  # which carry no text of a suite
     # Those of snapshots and sites are read where these are tested.
     apart = ("snapshot", "reader", "site", "slider", "search_")
     untouched = {name for name in untouched if not name.startswith(apart)}

@@ -502,7 +502,7 @@ def test_nothing_is_done_twice_and_nothing_is_lost(suite: Path, folder: Path) ->
     refused = run(folder / "small.toml", "--to", suite, "--work", folder / "work")
     assert refused.exit_code == 2
     assert "exists already" in refused.stderr
-    # What was cut off is done anew, from what lies before it.
+    # What was cut off is done again, from what lies before it.
     before = (suite / "measurements.parquet").read_bytes()
     shutil.rmtree(folder / "work" / "splits")
     assert run(folder / "small.toml", "--to", suite, "--work", folder / "work", "--force").exit_code == 0

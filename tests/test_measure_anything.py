@@ -255,7 +255,7 @@ def test_workers_of_several_threads_are_told_how_to_start(folder: Path, tmp_path
         (
             "[[saes]]",
             '[[text]]\nsource="help"\ntitle=""\nlicence=""\nfiles="*"\n[[saes]]',
-            "source 'help' stands twice",
+            "source 'help' occurs twice",
         ),
         ("layers = [1]", "layers = [3]", "layer 3 does not exist, the model has 0 to 2"),
     ],
@@ -431,7 +431,7 @@ def test_words_in_prompts_of_their_own_are_read_in_parts(
     vocabulary = Vocabulary(np.arange(5, 25), np.array(["a"] * 20), np.ones((20, 1), bool), is_test)
     texts = ["1" * (1 + number % 3) + "{token}3" for number in range(25)]
     spelled = Spelled(np.full(5, -1), np.zeros(5))
-    chosen = Chosen(texts, [None] * 25, np.arange(20), np.arange(20, 25), spelled, drawn_again=True)
+    chosen = Chosen(texts, [None] * 25, np.arange(20), np.arange(20, 25), spelled, prompt_per_word=True)
     monkeypatch.setattr(activations, "model_of", lambda *_: model)
     monkeypatch.setattr(activations, "load_vocabulary", lambda _: vocabulary)
     monkeypatch.setattr(activations, "load_prompts", lambda _: chosen)

@@ -23,16 +23,16 @@ from measure.concepts import read_rows
 from measure.config import read_config
 from measure.errors import MeasureError
 from measure.models.loading import open_model
-from measure.plan import told_of
+from measure.plan import family_settings
 from measure.preflight import check_all
 from measure.scores import bootstrap_weights, f1_samples, interval, mean_samples, score, wilson_low
 from measure.spelling import log_odds, spelling_metric
 from measure.stages.ablation import Word, ablate
 from measure.stages.erasure import Erasure, answers_erased, change
-from measure.stages.gate import Known, gate_of
+from measure.stages.gate import GateInputs, gate_of
 from measure.stages.k_sparse import by_fold, cross_fit, training_curve
 from measure.stages.splits import num_split_latents
-from measure.stages.vocabulary import deal, load_vocabulary, read_vocabulary
+from measure.stages.vocabulary import assign_folds, load_vocabulary, read_vocabulary
 from measure.tokenizer import Tokenizer
 from queries import check_suite
 from queries.suite import read_manifest
@@ -133,7 +133,7 @@ def test_what_has_no_rate_says_why_and_is_never_0(suite: Path, measured: pd.Data
     assert ("sound.a-or-b", "full") not in undefined
     # Several latents share the vowels, none stands for them.
     assert undefined["sound.vowel", "full"].startswith("no latent stands for it: the best has an F1 of 0.5")
-    assert undefined["first-letter.a", "ig_ablation"].startswith("the model answers rightly for 0% of its words")
+    assert undefined["first-letter.a", "ig_ablation"].startswith("the model answers correctly for 0% of its words")
     assert measured.loc[undefined.index, ["num_candidates", "random_rate", "rate_low"]].isna().all(axis=None)
     (sae,) = read_manifest(suite).saes
     asked = {"suite": "tiny", "sae": sae.id, **THRESHOLDS}
@@ -237,14 +237,14 @@ def test_groups_are_dealt_evenly_over_labels() -> None:
     labels = np.zeros((1000, 3), bool)
     labels[:600, 0], labels[600:640, 1], labels[630:660, 2] = True, True, True
     groups = np.arange(1000) // 2
-    folds = deal(groups, labels, 5, seed=1)
+    folds = assign_folds(groups, labels, 5, seed=1)
     assert all(len(set(folds[groups == group])) == 1 for group in range(500))
     assert np.bincount(folds[labels[:, 0]]).tolist() == [120] * 5
     for label in (1, 2):
         assert np.ptp(np.bincount(folds[labels[:, label]], minlength=5)) <= 4
     assert np.ptp(np.bincount(folds)) <= 10
-    assert (deal(groups, labels, 5, seed=1) == folds).all()
-    assert (deal(groups, labels, 5, seed=2) != folds).any()
+    assert (assign_folds(groups, labels, 5, seed=1) == folds).all()
+    assert (assign_folds(groups, labels, 5, seed=2) != folds).any()
 
 
 def test_a_latent_is_accepted_if_it_gains_more_than_tau_and_more_than_an_error() -> None:
@@ -353,7 +353,11 @@ def test_erasing_a_direction_gives_words_the_projection_of_the_others() -> None:
         ({"main_f1": 0.5, "always_f1": 0.48, "main_error": 0.02}, "always saying yes (0.480)", "always saying yes"),
         ({"asked": None}, None, "the family has no answers, so the model is not asked"),
         ({"asked": 0}, None, "the model was asked for none of its words"),
-        ({"accuracy": 0.5, "least_accuracy": 0.4, "chance": 0.45}, None, "rightly for 50% of its words, which is not"),
+        (
+            {"accuracy": 0.5, "least_accuracy": 0.4, "chance": 0.45},
+            None,
+            "for 50% of its words, which is not",
+        ),
         (
             {"erased": -0.1, "low": -0.3, "high": 0.1},
             None,
@@ -363,7 +367,7 @@ def test_erasing_a_direction_gives_words_the_projection_of_the_others() -> None:
     ],
 )
 def test_a_gate_stands_before_each_rate(known: dict[str, Any], projection: str | None, ablation: str | None) -> None:
-    gate = gate_of(Known()._replace(**known))
+    gate = gate_of(GateInputs()._replace(**known))
     for why, expected in ((gate.projection, projection), (gate.ablation, ablation)):
         assert (why is None) == (expected is None)
         assert expected is None or expected in (why or "")
@@ -485,7 +489,7 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
             "concepts.0.family: String should have at most 200 characters",
         ),
         (f'family = "sound"\nfile = "sounds.csv"\ntitle = "{"x" * 10_001}"', "String should have at most 10000"),
-        ('family = "sound"\nfile = "sounds.csv"\n[[concepts]]\nfamily = "sound"\nfile = "sounds.csv"', "stands twice"),
+        ('family = "sound"\nfile = "sounds.csv"\n[[concepts]]\nfamily = "sound"\nfile = "sounds.csv"', "occurs twice"),
         ('family = "few"\nfile = "few.csv"', "no label has enough words .a: it has 2 words, fewer than 20"),
     ],
 )
@@ -519,7 +523,7 @@ def test_a_label_may_be_a_kind_of_another_one(folder: Path, texts: list[str]) ->
     rows = [(text, label) for place, text in enumerate(texts) for label in (["b", "a"] if place % 3 else ["c"])]
     write_csv(folder / "kinds.csv", rows)
     config = configured(folder, '[[concepts]]\nfamily = "kind"\nfile = "kinds.csv"\nparents = { a = "b" }')
-    told = told_of(read_config(config).concepts[0], folder)
+    told = family_settings(read_config(config).concepts[0], folder)
     family = read_vocabulary(Tokenizer(backend(), 0), concepts=told).family
     found = {family.concept(place): family.parent(place) for place in range(3)}
     assert found == {"kind.a": "kind.b", "kind.b": None, "kind.c": None}
@@ -532,7 +536,7 @@ def test_words_that_are_no_token_are_left_out_and_told(folder: Path, texts: list
     config = read_config(configured(folder, told))
     found, lost = check_all(config, folder, open_model((folder / "model").resolve(), "float32"))
     assert found.startswith(f"some: {len(texts)} words: ")
-    expected = f"3 of {len(texts) + 3} words are no single token of the model and are left out (' antidis"
+    expected = f"3 of {len(texts) + 3} words are no single token of the model and are omitted (' antidis"
     assert expected in lost
     assert "and with them the labels 'long'" in lost
 
@@ -552,7 +556,7 @@ def test_a_split_that_is_given_stands(folder: Path, texts: list[str]) -> None:
     write_csv(folder / "split.csv", rows, ("token", "label", "group", "split"))
     config = read_config(configured(folder, '[[concepts]]\nfamily = "split"\nfile = "split.csv"\npositive = "b"'))
     tokenizer = open_model((folder / "model").resolve(), "float32").tokenizer
-    vocabulary = read_vocabulary(tokenizer, concepts=told_of(config.concepts[0], folder))
+    vocabulary = read_vocabulary(tokenizer, concepts=family_settings(config.concepts[0], folder))
     given = dict(zip(texts, (row[3] == "test" for row in rows), strict=True))
     assert vocabulary.is_test.tolist() == [given[text] for text in vocabulary.texts]
     assert not vocabulary.crosses(1)

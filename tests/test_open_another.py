@@ -117,7 +117,7 @@ def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> 
     served = Served([str(tmp_path / "tiny")], allowed)
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES)
     for source in (str(other), "https://example.org/x.zip", "/"):
-        with pytest.raises(SuiteError, match=r"^this server does not open that$"):
+        with pytest.raises(SuiteError, match=r"^this server does not open this source$"):
             served.open(source, lambda *_: None, lambda _: None)
     assert list(served) == [str(tmp_path / "tiny")]
     if allowed is MayOpen.CATALOGUE:
@@ -173,7 +173,7 @@ def test_reader_opens_results_from_the_page(open_page: PageOpener, served: Serve
         page.get_by_label("Suite or results").fill(str(tmp_path / "none"))
         page.get_by_role("button", name="Open", exact=True).click()
         page.get_by_text("no such folder").wait_for()
-        # Drawn anew, it still gives the focus back, by either way out.
+        # Drawn again, it still gives the focus back, by either way out.
         for key in ("Escape", "Enter"):
             if key == "Enter":
                 page.get_by_role("button", name="Close", exact=True).focus()

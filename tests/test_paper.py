@@ -51,7 +51,11 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         (f"size = [6]\n{COSINE}", "size"),
         (f"dpi = '300'\n{COSINE}", "dpi: Input should be a valid number"),
         (f"dpi = 0\n{COSINE}", "figure 1 (cosine.svg): size, font size and dpi must be above 0"),
-        ('[[figure]]\nname = "cosine"', "figure.0.file: Field required"),
+        ('[[figure]]\nname = "cosine"', "figure 1: file: Field required"),
+        (
+            f'font = "a;}}</style>"\n{COSINE}',
+            "figure 1 (cosine.svg): 'a;}</style>' is no family of fonts; give names",
+        ),
         (f"{COSINE}colour = 1\n", "figure 1 (cosine.svg): 'colour' is not known here"),
         (f"{COSINE}tau = 7\n", "figure 1 (cosine.svg): tau = '7' is out of range (0 to 1)"),
         (COSINE.replace('"s"', '"é"'), "figure 1 (cosine.svg): concept = 'first-letter.é' does not exist here"),
@@ -65,7 +69,7 @@ def run(paper: Path, text: str | bytes | None, *options: str) -> Any:
         (COSINE.replace("cosine.svg", "there.svg"), "there.svg exists already"),
         (COSINE.replace("cosine.svg", "a\\u0000.svg"), "cannot be written: embedded null"),
         (COSINE.replace("cosine.svg", f"{'x' * 300}.svg"), "cannot be written: File name too long"),
-        (f"{COSINE}latent = 1.5\n", "latent = '1.5' is not a whole number"),
+        (f"{COSINE}latent = 1.5\n", "latent = '1.5' is not an integer"),
     ],
 )
 def test_what_cannot_be_made_is_one_line_and_nothing_is_written(

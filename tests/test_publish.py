@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import errno
+import fcntl
 import hashlib
 import json
+import os
 import re
 import zlib
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from html import unescape
 from html.parser import HTMLParser
+from importlib.metadata import version
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
@@ -22,16 +26,24 @@ from playwright.sync_api import expect
 from typer.testing import CliRunner
 
 from explorer import open_store, publish
+from explorer.cite import cite
 from explorer.cli import app
+from explorer.embed import EMBEDS, place_of
 from explorer.format import number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
+from explorer.plots.standalone import exchanged
 from explorer.publish import PublishError, publish_site
 from explorer.state import ExplorerState
+from explorer.theme import DARK, LIGHT
+from explorer.views.atlas import Atlas, means_html, panel_drawing
+from explorer.views.cite import cited_suite
 from explorer.views.concepts import concept_cells
 from explorer.views.evidence_table import judged
 from explorer.views.headline import figures_html, sentence_html
+from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html
 from explorer.views.latent_lists import lists_html
+from explorer.views.pair import PairView, pair_drawing, pair_head_html, pair_tables_html
 from tests.browser import PageOpener, glyphs, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, SPLIT
 from tests.hostile_suite import EVIL, Reader, write_hostile_suite
@@ -244,7 +256,8 @@ def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"].split() == ["'self'", *(f"'sha256-{each}'" for each in hashes)]
     assert allowed["connect-src"] == "'self'"
-    scripts = [f"assets/{name}.js" for name in ("bokeh", "reader", "live", "site")]
+    # The others are loaded by need.
+    scripts = [f"assets/{name}.js" for name in ("bokeh", "reader", "live", "guide", "reader_guide", "site")]
     assert re.findall(r'src="([^"]*)"', text) == scripts
     assert not re.search(r"\son\w+=", text)
     assert "sourceMappingURL" not in (site.folder / "assets" / "bokeh.js").read_text(encoding="utf-8")
@@ -401,6 +414,28 @@ def test_two_publishes_at_once_write_one_site(store: Store, tmp_path: Path, monk
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
 
 
+@pytest.mark.usefixtures("two_files")
+@pytest.mark.parametrize("exists", [True, False])
+def test_what_a_killed_publish_left_is_cleared(store: Store, tmp_path: Path, *, exists: bool) -> None:
+    folder = tmp_path / "site"
+    if exists:
+        folder.mkdir()
+    left, used = (folder / f".partial.{pid}" if exists else tmp_path / f".site.partial.{pid}" for pid in "12")
+    for each in (left, used):
+        (each / "suites").mkdir(parents=True)
+    held = os.open(used, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    if exists:  # another one is at work in the folder
+        with pytest.raises(PublishError, match="is not empty"):
+            publish_site(store, folder)
+    else:
+        publish_site(store, folder)
+    os.close(held)
+    assert (left.exists(), used.exists()) == (False, True)
+    publish_site(store, folder, force=True)
+    assert not used.exists()
+
+
 def test_a_folder_that_cannot_be_read_gets_one_line(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -524,6 +559,9 @@ def test_thresholds_are_live(open_site: Callable[..., Page], store: Store) -> No
     page = open_site("?suite=tiny")
     moved: list[dict[str, float]] = [{"cosine_threshold": 0.12}, {"effect_margin": 2.5}, {"tau": 0.2}, {"tau": 0.0}]
     moved += [{"tau": 0.1, "cosine_threshold": -0.1, "effect_margin": 0.0}]
+    random = np.random.default_rng(3)
+    bounds = {name: ExplorerState.param[name].softbounds for name in ("tau", "cosine_threshold", "effect_margin")}
+    moved += [{name: round(random.uniform(*ends), 3) for name, ends in bounds.items()} for _ in range(3)]
     saes = ("l3-w1000-l0-40", "l3-w4000-l0-10-s1")
     places = [("tiny", sae, f"first-letter.{letter}") for sae, letter in product(saes, "sq")]
     seen = set()
@@ -569,6 +607,151 @@ def test_thresholds_are_live(open_site: Callable[..., Page], store: Store) -> No
     page.locator("[data-action=reset]").click()
     wait_for(page, "() => !/tau|margin|threshold/.test(location.search)")
     expect(page.locator("#moved")).to_be_hidden()
+
+
+_PAIR = """() => {
+  const [head, table] = ["pair-head", "pair-table"].map((id) => document.getElementById(id));
+  const chosen = [...head.querySelectorAll("option[selected]")].map(({ value }) => value);
+  const titles = [...table.querySelectorAll("[title]")].map(({ title }) => title);
+  return { head: head.innerHTML, table: table.innerHTML, chosen, titles };
+}"""
+
+
+@pytest.mark.browser
+def test_pairs_are_the_pages(open_site: Callable[..., Page], store: Store) -> None:
+    page = open_site("?page=compare&suite=tiny&compare_by=pair")
+    choices = choices_of(store)
+    random = np.random.default_rng(1)
+    pairs = [
+        (suite, one.id, other_suite, other.id)
+        for suite, other_suite in product(choices, choices)
+        for one, other in product(choices[suite].saes, choices[other_suite].saes)
+        if (suite, one.id) != (other_suite, other.id)
+    ]
+    seen = set()
+    for nth, (suite, sae, other_suite, other) in enumerate(pairs):
+        state = ExplorerState(choices, page="compare", compare_by="pair", suite=suite, sae=sae)
+        wanted: dict[str, Any] = {
+            "suite": suite,
+            "other_suite": None if other_suite == suite else other_suite,
+            "other_sae": None if nth % 5 == 0 else other,
+            "concept": list(choices[suite].concepts)[nth % len(choices[suite].concepts)],
+            "mean_policy": state.param.mean_policy.objects[nth % 2],
+            "dark": False,
+        }
+        for name, own in state.thresholds_of_suite._asdict().items():
+            moved = nth % 3 and name in state.movable
+            wanted[name] = round(random.uniform(*state.param[name].softbounds), 3) if moved else own
+        assert not state.apply(wanted)
+        model = ExplorerModel(store, state, PairView)
+        page.evaluate("(values) => reader.go(values)", wanted | {"page": "compare", "suite": suite, "sae": sae})
+        wait_shown(page)
+        said = page.evaluate(_PAIR)
+        head, table = pair_head_html(model), pair_tables_html(model)
+        assert _plain(said["head"]) == _plain(head), wanted
+        assert said["chosen"] == re.findall(r'value="([^"]*)" selected', head)
+        assert [row for row in Texts(said["table"]).rows if row] == [row for row in Texts(table).rows if row], wanted
+        assert _plain(said["table"]).replace(" ", "") == _plain(table).replace(" ", "")
+        assert said["titles"] == [unescape(title) for title in re.findall(r'title="([^"]*)"', table)]
+        drawn = pair_drawing(model)().layers[2].source()  # type: ignore[union-attr]
+        assert page.locator("#pair-rates-plot").is_visible() == bool(len(drawn["concept"]))
+        if len(drawn["concept"]):
+            data = glyphs(page, "pair-rates")[2]["data"]
+            for name in ("concept", "this", "other", "difference", "place"):
+                assert list(data[name]) == drawn[name].tolist()
+        seen.add(_plain(head))
+    assert len(seen) > 12
+    # What is chosen on the page stands in its address, and the dialog cites it.
+    start = {"page": "compare", "suite": "tiny", "sae": "l3-w1000-l0-40", "other_suite": None, "other_sae": None}
+    page.evaluate("(values) => reader.go(values)", start | dict.fromkeys(state.thresholds_of_suite._fields))
+    wait_shown(page)
+    page.locator("#other").select_option("l3-w4000-l0-10-s1")
+    wait_for(page, "() => location.search.includes('other_sae=l3-w4000-l0-10-s1')")
+    wait_shown(page)
+    page.locator("[data-action=swap]").click()
+    wait_for(page, "() => location.search.includes('other_sae=l3-w1000-l0-40')")
+    wait_shown(page)
+    expect(page.locator("#pair-head strong").first).to_have_text("layer 3, 4k latents, L0 10, seed 1")
+    for name, where in [("pair-rates", "compare"), ("cosine", "explore"), ("absorption-heatmap", "atlas")]:
+        page.evaluate("(name) => reader.acts.page(name)", where)
+        wait_shown(page)
+        page.locator(f"[data-page={where}] [data-cite={name}]").click()
+        concept = page.evaluate("reader.place.concept")
+        state = ExplorerState(choices, suite="tiny", sae="l3-w4000-l0-10-s1", concept=concept)
+        model = ExplorerModel(store, state, EMBEDS[name].view)
+        address = page.locator("#cite [data-copy]").last.get_attribute("data-copy")
+        assert address == page.url
+        cited = cite(
+            f"{EMBEDS[name].title}: {place_of(model, EMBEDS[name].view)}",
+            cited_suite(model),
+            program=version("absorption-explorer"),
+            on=datetime.now(UTC).date(),
+            address=address,
+            name=name,
+        )
+        assert page.locator("#cite pre").all_text_contents() == [cited.text, cited.bibtex, address]
+        page.keyboard.press("Escape")
+        expect(page.locator("#cite dialog")).to_have_count(0)
+
+
+_ATLAS = """() => {
+  const text = (cell) => cell.textContent.trim();
+  return {
+    rows: [...document.querySelectorAll("#atlas-table tbody tr")].map((row) => [...row.cells].map(text)),
+    labels: [...document.querySelectorAll("#atlas-table tbody tr:first-child td")].map(({ dataset }) => dataset.label),
+    legend: document.querySelector("#absorption-heatmap-head .legend").textContent.replace(/\\s+/g, " ").trim(),
+    highest: [...document.querySelectorAll("#absorption-heatmap-table tbody td")].map(text),
+  };
+}"""
+
+
+@pytest.mark.browser
+def test_atlas_follows_thresholds(open_site: Callable[..., Page], store: Store) -> None:
+    page = open_site("?page=atlas&suite=tiny")
+    moved: list[dict[str, float]] = [
+        {"cosine_threshold": 0.12},
+        {"tau": 0.2, "effect_margin": 2.5},
+        {"effect_margin": 4},
+    ]
+    settings = [*product(["tiny"], moved, ["with_candidates"]), ("several", moved[1], "all_concepts")]
+    cells = ExplorerState.param.cell.objects
+    for nth, (suite, thresholds, policy) in enumerate(settings):
+        values = {"suite": suite, "mean_policy": policy, "cell": cells[nth % 2], **thresholds}
+        state = ExplorerState(choices_of(store), page="atlas", **values)
+        model = ExplorerModel(store, state, Atlas, HeatMapView)
+        page.evaluate(
+            "(values) => reader.go(values)",
+            {"sae": state.sae, "concept": state.concept} | dict.fromkeys(state.thresholds_of_suite._fields) | values,
+        )
+        wait_shown(page)
+        wait_figure(page, "absorption-heatmap")
+        said = page.evaluate(_ATLAS)
+        rows = dict(zip(said["labels"], zip(*said["rows"], strict=True), strict=True))
+        means = model.sae_means.to_dict("records")
+        assert list(rows["Rate"]) == [percent(row["absorption_rate"]) for row in means]
+        assert list(rows["± letters"]) == [percent(row["absorption_sd"]) for row in means]
+        assert list(rows["Splits"]) == [number(row["num_split_latents"], 2) for row in means]
+        table = dict(re.findall(r'data-label="([^"]*)">([^<]*)</td>', means_html(model)))
+        assert {name: texts[-1] for name, texts in rows.items() if name in table and name != "Rate"} == {
+            name: text.strip() for name, text in table.items() if name in rows and name != "Rate"
+        }
+        assert said["legend"] == _plain(re.search(r'<div class="legend">.*?</div>', map_head_html(model), re.DOTALL)[0])  # type: ignore[index]
+        highest = highest_cells(model)
+        assert highest is not None
+        assert said["highest"] == [str(text) for row in highest.rows() for text in row]
+        for name, draw in {
+            "absorption-heatmap": map_drawing(model),
+            **{panel: panel_drawing(model, panel) for panel in ("absorption-vs-l0", "splits-vs-l0")},
+        }.items():
+            layers = exchanged([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
+            drawn = glyphs(page, name)
+            for layer, glyph in zip(layers, drawn, strict=True):
+                for column, its in layers[layer].items():
+                    found = glyph["data"][column] if layer != "current" else its
+                    if its and isinstance(its[0], float):
+                        assert np.allclose(np.array(found, float), np.array(its, float), atol=1e-4, equal_nan=True)
+                    else:
+                        assert found == its, (name, layer, column)
 
 
 @pytest.mark.browser
@@ -634,7 +817,7 @@ def test_nothing_serious_stands_in_anybodys_way(open_site: Callable[..., Page], 
     page.locator("#lists [data-action=latent]").last.click()
     expect(page.locator("#card")).to_be_visible()
     page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
-    for name in ("explore", "atlas", "evidence"):
+    for name in ("explore", "compare", "atlas", "evidence"):
         page.evaluate("(name) => reader.acts.page(name)", name)
         expect(page.locator(f"[data-page={name}]:not(.away)")).to_have_count(1)
         for theme in ("light", "dark"):

@@ -43,7 +43,7 @@ def test_published_numbers_are_said_as_such(store: Store) -> None:
     assert summary is not None
     assert headline(summary, "S", "letter") == (
         "2 latents share the letter S; which ones were not published. The probe finds 10 words; 3 of these are absorbed"
-        " by other latents: absorption rate 30.0 % (10.8–60.3)."
+        " by other latents: absorption rate 30.0% (10.8–60.3)."
     )
     assert (summary["num_tested"], summary["num_absorbing_latents"], summary["num_split_latents"]) == (None, None, 2)
     assert summary["absorption_fraction"] == pytest.approx(0.2)
@@ -102,7 +102,7 @@ def test_unknown_l0s_come_last_and_stay_out_of_plots_against_l0(store: Store) ->
     for panel, drawn in (("absorption-vs-l0", 1), ("splits-vs-l0", 1), ("absorption-vs-layer", len(means))):
         points = absorption_plot(means, panel, **options).draw().Points.I.dframe()
         assert len(points) == drawn
-        # Who is left out does not change how a width looks.
+        # Who is omitted does not change how a width looks.
         whole = absorption_plot(means, "absorption-vs-layer", **options).draw().Points.I.dframe().set_index("sae")
         assert points.set_index("sae")["colour"].equals(whole.loc[points["sae"], "colour"])
     scores = store.fetch("sae_scores", suite="demo", family="first-letter", main_latent_by="k_sparse").assign(l0=None)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from explorer.latents.tester import WordTester
 from explorer.model import ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
-from explorer.views.markup import Markup, chip, visible
+from explorer.views.markup import Markup, visible
 from explorer.views.search import Search
 from queries import Store
 from queries.schema import LETTERS, concept_id
@@ -130,15 +129,12 @@ def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
     for row in found[found["kind"] == "token"].astype({"num_saes": int, "num_absorbed": int}).itertuples():
         said = f"absorbed on {row.num_absorbed} of {row.num_saes} SAE{'s' if row.num_saes > 1 else ''} tested"
         assert said in asked.shown
-        asked.state.apply(
-            {"facet_layer": 3, "facet_concept": concept_id("t"), "facet_latent": 5, "evidence_verdict": "absorbed"}
-        )
-        asked.state.apply({"evidence_page": 7, "evidence_descending": True, "facet_width": 4000, "facet_l0": 40})
+        asked.state.apply({"facet_layer": 3, "facet_l0": 40})
         asked.go("token", row.token)
-        assert (asked.state.page, asked.state.evidence_token) == ("evidence", row.token)
-        assert asked.model.suite_evidence is not None
-        rows = asked.model.suite_evidence.query("token == @row.token")
-        assert len(rows) == row.num_saes
+        assert (asked.state.page, asked.state.token) == ("token", row.token)
+        assert asked.model.token_saes is not None
+        rows = asked.model.token_saes.query("concept == @row.concept")
+        assert rows["is_tested"].sum() == row.num_saes
         assert rows["absorbed"].sum() == row.num_absorbed
 
 
@@ -159,27 +155,19 @@ def test_a_number_leads_to_the_latent_here_and_everywhere(tiny: Store) -> None:
     assert "Nothing begins with “1024”, and this SAE has 1,024 latents." in asked("1024")
 
 
-def test_a_word_that_was_not_tested_leads_to_the_word_tester(tiny: Store) -> None:
+def test_a_word_that_was_not_tested_leads_to_its_page_too(tiny: Store) -> None:
     asked = Asked(tiny, page="atlas")
-    main = int(ask(tiny, "split_latents", question_values(tiny, sae=SAE, letter="t"))["latent"].iloc[0])
     found = ask(tiny, "search", question_values(tiny, sae=SAE, search="t"))
     word = found.loc[found["kind"] == "word", "token"].iloc[0]
-    assert "Nothing begins with" not in asked("t")
-    assert "tested on no SAE" in asked.shown
-    asked.go("word", word)
-    assert (asked.state.page, asked.state.concept, asked.state.latent) == ("explore", concept_id("t"), main)
-    tester = WordTester(asked.model).__panel__()
-    assert isinstance(tester, Markup)
-    assert f"<td>{chip(word)}</td>" in tester.html
-    # Of the same concept it is tested on the latent that is selected; what was not found leads nowhere.
-    other = main + 1
-    asked.state.latent = other
-    assert asked.state.tested_words == []
-    asked("t")
-    asked.go("word", word)
-    assert (asked.state.latent, word in asked.state.tested_words) == (other, True)
-    asked.go("word", "no word")
-    assert "no word" not in asked.state.tested_words
+    shown = asked("t")
+    assert "Nothing begins with" not in shown
+    assert f'data-action="token" data-value="{word}"' in shown
+    assert "tested on no SAE" in shown
+    asked.go("token", word)
+    assert (asked.state.page, asked.state.token) == ("token", word)
+    assert asked.model.token_saes is not None
+    assert set(asked.model.token_saes["concept"]) == {concept_id("t")}
+    assert not asked.model.token_saes["is_tested"].any()
 
 
 @pytest.mark.parametrize("text", [*HOSTILE, "\ud83d", "x" * 10_000, "9" * 10_000])
@@ -266,13 +254,13 @@ def test_keys_find_and_open_a_token(open_page: PageOpener, home: View) -> None:
     assert query_of(page)["letter"] == "s"
     page.keyboard.press("Enter")
     token = found["token"].iloc[1]
-    wait_query(page, {"page": "evidence", "evidence_token": token})
+    wait_query(page, {"page": "token", "token": token})
     expect_closed(page)
     expect(field(page)).not_to_be_focused()
     expect(field(page)).to_have_value("")
-    table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
-    shown = table.locator("[data-key^=token-]", has_text=re.compile(f"^{visible(token)}$"))
-    expect(shown).to_have_count(int(found["num_saes"].iloc[1]))
+    expect(part(page, "token-page").get_by_role("heading", level=1)).to_have_text(visible(token))
+    verdicts = part(page, "token-page").locator("[data-action=verdict]")
+    expect(verdicts).to_have_count(int(found["num_saes"].iloc[1]))
 
 
 @pytest.mark.browser
@@ -328,7 +316,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
     expect_closed(page)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("search for a token or a latent")
+    expect(page.get_by_role("dialog", name="Help")).to_contain_text("search for a token or a latent")
     page.keyboard.press("Escape")
     assert query_of(page) == home.query
 

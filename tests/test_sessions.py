@@ -80,7 +80,7 @@ def visit(store: Store) -> list[ref[Any]]:
     for page in ("compare", "atlas", "explore"):
         state.page = page
     layout._cleanup(root)
-    # Panel's own book of what is on show, from which a notebook strikes a cell that is run anew.
+    # Panel's own book of what is on show, from which a notebook strikes a cell that is run again.
     del pn.state._views[root.ref["id"]]
     return [ref(each) for each in (explorer, explorer.model, state, layout, explorer.notices)]
 

@@ -123,7 +123,7 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
     means = ", ".join(f"{said} {percent(expected[name].mean())}" for name, said in PARTS.items())
     apart = int(expected["main_share"].isna().sum())
     said = f"Mean over {len(expected) - apart} S tokens that the probe finds: {means}."
-    assert f"{said} Left out: {apart} that do not point along the probe." in text(head.html)
+    assert f"{said} Omitted: {apart} that do not point along the probe." in text(head.html)
     assert (tokens.visible, concepts.visible) == (True, True)
     table._handle_msg({"action": "unfold", "value": None})
     assert len(re.findall(r"<tr><td>", table.html)) == len(expected)
@@ -136,7 +136,7 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
         assert not absent._layout.visible
         alone: Any = EMBEDS["token-shares"].make(absent._model)
         assert alone._layout.visible
-        assert "Who carries a concept is unknown This suite does not store" in text(alone._layout[0].html)
+        assert "Shares unknown This suite does not store" in text(alone._layout[0].html)
         with pytest.raises(FigureError, match="the figure 'token-shares' is empty here"):
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
 

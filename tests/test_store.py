@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import queries.store
-from explorer.store import close_stores, shared_store
+from explorer.store import close_stores, shared_store, use
 from queries import CancelToken, Query, QueryError, Store, SuiteError, catalog
 from queries.schema import TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
@@ -380,6 +380,20 @@ def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> 
         assert store.fetch("cosines", **keys(**SAE, letter="s")).equals(before)
 
 
+def test_a_store_that_another_replaces_is_closed_by_whoever_used_it_last(own: Path, tmp_path: Path) -> None:
+    other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES[:1])
+    (first, leave), (_, leave_last) = use(str(own)), use(str(own))
+    second = shared_store(str(own), str(other))  # as where a reader opens another suite
+    leave()
+    assert len(first.fetch("saes"))
+    assert shared_store(str(own), str(other)) is second
+    leave_last()
+    with pytest.raises(QueryError):
+        first.fetch("concepts")
+    assert len(second.fetch("saes"))
+    close_stores()
+
+
 def test_shared_store_is_opened_anew_for_a_changed_suite(own: Path) -> None:
     first = shared_store(str(own))
     assert shared_store(str(own)) is first
@@ -587,7 +601,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "manifest.json",
         "cannot be read",
     ),
-    "manifest is a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json", "mend"),
+    "manifest is a list": (lambda folder: (folder / "manifest.json").write_text("[]"), "manifest.json", "fix"),
     "manifest lacks the model": (
         lambda folder: _edit_manifest(folder, lambda manifest: manifest.pop("model")),
         "manifest.json",
@@ -628,10 +642,10 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "manifest.json",
         "'measurements' is missing",
     ),
-    "SAE stands twice": (
+    "SAE occurs twice": (
         lambda folder: _edit_sae(folder, sae="l0-w1000-l0-10-s1", repeat_of=None),
         "saes.parquet",
-        "sae l0-w1000-l0-10-s1 stands twice; give each SAE its own",
+        "sae l0-w1000-l0-10-s1 occurs twice; give each SAE its own",
     ),
     "unknown format": (
         # A later format has fields that this program does not know; the version is what the reader must hear of.
@@ -645,7 +659,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "name",
     ),
 }
-_MEND = re.compile(r"restore|import (the suite )?again|mend|take it out|every suite needs it|a suite is a folder with")
+_MEND = re.compile(r"restore|import (the suite )?again|fix|take it out|every suite needs it|a suite is a folder with")
 
 
 @pytest.mark.parametrize("case", SPOILT)

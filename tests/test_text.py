@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from explorer.text import TOPICS, compile_text, render_text
+from explorer.text import LESSONS, TOPICS, compile_text, render_text
 from explorer.text.glossary import GLOSSARY, definition
 from explorer.text.tasks import TASKS
 
@@ -17,6 +17,8 @@ THRESHOLDS = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 1.0}
 #: What is shown of the concept, which the glossary has under that name.
 CONCEPT = {"label": "L", "phrase": "starts with L"}
 VALUES = {**THRESHOLDS, **CONCEPT, "metric": "ig_ablation"}
+#: What the lessons of the page Learn take besides.
+LESSON_VALUES = {"sparsity": 0.1, "best": "0.13", "difference": "0.20", "with_parent": "0.99", "limit": "0.058"}
 METRICS = ("ig_ablation", "full", "fraction", "fraction-0.3", "another")
 
 # Every term that the interface shows a definition for; a view that needs a new one adds it here.
@@ -67,7 +69,11 @@ TERMS = (
     "encoder_top",
     "sample_portion",
     "word_tester",
+    "false_alarm",
     "metric",
+    "thresholds",
+    "absorption_sd",
+    "seed_range",
 )
 
 
@@ -96,6 +102,16 @@ def test_formulas_become_mathml(topic: str) -> None:
 @pytest.mark.parametrize("topic", TOPICS)
 def test_html_needs_neither_script_nor_network(topic: str) -> None:
     assert not re.search(r"<(script|img|link|iframe|style)|\bsrc=|\son\w+=", render_text(topic, **VALUES))
+
+
+@pytest.mark.parametrize("switches", [(2, False), (2, True), (1, True)], ids=str)
+@pytest.mark.parametrize("topic", LESSONS)
+def test_lessons_render_completely(topic: str, switches: tuple[int, bool]) -> None:
+    num_latents, is_alone = switches
+    html = render_text(topic, **VALUES, **LESSON_VALUES, num_latents=num_latents, is_alone=is_alone)
+    assert not re.search(r"\[\[|\]\]|\[%|%\]|\$|\\|<p>\s*</p>|<h\d|&amp;", html)
+    assert not re.search(r"<(script|img|link|iframe|style)|\bsrc=|\son\w+=", html)
+    assert '<div class="math block">' in html
 
 
 def test_live_values_appear_in_text_and_formulas() -> None:

@@ -35,7 +35,7 @@ def said_by(explorer: Explorer) -> list[str]:
     return [part.html for part in explorer.layout.select(Markup) if isinstance(part, Markup)]
 
 
-@pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence"])
+@pytest.mark.parametrize("page", ["explore", "compare", "atlas", "evidence", "learn"])
 def test_what_was_not_answered_is_not_called_missing(tmp_path: Path, page: str) -> None:
     with BrokenStore(write_tiny_suite(tmp_path / "tiny", saes=((0, 1000, 10),))) as store:
         store.broken = True

@@ -136,7 +136,7 @@ def _change(folder: Path, **columns: object) -> None:
     [
         ({"sae": "L0-W1000"}, "L0-W1000: sae: String should match pattern"),
         ({"sae": "../elsewhere"}, "../elsewhere: sae: String should match pattern"),
-        ({"sae": "l3-w1000-l0-40"}, "sae l3-w1000-l0-40 stands twice; give each SAE its own"),
+        ({"sae": "l3-w1000-l0-40"}, "sae l3-w1000-l0-40 occurs twice; give each SAE its own"),
         ({"repeat_of": "a"}, "repeat_of a is no SAE of the suite"),
         ({"sae": None}, "None: sae: Input should be a valid string"),
         ({"layer": -1}, "layer: Input should be greater than or equal to 0"),
@@ -170,7 +170,7 @@ def test_the_first_layout_is_read_as_it_is(first: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"l0": 10}, "sae l0-w1000-l0-10 stands twice"),
+        ({"l0": 10}, "sae l0-w1000-l0-10 occurs twice"),
         ({"layer": -1}, "saes.1.layer: Input should be greater than or equal to 0"),
         ({"l0_measured": float("nan")}, "not finite"),
         ({"hook": 3}, "saes.1.hook: Input should be a valid string"),

@@ -14,6 +14,7 @@ from explorer.latents.tester import WordTester
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages import Pages
 from explorer.pages.compare import Compared
+from explorer.pages.learn import Lessons
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.state import ExplorerState, Snapshot
 from explorer.views.arrange import Stack, Switch
@@ -66,10 +67,11 @@ def on_show(at: Snapshot) -> set[type[View]]:
     return {*Concepts.on_show(at), *Pages.on_show(at)}
 
 
-def every_page() -> Iterator[dict[str, str]]:
+def every_page() -> Iterator[dict[str, Any]]:
     for page in Pages.options:
         for part in Compared.options if page == "compare" else ["l0"]:
-            yield {"page": page, "compare_by": part}
+            for step in Lessons.options if page == "learn" else ["1"]:
+                yield {"page": page, "compare_by": part, "learn_step": int(step)}
 
 
 def is_named(name: str, view: type[View], state: ExplorerState) -> bool:
@@ -172,7 +174,7 @@ def test_a_view_shows_what_it_names_and_consists_of_what_it_names(
     _ = explorer.layout
     for page in every_page():
         for values in ({}, *WALK):
-            assert explorer.state.apply({"page": page["page"], "compare_by": page["compare_by"], **values}) == []
+            assert explorer.state.apply({**page, **values}) == []
         shown |= on_show(explorer.model.shown)
         assert built == shown
     assert shown == classes()

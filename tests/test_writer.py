@@ -27,7 +27,7 @@ def _rows(*changes: dict[str, Any]) -> pa.Table:
     ("rows", "reason"),
     [
         (_rows({}).drop_columns("concept"), "column 'concept' is missing"),
-        (_rows({}, {"concept": "first-letter.t"}, {}), "'concept': 'first-letter.s', 'metric': 'full'} stands twice"),
+        (_rows({}, {"concept": "first-letter.t"}, {}), "'concept': 'first-letter.s', 'metric': 'full'} occurs twice"),
         (_rows({"num_tested": 2**40}), "column 'num_tested' is no INTEGER"),
         ([_rows({"sae": "b"}), _rows({"sae": "a"})], "comes after"),
         ([_rows({}), _rows({})], "comes after"),
@@ -48,7 +48,7 @@ def test_a_table_of_another_name_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("saes", "reason"),
     [
-        ([Sae(sae="a"), Sae(sae="a")], "table 'saes': {'sae': 'a'} stands twice"),
+        ([Sae(sae="a"), Sae(sae="a")], "table 'saes': {'sae': 'a'} occurs twice"),
         ([Sae(sae="a", repeat_of="b")], "repeat_of b is no SAE of the suite"),
     ],
 )

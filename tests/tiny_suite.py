@@ -58,7 +58,7 @@ def write_tiny_suite(
     cosines, examples, activations : bool
         Whether to write the cosines; contexts, logits and histograms; the activations on the vocabulary.
     without : collection of str
-        Other tables to leave out.
+        Other tables to omit.
     metric : str
         What the manifest says was measured.
     thresholds : mapping of str to float, optional

@@ -97,7 +97,7 @@ class LatentCard(View):
         if shown.latent != self._came_with:
             self._came_with = None
         if shown.latent is None:
-            self._card.html = ""  # the same latent, selected again, opens anew
+            self._card.html = ""  # the same latent, selected again, opens again
         if shown.latent is None or model.latent_roles is None:
             return
         roles = describe_roles(model.latent_roles, model.latent_cosines, shown.concepts)
@@ -154,7 +154,7 @@ def card_html(
     latent : int
     sae : Sae
     said : sequence of str
-        Its part in the concept shown.
+        Its role for the concept shown.
     facts, logits, histogram : dict or None
         Records of `latent_facts`, `latent_logits` and `latent_histogram`.
     contexts : sequence of dict

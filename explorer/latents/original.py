@@ -45,7 +45,7 @@ class OriginalPage(View):
         self._show()
 
     def _show(self) -> None:
-        """Start anew, closed."""
+        """Start again, closed."""
         self._request.give_up()
         self._is_open, self._html = False, ""
         self._render()

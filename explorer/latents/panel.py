@@ -10,6 +10,7 @@ from explorer.latents.card import LatentCard
 from explorer.latents.neuronpedia import NeuronpediaEmbed
 from explorer.latents.original import OriginalPage
 from explorer.latents.tester import WordTester
+from explorer.latents.words import LatentWords
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 from explorer.views.visibility import HIDDEN, VISIBLE
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LatentPanel(View):
-    """Shows card, word tester, Neuronpedia's embed and the imported page of the selected latent.
+    """Shows card, errors, word tester, Neuronpedia's embed and the imported page of the selected latent.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class LatentPanel(View):
 
     answers = ("latent_contexts",)
     follows = ("latent",)
-    parts = (LatentCard, WordTester, NeuronpediaEmbed, OriginalPage)
+    parts = (LatentCard, LatentWords, WordTester, NeuronpediaEmbed, OriginalPage)
 
     def __init__(self, model: ExplorerModel, when_none: str = "") -> None:
         super().__init__(model)
@@ -47,6 +48,7 @@ class LatentPanel(View):
         if selected and not self._parts:
             self._parts = {
                 "card": LatentCard(self._model, self._came_with),
+                "words": LatentWords(self._model),
                 "tester": WordTester(self._model),
                 "neuronpedia": NeuronpediaEmbed(self._model),
                 "original": OriginalPage(self._model),
@@ -61,7 +63,7 @@ class LatentPanel(View):
     def _ordered(self) -> list[pn.viewable.Viewer]:
         """The parts, those with something to show first: of a latent without own data that is Neuronpedia's page."""
         contexts = self._model.latent_contexts
-        own = [self._parts["tester"]]
+        own = [self._parts["words"], self._parts["tester"]]
         foreign = [self._parts["neuronpedia"], self._parts["original"]]
         has_own = contexts is not None and len(contexts) > 0
         return [self._parts["card"], *(own + foreign if has_own else foreign + own)]

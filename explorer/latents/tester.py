@@ -43,7 +43,13 @@ class WordTester(View):
         self._is_answered = False
         self._request = Request(model)
         self._layout = self._tester = Markup(
-            "tester", on={"pack": self._test_pack, "test": self._test_typed, "reshuffle": self._reshuffle}
+            "tester",
+            on={
+                "pack": self._test_pack,
+                "test": self._test_typed,
+                "reshuffle": self._reshuffle,
+                "token": model.state.open_token,
+            },
         )
         self._test_of: tuple[Any, ...] = ()
         self._show()
@@ -58,8 +64,8 @@ class WordTester(View):
         if model.random_tokens is not None:
             drawn = dict(list(model.random_tokens.groupby("of_concept")["token"]))
             packs += [
-                ("concept", f"{shown.label} words", list(drawn.get(True, []))),
-                ("other", "Other words", list(drawn.get(False, []))),
+                ("concept", f"Random {shown.label} words", list(drawn.get(True, []))),
+                ("other", "Random other words", list(drawn.get(False, []))),
             ]
         absorbed = model.absorbed_tokens
         if absorbed is not None and len(absorbed):
@@ -72,6 +78,7 @@ class WordTester(View):
                 "id": name,
                 "title": title,
                 "words": words,
+                "is_shown": bool(self._results) and self._model.shown.tested_words == words[:_MOST_WORDS],
                 "text": ", ".join(words),
                 "preview": " ".join(visible(word) for word in words[:_PREVIEW]),
             }

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, ClassVar
 from explorer.pages.compare import Compare
 from explorer.pages.evidence import Evidence
 from explorer.pages.explore import Explore
+from explorer.pages.learn import Learn
 from explorer.views.arrange import Switch
 from explorer.views.atlas import Atlas
+from explorer.views.token import TokenView
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +35,8 @@ class Pages(Switch):
         "compare": Compare,
         "atlas": Atlas,
         "evidence": Evidence,
+        "token": TokenView,
+        "learn": Learn,
     }
 
     def __init__(self, model: ExplorerModel, remember: Callable[[str, str], None]) -> None:

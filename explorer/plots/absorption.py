@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The numbers of SAEs that can stand on the x-axis, and how each is called.
 X_AXES = {
-    "l0": "L0, active latents a token",
+    "l0": "L0, active latents per token",
     "layer": "layer",
     "width": "width, latents",
     "variance_explained": "variance explained",
@@ -48,8 +48,8 @@ _SIZE, _OF_SEED = 9, 7
 _FACTS = (
     ("SAE", "@name"),
     ("L0", "@said_l0"),
-    ("mean", "@absorption_rate{0.0 %}"),
-    ("standard deviation", "@absorption_sd{0.0 %}"),
+    ("mean", "@absorption_rate{0.0%}"),
+    ("standard deviation", "@absorption_sd{0.0%}"),
     ("split latents, mean", "@num_split_latents{0.00}"),
     ("variance explained", "@variance_explained{0.000}"),
     ("loss recovered", "@loss_recovered{0.000}"),
@@ -100,7 +100,7 @@ def absorption_plot(
     """
     x, y = PANELS[panel]
     is_rate = y == "absorption_rate"
-    # Dressed before any SAE is left out: each looks the same in every panel.
+    # Dressed before any SAE is omitted: each looks the same in every panel.
     data = _points(drawn(means, panel), means, panel, saes=saes, by=by, brushed=brushed, theme=theme)
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     x_range, y_range = extents(means, panel)
@@ -199,7 +199,7 @@ def _points(
 
 
 def _tick(figure: Figure, *, whole: bool) -> None:
-    """Have ticks at whole numbers, also where there is only one."""
+    """Have ticks at integers, also where there is only one."""
     axis: Any = figure.xaxis[0]
     axis.ticker.min_interval = 1 if whole else 0
     axis.formatter.use_scientific = False

@@ -51,7 +51,7 @@ def height_of(number: int) -> int:
 
 
 def dumbbell_plot(pairs: pd.DataFrame | None, *, concept: str | None, rate: str, theme: Theme) -> Plot:
-    """Draw one row a concept, the largest rise at the top.
+    """Draw one row per concept, the largest rise at the top.
 
     Parameters
     ----------

@@ -63,7 +63,7 @@ class Layer(NamedTuple):
 
     @property
     def looks(self) -> tuple[Any, ...]:
-        """All that tells whether it has to be drawn anew."""
+        """All that tells whether it has to be drawn again."""
         axes = [(axis.name, axis.label) if isinstance(axis, hv.Dimension) else axis for axis in self.axes]
         return self.name, self.element, axes, list(self.more), dict(self.look), dict(self.glyph)
 
@@ -105,7 +105,7 @@ class Line(NamedTuple):
 
     @property
     def looks(self) -> tuple[Any, ...]:
-        """All that tells whether it has to be drawn anew."""
+        """All that tells whether it has to be drawn again."""
         return self.name, self.element, dict(self.look)
 
     def draw(self) -> hv.Element:
@@ -144,9 +144,9 @@ class Plot(NamedTuple):
 
     @property
     def looks(self) -> tuple[Any, ...]:
-        """All that tells whether it has to be drawn anew."""
+        """All that tells whether it has to be drawn again."""
         options = dict(self.options)
-        return self.figure, self.theme.name, self.x is None, options, [layer.looks for layer in self.layers]
+        return self.figure, self.theme, self.x is None, options, [layer.looks for layer in self.layers]
 
     def draw(self, *hooks: Callable[[Any, Any], None]) -> hv.Overlay:
         """Draw it by HoloViews, whose plot `hooks` are called with."""
@@ -182,7 +182,7 @@ def _name(plot: Any, element: hv.Element, *, name: str, glyph: Mapping[str, Any]
         plot.handles["glyph"].name = name
         return
     plot.handles["glyph_renderer"].name = name
-    # HoloViews leaves out what no tooltip shows, and leaves it as it was where it draws again.
+    # HoloViews omits what no tooltip shows, and leaves it as it was where it draws again.
     source = plot.handles["source"]
     if isinstance(element, hv.Contours):
         more = map(str, element.vdims)

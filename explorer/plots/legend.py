@@ -8,7 +8,7 @@ from bokeh.models import Legend, LegendItem
 
 from explorer.plots import absorption, sae_scores
 from explorer.plots.heat_map import Step, cell_labels, steps_of
-from explorer.plots.sae_style import styles_of, told_apart_by
+from explorer.plots.sae_style import distinguishing_attribute, styles_of
 from explorer.plots.shares import PARTS, part_colours
 from explorer.plots.sweeps import have_seeds
 from explorer.saes import TITLES
@@ -56,9 +56,8 @@ def legend_of(
     if figure == "absorption-heatmap":
         return step_keys(steps_of(rows, cell, theme), cell_labels(rate)[cell])
     if figure in sae_scores.PANELS or figure in absorption.PANELS:
-        coloured = figure in absorption.PANELS or sae_scores.PANELS[figure][2] is None
         own = by if figure in absorption.PANELS else None
-        keys = [] if rows is None else sae_style_keys(rows, own or told_apart_by(rows), theme, coloured=coloured)
+        keys = [] if rows is None else sae_style_keys(rows, own or distinguishing_attribute(rows), theme)
         if figure in absorption.PANELS and have_seeds(rows):
             keys += seed_keys(theme)
         return keys
@@ -98,12 +97,12 @@ def step_keys(steps: Sequence[Step], name: str) -> list[Key]:
     ]
 
 
-def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme, *, coloured: bool = True) -> list[Key]:
-    """Explain how SAEs are drawn by their values of an attribute; without colours where these mean something else."""
+def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme) -> list[Key]:
+    """Explain how SAEs are drawn by their values of an attribute."""
     return [
         Key(
             f"{TITLES[by].lower()} {style.label}" if by != "architecture" else style.label,
-            style.colour if coloured else theme.muted,
+            style.colour,
             style.marker,
         )
         for style in styles_of(saes[by], by, theme).values()

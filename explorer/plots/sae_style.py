@@ -32,13 +32,13 @@ class Style(NamedTuple):
 
 
 def known(value: Any) -> Any:
-    """Return a value of a frame, None where it is missing; whole numbers are integers again."""
+    """Return a value of a frame, None where it is missing; integers are integers again."""
     if value is None or value != value:  # noqa: PLR0124 - NaN
         return None
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
-def told_apart_by(saes: pd.DataFrame | None) -> str:
+def distinguishing_attribute(saes: pd.DataFrame | None) -> str:
     """Choose the attribute by which the SAEs of a frame are told apart: the architecture where there are several."""
     for name in _CHOSEN_FIRST:
         if saes is not None and len(set(map(known, saes[name]))) > 1:

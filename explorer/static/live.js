@@ -1,4 +1,4 @@
-// Decides anew, under moved thresholds, what the parts of a site say at the suite's own: it compares the stored scores of tested
+// Decides again, under moved thresholds, what the parts of a site say at the suite's own: it compares the stored scores of tested
 // tokens (queries/views/30_verdicts.sql), and writes the numbers into the page's own words (explorer/live.py).
 "use strict";
 
@@ -33,12 +33,13 @@ const live = (() => {
 
   function fill(text, values) {
     const value = (name) => {
-      const [, times, one, other] = /^(?:(\d+) )?(\w+)(?: less (\w+))?$/.exec(name);
-      if (values[one] === null) return null;
-      return (times ? Number(times) : 1) * (values[one] - (other ? values[other] : 0));
+      const [, size, times, one, other] = /^(size of )?(?:(\d+) )?(\w+)(?: less (\w+))?$/.exec(name);
+      if (values[one] === null || (other && values[other] === null)) return null;
+      const found = (times ? Number(times) : 1) * (values[one] - (other ? values[other] : 0));
+      return size ? Math.abs(found) : found;
     };
     // An interval has as many decimals as tell its ends apart.
-    const isNarrow = () => fixed(100 * values.rate_low, 1) === fixed(100 * values.rate_high, 1);
+    const isNarrow = () => "rate_low" in values && fixed(100 * values.rate_low, 1) === fixed(100 * values.rate_high, 1);
     return text.replace(/⟦([^:]*):([^⟧]*)⟧/g, (_, name, format) => {
       if (name === "moved") return values.moved;
       return written(value(name), /rate_(low|high)$/.test(name) && isNarrow() ? ".2f" : format);
@@ -155,7 +156,7 @@ const live = (() => {
     return asHtml(page);
   }
 
-  // The tested tokens with their verdicts; those by other metrics are not decided anew, and left out.
+  // The tested tokens with their verdicts; those by other metrics are not decided again, and omitted.
   function evidenceOf(part, reasons, tokens, place) {
     const page = parsed(part.evidence);
     const { whys, verdicts } = ofSuite;
@@ -164,8 +165,10 @@ const live = (() => {
       const { reason, at, absorbed } = reasons.get(row.dataset.token);
       const short = place.effect_margin - tokens.margin[at];
       const isClose = reason === "effect margin" && short < 0.005 ? " close" : "";
-      const why = whys[`${reason} ${tokens.top_cosine[at] === null ? "unknown" : "known"}${isClose}`];
-      row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine: tokens.top_cosine[at] });
+      const cosine = tokens.top_cosine[at];
+      const aligned = cosine === null ? "unknown" : cosine < place.cosine_threshold ? "missed" : "reached";
+      const why = whys[`${reason} ${aligned}${isClose}`];
+      row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine });
       row.querySelector(".of-reason").innerHTML = verdicts[`[${absorbed}, ${tokens.published[at]}]`];
       row.dataset.verdict = absorbed ? "absorbed" : "not absorbed";
       for (const cell of row.querySelectorAll(".of-absorbed_by")) cell.textContent = "–";
@@ -196,6 +199,7 @@ const live = (() => {
     const { place, sae, family } = reader;
     const isMoved = movedOf(place).length > 0;
     find("moved").hidden = !isMoved;
+    document.documentElement.classList.toggle("ax-is-moved", isMoved);
     const line = reader.figures.cosine?.model.renderers.find(({ type }) => type === "Span");
     if (line && place.cosine_threshold !== undefined) line.location = place.cosine_threshold;
     const known = isMoved ? await readPart(`${saeFolder(place)}/live.bin`) : {};
@@ -241,7 +245,7 @@ const live = (() => {
       const name = slider.dataset.threshold;
       if (document.activeElement !== slider) slider.value = place[name];
       const text = written(place[name], `z,.${ofSuite.sliders[name].digits}f`);
-      slider.closest("label").querySelector("output").textContent = text;
+      slider.parentElement.querySelector("output").textContent = text;
       slider.setAttribute("aria-valuetext", text);
     }
   }
@@ -255,5 +259,5 @@ const live = (() => {
   reader.changeBy(change);
   reader.followers.push(showSliders, showStrip);
 
-  return { written, fixed };
+  return { asHtml, decide, fill, fixed, parsed, written };
 })();

@@ -12,7 +12,7 @@ const reader = (() => {
   const ASPECT = 3; // the plot is taken as so many times as wide as high
   const AIR = 0.04; // beside the latents, as a share of their number (explorer.plots.cosine)
   const HIGHEST = 10;
-  const KEPT = 40; // parts of each kind that were unpacked last
+  let kept = 40; // parts of each kind that were unpacked last
   const PLOTS = ["token-shares", "concept-shares", "splitting-tree"]; // beside those of cosines and k-sparse probes
 
   const find = (id) => document.getElementById(id);
@@ -40,7 +40,7 @@ const reader = (() => {
       known.delete(key);
       known.set(key, found); // the last one read is the last one to go
       found.catch(() => known.delete(key));
-      if (known.size > KEPT) known.delete(known.keys().next().value);
+      if (known.size > kept) known.delete(known.keys().next().value);
       return found;
     };
   };
@@ -64,11 +64,13 @@ const reader = (() => {
   // --- The address --------------------------------------------------------------------------------------------------
 
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
-  const KEYS = isWhole ? ["concept", "latent"]
-    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "mean_policy", "cell", "evidence_token"];
+  const TOUR = ["tour", "tour_step"]; // static/reader_guide.js
+  const KEYS = isWhole ? ["concept", "latent", "evidence_token", ...TOUR]
+    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token", ...TOUR];
   // What can be chosen besides; at the start the first, which but for the page an address does not name.
   const CHOICES = isWhole ? {} : {
-    page: ["explore", "atlas", "evidence"],
+    page: ["explore", "compare", "atlas", "evidence"],
+    compare_by: ["pair"],
     mean_policy: ["with_candidates", "all_concepts"],
     cell: ["absorption_rate", "num_split_latents", "f1_gap"],
   };
@@ -76,7 +78,7 @@ const reader = (() => {
   const FORMER_KEYS = { width: "sae_width", l0: "sae_l0" }; // as explorer.former_links has them
   let shown = {}; // what an address names and is not there; suite, family, sae, concept, latent, each of the choices, and the thresholds that can be moved
   let ahead = null; // the place that is being loaded, on which the next choice builds
-  let settled = {}; // the place that was shown as a whole; after a failure everything is shown anew
+  let settled = {}; // the place that was shown as a whole; after a failure everything is shown again
   let part = null; // of the concept shown, its SAE and its family
   let ofSae = null, ofFamily = null;
   let cosines = null;
@@ -103,15 +105,37 @@ const reader = (() => {
       ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([key, [, low, high]]) => [key, (value) => !(value >= low && value <= high)])),
     };
     others.push(...Object.keys(isRefused).filter((key) => given.has(key) && isRefused[key](given.get(key))).map((key) => `${key}=${given.get(key)}`));
+    const other = isWhole ? {} : otherOf(given, suite, others);
     refused.push(...others);
     return {
       refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
-      evidence_token: given.get("evidence_token") ?? "",
+      evidence_token: given.get("evidence_token") ?? "", ...other,
+      tour: given.get("tour") ?? "", tour_step: given.has("tour") ? Math.max(1, Number.parseInt(given.get("tour_step"), 10) || 1) : "",
+      isBare: [...given.keys()].every((key) => key === "suite" || TOUR.includes(key)), // a link to a step, which says what it shows
       ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([name, [own, low, high]]) => {
         const value = given.get(name) ? Number(given.get(name)) : own;
         return [name, value >= low && value <= high ? value : own];
       })),
     };
+  }
+
+  // The SAE compared with, and its suite where that is another one; null is what is suggested.
+  function otherOf(given, suite, refused) {
+    const isThere = Object.hasOwn(data.suites, given.get("other_suite") ?? suite);
+    if (!isThere) refused.push(`other_suite=${given.get("other_suite")}`);
+    const there = isThere ? given.get("other_suite") ?? suite : suite;
+    const { saes, attributes, repeats } = data.suites[there];
+    let wish = given.get("other_sae");
+    const former = ["layer", "width", "l0"].map((name) => given.get(`other_${name}`));
+    if (!wish && former.some(Boolean)) {
+      // Formerly, further seeds were no SAEs, and those of one layer and width without an L0 had -1, -2, ...
+      const [layer, width, l0] = former.map(Number);
+      const fitting = saes.filter((_, at) => !repeats.includes(at) && attributes.layer[at] === layer && attributes.width[at] === width
+        && (attributes.l0[at] === null ? l0 < 0 : Math.round(attributes.l0[at]) === l0));
+      wish = fitting[l0 < 0 ? -l0 - 1 : 0] ?? former.map((each) => each ?? "?").join(", ");
+    }
+    if (wish && !saes.includes(wish)) refused.push(`other_sae=${wish}`);
+    return { other_suite: there === suite ? null : there, other_sae: wish && saes.includes(wish) ? wish : null };
   }
 
   // Links of old name an SAE by what it is and a concept by its letter or family; returns what is not there.
@@ -150,7 +174,7 @@ const reader = (() => {
   function query(values, from = base(values)) {
     const there = { ...from, latent: null, evidence_token: "", ...values };
     const start = (key) => data.suites[there.suite].thresholds?.[key]?.[0] ?? CHOICES[key]?.[0];
-    const isSaid = (key) => (there[key] ?? "") !== "" && (key === "page" || there[key] !== start(key));
+    const isSaid = (key) => (key === "compare_by" ? there.page === "compare" : (there[key] ?? "") !== "" && (key === "page" || there[key] !== start(key)));
     return new URLSearchParams(KEYS.filter(isSaid).map((key) => [key, there[key]])).toString();
   }
 
@@ -483,13 +507,14 @@ const reader = (() => {
     }
   }
 
-  function drawPlot(name, { columns, dark, x, y, height, ticks }) {
+  function drawPlot(name, { columns, dark, x, y, height, ticks, rows }) {
     const { model, put } = figures[name];
     for (const [layer, its] of Object.entries(columns)) put(layer, isDark() ? { ...its, ...dark[layer] } : its);
     if (x) fit(model.x_range, ...x);
     if (y) fit(model.y_range, ...y);
     if (height) model.height = height;
     if (ticks) nameTicks(model, ticks);
+    if (rows) nameTicks(model, rows, "left");
   }
 
   // What reaches further than what was there before is shown as a whole; otherwise the zoom is left alone.
@@ -562,8 +587,8 @@ const reader = (() => {
     nameTicks(model, labels);
   }
 
-  function nameTicks(model, labels) {
-    const axis = model.below.find(({ type }) => type.endsWith("Axis"));
+  function nameTicks(model, labels, side = "below") {
+    const axis = model[side].find(({ type }) => type.endsWith("Axis"));
     const named = Object.entries(labels).map(([place, label]) => [Number(place), label]);
     axis.ticker.ticks = named.map(([place]) => place);
     axis.major_label_overrides = new Map(named);
@@ -590,7 +615,7 @@ const reader = (() => {
   const prefersDark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (document.documentElement.dataset.theme ?? (prefersDark.matches ? "dark" : "light")) === "dark";
 
-  const dressers = []; // what else is dressed anew
+  const dressers = []; // what else is dressed again
 
   function dress(dark = isDark()) {
     const button = document.querySelector("[data-action=dark]");
@@ -687,6 +712,8 @@ const reader = (() => {
   return {
     acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
     readPart, remove, saeFolder,
+    query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
+    keep: (number) => { kept = Math.max(kept, number); },
     changeBy: (how) => { change = how; },
     get family() { return ofFamily; },
     get place() { return shown; },

@@ -35,12 +35,12 @@ async function showSuite(former) {
   for (const [id, html] of Object.entries({ about, made, "evidence-head": evidence })) find(id).innerHTML = html;
 }
 
-acts.suite = (suite) => go({ suite, sae: null, concept: null, tau: null, cosine_threshold: null, effect_margin: null });
+acts.suite = (suite) => go({ suite, sae: null, concept: null, other_suite: null, other_sae: null, tau: null, cosine_threshold: null, effect_margin: null });
 acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.suite].families[family])[0] });
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
 
-// Writes parts anew; what has the focus keeps it.
+// Writes parts again; what has the focus keeps it.
 function keepFocus(write) {
   const held = document.activeElement?.dataset.key;
   write();
@@ -83,7 +83,9 @@ async function showAtlas() {
   if (page !== "atlas") return;
   const folder = familyFolder(reader.place);
   const [drawn, known] = await Promise.all([readPart(`${folder}/atlas.bin`), readPart(`${folder}/atlas-${policy}.bin`)]);
-  atlas = known;
+  const { movedIn } = await import("./numbers.js");
+  const moved = movedIn(reader.place).map((name) => reader.place[name]).join(" ");
+  atlas = moved ? await (await import("./atlas.js")).moved(known, reader.place) : known;
   if (figuresOf !== folder) {
     figuresOf = folder;
     for (const name of ["absorption-vs-l0", "splits-vs-l0", MAP]) {
@@ -96,8 +98,8 @@ async function showAtlas() {
       model.on_event("tap", ({ x, y }) => tapped(name, x, y));
     }
   }
-  if (tableOf !== folder + policy) {
-    tableOf = folder + policy;
+  if (tableOf !== folder + policy + moved) {
+    tableOf = folder + policy + moved;
     sorted = { column: "", descending: false };
     find("atlas-table").innerHTML = atlas.table;
     for (const [word, title] of Object.entries(atlas.titles)) find(`${word}-vs-l0-head`).textContent = `${title} against L0`;
@@ -161,6 +163,12 @@ acts.go = (value, element) => {
   else ofTokens.go(value);
 };
 
+// --- Compare --------------------------------------------------------------------------------------------------------
+
+async function showPair() {
+  if (reader.place.page === "compare") await (await import("./pair.js")).show(keepFocus);
+}
+
 // --- Search ---------------------------------------------------------------------------------------------------------
 
 const search = {
@@ -196,10 +204,15 @@ async function answer({ number, text }) {
   said.className = list.html.length && !list.isCut ? "sr" : "";
   if (!slots) said.textContent = "The search could not be loaded.";
   else said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
+  if (tokensOf(list) && root.classList.contains("ax-is-moved")) {
+    said.className = "";
+    said.append(" Verdicts in this list hold at the suite's own thresholds.");
+  }
   search.html = page.body.innerHTML;
   search.tell();
 }
 
+const tokensOf = ({ html }) => html.some((each) => each.includes('data-action="token"'));
 const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;
 
 // What the query `search` finds, without the words that were tested on no SAE.
@@ -220,14 +233,13 @@ function find_({ latent, tokens, concepts, most }, slots, wanted) {
 
 // --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
 
-const PAGE_KEYS = { e: "explore", a: "atlas", v: "evidence" };
+const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
 addEventListener("keydown", (event) => {
   if (event.key === "Tab") root.classList.add("ax-by-keyboard");
   if (event.key === "Escape") root.classList.remove("ax-drawer-open");
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest?.("input, select, textarea") || document.querySelector("dialog[open]")) return;
-  if (event.key === "?") find("ax-keys").showModal();
   if (event.key === "/") {
     event.preventDefault();
     dispatchEvent(new CustomEvent("ax:search"));
@@ -240,18 +252,24 @@ addEventListener("keydown", (event) => {
   stepL0(ahead);
 });
 addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), { capture: true });
-find("ax-keys").addEventListener("click", ({ target }) => { if (target === find("ax-keys")) target.close(); });
 
 document.addEventListener("click", ({ target }) => {
   if (target.closest?.("[data-menu]")) root.classList.toggle("ax-drawer-open");
   else if (target.closest?.(".ax-scrim, #nav a")) root.classList.remove("ax-drawer-open");
 });
 
-acts["copy-link"] = (_, button) => {
-  navigator.clipboard?.writeText(location.href);
+function copy(text, button) {
+  navigator.clipboard?.writeText(text);
   button.classList.add("is-done");
   setTimeout(() => button.classList.remove("is-done"), 1200);
-};
+}
+
+acts["copy-link"] = (_, button) => copy(location.href, button);
+document.addEventListener("click", async ({ target }) => {
+  const [copied, cited] = ["copy", "cite"].map((name) => target.closest?.(`[data-${name}]`));
+  if (copied) copy(copied.dataset.copy, copied);
+  if (cited) (await import("./cite.js")).show(cited.dataset.cite);
+});
 
 const turn = acts.dark;
 acts.dark = () => {
@@ -269,7 +287,7 @@ document.addEventListener("change", ({ target }) => {
   }
 });
 
-followers.push(showChoice, showPage, showSuite, showAtlas);
+followers.push(showChoice, showPage, showSuite, showAtlas, showPair);
 try {
   await follow();
 } finally {

@@ -23,6 +23,8 @@ from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
+from explorer.format import number, percent, visible
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 #: The explanations there are, in the order in which the Explore page shows them.
 TOPICS = ("absorption", "splitting", "decision")
+#: The texts of the page Learn, by step.
+LESSONS = ("learn_toy", "learn_training", "learn_probe", "learn_splitting", "learn_verdict")
 
 _STATEMENT_PARAGRAPH = re.compile(r"<p>(\[%[^\n]*%\])</p>")
 
@@ -66,6 +70,8 @@ _JINJA = Environment(
     undefined=StrictUndefined,
     finalize=_shown,
 )
+_PLAIN = _JINJA.overlay(autoescape=False)
+_JINJA.filters |= {"percent": percent, "num": number, "visible": visible}
 
 
 def compile_text(source: str) -> Template:
@@ -83,6 +89,11 @@ def compile_text(source: str) -> Template:
     return _JINJA.from_string(_STATEMENT_PARAGRAPH.sub(r"\1", _MARKDOWN.render(source)))
 
 
+def compile_plain(source: str) -> Template:
+    """Turn a plain text, such as a value of an address, into a template; nothing in it is escaped."""
+    return _PLAIN.from_string(source)
+
+
 @cache
 def _template(topic: str) -> Template:
     return compile_text(files(__name__).joinpath(f"{topic}.md").read_text("utf-8"))
@@ -94,10 +105,11 @@ def render_text(topic: str, **values: object) -> str:
     Parameters
     ----------
     topic : str
-        One of `TOPICS`.
+        One of `TOPICS` or `LESSONS`.
     **values : object
-        The live values: ``tau``, ``cosine_threshold``, ``effect_margin``, ``label``, ``phrase`` and ``metric``.
-        Each is escaped; those that the topic does not mention are ignored.
+        The live values: of `TOPICS` ``tau``, ``cosine_threshold``, ``effect_margin``, ``label``, ``phrase`` and
+        ``metric``, of `LESSONS` those of `explorer.views.lesson_text`. Each is escaped; those that the topic does not
+        mention are ignored.
 
     Returns
     -------
@@ -111,6 +123,6 @@ def render_text(topic: str, **values: object) -> str:
     jinja2.UndefinedError
         If the topic mentions a value that was not given.
     """
-    if topic not in TOPICS:
-        raise KeyError(f"no explanation is called {topic!r}; there are {', '.join(TOPICS)}")
+    if topic not in (*TOPICS, *LESSONS):
+        raise KeyError(f"no explanation is called {topic!r}; there are {', '.join((*TOPICS, *LESSONS))}")
     return _template(topic).render(values)

@@ -1,4 +1,4 @@
-"""What each number and heading means, in one sentence: the hover titles of the whole interface."""
+"""What each number and heading means, in one sentence: the definitions that the whole interface opens."""
 
 from __future__ import annotations
 
@@ -35,3 +35,35 @@ def definition(term: str) -> str:
         If the glossary lacks the term.
     """
     return GLOSSARY[term]
+
+
+#: What readers call a term whose name in SQL is not what they would look for.
+_NAMES = {
+    "sae": "SAE",
+    "l0": "L0",
+    "k_sparse": "k-sparse probe",
+    "probe": "linear probe",
+    "kin": "kin of a latent",
+    "encoder_top": "latent with the highest encoder cosine",
+    "f1": "F1",
+    "auc": "AUC",
+    "candidates": "candidate",
+    "tested": "tested token",
+    "absorbed": "absorbed token",
+    "rate_interval": "interval of a rate",
+    "random_rate": "chance",
+    "effect": "ablation effect",
+    "num_probe_true_positives": "true positives of the linear probe",
+    "num_true_positives": "true positives of the split latents",
+    "num_split_silent": "true positives with silent split latents",
+    "density": "density of a latent",
+    "num_vocab_tokens": "words on which a latent fires",
+    "max_activation": "largest activation",
+    "logits": "output tokens",
+    "histogram": "histogram of activations",
+}
+
+
+def name_of(term: str) -> str:
+    """Return what readers call a term of the glossary."""
+    return _NAMES.get(term, term.replace("_", " "))

@@ -43,7 +43,7 @@ _ENDING = "a public way to end a session and its connections"
 _COUNTING = "a limit of sessions, or a public count of them"
 _ANSWER = "the same as a public property of a handler"
 _EVENTS = "a public method for what comes from the browser, before it is applied"
-_PULL = "BokehJS pulling a document again rightly (bokeh/bokeh#15347)"
+_PULL = "BokehJS pulling a document again correctly (bokeh/bokeh#15347)"
 
 PARTS = (
     # Server

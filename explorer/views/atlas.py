@@ -12,7 +12,7 @@ import panel as pn
 from explorer.format import metric_label
 from explorer.model import records
 from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, drawn, extents
-from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
+from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styles_of
 from explorer.plots.sweeps import have_seeds
 from explorer.saes import ATTRIBUTES, TITLES, named_by, telling
 from explorer.theme import theme
@@ -59,7 +59,8 @@ class Atlas(View):
         super().__init__(model)
         state = model.state
         self._head = Markup(
-            "page-head", on={**state.setters("mean_policy", "scope", "told_by", "family"), "clear": self._clear}
+            "page-head",
+            on={**state.setters("mean_policy", "scope", "told_by", "family"), "clear": self._clear},
         )
         self._table = Markup("atlas-table", on={"go": self._go, "clear": self._clear, "sort": self._sort})
         self._sorted_by, self._is_falling, self._is_alone = "", False, bool(only)
@@ -163,7 +164,7 @@ class Atlas(View):
 
 def told_by(model: ExplorerModel) -> str:
     """Name the attribute that colour and marker tell."""
-    return model.shown.told_by or told_apart_by(model.sae_means)
+    return model.shown.told_by or distinguishing_attribute(model.sae_means)
 
 
 def panel_titles(model: ExplorerModel) -> dict[str, str]:
@@ -193,7 +194,7 @@ def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
         rate=shown.rate_label,
         brushed=set(shown.brushed),
         current=current_sae(shown),
-        theme=theme(dark=shown.dark),
+        theme=theme(dark=shown.dark, large=shown.present),
         touch=shown.touch,
     )
 
@@ -205,7 +206,7 @@ def head_html(
     shown, means = model.shown, model.sae_means
     num_saes = 0 if means is None else len(means)
     suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
-    others = sorted(name for name in suites if shown.metric not in model.state.metrics_of(name))
+    others = sorted(model.suite_titles[name] for name in suites if shown.metric not in model.state.metrics_of(name))
     tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
     by = told_by(model)
     return render(
@@ -222,7 +223,7 @@ def head_html(
         several=len(model.store.suites) > 1,
         scope=shown.scope,
         policies={
-            "with_candidates": f"{shown.nouns} with candidates (as the paper)",
+            "with_candidates": f"{shown.nouns} with candidates (as in the paper)",
             "all_concepts": f"all {shown.nouns}, without candidates = 0",
         },
         policy=shown.mean_policy,
@@ -242,9 +243,15 @@ def listed(model: ExplorerModel) -> list[dict[str, Any]]:
     means, brushed = model.sae_means, set(model.shown.brushed)
     if means is None:
         return []
-    rows = zip(sae_keys(means), records(means), strict=True)
+    rows, titles = zip(sae_keys(means), records(means), strict=True), model.suite_titles
     return [
-        row | {"place": place, "label": model.saes[key].label, "l0": model.saes[key].l0}
+        row
+        | {
+            "place": place,
+            "label": model.saes[key].label,
+            "l0": model.saes[key].l0,
+            "suite_title": titles[key[0]],
+        }
         for place, (key, row) in enumerate(rows)
         if not brushed or key in brushed
     ]

@@ -22,7 +22,7 @@ function setTheme(dark) {
 }
 
 // After its connection was cut, the page returns to its session for as long as the server keeps that. Bokeh then draws
-// the page anew from the session's document, so nothing that changed meanwhile is missed.
+// the page again from the session's document, so nothing that changed meanwhile is missed.
 function reconnect(page, seconds) {
   const root = document.documentElement
   const lost = document.querySelector(".ax-lost")
@@ -97,7 +97,7 @@ export function render({ model }) {
   // Bokeh tells the server once all is painted. What a session changes before that, Panel drops: until then nothing is
   // told, and nothing can be chosen.
   const [page] = window.Bokeh.documents
-  // A page that is drawn anew has a new component, and this one ends.
+  // A page that is drawn again has a new component, and this one ends.
   const life = new AbortController()
   const whenPainted = (act) => {
     if (page.is_idle) act()
@@ -145,22 +145,33 @@ export function render({ model }) {
 
   if (matchMedia("(pointer: coarse)").matches) send("touch", true)
 
+  // A presentation: large, and without what stands around the page.
+  const present = () => root.classList.toggle("ax-present", model.present)
+  present()
+  model.on("present", present)
+  document.querySelector(".ax-present-leave")?.addEventListener("click", () => send("present", false), life)
+
   // Keys: the ones a reader can press anywhere outside a field.
   const steps = { ArrowLeft: ["concept", -1], ArrowRight: ["concept", 1], ArrowUp: ["l0", -1], ArrowDown: ["l0", 1] }
-  const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence" }
+  const saes = { "[": ["sae", -1], "]": ["sae", 1] }
+  const pages = { e: "explore", c: "compare", a: "atlas", v: "evidence", t: "token", l: "learn" }
   let awaited = false // the second key after g
   window.addEventListener("keydown", (event) => {
     if (event.key === "Escape") root.classList.remove("ax-drawer-open")
     if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || taken(event)) return
-    if (root.querySelector("dialog[open]")) return
-    if (event.key === "?") document.getElementById("ax-keys")?.showModal()
+    if (event.composedPath().some((each) => each instanceof Element && each.matches("dialog[open]"))) return
+    if (event.key === "Escape" && model.present) send("present", false)
+    if (event.key === "p") send("present", !model.present)
+    if (event.key === "?") window.dispatchEvent(new CustomEvent("ax:help", { detail: { of: page, value: "keys" } }))
+    if (saes[event.key]) send("step", saes[event.key])
     if (event.key === "/") {
       event.preventDefault() // nor is it typed into the field
       window.dispatchEvent(new CustomEvent("ax:search"))
     }
     if (awaited && pages[event.key]) send("page", pages[event.key])
     awaited = event.key === "g"
-    if (event.shiftKey || !steps[event.key]) return
+    // Within a tour the arrows go through its steps (static/guide.js), and with Shift through the concepts.
+    if (!steps[event.key] || (event.shiftKey && !/Left|Right/.test(event.key))) return
     event.preventDefault()
     send("step", steps[event.key])
   }, life)
@@ -170,8 +181,6 @@ export function render({ model }) {
   window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, captured)
   window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), captured)
 
-  const keys = document.getElementById("ax-keys")
-  keys?.addEventListener("click", (event) => { if (event.target === keys) keys.close() }, life)
   document.querySelector(".ax-scrim")?.addEventListener("click", () => root.classList.remove("ax-drawer-open"), life)
 
   // The busy line: from a message to the server, which a ping follows, until the last ping is answered. Before a ping the

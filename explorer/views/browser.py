@@ -40,7 +40,7 @@ def requested_query() -> str:
 #: HoloViews (1.23) waits for 10 ms before it tells of a tap or a selection, which a ping follows.
 _PLOT_MILLISECONDS = 50
 
-lacks(ReactiveESM, "query", "title", "pong", "waiting", "alone")
+lacks(ReactiveESM, "query", "present", "title", "pong", "waiting", "alone")
 
 
 class Browser(JSComponent):
@@ -59,6 +59,7 @@ class Browser(JSComponent):
 
     query = param.String(doc="The URL's query that stands for the state.")
     dark = param.Boolean(doc="Whether the page is dark.")
+    present = param.Boolean(doc="Whether the page is shown to an audience.")
     title = param.String(doc="Title of the tab.")
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
     waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
@@ -80,7 +81,7 @@ class Browser(JSComponent):
         self._state = state = model.state
         self._on_refused = on_refused
         self._handlers: Handlers = {
-            **state.setters("page", "dark", "touch"),
+            **state.setters("page", "dark", "touch", "present"),
             "history": self._travel,
             "step": self._step,
             "ping": self._note_ping,
@@ -94,7 +95,9 @@ class Browser(JSComponent):
         state = self._state
         where = f"{state.label}, {state.chosen_sae.label} · " if state.chosen_sae else ""
         query = "&".join(filter(None, (state.to_query(), self.alone)))
-        self.param.update(query=query, dark=state.dark, title=f"{where}{state.page} · Absorption Explorer")
+        self.param.update(
+            query=query, dark=state.dark, present=state.present, title=f"{where}{state.page} · Absorption Explorer"
+        )
 
     def _note_ping(self, ping: tuple[int, bool]) -> None:
         number, is_of_plot = ping
@@ -125,15 +128,17 @@ class Browser(JSComponent):
         self._on_refused(self._state.from_query(wanted(query).query))
 
     def _step(self, step: tuple[str, int]) -> None:
-        """Move concept or L0 to a neighbour, as the arrow keys ask; what has no data is passed over, ends hold."""
+        """Move concept, L0 or SAE to a neighbour, as the arrow keys ask; what has no data is passed over, ends hold."""
         name, by = step
         state, concepts = self._state, self._model.concepts
-        if name not in ("concept", "l0") or state.chosen_sae is None:
+        if name not in ("concept", "l0", "sae") or state.chosen_sae is None:
             return
         if name == "concept":
             options = [one.id for one in state.concepts.values() if one.family == state.family]
             passed = set() if concepts is None else set(concepts.loc[~concepts["measured"], "concept"])
             now = state.concept
+        elif name == "sae":
+            options, passed, now = [sae.id for sae in state.saes], set(), state.sae
         else:
             options, passed, now = state.options["l0"], set(), state.chosen_sae.l0
         if now not in options:
@@ -143,7 +148,7 @@ class Browser(JSComponent):
         wanted = next((option for option in ahead if option is not None and option not in passed), None)
         if wanted is None:
             return
-        if name == "concept":
-            state.apply({"concept": wanted})
+        if name in ("concept", "sae"):
+            state.apply({name: wanted})
         else:
             state.narrow(name, wanted)

@@ -42,7 +42,7 @@ class Cell(pn.viewable.Viewer):
     on_dark : callable
         Takes whether the notebook is dark, when it is first known and whenever it changes.
     again : callable
-        Makes the same anew, as it is then, for a picture of it.
+        Makes the same again, as it is then, for a picture of it.
     """
 
     def __init__(

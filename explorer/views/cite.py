@@ -50,7 +50,7 @@ class Cite(pn.viewable.Viewer):
         frame = _FRAME.format(f"{page}?{query}&{alone(name)}", embed.title) if page else ""
         cited = cite(
             f"{embed.title}: {self._place(embed)}",
-            self._suite(),
+            cited_suite(self._model),
             program=version("absorption-explorer"),
             on=datetime.now(UTC).date(),
             address=f"{page}?{query}" if page else None,
@@ -68,16 +68,18 @@ class Cite(pn.viewable.Viewer):
     def _place(self, embed: Embed) -> str:
         return place_of(self._model, embed.view)
 
-    def _suite(self) -> CitedSuite:
-        suite = self._model.store.suites[self._model.shown.suite]
-        manifest = suite.manifest
-        return CitedSuite(suite.name, manifest.model.name, manifest.provenance.date, suite.checksum)
-
     def _close(self, _: object) -> None:
         self._dialog.html = ""
 
     def __panel__(self) -> pn.viewable.Viewable:
         return self._dialog
+
+
+def cited_suite(model: ExplorerModel) -> CitedSuite:
+    """Collect what is said of the suite shown."""
+    suite = model.store.suites[model.shown.suite]
+    manifest = suite.manifest
+    return CitedSuite(suite.name, manifest.model.name, manifest.provenance.date, suite.checksum)
 
 
 class Foot(pn.viewable.Viewer):

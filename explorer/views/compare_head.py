@@ -30,19 +30,23 @@ class CompareHead(View):
         self._show()
 
     def _show(self) -> None:
-        shown = self._model.shown
-        of_family = sum(concept.family == shown.family for concept in shown.concepts.values())
-        self._head.html = render(
-            "compare_head",
-            parts=parts_of(shown),
-            part=shown.compare_by,
-            label=shown.label,
-            nouns=shown.nouns,
-            sae=shown.chosen_sae,
-            attribute=TITLES.get(shown.compare_by, "").lower(),
-            num_shown=len(shown.compared_concepts),
-            num_concepts=of_family,
-        )
+        self._head.html = head_html(self._model.shown)
+
+
+def head_html(shown: Snapshot, *, only: str = "") -> str:
+    """Say what Compare sets side by side, with the switch between its parts but where there is `only` one."""
+    part = only or shown.compare_by
+    return render(
+        "compare_head",
+        parts={} if only else parts_of(shown),
+        part=part,
+        label=shown.label,
+        nouns=shown.nouns,
+        sae=shown.chosen_sae,
+        attribute=TITLES.get(part, "").lower(),
+        num_shown=len(shown.compared_concepts),
+        num_concepts=sum(concept.family == shown.family for concept in shown.concepts.values()),
+    )
 
 
 def parts_of(shown: Snapshot) -> dict[str, str]:
@@ -50,9 +54,9 @@ def parts_of(shown: Snapshot) -> dict[str, str]:
     told = [name for name in telling(shown.saes) if name not in ("l0", "width")]
     told += [shown.compare_by] * (shown.compare_by in ATTRIBUTES and shown.compare_by not in (*told, "l0", "width"))
     return {
-        "l0": "every L0 of every width",
+        "l0": "all SAEs of this layer",
         **{name: plural(TITLES[name].lower()) for name in told},
-        "concept": f"{shown.nouns} of one SAE",
+        "concept": f"all {shown.nouns} of this SAE",
         "pair": "two SAEs",
         **({"splitting": "splitting over widths"} if shown.has_kin or shown.compare_by == "splitting" else {}),
     }

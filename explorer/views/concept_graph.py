@@ -50,7 +50,7 @@ class ConceptGraphView(View):
 
     @property
     def _graph(self) -> Graph:
-        """The nodes in their places, arranged anew only where the answers are new."""
+        """The nodes in their places, arranged again only where the answers are new."""
         split, absorbing = self._model.split_latents, self._model.absorbing_latents
         if self._arranged is None or self._arranged[0] is not split or self._arranged[1] is not absorbing:
             self._arranged = (split, absorbing, arrange(split, absorbing))
@@ -72,8 +72,9 @@ class ConceptGraphView(View):
         if self._plot is None:
             self._plot = LivePlot(self.drawing, height=height, on_tap=self._tap)
             self._place[:] = [self._plot.pane]
+            self._place.styles = self._place.styles | {"background": "none"}
         else:
-            self._plot.pane.height = height
+            self._plot.height = height
             self._plot.update()
 
     def drawing(self) -> partial[Plot]:
@@ -85,7 +86,7 @@ class ConceptGraphView(View):
             label=shown.label,
             edges=shown.graph_edges,
             selected=shown.latent,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, y: float) -> None:
@@ -96,7 +97,8 @@ class ConceptGraphView(View):
     def _show(self) -> None:
         self._layout.visible = self._model.shown.sae is not None
         # By a style: a property of Bokeh's would have it lay out all of the page.
-        self._place.styles = VISIBLE | {"min-height": f"{self._graph.height}px"} if self._is_drawn else HIDDEN
+        size = {"min-height": f"{self._graph.height}px", "background": "none" if self._plot else "var(--ax-panel)"}
+        self._place.styles = VISIBLE | size if self._is_drawn else HIDDEN
         self._catch_up()
         self._plot_table.put(self._table() if self._is_drawn else None)
         graph, shown, absorbing = self._graph, self._model.shown, self._model.absorbing_latents
@@ -122,7 +124,7 @@ class ConceptGraphView(View):
     def _table(self) -> Table:
         """List every edge, drawn or not."""
         columns = ["from", "to", "F1 brought", "tokens", "effect"]
-        return Table("split-absorb-graph", "The same as a table, nothing left out", columns, self._rows)
+        return Table("split-absorb-graph", "Show as table (complete)", columns, self._rows)
 
     def _rows(self) -> list[list[object]]:
         split, absorbing = self._model.split_latents, self._model.absorbing_latents

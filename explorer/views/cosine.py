@@ -92,7 +92,7 @@ class CosineView(View):
         """Put up the plot of the chosen form, or what explains its absence; a plot of the same form is kept."""
         wanted = self._model.shown.cosine_view if self._n_latents else "empty"
         if self._zoomed_in != self._n_latents:
-            # The plot shows all latents anew when their number changes; the line must, too.
+            # The plot shows all latents again when their number changes; the line must, too.
             self._zoomed_in = self._n_latents
             self._zoom.update(x_range=None)
         if wanted == "empty":
@@ -136,7 +136,7 @@ class CosineView(View):
             selected=shown.latent,
             threshold=shown.cosine_threshold,
             brushed=shown.cosine_range,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
             touch=shown.touch,
         )
 
@@ -212,9 +212,9 @@ class CosineView(View):
 def no_cosines_html(model: ExplorerModel) -> str:
     """Say why there is no plot."""
     why = model.unanswered("cosines") or (
-        f"The cosines of this SAE are there, but none for {model.shown.label}."
+        f"The suite stores cosines of this SAE, but none for {model.shown.label}."
         if model.shown.chosen_sae and model.shown.chosen_sae.cosines
-        else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
+        else "This suite stores no cosines for this SAE. The lists and scores below do not need them."
     )
     return render("empty", title="No cosine plot", why=why)
 
@@ -239,7 +239,7 @@ def highest(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> Table | N
             for rank, (latent, cosine) in enumerate(zip(found["latent"], found["cosine"], strict=True), start=1)
         ]
 
-    summary = f"The {min(_TABLED, len(cosines))} highest cosines as a table"
+    summary = f"{min(_TABLED, len(cosines))} highest cosines (table)"
     return Table("cosine", summary, ["rank", "latent", "cosine", "part"], rows)
 
 

@@ -48,7 +48,7 @@ def counts_html(model: ExplorerModel, *, moves: bool) -> str:
 
 
 def _counted(info: dict[str, Any] | None) -> int | None:
-    """Return how many of the tested tokens are absorbed: those of which only the number was published left out."""
+    """Return how many of the tested tokens are absorbed: those of which only the number was published omitted."""
     if info is None or info["n_tested_tokens"] is None or info["n_absorbed_tokens"] is None:
         return None
     return int(info["n_absorbed_tokens"]) - int(info["n_absorbed_published"] or 0)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from explorer.evidence import decisive, untold, why
+from explorer.evidence import decisive, unused_columns, why
 from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
@@ -20,11 +20,12 @@ from explorer.views.view import View
 from queries.schema import FRACTIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     import pandas as pd
 
     from explorer.model import ExplorerModel
+    from explorer.saes import Sae
     from explorer.state import Snapshot
 
 PAGE_ROWS = 25
@@ -40,16 +41,29 @@ COLUMNS = {
     "top_latent": "Top latent",
     "top_effect": "Effect",
     "top_cosine": "Cosine",
-    "second_latent": "Second latent",
-    "second_effect": "Its effect",
-    "second_cosine": "Its cosine",
-    "margin": "Leads by",
+    "second_latent": "Runner-up",
+    "second_effect": "Runner-up effect",
+    "second_cosine": "Runner-up cosine",
+    "margin": "Margin",
     "projection": "Projection",
     "projected_share": "Share",
     "fraction": "Fraction",
     "reason": "Verdict",
     "absorbed_by": "By each metric",
     "why": "Why",
+}
+#: The term that defines a column.
+_TERMS = {
+    "sae": "sae",
+    "concept": "concept",
+    "top_latent": "latent",
+    "top_effect": "effect",
+    "top_cosine": "cosine",
+    "margin": "effect_margin",
+    "projected_share": "soft_absorption",
+    "fraction": "absorption_fraction",
+    "reason": "absorbed",
+    "absorbed_by": "metric",
 }
 _OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
@@ -88,6 +102,7 @@ class EvidenceTable(View):
                 "turn": lambda page: model.state.apply({"evidence_page": page}),
                 "open": self._open,
                 "go": self._go,
+                "token": self._go_to_token,
                 "column": self._choose,
                 "all": lambda _: self._filter({"evidence_verdict": "all", **dict.fromkeys(FACETS, "")}),
             },
@@ -169,14 +184,15 @@ class EvidenceTable(View):
             where = {name: row[name] for name in ("sae", "concept")}
             self._model.state.apply({**where, "page": "explore", "latent": latent})
 
+    def _go_to_token(self, place: str) -> None:
+        row = self._row(place)
+        if row is not None:
+            self._model.state.open_token(row["token"])
+
     def _facets(self) -> dict[str, tuple[str, dict[Any, str]]]:
         """Collect, by facet, its title and its options."""
         shown = self._model.shown
-        saes, families = shown.saes, shown.families
-        facets: dict[str, tuple[str, dict[Any, str]]] = {}
-        for name in telling(saes):
-            values = sorted(value for value in values_of(saes, name) if value is not None)
-            facets[f"facet_{name}"] = (TITLES[name], value_labels(name, values))
+        families, facets = shown.families, sae_facets(shown.saes)
         concepts = {one.id: one.label for one in shown.concepts.values() if one.family == shown.family}
         if shown.facet_concept is not None:
             concepts = {shown.facet_concept: shown.concepts[shown.facet_concept].label} | concepts
@@ -211,6 +227,7 @@ class EvidenceTable(View):
             columns=columns,
             optional=optional,
             sortable=sortable(columns),
+            defined=column_terms(columns),
             unanswered=self._model.unanswered(self._answer),
             state=shown,
             of_suite=self._of_suite,
@@ -249,6 +266,12 @@ class SuiteEvidence(EvidenceTable):
     _of_suite = True
 
 
+def sae_facets(saes: Collection[Sae]) -> dict[str, tuple[str, dict[Any, str]]]:
+    """Collect, by facet of SAEs that are told apart by it, its title and its options."""
+    known = {name: [value for value in values_of(saes, name) if value is not None] for name in telling(saes)}
+    return {f"facet_{name}": (TITLES[name], value_labels(name, sorted(values))) for name, values in known.items()}
+
+
 def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
     """Collect the verdicts that rows can be chosen by; a fraction gives none."""
     own = {"all": _VERDICTS["all"]} if shown.metric in FRACTIONS else _VERDICTS
@@ -258,7 +281,7 @@ def offered_verdicts(shown: Snapshot | ExplorerState) -> dict[str, str]:
 def offered_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[str, str]:
     """Collect the columns that the chosen metric gives, each with its title; those of the place where it varies."""
     left_out = {
-        *untold(shown.metric),
+        *unused_columns(shown.metric),
         *(() if of_suite else _PLACE[:2]),
         *(() if len(shown.judging) > 1 else ("absorbed_by",)),
     }
@@ -269,6 +292,11 @@ def shown_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[st
     """Collect those of them that the reader wants to see."""
     unwanted = _OPTIONAL - set(shown.evidence_columns)
     return {name: title for name, title in offered_columns(shown, of_suite=of_suite).items() if name not in unwanted}
+
+
+def column_terms(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the terms that define columns, by the columns' titles."""
+    return {title: _TERMS[name] for name, title in columns.items() if name in _TERMS}
 
 
 def sortable(columns: Mapping[str, str]) -> dict[str, str]:

@@ -1,10 +1,10 @@
-"""Title, suite picker, search, link, snapshot, theme, and where the suite comes from."""
+"""Title, suite picker, search, link, snapshot, theme, presentation and help."""
 
 from __future__ import annotations
 
 from functools import cache, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import panel as pn
 
@@ -68,16 +68,14 @@ class Header(pn.viewable.Viewer):
             on={
                 "snapshot": self._take_snapshot,
                 "dark": self._turn,
-                "about": lambda _: self._about(is_open=True),
+                "present": lambda _: model.state.apply({"present": True}),
                 "another": lambda _: self._open_another(),
             },
         )
-        self._dialog = Markup("about", on={"close": lambda _: self._about(is_open=False)})
         bar = pn.Row(
             self._brand, Search(model), self._tools, sizing_mode="stretch_width", margin=0, stylesheets=[_BAR_STYLE]
         )
-        dialogs = [self._dialog, *filter(None, [self._another])]
-        self._layout = pn.Column(bar, *dialogs, sizing_mode="stretch_width")
+        self._layout = pn.Column(bar, *filter(None, [self._another]), sizing_mode="stretch_width")
         state.param.watch(self._show, ["suite", "dark"])
         self._show()
 
@@ -118,19 +116,13 @@ class Header(pn.viewable.Viewer):
         self._percent = percent
         self._show()
 
-    def _about(self, *, is_open: bool) -> None:
-        self._dialog.html = render("about", open=is_open, manifest=self._model.manifest, versions=versions())
-
     def _open_another(self) -> None:
         if self._another:
             self._another.ask()
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state
-        suites: dict[str, Any] = {
-            name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
-        }
-        self._brand.html = render("brand", suites=suites, suite=state.suite, on_page=self._on_page)
+        self._brand.html = render("brand", suites=self._model.suite_titles, suite=state.suite, on_page=self._on_page)
         self._tools.html = render(
             "header",
             dark=state.dark,

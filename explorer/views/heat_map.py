@@ -76,7 +76,7 @@ class HeatMapView(View):
     def _show(self) -> None:
         means = self._model.sae_means
         self._plot.update()
-        self._plot.pane.height = self._height
+        self._plot.height = self._height
         self._layout.visible = means is not None and not means.empty
         self._head.html = map_head_html(self._model)
         self._plot_table.put(highest_cells(self._model))
@@ -118,7 +118,7 @@ def map_drawing(model: ExplorerModel) -> partial[Plot]:
         cell=shown.cell,
         current=current_sae(shown),
         concept=shown.concept,
-        theme=theme(dark=shown.dark),
+        theme=theme(dark=shown.dark, large=shown.present),
         touch=shown.touch,
     )
 
@@ -133,7 +133,7 @@ def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
         cells=cell_labels(shown.rate_label),
         cell=shown.cell,
         orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in by},
-        nouns=shown.nouns,
+        noun=shown.noun,
         # By what all have in common they lie as they do by the first that tells them apart.
         order=shown.cell_order if shown.cell_order in by else by[0],
         steps=steps_of(cells, shown.cell, theme(dark=shown.dark)),
@@ -161,7 +161,7 @@ def highest_cells(model: ExplorerModel) -> Table | None:
         ]
 
     columns = [model.shown.noun, "SAE", cell_labels(model.shown.rate_label)[cell]]
-    return Table("cells", "The highest cells as a table", columns, rows)
+    return Table("cells", "Highest cells (table)", columns, rows)
 
 
 def _place(value: Any) -> tuple[bool, Any]:

@@ -11,6 +11,7 @@ import holoviews as hv
 import panel as pn
 import param
 
+from explorer.theme import Theme
 from explorer.views.act import one_act
 
 if TYPE_CHECKING:
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 
     from explorer.plots.layers import Plot
 
-#: What is compared by value; all else, as frames, is another where it is not the same.
+#: Comparison by value; all else, as frames, is another where it is not the same.
 _PLAIN = (bool, int, float, str, tuple, list, set)
 
 
 class _Drawings(param.Parameterized):
-    """Counts how often HoloViews was to draw a plot anew."""
+    """Counts how often HoloViews was to draw a plot again."""
 
     number = param.Integer(0)
 
@@ -60,7 +61,7 @@ class LivePlot:
         zoom: hv.streams.RangeX | None = None,
         **layout: Any,
     ) -> None:
-        self._drawing, self._drawn, self._zoom = drawing, drawing(), zoom
+        self._drawing, self._drawn, self._zoom, self._height = drawing, drawing(), zoom, height
         self._plot: Plot | None = None
         #: What each figure shows; there is one in each document that the pane is in.
         self._figures: WeakKeyDictionary[Figure, Plot] = WeakKeyDictionary()
@@ -83,13 +84,29 @@ class LivePlot:
             brush = kind(source=plot)
             brush.add_subscriber(lambda **told: _brushed(take, next(iter(told.values()))))
         self.pane = pn.pane.HoloViews(
-            plot, sizing_mode="stretch_width", height=height, margin=0, linked_axes=False, **layout
+            plot, sizing_mode="stretch_width", height=self._scaled, margin=0, linked_axes=False, **layout
         )
+
+    @property
+    def height(self) -> int:
+        """Its height on a desk, pixels; for an audience it is as much higher as its texts are larger."""
+        return self._height
+
+    @height.setter
+    def height(self, height: int) -> None:
+        self._height = height
+        self.pane.height = self._scaled
+
+    @property
+    def _scaled(self) -> int:
+        given = (*self._drawn.args, *self._drawn.keywords.values())
+        return round(self._height * next((which.scale for which in given if isinstance(which, Theme)), 1))
 
     def update(self) -> None:
         """Follow what is shown, where the plot has become another."""
         former, self._drawn = self._drawn, self._drawing()
         if not _is_same(former, self._drawn):
+            self.pane.height = self._scaled
             self._show()
 
     def _now(self) -> Plot:

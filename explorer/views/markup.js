@@ -146,7 +146,7 @@ export function render({ model, el }) {
     }
   }
 
-  // What opens anew through an act of the reader's is brought into view, beside what stays at the top of the page.
+  // What opens again through an act of the reader's is brought into view, beside what stays at the top of the page.
   let brought = null
   function bring() {
     const element = box.querySelector("[data-bring]")
@@ -160,7 +160,7 @@ export function render({ model, el }) {
     }).observe(element)
   }
 
-  // By what a dialog was opened: the browser forgets it when the dialog is drawn anew, or goes while it is open.
+  // By what a dialog was opened: the browser forgets it when the dialog is drawn again, or goes while it is open.
   let opener = null
   function handBack() {
     if (opener && document.activeElement === document.body) opener.focus({ preventScroll: true })
@@ -197,6 +197,7 @@ export function render({ model, el }) {
       target.focus({ preventScroll: true })
       if (typeof typed === "string" && target.matches("input[type=search], input[type=text], textarea")) target.value = typed
     }
+    window.dispatchEvent(new CustomEvent("ax:shown", { detail: box })) // static/guide.js, where there is one
   }
 
   box.addEventListener("click", (event) => {
@@ -233,6 +234,11 @@ export function render({ model, el }) {
     if (cited) {
       const value = { view: cited.dataset.cite, page: window.location.origin + window.location.pathname }
       window.dispatchEvent(new CustomEvent("ax:cite", { detail: { of: model.document, value } }))
+      return
+    }
+    const help = event.target.closest("[data-help]")
+    if (help) {
+      window.dispatchEvent(new CustomEvent("ax:help", { detail: { of: model.document, value: help.dataset.help } }))
       return
     }
     const figure = event.target.closest("[data-save-figure]")
@@ -294,12 +300,12 @@ export function render({ model, el }) {
   model.on("remove", () => life.abort())
   window.addEventListener("ax:scroll-to", ({ detail }) => {
     if (detail.of === model.document && detail.to === model.css_name && box.isConnected) {
-      box.scrollIntoView({ behavior: "smooth", block: "start" })
+      box.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "start" })
     }
   }, life)
 
   // One dialog of a kind serves the buttons of all components of its page.
-  for (const dialog of ["export", "cite"]) {
+  for (const dialog of ["export", "cite", "help"]) {
     window.addEventListener(`ax:${dialog}`, ({ detail }) => {
       if (model.css_name === dialog && detail.of === model.document) send("show", detail.value)
     }, life)
@@ -318,7 +324,7 @@ export function render({ model, el }) {
     send("taken", null)
   })
 
-  // What is built, and drawn anew, only while it is in view is told when it comes and goes; a figure below it may be in
+  // What is built, and drawn again, only while it is in view is told when it comes and goes; a figure below it may be in
   // sight when it is not. Not before the page is ready, for Panel drops what changes on the server earlier, and nothing
   // lies yet where it will. What only peeps in at the bottom is not in view.
   let inView = false

@@ -10,7 +10,7 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import param
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from jinja2.runtime import Context
+
     from explorer.views.background import Caller
 
 #: Pieces of a file that a browser is sent before it has taken them.
@@ -49,9 +51,33 @@ def chip(token: str) -> Safe:
     return Safe('<code class="token">{}</code>').format(visible(token))
 
 
-def defined(term: str) -> Safe:
-    """Write the attribute that shows the definition of `term` on hovering."""
-    return Safe('title="{}"').format(definition(term))
+#: A button and what it opens, in the reach of pointer, finger and keyboard; the browser does it without a script. An id
+#: is looked for in its own shadow root, or in a snapshot or site in the whole document.
+_TERM = Safe(
+    '<button type="button" class="term{look}" data-key="{name}-term" popovertarget="{name}">{text}</button>'
+    '<span class="definition" id="{name}" role="note" popover>{definition}</span>'
+)
+
+
+@pass_context
+def term(context: Context, name: str, text: str = "", caller: Callable[[], str] | None = None) -> Safe:
+    """Write a term of the glossary, as `text` or as what a ``call`` block holds; it opens its definition."""
+    shown = caller() if caller else text
+    return _TERM.format(look="", name=_id(context, name), text=shown, definition=definition(name))
+
+
+@pass_context
+def column_terms(context: Context, names: Mapping[str, str]) -> Safe:
+    """Write one button that opens the definitions of a table's columns, given as terms by their titles; "" has none."""
+    rows = [Safe("<b>{}</b> {}<br>").format(title, definition(name)) for title, name in names.items() if name]
+    return _TERM.format(
+        look=" plain", name=_id(context, "columns"), text="About the columns", definition=Safe().join(rows)
+    )
+
+
+def _id(context: Context, name: str) -> str:
+    """Make an id that no other template gives."""
+    return f"{(context.name or '').removesuffix('.html')}-{name}".replace("_", "-")
 
 
 @cache
@@ -68,7 +94,7 @@ def _templates() -> Environment:
     environment.filters |= {"num": number, "percent": percent, "count": count, "width": width_label, "l0": l0_label}
     environment.filters |= {"plain": plain, "in_brackets": in_brackets, "metrics": metric_labels, "span": span_label}
     environment.filters |= {"rate_term": rate_term}
-    environment.globals |= {"defined": defined}
+    environment.globals |= {"term": term, "column_terms": column_terms}
     return environment
 
 
@@ -77,10 +103,26 @@ def render(template: str, **values: object) -> str:
     return _templates().get_template(f"{template}.html").render(values)
 
 
+def render_part(template: str, part: str, *values: object) -> str:
+    """Render a macro of ``templates/<template>.html`` as `render` does the whole."""
+    return str(getattr(_templates().get_template(f"{template}.html").module, part)(*values))
+
+
 @cache
 def styles() -> str:
     """Return the style sheet of page and components."""
     return (STATIC / "explorer.css").read_text(encoding="utf-8")
+
+
+@cache
+def math_font() -> str:
+    """Return the rule that brings the font of formulas: it has the table of sizes and distances that MathML needs.
+
+    It goes into the style sheet of a document, for those of components cannot name fonts, and brings the file along:
+    nothing is fetched.
+    """
+    font = base64.b64encode((STATIC / "math.woff2").read_bytes()).decode("ascii")
+    return f'@font-face {{ font-family: "Noto Sans Math"; src: url(data:font/woff2;base64,{font}) format("woff2"); }}'
 
 
 lacks(ReactiveESM, "html")
@@ -141,4 +183,4 @@ class Markup(JSComponent):
         take(self._handlers, data)
 
 
-__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "styles", "visible", "width_label"]
+__all__ = ["STATIC", "Markup", "chip", "escape", "number", "percent", "render", "render_part", "styles", "visible"]

@@ -73,67 +73,87 @@ class PairView(View):
 
     def drawing(self) -> partial[Plot]:
         """Make the call that draws the rates of both."""
-        shown = self._model.shown
-        return partial(
-            dumbbell_plot,
-            self._model.pair_concepts,
-            concept=shown.concept,
-            rate=shown.rate_label,
-            theme=theme(dark=shown.dark),
-        )
+        return pair_drawing(self._model)
 
     def _show(self) -> None:
-        shown, pairs, tokens = self._model.shown, self._model.pair_concepts, self._model.pair_tokens
-        sae, other = shown.chosen_sae, shown.compared_sae
-        suites = list(self._model.store.suites)
+        number = len(rows_of(self._model.pair_concepts))
         self._plot.update()
-        drawn = rows_of(pairs)
-        self._plot.pane.visible = bool(len(drawn))
-        self._plot.pane.height = height_of(len(drawn))
-        if sae is None or other is None or pairs is None:
-            why = "Every SAE of this layer is this one. Choose a layer with several" + (
-                ", or another suite." if len(suites) > 1 else "."
-            )
-            self._head.html = render("empty", title="Nothing to compare with", why=why)
-            self._tables.html = ""
-            return
-        is_other_suite = shown.compared_suite != shown.suite
-        there = self._model.state.saes_of(shown.compared_suite)
-        choices = [one for one in there if is_other_suite or one.id != shown.sae]
-        dressed = theme(dark=shown.dark)
-        self._head.html = render(
-            "pair_head",
-            name=sae.label,
-            other=other,
-            choices=choices,
-            suites=suites,
-            other_suite=shown.compared_suite,
-            is_other_suite=is_other_suite,
-            suggested=shown.other_sae is None or other == suggest_other(choices, sae, in_layer=not is_other_suite),
-            difference=difference_of(self._model.pair_rates),
-            rate=shown.rate_label,
-            nouns=shown.nouns,
-            policy=shown.mean_policy,
-            num_gained=_sum(pairs["num_gained"]),
-            num_lost=_sum(pairs["num_lost"]),
-            colours=dressed.categories[:2],
-            num_drawn=len(drawn),
-            most_rows=MOST_ROWS,
-        )
-        rows = [] if tokens is None else tokens.to_dict("records")
-        mine = pairs.loc[pairs["concept"] == shown.concept, "num_gained"]
-        self._tables.html = render(
-            "pair",
-            rows=pairs.to_dict("records"),
-            chosen=shown.concept,
-            label=shown.label,
-            noun=shown.noun,
-            rate=shown.rate_label,
-            are_known=mine.notna().all(),
-            gained=[row for row in rows if _missing(row["latent"])],
-            lost=[row for row in rows if _missing(row["other_latent"])],
-            both=[row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],
-        )
+        self._plot.pane.visible = bool(number)
+        self._plot.height = height_of(number)
+        self._head.html = pair_head_html(self._model)
+        self._tables.html = pair_tables_html(self._model)
+
+
+def pair_drawing(model: ExplorerModel) -> partial[Plot]:
+    """Make the call that draws the rates of both SAEs."""
+    shown = model.shown
+    return partial(
+        dumbbell_plot,
+        model.pair_concepts,
+        concept=shown.concept,
+        rate=shown.rate_label,
+        theme=theme(dark=shown.dark, large=shown.present),
+    )
+
+
+def pair_head_html(model: ExplorerModel) -> str:
+    """Say which two SAEs are compared, by how much their mean rates differ, and how sure that is."""
+    shown, pairs = model.shown, model.pair_concepts
+    sae, other = shown.chosen_sae, shown.compared_sae
+    suites = model.suite_titles
+    if sae is None or other is None or pairs is None:
+        return nothing_html(len(suites))
+    is_other_suite = shown.compared_suite != shown.suite
+    choices = [one for one in model.state.saes_of(shown.compared_suite) if is_other_suite or one.id != shown.sae]
+    return render(
+        "pair_head",
+        name=sae.label,
+        other=other.id,
+        choices=choices,
+        suites=suites,
+        other_suite=shown.compared_suite,
+        is_other_suite=is_other_suite,
+        suggested=shown.other_sae is None or other == suggest_other(choices, sae, in_layer=not is_other_suite),
+        difference=difference_of(model.pair_rates),
+        rate=shown.rate_label,
+        nouns=shown.nouns,
+        policy=shown.mean_policy,
+        num_gained=_sum(pairs["num_gained"]),
+        num_lost=_sum(pairs["num_lost"]),
+        colours=theme(dark=shown.dark).categories[:2],
+        num_drawn=len(rows_of(pairs)),
+        most_rows=MOST_ROWS,
+    )
+
+
+def pair_tables_html(model: ExplorerModel) -> str:
+    """Write the two SAEs concept by concept, and the tokens of the concept that only one absorbs, or both."""
+    shown, pairs, tokens = model.shown, model.pair_concepts, model.pair_tokens
+    if shown.chosen_sae is None or shown.compared_sae is None or pairs is None:
+        return ""
+    rows = [] if tokens is None else tokens.to_dict("records")
+    mine = pairs.loc[pairs["concept"] == shown.concept, "num_gained"]
+    return render(
+        "pair",
+        rows=pairs.to_dict("records"),
+        chosen=shown.concept,
+        label=shown.label,
+        noun=shown.noun,
+        rate=shown.rate_label,
+        are_known=mine.notna().all(),
+        moved={
+            "gained": [row for row in rows if _missing(row["latent"])],
+            "lost": [row for row in rows if _missing(row["other_latent"])],
+            "both": [row for row in rows if not _missing(row["latent"]) and not _missing(row["other_latent"])],
+        },
+    )
+
+
+def nothing_html(num_suites: int) -> str:
+    """Say that there is no other SAE."""
+    elsewhere = ", or another suite." if num_suites > 1 else "."
+    why = f"Every SAE of this layer is this one. Choose a layer with several{elsewhere}"
+    return render("empty", title="Nothing to compare with", why=why)
 
 
 def difference_of(rates: pd.DataFrame | None) -> Difference | None:

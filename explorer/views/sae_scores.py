@@ -10,7 +10,7 @@ import panel as pn
 
 from explorer.format import l0_label, number
 from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot
-from explorer.plots.sae_style import sae_keys, styles_of, told_apart_by
+from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styles_of
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -69,14 +69,14 @@ class SaeScoresView(View):
             name,
             saes=self._model.saes,
             current=(shown.suite, shown.sae),
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, name: str, x: float, y: float) -> None:
         scores = self._model.sae_scores
         if scores is None or (scores := known_l0s(scores)).empty:
             return
-        across, up, _ = PANELS[name]
+        across, up = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())
         distance = np.hypot((scores[across] - x) / extent, scores[up] - y).to_numpy(float)
         distance = np.nan_to_num(distance, nan=np.inf)  # an SAE without scores is nowhere
@@ -90,7 +90,7 @@ class SaeScoresView(View):
         for plot in self._plots:
             plot.update()
         self._panels.visible = not empty
-        by = told_apart_by(scores)
+        by = distinguishing_attribute(scores)
         self._head.html = render(
             "sae_scores_head",
             choices=_CHOICES,
@@ -120,4 +120,4 @@ class SaeScoresView(View):
             ]
 
         columns = ["SAE", "L0", "precision", "recall", self._model.shown.nouns]
-        return Table("sae-scores", "The same as a table", columns, rows)
+        return Table("sae-scores", "Show as table", columns, rows)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import panel as pn
 
-from explorer.latents.tester import forms
 from explorer.request import Request
 from explorer.state import FACETS, SEARCH_CHARACTERS
 from explorer.views.markup import Markup, render
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 #: Tokens that the query lists.
 _MOST_TOKENS = 11
-#: A list of tested tokens that nothing else narrows, with those that begin alike in the order of the alphabet.
+#: The list of tested tokens, narrowed by nothing.
 _ALL_EVIDENCE: Mapping[str, object] = {
     "page": "evidence",
     "evidence_token": "",
@@ -59,14 +58,12 @@ class Search(pn.viewable.Viewer):
         super().__init__()
         self._model = model
         self._request = Request(model)
-        self._words: dict[str, str] = {}  # a concept of each token found that was not tested
         state = model.state
         self._field = Combobox(
             "search",
             on={
                 "search": self._search,
-                "token": lambda token: state.apply({**_ALL_EVIDENCE, "evidence_token": token}),
-                "word": self._test,
+                "token": state.open_token,
                 "concept": lambda concept: state.apply({"concept": concept}),
                 "latent": self._select,
                 "latent_evidence": lambda latent: state.apply({**_ALL_EVIDENCE, "facet_latent": latent}),
@@ -91,31 +88,6 @@ class Search(pn.viewable.Viewer):
         if self._model.is_current:
             self._model.state.apply({"page": "explore", "latent": latent})
 
-    def _test(self, token: str) -> None:
-        """Open the word tester with a token, on the main latent of its concept where no latent is selected."""
-        shown, concept = self._model.shown, self._words.get(token)
-        if concept is None or not self._model.is_current:
-            return
-        if shown.concept == concept and shown.latent is not None:
-            self._show_tested(token, concept, shown.latent)
-        else:
-            take = partial(self._take_main_latent, token, concept)
-            self._model.ask(self._request, "split_latents", take, concept=concept)
-
-    def _take_main_latent(self, token: str, concept: str, split: pd.DataFrame | None) -> None:
-        if split is None:
-            return
-        self._show_tested(token, concept, None if split.empty else int(split["latent"].iloc[0]))
-        if split.empty:
-            self._model.error = (
-                f"No main latent is known for {self._label(concept)} on this SAE: select any latent to test words on"
-                " it."
-            )
-
-    def _show_tested(self, token: str, concept: str, latent: int | None) -> None:
-        words = [] if latent is None else forms([token.strip()])
-        self._model.state.apply({"page": "explore", "concept": concept, "latent": latent, "tested_words": words})
-
     def _empty(self, *_: param.parameterized.Event) -> None:
         self._request.give_up()
         self._show(0, "", None)
@@ -123,7 +95,7 @@ class Search(pn.viewable.Viewer):
     def _show(self, number: int, text: str, answer: pd.DataFrame | None) -> None:
         found = [] if answer is None else answer.to_dict("records")
         tokens = [row | {"label": self._label(row["concept"])} for row in found if row["kind"] == "token"]
-        self._words = {row["token"]: row["concept"] for row in found if row["kind"] == "word"}
+        words = {row["token"]: self._label(row["concept"]) for row in found if row["kind"] == "word"}
         shown = self._model.shown
         self._field.html = render(
             "search",
@@ -131,7 +103,7 @@ class Search(pn.viewable.Viewer):
             text=text,
             has_failed=answer is None,
             tokens=tokens,
-            words={token: self._label(concept) for token, concept in self._words.items()},
+            words=words,
             concepts=[shown.concepts[row["concept"]] for row in found if row["kind"] == "concept"],
             families=shown.families,
             latents=[int(row["latent"]) for row in found if row["kind"] == "latent"],

@@ -58,7 +58,7 @@ class SensitivityView(View):
             current=getattr(shown, of),
             published=getattr(shown.thresholds_of_suite, of),
             rate=shown.rate_label,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, _: float) -> None:
@@ -101,4 +101,4 @@ def _table(sensitivity: pd.DataFrame, of: str) -> Table:
         ]
 
     columns = [LABELS[of], "this SAE", "mean over SAEs", "absorbed on this SAE"]
-    return Table("threshold-sensitivity", "The same as a table", columns, rows)
+    return Table("threshold-sensitivity", "Show as table", columns, rows)

@@ -47,7 +47,7 @@ class SplittingTree(View):
 
     @property
     def _tree(self) -> Tree:
-        """The latents in their places, arranged anew only where the answer is new."""
+        """The latents in their places, arranged again only where the answer is new."""
         rows, saes = self._model.splitting_tree, self._model.shown.tree_saes
         if self._arranged is None or self._arranged[0] is not rows or self._arranged[1] != saes:
             self._arranged = (rows, saes, arrange_tree(rows, saes_of(self._model)))
@@ -61,7 +61,7 @@ class SplittingTree(View):
             self._tree,
             selected=(shown.sae, shown.latent),
             chosen=shown.sae,
-            theme=theme(dark=shown.dark),
+            theme=theme(dark=shown.dark, large=shown.present),
         )
 
     def _tap(self, x: float, y: float) -> None:
@@ -77,7 +77,7 @@ class SplittingTree(View):
         tree = self._tree
         self._plot.update()
         self._plot.pane.visible = tree.has_kin
-        self._plot.pane.height = tree.height
+        self._plot.height = tree.height
         self._plot_table.put(tree_table(tree))
         self._head.html = tree_html(self._model, tree, opens=True)
 
@@ -123,7 +123,7 @@ def tree_table(tree: Tree) -> Table | None:
             for row in tree.nodes.itertuples()
         ]
 
-    return Table("splitting-tree", "The same as a table", _HEADS, rows) if tree.has_kin else None
+    return Table("splitting-tree", "Show as table", _HEADS, rows) if tree.has_kin else None
 
 
 def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:

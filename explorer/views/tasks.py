@@ -50,7 +50,7 @@ class Progress(param.Parameterized):
         self.done = self.done[:-1]
 
     def reset(self) -> None:
-        """Start anew."""
+        """Start again."""
         self.done = []
 
     def _on_concept(self, *_: param.parameterized.Event) -> None:

@@ -51,7 +51,7 @@ class View(pn.viewable.Viewer):
     def _follow(self, *events: param.parameterized.Event) -> None:
         for event in events:
             self._is_stale |= event.name != "shown" or any(
-                getattr(event.old, name) != getattr(event.new, name) for name in self.follows
+                getattr(event.old, name) != getattr(event.new, name) for name in (*self.follows, "present")
             )
         if self._is_stale and self._model.shows(type(self)):
             self._is_stale = False

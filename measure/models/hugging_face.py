@@ -28,7 +28,7 @@ _SAME = {torch.float32: 1e-3, torch.bfloat16: 0.1}
 _TRIED, _EQUAL = 8, 1e-4
 
 
-class _SeenEnough(Exception):  # noqa: N818 - no error
+class _StopForward(Exception):  # noqa: N818 - no error
     """Ends a run of the model behind the last layer that is asked for."""
 
 
@@ -178,12 +178,12 @@ class HuggingFace(LanguageModel):
             def see(stream: Tensor) -> Tensor:
                 found[layer] = stream.clone()
                 if layer == max(layers):
-                    raise _SeenEnough
+                    raise _StopForward
                 return stream
 
             return see
 
-        with torch.no_grad(), suppress(_SeenEnough), self._replaced({layer: keep(layer) for layer in layers}):
+        with torch.no_grad(), suppress(_StopForward), self._replaced({layer: keep(layer) for layer in layers}):
             self._model(**inputs)
         return found
 

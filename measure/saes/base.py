@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from measure.memory import at_once
+from measure.memory import batch_size
 from measure.sparse import Sparse
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class Sae(ABC):
         most = max(min(_ROWS, _DENSE // self.num_latents), 1)
         tried = torch.ones(min(most, _TRIED), self.d_model, device=self.directions.device)
         with torch.no_grad():
-            return at_once(lambda: self.reconstruct(tried), tried.device, most, len(tried))
+            return batch_size(lambda: self.reconstruct(tried), tried.device, most, len(tried))
 
     def encode_sparse(self, stream: np.ndarray | Streams, rows: np.ndarray | None = None) -> Sparse:
         """Encode rows of a stream, all of them where none are given, some at a time; keep what is active."""

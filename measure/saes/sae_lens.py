@@ -78,7 +78,7 @@ class SaeLens(Sae):
                 return stream.norm(dim=-1, keepdim=True) / stream.shape[-1] ** 0.5
         return 1.0
 
-    def gives_back(self) -> bool:
+    def reconstructs(self) -> bool:
         """Tell whether what the library gives back is what `directions` say, on random tokens and activations."""
         generator = torch.Generator().manual_seed(0)
         d_in, d_sae = self._sae.W_dec.shape[::-1]
@@ -129,7 +129,7 @@ def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
             raise MeasureError(message)
         opened = SaeLens(sae)
         with torch.no_grad():
-            fits = opened.gives_back()
+            fits = opened.reconstructs()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{folder}: sae-lens cannot load it ({why}); fix the checkpoint"

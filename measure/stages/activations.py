@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from measure.memory import at_once
+from measure.memory import batch_size
 from measure.models.loading import model_of
 from measure.stages.parts import load_streams, rows_of_part
 from measure.stages.prompts import batches, load_prompts, to_prompt
@@ -66,7 +66,7 @@ def _in_own_prompts(
         of_length = np.flatnonzero(lengths == length)
         tokens = [[*prompts[place].prefix, int(words[place])] for place in of_length.tolist()]
         ids = torch.tensor(tokens, device=model.device)
-        size = at_once(partial(model.streams, ids[:1], layers), model.device, min(len(ids), _BATCH))
+        size = batch_size(partial(model.streams, ids[:1], layers), model.device, min(len(ids), _BATCH))
         for start in range(0, len(ids), size):
             streams = model.streams(ids[start : start + size], layers)
             yield of_length[start : start + size], {layer: stream[:, -1] for layer, stream in streams.items()}
@@ -77,7 +77,7 @@ def load_tested_in(folder: Path, layer: int, vocabulary: Vocabulary, chosen: Cho
 
     Else they are tested in the prompts in which all words are read, and their rows are among those.
     """
-    if chosen.drawn_again:
+    if chosen.prompt_per_word:
         return load_streams(folder, f"test-{layer}")[:]
     return load_streams(folder, f"words-{layer}")[vocabulary.test]
 
@@ -99,7 +99,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     of_part = order[rows_of_part(len(order), settings)]
     np.save(out / "words-rows.npy", of_part)
     passes = {"words": (vocabulary.ids[of_part], chosen.assigned[of_part])}
-    if chosen.drawn_again:
+    if chosen.prompt_per_word:
         rows = rows_of_part(len(vocabulary.test), settings)
         passes["test"] = (vocabulary.ids[vocabulary.test[rows]], chosen.tested_in[rows])
     elif settings["mix"]:
@@ -116,5 +116,5 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         layers = settings["mix" if name == "mix" else "layers"]
         for layer, stream in word_streams(model, prompts, words, assigned, layers, count).items():
             np.save(out / f"{name}-{layer}.npy", stream)
-            if name == "words" and chosen.drawn_again and layer in settings["mix"]:
+            if name == "words" and chosen.prompt_per_word and layer in settings["mix"]:
                 np.save(out / f"mix-{layer}.npy", stream[np.isin(of_part, vocabulary.train)])

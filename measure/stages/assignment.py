@@ -24,8 +24,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     asked = np.arange(len(test) if vocabulary.family.answers else 0)
     templates: list[str] = how["templates"]
     shares: list[Any] = [None] * len(templates)
-    drawn_again = not templates and how["draw"] == "each_word"
-    if drawn_again:
+    prompt_per_word = not templates and how["draw"] == "each_word"
+    if prompt_per_word:
         choices = {name: how[name] for name in ("num_examples", "examples", "begin", "seed")}
         first, again = draw_for_each_word(vocabulary, **choices)
         templates, shares = first + again, [None] * len(first + again)
@@ -39,7 +39,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
             templates, shares = [tried[place] for place in best], [found[place] for place in best]
         assigned = assign_prompts(len(vocabulary.ids), len(templates), how["assignment_seed"])
         tested_in = assigned[test]
-    known = {"templates": templates, "shares": shares, "drawn_again": drawn_again}
+    known = {"templates": templates, "shares": shares, "prompt_per_word": prompt_per_word}
     (out / "prompts.json").write_text(json.dumps(known), "utf-8")
     np.savez(out / "assigned.npz", assigned=assigned, tested_in=tested_in, asked=asked)
     progress(1)

@@ -1,4 +1,4 @@
-"""Stage: what each latent that plays a part fires on, and what it raises."""
+"""Stage: contexts and logits of each latent that has a role."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from measure.memory import at_once
+from measure.memory import batch_size
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
@@ -48,7 +48,7 @@ _AT_ONCE = 64
 _BY_DECODER, _BY_ENCODER = 5, 1
 
 
-def evident_latents(
+def latents_with_evidence(
     split: Mapping[int, np.ndarray],
     tested: Tested,
     tested_latents: Iterable[np.ndarray],
@@ -204,7 +204,7 @@ def list_logits(model: LanguageModel, sae: Sae, latents: np.ndarray, texts: Mapp
     }
     rows["latent"] = latents.tolist()
     chosen = sae.directions[torch.from_numpy(latents).to(sae.directions.device)]
-    size = at_once(partial(model.raised, chosen[:1]), model.device, min(len(chosen), _AT_ONCE))
+    size = batch_size(partial(model.raised, chosen[:1]), model.device, min(len(chosen), _AT_ONCE))
     for part in chosen.split(size):
         # A model may have logits behind its last token, to make their number a round one.
         logits = model.raised(part)[:, : len(texts)]
@@ -230,7 +230,7 @@ def _of_family(needs: Mapping[str, Path], sae: Sae, cosine_threshold: float) -> 
     tested, as_tested = load_tested(needs.get("ablation")), Sparse.load(needs["latents"] / f"{TEST}.npz")
     projected = [of_concept.found for of_concept in load_projections(needs["projections"]).values()]
     cosines = probes.cosines(sae.directions.cpu().numpy())
-    latents = evident_latents(
+    latents = latents_with_evidence(
         {place: k_sparse[place][number].latents for place, number in splits.items()},
         tested,
         [as_tested.row(row)[0] for row in vocabulary.test_rows(tested.words)],

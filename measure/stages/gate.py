@@ -34,7 +34,7 @@ _SEED = 304
 NOT_ASKED = "the family has no answers, so the model is not asked"
 
 
-class Known(NamedTuple):
+class GateInputs(NamedTuple):
     """What is known of a concept before it is measured.
 
     Attributes
@@ -48,7 +48,7 @@ class Known(NamedTuple):
     asked : int or None
         Of how many of its words the model was asked; None where the family has no answers.
     accuracy, least_accuracy, chance : float
-        The share of these that it answers rightly, the lower end of its interval, and what it would be if the answer
+        The share of these that it answers correctly, the lower end of its interval, and what it would be if the answer
         had nothing to do with the word.
     erased, low, high : float
         How erasing the probe's direction changes the metric on average, and the interval of that.
@@ -86,7 +86,7 @@ class Gate(NamedTuple):
     facts: dict[str, float | None] = {}  # noqa: RUF012 - a NamedTuple's default, which nothing changes
 
 
-def gate_of(known: Known) -> Gate:
+def gate_of(known: GateInputs) -> Gate:
     """Decide whether a concept is measured.
 
     By projection it is where a probe finds it and a latent stands for it; by ablation the model must know it, too, and
@@ -98,7 +98,7 @@ def gate_of(known: Known) -> Gate:
     return Gate(both, both or _of_model(known), {} if known.too_few else facts)
 
 
-def _of_probe(known: Known) -> str | None:
+def _of_probe(known: GateInputs) -> str | None:
     if known.probe_f1 < LEAST_PROBE_F1:
         return f"the linear probe has an F1 of {known.probe_f1:.3f}, below {LEAST_PROBE_F1}"
     if not known.probe_f1 - known.shuffled_f1 > _CLEARLY * known.probe_error:
@@ -109,7 +109,7 @@ def _of_probe(known: Known) -> str | None:
     return None
 
 
-def _of_latent(known: Known) -> str | None:
+def _of_latent(known: GateInputs) -> str | None:
     if known.main_f1 < LEAST_MAIN_F1:
         return f"no latent stands for it: the best has an F1 of {known.main_f1:.3f}, below {LEAST_MAIN_F1}"
     if not known.main_f1 - known.always_f1 > _CLEARLY * known.main_error:
@@ -120,14 +120,14 @@ def _of_latent(known: Known) -> str | None:
     return None
 
 
-def _of_model(known: Known) -> str | None:
+def _of_model(known: GateInputs) -> str | None:
     if known.asked is None:
         return NOT_ASKED
     if not known.asked:
         return "the model was asked for none of its words"
     if not known.least_accuracy > known.chance:
         return (
-            f"the model answers rightly for {known.accuracy:.0%} of its words, which is not clearly above chance"
+            f"the model answers correctly for {known.accuracy:.0%} of its words, which is not clearly above chance"
             f" ({known.chance:.0%})"
         )
     if np.isnan(known.erased):
@@ -148,7 +148,7 @@ def know(
     k_sparse: Found,
     words: Sparse,
     erased: Erased | None,
-) -> Known:
+) -> GateInputs:
     """Gather what is known of a concept.
 
     Parameters
@@ -165,13 +165,13 @@ def know(
         None where the family has no answers.
     """
     if (too_few := vocabulary.too_few(place)) or place not in k_sparse.probes:
-        return Known(too_few=too_few or "none of its words is for training")
+        return GateInputs(too_few=too_few or "none of its words is for training")
     every, groups = vocabulary.labels[:, place], vocabulary.grouping[1]
     scored = vocabulary.scores(place)
     rows = vocabulary.scored[scored]
     said = k_sparse.logits(place, min(k_sparse.probes[place]), words.take(rows), vocabulary.scored_folds[scored]) > 0
     share = every[rows].mean()
-    known = Known(
+    known = GateInputs(
         probe_f1=fitted.scores[place].f1,
         shuffled_f1=float(fitted.shuffled[place]),
         probe_error=float(np.hypot(fitted.errors[place], fitted.shuffled_errors[place])),

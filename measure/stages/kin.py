@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Kin of a latent on each other SAE.
 TOP = 5
-#: Latents of an SAE from which a splitting tree goes on, beside those that play a part (queries/splitting_tree.sql).
+#: Latents of an SAE from which a splitting tree goes on, beside those that have a role (queries/splitting_tree.sql).
 _DRAWN = 8
 #: Words that are named of those on which both fire.
 _SHARED = 5
@@ -167,7 +167,7 @@ def find_kin(
     return found
 
 
-def latents_that_matter(k_sparse: Iterable[Path], evidence: Path) -> np.ndarray:
+def latents_with_kin(k_sparse: Iterable[Path], evidence: Path) -> np.ndarray:
     """Return the latents of an SAE of which evidence is kept, and those that k-sparse probing may accept as split."""
     ranked = [
         probes[max(probes)].latents[:MAX_SPLIT]
@@ -212,10 +212,10 @@ class _Layer:
         # A row may be active in any order of latents, but its words come in order.
         return Subject(latents, chosen, [words.column(latent)[0] for latent in latents.tolist()])
 
-    def that_matter(self) -> dict[int, np.ndarray]:
+    def latents_with_kin(self) -> dict[int, np.ndarray]:
         """Return the latents that matter, by place of the SAE."""
         return {
-            place: latents_that_matter(self._of_families["k_sparse"][place], folders["evidence"])
+            place: latents_with_kin(self._of_families["k_sparse"][place], folders["evidence"])
             for place, folders in enumerate(self._folders)
         }
 
@@ -316,7 +316,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     Kin are looked for of the latents that matter, and of those that a splitting tree reaches.
     """
     layer = _Layer(needs, settings["saes"])
-    matter = layer.that_matter()
+    matter = layer.latents_with_kin()
     kin = layer.kin(matter, lambda done: progress(0.8 * done))
     _grow(layer, kin)
     for place, rows in kin.items():

@@ -29,7 +29,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     words = sae.encode_sparse(load_streams(needs["activations"], f"words-{layer}"))
     words.save(out / f"{WORDS}.npz")
     progress(1 / 2)
-    if chosen.drawn_again:
+    if chosen.prompt_per_word:
         tested = sae.encode_sparse(load_tested_in(needs["activations"], layer, vocabulary, chosen))
     else:
         tested = words.take(vocabulary.test)

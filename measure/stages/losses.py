@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from measure.memory import at_once
+from measure.memory import batch_size
 from measure.models.loading import model_of
 from measure.stages.parts import load_streams, rows_of_part
 from measure.stages.text import load_windows
@@ -28,9 +28,9 @@ CLEAN = "clean"
 
 
 def losses_of(model: LanguageModel, windows: np.ndarray, replaced: dict[int, Callable[[Tensor], Tensor]]) -> np.ndarray:
-    """Return the cross entropy of the next token, that after a window's first left out, (windows, tokens)."""
+    """Return the cross entropy of the next token, that after a window's first omitted, (windows, tokens)."""
     ids = torch.from_numpy(windows.astype(np.int64)).to(model.device)
-    size = at_once(partial(model.losses, ids[:1], replaced), model.device, min(len(ids), WINDOWS))
+    size = batch_size(partial(model.losses, ids[:1], replaced), model.device, min(len(ids), WINDOWS))
     found = [model.losses(part, replaced)[:, 1:].double().cpu() for part in ids.split(size) if len(part)]
     return torch.cat(found or [torch.zeros(0, ids.shape[1] - 2)]).numpy()
 

@@ -233,7 +233,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     progress(0.3)
     shuffled = [np.full(vocabulary.labels.shape[1], np.nan)] * 2
     if vocabulary.family.gated:
-        # Labels dealt out anew within the training words and within the first fold.
+        # Labels dealt out again within the training words and within the first fold.
         rng = np.random.default_rng(_SHUFFLE_SEED)
         by_chance = fit(stream[train], rng.permutation(vocabulary.labels[train]))
         alone = vocabulary._replace(crossed=None, is_test=vocabulary.grouping[0] == 0)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: SAEBench 0.6.0 (`feature_absorption.py`): the least share of the projection that absorbing latents carry, for both
-#: metrics; and for the fraction the least cosine of an absorbing latent, and how many of them count at most.
+#: metrics; and for the fraction the minimum cosine of an absorbing latent, and how many of them count at most.
 LEAST_SHARE = 0.4
 LEAST_COSINE, MOST_ABSORBING = 0.1, 3
 
@@ -147,12 +147,12 @@ class Judged(NamedTuple):
     random_fraction_0_3: float
 
 
-#: What chance gives, in the order of `by_chance`.
+#: The rate by chance, in the order of `by_chance`.
 _BY_CHANCE = ("random_full", "random_fraction", "random_fraction_0_3")
 
 
 def random_directions(number: int, d_model: int, seed: int) -> np.ndarray:
-    """Draw directions without preference, (number, d_model): what stands for a probe to see what chance gives."""
+    """Draw directions without preference, (number, d_model): what stands for a probe to see the rate by chance."""
     return np.random.default_rng(seed).standard_normal((number, d_model), np.float32)
 
 

@@ -15,7 +15,7 @@ import torch
 
 from measure.concepts import FIRST_LETTERS
 from measure.errors import MeasureError
-from measure.memory import at_once
+from measure.memory import batch_size
 from measure.models.base import Prompt
 from measure.spelling import spelling_metric
 from measure.stages.parts import part_folders
@@ -210,7 +210,7 @@ def batches(
         tokens = torch.from_numpy(words[of_prompt].astype(np.int64)).to(device)
         if len(tokens) > 1:
             run(prompt, tokens[:1])  # what comes before the word is read once, for all
-        size = at_once(partial(run, prompt, tokens[:1]), device, min(len(tokens), BATCH))
+        size = batch_size(partial(run, prompt, tokens[:1]), device, min(len(tokens), BATCH))
         for start in range(0, len(tokens), size):
             yield of_prompt[start : start + size], run(prompt, tokens[start : start + size])
 
@@ -230,7 +230,7 @@ def share_spelled(model: LanguageModel, vocabulary: Vocabulary, text: str, *, nu
 
 
 def is_right(answers: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Tell which words the model answers rightly for, of those it was asked for."""
+    """Tell which words the model answers correctly for, of those it was asked for."""
     return (answers >= 0) & labels[np.arange(len(answers)), answers]
 
 
@@ -249,7 +249,7 @@ class Chosen(NamedTuple):
         were scored in.
     spelled : Spelled
         Of the test words in `tested_in`; the answer -1 where the model was not asked.
-    drawn_again : bool
+    prompt_per_word : bool
         Whether each word has a prompt of its own, and is tested in another one.
     """
 
@@ -258,7 +258,7 @@ class Chosen(NamedTuple):
     assigned: np.ndarray
     tested_in: np.ndarray
     spelled: Spelled
-    drawn_again: bool
+    prompt_per_word: bool
 
 
 def load_prompts(folder: Path) -> Chosen:
@@ -271,7 +271,7 @@ def load_prompts(folder: Path) -> Chosen:
             arrays["assigned"],
             arrays["tested_in"],
             Spelled(arrays["answers"], arrays["metrics"]),
-            known["drawn_again"],
+            known["prompt_per_word"],
         )
 
 

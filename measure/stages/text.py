@@ -84,7 +84,7 @@ def mix(
 ) -> Windows:
     """Shuffle the windows of all sources, hold some out, and choose those for evidence.
 
-    Where no SAE is trained on them, what is for neither is left out.
+    Where no SAE is trained on them, what is for neither is omitted.
 
     Raises
     ------

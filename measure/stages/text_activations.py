@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from measure.memory import at_once
+from measure.memory import batch_size
 from measure.models.loading import model_of
 from measure.stages.parts import rows_of_part
 from measure.stages.text import load_windows
@@ -40,7 +40,7 @@ def text_streams(
     """Write the stream of each layer at all tokens of windows but the first to `out`, (windows * tokens, d_model)."""
     tokens = windows.shape[1] - 1
     ids = torch.from_numpy(windows.astype(np.int64)).to(model.device)
-    size = at_once(partial(model.streams, ids[:1], layers), model.device, min(len(ids), WINDOWS))
+    size = batch_size(partial(model.streams, ids[:1], layers), model.device, min(len(ids), WINDOWS))
     for start in range(0, len(ids), size):
         end = min(start + size, len(ids))
         for layer, stream in model.streams(ids[start:end], layers).items():

@@ -18,7 +18,7 @@ from measure.concepts import (
     family_of_labels,
     letter_of_word,
     read_rows,
-    some,
+    shortened,
 )
 from measure.errors import MeasureError
 from measure.models.loading import model_of
@@ -218,7 +218,7 @@ def _from_file(tokenizer: Tokenizer, told: Mapping[str, Any]) -> tuple[Family, l
     rows = read_rows(file)
     numbers, lost = _numbers(tokenizer, file, rows)
     if not numbers:
-        message = f"{file}: none of its words is one token of the model ({some(lost)}){_hint(tokenizer, lost)}"
+        message = f"{file}: none of its words is one token of the model ({shortened(lost)}){_hint(tokenizer, lost)}"
         raise MeasureError(f"{message}; give tokens as the tokenizer has them")
     labels = list(dict.fromkeys(row.label for row in rows if row.label and row.token in numbers))
     words: dict[str, _Word] = {}
@@ -280,12 +280,12 @@ def _by_groups(
     """Split words by their groups."""
     _, groups = np.unique([word.group for word in words], return_inverse=True)
     given = np.array([word.split for word in words])
-    folds = deal(groups, labels, NUM_FOLDS, seed)
+    folds = assign_folds(groups, labels, NUM_FOLDS, seed)
     if (given != "").all():
-        # What is for training is dealt anew: the first fold is what is given for testing.
+        # What is for training is dealt again: the first fold is what is given for testing.
         train = given == "train"
         folds = np.zeros(len(words), int)
-        folds[train] = 1 + deal(groups[train], labels[train], NUM_FOLDS - 1, seed)
+        folds[train] = 1 + assign_folds(groups[train], labels[train], NUM_FOLDS - 1, seed)
         crossed = np.zeros(labels.shape[1], bool)
     else:
         crossed = labels.sum(0) < SMALL
@@ -295,7 +295,7 @@ def _by_groups(
     return found._replace(is_test=(folds == 0) | labels[:, crossed].any(1))
 
 
-def deal(groups: np.ndarray, labels: np.ndarray, number: int, seed: int) -> np.ndarray:
+def assign_folds(groups: np.ndarray, labels: np.ndarray, number: int, seed: int) -> np.ndarray:
     """Deal words into folds, whole groups at a time, so that each fold has about as many words of each label.
 
     Parameters
@@ -355,7 +355,7 @@ def describe(vocabulary: Vocabulary, lost: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-def lost_words(tokenizer: Tokenizer, concepts: Mapping[str, Any]) -> list[str]:
+def words_of_several_tokens(tokenizer: Tokenizer, concepts: Mapping[str, Any]) -> list[str]:
     """Say in lines which words of a family's file are no single token, and which labels are lost with them."""
     if not concepts.get("path"):
         return []
@@ -366,9 +366,9 @@ def lost_words(tokenizer: Tokenizer, concepts: Mapping[str, Any]) -> list[str]:
         return []
     left = {row.label for row in rows if row.token in numbers}
     gone = [label for label in dict.fromkeys(row.label for row in rows if row.label) if label not in left]
-    with_them = f", and with them the labels {some(gone)}" if gone else ""
+    with_them = f", and with them the labels {shortened(gone)}" if gone else ""
     number = len(numbers) + len(lost)
-    what = f"{len(lost):,} of {number:,} words are no single token of the model and are left out ({some(lost)})"
+    what = f"{len(lost):,} of {number:,} words are no single token of the model and are omitted ({shortened(lost)})"
     return [f"{file}: {what}{with_them}{_hint(tokenizer, lost)}"]
 
 

@@ -1,5 +1,6 @@
--- SAEBench's absorption fraction (since 0.4.1): the share of a token's total projection on the probe that absorbing latents
--- carry in place of the split latents. SAEBench compares absorbing / total with 0.4: below it wherever the total is negative.
+-- SAEBench's absorption fraction (since 0.4.1): the share of a token's total projection on the probe that absorbing
+-- latents carry in place of the split latents. SAEBench compares absorbing / total with 0.4, so a negative total never
+-- passes.
 CREATE MACRO absorption_fraction(main_projection, absorbing_projection, total_projection) AS
     CASE WHEN main_projection + absorbing_projection + total_projection IS NULL THEN NULL
         WHEN total_projection <= 0 OR main_projection >= total_projection

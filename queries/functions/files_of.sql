@@ -1,6 +1,6 @@
--- Of `names`, one line an SAE: its id, a tab and its file below `root`, the list of the files of the given SAEs. Where there
--- are none, the first: a list of files must not be empty.
--- One text of all names costs a question next to nothing, a list of all files some 25 us a file.
+-- The list of the files of the given SAEs. `names` has one line per SAE: its id, a tab and its file below `root`. If
+-- there are none, the first file: a list of files must not be empty. One text of all names costs a query almost
+-- nothing, a list of all files some 25 us per file.
 CREATE MACRO files_of(root, names, saes) AS list_transform(
     coalesce(
         nullif(regexp_extract_all(names, concat(

@@ -1,5 +1,6 @@
--- Why a token is absorbed or not by a metric: the first condition that fails, in the order of the method; 'absorbed' where none
--- does, 'published' where the row stores no scores and its verdict stands, 'fraction' where the metric gives no verdict.
+-- Why a token is absorbed or not by a metric: the first condition that fails, in the order of the method; 'absorbed' if
+-- none fails, 'published' if the row has no scores and its published verdict is used, 'fraction' if the metric gives no
+-- verdict.
 CREATE MACRO reason(metric, is_decided, absorbed, silent, top_effect, margin, top_cosine, cosine_threshold, effect_margin) AS
     CASE WHEN is_fraction(metric) THEN 'fraction'
         WHEN NOT is_decided THEN 'published'

@@ -1,5 +1,5 @@
--- Wilson score interval, 95 %, of a share `part / whole`; NULL where there is nothing to share or the part is unknown.
--- A part that exceeds the whole, as sampled counts can when they are extrapolated, is taken for all of it.
+-- Wilson's 95% score interval of a share `part / whole`; NULL if the whole is 0 or the part unknown. A part that
+-- exceeds the whole, which is possible for extrapolated counts, is treated as equal to the whole.
 CREATE MACRO wilson(part, whole) AS CASE WHEN whole > 0 AND part IS NOT NULL THEN {
     'low': greatest(0.0,
         (least(part / whole, 1) + 1.9208 / whole

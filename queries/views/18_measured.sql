@@ -1,5 +1,5 @@
--- One row an SAE, a concept and a metric: what was measured. A fraction is a metric of its own, wherever it stands: which of the
--- two, its version tells.
+-- One row per SAE, concept and metric: its measurements. A fraction is a separate metric; its version determines which
+-- of the two.
 CREATE TABLE measured AS
 WITH named AS (
     SELECT measurements.* REPLACE (coalesce(
@@ -18,4 +18,4 @@ FROM (
     WHERE NOT is_fraction(metric) AND absorption_fraction IS NOT NULL
 ) AS named
 JOIN ranked USING (suite, sae, concept)
-ORDER BY suite, sae, concept, metric;
+ORDER BY pair, metric;

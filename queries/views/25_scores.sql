@@ -1,8 +1,8 @@
--- One row a tested token with all that decides on its verdict by any metric, computed once, when the store opens: a change
--- of a threshold then compares numbers and touches no list.
--- `margin`: by how much the top latent's effect leads. `silent_from`: no split latent is among the token's active latents
--- at this tau or above. `fires_published`: whether one of the suite's own split latents is. `judged_by`: the metric of the
--- published verdict. projected_latent: the active latent with the largest projection on the probe.
+-- One row per tested token with everything that decides on its verdict by any metric, computed once when the store
+-- opens, so that a change of a threshold only compares columns. `margin`: effect margin of the top latent.
+-- `silent_from`: lowest tau from which no split latent is among the token's active latents. `fires_published`: whether
+-- one of the suite's own split latents is. `judged_by`: the metric of the published verdict. projected_latent: the
+-- active latent with the largest projection on the probe.
 CREATE TABLE scores AS
 WITH tested AS (
     SELECT tested_tokens.*, tested_tokens.rowid AS token_row, list_append(coalesce(latents, []), top_latent) AS active,
@@ -39,4 +39,4 @@ SELECT ranked.pair, ranked.suite_number, ranked.sae_number, tested.suite, tested
 FROM tested
 JOIN ranked USING (suite, sae, concept)
 LEFT JOIN fired USING (token_row)
-ORDER BY tested.token_row;
+ORDER BY ranked.pair, tested.token_row;

@@ -1,7 +1,7 @@
--- One row a tested token whose projection on the probe was taken apart: what split latents carry of it at `tau`, and what the
--- absorbing latents that SAEBench counts. At the suite's own tau, and where no other latents can be split latents, these stand
--- as stored (`stands`). Elsewhere they are summed up from the row's latents, where these hold all that it takes
--- (latents_projection is known); else they are unknown.
+-- One row per tested token with stored projections: the projections of split latents at `tau`, and of absorbing latents
+-- as defined by SAEBench. At the suite's own tau, and if no other latents can be split latents, these are the stored
+-- ones (`stands`). Otherwise they are summed over the row's latents if these are complete (latents_projection is
+-- known); else they are unknown.
 CREATE MACRO carried(tau) AS TABLE
 SELECT * EXCLUDE (split, latents, projections, cosines) REPLACE (
     CASE WHEN stands THEN main_projection

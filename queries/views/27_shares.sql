@@ -1,5 +1,5 @@
--- One row a true positive of the probe: who carries its projection on the probe at `tau` (soft absorption). The shares are NULL
--- where that is not positive, and where they are unknown at this tau (`is_known`).
+-- One row per true positive of the probe: the shares of its projection on the probe at `tau` (soft absorption). The
+-- shares are NULL if the projection is not positive, and if they are unknown at this tau (`is_known`).
 CREATE MACRO shares(tau) AS TABLE
 SELECT suite, sae, concept, token,
     CASE WHEN total_projection > 0 THEN main_projection / total_projection END AS main_share,

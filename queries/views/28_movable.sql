@@ -1,8 +1,8 @@
--- One row a suite and a metric that it was measured by: whether tokens have a verdict by it (`judges`), by how many
--- of the suite's they have, and whether a threshold moves anything of it. tau needs ranked latents and a verdict,
--- the other two the scores of tested tokens (without those, verdicts stand as published): the cosine threshold their
--- cosines, too, and the effect margin their effects, which only an ablation has. A fraction has thresholds of its own, and tau
--- moves it where the projections are stored that it takes at any tau.
+-- One row per suite and metric: whether tokens have a verdict by it (`judges`), by how many of the suite's metrics they
+-- have one, and whether each threshold affects it. tau requires ranked latents and verdicts; the other two require the
+-- scores of tested tokens (otherwise the published verdicts are used): the cosine threshold their cosines, and the
+-- effect margin their effects, which only an ablation has. A fraction has fixed thresholds of its own; tau affects it
+-- if the projections for any tau are stored.
 CREATE TABLE movable AS
 SELECT *, count(*) FILTER (judges) OVER (PARTITION BY suite) AS num_judging
 FROM (

@@ -1,10 +1,9 @@
--- One row a token and a metric that it was tested by, of one metric or where that is NULL of each that gives verdicts, with the
--- verdict under the given thresholds and each of its conditions.
--- `silent`: no split latent at this tau is among the token's active latents. `is_decided`: its stored scores decide; a row
--- that stores none keeps the verdict it was published with. A fraction gives no verdict.
--- `is_moved`: the fraction is not the one at this tau, which view fractions has.
--- top_latent is the one that could absorb, with its own numbers: of the most negative effect, or by projection the largest one,
--- to which there is no second.
+-- One row per token and metric by which it was tested, with the verdict at the given thresholds and each of its
+-- conditions; for one metric, or for all that give verdicts if it is NULL. `silent`: no split latent at this tau is
+-- among the token's active latents. `is_decided`: stored scores decide; a row without scores keeps its published
+-- verdict. A fraction gives no verdict. `is_moved`: the fraction differs from that at this tau, which is in view
+-- fractions. top_latent is the latent that could absorb, with its own values: the one with the most negative effect,
+-- or, for metrics by projection, with the largest projection, which has no runner-up.
 CREATE MACRO verdicts(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT * REPLACE (
         CASE WHEN metric = 'full' THEN projected_latent ELSE top_latent END AS top_latent,

@@ -1,9 +1,10 @@
--- One row an SAE, a concept and a metric without a tested token because there was none to test: it has no candidates, or
--- where those were not counted, other concepts of the SAE have tested tokens. Elsewhere a concept without any is unknown, or
--- undefined, or was published. `is_tested`: tokens of the SAE were, so that this holds at any threshold.
+-- One row per SAE, concept and metric without tested tokens because there was nothing to test: the concept has no
+-- candidates, or, if candidates were not counted, other concepts of the SAE have tested tokens. Any other concept
+-- without tested tokens is unknown, undefined or published as a number. `is_tested`: the SAE has tested tokens, so that
+-- this holds at any threshold.
 CREATE TABLE nothing_to_test AS
 SELECT pair, metric, coalesce(is_tested, false) AS is_tested, CAST(0 AS BIGINT) AS zero
 FROM measured
-LEFT JOIN (SELECT DISTINCT suite, sae, judged_by AS metric, true AS is_tested FROM scores)
+LEFT JOIN (SELECT *, true AS is_tested FROM tested_saes)
     USING (suite, sae, metric)
 WHERE undefined IS NULL AND coalesce(num_candidates = 0, is_tested) AND coalesce(num_absorbed, 0) = 0 AND absorption_rate IS NULL;

@@ -1,12 +1,11 @@
--- One row an SAE and a concept, of one family or where that is NULL of all, that a metric was measured of: counts, and the
--- absorption rate with its interval, under the given thresholds.
--- Numbers that were published without the tokens or latents behind them stand where nothing can be counted, at the thresholds
--- that they were published for; at others they are unknown, save at one that moves nothing. A concept without
--- candidates has none absorbed; whether candidates of which none was tested are, is unknown. A fraction is the mean over the
--- probe's true positives, as it was published, or where each on which a latent is active has a row, of these; it is 0 on the
--- others. Where a rate is undefined, nothing is counted, and that the probe finds nothing does not make it 0.
--- Its interval is the published one at these thresholds, else Wilson's: of a sample of the candidates, that knows as many true
--- positives as the sample's part of them.
+-- One row per SAE and concept for which a metric was measured, of one family or, if it is NULL, of all: counts, and the
+-- absorption rate with its interval, at the given thresholds. Numbers published without their tokens or latents are
+-- used if nothing can be counted, at the thresholds for which they were published; at others they are unknown, except
+-- for a threshold without effect. A concept without candidates has zero absorbed tokens; if it has candidates of which
+-- none was tested, the number is unknown. A fraction is the published mean over the probe's true positives, or, if each
+-- true positive with an active latent has a row, the mean over these; it is 0 on the others. If a rate is undefined,
+-- nothing is counted, and the rate is not 0 even if the probe finds nothing. The interval is the published one at these
+-- thresholds, otherwise Wilson's, with n = true positives times sample portion.
 CREATE MACRO rates(by_metric, in_family, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT * EXCLUDE (interval_published) REPLACE (
         CASE WHEN is_fraction(by_metric)

@@ -1,5 +1,5 @@
--- One row an SAE: its concepts of a family taken together, under the given thresholds and mean policy.
--- One whose rate is unknown takes no part in the means; a total is known where each concept's count is.
+-- One row per SAE: means over its concepts of a family, at the given thresholds and mean policy. Concepts of unknown
+-- rate are omitted from the means; a total is known only if each concept's count is.
 CREATE MACRO sae_means(by_metric, in_family, tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
 SELECT suite, sae,
     avg(rate) FILTER (counts) AS absorption_rate,

@@ -1,5 +1,5 @@
--- One row an SAE that was trained several times, and each of its further seeds: the lowest and highest absorption rate over
--- all of them, each the mean over the concepts of a family; only where the rate of each is known.
+-- One row per SAE with several seeds, and per each of its further seeds: the lowest and highest absorption rate over
+-- all of them, each the mean over the concepts of a family; only if all rates are known.
 CREATE MACRO seed_spread(by_metric, in_family, tau, cosine_threshold, effect_margin, mean_policy) AS TABLE
 SELECT suite, sae, num_seeds, rate_low, rate_high
 FROM (

@@ -1,5 +1,5 @@
--- One row a latent and a concept in which it plays a part on an SAE: its place among the split latents (0: not one), the
--- tokens it absorbs, whether its encoder direction is the closest to the probe.
+-- One row per latent and concept for which it has a role on an SAE: its rank among the split latents (0 if it is none),
+-- the number of tokens that it absorbs, and whether its encoder direction is the closest to the probe.
 CREATE MACRO roles(by_metric, tau, cosine_threshold, effect_margin) AS TABLE
 SELECT suite, sae, concept, latent,
     max(split_rank) AS split_rank,

@@ -1,0 +1,35 @@
+// How a view of a site is cited: the dialog of explorer/views/cite.py.
+const { acts, find, labelOf, readPart } = reader;
+
+// An address as BibTeX takes it (explorer.cite).
+const plain = (address) => address.replace(/[^!#-;=?-\]_a-z~]/gi, encodeURIComponent);
+
+export async function show(name) {
+  const { place, sae, family } = reader;
+  const { slots, said, dialog, latex, suite, families, views } = (await readPart(`suites/${place.suite}/suite.bin`)).cite;
+  const [title, about] = views[name];
+  const parts = {
+    family: families[place.family], sae: sae.label, concept: `${family.noun} ${labelOf(place.concept)}`, latent: `latent ${place.latent}`,
+  };
+  const view = `${title}: ${[suite, ...about.map((key) => parts[key])].join(", ")}`;
+  const day = new Date().toISOString().slice(0, 10);
+  const known = { day, year: day.slice(0, 4), name, address: plain(`${location.origin}${location.pathname}?${reader.query()}`) };
+  const filled = (text, values) => Object.entries(values).reduce((left, [key, value]) => left.replaceAll(slots[key], () => value), text);
+  const escaped = [...view].map((letter) => latex[letter] ?? letter).join("");
+  const texts = {
+    text: filled(said.text, { ...known, view }), bibtex: filled(said.bibtex, { ...known, view: escaped }), address: known.address,
+  };
+  const box = find("cite");
+  box.innerHTML = dialog;
+  const [shown] = box.children;
+  for (const [key, text] of Object.entries(texts)) {
+    const button = shown.querySelector(`[data-key=copy-${key}]`);
+    button.dataset.copy = text;
+    button.parentElement.querySelector("pre").textContent = text;
+  }
+  shown.addEventListener("click", ({ target }) => { if (target === shown) shown.close(); });
+  shown.addEventListener("close", () => box.replaceChildren());
+  shown.showModal();
+}
+
+acts.close = (_, button) => button.closest("dialog").close();

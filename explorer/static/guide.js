@@ -1,0 +1,188 @@
+// What guides a reader over a page, served or static: the card of a tour, which it places beside the view that the step
+// points at, and the search of the help. The card is drawn by explorer/templates/tour.html.
+"use strict";
+
+const guide = (() => {
+  const GAP = 12, EDGE = 8; // pixels between the card and the view that it points at, and to the window's edge
+  const LOOK = 100; // ms between two looks for a view that is still being built
+  const PHONE = matchMedia("(max-width: 720px)");
+  const NAMES = { latents: "lists", concept: "concepts" }; // what parts of a page without a server are called there
+  const root = document.documentElement;
+  const ring = document.createElement("div");
+  ring.className = "ax-tour-ring";
+  const said = document.createElement("div");
+  said.className = "ax-tour-said";
+  said.setAttribute("role", "status");
+
+  let card = null; // the dialog of the step that is shown
+  let step = ""; // which one that is
+  let view = null; // what it points at
+  let opener = null; // what had the focus before the tour
+  let observer = null;
+  let hasMoved = false; // whether the reader has scrolled since the step came
+
+  function inFocus() {
+    let element = document.activeElement;
+    while (element?.shadowRoot?.activeElement) element = element.shadowRoot.activeElement;
+    return element;
+  }
+
+  const isSeen = (element) => Boolean(element?.isConnected && element.checkVisibility() && element.getBoundingClientRect().height > 1);
+
+  // A figure or a part of a served page by the name of its model, or an element of a static one by its id.
+  function find(name) {
+    const isPart = ({ type, name: own }) => own === name && /Figure$|ESM$/.test(type); // layers of figures have names, too
+    const [part] = window.Bokeh?.index.query(({ model, el }) => isPart(model) && isSeen(el)) ?? [];
+    return part?.el ?? [NAMES[name] ?? name, `${name}-plot`].map((id) => document.getElementById(id)).find(isSeen);
+  }
+
+  // Takes the box of the card over whenever it was drawn.
+  function show(box) {
+    const former = card;
+    card = box.querySelector("[data-tour]");
+    if (!card) return former && leave();
+    document.body.append(ring, said);
+    root.classList.add("ax-on-tour");
+    if (!former) opener = inFocus();
+    if (step === card.dataset.step) return arrange();
+    step = card.dataset.step;
+    said.textContent = `${card.querySelector("h2").textContent}. ${card.querySelector("#tour-text").textContent.trim()}`;
+    view = null;
+    hasMoved = false;
+    ring.hidden = true;
+    dock();
+    if (!former) card.focus({ preventScroll: true });
+    seek(step);
+  }
+
+  function leave() {
+    observer?.disconnect();
+    card = view = observer = null;
+    step = "";
+    ring.remove();
+    said.remove();
+    root.classList.remove("ax-on-tour");
+    root.style.removeProperty("--ax-tour-room");
+    if (opener?.isConnected && document.activeElement === document.body) opener.focus({ preventScroll: true });
+    opener = null;
+  }
+
+  // Waits until the view is there, and everything that the step changes.
+  function seek(wanted) {
+    if (!card || step !== wanted) return;
+    const isBusy = root.classList.contains("ax-is-busy") || root.classList.contains("ax-is-waiting");
+    const found = isBusy ? null : find(card.dataset.tour);
+    if (!found) return setTimeout(seek, LOOK, wanted);
+    view = found;
+    observer?.disconnect();
+    observer = new ResizeObserver(() => { bring(); arrange(); });
+    for (const each of [document.body, view]) observer.observe(each);
+    bring();
+    arrange();
+    card.dataset.placed = "yes";
+  }
+
+  // Brings the view into sight, as long as the reader has not scrolled elsewhere.
+  function bring() {
+    if (!view || hasMoved) return;
+    if (card.classList.contains("docked")) dock(); // its height is the room that is left below the page
+    const isFixed = view.closest(".ax-sidebar");
+    view.scrollIntoView({ block: isFixed && !PHONE.matches ? "nearest" : "start" });
+  }
+
+  function dock() {
+    card.classList.add("docked");
+    card.style.removeProperty("left");
+    card.style.removeProperty("top");
+    root.style.setProperty("--ax-tour-room", `${card.offsetHeight + GAP}px`);
+  }
+
+  // Puts the card below, above or beside the view, where it covers nothing of it; else at the window's lower edge.
+  function arrange() {
+    if (!card) return;
+    if (!view?.isConnected && step) view = find(card.dataset.tour) ?? null;
+    if (!view) return dock();
+    const { left, top, right, bottom, width, height } = view.getBoundingClientRect();
+    ring.hidden = false;
+    Object.assign(ring.style, { left: `${left - 4}px`, top: `${top - 4}px`, width: `${width + 8}px`, height: `${height + 8}px` });
+    if (PHONE.matches) return dock();
+    card.classList.remove("docked");
+    const wide = card.offsetWidth, high = card.offsetHeight;
+    const ceiling = parseFloat(getComputedStyle(root).scrollPaddingTop) || EDGE;
+    const most = { x: root.clientWidth - wide - EDGE, y: innerHeight - high - EDGE };
+    const within = (value, least, largest) => Math.max(least, Math.min(value, largest));
+    const beside = within(top, ceiling, most.y), along = within(left, EDGE, most.x);
+    const places = [[along, bottom + GAP], [along, top - high - GAP], [right + GAP, beside], [left - wide - GAP, beside]];
+    const isFree = ([x, y]) => x >= EDGE && x <= most.x && y >= ceiling && y <= most.y;
+    const place = places.find(isFree);
+    if (!place) return dock();
+    Object.assign(card.style, { left: `${place[0]}px`, top: `${place[1]}px` });
+  }
+
+  let isDue = false;
+  const arrangeSoon = () => {
+    if (!card || isDue) return;
+    isDue = true;
+    requestAnimationFrame(() => { isDue = false; arrange(); });
+  };
+  addEventListener("scroll", arrangeSoon, { capture: true, passive: true });
+  addEventListener("resize", arrangeSoon);
+  for (const moved of ["wheel", "touchmove", "pointerdown"]) addEventListener(moved, () => { hasMoved = true; }, { capture: true, passive: true });
+
+  const BUTTONS = {
+    ArrowRight: "tour-next", ArrowLeft: "tour-back", Escape: "tour-leave",
+    PageDown: "tour-next", PageUp: "tour-back", // as a presenter's remote control has them
+  };
+  addEventListener("keydown", (event) => {
+    const path = event.composedPath();
+    if (["PageDown", "PageUp", "Home", "End", " ", "Tab"].includes(event.key)) hasMoved = true;
+    if (!card || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (path.some((each) => each instanceof Element && each.matches("input:not([type=checkbox]), textarea, select, dialog, [role=slider], [data-arrows], [contenteditable]"))) return;
+    if (/^Page/.test(event.key) && !root.classList.contains("ax-present")) return;
+    const button = BUTTONS[event.key] && card.querySelector(`[data-key=${BUTTONS[event.key]}]`);
+    if (!button || (event.key === "Escape" && root.classList.contains("ax-drawer-open"))) return;
+    event.preventDefault();
+    // Going on with the arrow at the last step would leave by accident.
+    if (button.dataset.action !== "tour-stay") button.click();
+  }, { capture: true });
+
+  // The help: which section is brought to the top, and which entries hold what is typed.
+  function toSection(dialog, name) {
+    const section = dialog.querySelector(`[data-section-of="${CSS.escape(name)}"]`);
+    const head = dialog.querySelector(".close"); // stays at the top
+    if (section) dialog.scrollTop += section.getBoundingClientRect().top - head.getBoundingClientRect().bottom - EDGE;
+  }
+
+  function search(field) {
+    const dialog = field.closest("dialog"), typed = field.value.trim().toLowerCase();
+    dialog.scrollTop = 0;
+    let found = 0;
+    for (const entry of dialog.querySelectorAll("[data-entry]")) {
+      entry.hidden = !entry.textContent.toLowerCase().includes(typed);
+      found += !entry.hidden;
+    }
+    for (const section of dialog.querySelectorAll("[data-section-of]")) {
+      section.hidden = Boolean(typed) && !section.querySelector("[data-entry]:not([hidden])");
+    }
+    for (const part of dialog.querySelectorAll("details")) part.open = Boolean(typed) || part.open;
+    dialog.querySelector("[data-found]").textContent = typed ? (found ? `${found} found` : "Nothing found") : "";
+  }
+
+  addEventListener("input", (event) => {
+    const [field] = event.composedPath();
+    if (field instanceof Element && field.matches("[data-filter]")) search(field);
+  });
+  addEventListener("click", (event) => {
+    const [target] = event.composedPath();
+    const button = target instanceof Element && target.closest("[data-section]");
+    if (button) toSection(button.closest("dialog"), button.dataset.section);
+  });
+
+  addEventListener("ax:shown", ({ detail: box }) => {
+    if (box.classList.contains("tour")) show(box);
+    const dialog = box.querySelector("dialog[data-at]");
+    if (dialog) toSection(dialog, dialog.dataset.at);
+  });
+
+  return { show, toSection };
+})();

@@ -1,0 +1,46 @@
+// The numbers of an SAE by concept, as queries/views/40_rates.sql has them, under the thresholds of a place.
+const { data, readPart, saeFolder } = reader;
+
+// The thresholds that hold at a place, also those that move nothing of its suite.
+const thresholdsOf = (place) => Object.fromEntries(Object.entries(data.suites[place.suite].own).map(([name, own]) => [name, place[name] ?? own]));
+
+export const movedIn = (place, suite = place.suite) => {
+  const there = data.suites[suite], thresholds = thresholdsOf(place);
+  return Object.keys(there.thresholds).filter((name) => thresholds[name] !== there.own[name]);
+};
+
+// Whether the numbers of a suite are known under the thresholds of a place in another one, and by its metric.
+export const isKnownIn = (place, suite) => {
+  const [here, there] = [data.suites[place.suite], data.suites[suite]];
+  const thresholds = thresholdsOf(place);
+  const canMove = Object.keys(there.thresholds).length > 0;
+  return here.metric === there.metric && (canMove || Object.keys(there.own).every((name) => there.own[name] === thresholds[name]));
+};
+
+// By concept; `absorbed` has, by token, its latent and effect.
+export async function numbersOf(place, suite, sae) {
+  const at = { suite, family: place.family, sae };
+  const isMoved = movedIn(place, suite).length > 0;
+  const [stored, live] = await Promise.all([readPart(`${saeFolder(at)}/numbers.bin`), isMoved && readPart(`${saeFolder(at)}/live.bin`)]);
+  const thresholds = { ...thresholdsOf(place), suite };
+  const rows = new Map(stored.concepts.map((concept, nth) => {
+    const known = Object.fromEntries(Object.entries({ ...stored.own, ...(isMoved && stored.away) }).map(([name, values]) => [name, values[nth]]));
+    known.position = stored.positions[nth];
+    const absorbed = isMoved ? [] : stored.absorbed[concept] ?? [];
+    const row = { ...known, absorbed: new Map(absorbed.map(([token, latent, effect]) => [token, { latent, effect }])) };
+    return [concept, isMoved && live[concept] ? moved(row, live[concept], thresholds) : row];
+  }));
+  return { seeds: stored.seeds, suggested: stored.suggested, rows };
+}
+
+function moved(row, known, thresholds) {
+  const { variant, values, reasons, tokens } = live.decide(known, thresholds);
+  const splits = { num_split_latents: variant.split.length || row.num_split_latents };
+  if (!tokens) return { ...row, ...splits };
+  const absorbed = [...reasons].filter(([, reason]) => reason.absorbed)
+    .map(([token, { at }]) => [token, { latent: tokens.top_latent[at], effect: tokens.top_effect[at] }]);
+  return {
+    ...row, ...splits, absorption_rate: values.rate, rate_low: values.rate_low, rate_high: values.rate_high,
+    num_absorbed: values.num_absorbed, mean: values.rate ?? (known.probe === 0 ? 0 : null), absorbed: new Map(absorbed),
+  };
+}

@@ -1,0 +1,149 @@
+"""The one dialog for all help: tours, method, glossary, keys, where the suite comes from, documents."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import panel as pn
+
+from explorer.state import PAGES
+from explorer.text.glossary import GLOSSARY, name_of
+from explorer.text.tour_files import TourError
+from explorer.tours import existing, offered
+from explorer.views.explanations import TITLES, prose_html
+from explorer.views.header import versions
+from explorer.views.markup import Markup, render
+from queries import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from explorer.model import ExplorerModel
+    from explorer.tours import ToldStep, ToldTour
+    from queries import Store
+
+SECTIONS = {
+    "tours": "Tours",
+    "method": "Method",
+    "glossary": "Glossary",
+    "keys": "Keys",
+    "suite": "About this suite",
+    "documents": "Documents",
+}
+#: The project's documents, which lie beside its code.
+DOCUMENTS = {
+    "method.md": "how everything on the page is measured, with formulas and sources",
+    "findings.md": "what the embedded suite of architectures shows",
+    "suites.md": "what a suite is, and which results can be opened and imported",
+    "measure.md": "how to measure your own model and SAEs",
+    "own-concepts.md": "how to bring your own concepts",
+    "notebook.md": "views and questions in notebooks",
+    "api.md": "the same questions for scripts and programs",
+    "deployment.md": "how to serve and publish",
+}
+
+
+def glossary() -> dict[str, str]:
+    """Return the definition of each term, by the name that readers know it by, in alphabetical order."""
+    named = {name_of(term): said for term, said in GLOSSARY.items()}
+    return dict(sorted(named.items(), key=lambda pair: pair[0].lower()))
+
+
+def still_html(kind: str, pages: Sequence[str] = ()) -> str:
+    """Write the help of a page without a server, a "snapshot" or a "site" with these pages."""
+    sections = {name: SECTIONS[name] for name in ("tours", "glossary", "keys")}
+    return render("help", open=True, live=False, kind=kind, sections=sections, glossary=glossary(), pages=pages)
+
+
+def tours_part(store: Store, suite: str, exists: Callable[[ToldStep], bool]) -> dict[str, Any]:
+    """Collect the tours of a suite for a page without a server: each step with its card, but for those that it lacks.
+
+    Parameters
+    ----------
+    store : Store
+    suite : str
+    exists : callable
+        Tells whether the page has what a step shows.
+    """
+    told = [kept for tour in offered(store, suite) if (kept := existing(tour, exists)) is not None]
+    return {
+        "html": render("help_tours", tours=told),
+        "told": [
+            {
+                "name": tour.name,
+                "steps": [
+                    {"html": render("tour", tour=tour, number=number, step=step), "state": dict(step.state)}
+                    for number, step in enumerate(tour.steps, 1)
+                ],
+            }
+            for tour in told
+        ],
+    }
+
+
+class Help(pn.viewable.Viewer):
+    """The dialog, one for the session; what a suite's tours tell is asked for when it opens.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    start : callable
+        Takes the name of a tour that is to begin.
+    """
+
+    def __init__(self, model: ExplorerModel, start: Callable[[str], None]) -> None:
+        super().__init__()
+        self._model, self._start = model, start
+        self._dialog = Markup("help", on={"show": self._open, "close": self._close, "tour": self._begin})
+        self._at: str | None = None  # the section that it was opened at; None while it is closed
+        self._tours: list[ToldTour] | None = None  # None while they are asked for
+
+    def _open(self, section: str) -> None:
+        self._at = section if section in SECTIONS else "tours"
+        store, suite = self._model.store, self._model.state.suite
+        self._tours = None
+
+        def ask() -> list[ToldTour] | Exception:
+            try:
+                return offered(store, suite) if suite else []
+            except (QueryError, TourError) as error:
+                return error
+
+        self._model.aside(ask, self._take, self._show)
+
+    def _take(self, found: Any) -> None:
+        if isinstance(found, Exception):
+            self._model.error, found = str(found), []
+        self._tours = found
+        if self._at is not None:
+            self._show()
+
+    def _begin(self, name: str) -> None:
+        self._close(None)
+        self._start(name)
+
+    def _close(self, _: object) -> None:
+        self._at = None
+        self._dialog.html = ""
+
+    def _show(self) -> None:
+        shown = self._model.shown
+        self._dialog.html = render(
+            "help",
+            open=True,
+            live=True,
+            kind="page",
+            at=self._at,
+            sections=SECTIONS,
+            tours=self._tours,
+            topics=TITLES,
+            prose={topic: prose_html(shown, topic) for topic in TITLES},
+            glossary=glossary(),
+            pages=PAGES,
+            manifest=self._model.manifest,
+            versions=versions(),
+            documents=DOCUMENTS,
+        )
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._dialog

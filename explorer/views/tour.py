@@ -1,0 +1,98 @@
+"""The tour that is shown: a card beside the view that its step points at (static/guide.js places it)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import panel as pn
+
+from explorer.text.tour_files import TOURS, TourError
+from explorer.tours import query_of, tell
+from explorer.views.markup import Markup, render
+from queries import QueryError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import param
+
+    from explorer.model import ExplorerModel
+    from explorer.tours import ToldTour
+
+
+class TourCard(pn.viewable.Viewer):
+    """Shows the step that the state names, and goes to others; leaving brings back what was shown before the tour.
+
+    Parameters
+    ----------
+    model : ExplorerModel
+    on_refused : callable
+        Takes the sentences about what a step could not set.
+    """
+
+    def __init__(self, model: ExplorerModel, on_refused: Callable[[list[str]], None]) -> None:
+        super().__init__()
+        self._model, self._on_refused = model, on_refused
+        self._before: str | None = None
+        self._card = Markup(
+            "tour",
+            on={
+                "tour-next": lambda _: self._go(model.state.tour_step + 1),
+                "tour-back": lambda _: self._go(model.state.tour_step - 1),
+                "tour-stay": lambda _: model.state.apply({"tour": None, "tour_step": 1}),
+                "tour-leave": lambda _: self._leave(),
+            },
+        )
+        model.state.param.watch(self._show, ["suite", "tour", "tour_step"])
+        self._show()
+
+    def start(self, name: str) -> None:
+        """Begin a tour, which has been told."""
+        state = self._model.state
+        if name not in TOURS:
+            return
+        if state.tour is None:
+            self._before = state.to_query()
+        self._go(1, name)
+
+    def _go(self, number: int, name: str | None = None) -> None:
+        """Go to a step, whatever the reader has changed meanwhile."""
+        state = self._model.state
+        told = self._told(name or state.tour)
+        if told is not None and 0 < number <= len(told.steps):
+            query = query_of(told.steps[number - 1], told.name, number, present=state.present)
+            self._on_refused(state.from_query(query))
+
+    def _leave(self) -> None:
+        state, before, self._before = self._model.state, self._before, None
+        if before is None:
+            state.apply({"tour": None, "tour_step": 1})
+        else:
+            present = state.present
+            state.from_query(before)
+            state.present = present
+
+    def _told(self, name: str | None) -> ToldTour | None:
+        """Tell a tour of the suite; None where there is none to be shown."""
+        if name is None or self._model.state.suite is None:
+            return None
+        try:
+            told = tell(self._model.store, self._model.state.suite, name)
+        except (QueryError, TourError) as error:
+            self._model.error = str(error)
+            return None
+        return told if told.steps else None
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        state = self._model.state
+        told = self._told(state.tour)
+        if told is None:
+            if state.tour is not None:
+                state.tour = None  # this suite cannot show it
+            self._card.html = ""
+            return
+        number = min(state.tour_step, len(told.steps))
+        self._card.html = render("tour", tour=told, number=number, step=told.steps[number - 1])
+
+    def __panel__(self) -> pn.viewable.Viewable:
+        return self._card

@@ -1,0 +1,73 @@
+-- One row per concept of a word and SAE: the word's verdict under the metric in force. A word's concepts are those that the
+-- vocabulary lists and those that it was tested for. `reason`: see functions/reason.sql; where the word was not tested
+-- (absorbed and fraction are NULL), 'not measured' (the concept, by this metric, on this SAE), 'undefined' (absorption is, for
+-- the reason `undefined`), 'not stored' (the SAE has no tested token of this metric), 'not a test word', or 'not tested', where
+-- the suite stores no reason.
+-- params: suite VARCHAR, token VARCHAR, facet_saes VARCHAR[], metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
+--         effect_margin DOUBLE
+-- columns: concept VARCHAR, sae VARCHAR, num_split_latents BIGINT, is_tested BOOLEAN, absorbed BOOLEAN, published BOOLEAN,
+--          reason VARCHAR, undefined VARCHAR, top_latent INTEGER, top_effect FLOAT, top_cosine FLOAT, margin FLOAT,
+--          projection FLOAT, projected_share FLOAT, fraction FLOAT
+WITH word AS (
+    SELECT token_id, is_test
+    FROM tokens
+    WHERE suite = $suite AND token = $token
+),
+own AS (
+    SELECT concept
+    FROM token_concepts
+    JOIN word USING (token_id)
+    WHERE suite = $suite
+    UNION
+    SELECT concept
+    FROM scores
+    WHERE suite = $suite AND token = $token
+),
+judged AS (
+    SELECT *, reason($metric, is_decided, absorbed, silent, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin)
+        AS reason
+    FROM current_verdicts($metric, $tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite AND token = $token
+),
+-- Of a small concept, words of all splits are tested.
+limited AS (
+    SELECT concept, bool_and(is_test) AS to_test_words
+    FROM scores
+    JOIN tokens USING (suite, token)
+    WHERE suite = $suite AND concept IN (FROM own)
+    GROUP BY concept
+)
+SELECT own.concept, saes.sae, len(splits.split_latents) AS num_split_latents, judged.token IS NOT NULL AS is_tested, judged.absorbed,
+    CASE WHEN judged_by = $metric THEN is_absorption END AS published,
+    CASE WHEN judged.token IS NOT NULL THEN reason
+        WHEN by_metric.sae IS NULL THEN 'not measured'
+        WHEN by_metric.undefined IS NOT NULL THEN 'undefined'
+        WHEN tested.sae IS NULL THEN 'not stored'
+        WHEN to_test_words AND NOT EXISTS (FROM word WHERE is_test IS DISTINCT FROM false) AND EXISTS (FROM word)
+            THEN 'not a test word'
+        ELSE 'not tested' END AS reason,
+    by_metric.undefined,
+    CASE WHEN NOT is_fraction($metric) THEN top_latent END AS top_latent,
+    CASE WHEN NOT is_fraction($metric) THEN top_effect END AS top_effect,
+    CASE WHEN NOT is_fraction($metric) THEN top_cosine END AS top_cosine,
+    CASE WHEN NOT is_fraction($metric) THEN margin END AS margin,
+    CASE WHEN $metric = 'full' THEN projection END AS projection,
+    CAST(CASE WHEN $metric = 'full' AND total_projection > 0 THEN projection / total_projection END AS FLOAT)
+        AS projected_share,
+    CAST(CASE WHEN is_fraction($metric) THEN fraction END AS FLOAT) AS fraction
+FROM saes
+CROSS JOIN own
+JOIN concepts ON concepts.suite = $suite AND concepts.concept = own.concept
+LEFT JOIN families ON families.suite = $suite AND families.family = concepts.family
+LEFT JOIN splits($tau) AS splits ON splits.suite = $suite AND splits.sae = saes.sae AND splits.concept = own.concept
+LEFT JOIN (FROM measured WHERE suite = $suite AND metric = $metric) AS by_metric
+    ON by_metric.sae = saes.sae AND by_metric.concept = own.concept
+LEFT JOIN judged ON judged.sae = saes.sae AND judged.concept = own.concept
+LEFT JOIN (
+    SELECT DISTINCT sae
+    FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
+    WHERE suite = $suite
+) AS tested ON tested.sae = saes.sae
+LEFT JOIN limited ON limited.concept = own.concept
+WHERE saes.suite = $suite AND ($facet_saes IS NULL OR list_contains($facet_saes, saes.sae))
+ORDER BY families.position, concepts.position, own.concept, saes.position, saes.sae
