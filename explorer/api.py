@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,7 +20,7 @@ from explorer.given_values import number_of, shortened, within
 from explorer.guard import guard, refuse_too_much
 from explorer.named_questions import QuestionError, fetch, once, question, read
 from explorer.openapi import KINDS, PAGING, openapi
-from explorer.store import shared_store, suites_of_panel_serve, without_folders
+from explorer.store import shared_store, suites_of_panel_serve, use, without_folders
 from explorer.upstream.tornado import is_under_way, reason
 from queries import CancelToken, QueryError, SuiteError
 
@@ -125,10 +125,12 @@ class Api(RequestHandler):
         pairs = [(key, value.decode()) for key, values in self.request.query_arguments.items() for value in values]
         given = once(name, pairs)
         limit, offset = (_paging(key, given) for key in PAGING)
-        store = shared_store(*self._paths)
-        values = read(store, name, given)
-        with store.cancellable(self._token):
-            answer = fetch(store, name, values)
+        store, leave = use(*self._paths)
+        with ExitStack() as stack:
+            stack.callback(leave)
+            values = read(store, name, given)
+            with store.cancellable(self._token):
+                answer = fetch(store, name, values)
         end = offset + limit
         following = None
         if end < len(answer):

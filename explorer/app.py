@@ -29,7 +29,7 @@ from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
-from explorer.store import shared_store, without_folders
+from explorer.store import use, without_folders
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.tours import enter
@@ -357,7 +357,9 @@ def _panel_files() -> str:
 def _requested(*paths: str, session_seconds: int, served: Served | None) -> pn.Template:
     """Make the page that is asked for."""
     try:
-        store = shared_store(*paths)
+        store, leave = use(*paths)
+        if pn.state.curdoc is not None:
+            pn.state.curdoc.on_session_destroyed(lambda _: leave())
         choices = choices_of(store)
     except (SuiteError, QueryError) as error:
         _LOG.error("%s", printable(str(error)))

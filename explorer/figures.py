@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from bokeh.models import Axis
 
     from explorer.views.view import View
     from queries import Store
@@ -49,6 +50,8 @@ _FAMILY = re.compile(r"[\w\s,.'\"+-]{1,200}")
 _PIXELS_PER_INCH, _POINTS_PER_INCH = 96, 72
 #: In heights of the text: a key of the legend with the gap behind it, the width of a letter, what is beside a plot.
 _KEY, _LETTER, _BESIDE = 3.0, 0.55, 11
+#: What is above and below a plot without the labels of its columns; and the angle at which these slant.
+_ABOVE_AND_BELOW, _ANGLE = 5, 0.9
 #: How much wider a column has to be than a row is high, for its label.
 _SLANT = 1.3
 
@@ -174,7 +177,7 @@ def check(figure: Wanted, *, overwrite: bool) -> None:
         raise FigureError("size, font size and dpi must be above 0")
     # What else CSS would take for the end of the family ends the page, which a browser would then wait for.
     if look.font is not None and not _FAMILY.fullmatch(look.font):
-        raise FigureError(f"{shortened(look.font)!r} is no family of fonts; give names, as in Inter, sans-serif")
+        raise FigureError(f"{shortened(look.font)} is no family of fonts; give names, as in Inter, sans-serif")
 
 
 def _is_there(path: Path) -> bool:
@@ -218,7 +221,7 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
 
 
 def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: float, which: Theme) -> None:
-    """Give a figure its size, its font and the theme's paper, and take away what only a screen needs."""
+    """Set a figure's size, font and background, and remove what only a screen needs."""
     width, height = (round(side * _PIXELS_PER_INCH) for side in size)
     figure.update(
         sizing_mode=None,
@@ -242,11 +245,19 @@ def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: floa
     for legend in figure.select(Legend):
         length = sum(_KEY * text + _LETTER * text * len(item.label.value) for item in legend.items)
         legend.nrows = math.ceil(length / width)
-    # One label a row or a column: small enough to stand beside its own, at a slant below it.
-    for axis, place in ((figure.yaxis[0], height), (figure.xaxis[0], width / _SLANT)):
-        if isinstance(axis.ticker, FixedTicker):
-            least = (place - _BESIDE * text) / len(axis.ticker.ticks)
-            axis.major_label_text_font_size = f"{min(text, least):g}px"
+    # One label per column and row: small enough to stand at a slant below its own, and beside it.
+    below = _fit(figure.xaxis[0], width / _SLANT - _BESIDE * text, text)
+    _fit(figure.yaxis[0], height - _ABOVE_AND_BELOW * text - max(below, (_BESIDE - _ABOVE_AND_BELOW) * text), text)
+
+
+def _fit(axis: Axis, place: float, text: float) -> float:
+    """Make the labels of an axis small enough for so many pixels; return how far below they would slant."""
+    if not isinstance(axis.ticker, FixedTicker):
+        return 0.0
+    size = min(text, place / len(axis.ticker.ticks))
+    axis.major_label_text_font_size = f"{size:g}px"
+    longest = max(map(len, axis.major_label_overrides.values()), default=0)
+    return _LETTER * size * longest * math.sin(_ANGLE)
 
 
 def _render(pages: Sequence[tuple[str, str, float]], browser: Any) -> list[bytes]:

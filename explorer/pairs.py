@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = (
     "The two suites differ in their metric, or in thresholds that cannot be moved here: their rates cannot be set side"
-    " by side. A server counts anew what their tokens allow: absorption-explorer serve."
+    " by side. A server counts again what their tokens allow: absorption-explorer serve."
 )
 #: What the browser writes in place of texts.
 _SLOTS = {"label": "\ue000", "name": "\ue001"}
@@ -124,7 +124,7 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
     suites : sequence of str
         Those that an SAE to compare with can be of.
     """
-    shown = model.shown
+    shown, titles = model.shown, {name: model.suite_titles[name] for name in suites}
     rows = [_row(rise) for rise in (1.0, -1.0)]
     token = {"token": "x", "latent": Slot(1, "latent"), "other_latent": Slot(1, "latent")}
     unknown = {"noun": shown.noun, "rate": shown.rate_label, "label": _SLOTS["label"], "chosen": None}
@@ -136,7 +136,7 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
         "labels": {sae.id: sae.label for sae in shown.saes},
         "choose": {
             f"{which.name} {'suggested' if suggested else 'chosen'} {'other' if is_other else 'same'}": _choose(
-                suites, which.categories, suggested=suggested, is_other=is_other
+                titles, which.categories, suggested=suggested, is_other=is_other
             )
             for which, suggested, is_other in product((LIGHT, DARK), (False, True), (False, True))
         },
@@ -177,7 +177,7 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _choose(suites: Sequence[str], colours: Sequence[str], *, suggested: bool, is_other: bool) -> str:
+def _choose(suites: Mapping[str, str], colours: Sequence[str], *, suggested: bool, is_other: bool) -> str:
     return render(
         "pair_choose",
         name=_SLOTS["name"],

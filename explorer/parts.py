@@ -28,6 +28,7 @@ from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
 from explorer.views.evidence_table import (
     ablated,
+    column_terms,
     count_tested,
     decided,
     judged,
@@ -187,6 +188,7 @@ class SaeParts:
                 num_tested=count_tested(len(rows), (model.summary or {}).get("num_tested")),
                 columns=columns,
                 sortable=ordered,
+                defined=column_terms(columns),
                 verdicts={name: said for name, said in offered_verdicts(model.shown).items() if name != "disagree"},
             ),
             "opened": [
@@ -202,7 +204,7 @@ class SaeParts:
         }
 
     def cards(self) -> dict[int, dict[str, Any]]:
-        """Write the cards of all latents that play a part for any concept of the family, with the cosines asked for."""
+        """Write the cards of all latents that have a role for any concept of the family, with the given cosines."""
         roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
         contexts_of: dict[int, list[dict[str, Any]]] = {}
         for context in records(contexts):

@@ -38,8 +38,10 @@ from explorer.parts import (
 from explorer.plots.absorption import drawn
 from explorer.plots.layers import Layer
 from explorer.plots.standalone import exchanged, standalone
+from explorer.plots.sweeps import first_seeds, sweeps
 from explorer.saes import ATTRIBUTES, telling
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
+from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.atlas import Atlas, head_html, listed, means_html, panel_drawing, panel_titles
 from explorer.views.cite import cited_suite
@@ -47,6 +49,7 @@ from explorer.views.evidence_head import EvidenceHead, counts_html
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
+from explorer.views.help import still_html, tours_part
 from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.views.plot_table import table_html
 from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_html, same_html
@@ -59,6 +62,7 @@ if TYPE_CHECKING:
     from explorer.parts import Draw
     from explorer.plots.layers import Plot
     from explorer.state import SuiteChoices
+    from explorer.tours import ToldStep
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
@@ -80,7 +84,9 @@ _NUMBERS = (
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
-_SCRIPTS = ("reader", "live", "site", "numbers", "pair", "statistics", "cite")
+_SCRIPTS = ("reader", "live", "guide", "reader_guide", "site", "numbers", "pair", "statistics", "cite", "atlas")
+#: What steps of tours point at that a site does not have.
+_NOT_HERE = ("pair", "pair-rates", "tester", "threshold-sensitivity")
 #: What the verdicts of a suite depend on.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
@@ -141,7 +147,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
         finally:
             shutil.rmtree(beside, ignore_errors=True)
             os.close(held)
-    except (QueryError, PartsError) as error:
+    except (QueryError, PartsError, TourError) as error:
         raise PublishError(str(error)) from error
     except OSError as error:
         where = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
@@ -150,7 +156,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
 
 
 def _clear_left(*places: Path) -> None:
-    """Take away what publishes left that were killed: of those that still write, each holds its own."""
+    """Remove the files of publishes that were killed; a running one holds a lock on its own."""
     found = [each for place in places for each in place.parent.glob(f"{glob.escape(place.name)}.*")]
     for left in found:
         if not left.suffix[1:].isdecimal() or left.is_symlink() or not left.is_dir():
@@ -296,7 +302,21 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
         "table": means_html(model),
         "saes": [row["sae"] for row in rows],
         "order": {name: _order(rows, name) for name in (*ATTRIBUTES, *_NUMBERS)},
+        # What is drawn again under moved thresholds.
+        "numbers": list(_NUMBERS),
+        **_sweeps(model),
+        "colours": {
+            which.name: {"ramp": which.rates, "paper": which.paper, "muted": which.muted} for which in (LIGHT, DARK)
+        },
     }
+
+
+def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
+    """Say, for each SAE, of which training (its seeds) and of which sweep of L0s it is."""
+    means = model.sae_means
+    if means is None or means.empty:
+        return {"training": [], "sweep": []}
+    return {"training": first_seeds(means).tolist(), "sweep": sweeps(means).tolist()}
 
 
 def _map(model: ExplorerModel, cell: str, figures: dict[str, Any]) -> dict[str, Any]:
@@ -345,6 +365,7 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
         "evidence": counts_html(model, moves=False),
         "thresholds": thresholds_part(model),
         "cite": _citations(_model(model.store, manifest.name, latent=0)),
+        "tours": tours_part(model.store, shown.suite, partial(_has_step, metric=shown.metric)),
         "made": render(
             "reader_made",
             suite=manifest.name,
@@ -384,6 +405,17 @@ def _citations(model: ExplorerModel) -> dict[str, Any]:
         "families": {name: family.title for name, family in model.shown.families.items()},
         "views": {name: (embed.title, about_of(model, embed.view)) for name, embed in EMBEDS.items()},
     }
+
+
+def _has_step(step: ToldStep, *, metric: str) -> bool:
+    """Tell whether a site has what a step of a tour shows."""
+    known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
+    return (
+        step.at not in _NOT_HERE
+        and step.state.keys() <= known
+        and step.state.get("page", "explore") in _PAGES
+        and step.state.get("metric", metric) == metric
+    )
 
 
 def _search(model: ExplorerModel) -> dict[str, Any]:
@@ -442,7 +474,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         title=", ".join(suites.values()),
         brand=render("brand", suites=suites, suite=next(iter(suites)), on_page=True),
         nav=nav_html(None, _PAGES),
-        keys=render("keys", pages=_PAGES),
+        help=still_html("site", _PAGES),
         topics=TITLES,
         provenance="",
         query="",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,18 +24,21 @@ from explorer.parts import (
     script_hash,
 )
 from explorer.state import ExplorerState
+from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
+from explorer.views.help import still_html, tours_part
 from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.whole_file import whole_file
 from queries import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from explorer.parts import Draw
     from explorer.saes import Sae
+    from explorer.tours import ToldStep
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
@@ -111,7 +115,7 @@ def snapshot_html(store: Store, *, progress: Progress | None = None, **state: An
             )
         model = ExplorerModel(store, ExplorerState(choices, **{name: getattr(wanted, name) for name in _KEPT}), *SHOWN)
         return _Collector(model, sae, progress or (lambda *_: None)).html(state)
-    except (QueryError, PartsError) as error:
+    except (QueryError, PartsError, TourError) as error:
         raise SnapshotError(str(error)) from error
 
 
@@ -142,7 +146,7 @@ class _Collector:
         start = self._start["concept"]
         if start not in self._concepts and not {"concept", "letter"} & given.keys() and self._concepts:
             start = self._concepts[0]
-        state, shown = self._model.state, self._model.shown
+        model, state, shown = self._model, self._model.state, self._model.shown
         wanted = list(dict.fromkeys([*self._concepts, start]))
         noun = state.noun
         steps = len(wanted) + 1
@@ -168,16 +172,29 @@ class _Collector:
                 }
             },
             "query": self._query,
+            "tours": tours_part(model.store, shown.suite, partial(self._has_step, wanted)),
             "parts": {path: base64.b64encode(part).decode() for path, part in parts.items()},
         }
         page = self._page(data)
         self._progress("Done", steps, steps)
         return page
 
+    def _has_step(self, concepts: Collection[str], step: ToldStep) -> bool:
+        """Tell whether the snapshot has what a step of a tour shows; it has tested tokens, and no page but Explore."""
+        here = {"suite": self._start["suite"], "page": "explore", "sae": self._sae.id, "metric": self._start["metric"]}
+        kept = {"concept", "latent", "evidence_token"}
+        return (
+            step.at not in ("tester", "pair", "pair-rates")
+            and all(key in kept or here.get(key) == value for key, value in step.state.items())
+            and step.state.get("concept") in concepts
+            and not self._model.state.moved
+        )
+
     def _page(self, data: dict[str, Any]) -> str:
         model, state = self._model, self._model.state
         manifest = model.manifest
-        scripts = [bokeh_js(), (STATIC / "reader.js").read_text(encoding="utf-8")]
+        own = ((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("reader", "guide", "reader_guide"))
+        scripts = [bokeh_js(), *own]
         absent = [
             what
             for what, there in (
@@ -212,6 +229,7 @@ class _Collector:
             state=state,
             metric=metric_label(state.metric),
             nouns=state.nouns,
+            help=still_html("snapshot"),
             left_out=self._left_out,
             topics=TITLES,
             provenance=render(

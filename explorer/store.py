@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import sys
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -26,6 +27,10 @@ ARCHITECTURES, SWEEPS = _DATA / "smollm2-135m-architectures", _DATA / "smollm2-1
 #: Those of this installation, in the order in which they are served: a checkout has both, a wheel the first.
 EMBEDDED = tuple(folder for folder in (ARCHITECTURES, SWEEPS) if folder.is_dir())
 _SHARED: dict[tuple[str, ...], Store] = {}
+#: Stores whose place another one has taken; the last that uses one closes it.
+_FORMER: list[Store] = []
+#: How many sessions and requests use each store.
+_USERS: Counter[Store] = Counter()
 _OPENING = Lock()
 _LOG = logging.getLogger("explorer")
 
@@ -96,19 +101,47 @@ def embedded_suites() -> tuple[Path, ...]:
 def shared_store(*paths: str) -> Store:
     """Open suites once for all sessions of a process; again where their files were changed, or opening them failed.
 
-    Sessions that have the former store keep it, and are told as soon as they ask what it cannot answer any more.
+    Sessions that have the former store (`use`) keep it, and are told as soon as they ask what it cannot answer.
     """
     with _OPENING:
-        store = _SHARED.get(paths)
-        if store is None or store.changed():
-            _SHARED.pop(paths, None)
-            store = _SHARED[paths] = open_suites(*paths)
-            if not gc.get_freeze_count():
-                # What stays for good, most of it code, is not searched for garbage each time that a session ends; that
-                # took a sixth of a second, in which all sessions waited.
-                gc.collect()
-                gc.freeze()
-        return store
+        return _shared(paths)
+
+
+def use(*paths: str) -> tuple[Store, Callable[[], None]]:
+    """Take the shared store, and keep it open until what stands beside it is called."""
+    with _OPENING:
+        store = _shared(paths)
+        _USERS[store] += 1
+
+    def leave() -> None:
+        with _OPENING:
+            _USERS[store] -= 1
+            _close_unused()
+
+    return store, leave
+
+
+def _shared(paths: tuple[str, ...]) -> Store:
+    store = _SHARED.get(paths)
+    if store is None or store.changed():
+        _FORMER.extend(_SHARED.pop(key) for key in tuple(_SHARED) if key == paths)
+        store = _SHARED[paths] = open_suites(*paths)
+        # A reader has opened another suite beside them: sessions that begin from now on have the new store.
+        _FORMER.extend(_SHARED.pop(key) for key in tuple(_SHARED) if set(key) < set(paths))
+        _close_unused()
+        if not gc.get_freeze_count():
+            # What stays for good, most of it code, is not searched for garbage each time that a session ends; that
+            # took a sixth of a second, in which all sessions waited.
+            gc.collect()
+            gc.freeze()
+    return store
+
+
+def _close_unused() -> None:
+    for store in [each for each in _FORMER if _USERS[each] <= 0]:
+        _FORMER.remove(store)
+        del _USERS[store]
+        store.close()
 
 
 def suites_of_panel_serve() -> list[str]:
@@ -125,7 +158,7 @@ def without_folders(message: str, paths: Sequence[str]) -> str:
 
 def give_up_questions() -> None:
     """End what the shared stores are being asked, for good."""
-    for store in tuple(_SHARED.values()):
+    for store in (*_SHARED.values(), *_FORMER):
         store.give_up()
 
 
@@ -133,3 +166,6 @@ def close_stores() -> None:
     """Close the shared stores."""
     while _SHARED:
         _SHARED.popitem()[1].close()
+    while _FORMER:
+        _FORMER.pop().close()
+    _USERS.clear()

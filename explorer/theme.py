@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from bokeh.models import BoxSelectTool, BoxZoomTool, FixedTicker, NumeralTickFormatter, WheelZoomTool
+from bokeh.models import BoxSelectTool, BoxZoomTool, FixedTicker, LogTickFormatter, NumeralTickFormatter, WheelZoomTool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -155,6 +155,10 @@ def name_ticks(axis: Axis | ColorBar, labels: Mapping[float, str]) -> None:
     axis.major_label_overrides = dict(labels)
 
 
+#: Up to which a logarithmic axis writes 1,000 rather than a power.
+_PLAIN_EXPONENT = 6
+
+
 def dress(figure: Figure, name: str, which: Theme) -> None:
     """Name a figure that was drawn, and dress it in the theme."""
     figure.name = name
@@ -182,6 +186,8 @@ def dress(figure: Figure, name: str, which: Theme) -> None:
             # The session says what a brush selects; Bokeh would fade the rest, and go on doing so for other data.
             tool.renderers = []
     for axis in figure.axis:
+        if isinstance(axis.formatter, LogTickFormatter):
+            axis.formatter.min_exponent = _PLAIN_EXPONENT
         axis.update(
             axis_line_color=which.rule,
             major_tick_line_color=which.rule,

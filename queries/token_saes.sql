@@ -1,12 +1,13 @@
 -- One row per concept of a word and SAE: the word's verdict under the metric in force. A word's concepts are those that the
 -- vocabulary lists and those that it was tested for. `reason`: see functions/reason.sql; where the word was not tested
--- (absorbed and fraction are NULL), 'not measured' (the concept, on this SAE), 'not stored' (the SAE has no tested token of
--- this metric), 'not a test word', or 'not tested', where the suite stores no reason.
+-- (absorbed and fraction are NULL), 'not measured' (the concept, by this metric, on this SAE), 'undefined' (absorption is, for
+-- the reason `undefined`), 'not stored' (the SAE has no tested token of this metric), 'not a test word', or 'not tested', where
+-- the suite stores no reason.
 -- params: suite VARCHAR, token VARCHAR, facet_saes VARCHAR[], metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE,
 --         effect_margin DOUBLE
--- columns: concept VARCHAR, sae VARCHAR, num_split_latents BIGINT, is_tested BOOLEAN, absorbed BOOLEAN, published BOOLEAN, reason VARCHAR,
---          top_latent INTEGER, top_effect FLOAT, top_cosine FLOAT, margin FLOAT, projection FLOAT,
---          projected_share FLOAT, fraction FLOAT
+-- columns: concept VARCHAR, sae VARCHAR, num_split_latents BIGINT, is_tested BOOLEAN, absorbed BOOLEAN, published BOOLEAN,
+--          reason VARCHAR, undefined VARCHAR, top_latent INTEGER, top_effect FLOAT, top_cosine FLOAT, margin FLOAT,
+--          projection FLOAT, projected_share FLOAT, fraction FLOAT
 WITH word AS (
     SELECT token_id, is_test
     FROM tokens
@@ -39,11 +40,13 @@ limited AS (
 SELECT own.concept, saes.sae, len(splits.split_latents) AS num_split_latents, judged.token IS NOT NULL AS is_tested, judged.absorbed,
     CASE WHEN judged_by = $metric THEN is_absorption END AS published,
     CASE WHEN judged.token IS NOT NULL THEN reason
-        WHEN splits.sae IS NULL THEN 'not measured'
+        WHEN by_metric.sae IS NULL THEN 'not measured'
+        WHEN by_metric.undefined IS NOT NULL THEN 'undefined'
         WHEN tested.sae IS NULL THEN 'not stored'
         WHEN to_test_words AND NOT EXISTS (FROM word WHERE is_test IS DISTINCT FROM false) AND EXISTS (FROM word)
             THEN 'not a test word'
         ELSE 'not tested' END AS reason,
+    by_metric.undefined,
     CASE WHEN NOT is_fraction($metric) THEN top_latent END AS top_latent,
     CASE WHEN NOT is_fraction($metric) THEN top_effect END AS top_effect,
     CASE WHEN NOT is_fraction($metric) THEN top_cosine END AS top_cosine,
@@ -57,6 +60,8 @@ CROSS JOIN own
 JOIN concepts ON concepts.suite = $suite AND concepts.concept = own.concept
 LEFT JOIN families ON families.suite = $suite AND families.family = concepts.family
 LEFT JOIN splits($tau) AS splits ON splits.suite = $suite AND splits.sae = saes.sae AND splits.concept = own.concept
+LEFT JOIN (FROM measured WHERE suite = $suite AND metric = $metric) AS by_metric
+    ON by_metric.sae = saes.sae AND by_metric.concept = own.concept
 LEFT JOIN judged ON judged.sae = saes.sae AND judged.concept = own.concept
 LEFT JOIN (
     SELECT DISTINCT sae

@@ -29,6 +29,7 @@ from explorer.views.evidence_table import SuiteEvidence
 from explorer.views.heat_map import HeatMapView
 from explorer.views.markup import Markup
 from explorer.views.sae_scores import SaeScoresView
+from explorer.views.token import TokenView
 from tests.browser import tap, wait_figure, wait_for
 from tests.explore import part, wait_ready
 from tests.tiny_suite import write_tiny_suite
@@ -125,18 +126,28 @@ def test_the_dialog_cites_the_view_in_its_state(store: Store) -> None:
 def test_each_view_stands_by_itself_says_what_it_is_about_and_offers_to_be_cited(store: Store) -> None:
     offered = set()
     for name, embed in EMBEDS.items():
-        state = ExplorerState(choices_of(store), letter="s", latent=0)
+        state = ExplorerState(choices_of(store), letter="s", latent=0, token=" short")  # noqa: S106 - a word
         assert state.apply({"page": embed.page, **embed.state}) == []
         model = ExplorerModel(store, state, embed.view)
         view: Any = pn.panel(embed.make(model))
         markup = "".join(part.html for part in view.select(Markup))
         offered |= set(re.findall('data-cite="([^"]*)"', markup))
         place = place_of(model, embed.view)
-        about_one = not issubclass(embed.view, Atlas | HeatMapView | SaeScoresView | SuiteEvidence)
+        about_one = not issubclass(embed.view, Atlas | HeatMapView | SaeScoresView | SuiteEvidence | TokenView)
         assert place.startswith("Tiny")
+        assert place.endswith("token ␣short") is (embed.view is TokenView)
         assert ("layer 0" in place or "letter S" in place) is about_one, (name, place)
     assert offered <= EMBEDS.keys()
-    assert {"cosine", "latents", "card", "evidence", "suite-evidence", "k-sparse", "absorption-heatmap"} <= offered
+    assert {
+        "cosine",
+        "latents",
+        "card",
+        "evidence",
+        "suite-evidence",
+        "k-sparse",
+        "absorption-heatmap",
+        "token",
+    } <= offered
     assert {"absorption-vs-l0", "precision-vs-l0", "threshold-sensitivity", "pair-rates", "splitting-tree"} <= offered
     assert set(FIGURES) <= EMBEDS.keys()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser import ask_model, figure, glyphs, tap, wait_figure, wait_glyph
+from tests.browser import figure, glyphs, tap, wait_figure, wait_glyph
 from tests.explore import expect_view, open_view, part, set_widget, task, unfold, wait_query
 
 if TYPE_CHECKING:
@@ -85,15 +85,6 @@ def test_panels_over_all_saes(open_page: PageOpener, home: View) -> None:
     wait_glyph(page, "precision-vs-recall", 1, recall=[target["recall"]], precision=[target["precision"]])
     wait_query(page, {"main_latent_by": "k_sparse"} | {name: str(value) for name, value in sae.items()})
     expect(part(page, "headline").locator(".where")).to_have_text(home.but(**sae).where)
-    labels = ask_model(page, "precision-vs-recall", _COLOUR_BAR)
-    # Each is the whole number that is nearest to the L0 at its place.
-    assert all(float(place) ** 0.5 == pytest.approx(at, abs=0.01) for at, place in labels), labels
-
-
-_COLOUR_BAR = """({right}) => {
-  const {major_label_overrides} = right.find(({type}) => type === "ColorBar");
-  return [...major_label_overrides.entries()].map(([place, label]) => [Number(place), label]);
-}"""
 
 
 def _loneliest(scores: Any, x: str, y: str) -> dict[str, Any]:

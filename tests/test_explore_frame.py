@@ -205,7 +205,9 @@ def test_tasks_tick_and_stay(open_page: PageOpener, home: View) -> None:
     tasks = part(page, "tasks")
     expect(tasks.locator("summary")).to_contain_text("0 of 10")
     expect(tasks.locator("li")).to_have_count(10)
-    expect(tasks.locator(".hint")).to_have_count(1)
+    expect(tasks.locator(".hint")).to_have_count(10)  # of the next task, and folded of all others
+    tasks.locator("[data-task=read_k_sparse] summary").click()
+    expect(tasks.locator("[data-task=read_k_sparse] .hint")).to_contain_text("follow the bars")
     cell(page, "b").click()
     expect(task(page, "select_concept")).to_be_checked()
     expect(tasks.locator("summary")).to_contain_text("1 of 10")

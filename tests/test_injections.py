@@ -138,8 +138,8 @@ def test_tokens_stay_text_on_every_page(
     page.get_by_role("link", name="Atlas").click()
     expect(part(page, "atlas-table").locator("tbody tr").first).to_be_visible()
     walk.look(page)
-    page.get_by_role("button", name="About").click()
-    expect(part(page, "about").locator("dialog")).to_be_visible()
+    page.get_by_role("button", name="Help").click()
+    expect(part(page, "help").locator("dialog")).to_be_visible()
     walk.look(page)
     # What a manifest says of its suite stands there as it is, but for what no browser keeps.
     assert re.sub(r"[\r\0]", "", " ".join(TEXTS))[:500] in walk.read

@@ -18,10 +18,13 @@ from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
 from explorer.served import MayOpen, Served
+from explorer.tours import tell
 from explorer.views import markup
 from explorer.views.cite import Cite, Foot
+from explorer.views.help import Help
 from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
 from explorer.views.open_another import OpenAnother
+from explorer.views.tour import TourCard
 from queries import Store
 from queries.schema import concept_id, letter_of
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
@@ -62,7 +65,7 @@ def test_numbers_are_written_for_readers(value: float | None, decimals: int, wri
 
 
 def test_shares_are_percentages() -> None:
-    assert [percent(value) for value in (0.1234, 0.0, 1, None, math.nan)] == ["12.3 %", "0.0 %", "100.0 %", "–", "–"]
+    assert [percent(value) for value in (0.1234, 0.0, 1, None, math.nan)] == ["12.3%", "0.0%", "100.0%", "–", "–"]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +255,17 @@ def _look_tokens_up(shown: Shown, state: ExplorerState) -> None:
     state.page = "explore"
 
 
+def _read_help(shown: Shown, explorer: Explorer) -> None:
+    """Open the help, and walk through a tour from there."""
+    tour = TourCard(explorer.model, explorer.notices.refuse)
+    _help = Help(explorer.model, tour.start)
+    shown.send("help", "show", "suite")
+    shown.send("help", "tour", "first-absorbed-word")
+    for _ in tell(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
+        shown.send("tour", "tour-next")
+    shown.send("tour", "tour-leave")
+
+
 def _open_another(shown: Shown) -> None:
     opener = OpenAnother(Served((), MayOpen.ANYTHING))
     opener.ask()
@@ -285,7 +299,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
         assert explorer.layout
         for name in ("splitting", "decision", "scores"):
             shown.send("disclosure", "toggle", name)
-        shown.send("header", "about")
+        _read_help(shown, explorer)
         for number, text in enumerate(("s", "7", *HOSTILE.values(), EVIL)):
             shown.send("search", "search", {"number": number, "text": text})
         explorer.notices.refuse(explorer.state.from_query(f"?layer={EVIL}&letter={EVIL}&suite={EVIL}"))
@@ -329,7 +343,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None
     assert "{{ 7 * 191 }}" in texts.replace("␣", " ")
     assert "1337" not in texts
     untouched = {file.name.removesuffix(".html") for file in files("explorer").joinpath("templates").iterdir()}
-    untouched -= shown.templates | {"page", "bare", "keys"}  # which carry no text of a suite
+    untouched -= shown.templates | {"page", "bare"}  # which carry no text of a suite
     # Those of snapshots and sites are read where these are tested.
     apart = ("snapshot", "reader", "site", "slider", "search_")
     untouched = {name for name in untouched if not name.startswith(apart)}

@@ -34,7 +34,7 @@ OF_CONCEPT = {"summary", "cosines", "split_latents", "absorbing_latents", "k_spa
 OF_SAE = OF_CONCEPT | {"concept_counts"}
 OF_LATENT = {
     *("latent_facts", "latent_contexts", "latent_logits", "latent_histogram", "latent_roles", "latent_cosines"),
-    *("latent_dashboard", "latent_kin", "random_tokens", "absorbed_tokens"),
+    *("latent_dashboard", "latent_kin", "latent_words", "latent_word_counts", "random_tokens", "absorbed_tokens"),
 }
 
 
@@ -173,7 +173,9 @@ def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingSto
 
     store.asked.clear()
     model.state.tau = 0.1
-    assert Counter(store.asked) == Counter(OF_SAE - {"cosines"} | {"latent_roles", "latent_kin", "absorbed_tokens"})
+    assert Counter(store.asked) == Counter(
+        OF_SAE - {"cosines"} | {"latent_roles", "latent_kin", "latent_words", "latent_word_counts", "absorbed_tokens"}
+    )
 
     store.asked.clear()
     model.state.latent = None
@@ -222,7 +224,9 @@ def test_latent_kept_over_a_concept_is_not_asked_for_again(model: ExplorerModel,
     store.asked.clear()
     changes = changes_of(model)
     model.state.apply({"concept": concept_id("t"), "latent": latent})
-    assert Counter(store.asked) == Counter(OF_CONCEPT | {"latent_kin", "random_tokens", "absorbed_tokens"})
+    assert Counter(store.asked) == Counter(
+        OF_CONCEPT | {"latent_kin", "latent_words", "latent_word_counts", "random_tokens", "absorbed_tokens"}
+    )
     assert len(changes) == 1
     assert model.latent_facts is not None
 
@@ -476,14 +480,14 @@ def numbers_of(sentence: str) -> list[float]:
 
 def test_headline_for_one_split_latent() -> None:
     assert headline(SUMMARY, "L", "letter") == (
-        "Latent 65 finds 75 % of the L words that the probe finds. On 120 of the words it misses, it does not fire at"
-        " all; 24 of these are absorbed by 7 other latents: absorption rate 3.0 % (2.0–4.4)."
+        "Latent 65 finds 75% of the L words that the probe finds. On 120 of the words it misses, it does not fire at"
+        " all; 24 of these are absorbed by 7 other latents: absorption rate 3.0% (2.0–4.4)."
     )
 
 
 def test_headline_for_several_split_latents() -> None:
     sentence = headline(SUMMARY | {"split_latents": np.array([65, 7, 1234])}, "L", "letter")
-    assert sentence.startswith("Latents 65, 7 and 1234 together find 75 % of the L words that the probe finds.")
+    assert sentence.startswith("Latents 65, 7 and 1234 together find 75% of the L words that the probe finds.")
     assert "On 120 of the words they miss, they do not fire at all;" in sentence
 
 
@@ -518,7 +522,7 @@ def test_headline_says_what_was_sampled() -> None:
     }
     sentence = headline(SUMMARY | sampled, "L", "letter")
     assert "On 1,200 of the words it misses, it does not fire at all (200 tested); 24 of these are absorbed" in sentence
-    assert "absorption rate 18.0 %" in sentence
+    assert "absorption rate 18.0%" in sentence
 
 
 def test_headline_where_nothing_was_measured() -> None:
@@ -547,7 +551,7 @@ def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
     """found, silent and candidates were counted with the stored split latents; with another, nobody counted them."""
     sentence = headline(SUMMARY | {"split_latents": [65, 7], "stored_split": False}, "L", "letter")
     assert "share the letter L" in sentence
-    assert "75 %" not in sentence
+    assert "75%" not in sentence
     assert "does not fire" not in sentence
     assert "24" in sentence
 

@@ -32,12 +32,16 @@ from explorer.embed import EMBEDS, place_of
 from explorer.format import number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
+from explorer.plots.standalone import exchanged
 from explorer.publish import PublishError, publish_site
 from explorer.state import ExplorerState
+from explorer.theme import DARK, LIGHT
+from explorer.views.atlas import Atlas, means_html, panel_drawing
 from explorer.views.cite import cited_suite
 from explorer.views.concepts import concept_cells
 from explorer.views.evidence_table import judged
 from explorer.views.headline import figures_html, sentence_html
+from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html
 from explorer.views.latent_lists import lists_html
 from explorer.views.pair import PairView, pair_drawing, pair_head_html, pair_tables_html
 from tests.browser import PageOpener, glyphs, tap, wait_figure, wait_for, wait_glyph
@@ -252,7 +256,8 @@ def test_the_page_names_its_scripts_and_reaches_nowhere(site: Site) -> None:
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"].split() == ["'self'", *(f"'sha256-{each}'" for each in hashes)]
     assert allowed["connect-src"] == "'self'"
-    scripts = [f"assets/{name}.js" for name in ("bokeh", "reader", "live", "site")]
+    # The others are loaded by need.
+    scripts = [f"assets/{name}.js" for name in ("bokeh", "reader", "live", "guide", "reader_guide", "site")]
     assert re.findall(r'src="([^"]*)"', text) == scripts
     assert not re.search(r"\son\w+=", text)
     assert "sourceMappingURL" not in (site.folder / "assets" / "bokeh.js").read_text(encoding="utf-8")
@@ -689,6 +694,66 @@ def test_pairs_are_the_pages(open_site: Callable[..., Page], store: Store) -> No
         expect(page.locator("#cite dialog")).to_have_count(0)
 
 
+_ATLAS = """() => {
+  const text = (cell) => cell.textContent.trim();
+  return {
+    rows: [...document.querySelectorAll("#atlas-table tbody tr")].map((row) => [...row.cells].map(text)),
+    labels: [...document.querySelectorAll("#atlas-table tbody tr:first-child td")].map(({ dataset }) => dataset.label),
+    legend: document.querySelector("#absorption-heatmap-head .legend").textContent.replace(/\\s+/g, " ").trim(),
+    highest: [...document.querySelectorAll("#absorption-heatmap-table tbody td")].map(text),
+  };
+}"""
+
+
+@pytest.mark.browser
+def test_atlas_follows_thresholds(open_site: Callable[..., Page], store: Store) -> None:
+    page = open_site("?page=atlas&suite=tiny")
+    moved: list[dict[str, float]] = [
+        {"cosine_threshold": 0.12},
+        {"tau": 0.2, "effect_margin": 2.5},
+        {"effect_margin": 4},
+    ]
+    settings = [*product(["tiny"], moved, ["with_candidates"]), ("several", moved[1], "all_concepts")]
+    cells = ExplorerState.param.cell.objects
+    for nth, (suite, thresholds, policy) in enumerate(settings):
+        values = {"suite": suite, "mean_policy": policy, "cell": cells[nth % 2], **thresholds}
+        state = ExplorerState(choices_of(store), page="atlas", **values)
+        model = ExplorerModel(store, state, Atlas, HeatMapView)
+        page.evaluate(
+            "(values) => reader.go(values)",
+            {"sae": state.sae, "concept": state.concept} | dict.fromkeys(state.thresholds_of_suite._fields) | values,
+        )
+        wait_shown(page)
+        wait_figure(page, "absorption-heatmap")
+        said = page.evaluate(_ATLAS)
+        rows = dict(zip(said["labels"], zip(*said["rows"], strict=True), strict=True))
+        means = model.sae_means.to_dict("records")
+        assert list(rows["Rate"]) == [percent(row["absorption_rate"]) for row in means]
+        assert list(rows["± letters"]) == [percent(row["absorption_sd"]) for row in means]
+        assert list(rows["Splits"]) == [number(row["num_split_latents"], 2) for row in means]
+        table = dict(re.findall(r'data-label="([^"]*)">([^<]*)</td>', means_html(model)))
+        assert {name: texts[-1] for name, texts in rows.items() if name in table and name != "Rate"} == {
+            name: text.strip() for name, text in table.items() if name in rows and name != "Rate"
+        }
+        assert said["legend"] == _plain(re.search(r'<div class="legend">.*?</div>', map_head_html(model), re.DOTALL)[0])  # type: ignore[index]
+        highest = highest_cells(model)
+        assert highest is not None
+        assert said["highest"] == [str(text) for row in highest.rows() for text in row]
+        for name, draw in {
+            "absorption-heatmap": map_drawing(model),
+            **{panel: panel_drawing(model, panel) for panel in ("absorption-vs-l0", "splits-vs-l0")},
+        }.items():
+            layers = exchanged([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
+            drawn = glyphs(page, name)
+            for layer, glyph in zip(layers, drawn, strict=True):
+                for column, its in layers[layer].items():
+                    found = glyph["data"][column] if layer != "current" else its
+                    if its and isinstance(its[0], float):
+                        assert np.allclose(np.array(found, float), np.array(its, float), atol=1e-4, equal_nan=True)
+                    else:
+                        assert found == its, (name, layer, column)
+
+
 @pytest.mark.browser
 def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Page]) -> None:
     page = open_site("?page=explore&suite=tiny&sae=l3-w4000-l0-10&concept=first-letter.l&tau=0.03", dark=True)
@@ -752,7 +817,7 @@ def test_nothing_serious_stands_in_anybodys_way(open_site: Callable[..., Page], 
     page.locator("#lists [data-action=latent]").last.click()
     expect(page.locator("#card")).to_be_visible()
     page.evaluate(files("axe_playwright_python").joinpath("axe.min.js").read_text("utf-8"))
-    for name in ("explore", "atlas", "evidence"):
+    for name in ("explore", "compare", "atlas", "evidence"):
         page.evaluate("(name) => reader.acts.page(name)", name)
         expect(page.locator(f"[data-page={name}]:not(.away)")).to_have_count(1)
         for theme in ("light", "dark"):

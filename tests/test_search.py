@@ -316,7 +316,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
     expect_closed(page)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Keys")).to_contain_text("search for a token or a latent")
+    expect(page.get_by_role("dialog", name="Help")).to_contain_text("search for a token or a latent")
     page.keyboard.press("Escape")
     assert query_of(page) == home.query
 

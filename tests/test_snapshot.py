@@ -220,7 +220,7 @@ def test_the_file_reaches_nowhere_and_runs_only_its_own_scripts(snapshot: Snapsh
     assert not page.handlers
     scripts = [text for kind, text in page.scripts if kind is None]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    assert len(scripts) == 2
+    assert len(scripts) == 4
     allowed = dict(part.strip().partition(" ")[::2] for part in page.policy.split(";"))
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"].split() == [f"'sha256-{each}'" for each in hashes]
@@ -384,7 +384,7 @@ def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytes
     ((name, content, kind),) = sent
     assert (name, kind) == ("tiny_l3-w4000-l0-10_snapshot.html", "text/html")
     assert b"tau 0.1," in content
-    assert "100 %" in shown.pop()
+    assert "100%" in shown.pop()
     assert "%" not in header.html
     with monkeypatch.context() as broken:
         broken.setattr(store, "fetch", _fail)

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import queries.store
-from explorer.store import close_stores, shared_store
+from explorer.store import close_stores, shared_store, use
 from queries import CancelToken, Query, QueryError, Store, SuiteError, catalog
 from queries.schema import TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
@@ -378,6 +378,20 @@ def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> 
             store.fetch("cosines", **keys(**SAE, letter="t"))
         # What was answered before stands.
         assert store.fetch("cosines", **keys(**SAE, letter="s")).equals(before)
+
+
+def test_a_store_that_another_replaces_is_closed_by_whoever_used_it_last(own: Path, tmp_path: Path) -> None:
+    other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES[:1])
+    (first, leave), (_, leave_last) = use(str(own)), use(str(own))
+    second = shared_store(str(own), str(other))  # as where a reader opens another suite
+    leave()
+    assert len(first.fetch("saes"))
+    assert shared_store(str(own), str(other)) is second
+    leave_last()
+    with pytest.raises(QueryError):
+        first.fetch("concepts")
+    assert len(second.fetch("saes"))
+    close_stores()
 
 
 def test_shared_store_is_opened_anew_for_a_changed_suite(own: Path) -> None:

@@ -69,7 +69,11 @@ TERMS = (
     "encoder_top",
     "sample_portion",
     "word_tester",
+    "false_alarm",
     "metric",
+    "thresholds",
+    "absorption_sd",
+    "seed_range",
 )
 
 

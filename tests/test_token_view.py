@@ -94,6 +94,12 @@ def same_number(one: float | None, other: float | None) -> bool:
     return not known or (len(known) == 2 and known[0] == pytest.approx(known[1]))
 
 
+def by_latent(tested: pd.Series, column: str) -> dict[int, float]:
+    """A number that a tested token's row stores of its latents, by latent; empty where it stores none."""
+    stored = tested["latents"] is not None and tested[column] is not None
+    return dict(zip(tested["latents"], tested[column], strict=True)) if stored else {}
+
+
 TOKENS = [
     ("smollm2-135m", "using"),  # absorbed on many SAEs
     ("smollm2-135m", " Could"),
@@ -113,6 +119,9 @@ def test_verdicts_of_a_token_are_those_of_the_files(
     by_ablation = there.by_ablation
     told = by_ablation.set_index(["sae", "concept", "token"])
     split = there.measurements.groupby(["sae", "concept"])["split_latents"].first()
+    measured = there.measurements[there.measurements["metric"].fillna("ig_ablation") == "ig_ablation"]
+    of_pair = measured.set_index(["sae", "concept"])
+    why_undefined = of_pair["undefined"].dropna().to_dict() if "undefined" in of_pair else {}
     is_test = bool(there.tokens.loc[there.tokens["token"] == token, "is_test"].iloc[0])
     for row in rows.itertuples():
         key = (row.sae, row.concept, token)
@@ -127,7 +136,9 @@ def test_verdicts_of_a_token_are_those_of_the_files(
             assert (row.reason == "absorbed") == row.absorbed
         else:
             assert pd.isna(row.absorbed)
-            if row.sae not in set(by_ablation["sae"]):
+            if undefined := why_undefined.get((row.sae, row.concept)):
+                assert (row.reason, row.undefined) == ("undefined", undefined), key
+            elif row.sae not in set(by_ablation["sae"]):
                 assert row.reason == "not stored", key
             elif suite == "smollm2-135m" and not is_test:
                 assert row.reason == "not a test word", key
@@ -156,25 +167,24 @@ def test_latents_that_fire_are_those_of_the_files(
     for row in rows.itertuples():
         key = row.sae, row.concept
         own = tested.loc[key] if key in tested.index else None
-        as_tested = {} if own is None else dict(zip(own["latents"], own["activations"], strict=True))
+        as_tested = {} if own is None else by_latent(own, "activations")
         if own is not None and own.get("split_activations") is not None and key in split.index:
             as_tested |= dict(zip(split[key], own["split_activations"], strict=True))
         stored = there.on_vocabulary(row.sae, row.latent)
         expected = as_tested.get(row.latent, None if stored is None else stored.get(token_id, 0.0))
         assert row.as_tested == (row.latent in as_tested), key
         assert same_number(row.activation, expected), (key, row.latent)
-        if row.role == "other" and own["effects"] is not None:
-            effects = dict(zip(own["latents"], own["effects"], strict=True))
+        if row.role == "other" and (effects := by_latent(own, "effects")):
             assert row.effect == pytest.approx(effects[row.latent])
             assert row.effect < 0
     # Of the others, those whose removal hurts most.
     for key, others in rows[rows["role"] == "other"].groupby(["sae", "concept"]):
         own = tested.loc[key]
         role = set(playing.loc[(playing["sae"] == key[0]) & (playing["concept"] == key[1]), "latent"])
-        if own["effects"] is None:
+        if not by_latent(own, "effects"):
             assert others["projection"].is_monotonic_decreasing
             continue
-        left = [effect for latent, effect in zip(own["latents"], own["effects"], strict=True) if latent not in role]
+        left = [effect for latent, effect in by_latent(own, "effects").items() if latent not in role]
         assert others["effect"].tolist() == pytest.approx(sorted(effect for effect in left if effect < 0)[:3])
 
 
@@ -459,7 +469,10 @@ def test_from_search_to_token_to_latent_and_back(open_page: PageOpener, home: Vi
     shown = part(page, "token-page")
     expect(shown.get_by_role("heading", level=1)).to_have_text("using")
     rows = ask(home.store, "token_saes", of_token(home.suite, "using"))
-    expect(shown.locator(".verdicts tbody tr")).to_have_count(len(rows))
+    # Of further seeds counts are stored, and nothing of single tokens.
+    seeds = [sae for sae in home.store.suites[home.suite].manifest.saes if sae.repeat_of]
+    expect(shown.locator(".verdicts tbody tr")).to_have_count(len(rows) - len(seeds))
+    expect(shown.locator(".bare")).to_contain_text(f"Nothing is stored of this token for {len(seeds)} SAEs")
     absorbed = shown.locator(".verdicts .role.absorbing")
     expect(absorbed).to_have_count(int(rows["absorbed"].sum()))
     heads = shown.locator(".overview thead th")

@@ -64,8 +64,8 @@ class WordTester(View):
         if model.random_tokens is not None:
             drawn = dict(list(model.random_tokens.groupby("of_concept")["token"]))
             packs += [
-                ("concept", f"{shown.label} words", list(drawn.get(True, []))),
-                ("other", "Other words", list(drawn.get(False, []))),
+                ("concept", f"Random {shown.label} words", list(drawn.get(True, []))),
+                ("other", "Random other words", list(drawn.get(False, []))),
             ]
         absorbed = model.absorbed_tokens
         if absorbed is not None and len(absorbed):
@@ -78,6 +78,7 @@ class WordTester(View):
                 "id": name,
                 "title": title,
                 "words": words,
+                "is_shown": bool(self._results) and self._model.shown.tested_words == words[:_MOST_WORDS],
                 "text": ", ".join(words),
                 "preview": " ".join(visible(word) for word in words[:_PREVIEW]),
             }

@@ -103,13 +103,16 @@ def bars_of(k_sparse: pd.DataFrame | None, score: str) -> pd.DataFrame:
 def labels_of(bars: pd.DataFrame) -> dict[float, str]:
     """Write k, and below it the latent of each split, for each bar.
 
-    The latents stand on two lines in turn, for on a phone a bar is narrower than its latent's number.
+    A latent beside another stands a line lower, for on a phone a bar is narrower than its latent's number.
     """
     labels: dict[float, str] = {}
+    is_beside = False
     for place, bar in enumerate(bars.itertuples(), start=1):
         labels[place] = f"{bar.k:.0f}"
-        if bar.part == "split" and pd.notna(bar.latent):
-            labels[place] += ("\n" if place % 2 else "\n\n") + f"{bar.latent:.0f}"
+        is_named = bar.part == "split" and pd.notna(bar.latent)
+        is_beside = is_named and not is_beside and place > 1 and "\n" in labels[place - 1]
+        if is_named:
+            labels[place] += ("\n\n" if is_beside else "\n") + f"{bar.latent:.0f}"
     return labels
 
 

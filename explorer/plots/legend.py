@@ -56,13 +56,8 @@ def legend_of(
     if figure == "absorption-heatmap":
         return step_keys(steps_of(rows, cell, theme), cell_labels(rate)[cell])
     if figure in sae_scores.PANELS or figure in absorption.PANELS:
-        coloured = figure in absorption.PANELS or sae_scores.PANELS[figure][2] is None
         own = by if figure in absorption.PANELS else None
-        keys = (
-            []
-            if rows is None
-            else sae_style_keys(rows, own or distinguishing_attribute(rows), theme, coloured=coloured)
-        )
+        keys = [] if rows is None else sae_style_keys(rows, own or distinguishing_attribute(rows), theme)
         if figure in absorption.PANELS and have_seeds(rows):
             keys += seed_keys(theme)
         return keys
@@ -102,12 +97,12 @@ def step_keys(steps: Sequence[Step], name: str) -> list[Key]:
     ]
 
 
-def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme, *, coloured: bool = True) -> list[Key]:
-    """Explain how SAEs are drawn by their values of an attribute; without colours where these mean something else."""
+def sae_style_keys(saes: pd.DataFrame, by: str, theme: Theme) -> list[Key]:
+    """Explain how SAEs are drawn by their values of an attribute."""
     return [
         Key(
             f"{TITLES[by].lower()} {style.label}" if by != "architecture" else style.label,
-            style.colour if coloured else theme.muted,
+            style.colour,
             style.marker,
         )
         for style in styles_of(saes[by], by, theme).values()

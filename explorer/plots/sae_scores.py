@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import holoviews as hv
-import numpy as np
 import pandas as pd
 from bokeh.core.properties import field
-from bokeh.models import ColorBar
 
 from explorer.format import l0_label
 from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styled
-from explorer.theme import Theme, name_ticks, tooltip
+from explorer.theme import Theme, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from bokeh.models import Plot as Figure
-
     from explorer.saes import Sae
 
-#: x, y and, where it is not how SAEs are told apart, the colour of each panel, by the name of its figure.
+#: x and y of each panel, by the name of its figure.
 PANELS = {
-    "precision-vs-l0": ("l0", "precision", None),
-    "recall-vs-l0": ("l0", "recall", None),
-    "precision-vs-recall": ("recall", "precision", "l0"),
+    "precision-vs-l0": ("l0", "precision"),
+    "recall-vs-l0": ("l0", "recall"),
+    "precision-vs-recall": ("recall", "precision"),
 }
-_LABELS = {"l0": "L0, active latents a token", "precision": "precision", "recall": "recall"}
+_LABELS = {"l0": "L0, active latents per token", "precision": "precision", "recall": "recall"}
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
     ("L0", "@said_l0"),
     ("precision", "@precision{0.000}"),
     ("recall", "@recall{0.000}"),
 )
-_COLUMNS = ("suite", "sae", "name", "said_l0", "l0", "precision", "recall", "color", "colour", "marker")
+_COLUMNS = ("suite", "sae", "name", "said_l0", "l0", "precision", "recall", "colour", "marker")
 _TEXT = ("suite", "sae", "name", "said_l0", "colour", "marker")
-_NUM_TICKS = 5
 
 
 def sae_scores_plot(
@@ -68,19 +62,11 @@ def sae_scores_plot(
     Plot
         Layers: SAEs, current.
     """
-    x, y, colour = PANELS[panel]
+    x, y = PANELS[panel]
     # Dressed before any SAE is omitted: each looks the same everywhere.
     data = known_l0s(_points(scores, saes, theme))
     ring = data[[key == current for key in sae_keys(data)]] if len(data) else data
     more = [name for name in _COLUMNS if name not in (x, y)]
-    roots = data["color"].to_numpy(float)
-    by_l0 = {
-        "color": "color",
-        "cmap": list(theme.widths),
-        "clim": (float(roots.min()), float(roots.max()) + 1e-9) if len(roots) else (0.0, 1.0),
-        "colorbar": True,
-        "colorbar_opts": {"width": 8, "background_fill_color": None},
-    }
     return Plot(
         panel,
         theme,
@@ -93,9 +79,8 @@ def sae_scores_plot(
                     "tools": ["hover"],
                     "default_tools": ["pan", "box_zoom", "reset"],
                     "hover_tooltips": _TOOLTIPS,
-                    **(by_l0 if colour == "l0" else {}),
                 },
-                glyph={"marker": field("marker"), **({} if colour == "l0" else {"fill_color": field("colour")})},
+                glyph={"marker": field("marker"), "fill_color": field("colour")},
             ),
             Layer(
                 *("current", hv.Points, ring, (x, y), more),
@@ -105,7 +90,6 @@ def sae_scores_plot(
         (0.0, 1.0 if x == "recall" or data.empty else 1.08 * float(data["l0"].max())),
         (0.0, 1.02),
         {"height": 280, "xlabel": _LABELS[x], "ylabel": _LABELS[y]},
-        [partial(_label_colour_bar, l0=data["l0"], theme=theme)],
     )
 
 
@@ -118,22 +102,4 @@ def _points(scores: pd.DataFrame | None, saes: Mapping[tuple[str, str], Sae], th
     if scores is None or scores.empty:
         return pd.DataFrame({name: pd.Series([], dtype="object" if name in _TEXT else "float64") for name in _COLUMNS})
     dressed = styled(scores, saes, distinguishing_attribute(scores), theme)
-    dressed = dressed.assign(said_l0=scores["l0"].map(l0_label))
-    return dressed.assign(color=np.sqrt(scores["l0"].to_numpy(float)))[list(_COLUMNS)]
-
-
-def _label_colour_bar(figure: Figure, l0: pd.Series, theme: Theme) -> None:
-    """Label the square-root colour bar with the L0 that each place on it means."""
-    roots = np.sqrt(l0.to_numpy(float))
-    places = np.linspace(roots.min(), roots.max(), _NUM_TICKS) if len(roots) else np.array([])
-    labels = {float(np.sqrt(value)): f"{value:.0f}" for value in np.unique(np.round(places**2))}
-    for bar in figure.right:
-        if isinstance(bar, ColorBar):
-            name_ticks(bar, labels)
-            bar.update(
-                major_label_text_color=theme.muted,
-                title="L0",
-                title_text_color=theme.muted,
-                title_text_font_style="normal",
-                major_tick_line_color=None,
-            )
+    return dressed.assign(said_l0=scores["l0"].map(l0_label))[list(_COLUMNS)]

@@ -74,6 +74,11 @@ def first_seeds(means: pd.DataFrame) -> pd.Series:
     return means.groupby([means["suite"], first], sort=False).ngroup()
 
 
+def sweeps(means: pd.DataFrame) -> pd.Series:
+    """Give each SAE the number of its sweep: those that a line joins have it in common."""
+    return means.groupby(_JOINED, dropna=False, sort=False).ngroup()
+
+
 def have_seeds(means: pd.DataFrame | None) -> bool:
     """Tell whether any SAE is there with several seeds."""
     return means is not None and bool(first_seeds(means).duplicated().any())
@@ -95,9 +100,8 @@ def said_by_seed(means: pd.DataFrame, column: str, write: Callable[[float], str]
 def _over_seeds(data: pd.DataFrame, means: pd.DataFrame, theme: Theme) -> pd.DataFrame:
     """Take the seeds of each SAE together; how far they reach is known where each of them has a place."""
     first = first_seeds(means)
-    sweep = means.groupby(_JOINED, dropna=False, sort=False).ngroup()
     trained = (
-        data.assign(sweep=sweep)
+        data.assign(sweep=sweeps(means))
         .groupby(first.loc[data.index], sort=False)
         .agg(
             **{name: (name, "mean") for name in ("x", "y", "l0")},

@@ -165,8 +165,10 @@ const live = (() => {
       const { reason, at, absorbed } = reasons.get(row.dataset.token);
       const short = place.effect_margin - tokens.margin[at];
       const isClose = reason === "effect margin" && short < 0.005 ? " close" : "";
-      const why = whys[`${reason} ${tokens.top_cosine[at] === null ? "unknown" : "known"}${isClose}`];
-      row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine: tokens.top_cosine[at] });
+      const cosine = tokens.top_cosine[at];
+      const aligned = cosine === null ? "unknown" : cosine < place.cosine_threshold ? "missed" : "reached";
+      const why = whys[`${reason} ${aligned}${isClose}`];
+      row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine });
       row.querySelector(".of-reason").innerHTML = verdicts[`[${absorbed}, ${tokens.published[at]}]`];
       row.dataset.verdict = absorbed ? "absorbed" : "not absorbed";
       for (const cell of row.querySelectorAll(".of-absorbed_by")) cell.textContent = "–";
@@ -197,6 +199,7 @@ const live = (() => {
     const { place, sae, family } = reader;
     const isMoved = movedOf(place).length > 0;
     find("moved").hidden = !isMoved;
+    document.documentElement.classList.toggle("ax-is-moved", isMoved);
     const line = reader.figures.cosine?.model.renderers.find(({ type }) => type === "Span");
     if (line && place.cosine_threshold !== undefined) line.location = place.cosine_threshold;
     const known = isMoved ? await readPart(`${saeFolder(place)}/live.bin`) : {};
@@ -242,7 +245,7 @@ const live = (() => {
       const name = slider.dataset.threshold;
       if (document.activeElement !== slider) slider.value = place[name];
       const text = written(place[name], `z,.${ofSuite.sliders[name].digits}f`);
-      slider.closest("label").querySelector("output").textContent = text;
+      slider.parentElement.querySelector("output").textContent = text;
       slider.setAttribute("aria-valuetext", text);
     }
   }

@@ -136,7 +136,7 @@ function drawRates() {
   const [mine, others] = ["absorption_rate", "other_absorption_rate"].map((name) => drawn.map((row) => row[name]));
   const top = Math.max(0.01, ...mine, ...others) * AIR[1];
   const x = [AIR[0] * top, top];
-  const percent = (value) => `${written(100 * value, "z,.1f")} %`;
+  const percent = (value) => `${written(100 * value, "z,.1f")}%`;
   const texts = {
     concept: drawn.map(({ concept }) => concept), label: drawn.map(({ label }) => label),
     this: mine.map(percent), other: others.map(percent), difference: drawn.map(({ rise }) => percent(rise)),
@@ -211,9 +211,10 @@ async function sectionsOf(place, label) {
     const section = parsed(fill(words.tokens[key][there.length ? "some" : "none"], { number: there.length, latent: 0 })).firstElementChild;
     const pattern = parsed(words.tokens[key].some).querySelector(".tokens > span");
     section.querySelector(".tokens")?.replaceChildren(...there.map((token) => {
-      const chip = pattern.cloneNode();
-      chip.title = fill(pattern.title, (mine.get(token) ?? its.get(token)));
-      chip.append(chips.get(token).cloneNode(true));
+      const chip = pattern.cloneNode(true);
+      const by = chip.querySelector("small");
+      by.textContent = fill(by.textContent, mine.get(token) ?? its.get(token));
+      chip.querySelector(".token").replaceWith(chips.get(token).cloneNode(true));
       return chip;
     }));
     return labelled(section, label);

@@ -12,7 +12,7 @@ const reader = (() => {
   const ASPECT = 3; // the plot is taken as so many times as wide as high
   const AIR = 0.04; // beside the latents, as a share of their number (explorer.plots.cosine)
   const HIGHEST = 10;
-  const KEPT = 40; // parts of each kind that were unpacked last
+  let kept = 40; // parts of each kind that were unpacked last
   const PLOTS = ["token-shares", "concept-shares", "splitting-tree"]; // beside those of cosines and k-sparse probes
 
   const find = (id) => document.getElementById(id);
@@ -40,7 +40,7 @@ const reader = (() => {
       known.delete(key);
       known.set(key, found); // the last one read is the last one to go
       found.catch(() => known.delete(key));
-      if (known.size > KEPT) known.delete(known.keys().next().value);
+      if (known.size > kept) known.delete(known.keys().next().value);
       return found;
     };
   };
@@ -64,8 +64,9 @@ const reader = (() => {
   // --- The address --------------------------------------------------------------------------------------------------
 
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
-  const KEYS = isWhole ? ["concept", "latent"]
-    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token"];
+  const TOUR = ["tour", "tour_step"]; // static/reader_guide.js
+  const KEYS = isWhole ? ["concept", "latent", "evidence_token", ...TOUR]
+    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token", ...TOUR];
   // What can be chosen besides; at the start the first, which but for the page an address does not name.
   const CHOICES = isWhole ? {} : {
     page: ["explore", "compare", "atlas", "evidence"],
@@ -109,6 +110,8 @@ const reader = (() => {
     return {
       refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
       evidence_token: given.get("evidence_token") ?? "", ...other,
+      tour: given.get("tour") ?? "", tour_step: given.has("tour") ? Math.max(1, Number.parseInt(given.get("tour_step"), 10) || 1) : "",
+      isBare: [...given.keys()].every((key) => key === "suite" || TOUR.includes(key)), // a link to a step, which says what it shows
       ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([name, [own, low, high]]) => {
         const value = given.get(name) ? Number(given.get(name)) : own;
         return [name, value >= low && value <= high ? value : own];
@@ -710,6 +713,7 @@ const reader = (() => {
     acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
     readPart, remove, saeFolder,
     query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
+    keep: (number) => { kept = Math.max(kept, number); },
     changeBy: (how) => { change = how; },
     get family() { return ofFamily; },
     get place() { return shown; },

@@ -83,7 +83,9 @@ async function showAtlas() {
   if (page !== "atlas") return;
   const folder = familyFolder(reader.place);
   const [drawn, known] = await Promise.all([readPart(`${folder}/atlas.bin`), readPart(`${folder}/atlas-${policy}.bin`)]);
-  atlas = known;
+  const { movedIn } = await import("./numbers.js");
+  const moved = movedIn(reader.place).map((name) => reader.place[name]).join(" ");
+  atlas = moved ? await (await import("./atlas.js")).moved(known, reader.place) : known;
   if (figuresOf !== folder) {
     figuresOf = folder;
     for (const name of ["absorption-vs-l0", "splits-vs-l0", MAP]) {
@@ -96,8 +98,8 @@ async function showAtlas() {
       model.on_event("tap", ({ x, y }) => tapped(name, x, y));
     }
   }
-  if (tableOf !== folder + policy) {
-    tableOf = folder + policy;
+  if (tableOf !== folder + policy + moved) {
+    tableOf = folder + policy + moved;
     sorted = { column: "", descending: false };
     find("atlas-table").innerHTML = atlas.table;
     for (const [word, title] of Object.entries(atlas.titles)) find(`${word}-vs-l0-head`).textContent = `${title} against L0`;
@@ -202,10 +204,15 @@ async function answer({ number, text }) {
   said.className = list.html.length && !list.isCut ? "sr" : "";
   if (!slots) said.textContent = "The search could not be loaded.";
   else said.innerHTML = list.isCut ? known.cut : list.html.length ? known.results[list.html.length] : known.nothing.replaceAll(slots.text, escaped(wanted));
+  if (tokensOf(list) && root.classList.contains("ax-is-moved")) {
+    said.className = "";
+    said.append(" Verdicts in this list hold at the suite's own thresholds.");
+  }
   search.html = page.body.innerHTML;
   search.tell();
 }
 
+const tokensOf = ({ html }) => html.some((each) => each.includes('data-action="token"'));
 const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;
 
 // What the query `search` finds, without the words that were tested on no SAE.
@@ -233,7 +240,6 @@ addEventListener("keydown", (event) => {
   if (event.key === "Escape") root.classList.remove("ax-drawer-open");
   if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest?.("input, select, textarea") || document.querySelector("dialog[open]")) return;
-  if (event.key === "?") find("ax-keys").showModal();
   if (event.key === "/") {
     event.preventDefault();
     dispatchEvent(new CustomEvent("ax:search"));
@@ -246,7 +252,6 @@ addEventListener("keydown", (event) => {
   stepL0(ahead);
 });
 addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), { capture: true });
-find("ax-keys").addEventListener("click", ({ target }) => { if (target === find("ax-keys")) target.close(); });
 
 document.addEventListener("click", ({ target }) => {
   if (target.closest?.("[data-menu]")) root.classList.toggle("ax-drawer-open");

@@ -1,4 +1,4 @@
-"""What each number and heading means, in one sentence: the hover titles of the whole interface."""
+"""What each number and heading means, in one sentence: the definitions that the whole interface opens."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def head_html(
     shown, means = model.shown, model.sae_means
     num_saes = 0 if means is None else len(means)
     suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
-    others = sorted(name for name in suites if shown.metric not in model.state.metrics_of(name))
+    others = sorted(model.suite_titles[name] for name in suites if shown.metric not in model.state.metrics_of(name))
     tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
     by = told_by(model)
     return render(
@@ -223,7 +223,7 @@ def head_html(
         several=len(model.store.suites) > 1,
         scope=shown.scope,
         policies={
-            "with_candidates": f"{shown.nouns} with candidates (as the paper)",
+            "with_candidates": f"{shown.nouns} with candidates (as in the paper)",
             "all_concepts": f"all {shown.nouns}, without candidates = 0",
         },
         policy=shown.mean_policy,
@@ -243,9 +243,15 @@ def listed(model: ExplorerModel) -> list[dict[str, Any]]:
     means, brushed = model.sae_means, set(model.shown.brushed)
     if means is None:
         return []
-    rows = zip(sae_keys(means), records(means), strict=True)
+    rows, titles = zip(sae_keys(means), records(means), strict=True), model.suite_titles
     return [
-        row | {"place": place, "label": model.saes[key].label, "l0": model.saes[key].l0}
+        row
+        | {
+            "place": place,
+            "label": model.saes[key].label,
+            "l0": model.saes[key].l0,
+            "suite_title": titles[key[0]],
+        }
         for place, (key, row) in enumerate(rows)
         if not brushed or key in brushed
     ]

@@ -72,6 +72,7 @@ class ConceptGraphView(View):
         if self._plot is None:
             self._plot = LivePlot(self.drawing, height=height, on_tap=self._tap)
             self._place[:] = [self._plot.pane]
+            self._place.styles = self._place.styles | {"background": "none"}
         else:
             self._plot.height = height
             self._plot.update()
@@ -96,7 +97,8 @@ class ConceptGraphView(View):
     def _show(self) -> None:
         self._layout.visible = self._model.shown.sae is not None
         # By a style: a property of Bokeh's would have it lay out all of the page.
-        self._place.styles = VISIBLE | {"min-height": f"{self._graph.height}px"} if self._is_drawn else HIDDEN
+        size = {"min-height": f"{self._graph.height}px", "background": "none" if self._plot else "var(--ax-panel)"}
+        self._place.styles = VISIBLE | size if self._is_drawn else HIDDEN
         self._catch_up()
         self._plot_table.put(self._table() if self._is_drawn else None)
         graph, shown, absorbing = self._graph, self._model.shown, self._model.absorbing_latents
@@ -122,7 +124,7 @@ class ConceptGraphView(View):
     def _table(self) -> Table:
         """List every edge, drawn or not."""
         columns = ["from", "to", "F1 brought", "tokens", "effect"]
-        return Table("split-absorb-graph", "The same as a table, nothing omitted", columns, self._rows)
+        return Table("split-absorb-graph", "Show as table (complete)", columns, self._rows)
 
     def _rows(self) -> list[list[object]]:
         split, absorbing = self._model.split_latents, self._model.absorbing_latents

@@ -41,16 +41,29 @@ COLUMNS = {
     "top_latent": "Top latent",
     "top_effect": "Effect",
     "top_cosine": "Cosine",
-    "second_latent": "Second latent",
-    "second_effect": "Its effect",
-    "second_cosine": "Its cosine",
-    "margin": "Leads by",
+    "second_latent": "Runner-up",
+    "second_effect": "Runner-up effect",
+    "second_cosine": "Runner-up cosine",
+    "margin": "Margin",
     "projection": "Projection",
     "projected_share": "Share",
     "fraction": "Fraction",
     "reason": "Verdict",
     "absorbed_by": "By each metric",
     "why": "Why",
+}
+#: The term that defines a column.
+_TERMS = {
+    "sae": "sae",
+    "concept": "concept",
+    "top_latent": "latent",
+    "top_effect": "effect",
+    "top_cosine": "cosine",
+    "margin": "effect_margin",
+    "projected_share": "soft_absorption",
+    "fraction": "absorption_fraction",
+    "reason": "absorbed",
+    "absorbed_by": "metric",
 }
 _OPTIONAL = frozenset(ExplorerState.param.evidence_columns.objects)
 _PLACE = ("sae", "concept", "token")
@@ -214,6 +227,7 @@ class EvidenceTable(View):
             columns=columns,
             optional=optional,
             sortable=sortable(columns),
+            defined=column_terms(columns),
             unanswered=self._model.unanswered(self._answer),
             state=shown,
             of_suite=self._of_suite,
@@ -278,6 +292,11 @@ def shown_columns(shown: Snapshot | ExplorerState, *, of_suite: bool) -> dict[st
     """Collect those of them that the reader wants to see."""
     unwanted = _OPTIONAL - set(shown.evidence_columns)
     return {name: title for name, title in offered_columns(shown, of_suite=of_suite).items() if name not in unwanted}
+
+
+def column_terms(columns: Mapping[str, str]) -> dict[str, str]:
+    """Return the terms that define columns, by the columns' titles."""
+    return {title: _TERMS[name] for name, title in columns.items() if name in _TERMS}
 
 
 def sortable(columns: Mapping[str, str]) -> dict[str, str]:

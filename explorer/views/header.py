@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import panel as pn
 
@@ -122,10 +122,7 @@ class Header(pn.viewable.Viewer):
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self._model.state
-        suites: dict[str, Any] = {
-            name: suite.manifest.title or name for name, suite in self._model.store.suites.items()
-        }
-        self._brand.html = render("brand", suites=suites, suite=state.suite, on_page=self._on_page)
+        self._brand.html = render("brand", suites=self._model.suite_titles, suite=state.suite, on_page=self._on_page)
         self._tools.html = render(
             "header",
             dark=state.dark,

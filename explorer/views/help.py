@@ -9,17 +9,18 @@ import panel as pn
 from explorer.state import PAGES
 from explorer.text.glossary import GLOSSARY, name_of
 from explorer.text.tour_files import TourError
-from explorer.tours import offered
+from explorer.tours import existing, offered
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.markup import Markup, render
 from queries import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from explorer.model import ExplorerModel
-    from explorer.tours import ToldTour
+    from explorer.tours import ToldStep, ToldTour
+    from queries import Store
 
 SECTIONS = {
     "tours": "Tours",
@@ -46,6 +47,38 @@ def glossary() -> dict[str, str]:
     """Return the definition of each term, by the name that readers know it by, in alphabetical order."""
     named = {name_of(term): said for term, said in GLOSSARY.items()}
     return dict(sorted(named.items(), key=lambda pair: pair[0].lower()))
+
+
+def still_html(kind: str, pages: Sequence[str] = ()) -> str:
+    """Write the help of a page without a server, a "snapshot" or a "site" with these pages."""
+    sections = {name: SECTIONS[name] for name in ("tours", "glossary", "keys")}
+    return render("help", open=True, live=False, kind=kind, sections=sections, glossary=glossary(), pages=pages)
+
+
+def tours_part(store: Store, suite: str, exists: Callable[[ToldStep], bool]) -> dict[str, Any]:
+    """Collect the tours of a suite for a page without a server: each step with its card, but for those that it lacks.
+
+    Parameters
+    ----------
+    store : Store
+    suite : str
+    exists : callable
+        Tells whether the page has what a step shows.
+    """
+    told = [kept for tour in offered(store, suite) if (kept := existing(tour, exists)) is not None]
+    return {
+        "html": render("help_tours", tours=told),
+        "told": [
+            {
+                "name": tour.name,
+                "steps": [
+                    {"html": render("tour", tour=tour, number=number, step=step), "state": dict(step.state)}
+                    for number, step in enumerate(tour.steps, 1)
+                ],
+            }
+            for tour in told
+        ],
+    }
 
 
 class Help(pn.viewable.Viewer):
@@ -99,6 +132,7 @@ class Help(pn.viewable.Viewer):
             "help",
             open=True,
             live=True,
+            kind="page",
             at=self._at,
             sections=SECTIONS,
             tours=self._tours,

@@ -300,7 +300,7 @@ export function render({ model, el }) {
   model.on("remove", () => life.abort())
   window.addEventListener("ax:scroll-to", ({ detail }) => {
     if (detail.of === model.document && detail.to === model.css_name && box.isConnected) {
-      box.scrollIntoView({ behavior: "smooth", block: "start" })
+      box.scrollIntoView({ behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth", block: "start" })
     }
   }, life)
 

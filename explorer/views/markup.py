@@ -10,7 +10,7 @@ from threading import BoundedSemaphore
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import param
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from jinja2.runtime import Context
+
     from explorer.views.background import Caller
 
 #: Pieces of a file that a browser is sent before it has taken them.
@@ -49,9 +51,33 @@ def chip(token: str) -> Safe:
     return Safe('<code class="token">{}</code>').format(visible(token))
 
 
-def defined(term: str) -> Safe:
-    """Write the attribute that shows the definition of `term` on hovering."""
-    return Safe('title="{}"').format(definition(term))
+#: A button and what it opens, in the reach of pointer, finger and keyboard; the browser does it without a script. An id
+#: is looked for in its own shadow root, or in a snapshot or site in the whole document.
+_TERM = Safe(
+    '<button type="button" class="term{look}" data-key="{name}-term" popovertarget="{name}">{text}</button>'
+    '<span class="definition" id="{name}" role="note" popover>{definition}</span>'
+)
+
+
+@pass_context
+def term(context: Context, name: str, text: str = "", caller: Callable[[], str] | None = None) -> Safe:
+    """Write a term of the glossary, as `text` or as what a ``call`` block holds; it opens its definition."""
+    shown = caller() if caller else text
+    return _TERM.format(look="", name=_id(context, name), text=shown, definition=definition(name))
+
+
+@pass_context
+def column_terms(context: Context, names: Mapping[str, str]) -> Safe:
+    """Write one button that opens the definitions of a table's columns, given as terms by their titles; "" has none."""
+    rows = [Safe("<b>{}</b> {}<br>").format(title, definition(name)) for title, name in names.items() if name]
+    return _TERM.format(
+        look=" plain", name=_id(context, "columns"), text="About the columns", definition=Safe().join(rows)
+    )
+
+
+def _id(context: Context, name: str) -> str:
+    """Make an id that no other template gives."""
+    return f"{(context.name or '').removesuffix('.html')}-{name}".replace("_", "-")
 
 
 @cache
@@ -68,7 +94,7 @@ def _templates() -> Environment:
     environment.filters |= {"num": number, "percent": percent, "count": count, "width": width_label, "l0": l0_label}
     environment.filters |= {"plain": plain, "in_brackets": in_brackets, "metrics": metric_labels, "span": span_label}
     environment.filters |= {"rate_term": rate_term}
-    environment.globals |= {"defined": defined}
+    environment.globals |= {"term": term, "column_terms": column_terms}
     return environment
 
 

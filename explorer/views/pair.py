@@ -100,7 +100,7 @@ def pair_head_html(model: ExplorerModel) -> str:
     """Say which two SAEs are compared, by how much their mean rates differ, and how sure that is."""
     shown, pairs = model.shown, model.pair_concepts
     sae, other = shown.chosen_sae, shown.compared_sae
-    suites = list(model.store.suites)
+    suites = model.suite_titles
     if sae is None or other is None or pairs is None:
         return nothing_html(len(suites))
     is_other_suite = shown.compared_suite != shown.suite

@@ -76,7 +76,7 @@ class SaeScoresView(View):
         scores = self._model.sae_scores
         if scores is None or (scores := known_l0s(scores)).empty:
             return
-        across, up, _ = PANELS[name]
+        across, up = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())
         distance = np.hypot((scores[across] - x) / extent, scores[up] - y).to_numpy(float)
         distance = np.nan_to_num(distance, nan=np.inf)  # an SAE without scores is nowhere
@@ -120,4 +120,4 @@ class SaeScoresView(View):
             ]
 
         columns = ["SAE", "L0", "precision", "recall", self._model.shown.nouns]
-        return Table("sae-scores", "The same as a table", columns, rows)
+        return Table("sae-scores", "Show as table", columns, rows)

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
 #: Rows that fill a first screen and come in one message; each that follows alone costs the browser a new layout.
 _ROWS_AT_ONCE = 3
+#: Pixels.
+_LEAST_WIDTH, _GAP = 320, 24
+_GRID = {"display": "grid", "gap": f"{_GAP}px", "grid-template-columns": "minmax(0, 1fr)"}
+#: So many columns would leave the last alone below three.
+_TWO_BY_TWO = 4
 #: A cell of the grid: the column of which its rows have one value, and that value, which its title puts into the state.
 Cell = tuple[str, str]
 
@@ -48,7 +53,7 @@ class SmallMultiples(View):
         self._cosines, self._counts = self.answers
         self._shown: Mapping[str, list[Cell]] | None = None
         self._y_range = Range1d(*y_range(None))
-        self._layout: pn.Row = pn.Row(sizing_mode="stretch_width", styles={"flex-wrap": "wrap", "gap": "24px"})
+        self._layout: pn.Row = pn.Row(sizing_mode="stretch_width", styles=_GRID)
         self._heads: dict[Cell, Markup] = {}
         self._built: set[Cell] = set()
         self._plots: list[LivePlot] = []
@@ -77,6 +82,7 @@ class SmallMultiples(View):
             self._shown = columns
             self._heads, self._built, self._plots = {}, set(), []
             made: list[Any] = [self._column(name, cells) for name, cells in columns.items()]
+            self._layout.styles = _GRID | {"grid-template-columns": _tracks(len(columns))}
             self._layout[:] = made or [self._explain()]
         self._show_heads()
 
@@ -92,12 +98,12 @@ class SmallMultiples(View):
         frames = [self._frame(self._cosines, cell) for cell in cells]
         last = max((int(frame["latent"].max()) for frame in frames if frame is not None and len(frame)), default=1)
         x_range = Range1d(-0.01 * last, 1.01 * last, bounds="auto")
-        head = [Markup("column-head", html=render("column_head", title=name))] if name else []
+        head = [Markup("column-head", html=render("column_head", title=name))] if name.strip() else []
         return pn.Column(
             *head,
             *(self._cell(cell, x_range, at_once=row < _ROWS_AT_ONCE) for row, cell in enumerate(cells)),
             sizing_mode="stretch_width",
-            styles={"flex": "1 1 320px", "min-width": "280px"},
+            styles={"min-width": "0"},
         )
 
     def _cell(self, cell: Cell, x_range: Range1d, *, at_once: bool) -> pn.Column:
@@ -134,8 +140,10 @@ class SmallMultiples(View):
         for cell, head in self._heads.items():
             counted = self._frame(self._counts, cell)
             counts = {} if counted is None else next(iter(records(counted)), {})
+            lines = self._frame(self._cosines, cell)
             head.html = render(
                 "cell_head",
+                is_empty=lines is None or lines.empty,
                 title=self._title(cell),
                 current=getattr(shown, cell[0]) == cell[1],
                 answers=self._cosines,
@@ -144,6 +152,16 @@ class SmallMultiples(View):
                 num_split=counts.get("num_split_latents"),
                 num_absorbing=counts.get("num_absorbing_latents"),
             )
+
+
+def _tracks(number: int) -> str:
+    """Lay out that many columns as a grid: of four, two stand in a row where there is no room for all."""
+    least = f"min(100%, {_LEAST_WIDTH}px)"
+    if number == _TWO_BY_TWO:
+        all_of_them = _TWO_BY_TWO * _LEAST_WIDTH + (_TWO_BY_TWO - 1) * _GAP
+        # Below that width the difference is large and the half holds; above, it is negative.
+        least = f"max({least}, min(50% - {_GAP}px, ({all_of_them}px - 100%) * 999))"
+    return f"repeat(auto-fit, minmax({least}, 1fr))"
 
 
 def _figure(cell: Cell) -> str:
@@ -194,8 +212,8 @@ class SaeMultiples(SmallMultiples):
         return columns
 
     def _title(self, cell: Cell) -> str:
-        shown = self._model.shown
-        return f"{self._model.saes[shown.suite, cell[1]].label}, {shown.label}"
+        sae = self._model.saes[self._model.shown.suite, cell[1]]
+        return f"{sae.label} (canonical)" if sae.canonical else sae.label
 
 
 class ConceptMultiples(SmallMultiples):
@@ -211,5 +229,4 @@ class ConceptMultiples(SmallMultiples):
         return {"": cells[:half], " ": cells[half:]} if cells else {}
 
     def _title(self, cell: Cell) -> str:
-        shown = self._model.shown
-        return f"{shown.concepts[cell[1]].label}, {shown.chosen_sae.label}"
+        return self._model.shown.concepts[cell[1]].label

@@ -45,13 +45,13 @@ _SORTABLE = {
     "other": "Others that carry most",
 }
 _NOT_TESTED = {
-    "not measured": "the concept was not measured on this SAE",
+    "not measured": "the concept was not measured by this metric on this SAE",
     "not stored": "the suite stores no tested tokens of this SAE",
     "not a test word": "not in the test split",
     "not tested": "not among the tested tokens; the suite stores no reason",
 }
 #: Why a token was not tested, where nothing tells which latents absorb others.
-_UNKNOWN_ABSORBING = ("not measured", "not stored")
+_UNKNOWN_ABSORBING = ("not measured", "undefined", "not stored")
 _ROLES = ("split", "absorbing", "other")
 
 
@@ -139,7 +139,9 @@ class TokenView(View):
         )
         styles = styles_of([getattr(sae, by) for sae in shown.saes], by, theme(dark=shown.dark))
         self._rows = token_rows(model.token_saes, model.token_roles, shown, by)
-        listed = sorted_rows(self._rows, self._sorted_by, is_falling=self._is_falling)
+        listed = sorted_rows(
+            [row for row in self._rows if not row["is_bare"]], self._sorted_by, is_falling=self._is_falling
+        )
         most = None if self._all_of == shown.token else _FIRST_ROWS
         tables = model.manifest.tables
         self._page.html = render(
@@ -164,8 +166,10 @@ class TokenView(View):
                     "by_effect": any(latent["effect"] is not None for row in rows for latent in row["other"]),
                     "rows": rows[:most],
                     "hidden": len(rows) - len(rows[:most]),
+                    "bare": [row["sae_short"] for row in self._rows if row["concept"] == name and row["is_bare"]],
                 }
-                for name, rows in by_concept(listed).items()
+                for name in dict.fromkeys(row["concept"] for row in self._rows)
+                for rows in [[row for row in listed if row["concept"] == name]]
             ],
             outcomes=OUTCOMES,
             by=TITLES[by],
@@ -197,8 +201,8 @@ def token_rows(
     -------
     list of dict
         The rows of `saes`, each with its names (`explorer.naming.named`), `split`, `absorbing` and `other`: the rows of
-        `latents` of this role; `knows_split`, `knows_absorbing`: whether these are known; `outcome`, a key of
-        `OUTCOMES`; `why`; `value`, that of the attribute.
+        `latents` of this role; `knows_split`, `knows_absorbing`: whether these are known; `is_bare`: nothing is
+        stored of the token there; `outcome`, a key of `OUTCOMES`; `why`; `value`, that of the attribute.
     """
     found: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
     for latent in [] if latents is None else records(latents):
@@ -212,14 +216,19 @@ def token_rows(
         row["knows_split"] = row["num_split_latents"] is not None
         row["knows_absorbing"] = row["reason"] not in _UNKNOWN_ABSORBING
         row["outcome"] = _outcome(row)
+        row["is_bare"] = not row["is_tested"] and not any(_is_known(latent) for role in _ROLES for latent in row[role])
         row["value"] = values[row["sae"]]
         if not row["is_tested"]:
-            row["why"] = _NOT_TESTED[row["reason"]]
+            row["why"] = row["undefined"] if row["reason"] == "undefined" else _NOT_TESTED[row["reason"]]
             if row["reason"] == "not tested" and row["outcome"] == "split" and shown.metric == "ig_ablation":
                 row["why"] = "a split latent fires on it, so it is no candidate"
         else:
             row["why"] = "" if shown.metric in FRACTIONS else why(row, **thresholds)
     return rows
+
+
+def _is_known(latent: Mapping[str, Any]) -> bool:
+    return any(latent[name] is not None for name in ("activation", "effect", "projection"))
 
 
 def _outcome(row: Mapping[str, Any]) -> str:
@@ -255,14 +264,6 @@ def _strength(latent: Mapping[str, Any]) -> float | None:
         return activation
     carried = [value for value in (latent["effect"] and -latent["effect"], latent["projection"]) if value is not None]
     return max(carried, default=None)
-
-
-def by_concept(rows: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Part rows by their concept, in the order in which the suite has these."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for concept in dict.fromkeys(row["concept"] for row in sorted(rows, key=lambda row: row["place"])):
-        found[concept] = [row for row in rows if row["concept"] == concept]
-    return found
 
 
 def overview(rows: Sequence[dict[str, Any]], styles: Mapping[Any, Style]) -> list[tuple[Style, dict[str, int]]]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
+from explorer.text.glossary import GLOSSARY
 from explorer.views.act import one_act
 from explorer.views.markup import Markup, render
 
@@ -45,7 +46,9 @@ class Slider(pn.widgets.FloatSlider):
             parameter, label="", margin=0, sizing_mode="stretch_width", stylesheets=[_SLIDER_STYLE], **params
         )
         widget._drives = drives if drives is not None else str(parameter.name)  # noqa: SLF001 - its own class
-        words = Markup("label", html=render("slider_label", label=label))
+        words = Markup(
+            "label", html=render("slider_label", label=label, of=parameter.name if parameter.name in GLOSSARY else "")
+        )
         return pn.Column(words, widget, margin=(8, 0, 16, 0), max_width=420, sizing_mode="stretch_width")
 
     def _process_property_change(self, props: dict[str, Any]) -> dict[str, Any]:

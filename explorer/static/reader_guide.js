@@ -1,0 +1,56 @@
+// Tours and help of a page without a server: the steps were drawn when the page was made (explorer/tours.py), and the
+// address holds which one is shown.
+"use strict";
+
+(() => {
+  const { acts, data, find, followers, go, isWhole, readPart } = reader;
+  const box = document.createElement("div");
+  box.className = "ax tour";
+  document.body.append(box);
+  const dialog = find("help").querySelector("dialog");
+  let told = []; // the tours of the suite that is shown
+  let before = null; // what was shown before the tour
+
+  const shown = () => told.find(({ name }) => name === reader.place.tour);
+  const OWN = { tau: null, cosine_threshold: null, effect_margin: null, mean_policy: null, cell: null };
+
+  function toStep(tour, number, replaces) {
+    const step = tour.steps[number - 1];
+    if (step) go({ ...OWN, ...step.state, tour: tour.name, tour_step: number }, replaces);
+  }
+
+  followers.push(async () => {
+    const { suite, tour, tour_step: number, isBare } = reader.place;
+    const { tours } = isWhole ? data : await readPart(`suites/${suite}/suite.bin`);
+    told = tours.told;
+    find("help").querySelector("[data-tours]").innerHTML = tours.html;
+    const now = told.find(({ name }) => name === tour);
+    if (now && isBare) return toStep(now, Math.min(number, now.steps.length), true);
+    box.innerHTML = now?.steps[Math.min(number, now.steps.length) - 1].html ?? "";
+    guide.show(box);
+  });
+
+  const stay = { tour: "", tour_step: "" };
+  Object.assign(acts, {
+    tour: (name) => {
+      dialog.close();
+      if (!shown()) before = { ...reader.place, ...stay };
+      toStep(told.find((each) => each.name === name), 1);
+    },
+    "tour-next": () => toStep(shown(), Number(reader.place.tour_step) + 1),
+    "tour-back": () => toStep(shown(), reader.place.tour_step - 1),
+    "tour-stay": () => go({ latent: reader.place.latent, evidence_token: reader.place.evidence_token, ...stay }),
+    "tour-leave": () => (before ? go(before) : acts["tour-stay"]()),
+    help: (section) => {
+      dialog.showModal();
+      guide.toSection(dialog, section);
+    },
+    close: () => dialog.close(),
+  });
+  dialog.addEventListener("click", ({ target }) => { if (target === dialog) dialog.close(); });
+  addEventListener("keydown", (event) => {
+    if (event.key !== "?" || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.target.closest?.("input, select, textarea") || document.querySelector("dialog[open]")) return;
+    acts.help("keys");
+  });
+})();
