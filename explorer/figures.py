@@ -177,7 +177,7 @@ def check(figure: Wanted, *, overwrite: bool) -> None:
         raise FigureError("size, font size and dpi must be above 0")
     # What else CSS would take for the end of the family ends the page, which a browser would then wait for.
     if look.font is not None and not _FAMILY.fullmatch(look.font):
-        raise FigureError(f"{shortened(look.font)!r} is no family of fonts; give names, as in Inter, sans-serif")
+        raise FigureError(f"{shortened(look.font)} is no family of fonts; give names, as in Inter, sans-serif")
 
 
 def _is_there(path: Path) -> bool:

@@ -383,7 +383,8 @@ class ExplorerState(param.Parameterized):
     @property
     def chosen_sae(self) -> Sae | None:
         """The SAE; None in a suite without SAEs."""
-        return next((sae for sae in self.saes if sae.id == self.sae), None)
+        chosen = self.sae  # reading a parameter is slow
+        return next((sae for sae in self.saes if sae.id == chosen), None)
 
     @property
     def chosen_concept(self) -> Concept | None:
@@ -443,7 +444,8 @@ class ExplorerState(param.Parameterized):
     def compared_sae(self) -> Sae | None:
         """The SAE compared with: the chosen one, else the suggested one; None where there is none."""
         saes, is_own = self._of(self.compared_suite).saes, self.compared_suite == self.suite
-        chosen = next((sae for sae in saes if sae.id == self.other_sae), None)
+        wanted = self.other_sae
+        chosen = next((sae for sae in saes if sae.id == wanted), None)
         return chosen or suggest_other(saes, self.chosen_sae, in_layer=is_own)
 
     @property

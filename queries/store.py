@@ -166,6 +166,14 @@ class Store:
         """
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
+    def holds(self, name: str, /, **params: Any) -> bool:
+        """Tell whether `fetch` finds an answer to these parameters, or to all together, that it need not ask for."""
+        query = _checked(name, params)
+        together = query.together
+        kinds = [params, params | {together.param: None}] if together and together.fits(params) else [params]
+        with self._cache_lock:
+            return any(self._key(query, kind) in self._cache for kind in kinds)
+
     def _answer(self, query: Query, params: dict[str, Any]) -> _Result:
         """Return the shared result."""
         key = self._key(query, params)
