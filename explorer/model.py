@@ -321,7 +321,7 @@ class ExplorerModel(param.Parameterized):
 
     def unanswered(self, name: str) -> str:
         """Explain that a result is missing because its query failed; empty if the suite has none."""
-        return "The question for this was not answered; the notice at the top says why." if name in self._failed else ""
+        return "This query was not answered; the notice at the top explains why." if name in self._failed else ""
 
     def retry(self) -> None:
         """Run failed queries again."""
