@@ -1,4 +1,4 @@
-"""What a session looks at: ids, thresholds and switches, and their form in the URL. Knows no data and no plots."""
+"""State of a session: ids, thresholds and switches, and their form in the URL. Independent of data and plots."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ PAGES = ("explore", "compare", "atlas", "evidence", "token", "learn")
 #: What narrows the tested tokens of a suite, or a token's latents, to some SAEs, and what narrows the former further.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
-#: Characters of a search that are looked at; no token is as long.
+#: Maximum length of a search; tokens are shorter.
 SEARCH_CHARACTERS = 100
-#: Concepts whose plots Compare sets side by side.
+#: Maximum number of concepts whose plots Compare shows.
 COMPARED_CONCEPTS = 60
-#: Numbers of SAEs that Atlas draws others against.
+#: Numeric attributes of SAEs that Atlas can use as x-axis.
 X_AXES = ("l0", "layer", "width", "variance_explained", "loss_recovered", "dead_fraction")
-#: What is named by an id; whether there is such a one is looked up by `apply`.
+#: Parameters that are ids; `apply` checks whether they exist.
 _IDS = ("sae", "concept", "family", "metric", "other_suite", "other_sae", "facet_concept")
-#: What says more exactly what others say.
+#: Parameters that are more specific than others.
 _SAID_BY = {"sae": ATTRIBUTES, "concept": ("family", "letter"), "other_sae": OTHER, "facet_concept": ("facet_letter",)}
 
 
 class Thresholds(NamedTuple):
-    """The thresholds that decide on splits and absorption."""
+    """The thresholds for splitting and absorption."""
 
     tau: float = 0.03
     cosine_threshold: float = 0.025

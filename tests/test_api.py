@@ -422,7 +422,7 @@ def test_the_command_answers_as_the_server_does(url: str, suites: tuple[Path, Pa
         (("cosines", "{suite}", "--letter"), "--letter has no value"),
         (("cosines", "{suite}", "--letter", "s"), "sae is missing; give one"),
         (("cosines", "{suite}", "s"), "sae is missing"),
-        (("cosines", "{suite}", "s", "t"), "'t' is one word too many"),
+        (("cosines", "{suite}", "s", "t"), "'t' is not expected"),
         (("cosines", "{suite}/none", "--letter", "s"), "no such folder"),
         (("cosines", "{suite}", "--letter", "s", "--letter", "t"), "letter is given twice"),
         (("saes", "{suite}", "-o", "{suite}/none/file.csv"), "cannot be written"),

@@ -302,7 +302,11 @@ def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
     head, plot, twin = _parts(view)
     twin._handle_msg({"action": "unfold", "value": None})
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", twin.html)]
-    return " ".join(re.sub(r"<[^>]+>", " ", head.html).split()), rows, plot.styles["visibility"] != "hidden"
+    return (
+        " ".join(re.sub(r'<span class="definition".*?</span>|<[^>]+>', " ", head.html).split()),
+        rows,
+        plot.styles["visibility"] != "hidden",
+    )
 
 
 def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
