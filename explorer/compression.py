@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 #: Of files that are worth it, and that Bokeh and Panel serve.
 _KINDS = (".js", ".css", ".svg", ".json")
 #: Messages are packed while a session waits, and each keeps its own state: quick, and small (some 40 kB).
-_WEBSOCKET = {"compression_level": 3, "mem_level": 5}
+_WEBSOCKET = {"compression_level": 1, "mem_level": 5}
 _KEPT = 100
 
 

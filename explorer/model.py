@@ -205,7 +205,7 @@ class ExplorerModel(param.Parameterized):
     latent_contexts = param.DataFrame(doc="Text in which it fires (latent_contexts).")
     latent_logits = param.Dict(doc="Output tokens it raises and lowers (latent_logits).")
     latent_histogram = param.Dict(doc="Its activations on text (latent_histogram).")
-    latent_roles = param.DataFrame(doc="Its part in each concept (latent_roles).")
+    latent_roles = param.DataFrame(doc="Role for each concept (latent_roles).")
     latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
     latent_kin = param.DataFrame(doc="Its kin on the other SAEs of the layer (latent_kin).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")

@@ -72,8 +72,13 @@ class Request:
                 if not token.given_up:  # by what follows from the answers
                     self._model.await_answers(self, late=False)
 
+        def answers() -> Answers:
+            is_held = all(params is None or store.holds(query, **params) for query, params in questions.values())
+            # Threads cost time, which only pays where the database is asked.
+            return dict(zip(questions, (map if is_held else _SIDE_BY_SIDE.map)(answer, questions), strict=True))
+
         self._model.aside(
-            lambda: dict(zip(questions, _SIDE_BY_SIDE.map(answer, questions), strict=True)),
+            answers,
             take_over,
             lambda: self._model.await_answers(self, late=True),
         )

@@ -7,7 +7,7 @@ WITH near AS MATERIALIZED (
     -- Read once, because opening an SAE's file takes longer than reading one concept of it.
     SELECT sae, latent, cosine
     FROM cosines($suite, $compared)
-    WHERE concept = $concept
+    WHERE concept = $concept AND cosine IS NOT NULL
 ),
 stretches AS (
     SELECT near.sae, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
@@ -18,8 +18,8 @@ stretches AS (
     GROUP BY ALL
 )
 SELECT sae, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
-UNION
-SELECT sae, NULL, high_latent, high FROM stretches
+UNION ALL
+SELECT sae, NULL, high_latent, high FROM stretches WHERE high_latent <> low_latent
 UNION ALL
 SELECT marks.sae, marks.part, marks.latent, near.cosine
 FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks

@@ -38,6 +38,8 @@ def connect(roots: Collection[Location] = ()) -> duckdb.DuckDBPyConnection:
     )
     try:
         connection.execute("SET enable_progress_bar = false")
+        # Without it each question reads the footers of its files again. DuckDB reads a changed file's footer again.
+        connection.execute("SET parquet_metadata_cache = true")
         reach(connection, roots)
         # A URL is allowed as a prefix: with the slash, lest /suite allow /suite-of-others. A folder is allowed also as
         # it is written in a pattern, for DuckDB compares the text that it is given.

@@ -7,7 +7,7 @@
 WITH near AS MATERIALIZED (
     SELECT concept, latent, cosine
     FROM cosines($suite, [$sae])
-    WHERE list_contains($compared_concepts, concept)
+    WHERE list_contains($compared_concepts, concept) AND cosine IS NOT NULL
 ),
 stretches AS (
     SELECT near.concept, near.latent // greatest(saes.n_latents // 400, 1) AS stretch,
@@ -18,8 +18,8 @@ stretches AS (
     GROUP BY ALL
 )
 SELECT concept, NULL AS part, low_latent AS latent, low AS cosine FROM stretches
-UNION
-SELECT concept, NULL, high_latent, high FROM stretches
+UNION ALL
+SELECT concept, NULL, high_latent, high FROM stretches WHERE high_latent <> low_latent
 UNION ALL
 SELECT marks.concept, marks.part, marks.latent, near.cosine
 FROM marks($metric, $tau, $cosine_threshold, $effect_margin) AS marks

@@ -31,9 +31,9 @@ WITH grid AS (
 -- known at the current threshold, and at others only if it is 0 at any threshold. As in sae_means, concepts of unknown rate are
 -- omitted.
 tested AS (
-    SELECT DISTINCT sae, true AS is_tested
-    FROM scores
-    WHERE suite = $suite AND judged_by = $metric
+    SELECT sae, true AS is_tested
+    FROM tested_saes
+    WHERE suite = $suite AND metric = $metric
 ),
 weights AS (
     SELECT sae, concept,

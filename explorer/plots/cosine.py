@@ -81,7 +81,7 @@ def cosine_plot(
     selected : int or None
         Latent drawn with a ring.
     threshold : float
-        Least cosine of an absorbing latent, drawn as a line.
+        Minimum cosine of an absorbing latent, drawn as a line.
     brushed : tuple of float, optional
         Range of cosines drawn as a band.
     theme : Theme
@@ -171,10 +171,11 @@ def _marks(
 ) -> list[Layer]:
     """Draw split latents, absorbing latents and the selected one where `data` has them; those without a cosine not."""
     ringed = [] if selected is None else [selected]
-    marked = data[data["latent"].isin([*split, *absorbing, *ringed]) & data["cosine"].notna()]
+    marked = _of(data, [*split, *absorbing, *ringed])
+    marked = marked[~np.isnan(marked["cosine"].to_numpy(float))]
 
     def points(name: str, latents: Sequence[int], **look: Any) -> Layer:
-        return Layer(name, hv.Points, marked[marked["latent"].isin(latents)], axes, ("latent",), look)
+        return Layer(name, hv.Points, _of(marked, latents), axes, ("latent",), look)
 
     def hover(role: str) -> dict[str, Any]:
         # HoloViews gives elements with the same text one hover tool, which knows the first of them only.
@@ -187,6 +188,11 @@ def _marks(
         points("absorbing", others, marker="circle", size=9, color=theme.absorbing, **hover("absorbing latent")),
         points("selected", ringed, marker="circle", size=20, fill_color=None, line_color=theme.ink, line_width=2),
     ]
+
+
+def _of(data: pd.DataFrame, latents: Sequence[int]) -> pd.DataFrame:
+    """Return the rows of some latents; pandas' isin would build a hash table of all latents."""
+    return data.iloc[np.flatnonzero(np.isin(data["latent"].to_numpy(), np.array(latents, int)))]
 
 
 def nearest_latent(

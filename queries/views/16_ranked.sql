@@ -1,10 +1,11 @@
 -- One row per SAE and concept: its published split latents, and the columns that decide on them at any tau, computed
 -- once when the store opens, so that a change of tau only cuts lists and groups no rows. `pair`, suite_number and
--- sae_number are integer keys: joining and grouping by a number takes half the time.
+-- sae_number (in the order in which SAEs are listed) are integer keys: joining, grouping and sorting by a number takes half the
+-- time. The rows of a family are adjacent, here and in `measured` and `scores`, so a question of one family skips the others.
 CREATE TABLE ranked AS
-SELECT CAST(row_number() OVER (ORDER BY suite, sae, concept) AS INTEGER) AS pair,
+SELECT CAST(row_number() OVER (ORDER BY suite, family, sae, concept) AS INTEGER) AS pair,
     CAST(dense_rank() OVER (ORDER BY suite) AS INTEGER) AS suite_number,
-    CAST(dense_rank() OVER (ORDER BY suite, sae) AS INTEGER) AS sae_number,
+    CAST(dense_rank() OVER (ORDER BY suite, saes.position, sae) AS INTEGER) AS sae_number,
     suite, sae, concept, concepts.family, published.split_latents,
     tau AS tau_published, cosine_threshold AS cosine_published, effect_margin AS margin_published,
     ranks.latents AS ranked_latents, ranks.rises AS ranked_rises
@@ -15,6 +16,7 @@ FROM (
     GROUP BY suite, sae, concept
 ) AS published
 JOIN suites USING (suite)
+LEFT JOIN saes USING (suite, sae)
 LEFT JOIN concepts USING (suite, concept)
 LEFT JOIN ranks USING (suite, sae, concept)
-ORDER BY suite, sae, concept;
+ORDER BY pair;

@@ -18,4 +18,4 @@ FROM (
     WHERE NOT is_fraction(metric) AND absorption_fraction IS NOT NULL
 ) AS named
 JOIN ranked USING (suite, sae, concept)
-ORDER BY suite, sae, concept, metric;
+ORDER BY pair, metric;

@@ -39,4 +39,4 @@ SELECT ranked.pair, ranked.suite_number, ranked.sae_number, tested.suite, tested
 FROM tested
 JOIN ranked USING (suite, sae, concept)
 LEFT JOIN fired USING (token_row)
-ORDER BY tested.token_row;
+ORDER BY ranked.pair, tested.token_row;

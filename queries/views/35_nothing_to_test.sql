@@ -5,6 +5,6 @@
 CREATE TABLE nothing_to_test AS
 SELECT pair, metric, coalesce(is_tested, false) AS is_tested, CAST(0 AS BIGINT) AS zero
 FROM measured
-LEFT JOIN (SELECT DISTINCT suite, sae, judged_by AS metric, true AS is_tested FROM scores)
+LEFT JOIN (SELECT *, true AS is_tested FROM tested_saes)
     USING (suite, sae, metric)
 WHERE undefined IS NULL AND coalesce(num_candidates = 0, is_tested) AND coalesce(num_absorbed, 0) = 0 AND absorption_rate IS NULL;
