@@ -11,15 +11,15 @@ COPY queries queries
 COPY ingest ingest
 COPY measure measure
 COPY data/smollm2-135m-architectures data/smollm2-135m-architectures
-# There is no git here to ask for the version.
+# Without git, the version has to be given.
 ARG VERSION
-# The versions that were tested, to the last one.
+# The pinned versions, which were tested.
 RUN SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION /app/bin/pip install --no-cache-dir --no-compile -c constraints.txt '.[remote]'
 
 FROM python:3.11-slim-bookworm
 COPY --from=build /app /app
 ENV PATH=/app/bin:$PATH HOME=/ PYTHONDONTWRITEBYTECODE=1
-# Nobody in particular: nothing is written, so no user has to exist.
+# An arbitrary unprivileged user: nothing is written, so no account is needed.
 USER 10001:10001
 EXPOSE 5006
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \

@@ -143,7 +143,7 @@ def print_differences(rates: Rates, family: str) -> None:
             rows.append(
                 [metric, layer, f"{width:,}", f"{l0:g}", architecture, difference, interval, least, found.num_concepts]
             )
-    head = ["metric", "layer", "width", "L0", f"less {_BASE}", "difference", "95 % interval", "detectable", "concepts"]
+    head = ["metric", "layer", "width", "L0", f"less {_BASE}", "difference", "95% interval", "detectable", "concepts"]
     print_table(head, rows)
 
 

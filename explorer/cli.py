@@ -34,13 +34,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-_SOURCE = "suite or results, which are imported into a cache: folder, file, archive, URL, or name of the catalogue"
-_SUITES = typer.Argument(
-    metavar="SOURCE", help=f"Each a {_SOURCE}; the embedded suites where none is given.", show_default=False
-)
-_SUITE = typer.Argument(
-    metavar="SOURCE", help=f"A {_SOURCE}; the first embedded suite where none is given.", show_default=False
-)
+_SOURCE = "suite or results, which are imported into a cache: folder, file, archive, URL, or name from the catalogue"
+_SUITES = typer.Argument(metavar="SOURCE", help=f"Each a {_SOURCE}; default: the embedded suites.", show_default=False)
+_SUITE = typer.Argument(metavar="SOURCE", help=f"A {_SOURCE}; default: the first embedded suite.", show_default=False)
 _ORIGINS = typer.Option(
     metavar="HOST[:PORT]",
     help="Host that visitors see in their address bar, where it is not this machine; may be given several times.",
@@ -55,7 +51,7 @@ _EMBED_ORIGINS = typer.Option(
 )
 #: What names an SAE and a concept.
 _Sae = Annotated[str | None, typer.Option(help="Id of the SAE.", show_default=False)]
-_Layer = Annotated[int | None, typer.Option(help="Its layer, where no id is given.", show_default=False)]
+_Layer = Annotated[int | None, typer.Option(help="Its layer, if no id is given.", show_default=False)]
 _Width = Annotated[int | None, typer.Option(help="Its nominal width.", show_default=False)]
 _L0 = Annotated[float | None, typer.Option(help="Its L0.", show_default=False)]
 _Architecture = Annotated[str | None, typer.Option(help="Its architecture.", show_default=False)]
@@ -63,7 +59,7 @@ _Metric = Annotated[
     str | None,
     typer.Option(help="Metric of absorption (info lists those of a suite).", show_default="the suite's own"),
 ]
-_Letter = Annotated[str | None, typer.Option(help="The first letter that is the concept.", show_default=False)]
+_Letter = Annotated[str | None, typer.Option(help="The first letter, as the concept.", show_default=False)]
 #: Names of numbers that are printed of a file; --json has all.
 _LISTED_NAMES = 12
 _JSON = typer.Option("--json", help="Print JSON instead of text.")
@@ -116,16 +112,14 @@ def serve(
     prefix: Annotated[
         str, typer.Option(help="Path in front of all addresses, as in /explorer.", show_default="none")
     ] = "",
-    use_xheaders: Annotated[
-        bool, typer.Option("--use-xheaders", help="Believe a proxy's X-Forwarded headers.")
-    ] = False,
+    use_xheaders: Annotated[bool, typer.Option("--use-xheaders", help="Trust a proxy's X-Forwarded headers.")] = False,
     open_others: Annotated[
         bool | None,
         typer.Option(
             "--open-others/--no-open-others",
-            help="Let readers open other suites from the page: any source where the server listens to this machine"
-            " alone, else those of the catalogue.",
-            show_default="where it listens to this machine alone",
+            help="Let visitors open other suites from the page: any source if the server listens to this machine"
+            " only, otherwise entries of the catalogue.",
+            show_default="if it listens to this machine only",
         ),
     ] = None,
     num_procs: Annotated[
@@ -133,14 +127,14 @@ def serve(
         typer.Option(min=1, envvar=NUM_PROCS, help="Number of worker processes.", show_default="one a processor"),
     ] = None,
     session_seconds: Annotated[
-        int, typer.Option(min=1, help="How long a session is kept without a browser.")
+        int, typer.Option(min=1, help="Seconds for which a session is kept without a browser.")
     ] = SESSION_SECONDS,
     max_sessions: Annotated[
         int | None,
         typer.Option(
             min=1,
             envvar=MAX_SESSIONS,
-            help="Number of sessions that each process holds at most.",
+            help="Maximum number of sessions per process.",
             show_default="by the memory",
         ),
     ] = None,
@@ -195,10 +189,10 @@ def import_(
         typer.Argument(help="Folder of the results, one of its JSON, parquet or CSV files, or a zip or tar archive."),
     ],
     *,
-    to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
+    to: Annotated[Path, typer.Option(help="Folder for the suite; its name becomes the suite's.")],
     format_: Annotated[Format, typer.Option("--format", help="Format of the results.")] = Format.AUTO,
     only: Annotated[str | None, typer.Option(help="Import only the SAEs whose name matches this (SAEBench).")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the suite that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing suite.")] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Turn results into a suite; an import that was interrupted goes on where it stopped.
@@ -217,7 +211,7 @@ def import_(
     except IngestError as error:
         _fail(str(error), error)
     except KeyboardInterrupt as error:
-        _fail("interrupted; run the same command again to go on where it stopped", error)
+        _fail("interrupted; run the same command again to continue", error)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=1, ensure_ascii=False))
         return
@@ -226,8 +220,8 @@ def import_(
     unused = [f"{_some(files, 1)}: {_some(names, _LISTED_NAMES)}" for names, files in report.unused.items()]
     for heading, lines in (
         ("Skipped (not used):", sorted(report.skipped)),
-        ("Rejected; all else was imported:", [f"{file}: {reason}" for file, reason in report.rejected]),
-        ("Numbers that were not imported (a suite has no place for them):", unused),
+        ("Rejected (everything else was imported):", [f"{file}: {reason}" for file, reason in report.rejected]),
+        ("Numbers that were not imported (a suite does not use them):", unused),
         ("Notes:", report.notes),
     ):
         _list(heading, lines)
@@ -235,16 +229,16 @@ def import_(
 
 @app.command()
 def measure(
-    config: Annotated[Path, typer.Argument(help="TOML file that says what is measured; measure/smollm2.toml is one.")],
+    config: Annotated[Path, typer.Argument(help="TOML file that describes the measurement; see measure/smollm2.toml.")],
     *,
-    to: Annotated[Path, typer.Option(help="Folder that the suite goes to; its name is the suite's.")],
+    to: Annotated[Path, typer.Option(help="Folder for the suite; its name becomes the suite's.")],
     work: Annotated[
-        Path | None, typer.Option(help="Folder of intermediate results; beside the suite where none is given.")
+        Path | None, typer.Option(help="Folder for intermediate results; default: beside the suite.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes on this machine.")] = 1,
     address: Annotated[str | None, typer.Option(help="Dask cluster to join.", show_default=False)] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and what it costs.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the suite that is there.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check all inputs and estimate the cost only.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing suite.")] = False,
 ) -> None:
     """Measure SAEs: from a model to a suite; a measurement that was interrupted goes on where it stopped."""
     from ingest import IngestError
@@ -274,7 +268,7 @@ def measure(
             _tell(str(line))
         raise typer.Exit(2) from error
     except KeyboardInterrupt as error:
-        _fail("interrupted; run the same command again to go on where it stopped", error)
+        _fail("interrupted; run the same command again to continue", error)
     for line in done.lines:
         typer.echo(line)
     for line in done.failed:
@@ -297,7 +291,7 @@ def snapshot(
     concept: Annotated[str | None, typer.Option(help="Id of the concept shown first.", show_default=False)] = None,
     letter: _Letter = None,
     latent: Annotated[int | None, typer.Option(help="Latent shown first.", show_default=False)] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write one SAE with a family of concepts to an HTML file that opens without server and network."""
     from explorer.snapshot import SnapshotError, save_snapshot
@@ -331,9 +325,9 @@ def snapshot(
 def publish(
     suites: Annotated[list[str] | None, _SUITES] = None,
     *,
-    to: Annotated[Path, typer.Option(help="Folder that the site goes to: an empty one, or one that is not there yet.")],
+    to: Annotated[Path, typer.Option(help="Folder for the site: a new or empty one.")],
     force: Annotated[
-        bool, typer.Option("--force", help="Replace what an earlier publish wrote there; all else stays.")
+        bool, typer.Option("--force", help="Replace the files of an earlier publish; keep all others.")
     ] = False,
 ) -> None:
     """Write suites as a static site for any web host, such as GitHub Pages: pages that load what they show."""
@@ -365,12 +359,12 @@ def figure(
     concept: Annotated[str | None, typer.Option(help="Id of the concept.", show_default=False)] = None,
     letter: _Letter = None,
     latent: Annotated[int | None, typer.Option(help="Latent that is ringed.", show_default=False)] = None,
-    size: Annotated[tuple[float, float], typer.Option(help="Width and height, inches.")] = (6, 3),
-    font: Annotated[str | None, typer.Option(help="Family of the font, as CSS has it.", show_default=False)] = None,
-    font_size: Annotated[float, typer.Option(help="Size of all text, points.")] = 9,
-    dpi: Annotated[float, typer.Option(help="Pixels to an inch of a PNG.")] = 300,
+    size: Annotated[tuple[float, float], typer.Option(help="Width and height in inches.")] = (6, 3),
+    font: Annotated[str | None, typer.Option(help="Font family, as in CSS.", show_default=False)] = None,
+    font_size: Annotated[float, typer.Option(help="Font size in points.")] = 9,
+    dpi: Annotated[float, typer.Option(help="Pixels per inch of a PNG.")] = 300,
     dark: Annotated[bool, typer.Option("--dark", help="Draw in the dark theme.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Write a figure for a paper."""
     from explorer.app import Explorer
@@ -430,7 +424,7 @@ def upgrade(suite: Annotated[Path, typer.Argument(help="Folder of a suite.")]) -
         upgrade_suite(suite)
     except (SuiteError, IngestError) as error:
         _fail(str(error), error)
-    typer.echo(f"{suite}: has the newest layout now")
+    typer.echo(f"{suite}: now has the current layout")
 
 
 @app.command()

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: What a view can be about one of, in the order in which it is said.
 _PLACE = ("family", "sae", "concept", "latent", "token")
 _NO_LATENT = "The address names none."
-_NO_SHARES = "This suite does not store what tokens have along the probe, on this SAE."
+_NO_SHARES = "This suite stores no projections of tokens on the probe for this SAE."
 
 
 class Embed(NamedTuple):
@@ -76,8 +76,8 @@ def _panel_of_atlas(name: str) -> Embed:
 EMBEDS: Mapping[str, Embed] = {
     "cosine": Embed(CosineView, "Cosine of every latent with the probe", "explore", {"alone": True}),
     "latents": Embed(LatentLists, "Split and absorbing latents", "explore"),
-    "card": Embed(LatentPanel, "What is known of a latent", "explore", {"when_none": _NO_LATENT}),
-    "split-absorb-graph": Embed(ConceptGraphView, "What splits and absorbs a concept, as a graph", "explore"),
+    "card": Embed(LatentPanel, "Card of a latent", "explore", {"when_none": _NO_LATENT}),
+    "split-absorb-graph": Embed(ConceptGraphView, "Graph of split and absorbing latents of a concept", "explore"),
     "evidence": Embed(ConceptEvidence, "Tested tokens of a concept", "explore"),
     "k-sparse": Embed(KSparseView, "Scores of k-sparse probes", "explore"),
     **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""Why a tested token is called absorbed or not, in words: which condition decided, and by how much."""
+"""Text for the verdict of a tested token: the conditions that decided, with values and thresholds."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from queries.schema import FRACTION_0_3, FRACTIONS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The least share of a token's projection that full absorption asks of one latent (functions/full_absorption.sql).
+#: Minimum share of a token's projection in one latent for full absorption (functions/full_absorption.sql).
 FULL_SHARE = 0.4
-#: What would be written as 0.00.
+#: Differences below this would be rounded to 0.00.
 _CLOSE = 0.005
 _BY_EFFECT = ("top_effect", "second_latent", "second_effect", "second_cosine", "margin")
 _BY_PROJECTION, _BY_FRACTION = ("projection", "projected_share"), ("fraction",)
@@ -24,26 +24,26 @@ _UNTOLD = {
 
 
 def unused_columns(metric: str | None) -> tuple[str, ...]:
-    """Return the columns of tested tokens of which a metric tells nothing."""
+    """Return the columns of tested tokens that a metric does not use."""
     return _UNTOLD.get(metric or "", (*_BY_PROJECTION, *_BY_FRACTION))
 
 
 def decisive(metric: str | None) -> str:
-    """Return the column by which a metric decides."""
+    """Return the main column of a metric."""
     if metric in FRACTIONS:
         return "fraction"
     return "projection" if metric == "full" else "top_effect"
 
 
 def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float) -> str:
-    """Say what decided on the verdict of a tested token.
+    """Explain the verdict of a tested token.
 
     Parameters
     ----------
     row : mapping
         A row of the query `evidence`, or of `token_verdicts`.
     cosine_threshold, effect_margin : float
-        The thresholds in force.
+        The current thresholds.
 
     Returns
     -------
@@ -51,7 +51,7 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
         A clause without a full stop.
     """
     margin, cosine, share = row["margin"], row["top_cosine"], row["projected_share"]
-    leads = f"leads by {number(margin, 2)}"
+    margin_text = f"margin {number(margin, 2)}"
     carries = (
         f"projects {number(row['projection'], 2)}"
         if _unknown(share)
@@ -60,36 +60,37 @@ def why(row: Mapping[str, Any], *, cosine_threshold: float, effect_margin: float
     match row["reason"]:
         case "absorbed":
             aligned = "" if _unknown(cosine) else f", cosine {number(cosine)} ≥ {number(cosine_threshold)}"
-            by_effect = f"{leads} ≥ {number(effect_margin, 2)}"
+            by_effect = f"{margin_text} ≥ {number(effect_margin, 2)}"
             said = f"{f'{carries} ≥ {percent(FULL_SHARE)}' if _unknown(margin) else by_effect}{aligned}"
         case "effect margin":
-            short = effect_margin - margin
-            said = f"{leads}, short of {number(effect_margin, 2)} by {number(short, 2 if short >= _CLOSE else 4)}"
+            decimals = 2 if effect_margin - margin >= _CLOSE else 4
+            said = f"margin {number(margin, decimals)} < {number(effect_margin, decimals)}"
+            if not _unknown(cosine) and cosine < cosine_threshold:
+                said += f", cosine {number(cosine)} < {number(cosine_threshold)}"
         case "cosine":
-            short = number(cosine_threshold - cosine)
-            said = f"cosine {number(cosine)}, short of {number(cosine_threshold)} by {short}"
+            said = f"cosine {number(cosine, 4)} < {number(cosine_threshold, 4)}"
         case "projection" if _unknown(share):
-            said = "the token does not point along the probe"
+            said = "the token's projection on the probe is not positive"
         case "projection":
-            said = f"{carries}, short of {percent(FULL_SHARE)}"
+            said = f"{carries} < {percent(FULL_SHARE)}"
         case "no effect":
-            said = "removing the top latent does not hurt"
+            said = "removing the top latent does not lower the right answer"
         case "split latent fires":
-            said = "a latent that is split at this tau fires on it"
+            said = "a split latent at this tau fires on it"
         case "fraction":
             said = _parts(row)
         case _:
-            said = "as published; the suite stores no scores to decide again"
+            said = "as published; the suite stores no scores to recompute it"
     return said
 
 
 def _parts(row: Mapping[str, Any]) -> str:
-    """Say of what an absorption fraction is made."""
+    """Explain an absorption fraction by its terms."""
     names = ("main_projection", "absorbing_projection", "latents_projection", "total_projection")
     main, absorbing, latents, total = (row.get(name) for name in names)
     is_former = row.get("metric") == FRACTION_0_3
     if main is None or absorbing is None or total is None or (latents is None and is_former):
-        said = "as published; the suite stores no projections to decide again"
+        said = "as published; the suite stores no projections to recompute it"
     elif is_former and main >= total:
         said = f"split latents project {number(main, 2)}, the whole token {number(total, 2)}"
     elif is_former and latents is not None and latents <= 0:
@@ -97,7 +98,7 @@ def _parts(row: Mapping[str, Any]) -> str:
     elif is_former:
         said = f"split latents project {number(main, 2)} of the {number(latents, 2)} that all latents project"
     elif total <= 0:
-        said = "the token does not point along the probe"
+        said = "the token's projection on the probe is not positive"
     else:
         carried = (
             f"{percent(absorbing / total)} {'≥' if absorbing >= FULL_SHARE * total else '<'} {percent(FULL_SHARE)}"

@@ -177,7 +177,7 @@ def check(figure: Wanted, *, overwrite: bool) -> None:
         raise FigureError("size, font size and dpi must be above 0")
     # What else CSS would take for the end of the family ends the page, which a browser would then wait for.
     if look.font is not None and not _FAMILY.fullmatch(look.font):
-        raise FigureError(f"{shortened(look.font)!r} is no family of fonts; give names, as in Inter, sans-serif")
+        raise FigureError(f"{shortened(look.font)} is no family of fonts; give names, as in Inter, sans-serif")
 
 
 def _is_there(path: Path) -> bool:
@@ -221,7 +221,7 @@ def _draw(store: Store, state: ExplorerState, name: str, which: Theme) -> Any:
 
 
 def _dress(figure: Any, *, size: tuple[float, float], font: str, font_size: float, which: Theme) -> None:
-    """Give a figure its size, its font and the theme's paper, and take away what only a screen needs."""
+    """Set a figure's size, font and background, and remove what only a screen needs."""
     width, height = (round(side * _PIXELS_PER_INCH) for side in size)
     figure.update(
         sizing_mode=None,

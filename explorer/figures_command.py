@@ -15,7 +15,7 @@ def figures(
         Path, typer.Argument(help="TOML file that describes the figures; docs/notebook.md has an example.")
     ],
     *,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
 ) -> None:
     """Make all figures of a paper again: all of them, or none."""
     from explorer.figures import FigureError

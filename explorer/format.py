@@ -24,7 +24,7 @@ def number(value: float | None, decimals: int = 3) -> str:
 
 def percent(value: float | None, decimals: int = 1) -> str:
     """Write a share as a percentage."""
-    return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)} %"
+    return "–" if value is None or not math.isfinite(value) else f"{number(100 * value, decimals)}%"
 
 
 def plain(value: object) -> str:

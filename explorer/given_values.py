@@ -30,7 +30,7 @@ def number_of(name: str, value: Any, kind: type[int | float]) -> int | float:
     except (TypeError, ValueError, OverflowError):  # an integer may be too large to be told finite
         usable = False
     if not usable:
-        message = f"{name} = {shortened(value)} is not a{' whole' if kind is int else ''} number"
+        message = f"{name} = {shortened(value)} is not {'an integer' if kind is int else 'a number'}"
         raise ValueError(message)
     return number
 

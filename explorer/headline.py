@@ -1,10 +1,10 @@
-"""Sentences that say what the state shows; true for every state, in plain text for screen readers too."""
+"""The headline: one sentence that summarises the state shown, correct for every state, also for screen readers."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from explorer.format import count, span_label
+from explorer.format import count, percent, span_label
 from queries.schema import FRACTION_0_3, FRACTIONS
 
 
@@ -31,7 +31,7 @@ def headline(
     str
     """
     if not has_sae:
-        return "This suite holds no SAE, so there is nothing to show yet."
+        return "This suite has no SAEs, so there is nothing to show."
     if summary is None:
         return f"Nothing was measured for {label} on this SAE. Choose a {noun} with a count."
     found, is_share = _found(summary, label, noun)
@@ -69,7 +69,7 @@ def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) 
     if summary.get("undefined"):
         return _undefined(summary)
     if metric in FRACTIONS:
-        return "A fraction says how much is absorbed, not by which latents."
+        return "A fraction measures how much is absorbed, not by which latents."
     tested, absorbed, split = summary["num_tested"], summary["num_absorbed"], summary["split_latents"]
     # Candidates were counted with the stored split latents, and say nothing of those of another tau.
     by_split = len(split) and summary["stored_split"]
@@ -77,12 +77,12 @@ def why_none_absorbs(summary: dict[str, Any] | None, metric: str | None = None) 
     if absorbed is None:
         why = "The suite stores no verdicts here, so absorption is unknown here."
     elif absorbed:
-        why = "Only how many words are absorbed was published, not the words and their latents."
+        why = "Only the number of absorbed words was published, not the words and their latents."
     elif tested is None:
         why = "No word is absorbed, as published."
     elif tested and by_split:
         leave = "leaves" if tested == 1 else "leave"
-        why = f"{count(tested, 'word')} {leave} {them} silent, but no other latent takes over."
+        why = f"{count(tested, 'word')} {leave} {them} silent, but no other latent absorbs."
     elif tested:
         why = f"{count(tested, 'word')} {'was' if tested == 1 else 'were'} tested, and none is absorbed."
     elif by_split and summary["num_candidates"] == 0:
@@ -112,7 +112,7 @@ def _found(summary: dict[str, Any], label: str, noun: str) -> tuple[str, bool]:
     # The count of words found belongs to the stored split latents, not to those of another tau.
     if probe and found is not None and summary["stored_split"]:
         verb = "together find" if several else "finds"
-        return f"{names} {verb} {100 * found / probe:.0f} % of the {label} words that the probe finds.", True
+        return f"{names} {verb} {percent(found / probe, 0)} of the {label} words that the probe finds.", True
     return f"{names} {'share' if several else 'stands for'} the {noun} {label}.", False
 
 
@@ -146,7 +146,7 @@ def _fraction(summary: dict[str, Any], label: str, metric: str) -> str:
     fraction = summary["absorption_rate"]
     if fraction is None:
         return f"How much of {label} is absorbed is unknown."
-    share = f"{100 * fraction:.1f} %"
+    share = percent(fraction)
     if metric == FRACTION_0_3:
         return f"Over the words that the probe finds, {share} of what latents carry of {label} is not on split latents."
     return f"Over the words that the probe finds, absorbing latents carry {share} of {label} on average."
@@ -181,7 +181,7 @@ def _absorbed(summary: dict[str, Any]) -> str:
         said = f"{absorbed:,} of these {'is' if absorbed == 1 else 'are'} absorbed by {_absorbing(summary)}"
     if rate is None:
         return said
-    return f"{said}: absorption rate {100 * rate:.1f} % ({span_label(summary['rate_low'], summary['rate_high'])})"
+    return f"{said}: absorption rate {percent(rate)} ({span_label(summary['rate_low'], summary['rate_high'])})"
 
 
 def _published_rate(summary: dict[str, Any]) -> str:
@@ -189,8 +189,8 @@ def _published_rate(summary: dict[str, Any]) -> str:
     rate, random = summary["absorption_rate"], summary["random_rate"]
     if rate is None:
         return ""
-    chance = "" if random is None else f"; random directions in place of the probe give {100 * random:.1f} %"
-    return f"; the rate that was published is {100 * rate:.1f} %{chance}"
+    chance = "" if random is None else f"; random directions in place of the probe give {percent(random)}"
+    return f"; the published rate is {percent(rate)}{chance}"
 
 
 def _absorbing(summary: dict[str, Any]) -> str:

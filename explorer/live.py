@@ -32,8 +32,10 @@ if TYPE_CHECKING:
 _CASES = {"0 0": (0, 0), "1 1": (1, 1), "n 1": (2, 1), "n n": (2, 2)}
 #: What could decide on a token, and whether its cosine is known.
 _REASONS = ("absorbed", "effect margin", "cosine", "no effect", "split latent fires", "published")
-#: A lead that is short of the margin by so much is written with two decimals, by less with four.
+#: A margin this far below the threshold is written with two decimals, a closer one with four.
 _SHORT = {"": 1.0, "close": 0.001}
+#: Cosines of a top latent beside a threshold of 1.
+_COSINES = {"reached": 2.0, "missed": 0.5, "unknown": None}
 _NOBODY = pd.DataFrame()
 #: An absorbing latent whose tokens the browser writes.
 _SOMEBODY = pd.DataFrame(
@@ -62,11 +64,11 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
             "digits": len(digits.partition(".")[2]),
         }
     whys = {
-        f"{reason} {'known' if known else 'unknown'} {short}".strip(): _why(reason, known=known, short=value)
+        f"{reason} {cosine} {short}".strip(): _why(reason, cosine=value, short=by)
         for reason in _REASONS
-        for known in (True, False)
-        for short, value in _SHORT.items()
-        if known or reason != "cosine"  # an unknown cosine is short of nothing
+        for cosine, value in _COSINES.items()
+        for short, by in _SHORT.items()
+        if reason != "cosine" or value is not None
     }
     return {
         "own": own,
@@ -95,11 +97,11 @@ def thresholds_away(model: ExplorerModel) -> dict[str, float]:
     return {name: getattr(own, name) + 0.01 for name in movable(model.state)}
 
 
-def _why(reason: str, *, known: bool, short: float) -> str:
+def _why(reason: str, *, cosine: float | None, short: float) -> str:
     row = {
         "reason": reason,
         "margin": Slot(1 - short, "margin"),
-        "top_cosine": Slot(0.5, "cosine") if known else None,
+        "top_cosine": None if cosine is None else Slot(cosine, "cosine"),
         "projected_share": None,
         "projection": None,
     }

@@ -1,4 +1,4 @@
-"""From state to answers: asks the store what the state calls for, and holds the results that all views share."""
+"""From state to results: runs the queries that the state requires, and holds the results that all views share."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from explorer.state import Snapshot
 
 _PLACE = ("suite", "sae", "concept")
-#: The parameters of queries that have another name in the state.
+#: Query parameters that have another name in the state.
 _READ = {"other_suite": "compared_suite", "other_sae": "compared_sae.id"}
 _CHOICES: WeakKeyDictionary[Store, Mapping[str, SuiteChoices]] = WeakKeyDictionary()
-#: What no question has been asked with.
+#: Marks a query that has not run yet.
 _NEVER: dict[str, Any] = {"": None}
 
 
 class Question(NamedTuple):
-    """Which query answers a parameter of the model.
+    """The query behind a parameter of the model.
 
     A query's parameters carry the names of the state's, so nothing else has to be said; `reads` names those that take
     the value of another of its attributes (None: NULL). A `record` is an answer of at most one row, held as a dict;
@@ -49,14 +49,14 @@ class Question(NamedTuple):
 
 
 class AnswerSource(Protocol):
-    """What asks: a class of views, which says what it shows (`explorer.views.view.View`)."""
+    """A class of views, which declares the results that it shows (`explorer.views.view.View`)."""
 
     @property
     def answers(self) -> tuple[str, ...]:
-        """The answers that it shows."""
+        """The results that it shows."""
 
     def on_show(self, at: Snapshot) -> Iterable[AnswerSource]:
-        """List what is on show when it is."""
+        """List the views that are visible when it is."""
 
 
 _OWN_THRESHOLDS: Mapping[str, str | None] = MappingProxyType(
@@ -111,7 +111,7 @@ QUESTIONS: Mapping[str, Question] = {
 
 
 def choices_of(store: Store) -> Mapping[str, SuiteChoices]:
-    """List, by suite, what can be chosen, its metrics, and the thresholds that it was measured with.
+    """List, by suite, the possible choices, its metrics and its own thresholds.
 
     All sessions of a store share the list.
     """
@@ -148,7 +148,7 @@ def _choices_of(store: Store) -> dict[str, SuiteChoices]:
 
 
 def _sae(row: Mapping[str, Any]) -> Sae:
-    """Make an SAE of a row of the query `saes`."""
+    """Create an SAE from a row of the query `saes`."""
     whole = ("layer", "width", "seed", "n_latents", "l0_nominal")
     known: dict[str, Any] = {name: None if row[name] is None else int(row[name]) for name in whole}
     nominal, known["n_latents"] = known.pop("l0_nominal"), known["n_latents"] or 0
@@ -168,20 +168,20 @@ def _sae(row: Mapping[str, Any]) -> Sae:
 
 
 def _concept(row: Mapping[str, Any]) -> Concept:
-    """Make a concept of a row of the query `concepts`."""
+    """Create a concept from a row of the query `concepts`."""
     return Concept(row["concept"], *(row[name] for name in ("family", "label", "phrase", "parent")))
 
 
 class ExplorerModel(param.Parameterized):
-    """The answers that the state of one session calls for.
+    """The query results for the state of one session.
 
     Parameters
     ----------
     store : Store
     state : ExplorerState
-        Watched; a change asks exactly the questions whose parameters changed, and all answers arrive as one change.
+        Watched; a change runs exactly the queries whose parameters changed, and all results arrive as one change.
     *views : classes of views
-        What is shown: only what it shows is asked.
+        The views: only queries of visible views are run.
     """
 
     concepts = param.DataFrame(doc="Counts of each concept of the family on this SAE (concept_counts).")
@@ -205,7 +205,7 @@ class ExplorerModel(param.Parameterized):
     latent_contexts = param.DataFrame(doc="Text in which it fires (latent_contexts).")
     latent_logits = param.Dict(doc="Output tokens it raises and lowers (latent_logits).")
     latent_histogram = param.Dict(doc="Its activations on text (latent_histogram).")
-    latent_roles = param.DataFrame(doc="Its part in each concept (latent_roles).")
+    latent_roles = param.DataFrame(doc="Role for each concept (latent_roles).")
     latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
     latent_kin = param.DataFrame(doc="Its kin on the other SAEs of the layer (latent_kin).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
@@ -262,29 +262,29 @@ class ExplorerModel(param.Parameterized):
 
     @property
     def suite_titles(self) -> dict[str, str]:
-        """What each suite is called, by its name."""
+        """The title of each suite, by its name."""
         return {name: suite.manifest.title or name for name, suite in self.store.suites.items()}
 
     @property
     def sae_record(self) -> dict[str, Any] | None:
-        """What the suite says of the SAE shown, None in a suite without SAEs."""
+        """The metadata of the SAE shown, None in a suite without SAEs."""
         shown, saes = self.shown, self._saes
         return _record(saes[(saes["suite"] == shown.suite) & (saes["sae"] == shown.sae)]) if shown.sae else None
 
     def show(self, view: AnswerSource) -> None:
-        """Answer the questions of a view that is shown by itself, too."""
+        """Also run the queries of a view that is shown alone."""
         self._views = (*self._views, view)
         self._refresh()
 
     def shows(self, view: AnswerSource) -> bool:
-        """Tell whether a view is on show, and its answers those of what is shown."""
+        """Tell whether a view is visible and its results are those of the state shown."""
         return view in self._on_show(self.shown)
 
     def _on_show(self, at: Snapshot) -> set[AnswerSource]:
         return {part for view in self._views for part in view.on_show(at)}
 
     def _refresh(self, *_: param.parameterized.Event) -> None:
-        """Ask what changed; what a former change asked is not waited for any more."""
+        """Run the queries that changed; cancel those of a former change."""
         self._latest = self.state.snapshot()
         needed = {name for view in self._on_show(self._latest) for name in view.answers}
         wanted = {name: self._params(question, self._latest) for name, question in QUESTIONS.items() if name in needed}
@@ -299,14 +299,14 @@ class ExplorerModel(param.Parameterized):
                 self._take(changed, {})
 
     def _take(self, changed: Mapping[str, dict[str, Any] | None], answers: Answers) -> None:
-        """Take over the answers, and the state that they belong to, as one change."""
+        """Publish the results, and the state to which they belong, as one change."""
         self._open = {}
         self._failed = {name for name, answer in answers.items() if isinstance(answer, QueryError)}
         error = ""
         values: dict[str, Any] = {}
         for name, answer in answers.items():
             if isinstance(answer, QueryError):
-                # The former answer goes too, so that a way back to its question asks it again.
+                # Remove the former result too, so that its query runs again when the state returns to it.
                 self._answered.pop(name, None)
                 values[name], error = None, str(answer)
             else:
@@ -315,16 +315,16 @@ class ExplorerModel(param.Parameterized):
         self.param.update(**values, error=error, shown=self._latest)
 
     def await_answers(self, request: Request, *, late: bool) -> None:
-        """Note whether the answers to a request are late; said while any are."""
+        """Record whether the results of a request are late."""
         (self._waiting_for.add if late else self._waiting_for.discard)(request)
         self.waiting = bool(self._waiting_for)
 
     def unanswered(self, name: str) -> str:
-        """Say that an answer is missing because its question failed; empty where the suite just has none."""
-        return "The question for this was not answered; the notice at the top says why." if name in self._failed else ""
+        """Explain that a result is missing because its query failed; empty if the suite has none."""
+        return "This query was not answered; the notice at the top explains why." if name in self._failed else ""
 
     def retry(self) -> None:
-        """Ask again what failed."""
+        """Run failed queries again."""
         self._refresh()
 
     def _params(self, question: Question, at: Snapshot) -> dict[str, Any] | None:
@@ -339,17 +339,17 @@ class ExplorerModel(param.Parameterized):
         return {name: param_of(at, question.reads.get(name, name)) for name in names}
 
     def select(self, latent: int) -> None:
-        """Select a latent of what is drawn; nothing comes of it where the reader has moved on from there."""
+        """Select a latent in a plot; ignored if the plot no longer matches the current choice."""
         if self.is_current:
             self.state.apply({"latent": latent})
 
     @property
     def is_current(self) -> bool:
-        """Whether what is drawn is of the SAE and concept that are chosen."""
+        """Whether the plots show the chosen SAE and concept."""
         return all(getattr(self.shown, name) == getattr(self.state, name) for name in _PLACE)
 
     def ask(self, request: Request, query: str, take: Callable[[pd.DataFrame | None], None], **params: Any) -> None:
-        """Ask what a view asks when it is used, such as a word tester's; only its newest question counts.
+        """Run a query of a single view, such as the word tester's; only its latest query counts.
 
         Parameters
         ----------
@@ -359,12 +359,12 @@ class ExplorerModel(param.Parameterized):
         take : callable
             Takes the answer, None and `error` set where the question fails.
         **params
-            Of the query; those that are not given are those of what is shown.
+            Of the query; the others are taken from the state shown.
         """
         self.ask_together(request, (query,), take, **params)
 
     def ask_together(self, request: Request, queries: Sequence[str], take: Callable[..., None], **params: Any) -> None:
-        """Ask several queries at once, as `ask` does one; `take` takes an answer of each."""
+        """Run several queries, as `ask` runs one; `take` receives a result of each."""
         wanted = {
             query: {
                 name: params[name] if name in params else param_of(self.shown, name) for name in catalog()[query].params
@@ -386,17 +386,17 @@ class ExplorerModel(param.Parameterized):
         request.ask({query: Asked(query, wanted[query]) for query in queries}, taken)
 
     def whole(self, answer: str) -> pd.DataFrame:
-        """Return all that is behind an answer: where a page of it is shown, every page; integers may be NA.
+        """Return the complete result: if a page of it is shown, all pages; integers may be NA.
 
         Parameters
         ----------
         answer : str
-            Name of a parameter of this model, or of a query that a view asked.
+            Name of a parameter of this model, or of a query that a view ran.
 
         Raises
         ------
         KeyError
-            Where nothing was asked under that name.
+            If no query ran under that name.
         QueryError
             Where the question fails.
         """
@@ -408,22 +408,22 @@ class ExplorerModel(param.Parameterized):
         return lambda: with_whole_numbers(self.store.fetch(query, **params), catalog()[query].columns)
 
     def script(self, answer: str, *, shared: bool = False) -> str:
-        """Write the question behind an answer as SQL that runs by itself; `shared` as `Store.script` has it."""
+        """Write the query behind a result as standalone SQL; for `shared` see `Store.script`."""
         query, params = self._behind(answer)
         return self.store.script(query, shared=shared, **params)
 
     def query(self, answer: str) -> str:
-        """Name the query behind an answer; takes what `whole` takes."""
+        """Return the name of the query behind a result; takes the argument of `whole`."""
         return self._behind(answer)[0]
 
     def place(self, answer: str) -> dict[str, Any]:
-        """Return what of suite, SAE, concept and latent an answer is about; takes what `whole` takes."""
+        """Return the suite, SAE, concept and latent to which a result refers; takes the argument of `whole`."""
         _, params = self._behind(answer)
         found = {name: params.get(name) for name in ("suite", "sae", "concept", "latent")}
         return {name: value for name, value in found.items() if value is not None}
 
     def _behind(self, answer: str) -> tuple[str, dict[str, Any]]:
-        """Return query and parameters of an answer."""
+        """Return query and parameters of a result."""
         question = QUESTIONS.get(answer)
         if question is None:
             return answer, self._asked_by_views[answer]
@@ -434,7 +434,7 @@ class ExplorerModel(param.Parameterized):
 
 
 def param_of(at: Snapshot, name: str | None) -> Any:
-    """Return the value of a query's parameter in a state; NULL where none is read."""
+    """Return the value of a query's parameter in a state; None if it has none."""
     return name and attrgetter(_READ.get(name, name))(at)
 
 
@@ -443,7 +443,7 @@ def _at_once(ask: Callable[[], Any], take: Callable[[Any], None], _: Callable[[]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Turn an answer into a dict a row, with None for NULL."""
+    """Convert a result to one dict per row, with None for NULL."""
     columns = [
         [None if value is pd.NA or (isinstance(value, float) and isnan(value)) else value for value in column.tolist()]
         for _, column in frame.items()
@@ -452,5 +452,5 @@ def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _record(frame: pd.DataFrame | None) -> dict[str, Any] | None:
-    """Turn an answer of at most one row into a dict with None for NULL."""
+    """Convert a result of at most one row to a dict with None for NULL."""
     return None if frame is None or frame.empty else records(frame.head(1))[0]

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 #: What the state has no parameter for.
 _DOCS = {
-    "family": "Id of the family of concepts; may be omitted where the suite has one only.",
+    "family": "Id of the family of concepts; may be omitted if the suite has only one.",
     "compared": "Ids of the SAEs that are compared.",
     "compared_concepts": "Ids of the concepts that are compared.",
     "facet_saes": "Ids of the SAEs that are listed; all where it is omitted.",
     "tree_saes": "Ids of the SAEs of the tree, from narrow to wide; the first has the main latent.",
-    "sensitivity_low": "The lowest value of the threshold that is looked at.",
-    "sensitivity_high": "The highest value of the threshold that is looked at.",
-    "search": "What is searched for: the beginning of a token or of a concept's label, or the number of a latent.",
+    "sensitivity_low": "Lowest value of the threshold.",
+    "sensitivity_high": "Highest value of the threshold.",
+    "search": "Text to search for: the beginning of a token or of a concept's label, or the number of a latent.",
     "token": "The token, with its leading space.",
     "main_latent": "The latent that is compared with, such as the concept's main latent.",
     "words": "Tokens of the vocabulary, with their leading spaces.",
@@ -142,7 +142,7 @@ def question(name: str) -> Query:
     found = catalog().get(name) if isinstance(name, str) else None
     if found is None:
         listed = ", ".join(catalog())
-        raise QuestionError(f"there is no question {shortened(name)}; there is {listed}")
+        raise QuestionError(f"there is no query {shortened(name)}; there is {listed}")
     return found
 
 
@@ -391,7 +391,7 @@ class _Reading:
             own = there.concepts[self._concept()].family
             if self._given.get("family", own) != own:
                 raise QuestionError(
-                    f"family = {shortened(self._given['family'])} is not the concept's; leave it out", "family"
+                    f"family = {shortened(self._given['family'])} is not the concept's; omit it", "family"
                 )
             return own
         if "family" in self._given:
@@ -426,7 +426,7 @@ class _Reading:
         own, moving = self._there.thresholds._asdict(), self._there.movable[metric]
         for key in own:
             if key in self._values and key not in moving and self._values[key] != own[key]:
-                raise QuestionError(f"{key} moves nothing of {metric} in this suite; leave it out", key)
+                raise QuestionError(f"{key} has no effect on {metric} in this suite; omit it", key)
 
     def _check_span(self) -> None:
         low, high = (self._values.get(key) for key in _SPANS)
@@ -446,7 +446,7 @@ class _Reading:
     def _refuse_both(self, key: str, others: Mapping[str, Any]) -> None:
         if others:
             name = next(iter(others))
-            raise QuestionError(f"{name} says what {key} says already; give one of them", name)
+            raise QuestionError(f"{name} says what {key} already says; give one of them", name)
 
     def _refuse_missing(self, key: str, options: Collection[str]) -> None:
         instead = [name for name in INSTEAD.get(key, ()) if name not in self._parameters]

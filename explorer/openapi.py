@@ -25,7 +25,7 @@ KINDS = {
 }
 PAGING: Mapping[str, tuple[str, int, int, int]] = {
     "limit": ("Rows of the answer, at most.", PAGE_ROWS, 1, PAGE_ROWS),
-    "offset": ("Rows of the answer that are omitted before these.", 0, 0, 2**31 - 1),
+    "offset": ("Number of rows to skip.", 0, 0, 2**31 - 1),
 }
 _TYPES: Mapping[str, dict[str, Any]] = {
     "VARCHAR": {"type": "string"},
@@ -185,7 +185,7 @@ def _answer(query: Query) -> dict[str, Any]:
             "question": {"const": query.name},
             "parameters": {"type": "object", "description": "Those that the question was asked with."},
             "total": {"type": "integer", "description": "Rows of the whole answer."},
-            "offset": {"type": "integer", "description": "Rows that are omitted before these."},
+            "offset": {"type": "integer", "description": "Number of rows to skip."},
             "next": {"type": ["string", "null"], "description": "Query of the address of the next page."},
             "rows": {"type": "array", "items": row},
         },

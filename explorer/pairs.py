@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = (
     "The two suites differ in their metric, or in thresholds that cannot be moved here: their rates cannot be set side"
-    " by side. A server counts anew what their tokens allow: absorption-explorer serve."
+    " by side. A server counts again what their tokens allow: absorption-explorer serve."
 )
 #: What the browser writes in place of texts.
 _SLOTS = {"label": "\ue000", "name": "\ue001"}

@@ -204,7 +204,7 @@ class SaeParts:
         }
 
     def cards(self) -> dict[int, dict[str, Any]]:
-        """Write the cards of all latents that play a part for any concept of the family, with the cosines asked for."""
+        """Write the cards of all latents that have a role for any concept of the family, with the given cosines."""
         roles, cards, contexts = (self._ask(query) for query in ("sae_roles", "sae_cards", "sae_contexts"))
         contexts_of: dict[int, list[dict[str, Any]]] = {}
         for context in records(contexts):

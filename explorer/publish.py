@@ -156,7 +156,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
 
 
 def _clear_left(*places: Path) -> None:
-    """Take away what publishes left that were killed: of those that still write, each holds its own."""
+    """Remove the files of publishes that were killed; a running one holds a lock on its own."""
     found = [each for place in places for each in place.parent.glob(f"{glob.escape(place.name)}.*")]
     for left in found:
         if not left.suffix[1:].isdecimal() or left.is_symlink() or not left.is_dir():
@@ -302,7 +302,7 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
         "table": means_html(model),
         "saes": [row["sae"] for row in rows],
         "order": {name: _order(rows, name) for name in (*ATTRIBUTES, *_NUMBERS)},
-        # What is drawn anew under moved thresholds.
+        # What is drawn again under moved thresholds.
         "numbers": list(_NUMBERS),
         **_sweeps(model),
         "colours": {

@@ -42,8 +42,8 @@ def query(
         list[str] | None,
         typer.Argument(
             metavar="[NAME] [SOURCE] [--PARAMETER VALUE]...",
-            help="Name of the question, without which all are listed; suite or results, as info takes them, the first"
-            " embedded suite where none is given; parameters of the question.",
+            help="Name of the query, or nothing to list all; suite or results, as for info (default: the first embedded"
+            " suite); parameters of the query.",
             show_default=False,
         ),
     ] = None,
@@ -52,7 +52,7 @@ def query(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="The file to write.", show_default="standard output")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace the file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing file.")] = False,
 ) -> None:
     """Answer one of the questions behind the views, as in query cosines --sae l12-w8192-l0-7 --letter l.
 
@@ -83,10 +83,10 @@ def _read(words: list[str]) -> tuple[tuple[str | None, str | None], list[tuple[s
             continue
         value = text if is_whole else next(ahead, None)
         if value is None:
-            raise QuestionError(f"{key} has no value; parameters are given as --name value")
+            raise QuestionError(f"{key} has no value; give parameters as --name value")
         pairs.append((key.removeprefix("--").replace("-", "_"), value))
     if len(named) > len(_NAMED):
-        raise QuestionError(f"{named[-1]!r} is one word too many; parameters are given as --name value")
+        raise QuestionError(f"{named[-1]!r} is not expected; give parameters as --name value")
     name, suite = [*named, None, None][: len(_NAMED)]
     return (name, suite), pairs
 
@@ -94,7 +94,7 @@ def _read(words: list[str]) -> tuple[tuple[str | None, str | None], list[tuple[s
 def _check(form: Form, output: Path | None, *, force: bool) -> None:
     """Refuse what the answer cannot go to."""
     if output is None and form is Form.PARQUET and sys.stdout.isatty():
-        raise QuestionError("parquet is nothing to read; give a file with -o")
+        raise QuestionError("parquet is a binary format; give a file with -o")
     if output is not None and output.exists() and not force:
         raise QuestionError(f"{output} exists already; give another name, or --force to replace it")
 

@@ -1,4 +1,4 @@
-"""Asks the store for one asker, in whose place only the newest questions count."""
+"""Queries of one view, of which only the latest count."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     Answers = Mapping[str, pd.DataFrame | QueryError | None]
 
-#: Most of a question's time is planning, which takes one processor.
+#: Most of a query's time is planning, which uses one processor.
 _SIDE_BY_SIDE = ThreadPoolExecutor(64, "answering")
 
 
 class Asked(NamedTuple):
-    """A query and its parameters, None where there is nothing to ask."""
+    """A query and its parameters, None if there is nothing to query."""
 
     query: str
     params: dict[str, Any] | None
 
 
 class Request:
-    """Asks the store aside from what goes on, and gives up what it asked before.
+    """Runs queries in the background and cancels its previous ones.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ class Request:
         self._token = CancelToken()
 
     def ask(self, questions: Mapping[str, Asked], take: Callable[[Answers], None]) -> None:
-        """Ask several questions side by side.
+        """Run several queries in parallel.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class Request:
             try:
                 if not token.given_up:
                     take(answers)
-            finally:  # a view that fails must not leave the page waiting
+            finally:  # an error in a view must not leave the page waiting
                 if not token.given_up:  # by what follows from the answers
                     self._model.await_answers(self, late=False)
 
@@ -84,6 +84,6 @@ class Request:
         )
 
     def give_up(self) -> None:
-        """Wait no more for what was asked."""
+        """Cancel the running queries."""
         self._token.given_up = True
         self._model.await_answers(self, late=False)

@@ -110,7 +110,7 @@ class Served(Sequence[str]):
         """
         names = {entry.name for entry in self.catalogue()}
         if self._added is None or (self.may_open is MayOpen.CATALOGUE and source not in names):
-            raise SuiteError("this server does not open that")
+            raise SuiteError("this server does not open this source")
         places = [str(locate(place)) for place in suites_of(source, progress=progress, say=say)]
         new = [place for place in places if place not in self]
         with open_suites(*self, *new) as store:  # which fails where they do not go together

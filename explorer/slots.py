@@ -1,23 +1,23 @@
-"""Numbers that are not known yet: what the page's sentences write of them, a browser fills in."""
+"""Placeholders for numbers in the page's texts, which a browser fills in."""
 
 from __future__ import annotations
 
 from typing import Self
 
-#: What surrounds a slot, and stands in no text of the page.
+#: Brackets of a slot; no text of the page contains them.
 OPEN, CLOSE = "⟦", "⟧"
 
 
 class Slot(float):
-    """A number that is written as its name and its format, as in ⟦absorbed:,⟧.
+    """A number that is printed as its name and its format, as in ⟦absorbed:,⟧.
 
     Parameters
     ----------
     value : float
-        By which it is compared: what is said of one is not what is said of many.
+        For comparisons, such as between singular and plural.
     name : str
-        What a browser calls the number; as in 100 rate of a multiple, most less least of a difference, and size of rise
-        of what has no sign.
+        Name of the number in the browser; a multiple is written as in `100 rate`, a difference as in `most less least`,
+        an absolute value as in `size of rise`.
     """
 
     name: str
@@ -41,9 +41,9 @@ class Slot(float):
         return Slot(other * float(self), f"{other} {self.name}")
 
     def __abs__(self) -> Slot:
-        """Leave out its sign."""
+        """Return the absolute value."""
         return Slot(abs(float(self)), f"size of {self.name}")
 
     def __sub__(self, other: float) -> Slot:
-        """Say by how much it is larger than another slot."""
+        """Subtract another slot."""
         return Slot(float(self) - float(other), f"{self.name} less {getattr(other, 'name', other)}")

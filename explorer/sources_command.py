@@ -47,14 +47,12 @@ def list_cache(*, as_json: Annotated[bool, _JSON] = False) -> None:
     ]
     show_list(f"{cache.root}: {count(len(found), 'suite')}", lines or ["nothing"])
     if unfinished:
-        typer.echo(f"and {unfinished / 1e6:,.1f} MB of downloads that were not finished")
+        typer.echo(f"and {unfinished / 1e6:,.1f} MB of unfinished downloads")
 
 
 @cache_app.command("clear")
 def clear_cache(
-    names: Annotated[
-        list[str] | None, typer.Argument(help="Names or keys of entries; all where none is given.")
-    ] = None,
+    names: Annotated[list[str] | None, typer.Argument(help="Names or keys of entries; default: all.")] = None,
 ) -> None:
     """Remove what is in the cache; what another process reads is kept."""
     from ingest.cache import Cache
@@ -68,7 +66,7 @@ def clear_cache(
     if unknown:
         fail(f"no entry of the cache is called {', '.join(sorted(unknown))}; absorption-explorer cache list names them")
     show_list(f"{cache.root}: removed", [name for name, _ in removed] or ["nothing"])
-    show_list("Kept, for another process uses it:", [name for name, _ in kept])
+    show_list("Kept, because another process uses it:", [name for name, _ in kept])
     if kept:
         raise typer.Exit(1)
 

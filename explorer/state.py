@@ -1,4 +1,4 @@
-"""What a session looks at: ids, thresholds and switches, and their form in the URL. Knows no data and no plots."""
+"""State of a session: ids, thresholds and switches, and their form in the URL. Independent of data and plots."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ PAGES = ("explore", "compare", "atlas", "evidence", "token", "learn")
 #: What narrows the tested tokens of a suite, or a token's latents, to some SAEs, and what narrows the former further.
 SAE_FACETS = tuple(f"facet_{name}" for name in ATTRIBUTES)
 FACETS = (*SAE_FACETS, "facet_concept", "facet_latent")
-#: Characters of a search that are looked at; no token is as long.
+#: Maximum length of a search; tokens are shorter.
 SEARCH_CHARACTERS = 100
-#: Concepts whose plots Compare sets side by side.
+#: Maximum number of concepts whose plots Compare shows.
 COMPARED_CONCEPTS = 60
-#: Numbers of SAEs that Atlas draws others against.
+#: Numeric attributes of SAEs that Atlas can use as x-axis.
 X_AXES = ("l0", "layer", "width", "variance_explained", "loss_recovered", "dead_fraction")
-#: What is named by an id; whether there is such a one is looked up by `apply`.
+#: Parameters that are ids; `apply` checks whether they exist.
 _IDS = ("sae", "concept", "family", "metric", "other_suite", "other_sae", "facet_concept")
-#: What says more exactly what others say.
+#: Parameters that are more specific than others.
 _SAID_BY = {"sae": ATTRIBUTES, "concept": ("family", "letter"), "other_sae": OTHER, "facet_concept": ("facet_letter",)}
 
 
 class Thresholds(NamedTuple):
-    """The thresholds that decide on splits and absorption."""
+    """The thresholds for splitting and absorption."""
 
     tau: float = 0.03
     cosine_threshold: float = 0.025
@@ -118,7 +118,7 @@ class ExplorerState(param.Parameterized):
     page = param.Selector(default="explore", objects=list(PAGES), doc="The page shown.")
     suite = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Name of the suite.")
     sae = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the SAE.")
-    concept = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the concept looked for.")
+    concept = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="Id of the concept.")
     metric = param.Selector(objects=[], check_on_set=True, allow_None=True, doc="How absorption was measured.")
     latent = param.Integer(default=None, allow_None=True, bounds=(0, None), doc="The selected latent, or None.")
 
@@ -128,21 +128,21 @@ class ExplorerState(param.Parameterized):
         bounds=THRESHOLD_BOUNDS["tau"],
         softbounds=(0, 0.2),
         step=0.005,
-        doc="Rise of F1 that a further split latent must bring.",
+        doc="Minimum F1 gain per split latent.",
     )
     cosine_threshold = param.Number(
         default=0.025,
         bounds=THRESHOLD_BOUNDS["cosine_threshold"],
         softbounds=(-0.1, 0.4),
         step=0.005,
-        doc="Least cosine of an absorbing latent.",
+        doc="Minimum cosine of an absorbing latent.",
     )
     effect_margin = param.Number(
         default=1.0,
         bounds=THRESHOLD_BOUNDS["effect_margin"],
         softbounds=(0, 4),
         step=0.05,
-        doc="Least lead of the top effect, logits.",
+        doc="Minimum effect margin, logits.",
     )
     sensitivity_of = param.Selector(
         default="cosine_threshold",
@@ -158,30 +158,36 @@ class ExplorerState(param.Parameterized):
         default="count", objects=["count", "effect"], doc="What the width of an edge of the graph shows."
     )
     main_latent_by = param.Selector(
-        default="encoder", objects=["encoder", "k_sparse"], doc="Which main latent the plots over all SAEs mean."
+        default="encoder",
+        objects=["encoder", "k_sparse"],
+        doc="Main latent in the plots over all SAEs: by encoder or k-sparse.",
     )
 
     compare_by = param.Selector(
-        default="l0", objects=[*ATTRIBUTES, "concept", "pair", "splitting"], doc="What Compare sets side by side."
+        default="l0", objects=[*ATTRIBUTES, "concept", "pair", "splitting"], doc="What Compare compares."
     )
     other_suite = param.String(
         default=None, allow_None=True, doc="Suite of the SAE compared with, or None for this one."
     )
     other_sae = param.String(default=None, allow_None=True, doc="Id of the SAE compared with, or None.")
     mean_policy = param.Selector(
-        default="with_candidates", objects=["with_candidates", "all_concepts"], doc="Concepts that a mean takes in."
+        default="with_candidates",
+        objects=["with_candidates", "all_concepts"],
+        doc="Concepts that count in means.",
     )
-    rate_x = param.Selector(default="l0", objects=list(X_AXES), doc="What Atlas draws the absorption rate against.")
+    rate_x = param.Selector(default="l0", objects=list(X_AXES), doc="X-axis of Atlas' plot of the absorption rate.")
     other_x = param.Selector(
         default=None,
         objects=[None, *X_AXES],
-        doc="What it draws it against beside that; None for what the suite tells.",
+        doc="X-axis of its second plot; None for a default.",
     )
     splits_x = param.Selector(
-        default="l0", objects=list(X_AXES), doc="What it draws the number of split latents against."
+        default="l0", objects=list(X_AXES), doc="X-axis of its plot of the number of split latents."
     )
     told_by = param.Selector(
-        default=None, objects=[None, *ATTRIBUTES], doc="What colour and marker tell in Atlas; None for what varies."
+        default=None,
+        objects=[None, *ATTRIBUTES],
+        doc="Attribute by which Atlas colours; None for one that varies.",
     )
     scope = param.Selector(default="suite", objects=["suite", "all"], doc="Whether Atlas shows one suite or all.")
     cell = param.Selector(
@@ -191,11 +197,11 @@ class ExplorerState(param.Parameterized):
     )
     cell_order = param.Selector(default="layer", objects=list(ATTRIBUTES), doc="Order of the heat map's SAEs.")
 
-    evidence_token = param.String(default="", doc="Beginning of the tested tokens listed.")
+    evidence_token = param.String(default="", doc="Prefix of the tested tokens to list.")
     evidence_verdict = param.Selector(
         default="all",
         objects=["all", "absorbed", "not absorbed", "differs", "disagree"],
-        doc="Verdict of the tested tokens listed.",
+        doc="Verdict of the tested tokens to list.",
     )
     evidence_sort = param.Selector(
         default="top_effect",
@@ -205,7 +211,7 @@ class ExplorerState(param.Parameterized):
         ],
         doc="Column by which tested tokens are sorted.",
     )
-    evidence_descending = param.Boolean(default=False, doc="Whether from the largest to the smallest.")
+    evidence_descending = param.Boolean(default=False, doc="Whether in descending order.")
     evidence_columns = param.ListSelector(
         default=[
             *("top_effect", "top_cosine", "second_latent", "second_effect", "margin"),
@@ -216,10 +222,10 @@ class ExplorerState(param.Parameterized):
             *("second_latent", "second_effect", "second_cosine", "margin"),
             *("projection", "projected_share", "fraction", "absorbed_by"),
         ],
-        doc="Columns shown of the tested tokens, besides those that are always there.",
+        doc="Optional columns of the tested tokens.",
     )
     evidence_page = param.Integer(
-        default=0, bounds=(0, 1_000_000), doc="Page of the tested tokens listed, counted from 0."
+        default=0, bounds=(0, 1_000_000), doc="Page of the list of tested tokens, counted from 0."
     )
     facet_layer = param.Parameter(default=None, doc="Layer of the SAEs listed on Evidence and Token, or None for all.")
     facet_hook = param.Parameter(default=None, doc="Their hook, or None.")
@@ -227,9 +233,9 @@ class ExplorerState(param.Parameterized):
     facet_width = param.Parameter(default=None, doc="Their nominal width, or None.")
     facet_l0 = param.Parameter(default=None, doc="Their L0, or None.")
     facet_seed = param.Parameter(default=None, doc="Their seed, or None.")
-    facet_concept = param.String(default=None, allow_None=True, doc="Id of the concept of the tokens listed, or None.")
+    facet_concept = param.String(default=None, allow_None=True, doc="Id of the concept of the tokens to list, or None.")
     facet_latent = param.Integer(
-        default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens listed, or None."
+        default=None, allow_None=True, bounds=(0, INTEGER_MAX), doc="Top latent of the tokens to list, or None."
     )
 
     learn_step = param.Integer(default=1, bounds=(1, 5), doc="Step of the page Learn.")
@@ -259,11 +265,11 @@ class ExplorerState(param.Parameterized):
         default=False, doc="Whether the page is shown to an audience: large, and without a sidebar."
     )
 
-    brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each brushed SAE.")
+    brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each selected SAE.")
     tested_words = param.List(default=[], item_type=str, doc="Words that are tested on the selected latent.")
-    cosine_range = param.Range(default=None, doc="Brushed range of cosines, or None.")
+    cosine_range = param.Range(default=None, doc="Selected range of cosines, or None.")
     seed = param.Integer(default=0, bounds=(0, None), doc="Seed of the random words.")
-    touch = param.Boolean(default=False, doc="Whether the page is moved by touch, which plots must not catch.")
+    touch = param.Boolean(default=False, doc="Whether touch scrolls the page instead of moving plots.")
     dark = param.Boolean(default=False, doc="Whether page and plots are dark.")
 
     #: The parameters that a URL carries, in its order; those from `tau` on only where they were changed.
@@ -587,7 +593,7 @@ class ExplorerState(param.Parameterized):
         self._fit_evidence(metric, there.judging, wanted)
         own = there.thresholds._asdict() if suite else {}
         refused += [
-            f"{name} = {shortened(wanted.pop(name))} moves nothing in this suite"
+            f"{name} = {shortened(wanted.pop(name))} has no effect in this suite"
             for name in own
             if name not in movable and wanted.get(name, own[name]) != own[name]
         ]
@@ -774,7 +780,7 @@ class ExplorerState(param.Parameterized):
         for key, value in parse_qsl(query.removeprefix("?"), keep_blank_values=True):
             name = FORMER_KEYS.get(key, key)
             if name in self._READ_KEYS and given.get(name, value) != value:
-                again.append(f"{name} = {shortened(given[name])} is given a second time, as {shortened(value)}")
+                again.append(f"{name} = {shortened(given[name])} is repeated, as {shortened(value)}")
             given[name] = value
         again += [
             f"{part} = {shortened(given.pop(part))} is omitted, for {key} says it"
@@ -794,5 +800,5 @@ class ExplorerState(param.Parameterized):
                 self.facet_latent = None
         if unknown := [shortened(name) for name in given if name not in known]:
             named = ", ".join(unknown[:SHOWN_OPTIONS]) + (", ..." if len(unknown) > SHOWN_OPTIONS else "")
-            refused.append(f"nothing here is called {named}")
+            refused.append(f"there is nothing called {named}")
         return refused

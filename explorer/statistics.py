@@ -18,9 +18,9 @@ class Difference(NamedTuple):
     ----------
     mean : float
     low, high : float or None
-        Its 95 % interval; None where it cannot be told.
+        Its 95% interval; None where it cannot be told.
     detectable : float or None
-        About the difference that as much data would detect four times in five.
+        About the difference that as much data would detect with a power of 80%.
     num_concepts, num_seeds, num_other_seeds : int
         What it is the mean of.
     """
@@ -41,7 +41,7 @@ def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | 
     trained with several seeds, these are resampled, too. A bootstrap of few things is too narrow: of three seeds, its
     interval held the truth 83 times in 100 in a simulation (benchmarks/intervals.py). So the resamples are stretched to
     the variance that is estimated from the data, and as much further as Student's t is wider than a normal
-    distribution. The interval holds the middle 95 % of 4,000 means, drawn with a fixed seed: the same data give the
+    distribution. The interval holds the middle 95% of 4,000 means, drawn with a fixed seed: the same data give the
     same interval.
 
     Parameters
@@ -69,7 +69,7 @@ def mean_difference(rates: np.ndarray, other_rates: np.ndarray) -> Difference | 
         variance, freedom = _variance(this, other)
         off *= variance**0.5 / spread * np.sqrt(freedom / random.chisquare(freedom, len(off)))
     low, high = mean + np.quantile(off, (0.025, 0.975))
-    # The interval must exclude 0, and do so four times in five: the two-sided 95 % and one-sided 80 % quantiles add up.
+    # The interval must exclude 0, and do so with a power of 80%: the two-sided 95% and one-sided 80% quantiles add up.
     detectable = np.quantile(np.abs(off), (0.95, 0.6)).sum()
     return Difference(mean, float(low), float(high), float(detectable), number, len(this), len(other))
 

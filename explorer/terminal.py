@@ -58,7 +58,7 @@ def opening() -> Iterator[dict[str, Any]]:
         with progress_bar("Opening") as report_progress:
             yield {"progress": report_progress, "say": tell}
     except KeyboardInterrupt as error:
-        fail("interrupted; run the same command again to go on where it stopped", error)
+        fail("interrupted; run the same command again to continue", error)
     finally:
         signal.signal(signal.SIGTERM, former)
 

@@ -188,6 +188,6 @@ def offered(store: Store, suite: str) -> list[ToldTour]:
 
 
 def existing(told: ToldTour, exists: Callable[[ToldStep], bool]) -> ToldTour | None:
-    """Leave out of a tour the steps that a page without a server does not have; None where fewer than two are left."""
+    """Omit of a tour the steps that a page without a server does not have; None where fewer than two are left."""
     steps = tuple(filter(exists, told.steps))
     return told._replace(steps=steps) if len(steps) > 1 else None

@@ -233,7 +233,7 @@ class _Found:
         """Note that `file` tells of `key`; reject it where another file does."""
         first = self.claimed.setdefault(key, file)
         if first != file:
-            source.reject(file, f"{source.report.name(first)} holds the same and is taken; remove one of them")
+            source.reject(file, f"{source.report.name(first)} has the same contents and is used; remove one of them")
         return first == file
 
     def concept(self, name: str, template: str | None) -> str | None:
@@ -295,7 +295,7 @@ def _report_unread(source: Source) -> None:
         if name in source.report.read or name in dict(source.report.rejected):
             continue
         if _DETAIL_FILE.fullmatch(file.name):
-            source.reject(file, "no summary of its concept lies beside it; download it, too")
+            source.reject(file, "the summary of its concept is missing; download it, too")
         else:
             source.report.skip(file)
 
@@ -420,7 +420,7 @@ def _method(source: Source, summaries: dict[Path, _Summary]) -> Method:
     for name, values in told.items():
         if len(values) > 1:
             listed = ", ".join(f"{value:g}" for value in sorted(values))
-            source.report.note(f"Files name several values of {name} ({listed}): their published rates stand.")
+            source.report.note(f"Files name several values of {name} ({listed}): their published rates are used.")
     notes = [f"At most {most:,} candidates of a concept were ablated."] if most else []
     # A threshold that no file names is the paper's.
     thresholds = {name: values.most_common(1)[0][0] for name, values in told.items() if values}

@@ -80,7 +80,7 @@ def list_address(url: str, patterns: Collection[str] = ()) -> Listing:
         files.append(file)
         _check_path(file.path)
         if len(files) > limits.ENTRIES:
-            raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results alone")
+            raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results only")
     if not files:
         raise RemoteError("holds no files")
     if is_file:
@@ -90,7 +90,7 @@ def list_address(url: str, patterns: Collection[str] = ()) -> Listing:
         return Listing(files, is_suite=True)
     wanted = [file for file in files if _is_wanted(file.path, patterns)]
     if not wanted:
-        raise RemoteError(f"holds no results: none of its {len(files):,} files is of a kind that is read")
+        raise RemoteError(f"holds no results: none of its {len(files):,} files has a known type")
     return Listing(wanted)
 
 

@@ -110,7 +110,7 @@ def _unpack(stream: BinaryIO, size: int, folder: Path) -> None:
 
 def _check_number(number: int) -> None:
     if number > limits.ENTRIES:
-        raise UnreadableError(f"it holds more than {limits.ENTRIES:,} files; give the results alone")
+        raise UnreadableError(f"it holds more than {limits.ENTRIES:,} files; give the results only")
 
 
 def _within(name: str) -> PurePosixPath:
@@ -119,7 +119,7 @@ def _within(name: str) -> PurePosixPath:
     if path.is_absolute() or ".." in path.parts:
         raise UnreadableError(f"{name[:100]!r} in it would be outside of the folder; unpack it yourself")
     if len(path.parts) > limits.DEPTH:
-        raise UnreadableError(f"{name[:100]!r} in it lies more than {limits.DEPTH} folders deep; unpack it yourself")
+        raise UnreadableError(f"{name[:100]!r} in it is more than {limits.DEPTH} folders deep; unpack it yourself")
     return path
 
 

@@ -252,7 +252,7 @@ class Cache:
         try:
             fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError:
-            self._progress("Waiting for another process that imports the same", 0, 1)
+            self._progress("Waiting for another process that imports the same results", 0, 1)
             fcntl.flock(lock, kind)
 
 

@@ -135,7 +135,7 @@ def _fetch(fetch: _Fetch, file: RemoteFile) -> None:
         else:
             if file.checksum and checksum(part) != file.checksum:
                 part.unlink()
-                raise RemoteError(f"{file.path}: came damaged; run the command again")
+                raise RemoteError(f"{file.path}: was damaged in the download; run the command again")
             part.rename(target)
             return
 
@@ -153,7 +153,7 @@ def _fetch_rest(fetch: _Fetch, file: RemoteFile, part: Path) -> None:
             here = 0
             if ranged:
                 part.unlink()
-                raise _CutOffError("another part came than was asked for")
+                raise _CutOffError("the server sent another part than requested")
         with part.open("ab" if here else "wb") as stream:
             try:
                 for piece in response.iter_content(PIECE):
@@ -175,7 +175,7 @@ def _check_answer(file: RemoteFile, response: requests.Response) -> None:
     if status in _LATER:
         raise _CutOffError(status_line(response))
     if status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or (file.is_served and identity(response) != file.identity):
-        raise RemoteError(f"{file.path}: changed while it was fetched; run the command again")
+        raise RemoteError(f"{file.path}: changed during the download; run the command again")
     if status not in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
         raise RemoteError(f"{file.path}: {status_line(response)}")
 

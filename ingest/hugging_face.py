@@ -52,7 +52,7 @@ def list_repository(url: str, *, is_file: bool) -> Iterator[RemoteFile]:
                     checksum=(entry.get("lfs") or {}).get("oid", ""),
                 )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        raise RemoteError("its server answers in no form that is known") from error
+        raise RemoteError("its server answers in an unknown format") from error
 
 
 def _entries(endpoint: str, place: str, *, recursive: bool) -> Iterator[dict[str, Any]]:
@@ -63,7 +63,7 @@ def _entries(endpoint: str, place: str, *, recursive: bool) -> Iterator[dict[str
         entries, page = _ask(page)
         number += len(entries)
         if number > limits.ENTRIES:
-            raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results alone")
+            raise RemoteError(f"holds more than {limits.ENTRIES:,} files; give the address of the results only")
         yield from entries
         if not entries:
             return

@@ -100,7 +100,7 @@ def _import(
         try:
             found = reader.read(source, only=only)
         except ValidationError as error:
-            message = f"{path}: a suite cannot hold this ({first_problem(error)}); fix the source"
+            message = f"{path}: a suite cannot store this ({first_problem(error)}); fix the source"
             raise IngestError(message) from error
         if len(found) == 1:
             manifests = [_suite(source, found[0], folder, suite_name(target.name), progress)]
@@ -174,7 +174,7 @@ def detect(source: Source) -> str:
     rejected = [f"{file}: {reason}" for file, reason in source.report.rejected[:1]]
     because = "".join(f" ({reason})" for reason in rejected or saebench.other_evaluations(source)[:1])
     message = (
-        f"{source.root}: holds no results that are known here{because}; give the folder with sae_split_feats.parquet"
+        f"{source.root}: contains no results in a known format{because}; give the folder with sae_split_feats.parquet"
         " (published), feature_absorption/ (sae-spelling), *_eval_results.json (saebench), summary_l0*.json"
         " (absorption-atlas) or tested_tokens.csv (tables)"
     )

@@ -219,7 +219,7 @@ def _located(
         except ValueError:
             key = None
         if parts is None or key is None:
-            source.reject(file, "the name tells no SAE and letter or latent; rename it as the others are")
+            source.reject(file, "the name contains no SAE and letter or latent; rename it like the others")
         elif item(parts[4]) in found.setdefault(key, {}):
             source.reject(file, f"{source.report.name(found[key][item(parts[4])])} is of the same; remove one of them")
         else:
@@ -285,7 +285,7 @@ def _manifest(source: Source) -> Manifest:
                     return manifest
             source.report.skip(file)  # such as a list of the files that lie there
         except UnreadableError as error:
-            source.reject(file, f"{error}; the suite is described without it")
+            source.reject(file, f"{error}; the suite is imported without it")
     return Manifest(
         format_version=FORMAT_VERSION,
         name=NAME,

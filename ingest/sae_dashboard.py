@@ -205,7 +205,7 @@ def _number(value: Any) -> float | None:
     except OverflowError:
         return None
     except (TypeError, ValueError):
-        raise DashboardError("the page has something else where a number belongs") from None
+        raise DashboardError("the page has another type where a number is expected") from None
     return number if abs(number) <= _LARGEST_FLOAT else None
 
 

@@ -166,7 +166,7 @@ def _found(source: Source, files: list[_File]) -> defaultdict[str, list[pa.Table
             continue
         if first := taken.get((kind, file.name)):
             taken_from = source.report.name(first.path)
-            source.reject(file.path, f"{taken_from} holds the same of this SAE and is taken; remove one of them")
+            source.reject(file.path, f"{taken_from} has the same data on this SAE and is used; remove one of them")
             continue
         rows = _READERS[kind](source, file)
         if rows is None:

@@ -159,12 +159,14 @@ def _read_model(source: Source, model: str, chosen: list[SaeFiles], every: list[
         try:
             Sae(sae="any", **facts)
         except ValidationError as error:
-            _leave_out(source, files, f"a suite cannot hold what it says of the SAE ({first_problem(error)})", every)
+            _leave_out(
+                source, files, f"a suite cannot store its description of the SAE ({first_problem(error)})", every
+            )
             continue
         if tables["measurements"].num_rows:
             known.append(_Read(files, facts, tables))
         else:
-            _leave_out(source, files, "it tells of no letter that can be read; download the complete file", every)
+            _leave_out(source, files, "it contains no readable letter; download the complete file", every)
     if not known:
         return None
     saes = [Sae(sae=sae, **one.facts) for sae, one in zip(sae_ids([one.facts for one in known]), known, strict=True)]
@@ -293,7 +295,8 @@ def _tau(source: Source, saes: list[SaeFiles]) -> float:
     for sae in saes:
         if sae.tau not in (tau, None):
             source.report.note(
-                f"{sae.name} was measured with tau {sae.tau}, the suite says {tau}: its published split latents stand."
+                f"{sae.name} was measured with tau {sae.tau}, the suite says {tau}: its published split latents are"
+                " used."
             )
     return tau
 

@@ -272,7 +272,7 @@ def collect(source: Source) -> list[SaeFiles]:
         sae = saes.setdefault(_joined(name), SaeFiles(name))
         if kind in sae.files:
             first = source.report.name(sae.files[kind])
-            source.reject(file, f"{first} holds the same of this SAE and is taken; remove one of them")
+            source.reject(file, f"{first} has the same data on this SAE and is used; remove one of them")
             return None
         sae.files[kind] = file
         return sae

@@ -229,5 +229,5 @@ def _as_list(letters: Any) -> dict[str, Any]:
 
 def _object(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise UnreadableError("holds something else where SAEBench has an object; download it again")
+        raise UnreadableError("has another type where SAEBench has an object; download it again")
     return content

@@ -1,4 +1,4 @@
-"""Reading somebody else's folder: leniently, and with a word on everything that was omitted."""
+"""Lenient reading of a folder of results; everything omitted is reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from queries.schema import Table
 
-#: What files name an SAE and a concept by, in place of ids.
+#: Columns by which files identify an SAE and a concept instead of ids.
 _PLACE = ("layer", "width", "l0")
 _LETTERS = {"letter": "concept", "top_letter": "top_concept"}
 _NAMING = {name: Column(name, "INTEGER", "", rule=Rule("{} >= 0", "0 or more")) for name in _PLACE} | {
@@ -38,10 +38,10 @@ _NAMING = {name: Column(name, "INTEGER", "", rule=Rule("{} >= 0", "0 or more")) 
 }
 _WIDTH = re.compile(r"([0-9]{1,9})([km]?)", re.IGNORECASE)
 _THOUSANDS = {"": 1, "k": 1_000, "m": 1_000_000}
-#: Of a vocabulary's alphabetic tokens: the leading space as tokenizers write it, or as an underscore.
+#: Leading space of alphabetic tokens as tokenizers encode it, or an underscore.
 _MARKED_SPACE = "^[_\u2581\u0120]([A-Za-z])"
 _SHOWN_ROWS = 3
-#: Rows that are decoded at a time, and those with lists of texts.
+#: Rows decoded at a time, and rows with lists of texts.
 _BATCH, _BATCH_OF_LISTS = 16_384, 16
 #: Bytes of a value in memory; of a text, those of its place.
 _WIDTHS = {"BOOLEAN": 1, "INT64": 8, "DOUBLE": 8}
@@ -57,18 +57,18 @@ _Key = TypeVar("_Key")
 
 
 def same(*names: str) -> Columns:
-    """Return columns that a file calls as the suite does."""
+    """Return columns that have the same name in the file and in the suite."""
     return dict(zip(names, names, strict=True))
 
 
 def stamp(file: Path) -> _Stamp:
-    """Return size and time of change of `file`, by which a change while it is read is noticed."""
+    """Return size and modification time of `file`, to detect a change while it is read."""
     status = file.stat()
     return (status.st_size, status.st_mtime_ns)
 
 
 def parse_width(text: str) -> int:
-    """Read a nominal width as people write it: 16000, 16k, 1m, or 16384 by the number of latents."""
+    """Parse a nominal width: 16000, 16k, 1m, or 16384 (the number of latents)."""
     found = _WIDTH.fullmatch(text.strip())
     if found is None:
         message = f"{text!r} is no width"
@@ -82,7 +82,7 @@ def parse_width(text: str) -> int:
 
 @dataclass
 class Source:
-    """A folder of results, or a file that is taken for a folder with nothing else in it.
+    """A folder of results, or a single file, treated as a folder with one file.
 
     Attributes
     ----------
@@ -110,7 +110,7 @@ class Source:
         self.report = Report(self.root)
 
     def find(self, pattern: str) -> list[Path]:
-        """Return what lies below the root and matches a glob, in the order of names: files, as far as names tell."""
+        """Return the files below the root that match a glob, sorted by name."""
         name = pattern.removeprefix("**/")
         depth = name.count("/") + 1
         return sorted(
@@ -120,12 +120,12 @@ class Source:
         )
 
     def has(self, file: Path) -> bool:
-        """Tell whether there is anything called `file`, be it readable or not."""
+        """Tell whether `file` exists, readable or not."""
         return os.path.lexists(file) and self._file in (None, file)
 
     @cached_property
     def _entries(self) -> list[Path]:
-        """List everything below the root, relative to it; what cannot be listed goes into the report."""
+        """List everything below the root, relative to it; report folders that cannot be listed."""
         if self._file:
             return [Path(self._file.name)]
         found: list[Path] = []
@@ -145,26 +145,26 @@ class Source:
                                 "is a link to a folder and is not followed; put the folder itself there",
                             )
                         if len(found) > limits.ENTRIES:
-                            message = f"{self.root}: holds more than {limits.ENTRIES:,} files; give the results alone"
+                            message = f"{self.root}: holds more than {limits.ENTRIES:,} files; give the results only"
                             raise IngestError(message)
             except OSError as error:
                 self.reject(self.root / folder, f"cannot be listed ({reason(error)}); let it be read")
             deep = [path for path in folders if len(path.parts) > limits.DEPTH]
             for path in deep:
                 folders.remove(path)
-                self.reject(self.root / path, f"lies more than {limits.DEPTH} folders deep; move it up")
+                self.reject(self.root / path, f"is more than {limits.DEPTH} folders deep; move it up")
         return found
 
     @contextmanager
     def opened(self, file: Path, what: str, most: int) -> Iterator[BinaryIO]:
-        """Open `file` and note that it is read; see `ingest.files.reading`, the one way to a source's files."""
+        """Open `file` and record that it was read; see `ingest.files.reading`."""
         with reading(self.root, file, what, most) as stream:
             self.stamps.setdefault(file, stamp(file))
             self.report.read.add(self.report.name(file))
             yield stream
 
     def readable(self, files: Mapping[_Key, Path], what: str, most: int) -> dict[_Key, Path]:
-        """Return those of `files` that another process can be given to read, and note so; reject the others."""
+        """Return the `files` that another process can read, and record them; reject the others."""
         found = {}
         for key, file in files.items():
             try:
@@ -175,21 +175,21 @@ class Source:
         return found
 
     def reject(self, file: Path, reason: str) -> None:
-        """Note that the whole of `file` is omitted."""
+        """Record that `file` is omitted."""
         self.report.read.discard(self.report.name(file))
         self.report.skipped.discard(self.report.name(file))
         self.report.reject(file, reason)
 
     def reject_without(self, file: Path, column: str) -> None:
-        """Note that the whole of `file` is omitted, for it lacks a column that it must have."""
+        """Record that `file` is omitted because it lacks a required column."""
         self.reject(file, f"column {column!r} is missing; download the complete file")
 
     def changed(self) -> list[Path]:
-        """Return the files that are no longer what they were when they were opened."""
+        """Return the files that have changed since they were opened."""
         return [file for file, was in self.stamps.items() if not file.exists() or stamp(file) != was]
 
     def columns(self, file: Path) -> dict[str, pa.DataType]:
-        """Return name and type of each column of a parquet file; none, and a word in the report, where it is none."""
+        """Return name and type of each column of a parquet file; if it is not one, return none and report it."""
         try:
             with self.opened(file, "parquet file", limits.FILE) as stream:
                 types = {field.name: field.type for field in pq.read_schema(stream)}
@@ -200,9 +200,9 @@ class Source:
         return types
 
     def read(self, file: Path, table: Table, columns: Columns, **constants: object) -> pa.Table | None:
-        """Read what `file` holds of `table`.
+        """Read the rows of `table` from `file`.
 
-        Only the columns that are needed are read, so files of a thousand columns are no burden.
+        Only the required columns are read, so files of a thousand columns cost no more.
 
         Parameters
         ----------
@@ -241,7 +241,7 @@ class Source:
         return self.conform(file, table, values)
 
     def conform(self, file: Path, table: Table, columns: Mapping[str, pa.ChunkedArray]) -> pa.Table | None:
-        """Give columns their types and omit the rows of `file` that cannot stand; see `read`."""
+        """Cast columns and omit invalid rows of `file`; see `read`."""
         typed = {}
         for name, values in columns.items():
             try:
@@ -278,14 +278,14 @@ class Source:
         for what in refused:
             self.report.reject(file, what)
         keys = [name for name in table.key if name in data.column_names]
-        # A row that was omitted already makes no other one a repetition.
+        # A row that was omitted before does not make another one a duplicate.
         frame = pa.table({name: _codes(data[name]) for name in keys}).to_pandas()[good.to_numpy(zero_copy_only=False)]
         first = frame.index[~frame.duplicated()]
         once = pa.array(np.isin(np.arange(data.num_rows), first))
         return data.filter(self._keep(file, good, once, f"the {', '.join(keys)} of a row before"))
 
     def _with_ids(self, data: pa.Table, good: pa.Array) -> pa.Table:
-        """Put ids in the place of layer, width and L0 and of letters."""
+        """Replace layer, width and L0, and letters, by ids."""
         if set(_PLACE) <= set(data.column_names):
             for place in data.filter(good).group_by(list(_PLACE)).aggregate([]).to_pylist():
                 self.sae_id(*(place[name] for name in _PLACE))
@@ -304,7 +304,7 @@ class Source:
         return data
 
     def sae_id(self, layer: int, width: int, l0: int) -> str:
-        """Name an SAE of which layer, nominal width and L0 tell everything."""
+        """Create the id of an SAE that layer, nominal width and L0 identify."""
         (sae,) = sae_ids([{"layer": layer, "width": width, "l0": l0}])
         self.places[sae] = (layer, width, l0)
         return sae
@@ -315,7 +315,7 @@ class Source:
         return {"sae": sae, "layer": layer, "width": width, "l0": l0, "l0_nominal": l0}
 
     def _keep(self, file: Path, good: pa.Array, fine: pa.Array | pa.ChunkedArray, what: str) -> pa.Array:
-        """Narrow `good` to the rows that are `fine`, and report the others."""
+        """Restrict `good` to the rows that are `fine`, and report the others."""
         fine = fine.combine_chunks() if isinstance(fine, pa.ChunkedArray) else fine
         bad = [place for place, left in enumerate(pc.and_not(good, fine).to_pylist()) if left]
         if bad:
@@ -325,17 +325,17 @@ class Source:
 
 
 def column_of(table: Table, name: str) -> Column:
-    """Return the column of a file's rows that is called `name` here."""
+    """Return the column `name` of a file's rows."""
     return _NAMING.get(name) or table.column(name)
 
 
 def _codes(values: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """Return numbers in the place of texts, which take long to compare."""
+    """Return integer codes for texts, which are slow to compare."""
     return pc.dictionary_encode(values.combine_chunks()).indices if pa.types.is_string(values.type) else values
 
 
 def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
-    """Read columns of a parquet file, as long as they are no more than memory is there for."""
+    """Read columns of a parquet file, if they fit into the memory limit."""
     wanted = list(dict.fromkeys(columns))
     schema = pq.read_schema(stream)
     # One long text that stands in each of many rows takes no room in a file. So texts are not written out at first; or
@@ -362,7 +362,7 @@ def _table(stream: BinaryIO, columns: list[str]) -> pa.Table:
 
 
 def _least_size(metadata: pq.FileMetaData, columns: set[str]) -> int:
-    """Return the bytes that columns take at least, as the file says itself."""
+    """Return the minimum size of columns in bytes, according to the file."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
     return sum(
@@ -373,7 +373,7 @@ def _least_size(metadata: pq.FileMetaData, columns: set[str]) -> int:
 
 
 def _size(values: pa.Array) -> int:
-    """Return the bytes that values take, texts once they are written out."""
+    """Return the size of values in bytes, with texts expanded."""
     texts = values
     while isinstance(texts, pa.ListArray | pa.LargeListArray | pa.FixedSizeListArray):
         texts = texts.flatten()
@@ -406,7 +406,7 @@ def _typed(name: str, values: pa.ChunkedArray, duckdb_type: str) -> pa.ChunkedAr
 
 
 def _as_text(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Decode text; bytes that are no UTF-8 become the replacement character."""
+    """Decode text; bytes that are not UTF-8 become the replacement character."""
     if pa.types.is_null(values.type):
         return values.cast(pa.string())
     if pa.types.is_dictionary(values.type):
@@ -436,7 +436,7 @@ def _width_or_none(value: object) -> int | None:
 def _whole(values: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return the integers among floats, which pandas made of a column with gaps; the other values become NULL."""
     if pa.types.is_floating(values.type):
-        # Out of range of BIGINT, a float is as good as broken: no column of a suite holds it.
+        # A float beyond BIGINT is invalid: no column of a suite can store it.
         is_whole = pc.and_(pc.equal(values, pc.round(values)), pc.less(pc.abs(values), _BIGINT))
         return pc.if_else(is_whole, values, pa.scalar(None, values.type)).cast(pa.int64())
     lists = [

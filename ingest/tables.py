@@ -144,7 +144,7 @@ def _description(source: Source) -> _Description:
             said.model_dump_json()  # which refuses what no file can hold
             return said
     except UnreadableError as error:
-        source.reject(file, f"{error}; the suite is described without it")
+        source.reject(file, f"{error}; the suite is imported without it")
         return _Description()
 
 
@@ -181,7 +181,7 @@ def _skip_others(source: Source) -> None:
             continue
         taken = _file(source, file.stem) if file.stem in _NAMES else None
         if taken:
-            source.reject(file, f"{source.report.name(taken)} has the same table and is taken; remove one of them")
+            source.reject(file, f"{source.report.name(taken)} has the same table and is used; remove one of them")
         else:
             source.report.skip(file)
 

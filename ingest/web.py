@@ -26,11 +26,11 @@ _WHY: dict[type[Exception], str] = {
     requests.Timeout: f"no answer within {READ_SECONDS} s",
     requests.exceptions.SSLError: "no secure connection can be made",
     requests.exceptions.ProxyError: "its proxy does not let it through",
-    requests.TooManyRedirects: f"leads on more than {MOST_REDIRECTS} times",
+    requests.TooManyRedirects: f"redirects more than {MOST_REDIRECTS} times",
     requests.exceptions.ChunkedEncodingError: "the connection was cut off",
     requests.ConnectionError: "no connection to its server",
-    requests.exceptions.InvalidURL: "is no address that can be fetched",
-    requests.exceptions.InvalidSchema: "leads to what is no web address",
+    requests.exceptions.InvalidURL: "is not an address that can be downloaded",
+    requests.exceptions.InvalidSchema: "redirects to something that is not a web address",
 }
 #: Of each thread: its connections, which are kept open from one file to the next.
 _OF_THREAD = threading.local()
@@ -110,7 +110,7 @@ def get(url: str, headers: Mapping[str, str] | None = None) -> requests.Response
         raise RemoteError(why(error)) from error
     if response.headers.get("Content-Encoding", "identity") != "identity":
         response.close()
-        raise RemoteError("is sent compressed although that was not asked for; download it yourself")
+        raise RemoteError("is sent compressed although this was not requested; download it yourself")
     return response
 
 

@@ -108,7 +108,7 @@ def measure(
         room = shutil.disk_usage(work).free
         if room < cost.disk:
             message = (
-                f"{work}: {_size(cost.disk)} are needed and {_size(room)} are free; give a roomier folder with --work"
+                f"{work}: {_size(cost.disk)} are needed and {_size(room)} are free; give another folder with --work"
             )
             raise MeasureError(message)
         done = dict.fromkeys(weights, 0.0)
@@ -131,7 +131,7 @@ def measure(
         rows = sum(table.rows for table in manifest.tables.values())
         lines = [
             f"{target}: {len(manifest.saes):,} SAEs, {rows:,} rows",
-            f"{work}: holds what lies between the stages; remove it when you are done",
+            f"{work}: contains intermediate results; remove it when you are done",
         ]
         return Outcome(lines, [f"not in the suite: {line}" for line in failed.values()])
 
@@ -144,7 +144,7 @@ def _open(vocabulary: Task, work: Path) -> LanguageModel:
 
 def _announce(tasks: list[Task], ahead: list[Task], cost: Cost, work: Path) -> list[str]:
     return [
-        f"{len(ahead):,} of {len(tasks):,} tasks are to be done, the others lie in {work}",
+        f"{len(ahead):,} of {len(tasks):,} tasks are to be done; the results of the others are in {work}",
         f"about {_duration(cost.seconds)} on this machine, {_size(cost.memory)} of memory, {_size(cost.disk)} of disk",
     ]
 

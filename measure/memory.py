@@ -6,13 +6,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from measure.device import free_memory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 #: Share of this process's part of the free memory that a batch may take.
 SHARE = 0.25
@@ -41,9 +40,7 @@ class _Held(TorchDispatchMode):
         return found
 
     def _note(self, tree: Any, *, counted: bool) -> None:
-        for tensor in pytree.tree_leaves(tree):
-            if not isinstance(tensor, torch.Tensor):
-                continue
+        for tensor in _tensors(tree):
             storage = tensor.untyped_storage()
             if id(storage) not in self._known:
                 size = storage.nbytes() if counted else 0
@@ -53,6 +50,17 @@ class _Held(TorchDispatchMode):
     def _forget(self, key: int, size: int) -> None:
         del self._known[key]
         self._now -= size
+
+
+def _tensors(tree: Any) -> Iterator[torch.Tensor]:
+    """Find the tensors that an operator takes or gives: there are lists of them, and options."""
+    if isinstance(tree, torch.Tensor):
+        yield tree
+    elif isinstance(tree, (list, tuple)):
+        for inner in tree:
+            yield from _tensors(inner)
+    elif isinstance(tree, dict):
+        yield from _tensors(list(tree.values()))
 
 
 def peak_of(run: Callable[[], object]) -> int:

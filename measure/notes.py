@@ -32,9 +32,9 @@ _SENTENCES = {
         "stratified": "a fifth of each letter's ({num_test:,}) is the test split",
     },
     "draw": {
-        "best": "Each token stands in one of {num_prompts} spelling prompts with worked examples",
+        "best": "Each token is read in one of {num_prompts} spelling prompts with worked examples",
         "each_word": (
-            "Each token stands in a spelling prompt of its own with random worked examples, and tokens are tested in"
+            "Each token is read in a spelling prompt of its own with random worked examples, and tokens are tested in"
             " another one than the probes were scored in"
         ),
     },
@@ -94,7 +94,7 @@ def notes_of(config: Config, families: Sequence[tuple[Vocabulary, Chosen]]) -> l
     if config.concepts:
         of_families.append(_read("notes_concepts.txt").format(small=SMALL, probe=LEAST_PROBE_F1, main=LEAST_MAIN_F1))
     if len(families) > 1:
-        of_families.append("What latents do on a word of several families is told as the first of them reads it.")
+        of_families.append("Activations on a word of several families are those in the prompt of the first.")
     return [recipe_note(config), *of_families, *text.splitlines()]
 
 
@@ -111,7 +111,7 @@ def _of_family(config: Config, vocabulary: Vocabulary, chosen: Chosen) -> list[s
         draw = _SENTENCES["draw"]["each_word" if chosen.prompt_per_word else "best"].format(**numbers)
     else:
         alone = chosen.templates == [BARE]
-        draw = "Each token stands alone" if alone else "Each token stands in one of the prompts that were given"
+        draw = "Each token stands alone" if alone else "Each token is read in one of the given prompts"
     prompts = f"{draw}; the residual stream is read at the token itself. The model"
     if family.answers:
         right = is_right(chosen.spelled.answers, vocabulary.labels[vocabulary.test])[asked].mean()

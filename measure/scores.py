@@ -1,4 +1,4 @@
-"""How well a score tells the words of a concept from the others, and how surely that is known."""
+"""Scores of classifiers of a concept's words, with bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -43,22 +43,22 @@ def auc(values: np.ndarray, truth: np.ndarray) -> float:
 def best_threshold(values: np.ndarray, truth: np.ndarray) -> float:
     """Return the threshold above which `values` predict `truth` with the best F1.
 
-    It lies halfway between two neighbouring values, so that rounding decides on no word.
+    It is halfway between two neighbouring values, so that rounding changes no prediction.
     """
     order = np.argsort(-values, kind="stable")
     ranked, right = values[order], np.cumsum(truth[order])
     f1 = 2 * right / (np.arange(1, len(values) + 1) + int(truth.sum()))
-    ends = np.append(ranked[:-1] > ranked[1:], True)  # a threshold cannot part equal values
+    ends = np.append(ranked[:-1] > ranked[1:], True)  # a threshold cannot separate equal values
     best = int(np.argmax(np.where(ends, f1, -1.0)))
     below = ranked[best + 1] if best + 1 < len(ranked) else ranked[best] - 1.0
     return float((ranked[best] + below) / 2)
 
 
 def bootstrap_weights(groups: np.ndarray, number: int, seed: int) -> np.ndarray:
-    """Draw how often each word counts in each of `number` samples, (samples, words): all words of a group as one.
+    """Draw the weight of each word in each of `number` samples, (samples, words), the same for all words of a group.
 
-    A group counts as often as a Poisson variable of mean 1 says, which is drawing as many groups as there are, with
-    replacement, but for the number of draws.
+    Each group has a Poisson weight of mean 1, which is equivalent to sampling as many groups as there are, with
+    replacement, except for the total number.
     """
     _, places = np.unique(groups, return_inverse=True)
     drawn = np.random.default_rng(seed).poisson(1.0, (number, int(places.max(initial=-1)) + 1))
@@ -92,21 +92,21 @@ def f1_samples(said: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: in
 
 
 def interval(samples: np.ndarray) -> tuple[float, float]:
-    """Return between which values 95 % of the samples lie, of those that have one; NaN without any."""
+    """Return the bounds of the middle 95% of the samples, ignoring NaN; NaN if all are NaN."""
     known = samples[np.isfinite(samples)]
     low, high = np.quantile(known, [0.025, 0.975]) if len(known) else (np.nan, np.nan)
     return float(low), float(high)
 
 
 def wilson_low(part: int, whole: int) -> float:
-    """Return the lower end of Wilson's interval of 95 % of a share; where all are right, a bootstrap knows of none."""
+    """Return the lower end of Wilson's 95% interval of a share, for shares of 1, where a bootstrap has no width."""
     z, share = 1.96, part / whole
     middle, half = share + z**2 / (2 * whole), z * (share * (1 - share) / whole + z**2 / (4 * whole**2)) ** 0.5
     return (middle - half) / (1 + z**2 / whole)
 
 
 def mean_samples(values: np.ndarray, groups: np.ndarray, seed: int) -> np.ndarray:
-    """Return the mean of words' values in samples of a bootstrap over groups; NaN in one that drew no word."""
+    """Return the mean of words' values per bootstrap sample of groups; NaN for a sample without words."""
     weights = bootstrap_weights(groups, SAMPLES, seed)
     total = weights.sum(1)
     return (weights @ values.astype(np.float32)) / np.where(total > 0, total, np.nan)

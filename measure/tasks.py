@@ -66,14 +66,15 @@ def in_order(*tasks: Task) -> list[Task]:
     """Return the tasks and all that they need, each once and after what it needs."""
     found: dict[str, Task] = {}
 
-    def visit(task: Task) -> Iterator[Task]:
-        for need in task.needs.values():
-            yield from visit(need)
-        yield task
+    def visit(task: Task) -> None:
+        # Many need the same: to go down all ways to each would take as long as there are ways.
+        if task.digest not in found:
+            for need in task.needs.values():
+                visit(need)
+            found[task.digest] = task
 
     for task in tasks:
-        for one in visit(task):
-            found.setdefault(one.digest, one)
+        visit(task)
     return list(found.values())
 
 

@@ -20,7 +20,7 @@ _SAE = (
     Column(
         "l0",
         "INTEGER",
-        "Mean number of active latents a token, rounded; with layer and width it names the SAE. Negative where it is"
+        "Mean number of active latents per token, rounded; with layer and width it names the SAE. Negative where it is"
         " unknown: -1 for the first such SAE of a layer and width, -2 for the next.",
     ),
 )

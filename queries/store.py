@@ -1,4 +1,4 @@
-"""The store: every suite that was opened, read-only, locked, and safe to ask from many threads."""
+"""The store: all open suites, read-only, locked, and safe to query from many threads."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
 
 #: Bytes of results kept for all sessions together.
 CACHE_BYTES = 256 * 2**20
-#: What an answer for all concepts may take, and the number of questions remembered that were asked for one.
+#: Maximum size of a result for all concepts, and the number of queries remembered that ran for one.
 _TOGETHER_BYTES, _REMEMBERED = CACHE_BYTES // 8, 1_000
-#: Stands for what is not asked together any more.
+#: Marks queries that are no longer run for all concepts.
 _ALONE = object()
-#: Rows that one question may return: one SAE's latents many times over.
+#: Maximum rows of a query: many times the latents of one SAE.
 ROW_CAP = 2_000_000
 _TIMEOUT_SECONDS = 30.0
-#: What columns without NULL are read as.
+#: Types of columns without NULL.
 _WITHOUT_NULL = {"BOOLEAN": "bool", "INTEGER": "int32", "BIGINT": "int64"}
 
 
 class QueryError(Exception):
-    """A question could not be answered; the message is fit for the page."""
+    """A query failed; the message can be shown on the page."""
 
 
 class CancelToken:
-    """Cancels the questions of one thread.
+    """Cancels the queries of one thread.
 
     Attributes
     ----------
     given_up : bool
-        Whether nobody waits for the answers any more; may be set by any thread.
+        Whether the results are no longer needed; any thread may set it.
     """
 
     given_up = False
@@ -60,7 +60,7 @@ class CancelToken:
 
 @dataclass(frozen=True)
 class _Result:
-    """An answer that is kept.
+    """A cached result.
 
     Attributes
     ----------
@@ -68,7 +68,7 @@ class _Result:
     size : int
         Bytes.
     by : str
-        Column of the value that its rows are picked by; empty where they are not.
+        Column by which rows of one value are selected; empty if none.
     """
 
     frame: pd.DataFrame
@@ -87,14 +87,14 @@ class _Result:
 
 
 class Store:
-    """Answers the questions of `queries.catalog` about one or several suites.
+    """Runs the queries of `queries.catalog` on one or several suites.
 
     Parameters
     ----------
     *paths : Path or str
         Folders of suites, or URLs (https://, s3://, hf://) as text.
     timeout : float
-        Seconds after which a question is given up.
+        Seconds after which a query is cancelled.
 
     Attributes
     ----------
@@ -120,7 +120,7 @@ class Store:
             self.suites[suite.name] = suite
         self._timeout = timeout
         self._cache: LRUCache[tuple[Any, ...], _Result] = LRUCache(CACHE_BYTES, getsizeof=lambda r: r.size)
-        #: What can be asked together, and the value that was asked for first, or `_ALONE`.
+        #: Queries that can run for all concepts, with the first requested value, or `_ALONE`.
         self._first: LRUCache[tuple[Any, ...], object] = LRUCache(_REMEMBERED)
         self._cache_lock = threading.Lock()
         self._given_up = False
@@ -145,7 +145,7 @@ class Store:
         return connection
 
     def fetch(self, name: str, /, **params: Any) -> pd.DataFrame:
-        """Answer the question `name`.
+        """Run the query `name`.
 
         Parameters
         ----------
@@ -157,12 +157,12 @@ class Store:
         Returns
         -------
         pandas.DataFrame
-            The query's columns. The frame is the caller's own; the arrays below it are shared and read-only.
+            The query's columns. The frame belongs to the caller; its arrays are shared and read-only.
 
         Raises
         ------
         QueryError
-            Where the question takes too long, returns too much, or a file cannot be read any more.
+            If the query takes too long, returns too much, or a file can no longer be read.
         """
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
@@ -177,7 +177,7 @@ class Store:
             return of_all in self._cache and self._first.get(of_all) is not _ALONE
 
     def _answer(self, query: Query, params: dict[str, Any]) -> _Result:
-        """Return what all callers share."""
+        """Return the shared result."""
         key = self._key(query, params)
         with self._cache_lock:
             answer = self._cache.get(key)
@@ -193,9 +193,9 @@ class Store:
         return query.name, *(_hashable(params[param]) for param in query.params)
 
     def _asked(self, query: Query, params: dict[str, Any]) -> _Result:
-        """Ask the database; what is asked for a second value is asked for all together, and the rows of one are picked.
+        """Query the database; when a second value is requested, query all values and select the rows of one.
 
-        Most of a question's time is planning: for all concepts of an SAE it takes little longer than for one.
+        Most of a query's time is planning, so all concepts of an SAE take little longer than one.
         """
         together = query.together
         if together and together.fits(params):
@@ -212,16 +212,16 @@ class Store:
                 else:
                     if answer.size <= _TOGETHER_BYTES:
                         return _of_one(answer, query, value)
-                # All together they are too many, or would take the place of much else.
+                # The result for all is too large, or would displace too many others.
                 with self._cache_lock:
                     self._first[key] = _ALONE
         frame = self._run(query, params)
         return _Result(frame, _size(frame), together.column if together else "")
 
     def script(self, name: str, /, *, shared: bool = False, **params: Any) -> str:
-        """Write the question `name` as SQL that runs by itself in any DuckDB; takes what `fetch` takes.
+        """Write the query `name` as standalone SQL for any DuckDB; takes the arguments of `fetch`.
 
-        Where it is `shared` with others, its paths start with the suite's name: no folder of this machine is named.
+        If it is `shared` with others, paths start with the suite's name instead of naming folders of this machine.
         """
         needed = list(self.suites.values())
         if "suite" in params and params.get("scope") != "all":
@@ -230,7 +230,7 @@ class Store:
 
     @contextmanager
     def cancellable(self, token: CancelToken) -> Iterator[None]:
-        """Let what this thread asks within be given up by another."""
+        """Let another thread cancel the queries of this thread in this context."""
         outer = self._token
         self._thread.token = token
         try:
@@ -244,7 +244,7 @@ class Store:
         return found
 
     def give_up(self) -> None:
-        """End all questions that run, and refuse those that follow; may be called by a signal's handler."""
+        """Cancel all running queries and reject further ones; a signal handler may call it."""
         self._given_up = True
 
     def changed(self) -> str | None:
@@ -281,7 +281,7 @@ class Store:
         return _read_only(frame)
 
     def _failure(self, query: Query, reason: str) -> str:
-        """Say why a question failed; where a file is no longer the one that was opened, that is why."""
+        """Explain why a query failed; a file that has changed since it was opened is the reason given first."""
         changed = self.changed()
         if changed:
             reason = (
@@ -290,14 +290,14 @@ class Store:
         return f"The question {query.name!r} failed: {reason}"
 
     def _without_folders(self, message: str) -> str:
-        """Name files by their suite: readers of the page need not know where it lies."""
+        """Name files relative to their suite, because visitors must not see its path."""
         for suite in self.suites.values():
             for written in (str(suite.root), pattern(suite.root)):
                 message = message.replace(f"{written}/", f"{suite.name}/")
         return message
 
     def close(self) -> None:
-        """Release the database; the store cannot be asked any more."""
+        """Release the database; the store cannot be used afterwards."""
         with self._cache_lock:
             self._cache.clear()
         self._connection.close()
@@ -324,7 +324,7 @@ def _checked(name: str, params: dict[str, Any]) -> Query:
 
 
 def _define(connection: duckdb.DuckDBPyConnection, definition: Definition) -> None:
-    """Run one of the statements that make tables, views and macros."""
+    """Run one of the statements that create tables, views and macros."""
     try:
         connection.execute(definition.sql)
     except duckdb.Error as error:
@@ -369,7 +369,7 @@ def _read_only(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _frame_of(columns: dict[str, Any], num_rows: int) -> pd.DataFrame:
-    """Make a frame of arrays that from now on cannot be written."""
+    """Make a frame of arrays and make these read-only."""
     index = pd.RangeIndex(num_rows)
     parts: dict[str, Any] = {}
     for name, values in columns.items():
@@ -381,7 +381,7 @@ def _frame_of(columns: dict[str, Any], num_rows: int) -> pd.DataFrame:
 
 
 def _of_one(together: _Result, query: Query, value: object) -> _Result:
-    """Pick the rows of one value, as a question for it alone would give them; frames would take ten times as long."""
+    """Select the rows of one value as a query for it alone would return them; frames would be ten times slower."""
     places = together.places.get(value, np.empty(0, int))
     columns = {}
     for name, values in together.columns.items():
@@ -413,5 +413,5 @@ def _size(frame: pd.DataFrame) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    """Return what an error of DuckDB says before its explanations."""
+    """Return the first part of a DuckDB error, without its explanations."""
     return next(iter(str(error).splitlines()), type(error).__name__)

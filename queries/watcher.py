@@ -1,4 +1,4 @@
-"""Ends questions that take too long or that nobody waits for: one thread looks after all that run."""
+"""Cancels queries that take too long or whose result is no longer needed; one thread watches all running queries."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import duckdb
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-#: Between two looks whether a question is still waited for.
+#: Seconds between two checks.
 _TICK_SECONDS = 0.05
 
 
 class Watcher:
-    """Interrupts questions; its thread lasts as long as there are any."""
+    """Interrupts queries; its thread runs as long as there are any."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -26,7 +26,7 @@ class Watcher:
 
     @contextmanager
     def watching(self, cursor: duckdb.DuckDBPyConnection, is_over: Callable[[], bool]) -> Iterator[None]:
-        """Interrupt what a cursor runs, as long as this context lasts, from when `is_over` says so."""
+        """Within this context, interrupt the cursor's query as soon as `is_over` returns true."""
         with self._lock:
             self._watched[id(cursor)] = cursor, is_over
             if not self._is_awake:
@@ -47,6 +47,6 @@ class Watcher:
                     return
                 over = [cursor for cursor, is_over in self._watched.values() if is_over()]
             for cursor in over:
-                # Again and again, for DuckDB forgets an interrupt that comes before a query has begun.
+                # Repeatedly, because DuckDB ignores an interrupt that arrives before a query has begun.
                 with suppress(duckdb.ConnectionException):  # closed meanwhile
                     cursor.interrupt()

@@ -68,7 +68,7 @@ def write_suite(
 
 
 def clear(suite: Path) -> None:
-    """Take away what a writer that was killed left in the folder in which a suite is to grow."""
+    """Remove what a killed writer left in the folder in which a suite is built."""
     for left in suite.iterdir():
         shutil.rmtree(left) if left.is_dir() else left.unlink()
 

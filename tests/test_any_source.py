@@ -114,7 +114,7 @@ def test_every_command_takes_files_and_archives(results: Path, tmp_path: Path, m
 
 def test_what_is_nothing_is_named_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
-    assert refused(tmp_path / "photos").startswith(f"{tmp_path}/photos: holds no results that are known here; give")
+    assert refused(tmp_path / "photos").startswith(f"{tmp_path}/photos: contains no results in a known format; give")
     assert refused(tmp_path / "photos").endswith(", or the folder of a suite, which holds manifest.json")
     assert "no such folder" in refused(tmp_path / "none")
     assert refused("x" * 5_000).endswith(": cannot be read (File name too long)")
@@ -195,7 +195,7 @@ def test_what_cannot_be_had_is_named_in_one_line(remote: Remote, monkeypatch: py
     )
     assert refused(f"{remote.url}/none.zip") == f"{remote.url}/none.zip: 404 Not Found"
     assert "is a web page; give the address of a suite, or of a file" in refused(f"{remote.url}/page.html")
-    assert refused(f"{remote.url}/round/mine.zip") == f"{remote.url}/round/mine.zip: leads on more than 10 times"
+    assert refused(f"{remote.url}/round/mine.zip") == f"{remote.url}/round/mine.zip: redirects more than 10 times"
     assert refused(f"{remote.url}/notes.json").startswith(f"{remote.url}/notes.json: holds no results that are known")
     remote.faults["/mine.zip"] = [0, *[500] * 4]
     assert "500 Internal Server Error, 4 times in a row" in refused(f"{remote.url}/mine.zip")
@@ -210,7 +210,7 @@ def test_change_in_the_midst_is_noticed(remote: Remote) -> None:
     archive.write_bytes(archive.read_bytes() + b"\0")
     remote.faults.clear()
     (cache_module.folder()).mkdir()
-    with pytest.raises(RemoteError, match=r"^mine\.zip: changed while it was fetched; run the command again"):
+    with pytest.raises(RemoteError, match=r"^mine\.zip: changed during the download; run the command again"):
         download.download(listing.files, cache_module.folder(), lambda *_: None)
 
 
@@ -309,7 +309,7 @@ def test_an_import_that_was_interrupted_fetches_nothing_again(remote: Remote, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(opening, "import_results", interrupt)
-        assert refused(f"{remote.url}/mine.zip") == "interrupted; run the same command again to go on where it stopped"
+        assert refused(f"{remote.url}/mine.zip") == "interrupted; run the same command again to continue"
     asked = len(remote.asked("/mine.zip"))
     assert info(f"{remote.url}/mine.zip")["n_saes"] == N_SAES
     assert len(remote.asked("/mine.zip")) == asked + 1  # the look at what lies there
@@ -320,7 +320,7 @@ def test_clear_removes_what_nobody_uses(results: Path, cache: Path) -> None:
     key = json.loads((cache / "suites").iterdir().__next__().joinpath("entry.json").read_text())["key"]
     kept = run("cache", "clear")
     assert kept.exit_code == 1
-    assert "Kept, for another process uses it:\n  mine\n" in kept.stdout
+    assert "Kept, because another process uses it:\n  mine\n" in kept.stdout
     os.close(cache_module._HELD.pop(cache / "suites" / key))  # as when that process ends
     assert run("cache", "clear", "other").stderr.startswith(
         "absorption-explorer: no entry of the cache is called other"

@@ -158,7 +158,7 @@ def test_head_and_prefix(url: str) -> None:
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
 _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
-    ("nothing.json", {}, 404, None, "there is no question 'nothing'; there is absorbed_tokens"),
+    ("nothing.json", {}, 404, None, "there is no query 'nothing'; there is absorbed_tokens"),
     ("../etc/passwd", {}, 404, None, "ends with none of .json, .csv, .parquet"),
     ("", {}, 404, None, "ends with none of"),
     ("cosines", PLACE, 404, None, "ends with none of"),
@@ -177,7 +177,7 @@ _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
         "cosines does not take latent; it takes suite, sae, concept",
     ),
     ("cosines.json", PLACE | {"x" * 500: 1}, 400, "x" * 500, "cosines does not take 'xxxx"),
-    ("cosines.json", PLACE | {"layer": 3}, 400, "layer", "layer says what sae says already"),
+    ("cosines.json", PLACE | {"layer": 3}, 400, "layer", "layer says what sae already says"),
     ("cosines.json", {"suite": "tiny", "layer": 9}, 400, "layer", "layer = '9' does not exist here (there is 0, 3"),
     ("cosines.json", {"suite": "tiny", "layer": 3}, 400, "sae", "layer = 3 fits"),
     ("cosines.json", {"suite": "tiny", "l0": "nan"}, 400, "l0", "l0 = 'nan' is not a number"),
@@ -376,7 +376,7 @@ def test_tables_list_the_questions_and_ask_answers_them(store: Store) -> None:
         ("latent_facts", {"letter": None, "latent": 1.5}, "latent = '1.5' is not an integer"),
         ("compared_cosines", {"sae": None, "compared": [["l1"]]}, "compared takes a list of texts"),
         ("search", {"letter": None, "search": None}, "search is missing"),
-        (["cosines"], {}, "there is no question"),
+        (["cosines"], {}, "there is no query"),
     ):
         wanted = {key: value for key, value in chosen.items() if given.get(key, value) is not None} | {
             key: value for key, value in given.items() if key not in chosen or value is not None
@@ -418,11 +418,11 @@ def test_the_command_answers_as_the_server_does(url: str, suites: tuple[Path, Pa
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("nothing", "{suite}"), "there is no question 'nothing'"),
+        (("nothing", "{suite}"), "there is no query 'nothing'"),
         (("cosines", "{suite}", "--letter"), "--letter has no value"),
         (("cosines", "{suite}", "--letter", "s"), "sae is missing; give one"),
         (("cosines", "{suite}", "s"), "sae is missing"),
-        (("cosines", "{suite}", "s", "t"), "'t' is one word too many"),
+        (("cosines", "{suite}", "s", "t"), "'t' is not expected"),
         (("cosines", "{suite}/none", "--letter", "s"), "no such folder"),
         (("cosines", "{suite}", "--letter", "s", "--letter", "t"), "letter is given twice"),
         (("saes", "{suite}", "-o", "{suite}/none/file.csv"), "cannot be written"),

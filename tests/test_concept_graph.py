@@ -302,7 +302,11 @@ def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
     head, plot, twin = _parts(view)
     twin._handle_msg({"action": "unfold", "value": None})
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", twin.html)]
-    return " ".join(re.sub(r"<[^>]+>", " ", head.html).split()), rows, plot.styles["visibility"] != "hidden"
+    return (
+        " ".join(re.sub(r'<span class="definition".*?</span>|<[^>]+>', " ", head.html).split()),
+        rows,
+        plot.styles["visibility"] != "hidden",
+    )
 
 
 def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
@@ -310,8 +314,9 @@ def test_words_and_table_hold_what_the_concept_has(tiny: Store) -> None:
     head, rows, is_drawn = _shown(ConceptGraphView(model))
     assert is_drawn
     assert head == (
-        "How S splits and what absorbs it tokens effect Export Cite Left: the wider, the more F1 a split latent adds."
-        " Dotted: no split latent fires on the tokens to the right. Right: the wider, the more tokens are absorbed."
+        "How S splits and what absorbs it tokens effect Export Cite Left edges: the wider, the more F1 a split latent"
+        " adds. Dotted: no split latent fires on the tokens to the right. Right edges: the wider, the more tokens are"
+        " absorbed."
     )
     assert model.split_latents is not None
     assert model.absorbing_latents is not None
@@ -384,7 +389,7 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     head, rows, is_drawn = _shown(view)
     assert head == (
         f"{title.format('B')} Latent {only} is the only split latent. 4 words leave the split latent silent, but no"
-        " other latent takes over."
+        " other latent absorbs."
     )
     assert (rows, is_drawn) == ([], False)
     model.state.concept = concept_id("x")
@@ -393,8 +398,8 @@ def test_nothing_to_draw_is_explained(tiny: Store) -> None:
     model.state.concept = concept_id("q")
     head, rows, is_drawn = _shown(view)
     assert head == (
-        f"{title.format('Q')} Export Cite Left: the wider, the more F1 a split latent adds. No word that only the probe"
-        " finds leaves all split latents silent, so there was nothing to test."
+        f"{title.format('Q')} Export Cite Left edges: the wider, the more F1 a split latent adds. No word that"
+        " only the probe finds leaves all split latents silent, so there was nothing to test."
     )
     assert (len(rows), is_drawn) == (2, True)
     # At a threshold that nothing reaches, the tested tokens are not all silent for certain.

@@ -144,7 +144,7 @@ def test_word_tester_answers(open_page: PageOpener, home: View) -> None:
     pack.click()
     words = view.ask("random_tokens", seed=0).query("of_concept")["token"].tolist()
     expect(tester.locator("td code")).to_have_text([word.replace(" ", "␣") for word in words])
-    tester.get_by_role("button", name="Reshuffle").click()
+    tester.get_by_role("button", name="New sample").click()
     others = view.ask("random_tokens", seed=1).query("of_concept")["token"].tolist()
     expect(pack).to_have_attribute(
         "title", f"Test these words: {' '.join(word.replace(' ', '␣') for word in others[:8])}"

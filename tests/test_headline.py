@@ -79,7 +79,7 @@ def test_the_sentence_is_true_of_every_combination() -> None:
         assert not re.search(r"\b(?:\d\d+|[02-9]) (?:word|L word|latent|other latent)\b", said), about
         # A word that points back has something to point to.
         if re.search(r"\b(?:the others|it misses|they miss)\b", said):
-            assert re.search(r"\bfinds? \d+ % of the L words", sentences[0]), about
+            assert re.search(r"\bfinds? \d+% of the L words", sentences[0]), about
         for sentence in sentences:
             for back in re.finditer(r"\bof these\b", sentence):
                 assert re.search(r"\d(?:,\d{3})* (?:of the )?(?:L )?words?\b|\d tested", sentence[: back.start()]), (
@@ -111,7 +111,7 @@ def expect_absorbed(row: dict[str, Any], said: str, about: str) -> None:
     assert ("unknown" not in said) or absorbed is None, about
     # The rate is that of the words just counted; where none were, the figure below says it.
     if rate is not None and re.search(r"of these (?:is|are) absorbed by", said):
-        assert f"absorption rate {100 * rate:.1f} %" in said, about
+        assert f"absorption rate {100 * rate:.1f}%" in said, about
     assert "absorption rate" not in said or rate is not None, about
 
 
@@ -137,6 +137,6 @@ def test_why_nothing_absorbs_is_true_of_every_combination() -> None:
         assert ("unknown" in said) == (row["num_absorbed"] is None), about
         if row["num_absorbed"]:
             assert "none is absorbed" not in said, about
-            assert "no other latent takes over" not in said, about
+            assert "no other latent absorbs" not in said, about
         if re.search(r"\b(?:all split latents|the split latent)\b", said):
             assert row["split_latents"], about

@@ -260,10 +260,10 @@ def test_a_summary_is_needed(root: Path, tmp_path: Path, imported: Callable[...,
     (root / CAPITAL).unlink()
     suite = imported(root)
     assert [reason for file, reason in suite.report.rejected if file == DETAIL] == [
-        "no summary of its concept lies beside it; download it, too"
+        "the summary of its concept is missing; download it, too"
     ]
     keep(root, ALL_LAST, PROJECTIONS)
-    with pytest.raises(IngestError, match="holds no results that are known here"):
+    with pytest.raises(IngestError, match="contains no results in a known format"):
         import_results(root, tmp_path / "none")
     with pytest.raises(IngestError, match=r"holds no concept that can be read .*no summary names its SAE"):
         import_results(root, tmp_path / "none", format="absorption-atlas")

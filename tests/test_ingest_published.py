@@ -328,7 +328,7 @@ def test_pages_become_evidence_and_are_kept(case: Import, monkeypatch: pytest.Mo
     assert {name.rpartition("_")[2]: reason.split(",")[0] for name, reason in case.report.rejected} == {
         "8.html": "has 20 MB",
         "9.html": "is a link out of the source and is not followed; put the page itself there",
-        "3 copy.html": "the name tells no SAE and letter or latent; rename it as the others are",
+        "3 copy.html": "the name contains no SAE and letter or latent; rename it like the others",
     }
     assert case.report.notes == [
         "1 dashboards are kept as pages only, without evidence: the page holds no data of SAEDashboard"
@@ -460,7 +460,7 @@ def test_damaged_files_are_left_out_and_the_rest_is_imported(case: Import, stem:
 
 
 def test_a_folder_without_results_is_named(tmp_path: Path) -> None:
-    for path, reason in ((tmp_path, "holds no results that are known here"), (tmp_path / "none", "no such folder")):
+    for path, reason in ((tmp_path, "contains no results in a known format"), (tmp_path / "none", "no such folder")):
         with pytest.raises(IngestError, match=f"^{path}: {reason}"):
             import_results(path, tmp_path / "data" / "suite")
     (tmp_path / "k_sparse_results.parquet").write_bytes(b"PAR1")

@@ -100,7 +100,7 @@ def test_parquet_says_the_same(tmp_path: Path) -> None:
     expected = table(suite, "tested_tokens")
     pd.read_csv(root / "tested_tokens.csv").to_parquet(root / "tested_tokens.parquet")
     both, report = imported(root)
-    reason = "tested_tokens.parquet has the same table and is taken; remove one of them"
+    reason = "tested_tokens.parquet has the same table and is used; remove one of them"
     assert report.rejected == [("tested_tokens.csv", reason)]
     pd.testing.assert_frame_equal(table(both, "tested_tokens"), expected)
 
@@ -223,7 +223,7 @@ FILES = {
     "quotes": ("concepts.csv", 'concept,label\npos.verb,"V" x\n', "not a readable CSV file"),
     "large": ("concepts.csv", f"concept,label\npos.verb,{'x' * 200_000}\n", "not a readable CSV file"),
     "bytes": ("concepts.parquet", "PAR1", "not a readable parquet file"),
-    "TOML": ("suite.toml", "title = ", "the suite is described without it"),
+    "TOML": ("suite.toml", "title = ", "the suite is imported without it"),
     "key": ("suite.toml", "[method]\nmetric = 'x'\nmargin = 1\n", "method.margin: Extra inputs are not permitted"),
     "threshold": ("suite.toml", "[method]\nmetric = 'x'\ntau = 7\n", "method.tau: Input should be less than"),
     "NaN": ("suite.toml", "[method]\nmetric = 'x'\ntau = nan\n", "method.tau: Input should be"),

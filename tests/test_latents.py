@@ -65,7 +65,7 @@ def test_numbers_are_written_for_readers(value: float | None, decimals: int, wri
 
 
 def test_shares_are_percentages() -> None:
-    assert [percent(value) for value in (0.1234, 0.0, 1, None, math.nan)] == ["12.3 %", "0.0 %", "100.0 %", "–", "–"]
+    assert [percent(value) for value in (0.1234, 0.0, 1, None, math.nan)] == ["12.3%", "0.0%", "100.0%", "–", "–"]
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,8 @@ def test_suites_of_any_concepts_and_data_have_every_step(tmp_path: Path) -> None
 
 
 def _html(explorer: Explorer, name: str) -> str:
-    return "".join(part.html for part in explorer.layout.select(Markup) if part.css_name == name)
+    parts = explorer.layout.select(Markup)
+    return "".join(part.html for part in parts if isinstance(part, Markup) and part.css_name == name)
 
 
 def test_the_address_carries_the_toy(stores: dict[str, Store]) -> None:

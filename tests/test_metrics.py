@@ -178,11 +178,11 @@ def test_a_row_shows_what_its_metric_decides_on_and_says_so(store: Store) -> Non
         assert found == pytest.approx(share, rel=1e-4, nan_ok=True)
         if row["reason"] == "absorbed":
             assert share >= FULL_SHARE
-            assert "of the projection on the probe ≥ 40.0 %" in row["why"]
+            assert "of the projection on the probe ≥ 40.0%" in row["why"]
         elif row["reason"] == "projection":
             assert total < 0 or share < FULL_SHARE
-            assert ("not point along" in row["why"]) == (total <= 0)
-        assert "leads" not in row["why"]
+            assert ("is not positive" in row["why"]) == (total <= 0)
+        assert "margin" not in row["why"]
         assert "published" not in row["why"]
     assert {"absorbed", "projection", "cosine", "split latent fires"} <= seen
     for metric in FRACTIONS:
@@ -253,8 +253,8 @@ def test_a_click_on_a_token_shows_the_numbers_of_every_metric(store: Store) -> N
                 continue
             is_absorbed = bool(judged(tokens, metric, PUBLISHED[0], cosine, margin)[at])
             assert verdict == ("absorbed" if is_absorbed else "not absorbed")
-            if metric == "ig_ablation" and (is_absorbed or "leads" in why):
-                assert f"leads by {number(abs(of['top_effect']) - abs(of['second_effect']), 2)}" in why
+            if metric == "ig_ablation" and (is_absorbed or "margin" in why):
+                assert f"margin {number(abs(of['top_effect']) - abs(of['second_effect']), 2)}" in why
                 assert number(margin, 2) in why
             elif metric == "full" and is_absorbed:
                 share = np.float32(of["projections"]).max() / of["total_projection"]
@@ -287,13 +287,16 @@ def test_a_fraction_is_called_one_everywhere(store: Store, metric: str, name: st
     explorer = Explorer(store, metric=metric)
     assert explorer.layout
     said = headline(explorer.model.summary, "S", "letter", metric=metric)
-    share = f"{100 * fraction(evidence(), metric):.1f} %"
+    share = f"{100 * fraction(evidence(), metric):.1f}%"
     assert said.endswith(f"Over the words that the probe finds, {sentence.format(share)}")
     for page in ("explore", "atlas", "evidence"):
         explorer.state.page = page
         texts = " ".join(pane.html for pane in explorer.layout.select(Markup) if isinstance(pane, Markup))
         assert name in texts.lower(), page
-        assert "absorption rate" not in re.sub(r'(title|data-term)="[^"]*"', "", texts).lower(), page
+        assert (
+            "absorption rate"
+            not in re.sub(r'<span class="definition".*?</span>|(title|data-term)="[^"]*"', "", texts).lower()
+        ), page
 
 
 def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
@@ -315,7 +318,7 @@ def test_what_chance_gives_stands_beside_a_rate(store: Store) -> None:
     explorer.state.apply({"page": "atlas", "mean_policy": "all_concepts"})
     (table,) = (pane for pane in explorer.layout.select(Markup) if isinstance(pane, Markup) and "All SAEs" in pane.html)
     assert "By chance" in table.html
-    assert "3.1 %" in table.html
+    assert "3.1%" in table.html
     assert metric_label("projection-3") == "projection, 3 × the next"
 
 

@@ -480,14 +480,14 @@ def numbers_of(sentence: str) -> list[float]:
 
 def test_headline_for_one_split_latent() -> None:
     assert headline(SUMMARY, "L", "letter") == (
-        "Latent 65 finds 75 % of the L words that the probe finds. On 120 of the words it misses, it does not fire at"
-        " all; 24 of these are absorbed by 7 other latents: absorption rate 3.0 % (2.0–4.4)."
+        "Latent 65 finds 75% of the L words that the probe finds. On 120 of the words it misses, it does not fire at"
+        " all; 24 of these are absorbed by 7 other latents: absorption rate 3.0% (2.0–4.4)."
     )
 
 
 def test_headline_for_several_split_latents() -> None:
     sentence = headline(SUMMARY | {"split_latents": np.array([65, 7, 1234])}, "L", "letter")
-    assert sentence.startswith("Latents 65, 7 and 1234 together find 75 % of the L words that the probe finds.")
+    assert sentence.startswith("Latents 65, 7 and 1234 together find 75% of the L words that the probe finds.")
     assert "On 120 of the words they miss, they do not fire at all;" in sentence
 
 
@@ -522,7 +522,7 @@ def test_headline_says_what_was_sampled() -> None:
     }
     sentence = headline(SUMMARY | sampled, "L", "letter")
     assert "On 1,200 of the words it misses, it does not fire at all (200 tested); 24 of these are absorbed" in sentence
-    assert "absorption rate 18.0 %" in sentence
+    assert "absorption rate 18.0%" in sentence
 
 
 def test_headline_where_nothing_was_measured() -> None:
@@ -551,7 +551,7 @@ def test_headline_at_another_tau_does_not_count_for_the_stored_split() -> None:
     """found, silent and candidates were counted with the stored split latents; with another, nobody counted them."""
     sentence = headline(SUMMARY | {"split_latents": [65, 7], "stored_split": False}, "L", "letter")
     assert "share the letter L" in sentence
-    assert "75 %" not in sentence
+    assert "75%" not in sentence
     assert "does not fire" not in sentence
     assert "24" in sentence
 

@@ -117,7 +117,7 @@ def test_nothing_else_is_opened_for_others(tmp_path: Path, allowed: MayOpen) -> 
     served = Served([str(tmp_path / "tiny")], allowed)
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES)
     for source in (str(other), "https://example.org/x.zip", "/"):
-        with pytest.raises(SuiteError, match=r"^this server does not open that$"):
+        with pytest.raises(SuiteError, match=r"^this server does not open this source$"):
             served.open(source, lambda *_: None, lambda _: None)
     assert list(served) == [str(tmp_path / "tiny")]
     if allowed is MayOpen.CATALOGUE:

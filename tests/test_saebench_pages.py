@@ -43,7 +43,7 @@ def test_published_numbers_are_said_as_such(store: Store) -> None:
     assert summary is not None
     assert headline(summary, "S", "letter") == (
         "2 latents share the letter S; which ones were not published. The probe finds 10 words; 3 of these are absorbed"
-        " by other latents: absorption rate 30.0 % (10.8–60.3)."
+        " by other latents: absorption rate 30.0% (10.8–60.3)."
     )
     assert (summary["num_tested"], summary["num_absorbing_latents"], summary["num_split_latents"]) == (None, None, 2)
     assert summary["absorption_fraction"] == pytest.approx(0.2)

@@ -136,7 +136,7 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
         assert not absent._layout.visible
         alone: Any = EMBEDS["token-shares"].make(absent._model)
         assert alone._layout.visible
-        assert "Who carries a concept is unknown This suite does not store" in text(alone._layout[0].html)
+        assert "Shares unknown This suite does not store" in text(alone._layout[0].html)
         with pytest.raises(FigureError, match="the figure 'token-shares' is empty here"):
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
 

@@ -384,7 +384,7 @@ def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytes
     ((name, content, kind),) = sent
     assert (name, kind) == ("tiny_l3-w4000-l0-10_snapshot.html", "text/html")
     assert b"tau 0.1," in content
-    assert "100 %" in shown.pop()
+    assert "100%" in shown.pop()
     assert "%" not in header.html
     with monkeypatch.context() as broken:
         broken.setattr(store, "fetch", _fail)

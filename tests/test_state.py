@@ -463,13 +463,13 @@ def test_what_a_link_says_beside_is_named() -> None:
     # As links to the explorer of the paper's authors have it.
     assert state.from_query("layer=5&sae_width=4000&sae_l0=20&letter=s") == []
     assert sae_of(state) == (5, 4000, 20)
-    assert state.from_query("letter=t&utm_source=mail&dark=True") == ["nothing here is called 'utm_source', 'dark'"]
+    assert state.from_query("letter=t&utm_source=mail&dark=True") == ["there is nothing called 'utm_source', 'dark'"]
     # The last counts.
     for twice in ("letter=s&letter=t", "layer=5&width=1000&sae_width=4000", "facet_layer=3&facet_layer=5"):
         name = twice.split("=")[-2].split("&")[-1].removeprefix("sae_")
         (refused,) = state.from_query(twice)
         assert refused.startswith(f"{name} = ")
-        assert "is given a second time, as" in refused
+        assert "is repeated, as" in refused
     assert state.from_query("letter=s&letter=s") == []
     assert state.from_query("facet_latent=4096") == [
         "facet_latent = '4096' does not exist here (no SAE of this suite has more than 4,096 latents)"

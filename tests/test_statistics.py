@@ -47,7 +47,7 @@ def test_the_mean_is_that_of_the_other_minus_this() -> None:
     [(1, 26, 0.0), (3, 26, 0.0), (3, 26, 0.02), (5, 12, 0.02)],
 )
 def test_intervals_hold_a_known_truth_about_95_times_in_100(seeds: int, concepts: int, between: float) -> None:
-    """Wider than 93 to 97 %, for 200 draws tell 95 % to three in a hundred; benchmarks/intervals.py draws more."""
+    """Wider than 93 to 97%, for 200 draws tell 95% to three in a hundred; benchmarks/intervals.py draws more."""
     random = np.random.default_rng(0)
     held = 0
     for _ in range(REPEATS):

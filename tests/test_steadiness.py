@@ -72,7 +72,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
             expect(notice).to_contain_text(f"The question '{question}' took longer than 2 s and was given up")
             if name in ("explore", "compare"):
                 message = part(page, "message").and_(page.locator(":visible"))
-                expect(message).to_contain_text("The question for this was not answered")
+                expect(message).to_contain_text("This query was not answered")
             slow.write_text("")
             notice.get_by_role("button", name="Try again").click()
             expect(notice).to_have_count(0)

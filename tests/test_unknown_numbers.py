@@ -163,7 +163,7 @@ def test_only_a_threshold_that_moves_something_can_be_moved(stores: dict[str, St
     model.state.sensitivity_of = "effect_margin"
     plot = SensitivityView(model)
     if "effect_margin" not in moves and plot._plot.pane.visible:
-        assert "moves nothing" in plot._head.html
+        assert "has no effect" in plot._head.html
 
 
 @pytest.mark.parametrize("own", [{}, {"tau": 0.05}, {"cosine_threshold": 0.1, "effect_margin": 2.0}])

@@ -154,7 +154,7 @@ def card_html(
     latent : int
     sae : Sae
     said : sequence of str
-        Its part in the concept shown.
+        Its role for the concept shown.
     facts, logits, histogram : dict or None
         Records of `latent_facts`, `latent_logits` and `latent_histogram`.
     contexts : sequence of dict

@@ -64,8 +64,8 @@ class WordTester(View):
         if model.random_tokens is not None:
             drawn = dict(list(model.random_tokens.groupby("of_concept")["token"]))
             packs += [
-                ("concept", f"{shown.label} words", list(drawn.get(True, []))),
-                ("other", "Other words", list(drawn.get(False, []))),
+                ("concept", f"Random {shown.label} words", list(drawn.get(True, []))),
+                ("other", "Random other words", list(drawn.get(False, []))),
             ]
         absorbed = model.absorbed_tokens
         if absorbed is not None and len(absorbed):

@@ -159,7 +159,9 @@ def _split(here: dict[str, Any], counts: pd.DataFrame | None) -> Case | None:
 def _questioned(shown: Snapshot, here: dict[str, Any], token: str | None) -> Case | None:
     if token is None:
         return None
-    values = here | _narrowed(shown) | {"evidence_token": token.strip()}
+    # Of the tokens that begin like it, it comes first.
+    sorted_by = {"evidence_sort": "token", "evidence_descending": False}
+    values = here | _narrowed(shown) | sorted_by | {"evidence_token": token.strip()}
     return Case(f"{visible(token)} with its numbers, on every metric.", f"Open {visible(token)} on Evidence", values)
 
 

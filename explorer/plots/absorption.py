@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 #: The numbers of SAEs that can stand on the x-axis, and how each is called.
 X_AXES = {
-    "l0": "L0, active latents a token",
+    "l0": "L0, active latents per token",
     "layer": "layer",
     "width": "width, latents",
     "variance_explained": "variance explained",
@@ -48,8 +48,8 @@ _SIZE, _OF_SEED = 9, 7
 _FACTS = (
     ("SAE", "@name"),
     ("L0", "@said_l0"),
-    ("mean", "@absorption_rate{0.0 %}"),
-    ("standard deviation", "@absorption_sd{0.0 %}"),
+    ("mean", "@absorption_rate{0.0%}"),
+    ("standard deviation", "@absorption_sd{0.0%}"),
     ("split latents, mean", "@num_split_latents{0.00}"),
     ("variance explained", "@variance_explained{0.000}"),
     ("loss recovered", "@loss_recovered{0.000}"),

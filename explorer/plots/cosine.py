@@ -81,7 +81,7 @@ def cosine_plot(
     selected : int or None
         Latent drawn with a ring.
     threshold : float
-        Least cosine of an absorbing latent, drawn as a line.
+        Minimum cosine of an absorbing latent, drawn as a line.
     brushed : tuple of float, optional
         Range of cosines drawn as a band.
     theme : Theme

@@ -225,7 +225,7 @@ def _written(cell: str, value: float, low: float, high: float) -> str:
     if math.isnan(value):
         return "unknown"
     if cell == "absorption_rate":
-        return percent(value) if math.isnan(low) else f"{100 * value:.1f} % ({span_label(low, high)})"
+        return percent(value) if math.isnan(low) else f"{percent(value)} ({span_label(low, high)})"
     return f"{value:.0f}" if cell == "num_split_latents" else f"{value:.3f}"
 
 

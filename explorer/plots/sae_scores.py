@@ -24,7 +24,7 @@ PANELS = {
     "recall-vs-l0": ("l0", "recall"),
     "precision-vs-recall": ("recall", "precision"),
 }
-_LABELS = {"l0": "L0, active latents a token", "precision": "precision", "recall": "recall"}
+_LABELS = {"l0": "L0, active latents per token", "precision": "precision", "recall": "recall"}
 _TOOLTIPS = tooltip(
     ("SAE", "@name"),
     ("L0", "@said_l0"),

@@ -10,15 +10,15 @@ from explorer.theme import Theme, in_percent, tooltip
 
 HEIGHT = 240
 LABELS = {
-    "tau": "tau, rise of F1 by a split latent",
+    "tau": "tau, minimum F1 gain per split latent",
     "cosine_threshold": "cosine threshold",
     "effect_margin": "effect margin, logits",
 }
 _RATES = ["absorption_rate", "suite_absorption_rate"]
 _TOOLTIPS = tooltip(
     ("threshold", "@value{0.000}"),
-    ("this SAE", "@absorption_rate{0.0 %}"),
-    ("mean over SAEs", "@suite_absorption_rate{0.0 %}"),
+    ("this SAE", "@absorption_rate{0.0%}"),
+    ("mean over SAEs", "@suite_absorption_rate{0.0%}"),
     ("absorbed on this SAE", "@num_absorbed"),
 )
 

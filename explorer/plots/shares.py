@@ -30,7 +30,7 @@ _HALF_BAR = 0.38
 _LOWEST, _HIGHEST, _LEFT_OUT = -1.0, 2.0, 0.01
 #: Room above and below what is stacked.
 _AROUND = 1.05
-_SHARES = [(said, f"@{name}{{0.0 %}}") for name, said in PARTS.items()]
+_SHARES = [(said, f"@{name}{{0.0%}}") for name, said in PARTS.items()]
 
 
 def token_shares_plot(shares: pd.DataFrame | None, *, theme: Theme) -> Plot:

@@ -4,7 +4,7 @@
 
 const guide = (() => {
   const GAP = 12, EDGE = 8; // pixels between the card and the view that it points at, and to the window's edge
-  const PATIENCE = 10_000, LOOK = 100; // ms for which a view that is still being built is waited for, and between two looks
+  const LOOK = 100; // ms between two looks for a view that is still being built
   const PHONE = matchMedia("(max-width: 720px)");
   const NAMES = { latents: "lists", concept: "concepts" }; // what parts of a page without a server are called there
   const root = document.documentElement;
@@ -52,7 +52,7 @@ const guide = (() => {
     ring.hidden = true;
     dock();
     if (!former) card.focus({ preventScroll: true });
-    seek(step, performance.now() + PATIENCE);
+    seek(step);
   }
 
   function leave() {
@@ -68,18 +68,18 @@ const guide = (() => {
   }
 
   // Waits until the view is there, and everything that the step changes.
-  function seek(wanted, until) {
+  function seek(wanted) {
     if (!card || step !== wanted) return;
-    const found = find(card.dataset.tour);
     const isBusy = root.classList.contains("ax-is-busy") || root.classList.contains("ax-is-waiting");
-    if (performance.now() < until && (isBusy || !found)) return setTimeout(seek, LOOK, wanted, until);
-    view = found ?? null;
+    const found = isBusy ? null : find(card.dataset.tour);
+    if (!found) return setTimeout(seek, LOOK, wanted);
+    view = found;
     observer?.disconnect();
     observer = new ResizeObserver(() => { bring(); arrange(); });
-    for (const each of [document.body, ...(view ? [view] : [])]) observer.observe(each);
+    for (const each of [document.body, view]) observer.observe(each);
     bring();
     arrange();
-    card.dataset.placed = view ? "yes" : "alone";
+    card.dataset.placed = "yes";
   }
 
   // Brings the view into sight, as long as the reader has not scrolled elsewhere.

@@ -165,8 +165,10 @@ const live = (() => {
       const { reason, at, absorbed } = reasons.get(row.dataset.token);
       const short = place.effect_margin - tokens.margin[at];
       const isClose = reason === "effect margin" && short < 0.005 ? " close" : "";
-      const why = whys[`${reason} ${tokens.top_cosine[at] === null ? "unknown" : "known"}${isClose}`];
-      row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine: tokens.top_cosine[at] });
+      const cosine = tokens.top_cosine[at];
+      const aligned = cosine === null ? "unknown" : cosine < place.cosine_threshold ? "missed" : "reached";
+      const why = whys[`${reason} ${aligned}${isClose}`];
+      row.querySelector(".of-why").textContent = fill(why, { ...place, margin: tokens.margin[at], cosine });
       row.querySelector(".of-reason").innerHTML = verdicts[`[${absorbed}, ${tokens.published[at]}]`];
       row.dataset.verdict = absorbed ? "absorbed" : "not absorbed";
       for (const cell of row.querySelectorAll(".of-absorbed_by")) cell.textContent = "–";

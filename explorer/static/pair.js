@@ -136,7 +136,7 @@ function drawRates() {
   const [mine, others] = ["absorption_rate", "other_absorption_rate"].map((name) => drawn.map((row) => row[name]));
   const top = Math.max(0.01, ...mine, ...others) * AIR[1];
   const x = [AIR[0] * top, top];
-  const percent = (value) => `${written(100 * value, "z,.1f")} %`;
+  const percent = (value) => `${written(100 * value, "z,.1f")}%`;
   const texts = {
     concept: drawn.map(({ concept }) => concept), label: drawn.map(({ label }) => label),
     this: mine.map(percent), other: others.map(percent), difference: drawn.map(({ rise }) => percent(rise)),

@@ -59,7 +59,7 @@ class Generator {
     return (higher * 2 ** 21 + (lower >>> 11)) / 2 ** 53;
   }
 
-  // So many whole numbers below `bound`.
+  // So many integers below `bound`.
   integers(bound, count) {
     const found = new Uint32Array(count);
     if (bound === 1) return found;

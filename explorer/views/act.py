@@ -1,4 +1,4 @@
-"""What the reader does: taken only in the form that its handler takes; one act, one message."""
+"""Handling of user events: values are checked against the handler's annotation; one event gives one message."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _LOG = logging.getLogger("explorer")
 
 
 def take(handlers: Handlers, message: object) -> None:
-    """Hand a message {action, value} of a browser's to the handler of that action.
+    """Pass a browser's message {action, value} to the handler of that action.
 
-    A message may be anybody's work: one that is of no such form, or whose value is not what the handler's parameter is
-    annotated with, is passed over.
+    Messages are untrusted: one in another format, or whose value does not have the type of the handler's parameter,
+    is ignored.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def take(handlers: Handlers, message: object) -> None:
 
 
 def _form(handler: Callable[[Any], object]) -> TypeAdapter[Any]:
-    """Return what the one parameter of a handler takes."""
+    """Return the annotated type of a handler's parameter."""
     named = {name: kind for name, kind in get_annotations(handler, eval_str=True).items() if name != "return"}
     return _adapter(next(iter(named.values()), Any))
 
@@ -59,7 +59,7 @@ def _adapter(kind: Any) -> TypeAdapter[Any]:
 
 
 def _whole(value: Any) -> Any:
-    """Put a mark in the place of half a character, as a field of limited length leaves it."""
+    """Replace lone surrogates, which a field of limited length can leave, so that the text encodes as UTF-8."""
     match value:
         case str():
             return value.encode("utf-8", "replace").decode("utf-8")
@@ -70,7 +70,7 @@ def _whole(value: Any) -> Any:
 
 @contextmanager
 def one_act() -> Iterator[None]:
-    """Send everything that an act of the reader's changes on the page in one message.
+    """Send all changes of the page after one user event in one message.
 
     In a notebook each cell is a document of its own, and an act in one changes others: there none of them may be the
     current one, for Panel would give its style sheets to the new models of all, and Bokeh refuse them.

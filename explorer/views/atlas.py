@@ -223,7 +223,7 @@ def head_html(
         several=len(model.store.suites) > 1,
         scope=shown.scope,
         policies={
-            "with_candidates": f"{shown.nouns} with candidates (as the paper)",
+            "with_candidates": f"{shown.nouns} with candidates (as in the paper)",
             "all_concepts": f"all {shown.nouns}, without candidates = 0",
         },
         policy=shown.mean_policy,

@@ -1,4 +1,4 @@
-"""Work that takes seconds, off the event loop: this page and other sessions go on meanwhile."""
+"""Work that takes seconds, outside of the event loop, so that this page and other sessions are not blocked."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
 
     from bokeh.document import Document
 
-#: Seconds for which a session, and with it all others of the process, waits for answers.
+#: Seconds for which a session, and with it all others of the process, waits for results.
 _SOON = 0.25
 _QUESTIONS = ThreadPoolExecutor(32, "asking")
-#: One piece of work at a time: side by side they would only take turns, and slow every session down.
+#: One job at a time: in parallel, jobs would only slow each other and every session down.
 _TURN = Lock()
-#: How long a browser may take for a piece of a file, and for a whole one, while others wait for their turn.
+#: Maximum seconds for a browser to accept a chunk of a file, and a whole file, while other jobs wait.
 PIECE_SECONDS, FILE_SECONDS = 30, 300
 _TICK_SECONDS = 0.25
 
 
 class SlowBrowserError(Exception):
-    """The browser does not take what it is sent, or takes too long for it."""
+    """The browser does not accept the data, or takes too long."""
 
 
 class _SessionGoneError(Exception):
-    """Nobody is there to be told."""
+    """The session has ended."""
 
 
 class Caller:
-    """The session that has work done in the background, or the notebook, where there is no document.
+    """The session that runs work in the background, or the notebook if there is no document.
 
     Attributes
     ----------
     token : CancelToken
-        For what the work asks of a store: it is given up when the session ends.
+        For the work's queries; cancelled when the session ends.
     """
 
     def __init__(self, document: Document | None) -> None:
@@ -91,14 +91,14 @@ class Caller:
 
 
 def in_background(work: Callable[[Caller], object], turn: Lock = _TURN) -> None:
-    """Do `work` in a thread of its own, one after the other for all sessions of the process.
+    """Run `work` in a separate thread, one job at a time for all sessions of the process.
 
     Parameters
     ----------
     work : callable
-        Takes the caller, whose page it tells what came of it.
+        Receives the caller, through which it reports results to the page.
     turn : Lock
-        Held by what is done one after the other.
+        Lock for jobs that must not run in parallel.
     """
     document = pn.state.curdoc
     if document is None or document.session_context is None:
@@ -115,16 +115,16 @@ def in_background(work: Callable[[Caller], object], turn: Lock = _TURN) -> None:
 
 
 def in_thread(ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:
-    """Have answers taken over: at once where they come soon, else later, and this page and other sessions go on.
+    """Take over results, immediately if they arrive soon, otherwise later without blocking any session.
 
     Parameters
     ----------
     ask : callable
-        Returns the answers; called in another thread.
+        Returns the results; called in another thread.
     take : callable
-        Takes them where the page may be changed.
+        Receives them where the page may be changed.
     say_so : callable
-        Called where they do not come soon.
+        Called if they do not arrive soon.
     """
     document = pn.state.curdoc
     answering = _QUESTIONS.submit(ask)

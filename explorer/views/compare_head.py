@@ -54,9 +54,9 @@ def parts_of(shown: Snapshot) -> dict[str, str]:
     told = [name for name in telling(shown.saes) if name not in ("l0", "width")]
     told += [shown.compare_by] * (shown.compare_by in ATTRIBUTES and shown.compare_by not in (*told, "l0", "width"))
     return {
-        "l0": "every L0 of every width",
+        "l0": "all SAEs of this layer",
         **{name: plural(TITLES[name].lower()) for name in told},
-        "concept": f"{shown.nouns} of one SAE",
+        "concept": f"all {shown.nouns} of this SAE",
         "pair": "two SAEs",
         **({"splitting": "splitting over widths"} if shown.has_kin or shown.compare_by == "splitting" else {}),
     }

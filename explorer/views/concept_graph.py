@@ -124,7 +124,7 @@ class ConceptGraphView(View):
     def _table(self) -> Table:
         """List every edge, drawn or not."""
         columns = ["from", "to", "F1 brought", "tokens", "effect"]
-        return Table("split-absorb-graph", "The same as a table, nothing omitted", columns, self._rows)
+        return Table("split-absorb-graph", "Show as table (complete)", columns, self._rows)
 
     def _rows(self) -> list[list[object]]:
         split, absorbing = self._model.split_latents, self._model.absorbing_latents

@@ -212,9 +212,9 @@ class CosineView(View):
 def no_cosines_html(model: ExplorerModel) -> str:
     """Say why there is no plot."""
     why = model.unanswered("cosines") or (
-        f"The cosines of this SAE are there, but none for {model.shown.label}."
+        f"The suite stores cosines of this SAE, but none for {model.shown.label}."
         if model.shown.chosen_sae and model.shown.chosen_sae.cosines
-        else "This suite stores no cosines for this SAE. The lists and figures below do not need them."
+        else "This suite stores no cosines for this SAE. The lists and scores below do not need them."
     )
     return render("empty", title="No cosine plot", why=why)
 
@@ -239,7 +239,7 @@ def highest(cosines: pd.DataFrame | None, roles: Mapping[int, str]) -> Table | N
             for rank, (latent, cosine) in enumerate(zip(found["latent"], found["cosine"], strict=True), start=1)
         ]
 
-    summary = f"The {min(_TABLED, len(cosines))} highest cosines as a table"
+    summary = f"{min(_TABLED, len(cosines))} highest cosines (table)"
     return Table("cosine", summary, ["rank", "latent", "cosine", "part"], rows)
 
 

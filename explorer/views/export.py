@@ -1,4 +1,4 @@
-"""What is shown, to take away: tables as CSV and Parquet, figures as PNG and SVG, and the SQL behind them."""
+"""Export of what is shown: tables as CSV and Parquet, figures as PNG and SVG, and the SQL behind them."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
         cells=cell_labels(shown.rate_label),
         cell=shown.cell,
         orders={name: f"by {TITLES[name] if name == 'l0' else name}" for name in by},
-        nouns=shown.nouns,
+        noun=shown.noun,
         # By what all have in common they lie as they do by the first that tells them apart.
         order=shown.cell_order if shown.cell_order in by else by[0],
         steps=steps_of(cells, shown.cell, theme(dark=shown.dark)),
@@ -161,7 +161,7 @@ def highest_cells(model: ExplorerModel) -> Table | None:
         ]
 
     columns = [model.shown.noun, "SAE", cell_labels(model.shown.rate_label)[cell]]
-    return Table("cells", "The highest cells as a table", columns, rows)
+    return Table("cells", "Highest cells (table)", columns, rows)
 
 
 def _place(value: Any) -> tuple[bool, Any]:

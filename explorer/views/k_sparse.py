@@ -41,7 +41,7 @@ class KSparseView(View):
         self._plot_table = PlotTable()
         self._tau = Slider.of(
             state.param.tau,
-            "tau, the rise of F1 that a further split latent must bring",
+            "tau, the minimum F1 gain per split latent",
             format="0.000",
             drives="",  # the model called tau is the sidebar's: a name belongs to one
         )
@@ -84,7 +84,7 @@ class KSparseView(View):
             suite_tau=shown.thresholds_of_suite.tau,
             tau=shown.tau,
         )
-        self._plot_table.put(scores(k_sparse, "The same as a table"))
+        self._plot_table.put(scores(k_sparse, "Show as table"))
 
 
 def scores(k_sparse: pd.DataFrame | None, summary: str) -> Table | None:

@@ -52,4 +52,5 @@ class LearnFoot(View):
 
     def _show(self) -> None:
         step = self._model.shown.learn_step
-        self._foot.html = render("learn_foot", case=self._case, steps=STEPS, step=step)
+        unanswered = next(filter(None, map(self._model.unanswered, self.answers)), "")
+        self._foot.html = render("learn_foot", case=self._case, unanswered=unanswered, steps=STEPS, step=step)

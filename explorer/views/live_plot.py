@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from explorer.plots.layers import Plot
 
-#: What is compared by value; all else, as frames, is another where it is not the same.
+#: Comparison by value; all else, as frames, is another where it is not the same.
 _PLAIN = (bool, int, float, str, tuple, list, set)
 
 

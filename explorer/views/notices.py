@@ -32,7 +32,9 @@ class Notices(pn.viewable.Viewer):
 
     def refuse(self, sentences: list[str]) -> None:
         """Name the values of a URL that cannot be shown."""
-        self._refused = [f"From the link: {sentence}. It is ignored, the rest is kept." for sentence in sentences]
+        self._refused = [
+            f"From the link: {sentence}. It was ignored; the rest of the link was applied." for sentence in sentences
+        ]
         self._show()
 
     def _dismiss(self, place: int) -> None:

@@ -89,7 +89,7 @@ class OpenAnother(pn.viewable.Viewer):
             _LOG.warning("%s", printable(str(error)))
             failure = str(error) if self._served.may_open is MayOpen.ANYTHING else _FAILED
         except KeyboardInterrupt:
-            failure = "Stopped. What was fetched is kept, and gone on with the next time."
+            failure = "Stopped. The downloaded part is kept, and the next attempt continues from it."
         except Exception as error:  # noqa: BLE001 - whatever it is, the reader is not left without an answer
             log_failure("A source could not be opened", error)
             failure = _FAILED

@@ -120,4 +120,4 @@ class SaeScoresView(View):
             ]
 
         columns = ["SAE", "L0", "precision", "recall", self._model.shown.nouns]
-        return Table("sae-scores", "The same as a table", columns, rows)
+        return Table("sae-scores", "Show as table", columns, rows)

@@ -101,4 +101,4 @@ def _table(sensitivity: pd.DataFrame, of: str) -> Table:
         ]
 
     columns = [LABELS[of], "this SAE", "mean over SAEs", "absorbed on this SAE"]
-    return Table("threshold-sensitivity", "The same as a table", columns, rows)
+    return Table("threshold-sensitivity", "Show as table", columns, rows)

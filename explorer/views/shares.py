@@ -80,7 +80,7 @@ class SharesView(View):
         self._head.html = (
             shares_html(model, unanswered=unanswered)
             if has_any
-            else render("empty", title="Who carries a concept is unknown", why=self._when_none)
+            else render("empty", title="Shares unknown", why=self._when_none)
         )
         self._plot_tables[0].put(token_table(model.token_shares))
         self._plot_tables[1].put(concept_table(listed, shown))
@@ -125,7 +125,7 @@ def token_table(rows: pd.DataFrame | None) -> Table | None:
     def listed() -> list[list[object]]:
         return [[visible(row.token), *(percent(getattr(row, name)) for name in PARTS)] for row in rows.itertuples()]
 
-    return Table("token-shares", "The tokens as a table", ["token", *PARTS.values()], listed)
+    return Table("token-shares", "Tokens (table)", ["token", *PARTS.values()], listed)
 
 
 def concept_table(rows: pd.DataFrame | None, shown: Snapshot) -> Table | None:
@@ -139,4 +139,4 @@ def concept_table(rows: pd.DataFrame | None, shown: Snapshot) -> Table | None:
         ]
 
     columns = [shown.noun, *PARTS.values(), "tokens"]
-    return Table("concept-shares", f"The {shown.nouns} as a table", columns, listed)
+    return Table("concept-shares", f"{shown.nouns.capitalize()} (table)", columns, listed)

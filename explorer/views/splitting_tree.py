@@ -123,7 +123,7 @@ def tree_table(tree: Tree) -> Table | None:
             for row in tree.nodes.itertuples()
         ]
 
-    return Table("splitting-tree", "The same as a table", _HEADS, rows) if tree.has_kin else None
+    return Table("splitting-tree", "Show as table", _HEADS, rows) if tree.has_kin else None
 
 
 def levels_of(nodes: pd.DataFrame, saes: list[Sae]) -> list[dict[str, Any]]:

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 #: Words and format of each slider.
 SLIDERS = {
-    "tau": ("tau: rise of F1 by a split latent", "0.000"),
-    "cosine_threshold": ("least cosine of an absorber", "0.000"),
-    "effect_margin": ("least lead of its effect, logits", "0.00"),
+    "tau": ("tau: minimum F1 gain per split latent", "0.000"),
+    "cosine_threshold": ("Minimum cosine of an absorbing latent", "0.000"),
+    "effect_margin": ("Minimum effect margin (logits)", "0.00"),
 }
 
 

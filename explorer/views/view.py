@@ -1,4 +1,4 @@
-"""What all views have in common: they show answers and the state that these belong to, and are updated once an act."""
+"""Base class of views: they show results and the state to which these belong, and are updated once per event."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 class View(pn.viewable.Viewer):
-    """Shows some answers of the model's, and the state that they were asked with.
+    """Shows results of the model and the state for which they were computed.
 
-    A subclass names what it shows, builds `_layout` and calls `_show`, which from then on is called once an act that
-    changes any of it. While the view is not on show, that waits until it is.
+    A subclass declares what it shows, builds `_layout` and calls `_show`, which is then called once per event that
+    changes any of it. A hidden view is updated when it becomes visible.
 
     Parameters
     ----------
     model : ExplorerModel
     """
 
-    #: The answers that it shows, parameters of the model; asked as long as the view is on show.
+    #: The results that it shows, parameters of the model; queried while the view is visible.
     answers: ClassVar[tuple[str, ...]] = ()
-    #: The attributes of `model.shown` that it shows.
+    #: The attributes of `model.shown` that it uses.
     follows: ClassVar[tuple[str, ...]] = ()
-    #: The views that it consists of, on show when it is.
+    #: The views of which it consists, visible when it is.
     parts: ClassVar[tuple[type[View], ...]] = ()
 
     _layout: pn.viewable.Viewable
@@ -43,7 +43,7 @@ class View(pn.viewable.Viewer):
 
     @classmethod
     def on_show(cls, at: Snapshot) -> Iterator[type[View]]:
-        """List what is on show when this view is: itself, its parts, and theirs."""
+        """List the views that are visible when this one is: itself, its parts, and their parts."""
         yield cls
         for part in cls.parts:
             yield from part.on_show(at)
@@ -58,10 +58,10 @@ class View(pn.viewable.Viewer):
             self._show()
 
     def _show(self) -> None:
-        """Bring the view up to date."""
+        """Update the view."""
 
     def _make(self, part: type[View]) -> View:
-        """Make a view that this one consists of."""
+        """Create a view that is a part of this one."""
         return part(self._model)
 
     def __panel__(self) -> pn.viewable.Viewable:

@@ -1,8 +1,8 @@
-"""Styles that take a part of the page out of sight and bring it back."""
+"""Styles that hide and show a part of the page."""
 
 from __future__ import annotations
 
-#: Out of sight, but with its width: were a part taken away, each of its figures would be resized when it comes back,
+#: Hidden, but with its width: if a part were removed, each of its plots would be resized when it comes back,
 #: and each time the whole page laid out again. The second line is for browsers that do not know the first.
 HIDDEN = {
     "content-visibility": "hidden",

@@ -71,7 +71,7 @@ class Effects(NamedTuple):
     effects : numpy.ndarray
         Attributed effect of each active latent on the metric; negative where taking it away would hurt.
     true_top, true_second : float
-        Measured change when only the latent with the lowest effect, or the next, is taken away; NaN without one.
+        Measured change when only the latent with the lowest effect, or the next, is removed; NaN without one.
     log_odds : float
         Logit of the right letter less the log of the summed exponentials of the others.
     erased : float
@@ -170,7 +170,7 @@ def _ablate(
     (gradients,) = torch.autograd.grad(metrics.sum(), inputs)
     slopes = gradients.unflatten(0, (steps, -1)).mean(0)
     effects = [-z * (directions[latents] @ slope) for latents, z, slope in zip(active, strength, slopes, strict=True)]
-    # The latents with the lowest effect and the next, taken away one at a time; and the probe's direction.
+    # The latents with the lowest effect and the next, removed one at a time; and the probe's direction.
     erases = words[0].erasure is not None
     taken = torch.zeros(2 + erases, *spelling.stream.shape, device=device)
     for place, (latents, z, effect) in enumerate(zip(active, strength, effects, strict=True)):

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-#: Activations below it count as silence.
+#: Activations below this count as silent.
 SILENT = 1e-8
 
 
 class Candidates(NamedTuple):
-    """Of one concept on one SAE; `tested` are places among the rows given.
+    """Candidates of one concept on one SAE; `tested` are row indices.
 
-    `num_probe_true_positives` words are right by the probe, `num_true_positives` of these by the k-sparse probe too,
+    `num_probe_true_positives` words are found by the probe, `num_true_positives` of these also by the k-sparse probe,
     and on `num_split_silent` of them every split latent is silent.
     """
 
@@ -39,7 +39,7 @@ class Candidates(NamedTuple):
 
     @property
     def sample_portion(self) -> float:
-        """Share of the candidates that is tested; 1 where there is none."""
+        """Share of the candidates that is tested; 1 if there are none."""
         return len(self.tested) / self.num_candidates if self.num_candidates else 1.0
 
 
@@ -64,9 +64,9 @@ def find_candidates(
     split_activations : numpy.ndarray
         Activations of the split latents, (words, split latents).
     num_active : numpy.ndarray
-        Number of active latents; where there is none, nothing can absorb, and the word is no candidate.
+        Number of active latents; if 0, nothing can absorb, and the word is not a candidate.
     limit : int, optional
-        Most candidates that are tested; which ones is drawn by `seed`.
+        Maximum number of candidates to test, sampled with `seed`.
     seed : int
     """
     probed = truth & (probe_logits > 0)
@@ -85,7 +85,7 @@ def find_candidates(
 
 
 def load_candidates(folder: Path) -> dict[int, Candidates]:
-    """Read what the stage wrote, by concept; tested words are given by their place in the vocabulary."""
+    """Read the stage's results by concept; tested words are indices into the vocabulary."""
     known = json.loads((folder / "candidates.json").read_text("utf-8"))
     return {
         int(letter): Candidates(**{**record, "tested": np.array(record["tested"], int)})
@@ -94,11 +94,11 @@ def load_candidates(folder: Path) -> dict[int, Candidates]:
 
 
 def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progress: Callable[[float], None]) -> None:
-    """Do the stage."""
+    """Run the stage."""
     vocabulary = load_vocabulary(needs["vocabulary"])
     test = vocabulary.test
     words = Sparse.load(needs["latents"] / f"{WORDS}.npz").take(test)
-    # Both probes judge a word in the prompt that they are scored in; what is silent is seen where it is tested.
+    # Both probes predict in the prompt in which they are scored; silence is checked in the prompt of the test.
     tested = Sparse.load(needs["latents"] / f"{TEST}.npz")
     stream = load_streams(needs["activations"], f"words-{settings['layer']}")
     folds = vocabulary.test_folds

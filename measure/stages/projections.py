@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: SAEBench 0.6.0 (`feature_absorption.py`): the least share of the projection that absorbing latents carry, for both
-#: metrics; and for the fraction the least cosine of an absorbing latent, and how many of them count at most.
+#: metrics; and for the fraction the minimum cosine of an absorbing latent, and how many of them count at most.
 LEAST_SHARE = 0.4
 LEAST_COSINE, MOST_ABSORBING = 0.1, 3
 

@@ -64,7 +64,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     clean, ablated = known["clean"], known["ablated"][str(layer)]
     if not explained >= -MAX_SCORE:
         message = (
-            f"explains {explained:.3g} of the variance of held-out text: what it gives back is not the stream;"
+            f"explains {explained:.3g} of the variance of held-out text: its reconstruction is not the stream;"
             " give an SAE of this model and layer, its normalisation folded into its weights"
         )
         raise MeasureError(message)

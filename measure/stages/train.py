@@ -153,7 +153,7 @@ def _prefixes(width: int, shares: Sequence[float], device: torch.device) -> Tens
 
 
 def _k_at(done: float, k: int) -> float:
-    """Return the number of active latents a token at that share of the training."""
+    """Return the number of active latents per token at that share of the training."""
     return k * (_FIRST_K - (_FIRST_K - 1) * min(done / _ANNEALED, 1))
 
 
@@ -218,7 +218,7 @@ def _gradients(active: Active, slopes: Tensor, prefix: Tensor, centred: Tensor, 
 
 
 def _threshold(sae: TrainedSae, sample: list[np.ndarray], k: int) -> float:
-    """Return by what to multiply the thresholds for `k` latents a token to be active on the sample, on average."""
+    """Return the factor on the thresholds for which `k` latents per token are active on the sample, on average."""
     values, number = [], 0
     floor = 0.0
     with torch.no_grad():

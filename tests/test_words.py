@@ -1,0 +1,59 @@
+"""Texts, comments and documents are in plain words: phrases that were found clumsy do not come back."""
+
+import re
+from itertools import chain
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+#: Each phrase in lower case, and what to write instead.
+CLUMSY = {
+    "take it away": "export",
+    "taken away": "removed, exported",
+    "least lead": "minimum effect margin",
+    "least cosine": "minimum cosine",
+    "rise of f1": "F1 gain",
+    "leads by": "margin 0.63 < 1.00",
+    ", short of ": "margin 0.63 < 1.00",
+    "decided anew": "recomputed",
+    "decide anew": "recompute",
+    "joins at k": "added at k",
+    "its part in": "role for",
+    "play a part": "have a role",
+    "plays a part": "has a role",
+    "plays no part": "has no role",
+    "share the concept openly": "are selected by the k-sparse probe",
+    "left aside": "ignored",
+    "leave aside": "ignore",
+    " mend ": "fix",
+    " mended": "fixed",
+    " rightly": "correctly",
+    "four times in five": "with a power of 80%",
+    "what chance gives": "the rate by chance",
+    "type on to": "keep typing to",
+    "not a single token of": "not single tokens in",
+    "other than in the paper": "differences from the paper",
+    "has its price": "costs sparsity",
+    "nothing left out": "complete",
+    "no verdict to question": "(nothing)",
+    "one row a ": "one row per",
+    "one row an ": "one row per",
+    "latents a token": "latents per token",
+    "once an sae": "once per SAE",
+}
+#: A number, a space and a percent sign that does not end a Jinja tag.
+PERCENT = re.compile(r"\d %(?![}\]\d])")
+PLACES = ("explorer", "ingest", "measure", "queries", "docs", "deploy", ".ci")
+PAGES = ("README.md", "SECURITY.md", "CHANGELOG.md")
+KINDS = {".py", ".sql", ".html", ".js", ".toml", ".md", ".ipynb", ".conf", ".service", ""}
+
+
+def test_plain_words() -> None:
+    found = []
+    for file in chain((ROOT / page for page in PAGES), *((ROOT / place).rglob("*") for place in PLACES)):
+        if file.suffix not in KINDS or not file.is_file():
+            continue
+        text = file.read_text("utf-8")
+        lower = text.lower()
+        found += [(str(file), phrase, better) for phrase, better in CLUMSY.items() if phrase in lower]
+        found += [(str(file), match[0], "83%") for match in PERCENT.finditer(text)]
+    assert found == []
