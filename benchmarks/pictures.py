@@ -39,15 +39,13 @@ def _take(url: str) -> None:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=CHROMIUM_ARGS)
         for name, (query, scheme) in _PAGES.items():
             # The pages' policy does not let a script that waits be made of text.
-            page = browser.new_page(
-                viewport={"width": 1440, "height": 900},
-                color_scheme="dark" if scheme == "dark" else "light",
-                bypass_csp=True,
-            )
+            context = browser.new_context(viewport={"width": 1440, "height": 900}, bypass_csp=True)
+            context.add_cookies([{"name": "ax_dark", "value": "1" if scheme == "dark" else "0", "url": url}])
+            page = context.new_page()
             page.goto(f"{url}/dashboard{query}", timeout=_TIMEOUT)
             page.wait_for_function(_AT_REST, timeout=_TIMEOUT)
             page.screenshot(path=_IMAGES / f"{name}.png")
-            page.close()
+            context.close()
         browser.close()
 
 

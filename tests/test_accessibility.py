@@ -130,6 +130,8 @@ _VISITS: dict[str, tuple[int, dict[str, tuple[Callable[[Page], Locator], ...]]]]
             "page=atlas": (_nothing,),
             "page=evidence&facet_latent=47": (_nothing,),
             "page=token&token=using": (_nothing,),
+            "page=learn&absorption=1": (_nothing,),
+            "page=learn&learn_step=5": (_nothing,),
             "page=evidence&evidence_token=no+such+token&letter=nonsense": (
                 *(_term, _search, _help),
                 *(_export, _cite, _tour),

@@ -45,11 +45,11 @@ def assert_same(answer: pd.DataFrame, shown: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(answer.assign(**texts), shown, check_dtype=False)
 
 
-def runs(store: Store, name: str, params: dict[str, Any]) -> None:
-    """Compare what a script answers in a bare DuckDB, asked twice, with what the store answers."""
+def runs(store: Store, name: str, params: dict[str, Any], times: int = 1) -> None:
+    """Compare what a script answers in a bare DuckDB, the last time that it is asked, with what the store answers."""
     text = store.script(name, **params)
     with duckdb.connect() as bare:
-        for _ in range(2):
+        for _ in range(times):
             answer = bare.execute(text).df()
         made = bare.execute("SELECT count(*) FROM duckdb_tables() WHERE NOT temporary").fetchone()
     shown = store.fetch(name, **params)
@@ -64,7 +64,8 @@ def runs(store: Store, name: str, params: dict[str, Any]) -> None:
 )
 def test_every_question_runs_by_itself(tiny: Store, name: str, changed: dict[str, Any]) -> None:
     values = question_values(tiny, sae=SAE) | changed
-    runs(tiny, name, {param: values[param] for param in catalog()[name].params})
+    # Asked again, what it has made stands in nobody's way: that depends on no value.
+    runs(tiny, name, {param: values[param] for param in catalog()[name].params}, times=1 if changed else 2)
 
 
 @pytest.mark.parametrize("name", sorted(catalog()))
