@@ -54,7 +54,7 @@ def test_headline_follows_from_one_concept_without_data_to_the_next(tmp_path: Pa
         assert "Nothing was measured for C" in html_of(headline)
         model.state.concept = concept_id("d")
         assert "Nothing was measured for D" in html_of(headline)
-        assert "No figures for D" in html_of(headline)
+        assert "No scores for D" in html_of(headline)
         model.state.concept = concept_id("s")
         assert "Nothing was measured" not in html_of(headline)
 
