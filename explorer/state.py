@@ -790,10 +790,11 @@ class ExplorerState(param.Parameterized):
         ]
         starting = {name: self.param[name].default for name in self.URL_KEYS if name not in self._PLACE}
         suite = given.get("suite", self.suite)
-        thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
+        there = self._of(suite if suite in self._choices else self.suite)
+        own = {"metric": next(iter(there.movable), None), **there.thresholds._asdict()}
         known = {name: value for name, value in given.items() if name in self._READ_KEYS}
         with param.parameterized.batch_call_watchers(self):
-            wanted = {**starting, **thresholds._asdict(), **self._opening(known), **known}
+            wanted = {**starting, **own, **self._opening(known), **known}
             refused = again[:SHOWN_OPTIONS] + self.apply(wanted)
             if refusal := self._refuse_facet_latent():
                 refused.append(refusal)
