@@ -299,7 +299,7 @@ class ExplorerState(param.Parameterized):
         self._place: tuple[Any, ...] = ()
         self.param.suite.objects = list(choices)
         self._go(next(iter(choices), None), None, None, {})
-        self.param.watch(self._settle, [*self._PLACE, "latent", "tested_words"])
+        self.param.watch(self._settle, [*self._PLACE, "latent", "tested_words", "tour", "tour_step"])
         refused = self.apply({**self._opening(values), **values})
         if refused:
             raise ValueError("; ".join(refused))
@@ -497,7 +497,7 @@ class ExplorerState(param.Parameterized):
     def _settle(self, *events: param.parameterized.Event) -> None:
         """Bring everything in line with a suite, SAE, concept or latent that was set directly."""
         set_now = {event.name for event in events}
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {} if self.tour else {"tour_step": 1}
         if "latent" in set_now:
             values["latent"] = self.latent
             if "tested_words" not in set_now:

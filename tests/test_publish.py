@@ -783,7 +783,7 @@ def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
             if number == 2:
                 page.reload()
                 expect(page.locator("[data-step$=' 2'][data-placed]")).to_be_visible()
-                expect(page.locator("#pair-head strong").first).to_have_text("layer 3, 1k latents, L0 40")
+                expect(page.locator("#pair-head strong").first).to_have_text("layer 3, 1k latents, L0 40, seed 0")
             page.keyboard.press("ArrowRight")
         page.go_back()
         expect(page.get_by_role("dialog", name=steps[-2].title)).to_be_visible()

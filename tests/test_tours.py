@@ -188,9 +188,11 @@ def test_an_address_leads_to_its_step(store: Store) -> None:
     state, refused = opened(f"suite={ARCHITECTURES.name}&tour=does-a-wider-sae-help")
     assert state.tour is None
     assert "no two SAEs that differ in width alone" in refused[0]
+    assert "tour" not in state.to_query()
     state, refused = opened("tour=first-absorbed-word&tour_step=50")
     assert (state.tour_step, "has 7 steps" in refused[0]) == (7, True)
-    _, refused = opened("tour=no-tour")
+    state, refused = opened("tour=no-tour&tour_step=99")
+    assert "tour" not in state.to_query()
     assert "tour = 'no-tour' does not exist here" in refused[0]
 
 
