@@ -91,8 +91,6 @@ QUESTIONS: Mapping[str, Question] = {
     "latent_cosines": Question("latent_cosines", of_latent=True),
     "latent_kin": Question("latent_kin", of_latent=True, table="kin"),
     "latent_dashboard": Question("latent_dashboard", record=True, of_latent=True),
-    "latent_word_counts": Question("latent_word_counts", record=True, of_latent=True),
-    "latent_words": Question("latent_words", of_latent=True),
     "random_tokens": Question("random_tokens", of_latent=True),
     "absorbed_tokens": Question("absorbed_tokens", of_latent=True),
     "compared_cosines": Question("compared_cosines"),
@@ -209,8 +207,6 @@ class ExplorerModel(param.Parameterized):
     latent_cosines = param.DataFrame(doc="Its cosine with each concept's probe (latent_cosines).")
     latent_kin = param.DataFrame(doc="Its kin on the other SAEs of the layer (latent_kin).")
     latent_dashboard = param.Dict(doc="Its imported HTML page (latent_dashboard).")
-    latent_word_counts = param.Dict(doc="On how many words it fires with and without the concept (latent_word_counts).")
-    latent_words = param.DataFrame(doc="Its false alarms and misses for the concept (latent_words).")
     random_tokens = param.DataFrame(doc="Random words of the concept and others, to test it with (random_tokens).")
     absorbed_tokens = param.DataFrame(doc="Absorbed tokens of the concept (absorbed_tokens).")
 

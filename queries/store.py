@@ -167,12 +167,14 @@ class Store:
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
     def holds(self, name: str, /, **params: Any) -> bool:
-        """Tell whether `fetch` finds an answer to these parameters, or to all together, that it need not ask for."""
+        """Tell whether `fetch` finds the answer in the cache, by itself or among those for all concepts."""
         query = _checked(name, params)
         together = query.together
-        kinds = [params, params | {together.param: None}] if together and together.fits(params) else [params]
         with self._cache_lock:
-            return any(self._key(query, kind) in self._cache for kind in kinds)
+            if self._key(query, params) in self._cache or not together or not together.fits(params):
+                return self._key(query, params) in self._cache
+            of_all = self._key(query, params | {together.param: None})
+            return of_all in self._cache and self._first.get(of_all) is not _ALONE
 
     def _answer(self, query: Query, params: dict[str, Any]) -> _Result:
         """Return the shared result."""

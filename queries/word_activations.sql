@@ -4,9 +4,11 @@
 -- params: suite VARCHAR, sae VARCHAR, concept VARCHAR, latent INTEGER, main_latent INTEGER, words VARCHAR[]
 -- columns: token VARCHAR, concepts VARCHAR[], is_test BOOLEAN, activation FLOAT, main_activation FLOAT
 WITH words AS (
-    SELECT token, min(place) AS place
+    SELECT token_id, any_value(token) AS token, any_value(is_test) AS is_test, min(place) AS place
     FROM (SELECT unnest($words) AS token, generate_subscripts($words, 1) AS place)
-    GROUP BY token
+    JOIN tokens USING (token)
+    WHERE suite = $suite
+    GROUP BY token_id
 ),
 stored AS (
     SELECT latent, token_ids, activations
@@ -25,15 +27,15 @@ family AS (
 named AS (
     SELECT token_id, list(concept ORDER BY position, concept) AS concepts
     FROM token_concepts
+    SEMI JOIN words USING (token_id)
     JOIN family USING (suite, concept)
     GROUP BY token_id
 )
-SELECT tokens.token, coalesce(named.concepts, []) AS concepts, tokens.is_test,
+SELECT token, coalesce(named.concepts, []) AS concepts, is_test,
     CASE WHEN EXISTS (FROM stored WHERE latent = $latent) THEN coalesce(own.activation, 0) END AS activation,
     CASE WHEN EXISTS (FROM stored WHERE latent = $main_latent) THEN coalesce(main.activation, 0) END AS main_activation
 FROM words
-JOIN tokens ON tokens.suite = $suite AND tokens.token = words.token
 LEFT JOIN named USING (token_id)
-LEFT JOIN fired AS own ON own.latent = $latent AND own.token_id = tokens.token_id
-LEFT JOIN fired AS main ON main.latent = $main_latent AND main.token_id = tokens.token_id
+LEFT JOIN fired AS own ON own.latent = $latent AND own.token_id = words.token_id
+LEFT JOIN fired AS main ON main.latent = $main_latent AND main.token_id = words.token_id
 ORDER BY words.place

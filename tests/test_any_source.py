@@ -196,7 +196,9 @@ def test_what_cannot_be_had_is_named_in_one_line(remote: Remote, monkeypatch: py
     assert refused(f"{remote.url}/none.zip") == f"{remote.url}/none.zip: 404 Not Found"
     assert "is a web page; give the address of a suite, or of a file" in refused(f"{remote.url}/page.html")
     assert refused(f"{remote.url}/round/mine.zip") == f"{remote.url}/round/mine.zip: redirects more than 10 times"
-    assert refused(f"{remote.url}/notes.json").startswith(f"{remote.url}/notes.json: holds no results that are known")
+    assert refused(f"{remote.url}/notes.json").startswith(
+        f"{remote.url}/notes.json: contains no results in a known format"
+    )
     remote.faults["/mine.zip"] = [0, *[500] * 4]
     assert "500 Internal Server Error, 4 times in a row" in refused(f"{remote.url}/mine.zip")
     monkeypatch.setattr(limits, "UNPACKED", 10)

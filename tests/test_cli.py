@@ -80,7 +80,9 @@ def test_import_reports_what_it_did(results: Path, tmp_path: Path) -> None:
     shown = run("import", results, "--to", target, "--force", "--format", "published")
     assert shown.exit_code == 0
     assert f"{target}: {len(SAES)} SAEs" in shown.stdout
-    assert "Rejected; all else was imported:\n  latent_logits.parquet: not a readable parquet file" in shown.stdout
+    assert (
+        "Rejected (everything else was imported):\n  latent_logits.parquet: not a readable parquet file" in shown.stdout
+    )
     wrong = run("import", results, "--to", target, "--force", "--format", "saebench")
     assert wrong.exit_code == 2
     assert wrong.stderr.count("\n") == 1

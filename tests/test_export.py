@@ -127,9 +127,10 @@ def test_every_answer_is_offered_by_some_button() -> None:
     assert offered <= QUESTIONS.keys() | catalog().keys()
     # Those of Compare are named by the view, which shows two kinds of small plots, and their marks can be counted; an
     # imported page is no table, the counts under the suite's own thresholds stand beside others, and the words to test
-    # have a button that copies them.
+    # have a button that copies them; similar tokens are links.
     of_view = {"compared_cosines", "sae_cosines"}
     of_others = {"compared_counts", "latent_dashboard", "own_info", "random_tokens", "absorbed_tokens"}
+    of_others |= {"similar_tokens"}
     assert QUESTIONS.keys() - offered == of_view | of_others
 
 

@@ -153,7 +153,7 @@ def test_folders_are_searched_without_following_links(tmp_path: Path) -> None:
     _, report = import_results(root, tmp_path / "suite[*]?")
     link = "is a link to a folder and is not followed; put the folder itself there"
     assert dict(report.rejected) == {
-        str(Path(*"a" * 33)): "lies more than 32 folders deep; move it up",
+        str(Path(*"a" * 33)): "is more than 32 folders deep; move it up",
         "elsewhere": link,
         "eval_results/again": link,
     }

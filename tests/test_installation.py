@@ -48,7 +48,8 @@ def test_a_package_of_another_project_is_named_in_one_line(
 def test_an_image_is_built_from_what_a_wheel_is_made_of() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
     project, wheel = settings["project"], settings["tool"]["hatch"]["build"]["targets"]["wheel"]
-    made_of = {*wheel["only-include"], project["readme"], *project["license-files"], "pyproject.toml"}
+    made_of = {*wheel["only-include"], project["readme"], "pyproject.toml"}
+    made_of |= {file for file in project["license-files"] if file.partition("/")[0] not in made_of}
     lines = [line.split() for line in (ROOT / "Dockerfile").read_text().splitlines() if line.startswith("COPY")]
     copied = {source for _, *sources, _ in lines for source in sources if "--from=build" not in sources}
     sent = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}

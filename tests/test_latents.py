@@ -14,6 +14,7 @@ import pytest
 from explorer.app import Explorer
 from explorer.concepts import Concept
 from explorer.embed import EMBEDS
+from explorer.format import width_label
 from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
@@ -22,7 +23,7 @@ from explorer.tours import tell
 from explorer.views import markup
 from explorer.views.cite import Cite, Foot
 from explorer.views.help import Help
-from explorer.views.markup import Markup, chip, number, percent, render, visible, width_label
+from explorer.views.markup import Markup, chip, number, percent, render, visible
 from explorer.views.open_another import OpenAnother
 from explorer.views.tour import TourCard
 from queries import Store

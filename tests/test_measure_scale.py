@@ -94,9 +94,9 @@ def test_whatever_fits_into_memory_the_numbers_are_the_same(
 ) -> None:
     """What is done a piece at a time, with the sizes of pieces that little memory gives."""
     sizes: dict[bool, list[int]] = {True: [], False: []}
-    plain = memory.at_once
+    plain = memory.batch_size
 
-    def at_once(run: Callable[[], object], device: torch.device, most: int, number: int = 1) -> int:
+    def batch_size(run: Callable[[], object], device: torch.device, most: int, number: int = 1) -> int:
         size = plain(run, device, most, number)
         sizes[size < most].append(size)
         return size
@@ -104,7 +104,7 @@ def test_whatever_fits_into_memory_the_numbers_are_the_same(
     monkeypatch.setattr(memory, "free_memory", lambda _: free)
     monkeypatch.setattr(streams, "_PIECE", 1000)
     for module in (prompts, activations, text_activations, losses, ablation, evidence, base):
-        monkeypatch.setattr(module, "at_once", at_once)
+        monkeypatch.setattr(module, "batch_size", batch_size)
     assert perform_all(small.plan.tasks, tmp_path) == {}
     assert len(sizes[True]) > 20
     assert set(sizes[True]) == {1} if free == 1 else max(sizes[True]) > 1

@@ -34,7 +34,7 @@ OF_CONCEPT = {"summary", "cosines", "split_latents", "absorbing_latents", "k_spa
 OF_SAE = OF_CONCEPT | {"concept_counts"}
 OF_LATENT = {
     *("latent_facts", "latent_contexts", "latent_logits", "latent_histogram", "latent_roles", "latent_cosines"),
-    *("latent_dashboard", "latent_kin", "latent_words", "latent_word_counts", "random_tokens", "absorbed_tokens"),
+    *("latent_dashboard", "latent_kin", "random_tokens", "absorbed_tokens"),
 }
 
 
@@ -173,9 +173,7 @@ def test_latent_asks_for_its_card_only(model: ExplorerModel, store: RecordingSto
 
     store.asked.clear()
     model.state.tau = 0.1
-    assert Counter(store.asked) == Counter(
-        OF_SAE - {"cosines"} | {"latent_roles", "latent_kin", "latent_words", "latent_word_counts", "absorbed_tokens"}
-    )
+    assert Counter(store.asked) == Counter(OF_SAE - {"cosines"} | {"latent_roles", "latent_kin", "absorbed_tokens"})
 
     store.asked.clear()
     model.state.latent = None
@@ -224,9 +222,7 @@ def test_latent_kept_over_a_concept_is_not_asked_for_again(model: ExplorerModel,
     store.asked.clear()
     changes = changes_of(model)
     model.state.apply({"concept": concept_id("t"), "latent": latent})
-    assert Counter(store.asked) == Counter(
-        OF_CONCEPT | {"latent_kin", "latent_words", "latent_word_counts", "random_tokens", "absorbed_tokens"}
-    )
+    assert Counter(store.asked) == Counter(OF_CONCEPT | {"latent_kin", "random_tokens", "absorbed_tokens"})
     assert len(changes) == 1
     assert model.latent_facts is not None
 

@@ -200,7 +200,10 @@ def test_what_is_asked_of_a_second_concept_is_asked_of_all(
     monkeypatch.setattr(queries.store, "_TOGETHER_BYTES", most_bytes)
     with Store(folder) as store:
         for letter in "ststba":
-            store.fetch("summary", **keys(**SAE, **DECIDING, family=FAMILY, letter=letter))
+            wanted, num_asked = keys(**SAE, **DECIDING, family=FAMILY, letter=letter), len(asked)
+            is_held = store.holds("summary", **wanted)
+            store.fetch("summary", **wanted)
+            assert is_held == (len(asked) == num_asked)
         first, *others = map(concept_id, "stba")
         assert asked == [first, None, *(others if most_bytes == 0 else ())]
         for margin in (0.5, 0.6, 0.7):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from explorer.state import ExplorerState
 from explorer.views.evidence_table import SuiteEvidence
 from explorer.views.markup import Markup, chip
 from explorer.views.token import OUTCOMES, TokenView
-from queries import Store
+from queries import QueryError, Store
 from queries.schema import concept_id
 from tests.browser import wait_for
 from tests.explore import part, wait_query, wait_ready
@@ -420,6 +421,7 @@ def test_a_suite_that_stores_less_says_so(
         shown.state.apply({"page": "explore", "sae": "l0-w1000-l0-10", "concept": concept_id("s"), "latent": latent})
         words = LatentWords(shown.model).__panel__()
         assert isinstance(words, Markup)
+        words._handle_msg({"action": "seen", "value": True})
         is_known = has_activations and "tokens" not in without
         assert ("false alarms and misses are unknown" in words.html) != is_known
         assert ("Fires without S" in words.html) == is_known
@@ -436,6 +438,7 @@ def test_words_of_tester_and_card_lead_to_the_token(tiny: Store) -> None:
     tester, words = WordTester(model).__panel__(), LatentWords(model).__panel__()
     assert isinstance(tester, Markup)
     assert isinstance(words, Markup)
+    words._handle_msg({"action": "seen", "value": True})
     tester._handle_msg({"action": "test", "value": {"words": "short"}})
     assert 'data-action="token" data-value=" short"' in tester.html
     tester._handle_msg({"action": "token", "value": " short"})
@@ -452,6 +455,58 @@ def test_words_of_tester_and_card_lead_to_the_token(tiny: Store) -> None:
     table._handle_msg({"action": "open", "value": "0"})
     table._handle_msg({"action": "token", "value": "0"})
     assert (state.page, state.token) == ("token", AWKWARD[0])
+
+
+def test_false_alarms_are_asked_for_while_they_are_in_view(tiny: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    fetch = Store.fetch
+
+    def noting(store: Store, name: str, /, **params: Any) -> pd.DataFrame:
+        if name == "latent_words":
+            asked.append(params["latent"])
+        return fetch(store, name, **params)
+
+    monkeypatch.setattr(Store, "fetch", noting)
+    place = {"sae": "l0-w1000-l0-10", "concept": concept_id("s")}
+    latent = int(ask(tiny, "split_latents", {**of_token("tiny", ""), **place})["latent"].iloc[0])
+    other = int(
+        ask(tiny, "split_latents", {**of_token("tiny", ""), **place, "concept": concept_id("t")})["latent"].iloc[0]
+    )
+    model = Shown(tiny, "").model
+    model.state.apply({"page": "explore", **place, "latent": latent})
+    words = LatentWords(model).__panel__()
+    assert isinstance(words, Markup)
+    see = partial(words._handle_msg, {"action": "seen", "value": True})
+    model.state.effect_margin = 2.0
+    assert asked == []
+    assert "Fires without S" not in words.html
+    see()
+    assert asked == [latent]
+    assert "Fires without S" in words.html
+    model.state.effect_margin = 3.0
+    see()
+    assert asked == [latent, latent]
+    # Out of view, the words of the latent before are not shown as those of the next.
+    words._handle_msg({"action": "seen", "value": False})
+    model.state.latent = other
+    assert "Fires without S" not in words.html
+    model.state.latent = None
+    see()
+    assert asked == [latent, latent]
+    # A failed query is no list of none, and is asked again.
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "fetch", _failing)
+        model.state.latent = latent
+        assert "Fires without S" not in words.html
+        see()
+        assert "was not answered" in words.html
+    model.retry()
+    see()
+    assert "Fires without S" in words.html
+
+
+def _failing(_: Store, name: str, /, **__: Any) -> pd.DataFrame:
+    raise QueryError(name)
 
 
 # --- In the browser ------------------------------------------------------------------------------------------------

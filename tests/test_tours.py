@@ -153,7 +153,7 @@ def test_numbers_are_the_stores(store: Store) -> None:
 
 
 def test_suites_of_all_shapes_tell_or_say_why_not(tmp_path: Path) -> None:
-    bare = {
+    bare: dict[str, Any] = {
         "cosines": False,
         "examples": False,
         "activations": False,
