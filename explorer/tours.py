@@ -174,7 +174,7 @@ def enter(store: Store, state: ExplorerState, query: str) -> list[str]:
     shown = next((each for each in told if each.steps), None)
     if shown is None:
         state.tour = None
-        return [f"tour = {tour.name!r} cannot be shown here ({tour.unless})"]
+        return [f"tour = {tour.name!r} cannot be shown here ({tour.unless.rstrip('.')})"]
     number = min(state.tour_step, len(shown.steps))
     refused = [] if number == state.tour_step else [f"tour_step = {state.tour_step}: this tour has {number} steps"]
     if given <= _OF_TOUR:

@@ -14,7 +14,7 @@ from explorer.model import choices_of
 from explorer.state import ExplorerState
 from explorer.store import ARCHITECTURES, SWEEPS
 from explorer.text.tour_files import TOURS, TourError, read_tour
-from explorer.tours import enter, offered, query_of, tell, tell_file
+from explorer.tours import enter, existing, offered, query_of, tell, tell_file
 from tests.browser import figure, wait_for
 from tests.explore import part, wait_ready
 from tests.hostile_suite import Reader, write_hostile_suite
@@ -169,6 +169,15 @@ def test_suites_of_all_shapes_tell_or_say_why_not(tmp_path: Path) -> None:
             tours = offered(opened, suite)
             assert all(bool(tour.steps) != bool(tour.why_not) for tour in tours)
             assert [found for tour in tours for step in tour.steps for found in Reader(step.html).found] == []
+
+
+def test_a_page_without_a_server_offers_a_tour_of_more_than_half_its_steps(store: Store) -> None:
+    told = tell(store, SWEEPS.name, "does-a-wider-sae-help")
+    kept = existing(told, lambda step: step.at != "pair")
+    assert kept is not None
+    assert kept.steps == tuple(step for step in told.steps if step.at != "pair")
+    # A snapshot of the wide SAE has two steps of the comparison.
+    assert existing(told, lambda step: step.state["page"] == "explore") is None
 
 
 def test_an_address_leads_to_its_step(store: Store) -> None:
