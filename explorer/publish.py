@@ -86,7 +86,7 @@ _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
 _SCRIPTS = ("reader", "live", "guide", "reader_guide", "site", "numbers", "pair", "statistics", "cite", "atlas")
 #: What steps of tours point at that a site does not have.
-_NOT_HERE = ("pair", "pair-rates", "tester", "threshold-sensitivity")
+NOT_HERE = ("tester", "threshold-sensitivity")
 #: What the verdicts of a suite depend on.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
@@ -410,10 +410,13 @@ def _citations(model: ExplorerModel) -> dict[str, Any]:
 def _has_step(step: ToldStep, *, metric: str) -> bool:
     """Tell whether a site has what a step of a tour shows."""
     known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
+    known |= {"compare_by", "other_suite", "other_sae"}
+    page = step.state.get("page", "explore")
     return (
-        step.at not in _NOT_HERE
+        step.at not in NOT_HERE
         and step.state.keys() <= known
-        and step.state.get("page", "explore") in _PAGES
+        and page in _PAGES
+        and (page != "compare" or step.state.get("compare_by") == "pair")
         and step.state.get("metric", metric) == metric
     )
 

@@ -184,7 +184,7 @@ class _Collector:
         here = {"suite": self._start["suite"], "page": "explore", "sae": self._sae.id, "metric": self._start["metric"]}
         kept = {"concept", "latent", "evidence_token"}
         return (
-            step.at not in ("tester", "pair", "pair-rates")
+            step.at not in ("tester", "pair", "pair-rates", "threshold-sensitivity")
             and all(key in kept or here.get(key) == value for key, value in step.state.items())
             and step.state.get("concept") in concepts
             and not self._model.state.moved

@@ -299,7 +299,7 @@ class ExplorerState(param.Parameterized):
         self._place: tuple[Any, ...] = ()
         self.param.suite.objects = list(choices)
         self._go(next(iter(choices), None), None, None, {})
-        self.param.watch(self._settle, [*self._PLACE, "latent", "tested_words"])
+        self.param.watch(self._settle, [*self._PLACE, "latent", "tested_words", "tour", "tour_step"])
         refused = self.apply({**self._opening(values), **values})
         if refused:
             raise ValueError("; ".join(refused))
@@ -497,7 +497,7 @@ class ExplorerState(param.Parameterized):
     def _settle(self, *events: param.parameterized.Event) -> None:
         """Bring everything in line with a suite, SAE, concept or latent that was set directly."""
         set_now = {event.name for event in events}
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {} if self.tour else {"tour_step": 1}
         if "latent" in set_now:
             values["latent"] = self.latent
             if "tested_words" not in set_now:
@@ -790,10 +790,11 @@ class ExplorerState(param.Parameterized):
         ]
         starting = {name: self.param[name].default for name in self.URL_KEYS if name not in self._PLACE}
         suite = given.get("suite", self.suite)
-        thresholds = self._choices[suite].thresholds if suite in self._choices else self.thresholds_of_suite
+        there = self._of(suite if suite in self._choices else self.suite)
+        own = {"metric": next(iter(there.movable), None), **there.thresholds._asdict()}
         known = {name: value for name, value in given.items() if name in self._READ_KEYS}
         with param.parameterized.batch_call_watchers(self):
-            wanted = {**starting, **thresholds._asdict(), **self._opening(known), **known}
+            wanted = {**starting, **own, **self._opening(known), **known}
             refused = again[:SHOWN_OPTIONS] + self.apply(wanted)
             if refusal := self._refuse_facet_latent():
                 refused.append(refusal)

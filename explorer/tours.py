@@ -169,11 +169,12 @@ def enter(store: Store, state: ExplorerState, query: str) -> list[str]:
         return []
     given = {key for key, value in parse_qsl(query.removeprefix("?")) if value}
     others = [] if "suite" in given else [name for name in store.suites if name != state.suite]
-    told = [tell(store, suite, state.tour) for suite in (state.suite, *others)]
+    tour = TOURS[state.tour]
+    told = (tell(store, suite, tour.name) for suite in (state.suite, *others))
     shown = next((each for each in told if each.steps), None)
     if shown is None:
         state.tour = None
-        return [f"tour = {told[0].name!r} cannot be shown here ({told[0].why_not})"]
+        return [f"tour = {tour.name!r} cannot be shown here ({tour.unless.rstrip('.')})"]
     number = min(state.tour_step, len(shown.steps))
     refused = [] if number == state.tour_step else [f"tour_step = {state.tour_step}: this tour has {number} steps"]
     if given <= _OF_TOUR:
@@ -188,6 +189,6 @@ def offered(store: Store, suite: str) -> list[ToldTour]:
 
 
 def existing(told: ToldTour, exists: Callable[[ToldStep], bool]) -> ToldTour | None:
-    """Omit of a tour the steps that a page without a server does not have; None where fewer than two are left."""
+    """Omit of a tour the steps that a page without a server does not have; None where that is half of them or more."""
     steps = tuple(filter(exists, told.steps))
-    return told._replace(steps=steps) if len(steps) > 1 else None
+    return told._replace(steps=steps) if 2 * len(steps) > len(told.steps) else None

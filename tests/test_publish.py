@@ -19,6 +19,7 @@ from importlib.resources import files
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import numpy as np
 import pytest
@@ -33,9 +34,11 @@ from explorer.format import count, number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
 from explorer.plots.standalone import exchanged
-from explorer.publish import PublishError, publish_site
+from explorer.publish import NOT_HERE, PublishError, publish_site
 from explorer.state import ExplorerState
+from explorer.text.tour_files import ANCHORS
 from explorer.theme import DARK, LIGHT
+from explorer.tours import tell
 from explorer.views.atlas import Atlas, means_html, panel_drawing
 from explorer.views.cite import cited_suite
 from explorer.views.concepts import concept_cells
@@ -43,6 +46,7 @@ from explorer.views.evidence_table import judged
 from explorer.views.headline import figures_html, sentence_html
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html
 from explorer.views.latent_lists import lists_html
+from explorer.views.markup import STATIC
 from explorer.views.pair import PairView, pair_drawing, pair_head_html, pair_tables_html
 from tests.browser import PageOpener, glyphs, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, SPLIT
@@ -752,6 +756,51 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], store: Store) 
                         assert np.allclose(np.array(found, float), np.array(its, float), atol=1e-4, equal_nan=True)
                     else:
                         assert found == its, (name, layer, column)
+
+
+@pytest.mark.browser
+def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
+    widths = write_tiny_suite(tmp_path / "tiny", saes=[(3, 1000, 40), (3, 4000, 40)])
+    with open_store(widths) as store:
+        publish_site(store, tmp_path / "site")
+        steps = tell(store, "tiny", "does-a-wider-sae-help").steps
+    with range_server(tmp_path / "site") as (url, _):
+        opener = PageOpener(chromium, url)
+        # What is set before a tour, a step takes back: another SAE to compare with, moved thresholds.
+        moved = "suite=tiny&tau=0.05&other_sae=l3-w4000-l0-40-s1"
+        page = opener(f"{url}/index.html?page=evidence&{moved}")
+        wait_shown(page)
+        before = page.url
+        page.get_by_role("button", name="Help").click()
+        page.get_by_role("button", name="Does a wider SAE help?").click()
+        for number, step in enumerate(steps, 1):
+            expect(page.locator(f"[data-step$=' {number}'][data-placed]")).to_be_visible()
+            expect(page.locator(".ax-tour-ring")).to_be_visible()
+            expect(page.get_by_role("dialog", name=step.title)).to_be_visible()
+            wait_shown(page)
+            told = {"tour": "does-a-wider-sae-help", "tour_step": str(number)}
+            assert dict(parse_qsl(urlsplit(page.url).query)) == dict(step.state) | told
+            if number == 2:
+                page.reload()
+                expect(page.locator("[data-step$=' 2'][data-placed]")).to_be_visible()
+                expect(page.locator("#pair-head strong").first).to_have_text("layer 3, 1k latents, L0 40, seed 0")
+            page.keyboard.press("ArrowRight")
+        page.go_back()
+        expect(page.get_by_role("dialog", name=steps[-2].title)).to_be_visible()
+        page.keyboard.press("Escape")
+        expect(page.locator("[data-tour]")).to_have_count(0)
+        assert before != page.url
+        opener.close()
+    assert not opener.external
+    assert not opener.problems
+
+
+def test_a_site_has_what_steps_of_tours_point_at(site: Site) -> None:
+    page = (site.folder / "index.html").read_text(encoding="utf-8")
+    [names] = re.findall(r"const NAMES = \{(.*?)\}", (STATIC / "guide.js").read_text(encoding="utf-8"))
+    named = dict(re.findall(r'([\w-]+): "([\w-]+)"', names))
+    ids = set(re.findall(r' id="([^"]+)"', page))
+    assert {name for name in ANCHORS if not {named.get(name, name), f"{name}-plot"} & ids} == set(NOT_HERE)
 
 
 @pytest.mark.browser

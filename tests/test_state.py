@@ -346,6 +346,16 @@ def test_links_of_old_go_on_working_and_are_rewritten() -> None:
     assert other.url_values() == state.url_values()
 
 
+def test_going_back_takes_back_the_metric() -> None:
+    movable = {"ig_ablation": ("tau",), "full": ("tau",)}
+    state = ExplorerState({"alpha": SuiteChoices(ALPHA, CONCEPTS, FAMILIES, movable=movable)})
+    before = state.to_query()
+    assert state.apply({"metric": "full"}) == []
+    assert "metric=full" in state.to_query()
+    assert state.from_query(before) == []
+    assert (state.metric, state.to_query()) == ("ig_ablation", before)
+
+
 #: By what links and arguments of old say: what is meant.
 FORMER: dict[tuple[tuple[str, Any], ...], dict[str, Any]] = {
     (("letter", "s"),): {"concept": concept_id("s")},

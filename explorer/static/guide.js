@@ -6,7 +6,7 @@ const guide = (() => {
   const GAP = 12, EDGE = 8; // pixels between the card and the view that it points at, and to the window's edge
   const LOOK = 100; // ms between two looks for a view that is still being built
   const PHONE = matchMedia("(max-width: 720px)");
-  const NAMES = { latents: "lists", concept: "concepts" }; // what parts of a page without a server are called there
+  const NAMES = { latents: "lists", concept: "concepts", pair: "pair-head" }; // what parts of a page without a server are called there
   const root = document.documentElement;
   const ring = document.createElement("div");
   ring.className = "ax-tour-ring";

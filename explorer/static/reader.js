@@ -711,7 +711,7 @@ const reader = (() => {
 
   return {
     acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
-    readPart, remove, saeFolder,
+    keys: KEYS, readPart, remove, saeFolder,
     query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
     keep: (number) => { kept = Math.max(kept, number); },
     changeBy: (how) => { change = how; },

@@ -12,7 +12,7 @@
   let before = null; // what was shown before the tour
 
   const shown = () => told.find(({ name }) => name === reader.place.tour);
-  const OWN = { tau: null, cosine_threshold: null, effect_margin: null, mean_policy: null, cell: null };
+  const OWN = Object.fromEntries(reader.keys.map((key) => [key, null])); // a step sets the whole state
 
   function toStep(tour, number, replaces) {
     const step = tour.steps[number - 1];
