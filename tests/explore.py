@@ -259,7 +259,7 @@ def _facts(view: View) -> dict[str, Any]:
         "headline": [headline(summary, view.letter.upper(), "letter")],
         "scores": [f"{number(summary[f'main_{s}'])} | {number(summary[f'probe_{s}'])}" for s in ("precision", "recall")]
         if summary
-        else f"No figures for {view.letter.upper()}",
+        else f"No scores for {view.letter.upper()}",
         "chosen": {title: chosen for title, chosen in groups.items() if title in told},
         "letter": [view.letter],
         "counts": [str(counts.get(letter, "–")) for letter in view.ask("concept_counts")["concept"].map(letter_of)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from math import isclose, isnan
 from typing import TYPE_CHECKING, Any
 
@@ -126,3 +127,9 @@ def _tested(store: Store, concept: str, metric: str, *, suite: str, sae: str) ->
         "evidence", suite=suite, facet_saes=[sae], facet_concept=concept, **THRESHOLDS, **order, **wanted
     )
     return None if rows.empty else str(rows["token"].iloc[0])
+
+
+def shown_text(html: str, between: str = " ") -> str:
+    """Return the text of a part of the page, without the definitions that open beside its terms."""
+    html = re.sub(r'<span class="definition".*?</span>', "", html, flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", between, html).split())

@@ -31,7 +31,7 @@ from measure.stages import kin
 from queries import Store, check_suite
 from tests.browser import tap, wait_figure, wait_for
 from tests.explore import part, wait_query
-from tests.questions import DECIDING, FAMILY
+from tests.questions import DECIDING, FAMILY, shown_text
 from tests.related_saes import CONCEPT, SAES, WORDS, draw, kin_of, write_related_saes
 from tests.tiny_suite import write_tiny_suite
 
@@ -261,10 +261,6 @@ def parts(view: SplittingTree) -> tuple[Any, Any, Any]:
     return head, plot, table
 
 
-def text(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
-
-
 def test_every_latent_has_its_place_beside_its_parent(related: Store) -> None:
     model = shown(related, SplittingTree, sae="w16")
     tree = arrange_tree(model.splitting_tree, model.state.saes)
@@ -313,7 +309,7 @@ def test_the_page_says_which_are_kin_and_leads_to_them(related: Store) -> None:
     model = shown(related, Pages, page="compare", compare_by="splitting", sae="w200")
     view = SplittingTree(model)
     head, plot, table = parts(view)
-    words, rows = text(head.html), model.splitting_tree
+    words, rows = shown_text(head.html), model.splitting_tree
     assert rows is not None
     assert "Main latent 3 of S on layer 2, 16 latents, L0 5, and its kin" in words
     for sae, (_, split, absorbing) in list(SAES.items())[1:]:
@@ -337,7 +333,7 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
     def said(store: Store, **values: Any) -> str:
         head, plot, _ = parts(SplittingTree(shown(store, SplittingTree, **values)))
         assert not plot.visible
-        return text(head.html)
+        return shown_text(head.html)
 
     bare = write_tiny_suite(tmp_path / "bare", name="bare", without=("kin",), saes=[(0, 1000, 10), (0, 4000, 10)])
     narrow = write_tiny_suite(tmp_path / "narrow", name="narrow", saes=[(0, 1000, 10), (0, 1000, 40)])
@@ -362,7 +358,8 @@ def test_a_tree_that_cannot_be_drawn_is_explained(tmp_path: Path) -> None:
     with Store(write_related_saes(tmp_path / "half" / "related", kin=half)) as store:
         head, plot, _ = parts(SplittingTree(shown(store, SplittingTree)))
         assert plot.visible
-        assert "200 latents, L0 5 No latent of the tree on layer 2, 64 latents, L0 5 has kin here." in text(head.html)
+        unknown = "200 latents, L0 5 No latent of the tree on layer 2, 64 latents, L0 5 has kin here."
+        assert unknown in shown_text(head.html)
 
 
 def test_the_tree_takes_the_sae_of_each_width_that_is_most_alike() -> None:

@@ -29,7 +29,7 @@ from explorer import open_store, publish
 from explorer.cite import cite
 from explorer.cli import app
 from explorer.embed import EMBEDS, place_of
-from explorer.format import number, percent, visible
+from explorer.format import count, number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
 from explorer.plots.standalone import exchanged
@@ -207,7 +207,7 @@ def test_atlas_and_search_have_the_stores_numbers(store: Store, site: Site) -> N
         tested = ask(store, "tested_words", values)
         assert [word[:2] for word in words] == [[row.token, row.concept] for row in tested.itertuples()]
         for row, (_, _, html) in zip(tested.itertuples(), words, strict=True):
-            assert f"absorbed on {row.num_absorbed} of {row.num_saes} SAE" in Texts(html).text
+            assert f"tested on {count(row.num_saes, 'SAE')}, absorbed on {row.num_absorbed}" in Texts(html).text
 
 
 #: What of parts the page takes for HTML.
@@ -242,7 +242,7 @@ def test_no_text_of_a_suite_becomes_markup(tmp_path: Path) -> None:
     assert EVIL in texts
     assert "<script>alert(1)</script>" in texts
     page = Reader((tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
-    assert page.found.count("<script>") == 6
+    assert page.found.count("<script>") == 8
     assert EVIL in "\n".join(page.texts)
 
 

@@ -263,7 +263,8 @@ def test_query_keeps_its_contract(shapes: Callable[[str], Store], shape: str, na
     frame = store.fetch(name, **given)
     assert list(frame.columns) == list(query.columns)
     if shape == "full":
-        assert len(frame)
+        # A tour's comparisons need SAEs of equal L0 and two widths, or several families.
+        assert len(frame) or name in {"wider_sae", "beyond_letters"}
     elif shape == "no SAE":
         # Alphabet, vocabulary and the suite itself do not depend on SAEs.
         assert frame.empty == (

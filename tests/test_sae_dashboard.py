@@ -293,15 +293,15 @@ def test_a_page_without_evidence_says_why(html: str, reason: str) -> None:
         ({"tokenData": {"g": {"data": ["x"]}}}, "context is no list"),
         ({"tokenData": {"g": {"data": [["x"]]}}}, "token is no object"),
         ({"tokenData": {"g": {"data": [[{"tok": 1}]]}}}, "token is no text"),
-        ({"tokenData": {"g": {"data": [[{"tok": "a", "featAct": {}}]]}}}, "where a number belongs"),
-        ({"tokenData": {"g": {"data": [[{"tok": "a", "featAct": "much"}]]}}}, "where a number belongs"),
+        ({"tokenData": {"g": {"data": [[{"tok": "a", "featAct": {}}]]}}}, "where a number is expected"),
+        ({"tokenData": {"g": {"data": [[{"tok": "a", "featAct": "much"}]]}}}, "where a number is expected"),
         ({"tokenData": {"g": {"title": [], "data": [[{"tok": "a"}]]}}}, "title is no text"),
         ({"logitsTableData": {"0": []}}, "logitsTableData is no object"),
         ({"logitsTableData": {"0": {"posLogits": {}}}}, "posLogits is no list"),
         ({"logitsTableData": {"0": {"negLogits": [0.5]}}}, "logit is no object"),
         ({"actsHistogramData": "x"}, "actsHistogramData is no object"),
         ({"actsHistogramData": {"0": {"x": 1}}}, "x is no list"),
-        ({"actsHistogramData": {"0": {"y": [[]]}}}, "where a number belongs"),
+        ({"actsHistogramData": {"0": {"y": [[]]}}}, "where a number is expected"),
     ],
 )
 def test_data_of_another_form_is_refused(parts: dict[str, Any], reason: str) -> None:

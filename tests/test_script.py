@@ -38,9 +38,10 @@ def embedded() -> Iterator[Store]:
 
 
 def assert_same(answer: pd.DataFrame, shown: pd.DataFrame) -> None:
-    """Compare what DuckDB gives with what the store does; of texts, DuckDB gives NULL as NaN, the store as None."""
+    """Compare what DuckDB gives with what the store does, which has None for a NULL among texts and booleans."""
     texts = {
-        name: answer[name].astype(object).where(answer[name].notna(), None) for name in answer.select_dtypes("str")
+        name: answer[name].astype(object).where(answer[name].notna(), None)
+        for name in answer.select_dtypes(["str", "boolean"])
     }
     pd.testing.assert_frame_equal(answer.assign(**texts), shown, check_dtype=False)
 

@@ -26,6 +26,7 @@ from explorer.views.shares import SharesView
 from queries import Store
 from tests.browser import wait_figure
 from tests.explore import part, wait_ready
+from tests.questions import shown_text
 from tests.several_metrics import CONCEPT, SAE, evidence, taken_apart, write_several_metrics
 from tests.tiny_suite import write_tiny_suite
 
@@ -111,10 +112,6 @@ def test_a_part_is_as_high_as_its_share_and_the_parts_do_not_overlap(store: Stor
         assert all(frame.empty for frame in data_of(empty).values())
 
 
-def text(html: str) -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", html).split())
-
-
 def test_the_view_says_the_means_and_is_absent_without_projections(store: Store, tmp_path: Path) -> None:
     view = SharesView(ExplorerModel(store, ExplorerState(choices_of(store)), SharesView))
     layout: Any = view.__panel__()
@@ -123,20 +120,20 @@ def test_the_view_says_the_means_and_is_absent_without_projections(store: Store,
     means = ", ".join(f"{said} {percent(expected[name].mean())}" for name, said in PARTS.items())
     apart = int(expected["main_share"].isna().sum())
     said = f"Mean over {len(expected) - apart} S tokens that the probe finds: {means}."
-    assert f"{said} Omitted: {apart} that do not point along the probe." in text(head.html)
+    assert f"{said} Omitted: {apart} that do not point along the probe." in shown_text(head.html)
     assert (tokens.visible, concepts.visible) == (True, True)
     table._handle_msg({"action": "unfold", "value": None})
     assert len(re.findall(r"<tr><td>", table.html)) == len(expected)
     # A link to another tau is about other split latents.
     view._model.state.apply({"tau": 0.2})
     moved = shares_of(taken_apart(evidence(), {1}))["main_share"].mean()
-    assert f"split latents {percent(moved)}" in text(head.html)
+    assert f"split latents {percent(moved)}" in shown_text(head.html)
     with Store(write_tiny_suite(tmp_path / "bare", without=("tested_tokens",))) as bare:
         absent = SharesView(ExplorerModel(bare, ExplorerState(choices_of(bare)), SharesView))
         assert not absent._layout.visible
         alone: Any = EMBEDS["token-shares"].make(absent._model)
         assert alone._layout.visible
-        assert "Shares unknown This suite does not store" in text(alone._layout[0].html)
+        assert "Shares unknown This suite stores no projections" in shown_text(alone._layout[0].html)
         with pytest.raises(FigureError, match="the figure 'token-shares' is empty here"):
             Explorer(bare).save_figure("token-shares", tmp_path / "figure.svg")
 
@@ -149,11 +146,11 @@ def test_what_another_tau_would_change_is_unknown_without_all_projections(tmp_pa
         assert (tokens.visible, concepts.visible) == (True, True)
         measured = view._model.summary or {}
         missing = measured["num_probe_true_positives"] - measured["num_tested"]
-        assert f"Not stored: {missing} more." in text(head.html)
+        assert f"Not stored: {missing} more." in shown_text(head.html)
         view._model.state.apply({"tau": 0.2})
         assert layout.visible
         assert (tokens.visible, concepts.visible) == (False, False)
-        assert "Unknown at this tau The suite stores who carries S for its own tau only, 0.03." in text(head.html)
+        assert "Unknown at this tau The suite stores who carries S for its own tau only, 0.03." in shown_text(head.html)
 
 
 def said_of_means() -> str:

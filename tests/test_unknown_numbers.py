@@ -36,7 +36,7 @@ from explorer.views.thresholds import Thresholds as ThresholdsView
 from ingest import import_results
 from queries import Store
 from queries.schema import concept_id, letter_of
-from tests.questions import ask, expect_sensitivity, question_values, same
+from tests.questions import ask, expect_sensitivity, question_values, same, shown_text
 from tests.saebench_results import absorption, detail, results_file, write_json, write_results
 from tests.tiny_suite import write_tiny_suite
 
@@ -123,10 +123,10 @@ SAID = {
 def test_evidence_says_what_was_counted_and_what_was_published(stores: dict[str, Store], kind: str) -> None:
     model = Explorer(stores[kind], page="evidence").model
     head: Any = EvidenceHead(model).__panel__()
-    said = " ".join(re.sub(r"<[^>]*>", "", head.html).split())
+    said = shown_text(head.html, "")
     assert re.search(SAID[kind], said), said
     assert not re.search(r"\b0 of 0\b|[–-] of|nan|None", said), said
-    of_tokens = "Choose a token" in said
+    of_tokens = "Click a token" in said
     assert of_tokens == (kind in ("tokens", "mixed"))
 
 
@@ -263,7 +263,7 @@ def test_strip_and_figures_of_a_concept_say_what_is_known(stores: dict[str, Stor
     assert model.concepts is not None
     row = model.concepts.set_index("concept").loc[concept_id("s")]
     (cell,) = (cell for cell in concept_cells(model.concepts, "absorption rate") if cell["concept"] == concept_id("s"))
-    figures = " ".join(re.sub(r"<[^>]*>", " ", figures_html(model)).split())
+    figures = shown_text(figures_html(model))
     if pd.isna(row["num_absorbed"]):
         assert cell["label"] == "unknown what is absorbed"
         assert "Absorbing latents – unknown" in figures
@@ -296,7 +296,7 @@ def test_a_heading_counts_what_is_known(stores: dict[str, Store], kind: str) -> 
         }
         said = lists.html + tested.html + suite.html
         assert {
-            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</h2>", said)[1]  # type: ignore[index]
+            title: re.search(rf"{title}(?: \(([\d,]+)\))?\s*</(?:button|h2)>", said)[1]  # type: ignore[index]
             for title in known
         } == {title: None if pd.isna(count) else f"{int(count):,}" for title, count in known.items()}
         assert ("No token was tested" in tested.html) == (summary["num_tested"] == 0)

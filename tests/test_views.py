@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from itertools import product
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+import panel as pn
 import pytest
 from bokeh.document import Document
 from bokeh.document.models import DocumentModelManager
@@ -54,7 +56,7 @@ def test_headline_follows_from_one_concept_without_data_to_the_next(tmp_path: Pa
         assert "Nothing was measured for C" in html_of(headline)
         model.state.concept = concept_id("d")
         assert "Nothing was measured for D" in html_of(headline)
-        assert "No figures for D" in html_of(headline)
+        assert "No scores for D" in html_of(headline)
         model.state.concept = concept_id("s")
         assert "Nothing was measured" not in html_of(headline)
 
@@ -113,6 +115,24 @@ def test_a_slider_stays_on_its_steps() -> None:
     slider._process_events({"value": 0.13999999999999999})
     assert state.cosine_threshold == 0.14
     assert "cosine_threshold=0.14" in state.to_query()
+
+
+def test_what_a_slider_sends_does_not_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reader may have moved it further meanwhile: it would jump back, and show another value than is in force."""
+    state = ExplorerState({"one": SuiteChoices([sae_of(0, 1000, 10)])})
+    slider: Any = Slider.of(state.param.toy_parent, "P(parent)")[1]
+    document = Document()
+    monkeypatch.setattr(Document, "session_context", SimpleNamespace(destroyed=False))
+    monkeypatch.setattr(type(pn.state), "_unblocked", lambda *_: True)  # as in the event loop of a server
+    with set_curdoc(document):
+        model = slider.get_root(document)
+        document.add_root(model)
+        at, shown = 0.95, model.value
+        for _ in range(15):
+            at -= 0.05  # 0.8999999999999999
+            slider._process_events({"value": at})
+            assert model.value == shown  # which in a browser is where the reader has moved it
+    assert state.toy_parent == 0.2
 
 
 def test_tasks_tick_themselves(tmp_path: Path) -> None:

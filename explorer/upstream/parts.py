@@ -83,13 +83,7 @@ PARTS = (
     Part(JSComponent, "_models", "messages in notebooks (views/markup.py)", "messages to models of jupyter_bokeh"),
     Part(pn.Column, "_repr_mimebundle_", "a cell has a picture beside its view (views/cell.py)", "to add an output"),
     Part(FloatSlider, "_get_properties", "a model is found by its name (views/widgets.py)", "a parameter for the name"),
-    Part(FloatSlider, "_process_events", "only what a reader can choose is taken (views/widgets.py)", _EVENTS),
-    Part(
-        FloatSlider,
-        "_process_property_change",
-        "values are rounded (views/widgets.py)",
-        "a slider without 0.30000000004",
-    ),
+    Part(FloatSlider, "_process_events", "only what a reader can choose is taken, rounded (views/widgets.py)", _EVENTS),
     # BokehJS
     Part(None, "_receiver", "a page returns to its session (views/browser.js)", _PULL),
     Part(None, "_pull_doc_json", "the same", _PULL),

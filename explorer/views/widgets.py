@@ -51,17 +51,15 @@ class Slider(pn.widgets.FloatSlider):
         )
         return pn.Column(words, widget, margin=(8, 0, 16, 0), max_width=420, sizing_mode="stretch_width")
 
-    def _process_property_change(self, props: dict[str, Any]) -> dict[str, Any]:
-        # The browser adds up steps: 0.14 comes as 0.13999999999999999, and would stand so in the URL.
-        rounded = {name: round(value, _DIGITS) if isinstance(value, float) else value for name, value in props.items()}
-        return super()._process_property_change(rounded)
-
     def _get_properties(self, doc: Any) -> dict[str, Any]:
         return super()._get_properties(doc) | {"name": self._drives or None}
 
     def _process_events(self, events: dict[str, Any]) -> None:
+        # The browser adds up steps: 0.14 comes as 0.13999999999999999, and would stand so in the URL. A value that is
+        # rounded later than here, Panel sends back to the slider, which by then may have moved on.
+        taken = {name: round(value, _DIGITS) for name, value in events.items() if self._takes(name, value)}
         with one_act():
-            super()._process_events({name: value for name, value in events.items() if self._takes(name, value)})
+            super()._process_events(taken)
 
     def _takes(self, name: str, value: object) -> bool:
         """Tell whether a reader can have chosen that value: a browser may send any, of any property."""
