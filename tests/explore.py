@@ -282,7 +282,12 @@ _READ = """(wanted, meaning) => {
   }
   enter(document)
   const all = (selector, within = roots) => within.flatMap((root) => [...root.querySelectorAll(selector)])
-  const text = (element) => element.textContent.replace(/\\s+/g, " ").trim()
+  const shown = (element) => {
+    const copy = element.cloneNode(true)
+    copy.querySelectorAll(".definition").forEach((each) => each.remove())
+    return copy.textContent
+  }
+  const text = (element) => shown(element).replace(/\\s+/g, " ").trim()
   const texts = (selector) => all(selector).map(text)
   const isSeen = (element) =>
     element.checkVisibility({visibilityProperty: true}) && element.getBoundingClientRect().height > 0

@@ -149,9 +149,9 @@ def test_a_slider_reads_out_what_it_shows(open_page: PageOpener) -> None:
     page = open_page("/dashboard?letter=s&tau=0.035&effect_margin=1.05")
     wait_ready(page)
     for label, read, step in (
-        ("least cosine", "0.025", 0.005),
-        ("tau: rise", "0.035", 0.005),
-        ("least lead", "1.05", 0.05),
+        ("Minimum cosine", "0.025", 0.005),
+        ("tau: minimum F1 gain", "0.035", 0.005),
+        ("Minimum effect margin", "1.05", 0.05),
     ):
         slider = page.get_by_role("slider", name=label)
         expect(slider).to_have_attribute("aria-valuetext", read)

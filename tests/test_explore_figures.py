@@ -47,7 +47,7 @@ def test_k_sparse_plot_and_tau(open_page: PageOpener, home: View) -> None:
     changed.get_by_role("button", name="Reset").click()
     expect_view(page, chosen)
     expect(changed).to_have_count(0)
-    slider = page.get_by_role("slider", name="tau, the rise")
+    slider = page.get_by_role("slider", name="tau, the minimum F1 gain")
     expect(slider).to_have_attribute("aria-valuetext", "0.030")
 
     page.get_by_role("radio", name="precision").click()

@@ -525,7 +525,7 @@ def test_pages_send_what_is_in_the_list_and_all_of_it(
     _cut_connections()
     wait_until_noted(page, noted[0], "client_reconnected")
     wait_ready(page)
-    handle = page.get_by_role("slider", name="tau: rise")
+    handle = page.get_by_role("slider", name="tau: minimum F1 gain")
     handle.press("ArrowRight")
     wait_query(page, {"tau": "0.035"})
     handle.hover()

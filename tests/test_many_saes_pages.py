@@ -174,7 +174,7 @@ def test_metrics_are_never_mixed_in_silence(
     page.get_by_role("radio", name="all suites").click()
     expect(part(page, "atlas-table").locator("tbody tr")).to_have_count(16)
     said = part(page, "page-head").get_by_role("alert")
-    expect(said).to_contain_text("other: not measured by this metric, and so omitted")
+    expect(said).to_contain_text("Other: not measured by this metric, and therefore omitted")
 
 
 def test_a_single_sae_without_cosines(open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path) -> None:
