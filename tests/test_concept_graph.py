@@ -450,7 +450,7 @@ def test_taps_select_latents(open_page: PageOpener, home: View, width: int) -> N
         tap(page, NAME, x, float(nodes["y"].iloc[nth]))
         wait_query(page, {"latent": latent})
         expect(graph_head(page)).to_contain_text(f"Show the card of {latent}")
-        expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
+        expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {latent}")
         wait_card_seen(page)
 
 

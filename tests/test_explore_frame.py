@@ -90,7 +90,7 @@ def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpene
     switches = {"cosine_view": "rank", "k_sparse_score": "recall", "main_latent_by": "k_sparse"}
     wait_query(page, start.query | switches | {"foreign": None})
     expect(page.get_by_role("radio", name="rank")).to_be_checked()
-    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {start.latent}")
+    expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {start.latent}")
     expect(part(page, "headline").locator(".changed")).to_be_visible()
     page.get_by_role("radio", name="index").click()
     expect(page.get_by_role("radio", name="index")).to_be_checked()
@@ -139,7 +139,7 @@ def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None
     view = home.but(letter="t", l0=13)
     assert query_of(page) == view.query
     row(page, "split", view.split[0]).click()
-    part(page, "tester").get_by_role("button", name="Copy: T words").click()
+    part(page, "tester").get_by_role("button", name="Copy: Random T words").click()
     words = view.ask("random_tokens", seed=0).query("of_concept")["token"]
     wait_for(page, "async (text) => (await navigator.clipboard.readText()) === text", ", ".join(words))
 

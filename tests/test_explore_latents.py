@@ -66,7 +66,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
     split, absorbing = view.split[0], view.absorbing
 
     def expect_in_view(latent: int) -> None:
-        expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
+        expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {latent}")
         wait_card_seen(page)
         lists, card = part(page, "latents").bounding_box(), part(page, "card").bounding_box()
         assert lists
@@ -90,7 +90,7 @@ def test_a_card_opens_in_view_under_the_lists(open_page: PageOpener, home: View,
     expect_in_view(split)
     # A link's latent leaves the page where it begins.
     page = open_view(open_page, view.but(latent=split), width=width)
-    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {split}")
+    expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {split}")
     assert page.evaluate("scrollY") == 0
     part(page, "selection").get_by_role("button", name="Show its card").click()
     wait_card_seen(page)

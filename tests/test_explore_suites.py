@@ -102,7 +102,7 @@ def test_what_a_suite_lacks_is_explained(open_page: PageOpener, pair: Pair) -> N
     _expect_no_plot(page)
     expect(part(page, "latents").locator(".guide")).to_have_count(2)
     row(page, "absorbing", view.absorbing[0]).click()
-    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {view.absorbing[0]}")
+    expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {view.absorbing[0]}")
     expect(part(page, "card").locator(".lacks")).to_have_text(
         "Not stored in this suite: contexts, histogram, output tokens. Neuronpedia does not host this SAE."
     )

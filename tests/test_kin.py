@@ -445,7 +445,7 @@ def test_a_tap_leads_from_the_tree_to_the_latent_and_its_kin(
     tap(page, "splitting-tree", float(node["x"]), float(node["y"]))
     wait_query(page, {"page": "explore", "sae": node["sae"], "latent": str(node["latent"])})
     card = part(page, "card")
-    expect(card.locator("h2")).to_have_text(f"Latent {node['latent']}")
+    expect(card.locator("h2 .term").first).to_have_text(f"Latent {node['latent']}")
     kin = related.fetch("latent_kin", sae=node["sae"], latent=int(node["latent"]), **OF_CONCEPT).iloc[0]
     card.locator("[data-action=kin]").first.click()
     wait_query(page, {"sae": kin["other_sae"], "latent": str(kin["other_latent"])})

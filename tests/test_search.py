@@ -274,7 +274,7 @@ def test_keys_find_and_open_a_latent(open_page: PageOpener, home: View) -> None:
     page.keyboard.type(str(latent))
     page.keyboard.press("Enter")
     wait_query(page, {"page": "explore", "latent": str(latent), "letter": "s"})
-    expect(part(page, "card").locator("h2")).to_have_text(f"Latent {latent}")
+    expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {latent}")
     page.keyboard.press("/")
     page.keyboard.type(str(latent))
     everywhere = options(page).filter(has_text="in the evidence of all SAEs")

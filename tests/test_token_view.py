@@ -538,7 +538,7 @@ def test_from_search_to_token_to_latent_and_back(open_page: PageOpener, home: Vi
     latent.focus()
     page.keyboard.press("Enter")
     wait_query(page, {"page": "explore", "letter": "u", "latent": str(int(row["top_latent"]))})
-    expect(part(page, "card").locator("h2").first).to_have_text(f"Latent {int(row['top_latent'])}")
+    expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {int(row['top_latent'])}")
     words = part(page, "latent-words")
     expect(words.locator("h4").first).to_contain_text("Fires without U")
     page.go_back()
