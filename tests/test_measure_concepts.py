@@ -172,7 +172,7 @@ def test_small_plots_do_not_count_absorbing_latents_of_what_is_undefined(suite: 
                 assert model.concepts is not None
                 row = next(row for row in records(model.concepts) if row["concept"] == concept)
                 (head,) = (part.html for part in layout.select(Markup) if 'aria-current="true"' in part.html)
-                counts = dict(re.findall(r'class="role (split|absorbing)"[^>]*>([^<]*)<', head))
+                counts = dict(re.findall(r'class="role (split|absorbing)"><span class="sr">[^<]*</span>([^<]*)<', head))
                 told = {part: row[f"num_{part}_latents"] for part in ("split", "absorbing")}
                 assert counts == {part: number(count, 0) for part, count in told.items()}
                 assert (told["absorbing"] is not None) == expected
