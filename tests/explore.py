@@ -392,7 +392,7 @@ _CARD_SEEN = """() => {
   const seen = (x, y) => {
     let hit = document.elementFromPoint(x, y)
     while (hit?.shadowRoot?.elementFromPoint(x, y)) hit = hit.shadowRoot.elementFromPoint(x, y)
-    return hit === heading
+    return heading.contains(hit)
   }
   return seen(left + 4, top + 2) && seen(left + 4, bottom - 2)
 }"""
