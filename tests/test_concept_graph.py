@@ -471,7 +471,7 @@ def test_width_of_the_edges_is_switched_and_concepts_change_the_height(open_page
         wait_for(page, widest, [NAME, float(join(_graph_of(view), "S", edges)["width"].max())])
     cell(page, "t").click()
     other = _graph_of(view.but(letter="t"))
-    expect(graph_head(page).locator("h2")).to_have_text("How T splits and what absorbs it")
+    expect(graph_head(page).locator("h2 .term")).to_have_text("How T splits and what absorbs it")
     wait_for(
         page,
         "([name, height]) => Bokeh.documents[0].get_model_by_name(name)?.inner_height === height",
