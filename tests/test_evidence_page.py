@@ -21,7 +21,7 @@ def test_tokens_are_filtered_opened_and_led_to_explore(open_page: PageOpener) ->
     page = open_page("/dashboard?page=evidence")
     wait_ready(page)
     table = part(page, "evidence").filter(has_text="Tested tokens of the suite")
-    expect(table.locator("h2")).to_have_text("Tested tokens of the suite (10,357)")
+    expect(table.locator("h2 .term")).to_have_text("Tested tokens of the suite (10,357)")
     table.get_by_label("Letter").select_option("first-letter.s")
     wait_query(page, {"facet_letter": "s"})
     table.get_by_role("searchbox", name="Token").fill("semi")
