@@ -495,7 +495,7 @@ def test_a_reader_walks_through_all_pages(open_site: Callable[..., Page], store:
     wait_glyph(page, "cosine", SPLIT, **marked(split, cosines))
     wait_glyph(page, "cosine", ABSORBING, **marked(absorbing, cosines))
     tap(page, "cosine", absorbing[0], cosines[absorbing[0]])
-    expect(page.locator("#card h2")).to_have_text(f"Latent {absorbing[0]}")
+    expect(page.locator("#card h2 .term")).to_have_text(f"Latent {absorbing[0]}")
     assert page.url.endswith(
         f"?page=explore&suite=tiny&sae=l3-w1000-l0-40&concept=first-letter.s&latent={absorbing[0]}"
     )
