@@ -7,7 +7,7 @@ const POLICIES = { with_candidates: 2, all_concepts: 1 }; // as in pair.js
 const LINE = 0.5, MEAN = 0.9, BAND = 0.16; // how dense lines, means and bands are
 const NEVER_SMALL = 600; // parts of a suite's SAEs that are kept, at most: a slider asks for all of them at each step
 
-const percent = (value) => (value === null ? "–" : `${written(100 * value, "z,.1f")} %`);
+const percent = (value) => (value === null ? "–" : `${written(100 * value, "z,.1f")}%`);
 const number = (value, digits) => written(value, `z,.${digits}f`);
 const known = (values) => values.filter((value) => value !== null);
 const mean = (values) => (values.length ? values.reduce((sum, value) => sum + value, 0) / values.length : null);
@@ -183,7 +183,7 @@ function saidOf(row, cell) {
   if (cell !== "absorption_rate") return fixed(value, cell === "num_split_latents" ? 0 : 3);
   if (row.rate_low === null) return percent(value);
   const digits = fixed(100 * row.rate_low, 1) === fixed(100 * row.rate_high, 1) ? 2 : 1;
-  return `${fixed(100 * value, 1)} % (${fixed(100 * row.rate_low, digits)}–${fixed(100 * row.rate_high, digits)})`;
+  return `${fixed(100 * value, 1)}% (${fixed(100 * row.rate_low, digits)}–${fixed(100 * row.rate_high, digits)})`;
 }
 
 function countedOf(row) {
