@@ -81,14 +81,19 @@ const live = (() => {
       if (!reasons.get(token).absorbed) return;
       numAbsorbed += 1;
       const latent = tokens.top_latent[at];
-      if (!by.has(latent)) by.set(latent, { latent, cosine: tokens.top_cosine[at], absorbed: [] });
-      by.get(latent).absorbed.push([tokens.top_effect[at], token]);
+      if (!by.has(latent)) by.set(latent, { latent, absorbed: [] });
+      by.get(latent).absorbed.push([tokens.top_effect[at], token, tokens.top_cosine[at]]);
     });
-    const absorbing = [...by.values()].map(({ absorbed, ...each }) => {
-      const known = absorbed.map(([effect]) => effect).filter((effect) => effect !== null);
+    const meanOf = (values) => {
+      const known = values.filter((value) => value !== null);
+      return known.length ? known.reduce((sum, value) => sum + value, 0) / known.length : NaN;
+    };
+    const absorbing = [...by.values()].map(({ latent, absorbed }) => {
       absorbed.sort(([one, a], [other, b]) => (one ?? Infinity) - (other ?? Infinity) || (a < b ? -1 : 1));
-      const mean = known.length ? known.reduce((sum, effect) => sum + effect, 0) / known.length : NaN;
-      return { ...each, mean_effect: mean, num_tokens: absorbed.length, tokens: absorbed.map(([, token]) => token) };
+      return {
+        latent, num_tokens: absorbed.length, tokens: absorbed.map(([, token]) => token),
+        mean_effect: meanOf(absorbed.map(([effect]) => effect)), cosine: meanOf(absorbed.map(([, , cosine]) => cosine)),
+      };
     });
     absorbing.sort((one, other) => other.num_tokens - one.num_tokens || one.mean_effect - other.mean_effect || one.latent - other.latent);
     const whole = known.probe * known.portion;
