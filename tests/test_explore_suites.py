@@ -87,9 +87,9 @@ def test_suite_without_saes(open_page: PageOpener, serve: Callable[..., Server],
     ):
         assert name not in said, f"{name!r} is said"
     page.get_by_role("link", name="Compare").click()
-    expect(part(page, "page-head").locator(":visible", has_text="This suite holds no SAE")).not_to_have_count(0)
+    expect(part(page, "page-head").locator(":visible", has_text="This suite has no SAEs")).not_to_have_count(0)
     page.get_by_role("link", name="Atlas").click()
-    expect(part(page, "atlas-table")).to_contain_text("This suite holds none")
+    expect(part(page, "atlas-table")).to_contain_text("This suite has none")
     assert "brush" not in part(page, "atlas-table").inner_text()
 
 

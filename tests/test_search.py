@@ -359,14 +359,14 @@ def test_another_suite_closes_the_list(open_page: PageOpener, pair: Pair) -> Non
         field(page).fill(token)
         expect(options(page).first.locator(".token")).to_have_text(visible(token))
         options(page).first.click()
-        wait_query(page, {"page": "evidence", "evidence_token": token})
+        wait_query(page, {"page": "token", "token": token})
 
 
 @pytest.mark.browser
 def test_phone_opens_the_field_over_the_header(open_page: PageOpener, chromium: Browser, home: View) -> None:
     context = chromium.new_context(has_touch=True, is_mobile=True, viewport={"width": 390, "height": 844})
     page = open_view(open_page, home.but(letter="s"), width=390, height=844, context=context)
-    buttons = ("Open the menu", "Copy link", "Dark mode", "About")
+    buttons = ("Open the menu", "Copy link", "Dark mode", "Help")
     for name in buttons:
         expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
     part(page, "search").locator("label").tap()
