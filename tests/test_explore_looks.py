@@ -95,7 +95,7 @@ def test_every_control_has_a_name(open_page: PageOpener, home: View) -> None:
     for group, chosen in (("Layer", "4"), ("Width", "2k"), ("L0", "6")):
         radios = page.get_by_role("radiogroup", name=group, exact=True).get_by_role("radio")
         expect(radios.and_(page.locator("[aria-checked=true]"))).to_have_accessible_name(chosen)
-    expect(page.get_by_role("slider", name="tau, the rise")).to_have_attribute("aria-valuetext", "0.030")
+    expect(page.get_by_role("slider", name="tau, the minimum F1 gain")).to_have_attribute("aria-valuetext", "0.030")
     control = r"^ *- '?(?:button|checkbox|combobox|dialog|figure|link|radio|radiogroup|slider|textbox)\b(?! \")"
     said = page.locator("body").aria_snapshot()
     assert re.findall(f"{control}.*", said, re.MULTILINE) == []
@@ -123,7 +123,7 @@ def test_phone(open_page: PageOpener, chromium: Browser, home: View) -> None:
     expect(layer).not_to_be_in_viewport()
     page.get_by_role("button", name="Open the menu").tap()
     expect(layer).to_be_in_viewport()
-    expect(part(page, "tasks").locator("summary")).to_be_visible()
+    expect(part(page, "tasks").locator("summary").first).to_be_visible()
     choose(page, "layer", 8)
     page.locator(".ax-scrim").tap(position={"x": 370, "y": 600})
     expect(layer).not_to_be_in_viewport()

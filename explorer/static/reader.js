@@ -451,6 +451,7 @@ const reader = (() => {
         for (const [id, property, value] of themes[theme]) known(id).setv({ [property]: value });
       },
     };
+    figures[name].dress(isDark() ? "dark" : "light");
     return model;
   }
 
