@@ -291,7 +291,7 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
         for name in figures.split():
             wait_figure(page, name)  # some are built when they come into view
         button.click()
-        wanted = [f"Figure {name}" for name in figures.split()] + [f"Table {name}" for name in answers.split()]
+        wanted = [f"Plot {name}" for name in figures.split()] + [f"Table {name}" for name in answers.split()]
         expect(dialog.locator(".offer h3")).to_have_text(wanted)
         for name in figures.split():
             with page.expect_download() as download:

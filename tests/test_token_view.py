@@ -540,6 +540,7 @@ def test_from_search_to_token_to_latent_and_back(open_page: PageOpener, home: Vi
     wait_query(page, {"page": "explore", "letter": "u", "latent": str(int(row["top_latent"]))})
     expect(part(page, "card").locator("h2 .term").first).to_have_text(f"Latent {int(row['top_latent'])}")
     words = part(page, "latent-words")
+    words.scroll_into_view_if_needed()  # they are asked for in view
     expect(words.locator("h4").first).to_contain_text("Fires without U")
     page.go_back()
     wait_query(page, {"page": "token", "token": "using"})
