@@ -240,7 +240,7 @@ def test_table_figure_and_sql_are_taken_from_the_dialog(
     pd.testing.assert_frame_equal(pd.read_csv(io.BytesIO(saved("CSV"))), cosines, check_dtype=False)
     pd.testing.assert_frame_equal(pd.read_parquet(io.BytesIO(saved("Parquet"))), cosines, check_dtype=False)
     assert saved("CSV for spreadsheets") == b"".join(as_csv(cosines.astype({"latent": "Int64"}), for_spreadsheets=True))
-    expect(dialog).to_contain_text("begins with =, +, - or @ has an apostrophe in front")
+    expect(dialog).to_contain_text("an apostrophe precedes each text that begins with =, +, - or @")
     shown = figure(page, "cosine")
     png, svg = saved("PNG"), saved("SVG").decode()
     assert png.startswith(b"\x89PNG")
