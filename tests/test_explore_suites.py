@@ -147,6 +147,6 @@ def test_suite_that_cannot_be_opened_is_named(
 
 def test_header_with_a_suite_picker_fits_a_phone(open_page: PageOpener, pair: Pair) -> None:
     page = open_view(open_page, f"{pair.url}{pair.full.path}", width=390, height=844)
-    for name in ("Dark mode", "About"):
+    for name in ("Dark mode", "Help"):
         expect(page.get_by_role("button", name=name)).to_be_in_viewport(ratio=1)
     expect(page.get_by_label("Suite", exact=True)).to_be_in_viewport(ratio=1)

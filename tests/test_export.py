@@ -281,12 +281,14 @@ def test_every_button_of_a_page_offers_what_it_says(open_page: PageOpener, home:
     wait_ready(page)
     wait_query(page, dict(pair.split("=") for pair in query.split("&")))
     dialog = part(page, "export")
-    buttons = page.locator("button[data-export]:visible")
-    count = buttons.count()
-    assert count
-    for place in range(count):
-        button = buttons.nth(place)
-        answers, figures = (button.get_attribute(f"data-{name}") or "" for name in ("export", "figures"))
+    # By name: some are added above others when they come into view.
+    buttons = [
+        [button.get_attribute(name) or "" for name in ("data-export", "data-figures", "aria-label")]
+        for button in page.locator("button[data-export]:visible").all()
+    ]
+    assert buttons
+    for answers, figures, label in buttons:
+        button = page.locator(f'button[data-export="{answers}"][aria-label="{label}"]:visible').first
         button.scroll_into_view_if_needed()
         for name in figures.split():
             wait_figure(page, name)  # some are built when they come into view

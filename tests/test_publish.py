@@ -809,7 +809,7 @@ def test_a_link_of_the_served_page_leads_to_the_same(open_site: Callable[..., Pa
     expect(page.locator("#headline .where")).to_contain_text("Letter L · layer 3, 4k latents, L0 10")
     page.evaluate("reader.go({page: 'compare'})")  # whose plot is drawn now, for dark, too
     wait_shown(page)
-    assert page.evaluate("reader.figures['pair-rates'].model.xaxis[0].axis_line_color") == DARK.rule
+    assert page.evaluate("reader.figures['pair-rates'].model.below[0].axis_line_color") == DARK.rule
     page = open_site("?suite=nowhere&sae=%3Cb%3E&concept=x&latent=-1&page=y&metric=full")
     expect(page.locator("#headline .where")).to_contain_text("Letter A · layer 3, 1k latents")
     expect(page.locator("#refused-names")).to_have_text("nowhere, <b>, x, full, y")

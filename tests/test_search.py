@@ -384,5 +384,5 @@ def test_phone_opens_the_field_over_the_header(open_page: PageOpener, chromium: 
     part(page, "search").locator("label").tap()
     page.keyboard.type("wh")
     options(page).first.tap()
-    wait_query(page, {"page": "evidence"})
+    wait_query(page, {"page": "token"})
     expect(field(page)).not_to_be_focused()
