@@ -179,7 +179,7 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
     with page.expect_download() as download:
         page.get_by_role("button", name="CSV", exact=True).click()
     assert download.value.suggested_filename == "smollm2-135m_l12-w8192-l0-7_first-letter.l_cosines.csv"
-    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Close", exact=True).click()
     page.get_by_text('print(f"concept').click()
     page.keyboard.press("Shift+Enter")
     page.get_by_text(f"concept first-letter.l, latent {main}", exact=True).wait_for()
