@@ -170,7 +170,9 @@ def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server
         main = int(explorer.to_dataframe("split_latents")["latent"].iloc[0])
     # Before the first plot a kernel starts and pictures are drawn, which takes a busy machine more than a minute.
     drawn = "() => window.Bokeh?.index && [...Bokeh.index.query(({model}) => model.name === 'cosine')].length > 0"
-    page.wait_for_function(drawn, timeout=180_000)
+    page.wait_for_function(drawn, timeout=240_000)
+    # Until all cells have run, the kernel hears of no click.
+    page.get_by_text("Python 3 (ipykernel) | Idle").wait_for(timeout=240_000)
     tap(page, "cosine", main, float(cosines[main]))
     # What the tap changed comes back.
     page.locator("strong", has_text=f"Latent {main}").first.wait_for()
