@@ -158,7 +158,7 @@ def test_cosine_plot_by_itself_leads_nowhere_else() -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 def test_in_jupyterlab_a_tap_reaches_python_and_a_table_can_be_saved(lab: Server, open_page: PageOpener) -> None:
     page = open_page(f"{lab.url}/doc/tree/{TOUR.name}", height=1600, allow=[OFFLINE, r"net::ERR_FAILED"])
     page.get_by_text("Python 3 (ipykernel) | Idle").wait_for()
