@@ -139,7 +139,10 @@ def test_what_an_ended_reader_still_sends_is_not_told_as_an_attack(
 
     served.run(make_room())
     # What a session was just doing is done first; Bokeh then lets it go when it looks next.
-    served.run(served.context._cleanup_sessions(0))
+    for _ in range(10_000):
+        served.run(served.context._cleanup_sessions(0))
+        if not served.context._sessions:
+            break
     assert not served.context._sessions
     assert not [record.message for record in caplog.records if "Refused" in record.message]
 
