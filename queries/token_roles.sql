@@ -11,16 +11,7 @@ WITH word AS (
     FROM tokens
     WHERE suite = $suite AND token = $token
 ),
-own AS (
-    SELECT concept
-    FROM token_concepts
-    JOIN word USING (token_id)
-    WHERE suite = $suite
-    UNION
-    SELECT concept
-    FROM scores
-    WHERE suite = $suite AND token = $token
-),
+own AS (FROM concepts_of_token($suite, $token)),
 playing AS (
     SELECT sae, concept, latent, CASE WHEN split_rank > 0 THEN 'split' ELSE 'absorbing' END AS role, split_rank AS place
     FROM roles($metric, $tau, $cosine_threshold, $effect_margin)

@@ -13,16 +13,7 @@ WITH word AS (
     FROM tokens
     WHERE suite = $suite AND token = $token
 ),
-own AS (
-    SELECT concept
-    FROM token_concepts
-    JOIN word USING (token_id)
-    WHERE suite = $suite
-    UNION
-    SELECT concept
-    FROM scores
-    WHERE suite = $suite AND token = $token
-),
+own AS (FROM concepts_of_token($suite, $token)),
 judged AS (
     SELECT *, reason($metric, is_decided, absorbed, silent, top_effect, margin, top_cosine, $cosine_threshold, $effect_margin)
         AS reason
