@@ -147,7 +147,7 @@ class Api(RequestHandler):
 
     def on_connection_close(self) -> None:
         """Give up what a visitor asked who has gone."""
-        self._token.given_up = True
+        self._token.is_cancelled = True
 
     def write_error(self, status_code: int, **options: Any) -> None:
         """Say in one line of JSON what is wrong."""

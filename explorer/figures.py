@@ -95,7 +95,7 @@ FIGURES: Mapping[str, Source] = {
     "cosine": Source(CosineView, "cosines", lambda rows, _: rows),
     "k-sparse": Source(KSparseView, "k_sparse", lambda rows, state: rows[rows[state.k_sparse_score].notna()]),
     **{
-        name: Source(SaeScoresView, "sae_scores", lambda rows, _: sae_scores.known_l0s(rows), (name,))
+        name: Source(SaeScoresView, "sae_scores", lambda rows, _: sae_scores.with_known_l0(rows), (name,))
         for name in sae_scores.PANELS
     },
     **{name: Source(Atlas, "sae_means", partial(_drawn, name), (name,)) for name in absorption.PANELS},

@@ -290,7 +290,7 @@ class ExplorerModel(param.Parameterized):
             asked = {name: Asked(QUESTIONS[name].query, params) for name, params in changed.items()}
             self._request.ask(asked, partial(self._take, changed))
         elif not changed:
-            self._request.give_up()
+            self._request.cancel()
             if self._latest != self.shown:
                 self._take(changed, {})
 

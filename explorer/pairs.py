@@ -10,7 +10,7 @@ import pandas as pd
 from explorer.live import asked, movable, thresholds_away
 from explorer.model import records
 from explorer.plots.dumbbell import MOST_ROWS, dumbbell_plot, height_of
-from explorer.plots.standalone import drawn_once
+from explorer.plots.standalone import cached_standalone
 from explorer.saes import suggest_other
 from explorer.slots import Slot
 from explorer.state import ExplorerState
@@ -130,7 +130,9 @@ def pair_part(model: ExplorerModel, suites: Sequence[str]) -> dict[str, Any]:
     unknown = {"noun": shown.noun, "rate": shown.rate_label, "label": _SLOTS["label"], "chosen": None}
     return {
         "slots": _SLOTS,
-        "figure": drawn_once(lambda theme: dumbbell_plot(_one_pair(), concept="a", rate=shown.rate_label, theme=theme)),
+        "figure": cached_standalone(
+            lambda theme: dumbbell_plot(_one_pair(), concept="a", rate=shown.rate_label, theme=theme)
+        ),
         "heights": [height_of(number) for number in range(MOST_ROWS + 1)],
         "head": head_html(shown, only="pair"),
         "labels": {sae.id: sae.label for sae in shown.saes},

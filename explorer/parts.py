@@ -21,7 +21,7 @@ from explorer.plots.cosine import cosine_plot, y_range
 from explorer.plots.k_sparse import bars_of, k_sparse_plot, labels_of
 from explorer.plots.shares import bar_ticks, concept_shares_plot, token_shares_plot
 from explorer.plots.splitting_tree import BESIDE, splitting_tree_plot
-from explorer.plots.standalone import drawn_once, exchanged
+from explorer.plots.standalone import cached_standalone, replacement_data
 from explorer.plots.tree_layout import arrange_tree
 from explorer.theme import DARK, LIGHT
 from explorer.views.concepts import Concepts, concept_cells, strip_html
@@ -86,7 +86,7 @@ class SaeParts:
     model : ExplorerModel
         At the SAE, and at any concept of the family; it shows `SHOWN`. Its state is moved.
     figures : dict of str to callable
-        Takes, by figure, what draws it of the first data that there is: for others the data is exchanged.
+        Takes, by figure, what draws it of the first data that there is: for others the data is replacement_data.
 
     Attributes
     ----------
@@ -260,7 +260,7 @@ class SaeParts:
         for name, (draw, head, table, height) in plots.items():
             if table is not None:
                 self._figures.setdefault(name, draw)
-                drawn = exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
+                drawn = replacement_data([draw(theme=which) for which in (LIGHT, DARK)], height=height)
                 found[name] = {"head": head, "table": table_html(table), **drawn}
         if "concept-shares" in found:
             found["concept-shares"]["ticks"] = bar_ticks(model.concept_shares)
@@ -281,7 +281,7 @@ def family_part(shown: Snapshot, figures: Mapping[str, Draw]) -> dict[str, Any]:
     """Collect what is the same for all SAEs of a family: its figures, and the explanations, which speak of `_SLOTS`."""
     of_any = type(shown)(**vars(shown) | _SLOTS)
     return {
-        "figures": {name: drawn_once(draw) for name, draw in figures.items()},
+        "figures": {name: cached_standalone(draw) for name, draw in figures.items()},
         "sorted_by": decisive(shown.metric),
         "beside": BESIDE,
         "noun": shown.noun,

@@ -35,9 +35,9 @@ from explorer.parts import (
     sae_path,
     script_hash,
 )
-from explorer.plots.absorption import drawn
+from explorer.plots.absorption import saes_with_values
 from explorer.plots.layers import Layer
-from explorer.plots.standalone import exchanged, standalone
+from explorer.plots.standalone import replacement_data, standalone
 from explorer.plots.sweeps import first_seeds, sweeps
 from explorer.saes import ATTRIBUTES, telling
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
@@ -291,7 +291,7 @@ def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
 def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
     """Collect what Atlas shows: words, in both themes where these have colours, a table, and plots; keep `figures`."""
     rows = listed(model)
-    panels = {name: panel_drawing(model, name) for name in _PANELS if not drawn(model.sae_means, name).empty}
+    panels = {name: panel_drawing(model, name) for name in _PANELS if not saes_with_values(model.sae_means, name).empty}
     for name, draw in panels.items():
         figures.setdefault(name, _figure(draw))
     return {
@@ -337,7 +337,7 @@ def _figure(draw: partial[Plot]) -> dict[str, Any]:
 
 
 def _data(draw: partial[Plot], *, height: int | None = None) -> dict[str, Any]:
-    return exchanged([draw(theme=which) for which in (LIGHT, DARK)], height=height)
+    return replacement_data([draw(theme=which) for which in (LIGHT, DARK)], height=height)
 
 
 def _order(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:

@@ -49,10 +49,10 @@ class Request:
             By any name.
         take : callable
             Takes the answers by these names, where the page may be changed: frames, None where there was nothing to
-            ask, and in place of an answer the error that says why there is none. Not called once `ask` or `give_up`
+            ask, and in place of an answer the error that says why there is none. Not called once `ask` or `cancel`
             was called again.
         """
-        self._token.given_up = True
+        self._token.is_cancelled = True
         self._token = token = CancelToken()
         store = self._model.store
 
@@ -66,10 +66,10 @@ class Request:
 
         def take_over(answers: Answers) -> None:
             try:
-                if not token.given_up:
+                if not token.is_cancelled:
                     take(answers)
             finally:  # an error in a view must not leave the page waiting
-                if not token.given_up:  # by what follows from the answers
+                if not token.is_cancelled:  # by what follows from the answers
                     self._model.await_answers(self, late=False)
 
         def answers() -> Answers:
@@ -83,7 +83,7 @@ class Request:
             lambda: self._model.await_answers(self, late=True),
         )
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Cancel the running queries."""
-        self._token.given_up = True
+        self._token.is_cancelled = True
         self._model.await_answers(self, late=False)

@@ -20,7 +20,7 @@ from explorer.handover import Handover
 from explorer.inbound import MESSAGE_BYTES
 from explorer.log import log_event, log_request, log_to_stderr
 from explorer.session_limits import MAX_SESSIONS
-from explorer.store import close_stores, give_up_questions, shared_store
+from explorer.store import cancel_queries, close_stores, shared_store
 from explorer.workers import fork_workers
 from queries import SuiteError
 
@@ -162,7 +162,7 @@ def _work(server: Any, paths: Sequence[str]) -> None:
 
     def stop(*_: object) -> None:
         # A question may be holding the loop up.
-        give_up_questions()
+        cancel_queries()
         loop.asyncio_loop.call_soon_threadsafe(loop.stop)
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -156,10 +156,10 @@ def without_folders(message: str, paths: Sequence[str]) -> str:
     return message
 
 
-def give_up_questions() -> None:
+def cancel_queries() -> None:
     """End what the shared stores are being asked, for good."""
     for store in (*_SHARED.values(), *_FORMER):
-        store.give_up()
+        store.cancel()
 
 
 def close_stores() -> None:

@@ -287,10 +287,10 @@ def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise QueryError("The question 'saes' took longer than 30 s and was given up.")
+        raise QueryError("The question 'saes' took longer than 30 s and was cancelled.")
 
     monkeypatch.setattr(api, "fetch", fail)
-    assert refused(get(url, "saes.json"))[::2] == (503, "The question 'saes' took longer than 30 s and was given up.")
+    assert refused(get(url, "saes.json"))[::2] == (503, "The question 'saes' took longer than 30 s and was cancelled.")
     monkeypatch.setattr(api, "fetch", lambda *_: 1 / 0)
     assert refused(get(url, "saes.json")) == (500, None, api._FAILED)
     held, token = Held(monkeypatch), _Token()
@@ -311,10 +311,10 @@ class _Token:
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        if name == "given_up":
+        if name == "is_cancelled":
             self.told.set()
 
-    given_up = False
+    is_cancelled = False
 
 
 def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:

@@ -33,7 +33,7 @@ from explorer.embed import EMBEDS, place_of
 from explorer.format import count, number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
-from explorer.plots.standalone import exchanged
+from explorer.plots.standalone import replacement_data
 from explorer.publish import NOT_HERE, PublishError, publish_site
 from explorer.state import ExplorerState
 from explorer.text.tour_files import ANCHORS
@@ -747,7 +747,7 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], store: Store) 
             "absorption-heatmap": map_drawing(model),
             **{panel: panel_drawing(model, panel) for panel in ("absorption-vs-l0", "splits-vs-l0")},
         }.items():
-            layers = exchanged([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
+            layers = replacement_data([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
             drawn = glyphs(page, name)
             for layer, glyph in zip(layers, drawn, strict=True):
                 for column, its in layers[layer].items():

@@ -274,7 +274,7 @@ def _weigh(frame: pd.DataFrame) -> int:
 def test_slow_question_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _inject(monkeypatch, slow=SLOW)
     with Store(folder, timeout=0.3) as store:
-        with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was given up\.$"):
+        with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was cancelled\.$"):
             store.fetch("slow")
         # The store is as good as before, and the failure is not remembered as an answer.
         assert len(store.fetch("saes")) == NUM_SAES
@@ -306,14 +306,14 @@ def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: p
         other = pool.submit(ask, "also_slow")
         begun.get()
         mine = pool.submit(ask, "slow")
-        begun.get().given_up = True
-        assert mine.result() == "The question 'slow' was given up."
+        begun.get().is_cancelled = True
+        assert mine.result() == "The question 'slow' was cancelled."
         assert not other.done()
         assert "took longer than 3 s" in other.result()
         assert len(store.fetch("saes")) == NUM_SAES
         asking = CancelToken()
-        asking.given_up = True
-        with store.cancellable(asking), pytest.raises(QueryError, match="was given up"):
+        asking.is_cancelled = True
+        with store.cancellable(asking), pytest.raises(QueryError, match="was cancelled"):
             store.fetch("suite_info", suite="tiny", **DECIDING)
         assert len(store.fetch("suite_info", suite="tiny", **DECIDING)) == 1
 
@@ -633,7 +633,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "column of another kind": (
         lambda folder: _replace_column(folder, "k_sparse", "f1", "high"),
         "k_sparse.parquet",
-        "'f1' is VARCHAR, needed is DOUBLE",
+        "'f1' is VARCHAR, but must be DOUBLE",
     ),
     "unknown table": (
         lambda folder: _edit_manifest(folder, lambda m: m["tables"].update(secrets={"rows": 0, "columns": {}})),
@@ -654,7 +654,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         # A later format has fields that this program does not know; the version is what the reader must hear of.
         lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=3, invention=True)),
         "manifest.json",
-        "format_version 3 is not known",
+        "format_version 3 is unknown",
     ),
     "unusable name": (
         lambda folder: _edit_manifest(folder, lambda m: m.update(name="../tiny")),
@@ -662,7 +662,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "name",
     ),
 }
-_MEND = re.compile(r"restore|import (the suite )?again|fix|take it out|every suite needs it|a suite is a folder with")
+_MEND = re.compile(
+    r"restore|import (the suite )?again|fix|remove it from|every suite needs it|a suite is a folder with"
+)
 
 
 @pytest.mark.parametrize("case", SPOILT)

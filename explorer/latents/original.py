@@ -46,7 +46,7 @@ class OriginalPage(View):
 
     def _show(self) -> None:
         """Start again, closed."""
-        self._request.give_up()
+        self._request.cancel()
         self._is_open, self._html = False, ""
         self._render()
 

@@ -124,7 +124,7 @@ class WordTester(View):
             take = partial(self._take, act)
             self._model.ask(self._request, "word_activations", take, words=words, main_latent=self._main)
         else:
-            self._request.give_up()
+            self._request.cancel()
             self._render()
 
     def _take(self, act: str, answer: pd.DataFrame | None) -> None:

@@ -74,7 +74,7 @@ class LatentWords(View):
             self._model.ask_together(self._request, ("latent_word_counts", "latent_words"), self._take)
             return
         if not is_asked:
-            self._request.give_up()
+            self._request.cancel()
             self._asked_of = self._answers = None
         self._render()
 

@@ -11,7 +11,7 @@ import panel as pn
 
 from explorer.format import metric_label
 from explorer.model import records
-from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, drawn, extents
+from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, extents, saes_with_values
 from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styles_of
 from explorer.plots.sweeps import have_seeds
 from explorer.saes import ATTRIBUTES, TITLES, named_by, telling
@@ -106,14 +106,14 @@ class Atlas(View):
         if bounds is None or means is None:
             return
         panel = self._panel(name)
-        placed = drawn(means, panel)
+        placed = saes_with_values(means, panel)
         (x, y), (left, bottom, right, top) = PANELS[panel], bounds
         chosen = placed[placed[x].between(left, right) & placed[y].between(bottom, top)]
         self._model.state.brushed = sae_keys(chosen)
 
     def _tap(self, name: str, x: float, y: float) -> None:
         panel = self._panel(name)
-        placed = drawn(self._model.sae_means, panel)
+        placed = saes_with_values(self._model.sae_means, panel)
         if placed.empty:
             return
         across, up = PANELS[panel]
@@ -140,7 +140,7 @@ class Atlas(View):
     def _show(self) -> None:
         model, means = self._model, self._model.sae_means
         titles = panel_titles(model)
-        drawable = {name: not drawn(means, self._panel(name)).empty for name in self._plots}
+        drawable = {name: not saes_with_values(means, self._panel(name)).empty for name in self._plots}
         for name, plot in self._plots.items():
             plot.update()
             self._columns[name].visible = drawable[name]

@@ -11,7 +11,7 @@ import numpy as np
 import panel as pn
 
 from explorer.format import number
-from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, nearest_latent, place, y_range
+from explorer.plots.cosine import HEIGHT, cosine_distribution, cosine_plot, nearest_latent, with_x, y_range
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -144,7 +144,7 @@ class CosineView(View):
         cosines = self._model.cosines
         if cosines is None or cosines.empty:
             return
-        data = place(cosines, view)
+        data = with_x(cosines, view)
         low, high = self._zoom.x_range or (data["x"].min(), data["x"].max())
         if view == "rank":
             # Near means near on the screen, where ranks lie on a logarithmic axis.

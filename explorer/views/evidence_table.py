@@ -148,7 +148,7 @@ class EvidenceTable(View):
         row = self._row(place)
         key = None if row is None else tuple(row[name] for name in _PLACE)
         if key is None or key == self._opened:
-            self._request.give_up()
+            self._request.cancel()
             self._opened = None
             self._show()
         else:

@@ -75,7 +75,7 @@ class OpenAnother(pn.viewable.Viewer):
 
         def progress(what: str, done: int, total: int) -> None:
             nonlocal told
-            if stop.is_set() or caller.token.given_up:
+            if stop.is_set() or caller.token.is_cancelled:
                 raise KeyboardInterrupt  # which leaves what is begun to be gone on with
             doing = f"{what}: {100 * done // max(total, 1)}%"
             if doing != told:

@@ -9,7 +9,7 @@ import numpy as np
 import panel as pn
 
 from explorer.format import l0_label, number
-from explorer.plots.sae_scores import PANELS, known_l0s, sae_scores_plot
+from explorer.plots.sae_scores import PANELS, sae_scores_plot, with_known_l0
 from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styles_of
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
@@ -74,7 +74,7 @@ class SaeScoresView(View):
 
     def _tap(self, name: str, x: float, y: float) -> None:
         scores = self._model.sae_scores
-        if scores is None or (scores := known_l0s(scores)).empty:
+        if scores is None or (scores := with_known_l0(scores)).empty:
             return
         across, up = PANELS[name]
         extent = 1.0 if across == "recall" else float(scores["l0"].max())

@@ -78,7 +78,7 @@ class Search(pn.viewable.Viewer):
         if text:
             self._model.ask(self._request, "search", partial(self._show, asked.number, text), search=text)
         else:
-            self._request.give_up()
+            self._request.cancel()
             self._show(asked.number, "", None)
 
     def _label(self, concept: str) -> str:
@@ -89,7 +89,7 @@ class Search(pn.viewable.Viewer):
             self._model.state.apply({"page": "explore", "latent": latent})
 
     def _empty(self, *_: param.parameterized.Event) -> None:
-        self._request.give_up()
+        self._request.cancel()
         self._show(0, "", None)
 
     def _show(self, number: int, text: str, answer: pd.DataFrame | None) -> None:
