@@ -223,14 +223,14 @@ class SaeParts:
                 "html": card_html(
                     latent,
                     self._sae,
-                    said=[],
+                    role_texts=[],
                     facts=named_facts(card, self._model.shown.concepts) if has_facts else None,
                     contexts=contexts_of.get(latent, []),
                     logits=None if card["raised_tokens"] is None else card,
                     histogram=None if card["counts"] is None else card,
                     roles=described,
                 ),
-                "said": {role["concept"]: f"{role['said']} of {role['label']}" for role in described},
+                "said": {role["concept"]: f"{role['text']} of {role['label']}" for role in described},
             }
         return found
 

@@ -149,15 +149,15 @@ def test_roles_are_put_into_words() -> None:
         concept: Concept(concept, FAMILY, letter_of(concept).upper(), "starts so") for concept in roles["concept"]
     }
     cosines = pd.DataFrame({"concept": [concept_id(letter) for letter in "abd"], "cosine": [0.5, -0.1, 0.2]})
-    said = describe_roles(roles, cosines, concepts)
-    assert [role["label"] for role in said] == ["A", "B", "C", "D"]
-    assert [role["said"] for role in said] == [
+    described = describe_roles(roles, cosines, concepts)
+    assert [role["label"] for role in described] == ["A", "B", "C", "D"]
+    assert [role["text"] for role in described] == [
         "main latent, highest encoder cosine",
         "split latent at k = 3",
         "absorbs 1 token",
         "absorbs 12 tokens, highest encoder cosine",
     ]
-    assert [role["cosine"] for role in said] == [0.5, -0.1, None, 0.2]
+    assert [role["cosine"] for role in described] == [0.5, -0.1, None, 0.2]
     assert [role["cosine"] for role in describe_roles(roles, None, concepts)] == [None] * 4
     assert describe_roles(roles.iloc[:0], cosines, concepts) == []
 

@@ -99,12 +99,12 @@ class VerdictLesson(View):
                 {
                     "metric": metric_label(one["metric"]),
                     "verdict": verdict_label(one),
-                    "said": why(one, **thresholds),
+                    "text": why(one, **thresholds),
                 }
                 for one in rows
             ]
             + [
-                {"metric": metric_label(name), "verdict": "unknown", "said": missing}
+                {"metric": metric_label(name), "verdict": "unknown", "text": missing}
                 for name, missing in _MISSING.items()
                 if name not in {one["metric"] for one in rows}
             ],
