@@ -19,13 +19,13 @@ from bokeh.server.views.session_handler import SessionHandler
 from panel.io.server import ComponentResourceHandler, DocHandler, WSHandler
 from tornado.web import HTTPError, RequestHandler
 
-from explorer.failures import answer_errors, fail
+from explorer.failures import fail, handle_errors
 from explorer.inbound import MESSAGE_BYTES, take_only_known_messages
 from explorer.served import is_local_request
 from explorer.tokens import claim_session, note_answer, refuse_chosen_session, release_session, sign_tokens
-from explorer.upstream.hooks import around, before
+from explorer.upstream.hooks import call_before, wrap_method
 from explorer.upstream.panel import count_busy_on_loop
-from explorer.upstream.tornado import is_under_way
+from explorer.upstream.tornado import headers_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -103,17 +103,17 @@ def headers(nonce: str | None) -> Mapping[str, str]:
 def guard() -> None:
     """Guard the pages that this process serves."""
     sign_tokens()
-    answer_errors()
-    before(RequestHandler, "flush", _seal)
-    before(RequestHandler, "prepare", _refuse_malformed)
-    before(AuthRequestHandler, "prepare", _check)
-    before(ComponentResourceHandler, "prepare", _refuse_imports)
-    before(WSHandler, "open", count_busy_on_loop)
-    before(WSHandler, "send_message", _close_without_page)
-    before(WSHandler, "on_finish", _release_unopened)
-    before(WSHandler, "on_close", release_session)
-    before(WSHandler, "on_pong", note_answer)
-    around(DocHandler, "get_session", _noting_session)
+    handle_errors()
+    call_before(RequestHandler, "flush", _seal)
+    call_before(RequestHandler, "prepare", _refuse_malformed)
+    call_before(AuthRequestHandler, "prepare", _check)
+    call_before(ComponentResourceHandler, "prepare", _refuse_imports)
+    call_before(WSHandler, "open", count_busy_on_loop)
+    call_before(WSHandler, "send_message", _close_without_page)
+    call_before(WSHandler, "on_finish", _release_unopened)
+    call_before(WSHandler, "on_close", release_session)
+    call_before(WSHandler, "on_pong", note_answer)
+    wrap_method(DocHandler, "get_session", _noting_session)
     take_only_known_messages()
 
 
@@ -185,7 +185,7 @@ def _nonce(document: Any) -> str | None:
 
 def _seal(handler: Any) -> None:
     """Put the headers of an answer right, and send no page without a nonce."""
-    if is_under_way(handler):
+    if headers_sent(handler):
         return
     nonce = None
     if isinstance(handler, SessionHandler) and handler.get_status() == HTTPStatus.OK:

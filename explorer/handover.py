@@ -20,8 +20,8 @@ from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream
 
 from explorer.connections import HEAD_SECONDS, has_room
-from explorer.upstream.hooks import before
-from explorer.upstream.tornado import is_under_way
+from explorer.upstream.hooks import call_before
+from explorer.upstream.tornado import headers_sent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,11 +57,11 @@ class Handover:
         """Take what others pass on to this process, the `own`-th, and have its pages say which one it is."""
         self._own = own
         IOLoop.current().add_handler(self._inboxes[own], partial(self._take, handle), IOLoop.READ)
-        before(DocHandler, "flush", self._leave_cookie)
+        call_before(DocHandler, "flush", self._leave_cookie)
 
     def _leave_cookie(self, handler: DocHandler) -> None:
         """Name this process in a page that it built; a browser that it has no room for shall try another one."""
-        if is_under_way(handler):
+        if headers_sent(handler):
             return
         named = handler.get_cookie(COOKIE)
         if handler.get_status() != HTTPStatus.OK:

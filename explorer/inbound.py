@@ -24,7 +24,7 @@ from bokeh.server.session import ServerSession
 from panel.io.server import WSHandler
 from panel.models.esm import ReactiveESM
 
-from explorer.upstream.hooks import around
+from explorer.upstream.hooks import wrap_method
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -336,7 +336,7 @@ _refusals = count(1)
 
 def take_only_known_messages() -> None:
     """Have the websockets of this process take what stands in the list."""
-    around(WSHandler, "on_message", lambda _: _on_message)
+    wrap_method(WSHandler, "on_message", lambda _: _on_message)
 
 
 async def _on_message(handler: Any, part: str | bytes) -> None:

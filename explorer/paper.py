@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from explorer.figures import FIGURES, FigureError, Look, Wanted, check, write_figures
+from explorer.figures import FIGURES, FigureError, FigureRequest, FigureStyle, check, write_figures
 from explorer.given_values import refusal_of
 from explorer.model import choices_of
 from explorer.state import ExplorerState
@@ -74,7 +74,7 @@ def write_paper(paper: Path, *, overwrite: bool = False) -> list[Path]:
     described = _read(paper)
     with ExitStack() as stack:
         stores: dict[str | None, Store] = {}
-        figures: list[Wanted] = []
+        figures: list[FigureRequest] = []
         for number, figure in enumerate(described.figure, start=1):
             where = f"{paper}: figure {number} ({figure.file})"
             suite = figure.suite or described.suite
@@ -118,13 +118,13 @@ def _beside(paper: Path, suite: str | None) -> Path | str | None:
     return paper.parent / suite if suite and (paper.parent / suite).exists() else suite
 
 
-def _wanted(paper: Path, described: _Paper, figure: _Figure, store: Store) -> Wanted:
+def _wanted(paper: Path, described: _Paper, figure: _Figure, store: Store) -> FigureRequest:
     if figure.name not in FIGURES:
         raise ValueError(refusal_of("name", figure.name, FIGURES))
     looks: dict[str, Any] = {}
-    for name in Look._fields:
+    for name in FigureStyle._fields:
         value = getattr(figure, name) if getattr(figure, name) is not None else getattr(described, name)
         if value is not None:
             looks[name] = value
     state = ExplorerState(choices_of(store), **(figure.model_extra or {}))
-    return Wanted(store, state, figure.name, paper.parent / figure.file, Look(**looks))
+    return FigureRequest(store, state, figure.name, paper.parent / figure.file, FigureStyle(**looks))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pandas as pd
 
 from explorer.cite import LATEX, cite
-from explorer.embed import EMBEDS, about_of
+from explorer.embed import EMBEDS, subject_keys
 from explorer.format import metric_label
 from explorer.live import LivePart, cells_part, movable, thresholds_part
 from explorer.model import ExplorerModel, choices_of, records
@@ -403,7 +403,7 @@ def _citations(model: ExplorerModel) -> dict[str, Any]:
         "latex": LATEX,
         "suite": model.manifest.title or model.manifest.name,
         "families": {name: family.title for name, family in model.shown.families.items()},
-        "views": {name: (embed.title, about_of(model, embed.view)) for name, embed in EMBEDS.items()},
+        "views": {name: (embed.title, subject_keys(model, embed.view)) for name, embed in EMBEDS.items()},
     }
 
 

@@ -280,7 +280,7 @@ def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
         assert visitors.ask(url, "/nowhere").status == 404  # the event loop is free
         held.over.set()
         assert [each.result().status for each in waiting] == [200] * len(waiting)
-    assert not api._OPEN
+    assert not api._OPEN_QUERIES
 
 
 def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up(
@@ -330,7 +330,7 @@ def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
     for answer in found:
         if answer.status != 200:
             refused(answer)
-    assert not api._OPEN
+    assert not api._OPEN_QUERIES
 
 
 # --- OpenAPI ---------------------------------------------------------------------------------------------------------

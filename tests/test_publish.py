@@ -29,7 +29,7 @@ from typer.testing import CliRunner
 from explorer import open_store, publish
 from explorer.cite import cite
 from explorer.cli import app
-from explorer.embed import EMBEDS, place_of
+from explorer.embed import EMBEDS, subject_of
 from explorer.format import count, number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
@@ -686,7 +686,7 @@ def test_pairs_are_the_pages(open_site: Callable[..., Page], store: Store) -> No
         address = page.locator("#cite [data-copy]").last.get_attribute("data-copy")
         assert address == page.url
         cited = cite(
-            f"{EMBEDS[name].title}: {place_of(model, EMBEDS[name].view)}",
+            f"{EMBEDS[name].title}: {subject_of(model, EMBEDS[name].view)}",
             cited_suite(model),
             program=version("absorption-explorer"),
             on=datetime.now(UTC).date(),

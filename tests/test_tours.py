@@ -78,10 +78,10 @@ text = "t"
     [
         ((("place = 1", "place"),), "t.toml: is not TOML"),
         ((('title = "T"\n', ""),), "t.toml: title: field required"),
-        ((('at = "cosine"', 'at = "nowhere"'),), "t.toml: step 2 points at 'nowhere'; there is concept, "),
+        ((('at = "cosine"', 'at = "nowhere"'),), "t.toml: step 2 points at 'nowhere'; choose one of concept, "),
         ((('text = "t"', 'text = ""'),), "t.toml: step 2 text: string should have at least 1 character"),
         ((('text = "t"', 'txt = "t"'),), "t.toml: step 2 text: field required"),
-        ((('title = "T"', 'title = "T"\nname = "x"'),), "t.toml: gives a name of its own"),
+        ((('title = "T"', 'title = "T"\nname = "x"'),), "t.toml: contains a name; the name of a tour"),
         ((("telling_case", "no_question"),), "t.toml: there is no query 'no_question'"),
         ((("case.sae ", "case.sea "),), "t.toml: 'dict object' has no attribute 'sea'"),
     ],
@@ -196,7 +196,7 @@ def test_an_address_leads_to_its_step(store: Store) -> None:
     assert (state.page, state.concept, state.tour_step, refused) == ("explore", "first-letter.s", 2, [])
     state, refused = opened(f"suite={ARCHITECTURES.name}&tour=does-a-wider-sae-help")
     assert state.tour is None
-    assert "no two SAEs that differ in width alone" in refused[0]
+    assert "no two SAEs with about the same L0 that differ mainly in width" in refused[0]
     assert "tour" not in state.to_query()
     state, refused = opened("tour=first-absorbed-word&tour_step=50")
     assert (state.tour_step, "has 7 steps" in refused[0]) == (7, True)

@@ -11,8 +11,8 @@ import param
 from panel.custom import JSComponent
 from panel.models.esm import ReactiveESM
 
-from explorer.embed_address import wanted
-from explorer.upstream.bokeh import lacks
+from explorer.embed_address import parse_address
+from explorer.upstream.bokeh import declare_missing
 from explorer.views.act import one_act, take
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def requested_query() -> str:
 #: HoloViews (1.23) waits for 10 ms before it tells of a tap or a selection, which a ping follows.
 _PLOT_MILLISECONDS = 50
 
-lacks(ReactiveESM, "query", "present", "title", "pong", "waiting", "alone")
+declare_missing(ReactiveESM, "query", "present", "title", "pong", "waiting", "alone")
 
 
 class Browser(JSComponent):
@@ -125,7 +125,7 @@ class Browser(JSComponent):
         take(self._handlers, data)
 
     def _travel(self, query: str) -> None:
-        self._on_refused(self._state.from_query(wanted(query).query))
+        self._on_refused(self._state.from_query(parse_address(query).query))
 
     def _step(self, step: tuple[str, int]) -> None:
         """Move concept, L0 or SAE to a neighbour, as the arrow keys ask; what has no data is passed over, ends hold."""

@@ -10,8 +10,8 @@ import panel as pn
 from markupsafe import Markup as Safe
 
 from explorer.cite import CitedSuite, cite
-from explorer.embed import EMBEDS, place_of
-from explorer.embed_address import alone
+from explorer.embed import EMBEDS, subject_of
+from explorer.embed_address import embed_query
 from explorer.views.markup import Markup, render
 
 #: What shows a view in a page; what is put in is escaped.
@@ -47,7 +47,7 @@ class Cite(pn.viewable.Viewer):
             return
         state, page = self._model.state, wanted.get("page", "") if self._has_address else ""
         query = state.to_query()
-        frame = _FRAME.format(f"{page}?{query}&{alone(name)}", embed.title) if page else ""
+        frame = _FRAME.format(f"{page}?{query}&{embed_query(name)}", embed.title) if page else ""
         cited = cite(
             f"{embed.title}: {self._place(embed)}",
             cited_suite(self._model),
@@ -66,7 +66,7 @@ class Cite(pn.viewable.Viewer):
         )
 
     def _place(self, embed: Embed) -> str:
-        return place_of(self._model, embed.view)
+        return subject_of(self._model, embed.view)
 
     def _close(self, _: object) -> None:
         self._dialog.html = ""
@@ -100,7 +100,7 @@ class Foot(pn.viewable.Viewer):
         self._show()
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        place = place_of(self._model, self._embed.view)
+        place = subject_of(self._model, self._embed.view)
         self._line.html = render("embed_foot", place=place, query=self._model.state.to_query())
 
     def __panel__(self) -> pn.viewable.Viewable:

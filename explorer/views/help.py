@@ -56,7 +56,7 @@ def still_html(kind: str, pages: Sequence[str] = ()) -> str:
 
 
 def tours_part(store: Store, suite: str, exists: Callable[[ToldStep], bool]) -> dict[str, Any]:
-    """Collect the tours of a suite for a page without a server: each step with its card, but for those that it lacks.
+    """Collect the tours of a suite for a page without a server: each step with its card, except those that it lacks.
 
     Parameters
     ----------

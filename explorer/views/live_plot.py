@@ -142,8 +142,8 @@ class LivePlot:
         """Bring the figures up to date, or have HoloViews draw them where they look different."""
         if (plot := self._plot) is None:
             return
-        looks = plot.looks
-        if any(shown.looks != looks for shown in self._figures.values()):
+        looks = plot.appearance
+        if any(shown.appearance != looks for shown in self._figures.values()):
             self._drawings.number += 1
             return
         for figure, shown in list(self._figures.items()):

@@ -30,7 +30,7 @@ from explorer.format import (
     width_label,
 )
 from explorer.text.glossary import definition
-from explorer.upstream.bokeh import lacks
+from explorer.upstream.bokeh import declare_missing
 from explorer.views.act import take
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def math_font() -> str:
     return f'@font-face {{ font-family: "Noto Sans Math"; src: url(data:font/woff2;base64,{font}) format("woff2"); }}'
 
 
-lacks(ReactiveESM, "html")
+declare_missing(ReactiveESM, "html")
 
 
 class Markup(JSComponent):

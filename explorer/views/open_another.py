@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("explorer")
 #: One import at a time in a process, beside what else is done in the background.
 _TURN = Lock()
-_FAILED = "It could not be opened. The log of the server says why."
+_FAILED = "It could not be opened. See the log of the server for the reason."
 
 
 class OpenAnother(pn.viewable.Viewer):
