@@ -18,9 +18,9 @@ from tornado.web import HTTPError, RequestHandler
 from explorer.files import as_csv, as_json, as_parquet
 from explorer.given_values import number_of, shortened, within
 from explorer.guard import guard, refuse_too_much
-from explorer.named_questions import QuestionError, fetch, once, question, read
+from explorer.named_questions import QuestionError, collect_values, fetch, question, read
 from explorer.openapi import KINDS, PAGING, openapi
-from explorer.store import shared_store, suites_of_panel_serve, use, without_folders
+from explorer.store import acquire_store, shared_store, suites_of_panel_serve, without_folders
 from explorer.upstream.tornado import headers_sent, reason
 from queries import CancelToken, QueryError, SuiteError
 
@@ -123,9 +123,9 @@ class Api(RequestHandler):
     def _page(self, name: str, form: str) -> _Page:
         """Run the query; called in another thread."""
         pairs = [(key, value.decode()) for key, values in self.request.query_arguments.items() for value in values]
-        given = once(name, pairs)
+        given = collect_values(name, pairs)
         limit, offset = (_paging(key, given) for key in PAGING)
-        store, leave = use(*self._paths)
+        store, leave = acquire_store(*self._paths)
         with ExitStack() as stack:
             stack.callback(leave)
             values = read(store, name, given)

@@ -29,10 +29,10 @@ from explorer.served import MayOpen
 from explorer.session_limits import SESSION_SECONDS
 from explorer.snapshot import snapshot_html
 from explorer.state import ExplorerState
-from explorer.store import use, without_folders
+from explorer.store import acquire_store, without_folders
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
-from explorer.tours import enter
+from explorer.tours import enter_step
 from explorer.views.background import in_thread
 from explorer.views.browser import Browser, remembered, requested_query
 from explorer.views.cell import Cell
@@ -236,7 +236,7 @@ class Explorer(pn.viewable.Viewer):
     def template(self, reconnect_seconds: int = 0) -> pn.Template:
         """Return the explorer as a page, which tries to reconnect for `reconnect_seconds` after a disconnection."""
         browser = Browser(self.model, self.notices.refuse, reconnect_seconds)
-        self.model.aside = in_thread
+        self.model.runner = in_thread
         return _page(
             {
                 **self._parts(browser, on_page=True),
@@ -359,7 +359,7 @@ def _panel_files() -> str:
 def _requested_page(*paths: str, session_seconds: int, served: Served | None) -> pn.Template:
     """Build the requested page."""
     try:
-        store, leave = use(*paths)
+        store, leave = acquire_store(*paths)
         if pn.state.curdoc is not None:
             pn.state.curdoc.on_session_destroyed(lambda _: leave())
         choices = choices_of(store)
@@ -374,7 +374,7 @@ def _requested_page(*paths: str, session_seconds: int, served: Served | None) ->
     if asked.embed is not None:
         return _embed_page(store, asked, {**state.url_values(), "dark": dark}, refused, session_seconds)
     try:
-        refused += enter(store, state, asked.query)
+        refused += enter_step(store, state, asked.query)
     except (QueryError, TourError) as error:
         state.tour = None
         refused.append(str(error))
@@ -396,7 +396,7 @@ def _embed_page(
     state = ExplorerState(choices_of(store), **values)
     state.apply({"page": embed.page, **embed.state})
     model = ExplorerModel(store, state, embed.view)
-    model.aside = in_thread
+    model.runner = in_thread
     notices = Notices(model)
     notices.refuse(refused)
     content = pn.Column(notices, embed.make(model), Foot(model, embed), sizing_mode="stretch_width")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from explorer.saes import meets
+from explorer.saes import matches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -58,6 +58,6 @@ def _other_sae_id(place: Sequence[Any], saes: Sequence[Sae]) -> str:
         return ", ".join("?" if part in (None, "") else str(part) for part in place)
     # Formerly, further seeds were not separate SAEs.
     own = [sae for sae in saes if sae.repeat_of is None]
-    fitting = [sae for sae in own if (sae.layer, sae.width) == (layer, width) and meets(sae.l0, l0)]
+    fitting = [sae for sae in own if (sae.layer, sae.width) == (layer, width) and matches(sae.l0, l0)]
     nth = -l0 - 1 if l0 < 0 else 0
     return fitting[nth].id if nth < len(fitting) else f"{layer}, {width}, {l0}"

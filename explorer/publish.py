@@ -39,7 +39,7 @@ from explorer.plots.absorption import saes_with_values
 from explorer.plots.layers import Layer
 from explorer.plots.standalone import replacement_data, standalone
 from explorer.plots.sweeps import first_seeds, sweeps
-from explorer.saes import ATTRIBUTES, telling
+from explorer.saes import ATTRIBUTES, distinguishing_attributes
 from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
@@ -49,7 +49,7 @@ from explorer.views.evidence_head import EvidenceHead, counts_html
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
-from explorer.views.help import still_html, tours_part
+from explorer.views.help import help_html, tours_part
 from explorer.views.markup import STATIC, math_font, render, styles
 from explorer.views.plot_table import table_html
 from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_html, same_html
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from explorer.parts import Draw
     from explorer.plots.layers import Plot
     from explorer.state import SuiteChoices
-    from explorer.tours import ToldStep
+    from explorer.tours import RenderedStep
     from queries import Store
 
     Progress = Callable[[str, int, int], object]
@@ -257,12 +257,12 @@ def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple
         yield f"{at}/{cell['concept']}.cos", cosines
     yield f"{at}/cards.bin", packed(parts.cards())
     if movable(model.state):
-        yield f"{at}/live.bin", packed(LivePart(model).made())
+        yield f"{at}/live.bin", packed(LivePart(model).collect())
 
 
 def _chooser(state: ExplorerState) -> dict[str, Any]:
     """Write what an SAE is chosen by, and say for each choice where it leads."""
-    tell = telling(state.saes)
+    tell = distinguishing_attributes(state.saes)
     html = {name: attribute_html(state, name) for name in tell} | {"same": same_html(state), "badge": badge_html(state)}
     return {
         "html": html,
@@ -407,7 +407,7 @@ def _citations(model: ExplorerModel) -> dict[str, Any]:
     }
 
 
-def _has_step(step: ToldStep, *, metric: str) -> bool:
+def _has_step(step: RenderedStep, *, metric: str) -> bool:
     """Tell whether a site has what a step of a tour shows."""
     known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
     known |= {"compare_by", "other_suite", "other_sae"}
@@ -477,7 +477,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         title=", ".join(suites.values()),
         brand=render("brand", suites=suites, suite=next(iter(suites)), on_page=True),
         nav=nav_html(None, _PAGES),
-        help=still_html("site", _PAGES),
+        help=help_html("site", _PAGES),
         topics=TITLES,
         provenance="",
         query="",

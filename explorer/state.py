@@ -13,7 +13,7 @@ from explorer.evidence import decisive, unused_columns
 from explorer.format import rate_label
 from explorer.former_links import FORMER, FORMER_KEYS, OTHER, translate_former_keys
 from explorer.given_values import (
-    BETWEEN,
+    SEPARATOR,
     SHOWN_OPTIONS,
     attribute_of,
     number_of,
@@ -763,7 +763,7 @@ class ExplorerState(param.Parameterized):
         for name, value in self.url_values().items():
             if value is not None and (name in self._ALWAYS_IN_URL or value != starting[name]):
                 written[name] = (
-                    BETWEEN.join(value) if isinstance(value, list) else int(value) if value is True else value
+                    SEPARATOR.join(value) if isinstance(value, list) else int(value) if value is True else value
                 )
         return urlencode(written)
 

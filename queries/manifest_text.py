@@ -45,7 +45,7 @@ def parse_manifest(text: str, file: object) -> Manifest:
         message = f"{file}: {first_problem(error)}; fix the manifest or import the suite again"
         raise SuiteError(message) from error
     except ValueError as error:
-        message = f"{file}: cannot be used ({error}); fix the manifest or import the suite again"
+        message = f"{file}: the JSON cannot be used ({error}); fix the manifest or import the suite again"
         raise SuiteError(message) from error
 
 

@@ -166,7 +166,7 @@ class Store:
         """
         return self._answer(_checked(name, params), params).frame.copy(deep=False)
 
-    def holds(self, name: str, /, **params: Any) -> bool:
+    def is_cached(self, name: str, /, **params: Any) -> bool:
         """Return whether the cache contains the result of `fetch`, alone or as part of the result for all concepts."""
         query = _checked(name, params)
         together = query.together

@@ -158,7 +158,7 @@ def test_head_and_prefix(url: str) -> None:
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
 _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
-    ("nothing.json", {}, 404, None, "there is no query 'nothing'; there is absorbed_tokens"),
+    ("nothing.json", {}, 404, None, "there is no query 'nothing'; choose one of absorbed_tokens"),
     ("../etc/passwd", {}, 404, None, "ends with none of .json, .csv, .parquet"),
     ("", {}, 404, None, "ends with none of"),
     ("cosines", PLACE, 404, None, "ends with none of"),

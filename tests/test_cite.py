@@ -192,7 +192,7 @@ def test_a_view_by_itself_is_served_without_the_page_around_it(own_command: Serv
 )
 def test_what_is_no_origin_does_not_get_into_the_policy(origin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(EMBED_IN, "")
-    with pytest.raises(ValueError, match="is no origin; give scheme, host and port only"):
+    with pytest.raises(ValueError, match="is not an origin; give scheme, host and port only"):
         allow_embedding(["https://course.example", origin])
     assert headers("n")["Content-Security-Policy"].endswith("frame-ancestors 'self'")
     monkeypatch.setenv(EMBED_IN, origin)

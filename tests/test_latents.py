@@ -19,7 +19,7 @@ from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
 from explorer.served import MayOpen, Served
-from explorer.tours import tell
+from explorer.tours import rendered_tour
 from explorer.views import markup
 from explorer.views.cite import Cite, Foot
 from explorer.views.help import Help
@@ -262,7 +262,7 @@ def _read_help(shown: Shown, explorer: Explorer) -> None:
     _help = Help(explorer.model, tour.start)
     shown.send("help", "show", "suite")
     shown.send("help", "tour", "first-absorbed-word")
-    for _ in tell(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
+    for _ in rendered_tour(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
         shown.send("tour", "tour-next")
     shown.send("tour", "tour-leave")
 

@@ -38,7 +38,7 @@ from explorer.publish import NOT_HERE, PublishError, publish_site
 from explorer.state import ExplorerState
 from explorer.text.tour_files import ANCHORS
 from explorer.theme import DARK, LIGHT
-from explorer.tours import tell
+from explorer.tours import rendered_tour
 from explorer.views.atlas import Atlas, means_html, panel_drawing
 from explorer.views.cite import cited_suite
 from explorer.views.concepts import concept_cells
@@ -763,7 +763,7 @@ def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
     widths = write_tiny_suite(tmp_path / "tiny", saes=[(3, 1000, 40), (3, 4000, 40)])
     with open_store(widths) as store:
         publish_site(store, tmp_path / "site")
-        steps = tell(store, "tiny", "does-a-wider-sae-help").steps
+        steps = rendered_tour(store, "tiny", "does-a-wider-sae-help").steps
     with range_server(tmp_path / "site") as (url, _):
         opener = PageOpener(chromium, url)
         # What is set before a tour, a step takes back: another SAE to compare with, moved thresholds.

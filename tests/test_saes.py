@@ -9,12 +9,12 @@ import pytest
 from explorer.saes import (
     ATTRIBUTES,
     Sae,
+    axis_attributes,
     choose,
     counterparts,
     l0_distance,
     labelled,
     meets,
-    named_by,
     suggest_other,
     telling,
     value_label,
@@ -143,10 +143,10 @@ def test_names_say_what_tells_saes_apart() -> None:
 
 def test_axes_name_no_more_than_they_must() -> None:
     plain = [made("a", l0=10), made("b", l0=40)]
-    assert named_by(plain) == ["layer", "width", "l0"]
+    assert axis_attributes(plain) == ["layer", "width", "l0"]
     both = [sae._replace(architecture=name) for sae, name in zip(plain, ("TopK", "Gated"), strict=True)]
     # What all have in common is omitted where there is something else to say.
-    assert named_by(both) == ["architecture", "l0"]
+    assert axis_attributes(both) == ["architecture", "l0"]
     assert [sae.short for sae in labelled(both)] == ["TopK · 10", "Gated · 40"]
 
 

@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import queries.store
-from explorer.store import close_stores, shared_store, use
+from explorer.store import acquire_store, close_stores, shared_store
 from queries import CancelToken, Query, QueryError, Store, SuiteError, catalog
 from queries.schema import TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
@@ -201,7 +201,7 @@ def test_what_is_asked_of_a_second_concept_is_asked_of_all(
     with Store(folder) as store:
         for letter in "ststba":
             wanted, num_asked = keys(**SAE, **DECIDING, family=FAMILY, letter=letter), len(asked)
-            is_held = store.holds("summary", **wanted)
+            is_held = store.is_cached("summary", **wanted)
             store.fetch("summary", **wanted)
             assert is_held == (len(asked) == num_asked)
         first, *others = map(concept_id, "stba")
@@ -385,7 +385,7 @@ def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> 
 
 def test_a_store_that_another_replaces_is_closed_by_whoever_used_it_last(own: Path, tmp_path: Path) -> None:
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES[:1])
-    (first, leave), (_, leave_last) = use(str(own)), use(str(own))
+    (first, leave), (_, leave_last) = acquire_store(str(own)), acquire_store(str(own))
     second = shared_store(str(own), str(other))  # as where a reader opens another suite
     leave()
     assert len(first.fetch("saes"))
@@ -638,7 +638,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "unknown table": (
         lambda folder: _edit_manifest(folder, lambda m: m["tables"].update(secrets={"rows": 0, "columns": {}})),
         "manifest.json",
-        "'secrets' is no table",
+        "'secrets' is not a table",
     ),
     "required table missing": (
         lambda folder: _edit_manifest(folder, lambda m: m["tables"].pop("measurements")),

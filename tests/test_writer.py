@@ -28,7 +28,7 @@ def _rows(*changes: dict[str, Any]) -> pa.Table:
     [
         (_rows({}).drop_columns("concept"), "column 'concept' is missing"),
         (_rows({}, {"concept": "first-letter.t"}, {}), "'concept': 'first-letter.s', 'metric': 'full'} occurs twice"),
-        (_rows({"num_tested": 2**40}), "column 'num_tested' is no INTEGER"),
+        (_rows({"num_tested": 2**40}), "column 'num_tested' is not INTEGER"),
         ([_rows({"sae": "b"}), _rows({"sae": "a"})], "comes after"),
         ([_rows({}), _rows({})], "comes after"),
     ],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
 from explorer.format import count, number, visible
-from explorer.saes import telling
+from explorer.saes import distinguishing_attributes
 from explorer.state import FACETS
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def _token_evidence(shown: Snapshot, here: dict[str, Any], token: str | None) ->
 
 def _evidence_filters(shown: Snapshot) -> dict[str, Any]:
     """Return the filters that limit the page Evidence to the current SAE and concept."""
-    of_sae = {f"facet_{name}": getattr(shown.chosen_sae, name) for name in telling(shown.saes)}
+    of_sae = {f"facet_{name}": getattr(shown.chosen_sae, name) for name in distinguishing_attributes(shown.saes)}
     return (
         {"page": "evidence", "evidence_token": "", "evidence_verdict": "all"}
         | dict.fromkeys(FACETS)

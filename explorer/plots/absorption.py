@@ -13,7 +13,7 @@ from explorer.format import l0_label, number, percent
 from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import sae_keys, styled
 from explorer.plots.sweeps import first_seeds, sweeps_of, values_by_seed
-from explorer.theme import Theme, brush, in_percent, tooltip
+from explorer.theme import Theme, drag_tools, in_percent, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -147,7 +147,7 @@ def absorption_plot(
             "height": 280,
             "xlabel": X_AXES[x],
             "ylabel": rate if is_rate else f"split latents per {noun}",
-            "active_tools": brush(active=not touch),
+            "active_tools": drag_tools(active=not touch),
         },
         [partial(_tick, whole=x in _WHOLE), *([in_percent] if is_rate else [])],
     )

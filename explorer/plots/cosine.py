@@ -10,7 +10,7 @@ import pandas as pd
 from tsdownsample import MinMaxLTTBDownsampler
 
 from explorer.plots.layers import Layer, Line, Plot
-from explorer.theme import BAND, Theme, brush, tooltip
+from explorer.theme import BAND, Theme, drag_tools, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,7 +129,7 @@ def cosine_plot(
             "logx": view == "rank",
             "xlabel": {"index": "latent", "rank": "rank by cosine (log)"}[view],
             "ylabel": "cosine with the probe",
-            "active_tools": brush(active=not touch),
+            "active_tools": drag_tools(active=not touch),
         },
     )
 
@@ -294,6 +294,6 @@ def cosine_distribution(
             "logy": True,
             "xlabel": "cosine with the probe",
             "ylabel": "latents (log)",
-            "active_tools": brush(active=not touch),
+            "active_tools": drag_tools(active=not touch),
         },
     )

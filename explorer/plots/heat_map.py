@@ -15,7 +15,7 @@ from bokeh.core.properties import field
 from explorer.format import number, percent, shortened, span_label
 from explorer.plots.layers import Layer, Plot
 from explorer.plots.sae_style import sae_keys
-from explorer.theme import Theme, brush, name_ticks, tooltip
+from explorer.theme import Theme, drag_tools, name_ticks, tooltip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Container, Mapping, Sequence
@@ -123,7 +123,7 @@ def heat_map(
         ],
         (-0.5, max(len(columns), 1) - 0.5),
         (-0.5, max(len(concepts), 1) - 0.5),
-        {"xlabel": "SAE", "ylabel": "", "active_tools": brush(active=not touch)},
+        {"xlabel": "SAE", "ylabel": "", "active_tools": drag_tools(active=not touch)},
         [partial(_label, columns=names, rows=[shortened(one.label) for one in concepts])],
     )
 

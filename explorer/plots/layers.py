@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import holoviews as hv
 import numpy as np
 
-from explorer.theme import Theme, dress, fit
+from explorer.theme import Theme, set_ranges, style_figure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -196,13 +196,13 @@ def _name(plot: Any, element: hv.Element, *, name: str, glyph: Mapping[str, Any]
 
 def _style(plot: Any, _element: Any, *, name: str, theme: Theme) -> None:
     """Name and style the figure: a HoloViews hook."""
-    dress(plot.state, name, theme)
+    style_figure(plot.state, name, theme)
 
 
 def _apply_ranges(figure: Figure, x: Extent, y: Extent, adjust: Sequence[Callable[[Figure], None]]) -> None:
     """Set the ranges of a figure and apply its `adjust` functions, after drawing or patching."""
     if x is not None and y is not None:
-        fit(figure, x, y)
+        set_ranges(figure, x, y)
     for each in adjust:
         each(figure)
 

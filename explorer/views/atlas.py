@@ -14,7 +14,7 @@ from explorer.model import records
 from explorer.plots.absorption import PANELS, X_AXES, absorption_plot, extents, saes_with_values
 from explorer.plots.sae_style import distinguishing_attribute, sae_keys, styles_of
 from explorer.plots.sweeps import have_seeds
-from explorer.saes import ATTRIBUTES, TITLES, named_by, telling
+from explorer.saes import ATTRIBUTES, TITLES, axis_attributes, distinguishing_attributes
 from explorer.theme import theme
 from explorer.views.heat_map import HeatMapView, current_sae, open_sae
 from explorer.views.live_plot import LivePlot
@@ -207,7 +207,7 @@ def head_html(
     num_saes = 0 if means is None else len(means)
     suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
     others = sorted(model.suite_titles[name] for name in suites if shown.metric not in model.state.metrics_of(name))
-    tell = [] if means is None else telling([model.saes[key] for key in sae_keys(means)])
+    tell = [] if means is None else distinguishing_attributes([model.saes[key] for key in sae_keys(means)])
     by = told_by(model)
     return render(
         "atlas_head",
@@ -267,7 +267,7 @@ def means_html(model: ExplorerModel, sorted_by: str = "", *, is_falling: bool = 
     return render(
         "atlas_table",
         rows=rows,
-        columns=named_by([model.saes[row["suite"], row["sae"]] for row in rows]),
+        columns=axis_attributes([model.saes[row["suite"], row["sae"]] for row in rows]),
         titles=TITLES,
         nouns=shown.nouns,
         noun=shown.noun,

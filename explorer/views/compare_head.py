@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from explorer.concepts import plural
-from explorer.saes import ATTRIBUTES, TITLES, telling
+from explorer.saes import ATTRIBUTES, TITLES, distinguishing_attributes
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
 
@@ -51,7 +51,7 @@ def head_html(shown: Snapshot, *, only: str = "") -> str:
 
 def parts_of(shown: Snapshot) -> dict[str, str]:
     """Name what can be compared: SAEs that differ in an attribute, concepts, two SAEs, or widths."""
-    told = [name for name in telling(shown.saes) if name not in ("l0", "width")]
+    told = [name for name in distinguishing_attributes(shown.saes) if name not in ("l0", "width")]
     told += [shown.compare_by] * (shown.compare_by in ATTRIBUTES and shown.compare_by not in (*told, "l0", "width"))
     return {
         "l0": "all SAEs of this layer",

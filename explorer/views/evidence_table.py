@@ -13,7 +13,7 @@ from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
 from explorer.request import Request
-from explorer.saes import TITLES, telling, value_labels, values_of
+from explorer.saes import TITLES, distinguishing_attributes, value_labels, values_of
 from explorer.state import FACETS, ExplorerState, Thresholds
 from explorer.views.markup import Markup, render
 from explorer.views.view import View
@@ -268,7 +268,10 @@ class SuiteEvidence(EvidenceTable):
 
 def sae_facets(saes: Collection[Sae]) -> dict[str, tuple[str, dict[Any, str]]]:
     """Collect, by facet of SAEs that are told apart by it, its title and its options."""
-    known = {name: [value for value in values_of(saes, name) if value is not None] for name in telling(saes)}
+    known = {
+        name: [value for value in values_of(saes, name) if value is not None]
+        for name in distinguishing_attributes(saes)
+    }
     return {f"facet_{name}": (TITLES[name], value_labels(name, sorted(values))) for name, values in known.items()}
 
 

@@ -143,7 +143,7 @@ class Export(pn.viewable.Viewer):
             if self._writing:
                 return
             try:
-                ask, file = self._model.asking_whole(name), self._file(name, name)
+                ask, file = self._model.fetch_later(name), self._file(name, name)
             except KeyError:
                 return
             self._writing, self._failure = f"{file}{FORMATS[kind].ending}", ""

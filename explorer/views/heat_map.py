@@ -11,7 +11,7 @@ import panel as pn
 from explorer.format import number, percent
 from explorer.plots.heat_map import cell_labels, heat_map, height_of, names_of, steps_of
 from explorer.plots.sae_style import sae_keys
-from explorer.saes import ATTRIBUTES, TITLES, telling
+from explorer.saes import ATTRIBUTES, TITLES, distinguishing_attributes
 from explorer.theme import theme
 from explorer.views.live_plot import LivePlot
 from explorer.views.markup import Markup, render
@@ -126,7 +126,7 @@ def map_drawing(model: ExplorerModel) -> partial[Plot]:
 def map_head_html(model: ExplorerModel, *, orders: bool = True) -> str:
     """Say what the colours of cells mean, with the switches above the heat map; that of the order of SAEs, too."""
     shown, means, cells = model.shown, model.sae_means, model.concept_rates
-    tell = telling([model.saes[key] for key in sae_keys(means)]) if means is not None else []
+    tell = distinguishing_attributes([model.saes[key] for key in sae_keys(means)]) if means is not None else []
     by = [name for name in ATTRIBUTES if name in tell and orders] or [shown.cell_order]
     return render(
         "heat_map_head",

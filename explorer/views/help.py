@@ -9,7 +9,7 @@ import panel as pn
 from explorer.state import PAGES
 from explorer.text.glossary import GLOSSARY, name_of
 from explorer.text.tour_files import TourError
-from explorer.tours import existing, offered
+from explorer.tours import rendered_tours, with_existing_steps
 from explorer.views.explanations import TITLES, prose_html
 from explorer.views.header import versions
 from explorer.views.markup import Markup, render
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from explorer.model import ExplorerModel
-    from explorer.tours import ToldStep, ToldTour
+    from explorer.tours import RenderedStep, RenderedTour
     from queries import Store
 
 SECTIONS = {
@@ -49,13 +49,13 @@ def glossary() -> dict[str, str]:
     return dict(sorted(named.items(), key=lambda pair: pair[0].lower()))
 
 
-def still_html(kind: str, pages: Sequence[str] = ()) -> str:
+def help_html(kind: str, pages: Sequence[str] = ()) -> str:
     """Write the help of a page without a server, a "snapshot" or a "site" with these pages."""
     sections = {name: SECTIONS[name] for name in ("tours", "glossary", "keys")}
     return render("help", open=True, live=False, kind=kind, sections=sections, glossary=glossary(), pages=pages)
 
 
-def tours_part(store: Store, suite: str, exists: Callable[[ToldStep], bool]) -> dict[str, Any]:
+def tours_part(store: Store, suite: str, exists: Callable[[RenderedStep], bool]) -> dict[str, Any]:
     """Collect the tours of a suite for a page without a server: each step with its card, except those that it lacks.
 
     Parameters
@@ -65,7 +65,7 @@ def tours_part(store: Store, suite: str, exists: Callable[[ToldStep], bool]) -> 
     exists : callable
         Tells whether the page has what a step shows.
     """
-    told = [kept for tour in offered(store, suite) if (kept := existing(tour, exists)) is not None]
+    told = [kept for tour in rendered_tours(store, suite) if (kept := with_existing_steps(tour, exists)) is not None]
     return {
         "html": render("help_tours", tours=told),
         "told": [
@@ -96,20 +96,20 @@ class Help(pn.viewable.Viewer):
         self._model, self._start = model, start
         self._dialog = Markup("help", on={"show": self._open, "close": self._close, "tour": self._begin})
         self._at: str | None = None  # the section that it was opened at; None while it is closed
-        self._tours: list[ToldTour] | None = None  # None while they are asked for
+        self._tours: list[RenderedTour] | None = None  # None while they are asked for
 
     def _open(self, section: str) -> None:
         self._at = section if section in SECTIONS else "tours"
         store, suite = self._model.store, self._model.state.suite
         self._tours = None
 
-        def ask() -> list[ToldTour] | Exception:
+        def ask() -> list[RenderedTour] | Exception:
             try:
-                return offered(store, suite) if suite else []
+                return rendered_tours(store, suite) if suite else []
             except (QueryError, TourError) as error:
                 return error
 
-        self._model.aside(ask, self._take, self._show)
+        self._model.runner(ask, self._take, self._show)
 
     def _take(self, found: Any) -> None:
         if isinstance(found, Exception):

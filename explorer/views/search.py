@@ -33,7 +33,7 @@ _ALL_EVIDENCE: Mapping[str, object] = {
 }
 
 
-class Asked(NamedTuple):
+class QueryCall(NamedTuple):
     """What is looked for, and the number under which the browser awaits the answer."""
 
     number: int
@@ -72,7 +72,7 @@ class Search(pn.viewable.Viewer):
         state.param.watch(self._empty, "suite")
         self._empty()
 
-    def _search(self, asked: Asked) -> None:
+    def _search(self, asked: QueryCall) -> None:
         # No browser is trusted to keep to the field's length.
         text = asked.text[:SEARCH_CHARACTERS].strip()
         if text:

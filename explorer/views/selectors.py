@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import panel as pn
 
-from explorer.saes import ATTRIBUTES, TITLES, telling, value_label, value_labels
+from explorer.saes import ATTRIBUTES, TITLES, distinguishing_attributes, value_label, value_labels
 from explorer.state import PAGES
 from explorer.views.markup import Markup, render
 
@@ -60,7 +60,7 @@ class Selectors(pn.viewable.Viewer):
         return narrow
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        state, tell = self._state, telling(self._state.saes)
+        state, tell = self._state, distinguishing_attributes(self._state.saes)
         for name, group in self._groups.items():
             group.html = attribute_html(state, name) if name in tell else ""
         self._same.html = same_html(state)
@@ -108,7 +108,7 @@ def same_html(state: ExplorerState) -> str:
 
 def badge_html(state: ExplorerState) -> str:
     """Say what all SAEs of the suite have in common, and whether the chosen one is canonical."""
-    sae, tell = state.chosen_sae, telling(state.saes)
+    sae, tell = state.chosen_sae, distinguishing_attributes(state.saes)
     return render(
         "badge",
         sae=sae,

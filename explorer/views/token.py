@@ -12,7 +12,7 @@ from explorer.format import metric_label
 from explorer.model import records
 from explorer.naming import named
 from explorer.plots.sae_style import distinguishing_attribute, styles_of
-from explorer.saes import ATTRIBUTES, TITLES, named_by
+from explorer.saes import ATTRIBUTES, TITLES, axis_attributes
 from explorer.state import SAE_FACETS, Thresholds
 from explorer.theme import theme
 from explorer.views.evidence_table import sae_facets
@@ -173,7 +173,7 @@ class TokenView(View):
             ],
             outcomes=OUTCOMES,
             by=TITLES[by],
-            names=" · ".join(TITLES[name] for name in named_by(shown.saes)),
+            names=" · ".join(TITLES[name] for name in axis_attributes(shown.saes)),
             styles=styles,
             sortable=_SORTABLE,
             sorted_by=self._sorted_by,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.text.tour_files import TOURS, TourError
-from explorer.tours import query_of, tell
+from explorer.tours import query_of, rendered_tour
 from explorer.views.markup import Markup, render
 from queries import QueryError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import param
 
     from explorer.model import ExplorerModel
-    from explorer.tours import ToldTour
+    from explorer.tours import RenderedTour
 
 
 class TourCard(pn.viewable.Viewer):
@@ -72,12 +72,12 @@ class TourCard(pn.viewable.Viewer):
             state.from_query(before)
             state.present = present
 
-    def _told(self, name: str | None) -> ToldTour | None:
+    def _told(self, name: str | None) -> RenderedTour | None:
         """Tell a tour of the suite; None where there is none to be shown."""
         if name is None or self._model.state.suite is None:
             return None
         try:
-            told = tell(self._model.store, self._model.state.suite, name)
+            told = rendered_tour(self._model.store, self._model.state.suite, name)
         except (QueryError, TourError) as error:
             self._model.error = str(error)
             return None

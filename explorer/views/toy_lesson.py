@@ -116,7 +116,7 @@ def kinds_of(toy: Toy, sae: ToySae) -> list[dict[str, Any]]:
                     "activations": sae.activations[kind].tolist(),
                     "output": sae.outputs[kind].tolist(),
                     "error": float(sae.errors[kind]),
-                    "sparsity": float(sae.sizes[kind]),
+                    "sparsity": float(sae.sparsity_losses[kind]),
                 }
             )
     return rows
