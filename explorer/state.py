@@ -31,7 +31,7 @@ from explorer.saes import (
     by_width,
     choose,
     counterparts,
-    meets,
+    matches,
     suggest_other,
     value_label,
     values_of,
@@ -603,7 +603,7 @@ class ExplorerState(param.Parameterized):
         for name in ATTRIBUTES:
             if wanted.get(facet := f"facet_{name}") is not None:
                 values_there = values_of(there.saes, name)
-                met = [value for value in values_there if meets(value, wanted[facet])]
+                met = [value for value in values_there if matches(value, wanted[facet])]
                 if met:
                     wanted[facet] = met[0]
                 else:
@@ -645,13 +645,13 @@ class ExplorerState(param.Parameterized):
         wish = self._attributes()
         if named in by_id:
             wish = {name: getattr(by_id[named], name) for name in ATTRIBUTES} | {"sae": named}
-        elif attributes and any(not meets(wish.get(name), value) for name, value in attributes.items()):
+        elif attributes and any(not matches(wish.get(name), value) for name, value in attributes.items()):
             wish.pop("sae", None)
         sae, options = choose(saes, wish | attributes)
         refused += [
             refusal_of(name, value, [value_label(name, option) for option in options[name]])
             for name, value in attributes.items()
-            if not any(meets(option, value) for option in options[name])
+            if not any(matches(option, value) for option in options[name])
         ]
         return sae
 

@@ -14,7 +14,7 @@ from explorer.saes import (
     counterparts,
     l0_distance,
     labelled,
-    meets,
+    matches,
     suggest_other,
     telling,
     value_label,
@@ -97,9 +97,9 @@ def test_an_l0_may_be_rounded_as_links_have_it() -> None:
     assert choose(saes, {"l0": 13})[0] == saes[0], "the first of those that are written so"
     assert choose(saes, {"l0": 13.43})[0] == saes[1]
     assert choose([*saes, made("whole", l0=13)], {"l0": 13})[0].id == "whole"  # type: ignore[union-attr]
-    assert meets(12.65, 13)
-    assert not meets(12.65, 12)
-    assert not meets(13, 12.65), "an L0 that is called 13 is no other"
+    assert matches(12.65, 13)
+    assert not matches(12.65, 12)
+    assert not matches(13, 12.65), "an L0 that is called 13 is no other"
 
 
 def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
@@ -116,9 +116,9 @@ def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
     # Where all are known, it means nothing, and where none is, nothing is near.
     assert choose(saes[:1], {"l0": -1})[0] == saes[0]
     assert choose(saes[1:], {"l0": 40})[0] == saes[1]
-    assert meets(None, -1)
-    assert not meets(None, 0)
-    assert not meets(-1, None)
+    assert matches(None, -1)
+    assert not matches(None, 0)
+    assert not matches(-1, None)
 
 
 def test_without_a_wish_what_is_unknown_is_not_preferred() -> None:
