@@ -1,4 +1,4 @@
-"""A suite as a static site for any web host: all SAEs and concepts as files that its pages load as they are needed."""
+"""Suites as a static site for any web host: all SAEs and concepts as files that the pages load on demand."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ if TYPE_CHECKING:
 
     Progress = Callable[[str, int, int], object]
 
-#: Names what an earlier publish wrote; all else in a folder is not its own.
+#: File that lists what an earlier publish wrote; all other files in the folder are kept.
 _MARK = "site.json"
-#: What is being written, before it takes its place.
+#: Folder in which the site is written before it is moved to its place.
 _PARTIAL = ".partial"
-#: What stands in what is found where the browser writes the latent, the SAE, or what was looked for.
+#: Placeholders in search results for the latent, the SAE, and the searched text.
 _SLOTS = {"latent": "\ue000", "sae": "\ue001", "text": "\ue002"}
-#: Tokens that a search lists, as on the page.
+#: Maximum tokens in a search, as on the page.
 _MOST_TOKENS = 11
-#: Results that a search can have: tokens, concepts, and a latent.
+#: Maximum results of a search: tokens, concepts, and a latent.
 _MOST_RESULTS = 20
 #: Numbers by which the table of SAEs can be sorted.
 _NUMBERS = (
@@ -85,18 +85,18 @@ _NUMBERS = (
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
 _SCRIPTS = ("reader", "live", "guide", "reader_guide", "site", "numbers", "pair", "statistics", "cite", "atlas")
-#: What steps of tours point at that a site does not have.
+#: Views of tour steps that a site does not have.
 NOT_HERE = ("tester", "threshold-sensitivity")
-#: What the verdicts of a suite depend on.
+#: Parameters on which the verdicts of a suite depend.
 _DECIDING = ("suite", "metric", "tau", "cosine_threshold", "effect_margin")
 
 
 class PublishError(ValueError):
-    """A site cannot be published; the message is one line that says what to do."""
+    """A site cannot be published; the message is one line with the fix."""
 
 
 class Published(NamedTuple):
-    """What a site holds."""
+    """Number of files and bytes of a site."""
 
     num_files: int
     num_bytes: int
@@ -110,11 +110,11 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     store : Store
         From `open_store`.
     folder : Path
-        The folder to write; its parent is there.
+        The folder to write; its parent must exist.
     force : bool
-        Whether to replace what an earlier publish wrote there; all else in the folder stays.
+        Whether to replace the files of an earlier publish; all other files are kept.
     progress : callable, optional
-        Takes what is being done, and how many steps of how many are.
+        Called with a description, the number of finished steps and the number of all steps.
 
     Returns
     -------
@@ -123,12 +123,12 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
     Raises
     ------
     PublishError
-        Where the folder cannot be written, holds something else, or a question fails; nothing half-written is left.
+        If the folder cannot be written, contains other files, or a query fails; nothing partial is left.
     """
     sizes: list[int] = []
     try:
         folder = folder.resolve()
-        # Within a folder that is there, which may be a disk of its own in a folder that nobody may write.
+        # Within an existing folder, because it may be a mount point in a folder that is not writable.
         within, outside = folder / _PARTIAL, folder.with_name(f".{folder.name}{_PARTIAL}")
         _clear_left(within, outside)
         _check(folder, force=force)
@@ -172,7 +172,7 @@ def _clear_left(*places: Path) -> None:
 
 
 def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
-    """Refuse a folder that holds what publish did not write; name what an earlier one wrote there."""
+    """Reject a folder with other files; return the names of those that an earlier publish wrote."""
     if folder.exists() and not folder.is_dir():
         raise PublishError(f"{folder}: is no folder; name one that is empty, or is not there yet")
     if not folder.exists() or not any(path != but for path in folder.iterdir()):
@@ -189,7 +189,7 @@ def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
 
 
 def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
-    """Put a whole site in its place, or nothing; what else is in the folder, as .git or CNAME, is not touched."""
+    """Move a complete site to its place, or nothing; other files in the folder, such as .git or CNAME, are kept."""
     names = sorted([*(path.name for path in beside.iterdir()), _MARK])
     made = {"made_by": f"absorption-explorer {version('absorption-explorer')}", "written": names}
     (beside / _MARK).write_text(json.dumps(made, indent=1), encoding="utf-8")
@@ -215,7 +215,7 @@ def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
 
 
 def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
-    """Make all files of a site, each with its path in it."""
+    """Yield all files of a site with their paths."""
     choices = {name: there for name, there in choices_of(store).items() if there.saes and there.concepts}
     if not choices:
         raise PublishError(f"{', '.join(store.suites)}: no SAE of a concept is there, so there is nothing to publish")
@@ -248,7 +248,7 @@ def _model(store: Store, suite: str, *views: Any, **state: Any) -> ExplorerModel
 
 
 def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple[str, bytes]]:
-    """Make the files of one SAE with one family of concepts."""
+    """Yield the files of one SAE with one family of concepts."""
     parts, at = SaeParts(model, figures), sae_path(model.shown)
     yield f"{at}/sae.bin", packed(parts.sae(parts.cells, choose=_chooser(model.state)))
     for cell in parts.cells:
@@ -261,7 +261,7 @@ def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple
 
 
 def _chooser(state: ExplorerState) -> dict[str, Any]:
-    """Write what an SAE is chosen by, and say for each choice where it leads."""
+    """Render the selectors of an SAE, with the SAE of each option."""
     tell = distinguishing_attributes(state.saes)
     html = {name: attribute_html(state, name) for name in tell} | {"same": same_html(state), "badge": badge_html(state)}
     return {
@@ -279,7 +279,7 @@ def _chooser(state: ExplorerState) -> dict[str, Any]:
 
 
 def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
-    """Make the files of Atlas: its figures, and what it shows of each mean."""
+    """Yield the files of Atlas: its figures, and its contents for each mean policy."""
     figures: dict[str, Any] = {}
     at = family_path(model.shown.suite, model.shown.family)
     for policy in ExplorerState.param.mean_policy.objects:
@@ -289,7 +289,7 @@ def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
 
 
 def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
-    """Collect what Atlas shows: words, in both themes where these have colours, a table, and plots; keep `figures`."""
+    """Collect the contents of Atlas: texts (in both themes if coloured), a table, and plots; fills `figures`."""
     rows = listed(model)
     panels = {name: panel_drawing(model, name) for name in _PANELS if not saes_with_values(model.sae_means, name).empty}
     for name, draw in panels.items():
@@ -302,7 +302,7 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
         "table": means_html(model),
         "saes": [row["sae"] for row in rows],
         "order": {name: _order(rows, name) for name in (*ATTRIBUTES, *_NUMBERS)},
-        # What is drawn again under moved thresholds.
+        # For drawing again at moved thresholds.
         "numbers": list(_NUMBERS),
         **_sweeps(model),
         "colours": {
@@ -312,7 +312,7 @@ def _atlas(model: ExplorerModel, figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
-    """Say, for each SAE, of which training (its seeds) and of which sweep of L0s it is."""
+    """Return, for each SAE, the numbers of its training (shared by seeds) and of its sweep of L0s."""
     means = model.sae_means
     if means is None or means.empty:
         return {"training": [], "sweep": []}
@@ -320,7 +320,7 @@ def _sweeps(model: ExplorerModel) -> dict[str, list[int]]:
 
 
 def _map(model: ExplorerModel, cell: str, figures: dict[str, Any]) -> dict[str, Any]:
-    """Collect what the heat map shows of a kind of cells."""
+    """Collect the contents of the heat map for one kind of cells."""
     model.state.cell = cell
     draw = map_drawing(model)
     figures.setdefault("absorption-heatmap", _figure(draw))
@@ -341,14 +341,14 @@ def _data(draw: partial[Plot], *, height: int | None = None) -> dict[str, Any]:
 
 
 def _order(rows: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    """Say in which order the rows of a column ascend."""
+    """Return the rows in ascending order of a column."""
     values = [row[name] for row in rows]
     is_text = any(isinstance(value, str) for value in values)
     return order_of(pd.Series(values, dtype=object if is_text else float))
 
 
 def _in_both(model: ExplorerModel, write: Callable[[ExplorerModel], str]) -> dict[str, str]:
-    """Write the same in both themes."""
+    """Render a text in both themes."""
     found = {}
     for which in (DARK, LIGHT):
         model.state.dark = which is DARK
@@ -357,7 +357,7 @@ def _in_both(model: ExplorerModel, write: Callable[[ExplorerModel], str]) -> dic
 
 
 def _suite(model: ExplorerModel) -> dict[str, Any]:
-    """Collect what is said of a suite."""
+    """Collect the texts about a suite."""
     shown, manifest = model.shown, model.manifest
     first = [sae for sae in manifest.saes if sae.repeat_of is None]
     return {
@@ -379,7 +379,7 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
 
 
 def _citations(model: ExplorerModel) -> dict[str, Any]:
-    """Collect what the dialog that cites a view says, with slots for what the browser knows."""
+    """Collect the texts of the dialog "Cite", with slots for values that the browser fills in."""
     slots = {
         "view": "\ue000",
         "day": "\ue001",
@@ -408,7 +408,7 @@ def _citations(model: ExplorerModel) -> dict[str, Any]:
 
 
 def _has_step(step: RenderedStep, *, metric: str) -> bool:
-    """Tell whether a site has what a step of a tour shows."""
+    """Return whether a site contains what a tour step shows."""
     known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
     known |= {"compare_by", "other_suite", "other_sae"}
     page = step.state.get("page", "explore")
@@ -422,7 +422,7 @@ def _has_step(step: RenderedStep, *, metric: str) -> bool:
 
 
 def _search(model: ExplorerModel) -> dict[str, Any]:
-    """Collect all that a search in a suite finds, as it is listed, and what is said of it."""
+    """Collect all possible search results of a suite as they are listed, and the texts of the search."""
     shown = model.shown
     found = model.store.fetch("tested_words", **{name: getattr(shown, name) for name in _DECIDING})
     labels = {one.id: one.label for one in shown.concepts.values()}
@@ -449,7 +449,7 @@ def _search(model: ExplorerModel) -> dict[str, Any]:
 
 
 def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[str, bytes]]:
-    """Make the page itself, and what it loads first."""
+    """Yield the page, and the files that it loads first."""
     suites = {name: store.suites[name].manifest.title or name for name in choices}
     theme = (STATIC / "site_theme.js").read_text(encoding="utf-8")
     nothing: dict[str, Any] = dict.fromkeys(("tokens", "concepts", "latents"), ()) | {"words": {}, "families": {}}
@@ -491,7 +491,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
 
 
 def _start(store: Store, suite: str) -> dict[str, Any]:
-    """Say what there is in a suite, and what it opens on."""
+    """Return the choices in a suite, and its initial view."""
     state = ExplorerState(choices_of(store), suite=suite)
     return {
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
@@ -500,7 +500,7 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
         "repeats": [place for place, sae in enumerate(state.saes) if sae.repeat_of is not None],
         "own": state.thresholds_of_suite._asdict(),
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
-        # By name: the suite's own value, and how far it can be moved.
+        # By name: the suite's own value, and its range.
         "thresholds": {
             name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)
         },

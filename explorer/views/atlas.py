@@ -1,4 +1,4 @@
-"""All SAEs at once: three plots, a heat map and a table, linked by brushing."""
+"""The page Atlas: three plots, a heat map and a table of all SAEs, with linked selections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from explorer.plots.layers import Plot
     from explorer.state import Snapshot
 
-#: What the plots show, and by which part of the state each has its x-axis.
+#: The parameter of the state that sets each plot's x-axis, with its quantity.
 _PLOTS = {"rate_x": "absorption", "other_x": "absorption", "splits_x": "splits"}
 #: What the rate is drawn against beside L0, the first of which SAEs differ in.
 _OTHER_X = ("layer", "variance_explained", "loss_recovered", "width", "dead_fraction", "l0")
@@ -39,13 +39,13 @@ _REACH = 0.06
 
 
 class Atlas(View):
-    """Shows absorption and splitting over all SAEs; brushing in one plot filters the others and the table.
+    """Shows absorption and splitting of all SAEs; a selection in one plot filters the others and the table.
 
     Parameters
     ----------
     model : ExplorerModel
     only : str
-        Parameter of the state by which one plot has its x-axis, which then is all that is shown.
+        Parameter of the state that sets the x-axis of one plot; only that plot is shown then.
     """
 
     answers = ("sae_means",)
@@ -94,11 +94,11 @@ class Atlas(View):
         )
 
     def _panel(self, name: str) -> str:
-        """Name the figure that a plot shows."""
+        """Return the name of the figure in a plot."""
         return panel_of(self._model, name)
 
     def drawing(self, panel: str) -> partial[Plot]:
-        """Make the call that draws the panel of that name with what is shown."""
+        """Return the call that draws the panel of that name for the state shown."""
         return panel_drawing(self._model, panel)
 
     def _brush(self, name: str, bounds: tuple[float, float, float, float] | None) -> None:
@@ -132,7 +132,7 @@ class Atlas(View):
         self._model.state.brushed = []
 
     def _sort(self, column: str) -> None:
-        """Sort the table by a column, and the other way round where it is already; what is unknown comes last."""
+        """Sort the table by a column, or reverse the order if it is sorted by it; unknown values come last."""
         self._is_falling = not self._is_falling if column == self._sorted_by else column not in ("label", *ATTRIBUTES)
         self._sorted_by = column
         self._show_table()
@@ -169,12 +169,12 @@ class Atlas(View):
 
 
 def told_by(model: ExplorerModel) -> str:
-    """Name the attribute that colour and marker tell."""
+    """Return the attribute shown by colour and marker."""
     return model.shown.told_by or distinguishing_attribute(model.sae_means)
 
 
 def panel_titles(model: ExplorerModel) -> dict[str, str]:
-    """Name what the panels show, by the first word of their figures' names."""
+    """Return the titles of the panels, by the first word of their figures' names."""
     return {
         "absorption": model.shown.rate_label.capitalize(),
         "splits": f"Split latents per {model.shown.noun}",
@@ -188,7 +188,7 @@ def panel_of(model: ExplorerModel, name: str) -> str:
 
 
 def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
-    """Make the call that draws a panel with what is shown."""
+    """Return the call that draws a panel for the state shown."""
     shown = model.shown
     return partial(
         absorption_plot,
@@ -208,7 +208,7 @@ def panel_drawing(model: ExplorerModel, panel: str) -> partial[Plot]:
 def head_html(
     model: ExplorerModel, *, panels: Iterable[str] = tuple(_PLOTS), brushes: bool, alone: bool = False
 ) -> str:
-    """Say what Atlas shows, with the switches above it, and where it does not stand `alone` what a reader can do."""
+    """Render the head of Atlas with its switches and, unless it is embedded (`alone`), instructions."""
     shown, means = model.shown, model.sae_means
     num_saes = 0 if means is None else len(means)
     suites = model.store.suites if shown.scope == "all" else {shown.suite: model.store.suites[shown.suite]}
@@ -245,7 +245,7 @@ def head_html(
 
 
 def listed(model: ExplorerModel) -> list[dict[str, Any]]:
-    """Return the rows of the table: all SAEs, or those that are brushed, each with its name and its place."""
+    """Return the rows of the table: all SAEs or the selected ones, with names and row numbers."""
     means, brushed = model.sae_means, set(model.shown.brushed)
     if means is None:
         return []
@@ -264,7 +264,7 @@ def listed(model: ExplorerModel) -> list[dict[str, Any]]:
 
 
 def means_html(model: ExplorerModel, sorted_by: str = "", *, is_falling: bool = False) -> str:
-    """Write the table of SAEs, sorted by a column where one is named; what is unknown comes last."""
+    """Render the table of SAEs, sorted by a column if one is given; unknown values come last."""
     shown, rows = model.shown, listed(model)
     if sorted_by and rows and sorted_by in rows[0]:
         known = [row for row in rows if row[sorted_by] is not None]
@@ -294,11 +294,11 @@ def _x_of(panel: str) -> str:
 
 
 def _offered(means: pd.DataFrame | None) -> set[str]:
-    """Return the numbers of SAEs that have more than one value."""
+    """Return the numeric attributes with more than one value among the SAEs."""
     return set() if means is None else {name for name in X_AXES if len(set(means[name].dropna())) > 1}
 
 
 def other_x(means: pd.DataFrame | None, shown: Snapshot) -> str:
-    """Choose what the rate is drawn against beside what was chosen: the first number in which SAEs differ."""
+    """Return the default x-axis of the second plot: the first numeric attribute in which the SAEs differ."""
     offered = _offered(means) - {shown.rate_x}
     return next((name for name in _OTHER_X if name in offered), "layer" if shown.rate_x != "layer" else "l0")

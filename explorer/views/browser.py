@@ -1,4 +1,4 @@
-"""The session's end in the browser: URL and history, keys, theme, what is remembered over a reload, the busy line."""
+"""The browser's state in the session: URL and history, keys, theme, cookies, busy line."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 
 def remembered(name: str) -> str | None:
-    """Return what this browser was asked to remember under `name`, None where there is nothing."""
+    """Return the value of the explorer's cookie `name`, None if there is none."""
     value = (pn.state.cookies or {}).get(f"ax_{name}")
     return None if value is None else unquote(value)
 
 
 def requested_query() -> str:
-    """Return the query of the URL that this session was asked for.
+    """Return the query of the URL with which this session was requested.
 
     Panel's own reading of it fails on numbers of thousands of digits, so pages are served without its Location.
     """
@@ -37,20 +37,20 @@ def requested_query() -> str:
     return urlencode([(name, value.decode("utf-8", "replace")) for name, (*_, value) in arguments.items()])
 
 
-#: HoloViews (1.23) waits for 10 ms before it tells of a tap or a selection, which a ping follows.
+#: HoloViews (1.23) reports taps and selections after 10 ms, and a ping follows them.
 _PLOT_MILLISECONDS = 50
 
 declare_missing(ReactiveESM, "query", "present", "title", "pong", "waiting", "alone")
 
 
 class Browser(JSComponent):
-    """Keeps URL, history, theme and cookies of the browser in step with the state.
+    """Synchronizes URL, history, theme and cookies of the browser with the state.
 
     Parameters
     ----------
     model : ExplorerModel
     on_refused : callable
-        Takes the sentences about values of a URL that were refused.
+        Receives the messages about rejected values of a URL.
     reconnect_seconds : int
         For how long the page tries to reconnect after its connection was cut.
     alone : str
@@ -118,7 +118,7 @@ class Browser(JSComponent):
             self.pong = self._ping
 
     def remember(self, name: str, value: str) -> None:
-        """Have the browser keep `value` under `name` for later visits."""
+        """Store `value` in the cookie `name` for later visits."""
         self.memory = self.memory | {name: value}
 
     def _handle_msg(self, data: Any) -> None:
@@ -128,7 +128,7 @@ class Browser(JSComponent):
         self._on_refused(self._state.from_query(parse_address(query).query))
 
     def _step(self, step: tuple[str, int]) -> None:
-        """Move concept, L0 or SAE to a neighbour, as the arrow keys ask; what has no data is passed over, ends hold."""
+        """Move to the next concept, L0 or SAE with data, as requested by an arrow key; stops at the ends."""
         name, by = step
         state, concepts = self._state, self._model.concepts
         if name not in ("concept", "l0", "sae") or state.chosen_sae is None:

@@ -1,4 +1,4 @@
-"""How to cite a view, and how to show it elsewhere: the dialog that every button "Cite" opens."""
+"""The dialog of all buttons "Cite": how to cite a view, and how to embed it elsewhere."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from explorer.embed import EMBEDS, subject_of
 from explorer.embed_address import embed_query
 from explorer.views.markup import Markup, render
 
-#: What shows a view in a page; what is put in is escaped.
+#: The HTML that embeds a view in a page; inserted values are escaped.
 _FRAME = Safe('<iframe src="{}" title="{}" width="100%" height="520" style="border: 0"></iframe>')
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class Cite(pn.viewable.Viewer):
     ----------
     model : ExplorerModel
     has_address : bool
-        Whether what is shown has an address: a page's has, a notebook's cell has none.
+        Whether the view has an address, as on a page; a notebook's cell has none.
     """
 
     def __init__(self, model: ExplorerModel, *, has_address: bool) -> None:
@@ -40,7 +40,7 @@ class Cite(pn.viewable.Viewer):
         self._dialog = Markup("cite", on={"show": self._show, "close": self._close})
 
     def _show(self, wanted: dict[str, str]) -> None:
-        """Cite the view that a button names; `page` is where the browser has the page."""
+        """Show the citation of the view that a button names; `page` is the address of the page."""
         name = wanted.get("view", "")
         embed = EMBEDS.get(name)
         if embed is None:
@@ -76,14 +76,14 @@ class Cite(pn.viewable.Viewer):
 
 
 def cited_suite(model: ExplorerModel) -> CitedSuite:
-    """Collect what is said of the suite shown."""
+    """Return the data of the current suite for a citation."""
     suite = model.store.suites[model.shown.suite]
     manifest = suite.manifest
     return CitedSuite(suite.name, manifest.model.name, manifest.provenance.date, suite.checksum)
 
 
 class Foot(pn.viewable.Viewer):
-    """Says below a view that stands by itself what it is about, and leads to the whole page.
+    """Names the subject of an embedded view below it, with a link to the whole page.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The one dialog for all help: tours, method, glossary, keys, where the suite comes from, documents."""
+"""The help dialog: tours, method, glossary, keys, provenance of the suite, documents."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECTIONS = {
     "suite": "About this suite",
     "documents": "Documents",
 }
-#: The project's documents, which lie beside its code.
+#: The project's documents, in the folder docs.
 DOCUMENTS = {
     "method.md": "how everything on the page is measured, with formulas and sources",
     "findings.md": "what the embedded suite of architectures shows",
@@ -44,13 +44,13 @@ DOCUMENTS = {
 
 
 def glossary() -> dict[str, str]:
-    """Return the definition of each term, by the name that readers know it by, in alphabetical order."""
+    """Return the definition of each term by its displayed name, in alphabetical order."""
     named = {name_of(term): said for term, said in GLOSSARY.items()}
     return dict(sorted(named.items(), key=lambda pair: pair[0].lower()))
 
 
 def help_html(kind: str, pages: Sequence[str] = ()) -> str:
-    """Write the help of a page without a server, a "snapshot" or a "site" with these pages."""
+    """Render the help of a page without a server, a "snapshot" or a "site" with these pages."""
     sections = {name: SECTIONS[name] for name in ("tours", "glossary", "keys")}
     return render("help", open=True, live=False, kind=kind, sections=sections, glossary=glossary(), pages=pages)
 
@@ -63,7 +63,7 @@ def tours_part(store: Store, suite: str, exists: Callable[[RenderedStep], bool])
     store : Store
     suite : str
     exists : callable
-        Tells whether the page has what a step shows.
+        Returns whether the page contains what a step shows.
     """
     told = [kept for tour in rendered_tours(store, suite) if (kept := with_existing_steps(tour, exists)) is not None]
     return {
@@ -82,13 +82,13 @@ def tours_part(store: Store, suite: str, exists: Callable[[RenderedStep], bool])
 
 
 class Help(pn.viewable.Viewer):
-    """The dialog, one for the session; what a suite's tours tell is asked for when it opens.
+    """The dialog, one per session; the tours of a suite are rendered when it opens.
 
     Parameters
     ----------
     model : ExplorerModel
     start : callable
-        Takes the name of a tour that is to begin.
+        Called with the name of a tour to start it.
     """
 
     def __init__(self, model: ExplorerModel, start: Callable[[str], None]) -> None:

@@ -1,4 +1,4 @@
-"""Precision and recall over all SAEs of the suite; a tap goes to the SAE."""
+"""Precision and recall of all SAEs of the suite; a tap selects an SAE."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class SaeScoresView(View):
         )
 
     def drawing(self, name: str) -> partial[Plot]:
-        """Make the call that draws the panel of that name with what is shown."""
+        """Return the call that draws the panel of that name for the state shown."""
         shown = self._model.shown
         return partial(
             sae_scores_plot,
@@ -105,7 +105,7 @@ class SaeScoresView(View):
         self._plot_table.put(None if empty or scores is None else self._table(scores))
 
     def _table(self, scores: pd.DataFrame) -> Table:
-        """List the scores of all SAEs."""
+        """Return the table of the scores of all SAEs."""
 
         def rows() -> list[list[object]]:
             return [
