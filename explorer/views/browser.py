@@ -52,9 +52,9 @@ class Browser(JSComponent):
     on_refused : callable
         Receives the messages about rejected values of a URL.
     reconnect_seconds : int
-        For how long the page tries to reconnect after its connection was cut.
+        Seconds for which the page tries to reconnect after a disconnection.
     alone : str
-        The part of the address that asks for one view by itself; empty on the whole page.
+        The part of the address that requests an embedded view; empty on the whole page.
     """
 
     query = param.String(doc="The URL's query that stands for the state.")
@@ -63,8 +63,8 @@ class Browser(JSComponent):
     title = param.String(doc="Title of the tab.")
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
     waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
-    reconnect_seconds = param.Integer(doc="For how long the page tries to reconnect after its connection was cut.")
-    alone = param.String(doc="The part of the address that asks for one view by itself; empty on the whole page.")
+    reconnect_seconds = param.Integer(doc="Seconds for which the page tries to reconnect after a disconnection.")
+    alone = param.String(doc="The part of the address that requests an embedded view; empty on the whole page.")
     pong = param.Integer(doc="The last ping answered: everything before it is done.")
 
     _bundle: ClassVar[str] = "browser.js"
