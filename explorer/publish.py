@@ -151,7 +151,7 @@ def publish_site(store: Store, folder: Path, *, force: bool = False, progress: P
         raise PublishError(str(error)) from error
     except OSError as error:
         where = "make room, or " if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
-        raise PublishError(f"{folder}: cannot be written ({error.strerror}); {where}name a folder elsewhere") from error
+        raise PublishError(f"{folder}: cannot be written ({error.strerror}); {where}give a folder elsewhere") from error
     return Published(len(sizes), sum(sizes))
 
 
@@ -174,13 +174,13 @@ def _clear_left(*places: Path) -> None:
 def _check(folder: Path, *, force: bool, but: Path | None = None) -> set[str]:
     """Reject a folder with other files; return the names of those that an earlier publish wrote."""
     if folder.exists() and not folder.is_dir():
-        raise PublishError(f"{folder}: is no folder; name one that is empty, or is not there yet")
+        raise PublishError(f"{folder}: is not a folder; give one that is empty or does not exist yet")
     if not folder.exists() or not any(path != but for path in folder.iterdir()):
         return set()
     if not (folder / _MARK).is_file():
-        raise PublishError(f"{folder}: is not empty, and no site was published there; name another folder")
+        raise PublishError(f"{folder}: is not empty, and no site was published there; give another folder")
     if not force:
-        raise PublishError(f"{folder}: holds a site already; give another folder, or --force to replace it")
+        raise PublishError(f"{folder}: contains a site already; give another folder, or --force to replace it")
     try:
         found = json.loads((folder / _MARK).read_text(encoding="utf-8"))["written"]
         return {name for name in found if isinstance(name, str)}
@@ -199,7 +199,7 @@ def _take_place(beside: Path, folder: Path, *, force: bool) -> None:
     former = _check(folder, force=force, but=beside)  # another may have published meanwhile
     for name in names:
         if name not in former and os.path.lexists(folder / name):
-            raise PublishError(f"{folder / name}: is not of the site there, whose place it takes; move it elsewhere")
+            raise PublishError(f"{folder / name}: is not part of the site, which would replace it; move it elsewhere")
     gone = beside / ".former"
     gone.mkdir()
     moves = [(folder / name, gone / name) for name in sorted(former) if os.path.lexists(folder / name)]
@@ -218,7 +218,7 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
     """Yield all files of a site with their paths."""
     choices = {name: there for name, there in choices_of(store).items() if there.saes and there.concepts}
     if not choices:
-        raise PublishError(f"{', '.join(store.suites)}: no SAE of a concept is there, so there is nothing to publish")
+        raise PublishError(f"{', '.join(store.suites)}: no SAE with a concept, so there is nothing to publish")
     steps = sum(len(there.saes) * len(there.families) for there in choices.values())
     done = 0
     saes = {name: there.saes for name, there in choices.items()}

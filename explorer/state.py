@@ -241,28 +241,31 @@ class ExplorerState(param.Parameterized):
     learn_step = param.Integer(default=1, bounds=(1, 5), doc="Step of the page Learn.")
     learn_latents = param.Integer(default=2, bounds=(1, 2), doc="Latents of its toy SAE.")
     absorption = param.Number(
-        default=0.0, bounds=(0, 1), step=0.01, doc="Place of the toy SAE from no absorption, 0, to absorbed, 1."
+        default=0.0, bounds=(0, 1), step=0.01, doc="Absorption of the toy SAE, from 0 (none) to 1 (full)."
     )
     hedging = param.Number(
-        default=0.0, bounds=(-1, 1), step=0.01, doc="How much of the child the toy SAE's only latent writes."
+        default=0.0,
+        bounds=(-1, 1),
+        step=0.01,
+        doc="Share of the child in the decoder row of the toy SAE's only latent.",
     )
     toy_parent = param.Number(default=0.5, bounds=(0.05, 0.95), step=0.05, doc="Probability of the toy's parent.")
     toy_child = param.Number(
-        default=0.3, bounds=(0.01, 0.95), step=0.01, doc="Probability of the toy's child where the parent is."
+        default=0.3, bounds=(0.01, 0.95), step=0.01, doc="Probability of the toy's child, given the parent."
     )
     toy_alone = param.Number(
-        default=0.0, bounds=(0, 0.95), step=0.01, doc="Probability of the toy's child where the parent is not."
+        default=0.0, bounds=(0, 0.95), step=0.01, doc="Probability of the toy's child without the parent."
     )
     toy_sparsity = param.Number(
         default=0.1, bounds=(0.01, 0.5), step=0.01, doc="Weight of the sparsity loss of the toy SAE."
     )
     toy_seed = param.Integer(default=0, bounds=(0, 1_000_000), doc="Seed of the starts of the toy's training.")
-    learn_token = param.String(default="", doc="Token whose verdict the page Learn takes apart; empty for the first.")
+    learn_token = param.String(default="", doc="Token whose verdict the page Learn explains; empty for the first.")
     token = param.String(default="", doc="The token, with its leading space, whose latents the page Token lists.")
     tour = param.Selector(default=None, objects=[None, *TOURS], doc="The tour that is shown, or None.")
     tour_step = param.Integer(default=1, bounds=(1, 99), doc="Its step, counted from 1.")
     present = param.Boolean(
-        default=False, doc="Whether the page is shown to an audience: large, and without a sidebar."
+        default=False, doc="Whether the page is in presentation mode: larger, and without a sidebar."
     )
 
     brushed = param.List(default=[], item_type=tuple, doc="Suite and id of each selected SAE.")

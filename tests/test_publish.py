@@ -287,7 +287,7 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
         (folder / name).write_text("mine")
     refused = run(suites[1], "--to", folder)
     assert refused.stderr == (
-        f"absorption-explorer: {folder}: holds a site already; give another folder, or --force to replace it\n"
+        f"absorption-explorer: {folder}: contains a site already; give another folder, or --force to replace it\n"
     )
     assert run(suites[1], "--to", folder, "--force").exit_code == 0
     assert (folder / "CNAME").read_text() == "mine"
@@ -299,9 +299,9 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--to", "mine"], "{here}/mine: is not empty, and no site was published there; name another folder"),
-        (["--to", "mine", "--force"], "{here}/mine: is not empty, and no site was published there; name another"),
-        (["--to", "mine/file"], "{here}/mine/file: is no folder"),
+        (["--to", "mine"], "{here}/mine: is not empty, and no site was published there; give another folder"),
+        (["--to", "mine", "--force"], "{here}/mine: is not empty, and no site was published there; give another"),
+        (["--to", "mine/file"], "{here}/mine/file: is not a folder"),
         (["--to", "no/site"], "{here}/no/site: cannot be written (No such file or directory)"),
         (["--to", "mine/file/site"], "{here}/mine/file/site: cannot be written (Not a directory)"),
     ],
@@ -392,7 +392,7 @@ def test_a_site_is_replaced_within_its_folder(store: Store, tmp_path: Path, monk
     assert (tmp_path / "site").is_symlink()
     # What is not of the former site is not replaced, and what publish did not write is found before the work.
     (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
-    with pytest.raises(PublishError, match=r"suites: is not of the site there"):
+    with pytest.raises(PublishError, match=r"suites: is not part of the site"):
         publish_site(store, Path(), force=True)
     (tmp_path / "disk" / "site.json").write_text("[]")
     with pytest.raises(PublishError, match=r"site\.json: names no site; name another folder"):
@@ -412,7 +412,7 @@ def test_two_publishes_at_once_write_one_site(store: Store, tmp_path: Path, monk
             publish_site(store, folder)
 
     monkeypatch.setattr(publish, "_files", meanwhile)
-    with pytest.raises(PublishError, match="site: holds a site already"):
+    with pytest.raises(PublishError, match="site: contains a site already"):
         publish_site(store, folder)
     assert everything(folder).pop("index.html") == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

@@ -59,10 +59,10 @@ class Browser(JSComponent):
 
     query = param.String(doc="The URL's query that stands for the state.")
     dark = param.Boolean(doc="Whether the page is dark.")
-    present = param.Boolean(doc="Whether the page is shown to an audience.")
+    present = param.Boolean(doc="Whether the page is in presentation mode.")
     title = param.String(doc="Title of the tab.")
     memory = param.Dict(default={}, doc="Cookies to set: name to value.")
-    waiting = param.Boolean(doc="Whether what is shown is older than what was chosen.")
+    waiting = param.Boolean(doc="Whether the results shown are older than the current choice.")
     reconnect_seconds = param.Integer(doc="Seconds for which the page tries to reconnect after a disconnection.")
     alone = param.String(doc="The part of the address that requests an embedded view; empty on the whole page.")
     pong = param.Integer(doc="The last ping answered: everything before it is done.")

@@ -110,7 +110,7 @@ class Header(pn.viewable.Viewer):
         in_background(work)
 
     def _show_failure(self, why: str) -> None:
-        self._model.error = f"No snapshot was made: {why}"
+        self._model.error = f"No snapshot was created: {why}"
 
     def _show_progress(self, percent: int | None) -> None:
         self._percent = percent

@@ -66,7 +66,7 @@ class OpenAnother(pn.viewable.Viewer):
         if self._stop or not source:
             return
         self._stop, self._source = Event(), source
-        self._doing, self._failure, self._found = "Looking at what is there", "", ""
+        self._doing, self._failure, self._found = "Inspecting the source", "", ""
         self._render()
         in_background(partial(self._work, source, self._stop), _TURN)
 
