@@ -16,7 +16,7 @@ from explorer.saes import (
     labelled,
     matches,
     suggest_other,
-    telling,
+    distinguishing_attributes,
     value_label,
     value_labels,
     values_of,
@@ -137,8 +137,8 @@ def test_names_say_what_tells_saes_apart() -> None:
     assert named[0].label == "layer 0, resid_post, TopK, 1k latents, L0 10"
     assert named[0].short == "0 · resid_post · TopK · 1k · 10"
     assert named[3].label == "layer 0, resid_post, TopK, 4k latents, L0 11, seed 1"
-    assert telling(TREE) == list(ATTRIBUTES)
-    assert telling([]) == []
+    assert distinguishing_attributes(TREE) == list(ATTRIBUTES)
+    assert distinguishing_attributes([]) == []
 
 
 def test_axes_name_no_more_than_they_must() -> None:
