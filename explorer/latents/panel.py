@@ -25,7 +25,7 @@ class LatentPanel(View):
     Parameters
     ----------
     model : ExplorerModel
-    when_placeholder : str
+    when_none : str
         Text shown while no latent is selected; if empty, the panel is hidden then.
     """
 
@@ -33,17 +33,17 @@ class LatentPanel(View):
     follows = ("latent",)
     parts = (LatentCard, LatentWords, WordTester, NeuronpediaEmbed, OriginalPage)
 
-    def __init__(self, model: ExplorerModel, when_placeholder: str = "") -> None:
+    def __init__(self, model: ExplorerModel, when_none: str = "") -> None:
         super().__init__(model)
         self._initial_latent = model.shown.latent
         self._parts: dict[str, pn.viewable.Viewer] = {}
         self._order: list[pn.viewable.Viewer] = []
         self._placeholder = Markup(
-            "message", html=when_placeholder and render("empty", title="No latent is selected", why=when_placeholder)
+            "message", html=when_none and render("empty", title="No latent is selected", why=when_none)
         )
         self._panel = pn.Column(sizing_mode="stretch_width", styles=HIDDEN)
         self._layout = (
-            pn.Column(self._placeholder, self._panel, sizing_mode="stretch_width") if when_placeholder else self._panel
+            pn.Column(self._placeholder, self._panel, sizing_mode="stretch_width") if when_none else self._panel
         )
         self._show()
 
