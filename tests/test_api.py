@@ -158,7 +158,7 @@ def test_head_and_prefix(url: str) -> None:
 # --- Refusals --------------------------------------------------------------------------------------------------------
 
 _REFUSED: list[tuple[str, dict[str, Any], int, str | None, str]] = [
-    ("nothing.json", {}, 404, None, "there is no query 'nothing'; there is absorbed_tokens"),
+    ("nothing.json", {}, 404, None, "there is no query 'nothing'; choose one of absorbed_tokens"),
     ("../etc/passwd", {}, 404, None, "ends with none of .json, .csv, .parquet"),
     ("", {}, 404, None, "ends with none of"),
     ("cosines", PLACE, 404, None, "ends with none of"),
@@ -280,17 +280,17 @@ def test_too_many_questions_at_once_are_refused_and_the_server_goes_on(
         assert visitors.ask(url, "/nowhere").status == 404  # the event loop is free
         held.over.set()
         assert [each.result().status for each in waiting] == [200] * len(waiting)
-    assert not api._OPEN
+    assert not api._OPEN_QUERIES
 
 
 def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
-        raise QueryError("The question 'saes' took longer than 30 s and was given up.")
+        raise QueryError("The question 'saes' took longer than 30 s and was cancelled.")
 
     monkeypatch.setattr(api, "fetch", fail)
-    assert refused(get(url, "saes.json"))[::2] == (503, "The question 'saes' took longer than 30 s and was given up.")
+    assert refused(get(url, "saes.json"))[::2] == (503, "The question 'saes' took longer than 30 s and was cancelled.")
     monkeypatch.setattr(api, "fetch", lambda *_: 1 / 0)
     assert refused(get(url, "saes.json")) == (500, None, api._FAILED)
     held, token = Held(monkeypatch), _Token()
@@ -311,10 +311,10 @@ class _Token:
 
     def __setattr__(self, name: str, value: object) -> None:
         super().__setattr__(name, value)
-        if name == "given_up":
+        if name == "is_cancelled":
             self.told.set()
 
-    given_up = False
+    is_cancelled = False
 
 
 def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
@@ -330,7 +330,7 @@ def test_a_flood_is_answered_or_refused_each_time(url: str) -> None:
     for answer in found:
         if answer.status != 200:
             refused(answer)
-    assert not api._OPEN
+    assert not api._OPEN_QUERIES
 
 
 # --- OpenAPI ---------------------------------------------------------------------------------------------------------

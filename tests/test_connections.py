@@ -101,7 +101,7 @@ def test_without_descriptors_the_server_rests_and_goes_on(
 
     with caplog.at_level(logging.WARNING):
         assert b"here" in asyncio.run(asyncio.wait_for(visit(), SECONDS))
-    assert {record.message for record in caplog.records} == {"no connection can be taken: Too many open files"}
+    assert {record.message for record in caplog.records} == {"no connection can be accepted: Too many open files"}
 
 
 @pytest.mark.parametrize("own_command", [True, False], ids=["command", "panel serve"])

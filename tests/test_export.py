@@ -188,7 +188,7 @@ def test_a_browser_that_takes_nothing_is_not_waited_for(monkeypatch: pytest.Monk
             with pytest.raises(background.SlowBrowserError):
                 caller.tell(print, after=Semaphore(0))
     leave(None)
-    assert caller.token.given_up
+    assert caller.token.is_cancelled
     with pytest.raises(background._SessionGoneError):
         caller.tell(print, after=Semaphore(0))
     assert visitor.told == [leave, print]

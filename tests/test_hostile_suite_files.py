@@ -416,5 +416,8 @@ def test_snapshot_of_latents_that_the_sae_does_not_have_is_refused(own: Path, tm
 
 def test_snapshot_of_more_latents_than_memory_holds_is_refused(own: Path, tmp_path: Path) -> None:
     _edit_sae(own, num_latents=MAX_LATENTS)
-    with open_store(own) as store, pytest.raises(SnapshotError, match=f"has {MAX_LATENTS:,} latents, a snapshot holds"):
+    with (
+        open_store(own) as store,
+        pytest.raises(SnapshotError, match=f"has {MAX_LATENTS:,} latents, a snapshot can contain"),
+    ):
         save_snapshot(store, tmp_path / "x.html")

@@ -501,7 +501,7 @@ def _inside(page: Page, name: str, share: float) -> tuple[float, float]:
 
 def _cut_connections() -> None:
     handler: Any
-    for handler in tuple(tokens._HOLDERS.values()):
+    for handler in tuple(tokens._CONNECTIONS.values()):
         handler.application.io_loop.add_callback(handler.close)
 
 

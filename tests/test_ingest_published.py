@@ -477,7 +477,7 @@ def test_only_a_suite_is_replaced_and_only_by_force_and_by_a_whole_one(case: Imp
     (case.target / "mine").touch()
     with pytest.raises(IngestError, match="--force"):
         case.run()
-    with pytest.raises(IngestError, match="is no suite"):
+    with pytest.raises(IngestError, match="is not a suite"):
         case.run(force=True)
     assert [path.name for path in case.target.iterdir()] == ["mine"]
     (case.target / "mine").rename(case.target / "manifest.json")

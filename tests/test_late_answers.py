@@ -125,7 +125,7 @@ class Held:
         self.explorer = Explorer(store, **S | state)
         self.document = Document()
         self.document.add_root(self.explorer.layout.get_root(self.document))
-        self.explorer.model.aside = self._hold
+        self.explorer.model.runner = self._hold
         self._out: list[tuple[Callable[[], Any], Callable[[Any], None]]] = []
 
     def _hold(self, ask: Callable[[], Any], take: Callable[[Any], None], say_so: Callable[[], None]) -> None:

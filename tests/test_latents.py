@@ -19,7 +19,7 @@ from explorer.latents.card import describe_roles, histogram_bars, shade
 from explorer.latents.neuronpedia import PARTS, embed_url, feature_page
 from explorer.model import QUESTIONS
 from explorer.served import MayOpen, Served
-from explorer.tours import tell
+from explorer.tours import rendered_tour
 from explorer.views import markup
 from explorer.views.cite import Cite, Foot
 from explorer.views.help import Help
@@ -149,15 +149,15 @@ def test_roles_are_put_into_words() -> None:
         concept: Concept(concept, FAMILY, letter_of(concept).upper(), "starts so") for concept in roles["concept"]
     }
     cosines = pd.DataFrame({"concept": [concept_id(letter) for letter in "abd"], "cosine": [0.5, -0.1, 0.2]})
-    said = describe_roles(roles, cosines, concepts)
-    assert [role["label"] for role in said] == ["A", "B", "C", "D"]
-    assert [role["said"] for role in said] == [
+    described = describe_roles(roles, cosines, concepts)
+    assert [role["label"] for role in described] == ["A", "B", "C", "D"]
+    assert [role["text"] for role in described] == [
         "main latent, highest encoder cosine",
         "split latent at k = 3",
         "absorbs 1 token",
         "absorbs 12 tokens, highest encoder cosine",
     ]
-    assert [role["cosine"] for role in said] == [0.5, -0.1, None, 0.2]
+    assert [role["cosine"] for role in described] == [0.5, -0.1, None, 0.2]
     assert [role["cosine"] for role in describe_roles(roles, None, concepts)] == [None] * 4
     assert describe_roles(roles.iloc[:0], cosines, concepts) == []
 
@@ -262,7 +262,7 @@ def _read_help(shown: Shown, explorer: Explorer) -> None:
     _help = Help(explorer.model, tour.start)
     shown.send("help", "show", "suite")
     shown.send("help", "tour", "first-absorbed-word")
-    for _ in tell(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
+    for _ in rendered_tour(explorer.model.store, explorer.state.suite, "first-absorbed-word").steps:
         shown.send("tour", "tour-next")
     shown.send("tour", "tour-leave")
 

@@ -122,7 +122,7 @@ def test_a_patched_figure_is_the_one_that_would_be_drawn(
     for change in np.roll(walk, -number * alike.index(name))[:number]:
         model.state.apply(change)
         former, plot = plot, drawing_of(view, panel)
-        if plot.looks == former.looks:
+        if plot.appearance == former.appearance:
             plot.patch(figure, former)
             num_patched += 1
         else:

@@ -158,7 +158,7 @@ def test_conditions_are_those_of_the_verdict(suite: str, stores: dict[str, Store
     """The first condition that fails is the reason that the queries give, under moved thresholds too."""
     failing = {
         "split latent fires": "silent",
-        "no effect": "hurt the answer",
+        "no effect": "lower the answer's logit",
         "effect margin": "clearly more",
         "cosine": "point along",
         "projection": "carry enough",

@@ -140,7 +140,7 @@ def test_tables_are_whole_and_may_be_changed() -> None:
         tokens = explorer.to_dataframe("concept_evidence")
         tokens["concept"] = "changed"
         assert set(explorer.to_dataframe("concept_evidence")["concept"]) == {"first-letter.s"}
-        with pytest.raises(ValueError, match="there is no table 'cosine'; there is concepts, summary, cosines"):
+        with pytest.raises(ValueError, match="there is no table 'cosine'; choose one of concepts, summary, cosines"):
             explorer.to_dataframe("cosine")
         with pytest.raises(ValueError, match=r"the table 'latent_roles' needs a selected latent: set state\.latent"):
             explorer.to_dataframe("latent_roles")

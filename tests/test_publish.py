@@ -29,16 +29,16 @@ from typer.testing import CliRunner
 from explorer import open_store, publish
 from explorer.cite import cite
 from explorer.cli import app
-from explorer.embed import EMBEDS, place_of
+from explorer.embed import EMBEDS, subject_of
 from explorer.format import count, number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
-from explorer.plots.standalone import exchanged
+from explorer.plots.standalone import replacement_data
 from explorer.publish import NOT_HERE, PublishError, publish_site
 from explorer.state import ExplorerState
 from explorer.text.tour_files import ANCHORS
 from explorer.theme import DARK, LIGHT
-from explorer.tours import tell
+from explorer.tours import rendered_tour
 from explorer.views.atlas import Atlas, means_html, panel_drawing
 from explorer.views.cite import cited_suite
 from explorer.views.concepts import concept_cells
@@ -287,7 +287,7 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
         (folder / name).write_text("mine")
     refused = run(suites[1], "--to", folder)
     assert refused.stderr == (
-        f"absorption-explorer: {folder}: holds a site already; give another folder, or --force to replace it\n"
+        f"absorption-explorer: {folder}: contains a site already; give another folder, or --force to replace it\n"
     )
     assert run(suites[1], "--to", folder, "--force").exit_code == 0
     assert (folder / "CNAME").read_text() == "mine"
@@ -299,9 +299,9 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--to", "mine"], "{here}/mine: is not empty, and no site was published there; name another folder"),
-        (["--to", "mine", "--force"], "{here}/mine: is not empty, and no site was published there; name another"),
-        (["--to", "mine/file"], "{here}/mine/file: is no folder"),
+        (["--to", "mine"], "{here}/mine: is not empty, and no site was published there; give another folder"),
+        (["--to", "mine", "--force"], "{here}/mine: is not empty, and no site was published there; give another"),
+        (["--to", "mine/file"], "{here}/mine/file: is not a folder"),
         (["--to", "no/site"], "{here}/no/site: cannot be written (No such file or directory)"),
         (["--to", "mine/file/site"], "{here}/mine/file/site: cannot be written (Not a directory)"),
     ],
@@ -392,7 +392,7 @@ def test_a_site_is_replaced_within_its_folder(store: Store, tmp_path: Path, monk
     assert (tmp_path / "site").is_symlink()
     # What is not of the former site is not replaced, and what publish did not write is found before the work.
     (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
-    with pytest.raises(PublishError, match=r"suites: is not of the site there"):
+    with pytest.raises(PublishError, match=r"suites: is not part of the site"):
         publish_site(store, Path(), force=True)
     (tmp_path / "disk" / "site.json").write_text("[]")
     with pytest.raises(PublishError, match=r"site\.json: names no site; name another folder"):
@@ -412,7 +412,7 @@ def test_two_publishes_at_once_write_one_site(store: Store, tmp_path: Path, monk
             publish_site(store, folder)
 
     monkeypatch.setattr(publish, "_files", meanwhile)
-    with pytest.raises(PublishError, match="site: holds a site already"):
+    with pytest.raises(PublishError, match="site: contains a site already"):
         publish_site(store, folder)
     assert everything(folder).pop("index.html") == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["site"]
@@ -686,7 +686,7 @@ def test_pairs_are_the_pages(open_site: Callable[..., Page], store: Store) -> No
         address = page.locator("#cite [data-copy]").last.get_attribute("data-copy")
         assert address == page.url
         cited = cite(
-            f"{EMBEDS[name].title}: {place_of(model, EMBEDS[name].view)}",
+            f"{EMBEDS[name].title}: {subject_of(model, EMBEDS[name].view)}",
             cited_suite(model),
             program=version("absorption-explorer"),
             on=datetime.now(UTC).date(),
@@ -747,7 +747,7 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], store: Store) 
             "absorption-heatmap": map_drawing(model),
             **{panel: panel_drawing(model, panel) for panel in ("absorption-vs-l0", "splits-vs-l0")},
         }.items():
-            layers = exchanged([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
+            layers = replacement_data([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
             drawn = glyphs(page, name)
             for layer, glyph in zip(layers, drawn, strict=True):
                 for column, its in layers[layer].items():
@@ -763,7 +763,7 @@ def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
     widths = write_tiny_suite(tmp_path / "tiny", saes=[(3, 1000, 40), (3, 4000, 40)])
     with open_store(widths) as store:
         publish_site(store, tmp_path / "site")
-        steps = tell(store, "tiny", "does-a-wider-sae-help").steps
+        steps = rendered_tour(store, "tiny", "does-a-wider-sae-help").steps
     with range_server(tmp_path / "site") as (url, _):
         opener = PageOpener(chromium, url)
         # What is set before a tour, a step takes back: another SAE to compare with, moved thresholds.

@@ -24,7 +24,7 @@ SAE = (0, 1000, 10)
 def _httpfs() -> bool:
     try:
         with duckdb.connect() as connection:
-            location_module.reach(connection, ["https://"])
+            location_module.allow_access(connection, ["https://"])
     except SuiteError:
         return False
     return True

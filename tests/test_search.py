@@ -187,7 +187,7 @@ def test_a_search_that_fails_is_not_called_empty(tmp_path: Path) -> None:
     with Store(write_tiny_suite(tmp_path / "tiny", saes=[SAE])) as store:
         asked = Asked(store)
     shown = asked("sh")
-    assert "This could not be searched for" in shown
+    assert "The search failed" in shown
     assert "Nothing begins" not in shown
     assert "closed" in asked.model.error
 

@@ -394,7 +394,7 @@ def test_the_page_sends_a_snapshot_of_its_state(store: Store, monkeypatch: pytes
         broken.setattr(store, "fetch", _fail)
         header._handle_msg({"action": "snapshot"})
     assert len(sent) == 1
-    assert explorer.model.error == "No snapshot was made: out of order"
+    assert explorer.model.error == "No snapshot was created: out of order"
 
 
 def _fail(*_: object, **__: object) -> None:

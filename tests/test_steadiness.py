@@ -69,7 +69,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
             else:
                 page.get_by_role("link", name=name.capitalize()).click()
             notice = part(page, "notices").locator(".notice")
-            expect(notice).to_contain_text(f"The question '{question}' took longer than 2 s and was given up")
+            expect(notice).to_contain_text(f"The question '{question}' took longer than 2 s and was cancelled")
             if name in ("explore", "compare"):
                 message = part(page, "message").and_(page.locator(":visible"))
                 expect(message).to_contain_text("This query was not answered")

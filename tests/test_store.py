@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import queries.store
-from explorer.store import close_stores, shared_store, use
+from explorer.store import acquire_store, close_stores, shared_store
 from queries import CancelToken, Query, QueryError, Store, SuiteError, catalog
 from queries.schema import TABLES, concept_id
 from tests.questions import DECIDING, FAMILY, ask, keys, question_values, sae_id
@@ -201,7 +201,7 @@ def test_what_is_asked_of_a_second_concept_is_asked_of_all(
     with Store(folder) as store:
         for letter in "ststba":
             wanted, num_asked = keys(**SAE, **DECIDING, family=FAMILY, letter=letter), len(asked)
-            is_held = store.holds("summary", **wanted)
+            is_held = store.is_cached("summary", **wanted)
             store.fetch("summary", **wanted)
             assert is_held == (len(asked) == num_asked)
         first, *others = map(concept_id, "stba")
@@ -274,7 +274,7 @@ def _weigh(frame: pd.DataFrame) -> int:
 def test_slow_question_is_given_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _inject(monkeypatch, slow=SLOW)
     with Store(folder, timeout=0.3) as store:
-        with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was given up\.$"):
+        with pytest.raises(QueryError, match=r"^The question 'slow' took longer than 0\.3 s and was cancelled\.$"):
             store.fetch("slow")
         # The store is as good as before, and the failure is not remembered as an answer.
         assert len(store.fetch("saes")) == NUM_SAES
@@ -306,14 +306,14 @@ def test_question_that_nobody_waits_for_is_given_up(folder: Path, monkeypatch: p
         other = pool.submit(ask, "also_slow")
         begun.get()
         mine = pool.submit(ask, "slow")
-        begun.get().given_up = True
-        assert mine.result() == "The question 'slow' was given up."
+        begun.get().is_cancelled = True
+        assert mine.result() == "The question 'slow' was cancelled."
         assert not other.done()
         assert "took longer than 3 s" in other.result()
         assert len(store.fetch("saes")) == NUM_SAES
         asking = CancelToken()
-        asking.given_up = True
-        with store.cancellable(asking), pytest.raises(QueryError, match="was given up"):
+        asking.is_cancelled = True
+        with store.cancellable(asking), pytest.raises(QueryError, match="was cancelled"):
             store.fetch("suite_info", suite="tiny", **DECIDING)
         assert len(store.fetch("suite_info", suite="tiny", **DECIDING)) == 1
 
@@ -385,7 +385,7 @@ def test_replaced_suite_is_not_mixed_with_the_one_that_was_opened(own: Path) -> 
 
 def test_a_store_that_another_replaces_is_closed_by_whoever_used_it_last(own: Path, tmp_path: Path) -> None:
     other = write_tiny_suite(tmp_path / "other", name="other", saes=SAES[:1])
-    (first, leave), (_, leave_last) = use(str(own)), use(str(own))
+    (first, leave), (_, leave_last) = acquire_store(str(own)), acquire_store(str(own))
     second = shared_store(str(own), str(other))  # as where a reader opens another suite
     leave()
     assert len(first.fetch("saes"))
@@ -633,12 +633,12 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
     "column of another kind": (
         lambda folder: _replace_column(folder, "k_sparse", "f1", "high"),
         "k_sparse.parquet",
-        "'f1' is VARCHAR, needed is DOUBLE",
+        "'f1' is VARCHAR, but must be DOUBLE",
     ),
     "unknown table": (
         lambda folder: _edit_manifest(folder, lambda m: m["tables"].update(secrets={"rows": 0, "columns": {}})),
         "manifest.json",
-        "'secrets' is no table",
+        "'secrets' is not a table",
     ),
     "required table missing": (
         lambda folder: _edit_manifest(folder, lambda m: m["tables"].pop("measurements")),
@@ -654,7 +654,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         # A later format has fields that this program does not know; the version is what the reader must hear of.
         lambda folder: _edit_manifest(folder, lambda m: m.update(format_version=3, invention=True)),
         "manifest.json",
-        "format_version 3 is not known",
+        "format_version 3 is unknown",
     ),
     "unusable name": (
         lambda folder: _edit_manifest(folder, lambda m: m.update(name="../tiny")),
@@ -662,7 +662,9 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str, str]] = {
         "name",
     ),
 }
-_MEND = re.compile(r"restore|import (the suite )?again|fix|take it out|every suite needs it|a suite is a folder with")
+_MEND = re.compile(
+    r"restore|import (the suite )?again|fix|remove it from|every suite needs it|a suite is a folder with"
+)
 
 
 @pytest.mark.parametrize("case", SPOILT)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from tornado.httpserver import HTTPServer
 
-from explorer.upstream.hooks import MissingPartError, around
+from explorer.upstream.hooks import MissingPartError, wrap_method
 from explorer.upstream.parts import PARTS, Part
 
 ROOT = Path(__file__).parents[1] / "explorer"
@@ -80,5 +80,5 @@ def test_reaches_into_libraries_stand_in_upstream_only() -> None:
 
 
 def test_a_part_that_has_gone_is_named() -> None:
-    with pytest.raises(MissingPartError, match=r"tornado \S+ has no HTTPServer\.gone any more, on which the explorer"):
-        around(HTTPServer, "gone", lambda own: own)
+    with pytest.raises(MissingPartError, match=r"tornado \S+ no longer has HTTPServer\.gone, on which the explorer"):
+        wrap_method(HTTPServer, "gone", lambda own: own)

@@ -13,7 +13,7 @@ from explorer import Explorer, model
 from explorer.latents.tester import WordTester
 from explorer.model import QUESTIONS, ExplorerModel, choices_of
 from explorer.pages import Pages
-from explorer.pages.compare import Compared
+from explorer.pages.compare import Comparison
 from explorer.pages.learn import Lessons
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.state import ExplorerState, Snapshot
@@ -69,7 +69,7 @@ def on_show(at: Snapshot) -> set[type[View]]:
 
 def every_page() -> Iterator[dict[str, Any]]:
     for page in Pages.options:
-        for part in Compared.options if page == "compare" else ["l0"]:
+        for part in Comparison.options if page == "compare" else ["l0"]:
             for step in Lessons.options if page == "learn" else ["1"]:
                 yield {"page": page, "compare_by": part, "learn_step": int(step)}
 
@@ -111,7 +111,7 @@ def test_what_is_named_is_there(store: Store) -> None:
         assert known.keys() >= set(view.follows), view
     assert {name for view in classes() for name in view.answers} == QUESTIONS.keys()
     assert list(Pages.options) == state.param.page.objects
-    assert list(Compared.options) == state.param.compare_by.objects
+    assert list(Comparison.options) == state.param.compare_by.objects
     shown = set()
     for values in every_page():
         state.param.update(**values)

@@ -39,6 +39,21 @@ CLUMSY = {
     "one row an ": "one row per",
     "latents a token": "latents per token",
     "once an sae": "once per SAE",
+    "make the call that": "return the call that",
+    "values in force": "current values",
+    "thresholds in force": "current thresholds",
+    "what the metric gives": "name of the metric's rate",
+    "what a concept is called": "noun for a concept",
+    "targets of the pointer": "targets (for hovering)",
+    "left to scroll": "scrolls the page",
+    "set side by side": "compared",
+    "tells apart": "distinguishes",
+    "links of old": "former links",
+    "comes too late": "out of order",
+    "leave rows out": "omit rows",
+    "is no table of": "is not a table of",
+    "given up": "cancelled",
+    "the reader's acts": "the visitor's actions",
 }
 #: A number, a space and a percent sign that does not end a Jinja tag.
 PERCENT = re.compile(r"\d %(?![}\]\d])")

@@ -1,7 +1,7 @@
-// How a view of a site is cited: the dialog of explorer/views/cite.py.
+// The dialog "Cite" of a site; see explorer/views/cite.py.
 const { acts, find, labelOf, readPart } = reader;
 
-// An address as BibTeX takes it (explorer.cite).
+// An address for BibTeX (explorer.cite).
 const plain = (address) => address.replace(/[^!#-;=?-\]_a-z~]/gi, encodeURIComponent);
 
 export async function show(name) {

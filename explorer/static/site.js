@@ -1,4 +1,4 @@
-// What a site has beyond a snapshot: pages, the choice of suite and SAE, search, and the keys of the served page.
+// Features of a site beyond a snapshot: pages, the choice of suite and SAE, search, and the keys of the served page.
 import { render } from "./search.js";
 
 const { acts, data, dressers, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove } = reader;
@@ -18,7 +18,7 @@ function showPage() {
   const { refused } = reader.place;
   find("refused").hidden = !refused.length;
   find("refused-names").textContent = refused.join(", ");
-  // The table of tested tokens stands on two pages.
+  // The table of tested tokens is on two pages.
   const table = find("evidence");
   if (page === "evidence") find("evidence-head").after(table);
   else find("card").after(table);
@@ -40,7 +40,7 @@ acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.sui
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
 
-// Writes parts again; what has the focus keeps it.
+// Renders parts again; the focus is kept.
 function keepFocus(write) {
   const held = document.activeElement?.dataset.key;
   write();
@@ -74,7 +74,7 @@ function stepL0(ahead) {
 // --- Atlas ----------------------------------------------------------------------------------------------------------
 
 const MAP = "absorption-heatmap";
-let atlas = null; // what is shown of it
+let atlas = null; // its data
 let figuresOf = "", tableOf = "";
 let sorted = { column: "", descending: false };
 
@@ -135,7 +135,7 @@ function dressAtlas() {
 dressers.push(dressAtlas);
 for (const name of ["mean_policy", "cell"]) acts[name] = (value) => go({ [name]: value, latent: reader.place.latent });
 
-// What is meant by a tap, as explorer.views.atlas and explorer.views.heat_map have it.
+// The SAE or cell of a tap, as in explorer.views.atlas and explorer.views.heat_map.
 const REACH = 0.06;
 function tapped(name, x, y) {
   const { columns, x: across, y: up } = plotsOf()[name];
@@ -151,7 +151,7 @@ function tapped(name, x, y) {
   if (distance[nearest] <= REACH) go({ page: "explore", sae: sae[nearest] });
 }
 
-const TEXTS = ["layer", "hook", "architecture", "width", "l0", "seed"]; // ascend at first
+const TEXTS = ["layer", "hook", "architecture", "width", "l0", "seed"]; // ascending by default
 const ofTokens = { sort: acts.sort, go: acts.go };
 acts.sort = (column, element) => {
   if (!element.closest("#atlas-table")) return ofTokens.sort(column);
@@ -215,7 +215,7 @@ async function answer({ number, text }) {
 const tokensOf = ({ html }) => html.some((each) => each.includes('data-action="token"'));
 const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;
 
-// What the query `search` finds, without the words that were tested on no SAE.
+// The results of the query `search`, without words that were tested on no SAE.
 function find_({ latent, tokens, concepts, most }, slots, wanted) {
   const plain = (text) => text.trimStart().toLowerCase();
   const begins = plain(wanted);
@@ -231,7 +231,7 @@ function find_({ latent, tokens, concepts, most }, slots, wanted) {
   return { html, isCut: tested.length === most };
 }
 
-// --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
+// --- Keys, the drawer, and stored settings --------------------------------------------------------------------------
 
 const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
@@ -279,7 +279,7 @@ acts.dark = () => {
   } catch { /* nothing may be kept here */ }
 };
 
-// What was chosen is marked once it is shown: it may not load, or another choice may follow.
+// A choice is marked once it is shown, because it may fail to load, or another choice may follow.
 document.addEventListener("change", ({ target }) => {
   if (target.id === "suite") target.value = reader.place.suite;
   else if (target.matches("#choose select, #concepts select")) {

@@ -1,4 +1,4 @@
-"""What the page Evidence counts under the thresholds in force, beside the suite's own."""
+"""The head of the page Evidence: counts at the current thresholds, compared with the suite's own."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class EvidenceHead(View):
 
 
 def counts_html(model: ExplorerModel, *, moves: bool) -> str:
-    """Say how many of the suite's tested tokens are absorbed, and where a reader `moves` thresholds, how to."""
+    """Render how many tested tokens are absorbed and, if a visitor can move thresholds (`moves`), instructions."""
     shown = model.shown
     return render(
         "evidence_head",
@@ -48,7 +48,7 @@ def counts_html(model: ExplorerModel, *, moves: bool) -> str:
 
 
 def _counted(info: dict[str, Any] | None) -> int | None:
-    """Return how many of the tested tokens are absorbed: those of which only the number was published omitted."""
+    """Return the number of absorbed tested tokens, without those of which only the number was published."""
     if info is None or info["n_tested_tokens"] is None or info["n_absorbed_tokens"] is None:
         return None
     return int(info["n_absorbed_tokens"]) - int(info["n_absorbed_published"] or 0)
