@@ -291,9 +291,7 @@ def _add_trees(layer: _Layer, kin: dict[int, pa.Table]) -> None:
     former, *wider = layer.by_width()
     paths = [(place, mains[place]) for place in former]
     # The dashboard also shows the kin of all main latents, on any other SAE.
-    paths_of_mains = [
-        (place, _next_level(mains[before], _near(kin[before], place))) for before in kin for place in kin
-    ]
+    paths_of_mains = [(place, _next_level(mains[before], _near(kin[before], place))) for before in kin for place in kin]
     _add_reached(layer, kin, paths_of_mains)
     for here in wider[:-1]:
         near = {(before, place): _near(kin[before], place) for before in former for place in here}

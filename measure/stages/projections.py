@@ -251,4 +251,8 @@ def _by_fold(
         if len(rows)
     ]
     back = np.argsort(order, kind="stable")
-    return Projections(*(np.concatenate(column)[back] for column in zip(*parts, strict=True))) if parts else _no_projections()
+    return (
+        Projections(*(np.concatenate(column)[back] for column in zip(*parts, strict=True)))
+        if parts
+        else _no_projections()
+    )
