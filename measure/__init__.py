@@ -1,4 +1,4 @@
-"""Measure feature splitting and absorption: from a model and its SAEs to a suite. Needs the extra `measure`."""
+"""Measurements of Absorption Explorer: from a model and its SAEs to a suite. Needs the extra `measure`."""
 
 from measure.errors import MeasureError
 

@@ -1,7 +1,7 @@
-"""How right the rules of absorption are where the truth is known: ``python -m benchmarks.hierarchy``.
+"""Accuracy of the rules of absorption when the truth is known: ``python -m benchmarks.hierarchy``.
 
-Prints two tables: rules against the truth, on SAEs that are built and that are trained; and how often the
-interval of a difference between two architectures holds the true one.
+Prints two tables: precision and recall of the rules on constructed and trained SAEs; and the coverage of the interval
+of a difference between two architectures.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def main() -> None:
 
 
 def print_coverage(cases: dict[str, Case]) -> None:
-    """Print how often the interval of a difference holds the true one."""
+    """Print how often the interval of a difference contains the true difference."""
     print("\n| SAEs | by | true difference | measured | seeds | held the truth |")
     for name, case in cases.items():
         pool = build_pool(case, ("truth", *_RULES))
@@ -83,19 +83,19 @@ def print_coverage(cases: dict[str, Case]) -> None:
 
 
 def judge_built(case: Case, seed: int) -> Judged:
-    """Judge an SAE that is built."""
+    """Compute verdicts on a constructed SAE."""
     language = draw_language(case, seed)
     return judge(language, fit(language), build_sae(case, language, seed))
 
 
 def judge_trained(architecture: Architecture, seed: int) -> Judged:
-    """Judge an SAE that is trained."""
+    """Compute verdicts on a trained SAE."""
     language = trained.draw_language(seed)
     return judge(language, fit(language), trained.train_sae(language, architecture, seed))
 
 
 def print_head() -> None:
-    """Print the head of the first table; each pair is precision and recall."""
+    """Print the header of the first table; each pair is precision and recall."""
     columns = ["case", "absorbed in truth"]
     for rule in _RULES:
         columns += [rule, "latents", "rate"] if rule != "fraction" else [rule, "mean"]
@@ -103,7 +103,7 @@ def print_head() -> None:
 
 
 def print_line(name: str, draws: Iterable[Judged]) -> None:
-    """Print what the rules make of some draws of a case."""
+    """Print the row of a case, over several draws."""
     listed = list(draws)
     tokens = pd.concat([one.tokens.assign(draw=number) for number, one in enumerate(listed)], ignore_index=True)
     cells = [name, f"{rates(tokens, 'truth').mean():.1%}"]
