@@ -1,4 +1,4 @@
-"""axe-core finds nothing serious or moderate on any page, in light or dark colours, with what can be opened open."""
+"""axe-core finds no serious or moderate problem on any page, in both themes, with all collapsed contents open."""
 
 from __future__ import annotations
 

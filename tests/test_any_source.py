@@ -1,4 +1,4 @@
-"""Commands take any source: results are imported into a cache, once, wherever they lie."""
+"""Commands accept any source: results, wherever they are, are imported into a cache, once."""
 
 from __future__ import annotations
 

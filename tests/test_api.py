@@ -1,4 +1,4 @@
-"""``/api``, ``absorption-explorer query``, `ask` and `tables`: the questions of the catalogue, for scripts."""
+"""``/api``, ``absorption-explorer query``, `ask` and `tables`: the queries for scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The house keeps its rooms: imports go one way (docs/architecture.md), SQL stays in queries/."""
+"""Imports respect the layers in docs/architecture.md, and SQL is in queries/ and ingest/ only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributes of SAEs: whatever tells the SAEs of a suite apart narrows, is compared, coloured, sorted, linked to."""
+"""Attributes of SAEs: each that distinguishes SAEs can be selected, compared, coloured, sorted by and linked to."""
 
 from __future__ import annotations
 

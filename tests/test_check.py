@@ -1,4 +1,4 @@
-"""Whatever is wrong with a suite is found, where it is, and nothing else is."""
+"""`check` finds every error in a suite, with its position, and reports nothing else."""
 
 from __future__ import annotations
 

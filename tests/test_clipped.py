@@ -1,4 +1,4 @@
-"""At every width, all text of every page is there to be read, and what comes first in the document is seen first."""
+"""At every width, all text of every page is visible, and the visual order is that of the document."""
 
 from __future__ import annotations
 

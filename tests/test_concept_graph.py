@@ -1,4 +1,4 @@
-"""The graph of a concept: where its nodes lie, what its edges say, how it is drawn, tapped and put into words."""
+"""The graph of a concept: positions of nodes, labels of edges, drawing, clicks, and its description in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process takes of connections: half-open ones end, and there are always descriptors for files."""
+"""Limits on a process's connections: half-open ones are closed, and file descriptors remain available."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The committed suite keeps its contracts; the tiny suite, which other tests trust, is held to the same."""
+"""The embedded suite and the tiny suite of the tests conform to the contracts."""
 
 # ruff: noqa: S608 - the only values in statements are paths of suites
 

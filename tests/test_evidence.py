@@ -1,4 +1,4 @@
-"""Every verdict can be questioned: what decided on it, and what another threshold would say."""
+"""The evidence behind every verdict: the conditions that decided it, and the verdicts at other thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letter, SAE and suite are chosen: by mouse, by keys, and in haste."""
+"""Choosing letter, SAE and suite: by mouse, by keyboard, and in quick succession."""
 
 from __future__ import annotations
 

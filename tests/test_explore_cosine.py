@@ -1,4 +1,4 @@
-"""The cosine plot: taps, zoom, its three forms and the brush."""
+"""The cosine plot: clicks, zoom, its three forms, and selections."""
 
 from __future__ import annotations
 

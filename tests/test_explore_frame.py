@@ -1,4 +1,4 @@
-"""The frame of Explore: opening, address and history, what is remembered, and readers side by side."""
+"""The frame of Explore: opening, address and history, remembered settings, and simultaneous visitors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A latent opened: its card, the word tester, embedded and imported pages, and text that is shown as text."""
+"""A selected latent: its card, the word tester, embedded and imported pages, and escaped texts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites that lack something, and those that cannot be opened."""
+"""Suites with missing data, and suites that cannot be opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is shown can be taken away: files that hold it, figures, and SQL that gives it again."""
+"""Exports: files of all tables and plots, and SQL that gives the same results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Addresses and messages that nobody would write by hand: none brings a session down, none leaves a traceback."""
+"""Random addresses and messages: none ends a session, none leads to a traceback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A suite of many concepts in six families, some of which are hard to show, and of SAEs of five architectures."""
+"""A suite of many concepts in six families, some of them difficult to display, and of SAEs of five architectures."""
 
 from __future__ import annotations
 

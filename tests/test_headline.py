@@ -1,4 +1,4 @@
-"""The headline is a true sentence for every combination of what is known of a concept and what is not."""
+"""The headline is a true sentence for every combination of known and unknown values of a concept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of absorption against a truth that is known; benchmarks/hierarchy tries them in more cases."""
+"""The rules of absorption, compared with a known truth; benchmarks/hierarchy has more cases."""
 
 from __future__ import annotations
 

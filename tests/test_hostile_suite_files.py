@@ -1,4 +1,4 @@
-"""A stranger's suite does no harm to whoever opens or checks it: each attack ends in one line that names the file."""
+"""Opening or checking a malicious suite does no harm: each attack ends in one line that names the file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An import loses no number and makes none up: what is not imported is named, and what `check` refuses is rejected."""
+"""An import reports every number that it does not import, and everything that `check` would reject."""
 
 from __future__ import annotations
 

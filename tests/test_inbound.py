@@ -1,4 +1,4 @@
-"""What pages send is in the list and all of the list is sent; all else is refused, changes nothing and costs little."""
+"""The list of accepted messages is exactly that of the pages; others are rejected without effect and at low cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of absorption-atlas, on results made up in `tests.absorption_atlas_results` and on the public ones."""
+"""The reader of absorption-atlas, on synthetic results (`tests.absorption_atlas_results`) and the public ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Import of the published explorer's data folder: what comes through, and what bad input does."""
+"""The import of the published explorer's data folder, with valid and invalid files."""
 
 # ruff: noqa: S608 - the only values in statements are paths and column names of this file
 

@@ -1,4 +1,4 @@
-"""The reader of SAEBench's absorption evaluation, on results made up in `tests.saebench_results`."""
+"""The reader of SAEBench's absorption evaluation, on synthetic results (`tests.saebench_results`)."""
 
 from __future__ import annotations
 

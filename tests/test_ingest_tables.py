@@ -1,4 +1,4 @@
-"""The reader of one's own tables; the example of its documentation is imported as it stands there."""
+"""The reader of a user's own tables, also on the example in its documentation."""
 
 from __future__ import annotations
 

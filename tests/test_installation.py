@@ -1,4 +1,4 @@
-"""What is installed: its version, packages that are the project's own, and what an image is built from."""
+"""The installation: its version, a check for packages of other projects, and the files of images."""
 
 from __future__ import annotations
 

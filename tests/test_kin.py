@@ -1,4 +1,4 @@
-"""Kin of latents: what is stored, what is asked of it, and the splitting tree."""
+"""Kin of latents: the stored rows, the queries, and the splitting tree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""While answers are out, the page shows what it showed; then all of the new at once, and nothing of what was."""
+"""While queries run, the page keeps its contents; then all new results appear at once."""
 
 from __future__ import annotations
 

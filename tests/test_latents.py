@@ -1,4 +1,4 @@
-"""What is shown of a latent, in words and numbers; and that no text of a suite ever becomes markup."""
+"""The texts and numbers about a latent; no text of a suite ever becomes markup."""
 
 from __future__ import annotations
 

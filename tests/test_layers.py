@@ -1,4 +1,4 @@
-"""A figure that is patched is the figure that HoloViews would draw, for every plot, over random changes."""
+"""A patched figure equals the figure that HoloViews would draw, for every plot, after random changes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page Learn: the toy's closed forms against other ways to the same numbers, and real cases and verdicts."""
+"""The page Learn: the toy's closed forms, compared with independent computations, and real cases and verdicts."""
 
 from __future__ import annotations
 

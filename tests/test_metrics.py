@@ -1,4 +1,4 @@
-"""Metrics side by side: each is a rule over the same evidence, held to the same rule in plain Python."""
+"""Several metrics: each is a rule over the same evidence, compared with the same rule in plain Python."""
 
 from __future__ import annotations
 

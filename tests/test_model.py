@@ -1,4 +1,4 @@
-"""The model: which questions a change asks, how answers arrive, what fails, and the headline made of them."""
+"""The model: which queries a change runs, how results arrive, failures, and the headline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notebooks: the tour and that for Colab run from beginning to end; in JupyterLab a tap in a cell reaches Python."""
+"""The notebooks run from beginning to end; in JupyterLab, a click in a cell reaches Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A suite opens on the absorbing latent that tells best what absorption is, where no address says otherwise."""
+"""Without an address, a suite opens on the absorbing latent that illustrates absorption best."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plots of Explore: pure functions whose elements, values, colours and figures are what a reader relies on."""
+"""The plots of Explore, pure functions: their elements, values, colours and figures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suites as static sites: their files hold the store's numbers, nothing is half-written, pages load what they show."""
+"""Suites as static sites: files contain the store's numbers and are complete, and pages load them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every question of the catalogue: its contract on suites of all shapes, and its answers against hand and pandas."""
+"""Every query: its contract on suites of all shapes, and its results compared with hand-computed values and pandas."""
 
 from __future__ import annotations
 

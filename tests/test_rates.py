@@ -1,4 +1,4 @@
-"""Absorption over all SAEs against an independent computation from the raw parquet."""
+"""Absorption over all SAEs, compared with an independent computation from the parquet files."""
 
 from __future__ import annotations
 

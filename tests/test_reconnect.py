@@ -1,4 +1,4 @@
-"""After a short cut of its connection a page returns to its own session; nothing else joins or builds one."""
+"""After a short disconnection, a page returns to its own session; no other connection joins or creates one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SAEs as a reader tells them apart: chosen by attributes, named, and set beside others."""
+"""SAEs for visitors: selected by attributes, named, and compared."""
 
 from __future__ import annotations
 

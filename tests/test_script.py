@@ -1,4 +1,4 @@
-"""Every question can be taken away as SQL: the text runs by itself in a bare DuckDB and gives the same answer."""
+"""Every query can be exported as SQL, which runs in a plain DuckDB and gives the same result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search in the header: what it finds, where it leads, and what it makes of whatever is typed."""
+"""The search in the header: its results, their links, and its handling of arbitrary input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The server behind the command: its log, its health, its processes, and how it ends."""
+"""The command's server: its log, its health check, its processes, and its shutdown."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def suite(tmp_path: Path) -> Path:
 
 @contextmanager
 def running(folder: Path, *arguments: object) -> Iterator[Server]:
-    """Run ``absorption-explorer serve`` with these arguments; `folder`/slow names a question that takes for ever."""
+    """Run ``absorption-explorer serve`` with these arguments; `folder`/slow names a query that never ends."""
     port = free_port()
     command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve"]
     command += [*map(str, arguments), "--port", str(port)]
@@ -97,7 +97,7 @@ def workers(server: Server) -> set[int]:
 
 
 def expect_end_by_sigterm(server: Server, number: int) -> None:
-    """Send SIGTERM, and wait until all of that many processes have ended as they should."""
+    """Send SIGTERM, and wait until all of that many processes have ended with the right code."""
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(SECONDS_TO_END) == 0
     wait_until(lambda: not workers(server))

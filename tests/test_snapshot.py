@@ -1,4 +1,4 @@
-"""Standalone snapshots: what the file holds, that nothing in it can do harm, and how it works without any network."""
+"""Standalone snapshots: the contents of the file, its safety, and its use without a network."""
 
 from __future__ import annotations
 

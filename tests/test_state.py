@@ -1,4 +1,4 @@
-"""The state: what can be chosen, what a change takes with it, and its form in the URL."""
+"""The state: valid choices, dependent changes, and its form in the URL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sure a difference of means is: the interval, held against a truth that is known."""
+"""The interval of a difference of means, compared with a known truth."""
 
 from __future__ import annotations
 

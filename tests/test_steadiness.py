@@ -1,4 +1,4 @@
-"""What a page does when something fails behind it: a question, a suite's files, the server itself."""
+"""A page's behaviour when a query, a suite's files or the server fails."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ ASKED = {
 
 @contextmanager
 def running(folder: Path, port: int, seconds: float = 2, *options: object) -> Iterator[Server]:
-    """Run the command on the suite `folder`/tiny; `folder`/slow names a question that is given up after `seconds`."""
+    """Run the command on the suite `folder`/tiny; `folder`/slow names a query that is cancelled after `seconds`."""
     command = [sys.executable, "-m", "tests.slow_command", str(folder / "slow"), "serve", str(folder / "tiny")]
     command += ["--port", str(port), "--session-seconds", "3", *map(str, options)]
     environment = {"QUESTION_SECONDS": str(seconds)}

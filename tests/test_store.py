@@ -1,4 +1,4 @@
-"""The store: many threads, limits, the lock on files, answers that cannot be spoilt, suites that cannot be opened."""
+"""The store: threads, limits, the lock on files, immutable results, and suites that cannot be opened."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def store(folder: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """A suite that the test may spoil."""
+    """A suite that the test may modify."""
     return write_tiny_suite(tmp_path / "own", saes=SAES[:1], dashboards=True)
 
 
 def _inject(monkeypatch: pytest.MonkeyPatch, **statements: str) -> None:
-    """Add questions without parameters to the catalogue."""
+    """Add queries without parameters to the catalogue."""
     added = {name: Query(name, "", {}, {}, sql) for name, sql in statements.items()}
     monkeypatch.setattr(queries.store, "catalog", lambda: catalog() | added)
 
@@ -112,7 +112,7 @@ def _ask_all(store: Store) -> dict[str, pd.DataFrame]:
 
 
 def _spoil(frame: pd.DataFrame) -> int:
-    """Try each way to write into a frame; return how many were refused."""
+    """Try each way to write into a frame; return how many were rejected."""
     refused = 0
     for place, name in enumerate(frame.columns):
         first = frame[name].iloc[0] if len(frame) else None

@@ -1,4 +1,4 @@
-"""Who may join a session: nobody but the browser whose page it is."""
+"""Only the browser for which a page was created may join its session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tours: their files, what they tell of suites of all shapes, their steps over the live page; help and presentation."""
+"""Tours: their files, their texts for suites of all shapes, their steps on the live page; help and presentation."""
 
 from __future__ import annotations
 

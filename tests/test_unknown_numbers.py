@@ -1,4 +1,4 @@
-"""What a suite does not know is shown as unknown, and what was published without its tokens is counted."""
+"""Values that a suite lacks are shown as unknown, and numbers published without tokens are used."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Views without a browser: what their HTML says of a state."""
+"""Views without a browser: the HTML for a state."""
 
 from __future__ import annotations
 

@@ -38,21 +38,21 @@ TOGETHER = Case(
     noise=0.2,
 )
 CASES = {
-    "nothing in the way": Case(),
-    "main latent silent on another tenth, nobody instead": Case(missed=0.1),
+    "no complications": Case(),
+    "main latent silent on another tenth, no latent instead": Case(missed=0.1),
     "the same, and hedging latents hold 0.45 of concepts": Case(missed=0.1, hedging=0.45),
-    "the same, and the model reads the word, too": Case(missed=0.1, by_word=0.5),
+    "the same, and the answer also depends on the word itself": Case(missed=0.1, by_word=0.5),
     "three main latents": Case(split=(0.5, 0.3, 0.2)),
     "three main latents, one for 3% of tokens": Case(split=_UNEVEN),
-    "half of absorbing latents take over 0.6 only": Case(partly=0.5),
+    "half of the absorbing latents carry only 0.6 of the concept": Case(partly=0.5),
     "two latents absorb each word": Case(together=True),
-    "one absorbed word has 30 of 250 tokens": Case(common=30),
-    "silent latents fire on 5% of tokens, weakly": Case(false=0.05),
+    "one absorbed word makes up 30 of 250 tokens": Case(common=30),
+    "silent latents fire weakly on 5% of tokens": Case(false=0.05),
     "concepts have a cosine of 0.5": Case(alike=0.5),
     "random directions, d_model 576": Case(missed=0.1, crowded=True),
     "random directions, d_model 128": Case(missed=0.1, crowded=True, d_model=128),
     "noise": Case(noise=0.3),
-    "the model answers by 0.9 logits": Case(answer=0.9),
+    "a concept raises its answer by 0.9 logits only": Case(answer=0.9),
     "most of these together": TOGETHER,
 }
 
@@ -66,12 +66,12 @@ def main() -> None:
     architectures: tuple[Architecture, ...] = ("batchtopk", "matryoshka")
     for architecture in architectures:
         print_line(f"trained: {architecture}", (judge_trained(architecture, seed) for seed in range(_TRAINED)))
-    print_coverage({"nothing in the way": Case(), "most of these together": TOGETHER})
+    print_coverage({"no complications": Case(), "most of these together": TOGETHER})
 
 
 def print_coverage(cases: dict[str, Case]) -> None:
     """Print how often the interval of a difference contains the true difference."""
-    print("\n| SAEs | by | true difference | measured | seeds | held the truth |")
+    print("\n| SAEs | by | true difference | measured | seeds | coverage |")
     for name, case in cases.items():
         pool = build_pool(case, ("truth", *_RULES))
         truth = difference(pool["truth"])
