@@ -230,7 +230,7 @@ def _check_splits(file: Path, rows: Sequence[Row]) -> None:
             raise MeasureError(message)
 
 
-def name_of(label: str) -> str:
+def id_suffix(label: str) -> str:
     """Return the last part of the id of a label's concept: lower-case letters, digits and hyphens."""
     return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
 
@@ -278,12 +278,12 @@ def family_of_labels(
     """
     by_name: dict[str, str] = {}
     for label in labels:
-        other = by_name.setdefault(name_of(label), label)
-        if other != label or not name_of(label):
+        other = by_name.setdefault(id_suffix(label), label)
+        if other != label or not id_suffix(label):
             why = (
                 f"labels {other!r} and {label!r} are the same id" if other != label else f"label {label!r} gives no id"
             )
-            message = f"{file}: {why} ({family}.{name_of(label)}); rename one, letters and digits count"
+            message = f"{file}: {why} ({family}.{id_suffix(label)}); rename one, letters and digits count"
             raise MeasureError(message)
     _check_answers(file, labels, answers, {*labels, *all_labels})
     _check_parents(file, parents, {*labels, *all_labels})
@@ -302,7 +302,7 @@ def family_of_labels(
         family,
         title or family,
         noun or "concept",
-        names=tuple(map(name_of, labels)),
+        names=tuple(map(id_suffix, labels)),
         labels=tuple(labels),
         phrases=tuple((phrase or "is {label}").replace("{label}", label) for label in labels),
         answers=tuple(answers[label] for label in labels) if answers else (),
@@ -337,6 +337,6 @@ def _check_answers(file: Path, labels: Sequence[str], answers: Mapping[str, str]
         raise MeasureError(message)
 
 
-def shortened(words: Sequence[str]) -> str:
+def first_few(words: Sequence[str]) -> str:
     """List the first few words."""
     return ", ".join(map(repr, words[:_MAX_LISTED])) + (", ..." if len(words) > _MAX_LISTED else "")

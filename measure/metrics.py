@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from measure.stages.ablation import Effects, Tested
     from measure.stages.candidates import Candidates
     from measure.stages.gate import Gate
-    from measure.stages.projections import Judged, Projections
+    from measure.stages.projections import ConceptProjections, Projections
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
@@ -39,7 +39,7 @@ _BY_PROJECTION_RULES: tuple[dict[str, Any], ...] = (
 
 def tested_rows(
     tested: Tested,
-    projected: Mapping[int, Judged],
+    projected: Mapping[int, ConceptProjections],
     activations: Sparse,
     vocabulary: Vocabulary,
     chosen: Chosen,
@@ -60,7 +60,7 @@ def tested_rows(
     Parameters
     ----------
     tested : Tested
-    projected : mapping of int to Judged
+    projected : mapping of int to ConceptProjections
         By concept.
     activations : Sparse
         On the test words in the prompts that they are tested in, (test words, latents).
@@ -84,8 +84,8 @@ def tested_rows(
     folds, right = vocabulary.test_folds, vocabulary.labels
     for letter, judged in projected.items():
         absorbed = judged.found.fully_absorbed(cosine_threshold)
-        test_rows = vocabulary.test_rows(judged.words).tolist()
-        for place, (word, at) in enumerate(zip(judged.words.tolist(), test_rows, strict=True)):
+        test_positions = vocabulary.test_positions(judged.words).tolist()
+        for place, (word, at) in enumerate(zip(judged.words.tolist(), test_positions, strict=True)):
             latents, values = activations.row(at)
             if not len(latents):
                 # Without active latents there is no top latent, and none can absorb.
@@ -196,7 +196,7 @@ def measurements_of(
     chosen: Chosen,
     split: np.ndarray,
     candidates: Candidates,
-    judged: Judged | None,
+    judged: ConceptProjections | None,
     gate: Gate | None,
     probe: Scores,
     rows: list[dict[str, Any]],
@@ -217,7 +217,7 @@ def measurements_of(
     split : numpy.ndarray
         The split latents.
     candidates : Candidates
-    judged : Judged or None
+    judged : ConceptProjections or None
         None if the gate rejected the metrics by projection.
     gate : Gate or None
         None if the family has no gate.
@@ -288,12 +288,12 @@ def _interval(values: np.ndarray, words: np.ndarray, vocabulary: Vocabulary) -> 
 
 
 def _by_groups(
-    ablated: list[dict[str, Any]], portion: float, judged: Judged, vocabulary: Vocabulary, chosen: Chosen
+    ablated: list[dict[str, Any]], portion: float, judged: ConceptProjections, vocabulary: Vocabulary, chosen: Chosen
 ) -> dict[str, Any]:
     """Return the interval of the rate by ablation, and the rate over the words that the model answers correctly."""
     absorbed = {row["token_id"] for row in ablated if row["is_absorption"]}
     values = np.isin(vocabulary.ids[judged.words], sorted(absorbed)) / portion
-    answers = chosen.spelled.answers[vocabulary.test_rows(judged.words)]
+    answers = chosen.spelled.answers[vocabulary.test_positions(judged.words)]
     if (answers < 0).any():
         return _interval(values, judged.words, vocabulary)
     right = vocabulary.labels[judged.words, answers]

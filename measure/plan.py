@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from measure.concepts import FIRST_LETTERS
 from measure.errors import MeasureError
-from measure.stages.families import of_each
+from measure.stages.families import per_family_needs
 from measure.stages.kin import OF_FAMILIES as KIN_OF_FAMILIES
 from measure.stages.kin import STAGES as KIN_STAGES
 from measure.stages.parts import NUM_PARTS
@@ -272,10 +272,10 @@ def _kin(saes: list[SaePlan], families: list[FamilyPlan]) -> dict[int, Task]:
         there = [sae for sae in saes if sae.layer == layer]
         if len(there) > 1:
             needs = {f"{stage}-{place}": sae.tasks[stage] for place, sae in enumerate(there) for stage in KIN_STAGES}
-            words = of_each([family.shared for family in families], ["vocabulary"])
+            words = per_family_needs([family.shared for family in families], ["vocabulary"])
             for place, sae in enumerate(there):
                 named = [{f"{stage}-{place}": tasks[stage] for stage in KIN_OF_FAMILIES} for tasks in sae.families]
-                needs |= of_each(named, [f"{stage}-{place}" for stage in KIN_OF_FAMILIES])
+                needs |= per_family_needs(named, [f"{stage}-{place}" for stage in KIN_OF_FAMILIES])
             found[layer] = Task("kin", {"saes": len(there)}, {**words, **needs}, f"kin of latents of layer {layer}")
     return found
 
@@ -319,7 +319,7 @@ def _saes(
                     "text": shared["text"],
                     "sae": sae,
                     "text_latents": text_latents,
-                    **of_each(of_families, read),
+                    **per_family_needs(of_families, read),
                 },
                 f"evidence of {what}",
             )
@@ -330,7 +330,7 @@ def _saes(
                     **needs,
                     "sae": sae,
                     "text_latents": text_latents,
-                    **of_each(of_families, ["latents"]),
+                    **per_family_needs(of_families, ["latents"]),
                     **{name: shared[name] for name in ("text", "text_activations", "loss")},
                 },
                 f"quality of {what}",

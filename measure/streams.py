@@ -55,7 +55,7 @@ def in_pieces(stream: np.ndarray | Streams, rows: np.ndarray) -> Iterator[np.nda
         yield stream[rows[start : start + size]].astype(np.float32)
 
 
-def ordinary(stream: np.ndarray | Streams, number: int | None = None) -> np.ndarray:
+def not_massive(stream: np.ndarray | Streams, number: int | None = None) -> np.ndarray:
     """Return a mask of the first `number` rows (default all) whose norm is at most ten times the median."""
     rows = np.arange(len(stream) if number is None else number)
     norms = np.concatenate([np.linalg.norm(piece, axis=1) for piece in in_pieces(stream, rows)])

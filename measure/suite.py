@@ -340,7 +340,7 @@ def _encoder_top(
     test = words.take(vocabulary.scored)
     rows = []
     for letter in places:
-        scored = vocabulary.scores(letter)
+        scored = vocabulary.is_scored(letter)
         truth = vocabulary.labels[vocabulary.scored, letter][scored]
         best = np.argsort(-encoder[letter], kind="stable")[:_ENCODER_TOP]
         for rank, (latent, values) in enumerate(zip(best.tolist(), test.dense(best)[scored].T, strict=True)):

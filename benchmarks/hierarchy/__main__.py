@@ -15,7 +15,7 @@ import torch
 from benchmarks.hierarchy import trained
 from benchmarks.hierarchy.suites import build_pool, difference, draw_suites
 from benchmarks.hierarchy.toy import Case, build_sae, draw_language
-from benchmarks.hierarchy.verdicts import STEPS, Judged, fit, judge, rates, score
+from benchmarks.hierarchy.verdicts import STEPS, Verdicts, fit, judge, rates, score
 from benchmarks.intervals import coverage
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def print_coverage(cases: dict[str, Case]) -> None:
                 print(f"| {' | '.join(cells)} |", flush=True)
 
 
-def judge_built(case: Case, seed: int) -> Judged:
+def judge_built(case: Case, seed: int) -> Verdicts:
     """Compute verdicts on a constructed SAE."""
     language = draw_language(case, seed)
     return judge(language, fit(language), build_sae(case, language, seed))
 
 
-def judge_trained(architecture: Architecture, seed: int) -> Judged:
+def judge_trained(architecture: Architecture, seed: int) -> Verdicts:
     """Compute verdicts on a trained SAE."""
     language = trained.draw_language(seed)
     return judge(language, fit(language), trained.train_sae(language, architecture, seed))
@@ -102,7 +102,7 @@ def print_head() -> None:
     print(f"| {' | '.join([*columns, 'F1 of the probe', 'split latents', 'misses of ablation'])} |")
 
 
-def print_line(name: str, draws: Iterable[Judged]) -> None:
+def print_line(name: str, draws: Iterable[Verdicts]) -> None:
     """Print the row of a case, over several draws."""
     listed = list(draws)
     tokens = pd.concat([one.tokens.assign(draw=number) for number, one in enumerate(listed)], ignore_index=True)

@@ -42,7 +42,7 @@ class _Model(ToyModel):
         self.head = torch.from_numpy(language.head).float()
 
 
-class Judged(NamedTuple):
+class Verdicts(NamedTuple):
     """The verdicts on the test tokens of a language.
 
     Attributes
@@ -67,7 +67,7 @@ def fit(language: Language) -> Probes:
     return fit_probes(language.stream[train], labels, l2=METHOD.probe_l2, device=_CPU)
 
 
-def judge(language: Language, probes: Probes, sae: Known) -> Judged:
+def judge(language: Language, probes: Probes, sae: Known) -> Verdicts:
     """Compute the verdicts of each rule on the test tokens, at the default thresholds."""
     train, places = np.flatnonzero(~language.is_test), np.flatnonzero(language.is_test)
     seen, held_out = _labels(language)[train], _labels(language)[places]
@@ -112,7 +112,7 @@ def judge(language: Language, probes: Probes, sae: Known) -> Judged:
         }
     )
     f1 = [one.f1 for one in score_probes(probes, stream, held_out)]
-    return Judged(tokens, float(np.mean(f1)), float(np.mean(numbers)))
+    return Verdicts(tokens, float(np.mean(f1)), float(np.mean(numbers)))
 
 
 def _labels(language: Language) -> np.ndarray:
@@ -176,7 +176,7 @@ class Score(NamedTuple):
 
 
 def score(tokens: pd.DataFrame, rule: str) -> Score:
-    """Compare a rule with the truth; `tokens` are those of `Judged` for several draws, with an added column `draw`."""
+    """Compare a rule with the truth; `tokens` are those of `Verdicts` for several draws, with a column `draw`."""
     truth, predicted = _absorbed(tokens, "truth"), _absorbed(tokens, rule)
     over_tokens = _precision_and_recall((truth & predicted).sum(), predicted.sum(), truth.sum())
     over_latents = (np.nan, np.nan)

@@ -77,7 +77,7 @@ class SaeLens(Sae):
                 return stream.norm(dim=-1, keepdim=True) / stream.shape[-1] ** 0.5
         return 1.0
 
-    def reconstructs(self) -> bool:
+    def is_linear(self) -> bool:
         """Check that the library's reconstruction is linear in the activations, with the decoder rows `directions`.
 
         This is tested on random tokens and activations.
@@ -131,7 +131,7 @@ def load_sae_lens(folder: Path, device: torch.device) -> SaeLens:
             raise MeasureError(message)
         opened = SaeLens(sae)
         with torch.no_grad():
-            fits = opened.reconstructs()
+            fits = opened.is_linear()
     except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError, SafetensorError) as error:
         why = (str(error).strip() or type(error).__name__).splitlines()[0]
         message = f"{folder}: sae-lens cannot load it ({why}); fix the checkpoint"

@@ -268,7 +268,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     candidates = load_candidates(needs["candidates"])
     pairs = [(int(word), letter) for letter, of_letter in candidates.items() for word in of_letter.tested]
     words = np.array([word for word, _ in pairs], int)
-    row_of = dict(zip(words.tolist(), vocabulary.test_rows(words).tolist(), strict=True))
+    row_of = dict(zip(words.tolist(), vocabulary.test_positions(words).tolist(), strict=True))
     prompt_of = {word: int(chosen.tested_in[row]) for word, row in row_of.items()}
     pairs.sort(key=lambda pair: (prompt_of[pair[0]], pair))
     found: list[Effects] = []

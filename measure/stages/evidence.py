@@ -15,7 +15,7 @@ from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
 from measure.stages.ablation import load_tested
-from measure.stages.families import by_family, words_of
+from measure.stages.families import folders_by_family, load_words
 from measure.stages.k_sparse import load_k_sparse
 from measure.stages.latents import TEST
 from measure.stages.probes import load_probes
@@ -233,7 +233,7 @@ def _of_family(needs: Mapping[str, Path], sae: Sae, cosine_threshold: float) -> 
     latents = latents_with_evidence(
         {place: k_sparse[place][number].latents for place, number in splits.items()},
         tested,
-        [as_tested.row(row)[0] for row in vocabulary.test_rows(tested.words)],
+        [as_tested.row(row)[0] for row in vocabulary.test_positions(tested.words)],
         [latent for found in projected for latent in found.top[found.fully_absorbed(cosine_threshold)].tolist()],
         cosines,
         probes.cosines(sae.encoder.cpu().numpy()),
@@ -246,8 +246,8 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     """Run the stage."""
     model, windows = model_of(settings, needs), load_windows(needs["text"])
     sae, text = open_sae(needs["sae"], model.device), Sparse.load(needs["text_latents"] / f"{EVIDENCE}.npz")
-    families = by_family(needs)
-    words = words_of(*([family[stage] for family in families] for stage in ("vocabulary", "latents")))
+    families = folders_by_family(needs)
+    words = load_words(*([family[stage] for family in families] for stage in ("vocabulary", "latents")))
     found = [_of_family(family, sae, settings["cosine"]) for family in families]
     latents = np.unique(np.concatenate([one.latents for one in found]))
     concepts = [concept for one in found for concept in one.concepts]

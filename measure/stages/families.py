@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _OF = "@"
 
 
-def of_each(families: Iterable[Mapping[str, Task]], stages: Sequence[str]) -> dict[str, Task]:
+def per_family_needs(families: Iterable[Mapping[str, Task]], stages: Sequence[str]) -> dict[str, Task]:
     """Name the stages of several families as dependencies of one task: vocabulary@0, vocabulary@1."""
     return {
         f"{stage}{_OF}{number}": tasks[stage]
@@ -29,8 +29,8 @@ def of_each(families: Iterable[Mapping[str, Task]], stages: Sequence[str]) -> di
     }
 
 
-def by_family(needs: Mapping[str, Path]) -> list[dict[str, Path]]:
-    """Return the folders that `of_each` named, per family."""
+def folders_by_family(needs: Mapping[str, Path]) -> list[dict[str, Path]]:
+    """Return the folders that `per_family_needs` named, per family."""
     found: dict[int, dict[str, Path]] = {}
     for name, folder in needs.items():
         stage, of, number = name.partition(_OF)
@@ -57,7 +57,7 @@ class Words(NamedTuple):
     activations: Sparse
 
 
-def words_of(vocabularies: Sequence[Path], latents: Sequence[Path]) -> Words:
+def load_words(vocabularies: Sequence[Path], latents: Sequence[Path]) -> Words:
     """Load the words of all families.
 
     Parameters

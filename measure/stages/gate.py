@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from measure.stages.erasure import Erased
-    from measure.stages.k_sparse import Found
-    from measure.stages.probes import Fitted
+    from measure.stages.k_sparse import KSparseProbes
+    from measure.stages.probes import LayerProbes
     from measure.stages.prompts import Chosen
     from measure.stages.vocabulary import Vocabulary
 
@@ -144,8 +144,8 @@ def gate_inputs(
     place: int,
     vocabulary: Vocabulary,
     chosen: Chosen,
-    fitted: Fitted,
-    k_sparse: Found,
+    fitted: LayerProbes,
+    k_sparse: KSparseProbes,
     words: Sparse,
     erased: Erased | None,
 ) -> GateInputs:
@@ -157,9 +157,9 @@ def gate_inputs(
         Index of the concept.
     vocabulary : Vocabulary
     chosen : Chosen
-    fitted : Fitted
+    fitted : LayerProbes
         The linear probes.
-    k_sparse : Found
+    k_sparse : KSparseProbes
     words : Sparse
         Activations on all words.
     erased : Erased or None
@@ -168,7 +168,7 @@ def gate_inputs(
     if (too_few := vocabulary.too_few(place)) or place not in k_sparse.probes:
         return GateInputs(too_few=too_few or "none of its words is for training")
     every, groups = vocabulary.labels[:, place], vocabulary.grouping[1]
-    scored = vocabulary.scores(place)
+    scored = vocabulary.is_scored(place)
     rows = vocabulary.scored[scored]
     first_k, scored_folds = min(k_sparse.probes[place]), vocabulary.scored_folds[scored]
     predicted = k_sparse.logits(place, first_k, words.take(rows), scored_folds) > 0

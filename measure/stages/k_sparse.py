@@ -204,7 +204,7 @@ class Curve(NamedTuple):
     errors: dict[int, float]
 
 
-class Found(NamedTuple):
+class KSparseProbes(NamedTuple):
     """The stage's output, by index of the concept; concepts without words are missing.
 
     Attributes
@@ -232,9 +232,9 @@ class Found(NamedTuple):
         return by_fold([probes[k] for probes in self.folds[place]], test.dense(probe.latents), folds)
 
 
-def load_k_sparse(folder: Path) -> Found:
+def load_k_sparse(folder: Path) -> KSparseProbes:
     """Load the stage's output."""
-    found = Found({}, {}, {}, {})
+    found = KSparseProbes({}, {}, {}, {})
     with np.load(folder / "k_sparse.npz") as arrays:
         for letter, k, ranked, weights, bias, scores in zip(
             *(arrays[name] for name in ("letter", "k", "ranked", "weights", "bias", "scores")), strict=True
@@ -334,7 +334,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     for done, letter in enumerate(present, start=1):
         balanced = settings["k_sparse"] == "balanced"
         probes = fit_k_sparse(train, labels[:, letter], ranked[letter], k_values, balanced=balanced)
-        found = Found({letter: probes}, {}, {}, {})
+        found = KSparseProbes({letter: probes}, {}, {}, {})
         if vocabulary.family.gated and not vocabulary.too_few(letter):
             _add_folds(found, letter, words, vocabulary, ranked[letter], k_values, balanced=balanced)
         _add_rows(rows, fold_rows, found, letter, ranked[letter], _score(found, letter, words, vocabulary))
@@ -344,7 +344,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
 
 
 def _add_folds(
-    found: Found,
+    found: KSparseProbes,
     place: int,
     words: Sparse,
     vocabulary: Vocabulary,
@@ -365,9 +365,9 @@ def _add_folds(
         found.folds[place] = [found.probes[place], *others]
 
 
-def _score(found: Found, place: int, words: Sparse, vocabulary: Vocabulary) -> dict[int, Scores]:
+def _score(found: KSparseProbes, place: int, words: Sparse, vocabulary: Vocabulary) -> dict[int, Scores]:
     """Score the probes of a concept on the words that it is scored on, by k."""
-    scored = vocabulary.scores(place)
+    scored = vocabulary.is_scored(place)
     rows = vocabulary.scored[scored]
     test, truth, folds = words.take(rows), vocabulary.labels[rows, place], vocabulary.scored_folds[scored]
     if place not in found.folds:
@@ -378,7 +378,7 @@ def _score(found: Found, place: int, words: Sparse, vocabulary: Vocabulary) -> d
 def _add_rows(
     rows: dict[str, list[Any]],
     fold_rows: dict[str, list[Any]],
-    found: Found,
+    found: KSparseProbes,
     place: int,
     ranked: np.ndarray,
     scores: Mapping[int, Scores],

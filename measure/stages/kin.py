@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from measure.device import best_device
 from measure.saes.loading import open_sae, width_of
-from measure.stages.families import by_family, words_of
+from measure.stages.families import folders_by_family, load_words
 from measure.stages.k_sparse import MAX_SPLIT, load_k_sparse
 from measure.stages.vocabulary import load_vocabulary
 
@@ -193,7 +193,7 @@ class _Layer:
 
     def __init__(self, needs: Mapping[str, Path], number: int) -> None:
         self._folders = [{stage: needs[f"{stage}-{place}"] for stage in STAGES} for place in range(number)]
-        families = by_family(needs)
+        families = folders_by_family(needs)
         self._vocabularies = [family["vocabulary"] for family in families]
         self._of_families = {
             stage: [[family[f"{stage}-{place}"] for family in families] for place in range(number)]
@@ -202,7 +202,7 @@ class _Layer:
         self._ids = np.unique(np.concatenate([load_vocabulary(folder).ids for folder in self._vocabularies]))
 
     def _opened(self, place: int) -> tuple[Tensor, Sparse]:
-        words = words_of(self._vocabularies, self._of_families["latents"][place])
+        words = load_words(self._vocabularies, self._of_families["latents"][place])
         return open_sae(self._folders[place]["sae"], best_device()).directions, words.activations
 
     def _width(self, place: int) -> int:

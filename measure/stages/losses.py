@@ -12,7 +12,7 @@ from measure.memory import batch_size
 from measure.models.loading import model_of
 from measure.stages.parts import load_streams, rows_of_part
 from measure.stages.text import load_windows
-from measure.streams import mean_of, ordinary
+from measure.streams import mean_of, not_massive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     progress(1 / num_runs)
     for layer in settings["layers"]:
         stream = load_streams(needs["text_activations"], str(layer))
-        usual = np.flatnonzero(ordinary(stream, windows.num_held_out * (windows.ids.shape[1] - 1)))
+        usual = np.flatnonzero(not_massive(stream, windows.num_held_out * (windows.ids.shape[1] - 1)))
         mean = torch.from_numpy(mean_of(stream, usual)).float().to(model.device)
         found[str(layer)] = losses_of(model, chosen, {layer: mean.expand_as})
         progress(len(found) / num_runs)

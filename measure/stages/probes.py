@@ -162,7 +162,7 @@ def score_probes(probes: Probes, stream: np.ndarray, labels: np.ndarray) -> list
     return [score(*both) for both in zip(logits.T, labels.T, strict=True)]
 
 
-class Fitted(NamedTuple):
+class LayerProbes(NamedTuple):
     """The probes of a layer.
 
     Attributes
@@ -192,12 +192,12 @@ class Fitted(NamedTuple):
         return found
 
 
-def load_probes(folder: Path) -> Fitted:
+def load_probes(folder: Path) -> LayerProbes:
     """Load the stage's output."""
     with np.load(folder / "probes.npz") as arrays:
         folds = [Probes(*each) for each in zip(arrays["weights"], arrays["biases"], strict=True)]
         scores = [Scores(*map(float, row)) for row in arrays["scores"]]
-        return Fitted(folds, scores, *(arrays[name] for name in Fitted._fields[2:]))
+        return LayerProbes(folds, scores, *(arrays[name] for name in LayerProbes._fields[2:]))
 
 
 def _without_fold(fit: Callable[..., Probes], first: Probes, stream: Streams, vocabulary: Vocabulary) -> list[Probes]:
@@ -219,7 +219,7 @@ def _score(logits: np.ndarray, labels: np.ndarray, vocabulary: Vocabulary) -> tu
     """Score the probes of each concept on the words it is scored on; return scores and standard errors of F1."""
     scores, errors = [], np.full(logits.shape[1], np.nan)
     for place, (values, truth) in enumerate(zip(logits.T, labels.T, strict=True)):
-        rows = vocabulary.scores(place)
+        rows = vocabulary.is_scored(place)
         scores.append(score(values[rows], truth[rows]))
         if vocabulary.groups is not None:
             groups = vocabulary.groups[vocabulary.scored][rows]
@@ -249,7 +249,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         known, errors = _score(by_chance.logits(stream[first_fold.test]), shuffled_labels, first_fold)
         shuffled = [np.array([one.f1 for one in known]), errors]
     progress(0.5)
-    fitted = Fitted(_without_fold(fit, first, stream, vocabulary), [], *([np.zeros(0)] * 3))
+    fitted = LayerProbes(_without_fold(fit, first, stream, vocabulary), [], *([np.zeros(0)] * 3))
     logits = fitted.logits(stream[held_out], vocabulary.scored_folds)
     progress(0.9)
     scores, errors = _score(logits, vocabulary.labels[held_out], vocabulary)

@@ -130,7 +130,7 @@ def project(
     return Projections(main, absorbing, latents, total, top, top_projection, top_cosine, ~fires)
 
 
-class Judged(NamedTuple):
+class ConceptProjections(NamedTuple):
     """The results of one concept.
 
     Attributes
@@ -181,14 +181,16 @@ def by_chance(
     )
 
 
-def load_projections(folder: Path) -> dict[int, Judged]:
+def load_projections(folder: Path) -> dict[int, ConceptProjections]:
     """Load the stage's output, by concept."""
     with np.load(folder / "projections.npz") as arrays:
         ends = np.cumsum(arrays["counts"])[:-1]
         columns = [np.split(arrays[name], ends) for name in ("words", *Projections._fields)]
         chance = np.column_stack([arrays[name] for name in _BY_CHANCE]).tolist()
         return {
-            letter: Judged(columns[0][place], Projections(*(column[place] for column in columns[1:])), *chance[place])
+            letter: ConceptProjections(
+                columns[0][place], Projections(*(column[place] for column in columns[1:])), *chance[place]
+            )
             for place, letter in enumerate(arrays["letters"].tolist())
         }
 
@@ -214,7 +216,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
         split = k_sparse[place][number].latents
         chance = by_chance(*known, instead, split, settings["cosine_threshold"])
         probes = [probes.weights[place] for probes in fitted.folds]
-        found[place] = Judged(test[rows], _by_fold(*known, probes, split, folds[rows]), *chance)
+        found[place] = ConceptProjections(test[rows], _by_fold(*known, probes, split, folds[rows]), *chance)
     arrays: dict[str, Any] = {
         "letters": np.array([*found], int),
         "counts": np.array([len(one.words) for one in found.values()], int),

@@ -12,13 +12,13 @@ from measure.errors import MeasureError
 from measure.models.loading import model_of
 from measure.saes.loading import open_sae
 from measure.sparse import Sparse
-from measure.stages.families import by_family
+from measure.stages.families import folders_by_family
 from measure.stages.latents import WORDS
 from measure.stages.losses import losses_of
 from measure.stages.parts import load_streams
 from measure.stages.text import load_windows
 from measure.stages.text_latents import EVIDENCE, HELD_OUT
-from measure.streams import mean_of, ordinary
+from measure.streams import mean_of, not_massive
 from queries.manifest import MAX_SCORE
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     sae = open_sae(needs["sae"], model.device)
     length = windows.ids.shape[1] - 1
     stream = load_streams(needs["text_activations"], str(layer))
-    usual = ordinary(stream, windows.num_held_out * length)
+    usual = not_massive(stream, windows.num_held_out * length)
     evidence, active = (Sparse.load(needs["text_latents"] / f"{name}.npz") for name in (EVIDENCE, HELD_OUT))
-    words = Sparse.stack([Sparse.load(family["latents"] / f"{WORDS}.npz") for family in by_family(needs)])
+    words = Sparse.stack([Sparse.load(family["latents"] / f"{WORDS}.npz") for family in folders_by_family(needs)])
     explained = variance_explained(sae, stream, np.flatnonzero(usual))
     progress(0.3)
     known = json.loads((needs["loss"] / "loss.json").read_text("utf-8"))

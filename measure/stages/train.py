@@ -15,7 +15,7 @@ from measure.saes.trained import TrainedSae
 from measure.stages.parts import load_streams
 from measure.stages.sparsity import LABELS, Active, BatchTop, Jump, Top, above, products
 from measure.stages.text import load_windows
-from measure.streams import ordinary
+from measure.streams import not_massive
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -264,7 +264,7 @@ def run(settings: Mapping[str, Any], needs: Mapping[str, Path], out: Path, progr
     windows, layer = load_windows(needs["text"]), settings["layer"]
     length = windows.ids.shape[1] - 1
     text = load_streams(needs["text_activations"], str(layer))
-    rows = np.flatnonzero(ordinary(text))
+    rows = np.flatnonzero(not_massive(text))
     rows = rows[rows >= windows.num_held_out * length]
     words = load_streams(needs["activations"], f"mix-{layer}")
     done = 0

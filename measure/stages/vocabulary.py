@@ -16,9 +16,9 @@ from measure.concepts import (
     Family,
     built_in_family,
     family_of_labels,
+    first_few,
     letter_of_word,
     read_rows,
-    shortened,
 )
 from measure.errors import MeasureError
 from measure.models.loading import model_of
@@ -111,11 +111,11 @@ class Vocabulary(NamedTuple):
         """The fold of each word in `scored`."""
         return np.zeros(len(self.scored), int) if self.folds is None else self.folds[self.scored]
 
-    def scores(self, place: int) -> np.ndarray:
+    def is_scored(self, place: int) -> np.ndarray:
         """Return a mask of the words in `scored` on which the probes of a concept are scored."""
         return np.ones(len(self.scored), bool) if self.crosses(place) else self.scored_folds == 0
 
-    def test_rows(self, words: np.ndarray) -> np.ndarray:
+    def test_positions(self, words: np.ndarray) -> np.ndarray:
         """Return the positions in `test` of words given by index."""
         return np.searchsorted(self.test, words)
 
@@ -219,7 +219,7 @@ def _from_file(tokenizer: Tokenizer, given: Mapping[str, Any]) -> tuple[Family, 
     rows = read_rows(file)
     numbers, lost = _numbers(tokenizer, file, rows)
     if not numbers:
-        message = f"{file}: none of its words is one token of the model ({shortened(lost)}){_hint(tokenizer, lost)}"
+        message = f"{file}: none of its words is one token of the model ({first_few(lost)}){_hint(tokenizer, lost)}"
         raise MeasureError(f"{message}; give tokens as the tokenizer has them")
     labels = list(dict.fromkeys(row.label for row in rows if row.label and row.token in numbers))
     words: dict[str, _Word] = {}
@@ -370,9 +370,9 @@ def words_of_several_tokens(tokenizer: Tokenizer, concepts: Mapping[str, Any]) -
         return []
     left = {row.label for row in rows if row.token in numbers}
     gone = [label for label in dict.fromkeys(row.label for row in rows if row.label) if label not in left]
-    with_them = f", and with them the labels {shortened(gone)}" if gone else ""
+    with_them = f", and with them the labels {first_few(gone)}" if gone else ""
     number = len(numbers) + len(lost)
-    what = f"{len(lost):,} of {number:,} words are no single token of the model and are omitted ({shortened(lost)})"
+    what = f"{len(lost):,} of {number:,} words are no single token of the model and are omitted ({first_few(lost)})"
     return [f"{file}: {what}{with_them}{_hint(tokenizer, lost)}"]
 
 
