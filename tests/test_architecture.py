@@ -79,7 +79,7 @@ def _imports(module: str) -> frozenset[str]:
 
 @cache
 def _reaches(module: str) -> frozenset[str]:
-    """Return the project's modules that `module` imports, by whatever way round."""
+    """Return the project's modules that `module` imports, directly or indirectly."""
     seen: set[str] = set()
     ahead = [module]
     while ahead:

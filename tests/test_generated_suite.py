@@ -47,7 +47,7 @@ def explorer(store: Store) -> Explorer:
 
 
 def written(explorer: Explorer) -> str:
-    """Return all that the explorer's parts have written."""
+    """Return all texts that the explorer's components have rendered."""
     parts: list[Any] = explorer.layout.select(Markup)
     return "\n".join(part.html for part in parts)
 

@@ -46,7 +46,7 @@ def root(tmp_path: Path) -> Path:
 
 
 class Imported:
-    """A suite that was imported, and what was said of it."""
+    """An imported suite and its report."""
 
     def __init__(self, folder: Path, report: Report) -> None:
         self.folder, self.report = folder, report

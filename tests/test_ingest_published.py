@@ -112,7 +112,7 @@ def converted(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Import:
-    """An import of a copy of the results that may be spoilt first."""
+    """An import of a copy of the results, which may be modified first."""
 
     source: Path
     target: Path

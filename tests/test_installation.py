@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def version_of(folder: Path) -> str:
-    """Ask what builds the project for the version of a folder of it."""
+    """Return the version that the build backend determines for a folder."""
     return ProjectMetadata(str(folder), PluginManager()).version
 
 

@@ -70,7 +70,7 @@ def wait_until(met: Callable[[], bool]) -> bool:
 
 
 def visit(store: Store) -> list[ref[Any]]:
-    """Show an explorer without a server, as a notebook does, use all of it, and take it down."""
+    """Display an explorer without a server, as a notebook does, use all of it, and remove it."""
     explorer = app.Explorer(store, letter="s")
     layout, state = explorer.layout, explorer.state
     root = layout.get_root(Document())

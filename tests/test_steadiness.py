@@ -91,7 +91,7 @@ def test_question_that_takes_too_long_can_be_asked_again(open_page: PageOpener, 
 
 
 def test_newer_choice_ends_a_long_question_and_others_go_on(open_page: PageOpener, view: View, tmp_path: Path) -> None:
-    """Neither waits for the five minutes after which the question would be given up."""
+    """Neither waits for the five minutes after which the query would be cancelled."""
     slow = tmp_path / "slow"
     with running(tmp_path, free_port(), seconds=300) as server:
         page, other = (open_view(open_page, f"{server.url}{view.path}") for _ in range(2))

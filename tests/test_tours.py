@@ -217,7 +217,7 @@ _COVERED = """() => {
 
 
 def _at_step(page: Page, number: int) -> None:
-    """Wait for a step; its view is in sight, and not covered."""
+    """Wait for a step; its view is visible and not covered."""
     expect(page.locator(f"[data-step$=' {number}'][data-placed]")).to_be_visible()
     wait_ready(page)
     wait_for(page, "() => document.querySelector('.ax-tour-ring').hidden === false")

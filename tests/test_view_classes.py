@@ -103,7 +103,7 @@ def sources(derived: property, state: ExplorerState) -> set[str]:
 
 
 def test_what_is_named_is_there(store: Store) -> None:
-    """Every answer is shown by some view, and every view by some page."""
+    """Every query result is shown by some view, and every view by some page."""
     state = made(store).state
     known = vars(state.snapshot())
     for view in classes():
