@@ -1,4 +1,4 @@
-"""The page Learn: the toy's closed forms against other ways to the same numbers, and real cases and verdicts."""
+"""The page Learn: the toy's closed forms, compared with independent computations, and real cases and verdicts."""
 
 from __future__ import annotations
 
@@ -234,7 +234,7 @@ def test_each_step_ends_at_a_real_case(suite: str, stores: dict[str, Store]) -> 
 
 
 def test_suites_of_any_concepts_and_data_have_every_step(tmp_path: Path) -> None:
-    """Of own concepts without k-sparse probes, with several metrics, and without any tested token."""
+    """Suites without k-sparse probes, with several metrics, and without tested tokens."""
     own = tmp_path / "suite"
     import_results(write_results(tmp_path / "own"), own)
     several = write_several_metrics(tmp_path / "several")

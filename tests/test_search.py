@@ -1,4 +1,4 @@
-"""The search in the header: what it finds, where it leads, and what it makes of whatever is typed."""
+"""The search in the header: its results, their links, and its handling of arbitrary input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 class Asked:
-    """A search, and what its reader does with it."""
+    """A search, and actions of its user."""
 
     def __init__(self, store: Store, **state: Any) -> None:
         self.model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s", **state), Pages)

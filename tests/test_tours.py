@@ -1,4 +1,4 @@
-"""Tours: their files, what they tell of suites of all shapes, their steps over the live page; help and presentation."""
+"""Tours: their files, their texts for suites of all shapes, their steps on the live page; help and presentation."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ _COVERED = """() => {
 
 
 def _at_step(page: Page, number: int) -> None:
-    """Wait for a step; its view is in sight, and not covered."""
+    """Wait for a step; its view is visible and not covered."""
     expect(page.locator(f"[data-step$=' {number}'][data-placed]")).to_be_visible()
     wait_ready(page)
     wait_for(page, "() => document.querySelector('.ax-tour-ring').hidden === false")
