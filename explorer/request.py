@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from queries import CancelToken, QueryError
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     Answers = Mapping[str, pd.DataFrame | QueryError | None]
 
+T = TypeVar("T")
 #: Most of a query's time is planning, which uses one processor.
 _SIDE_BY_SIDE = ThreadPoolExecutor(64, "answering")
 
@@ -49,12 +50,10 @@ class Request:
             By any name.
         take : callable
             Takes the answers by these names, where the page may be changed: frames, None where there was nothing to
-            ask, and in place of an answer the error that says why there is none. Not called once `ask` or `give_up`
-            was called again.
+            ask, and in place of an answer the error that says why there is none. Not called once `ask`, `work` or
+            `give_up` was called again.
         """
-        self._token.given_up = True
-        self._token = token = CancelToken()
-        store = self._model.store
+        store, token = self._model.store, self._renew()
 
         def answer(name: str) -> pd.DataFrame | QueryError | None:
             query, params = questions[name]
@@ -64,24 +63,46 @@ class Request:
                 except QueryError as failure:
                     return failure
 
-        def take_over(answers: Answers) -> None:
-            try:
-                if not token.given_up:
-                    take(answers)
-            finally:  # an error in a view must not leave the page waiting
-                if not token.given_up:  # by what follows from the answers
-                    self._model.await_answers(self, late=False)
-
         def answers() -> Answers:
             is_held = all(params is None or store.holds(query, **params) for query, params in questions.values())
             # Threads cost time, which only pays where the database is asked.
             return dict(zip(questions, (map if is_held else _SIDE_BY_SIDE.map)(answer, questions), strict=True))
 
-        self._model.aside(
-            answers,
-            take_over,
-            lambda: self._model.await_answers(self, late=True),
-        )
+        self._aside(answers, take, token)
+
+    def work(self, work: Callable[[], T], take: Callable[[T], None]) -> None:
+        """Run anything that queries the store and handles its errors.
+
+        Parameters
+        ----------
+        work : callable
+            Returns the result; called in another thread.
+        take : callable
+            Takes it where the page may be changed. Not called once `ask`, `work` or `give_up` was called again.
+        """
+        store, token = self._model.store, self._renew()
+
+        def cancellable() -> T:
+            with store.cancellable(token):
+                return work()
+
+        self._aside(cancellable, take, token)
+
+    def _renew(self) -> CancelToken:
+        self._token.given_up = True
+        self._token = token = CancelToken()
+        return token
+
+    def _aside(self, work: Callable[[], T], take: Callable[[T], None], token: CancelToken) -> None:
+        def take_over(result: T) -> None:
+            try:
+                if not token.given_up:
+                    take(result)
+            finally:  # an error in a view must not leave the page waiting
+                if not token.given_up:  # by what follows from the result
+                    self._model.await_answers(self, late=False)
+
+        self._model.aside(work, take_over, lambda: self._model.await_answers(self, late=True))
 
     def give_up(self) -> None:
         """Cancel the running queries."""

@@ -150,7 +150,7 @@ def query_of(step: ToldStep, tour: str, number: int, *, present: bool) -> str:
 
 
 def enter(store: Store, state: ExplorerState, query: str) -> list[str]:
-    """Go to the step that an address names; where the address says what is shown besides, that stays.
+    """Go to the step that an address names, or to the last; where the address says what is shown besides, that stays.
 
     Parameters
     ----------
@@ -176,9 +176,9 @@ def enter(store: Store, state: ExplorerState, query: str) -> list[str]:
         state.tour = None
         return [f"tour = {tour.name!r} cannot be shown here ({tour.unless.rstrip('.')})"]
     number = min(state.tour_step, len(shown.steps))
-    refused = [] if number == state.tour_step else [f"tour_step = {state.tour_step}: this tour has {number} steps"]
+    refused = []
     if given <= _OF_TOUR:
-        refused += state.from_query(query_of(shown.steps[number - 1], shown.name, number, present=state.present))
+        refused = state.from_query(query_of(shown.steps[number - 1], shown.name, number, present=state.present))
     state.tour_step = number
     return refused
 
