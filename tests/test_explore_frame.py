@@ -126,6 +126,25 @@ def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpene
     wait_figure(page, "k-sparse")
 
 
+def test_a_drag_of_a_slider_is_one_step_of_the_history(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    before, steps = query_of(page), page.evaluate("history.length")
+    handle = page.get_by_role("slider", name="Minimum effect margin")
+    handle.hover()
+    page.mouse.down()
+    box = handle.bounding_box()
+    assert box
+    for pixels in (10, 20, 30):
+        address = page.evaluate("location.search")
+        page.mouse.move(box["x"] + box["width"] / 2 + pixels, box["y"] + box["height"] / 2)
+        # The page follows before the slider is let go.
+        wait_for(page, "(before) => location.search !== before && location.search.includes('effect_margin')", address)
+    page.mouse.up()
+    assert page.evaluate("history.length") == steps + 1
+    page.go_back()
+    wait_query(page, before | {"effect_margin": None})
+
+
 def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None:
     page = open_view(open_page, home.but(letter="s", l0=13))
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

@@ -19,9 +19,11 @@ from explorer import app
 from explorer.app import Explorer
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.saes import ATTRIBUTES
+from explorer.tours import _TOLD, offered
 from explorer.views.act import one_act
 from explorer.views.headline import Headline
 from explorer.views.markup import Markup
+from explorer.views.tour import TourCard
 from queries import Store
 from queries.schema import concept_id
 from tests.browser import wait_for
@@ -233,6 +235,27 @@ def test_what_a_view_asks_when_it_is_used_is_asked_aside(store: AsideStore) -> N
     held.act(lambda: lists._handle_msg({"action": "latent", "value": "65"}))
     held.answer()
     assert graph.latent is None
+    assert store.asked_here == []
+
+
+def test_a_tour_is_told_aside(store: AsideStore) -> None:
+    held = Held(store)
+    card = TourCard(held.explorer.model, lambda _: None).__panel__()
+    assert isinstance(card, Markup)
+    (tour, *_) = [told.name for told in offered(store, "tiny") if told.steps]
+    _TOLD.clear()
+    store.asked_here, store.page = [], threading.current_thread()
+    held.change(tour=tour)
+    assert (card.html, held.explorer.model.waiting) == ("", True)
+    held.answer()
+    assert "1 of" in card.html
+    held.act(lambda: card._handle_msg({"action": "tour-next", "value": None}))
+    held.answer()
+    assert "2 of" in card.html
+    # Another suite in the middle of it tells its own.
+    held.change(suite="twin")
+    held.answer()
+    assert not held.explorer.model.waiting
     assert store.asked_here == []
 
 
