@@ -19,7 +19,7 @@ from explorer import app
 from explorer.app import Explorer
 from explorer.plots.small_cosine import small_cosine_plot
 from explorer.saes import ATTRIBUTES
-from explorer.tours import _TOLD, offered
+from explorer.tours import _RENDERED, rendered_tours
 from explorer.views.act import one_act
 from explorer.views.headline import Headline
 from explorer.views.markup import Markup
@@ -242,8 +242,8 @@ def test_a_tour_is_told_aside(store: AsideStore) -> None:
     held = Held(store)
     card = TourCard(held.explorer.model, lambda _: None).__panel__()
     assert isinstance(card, Markup)
-    (tour, *_) = [told.name for told in offered(store, "tiny") if told.steps]
-    _TOLD.clear()
+    (tour, *_) = [told.name for told in rendered_tours(store, "tiny") if told.steps]
+    _RENDERED.clear()
     store.asked_here, store.page = [], threading.current_thread()
     held.change(tour=tour)
     assert (card.html, held.explorer.model.waiting) == ("", True)

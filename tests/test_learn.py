@@ -28,6 +28,7 @@ from explorer.learn.verdict import chosen_token, conditions, decisive_metric, to
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.pages import Pages
 from explorer.pages.learn import Learn
+from explorer.plots.layers import Layer
 from explorer.plots.toy import vectors_plot
 from explorer.state import ExplorerState
 from explorer.store import ARCHITECTURES, SWEEPS
@@ -128,8 +129,9 @@ def test_training_ends_where_theory_says_from_every_start(toy: Toy) -> None:
 
 @pytest.mark.parametrize(("absorption", "names"), [(0.0, ["d1, e1", "d2, e2"]), (0.6, ["d1", "e1", "d2", "e2"])])
 def test_arrows_that_end_together_have_one_name(absorption: float, names: list[str]) -> None:
-    layers = {layer.name: layer for layer in vectors_plot(absorbing_sae(absorption), theme=LIGHT).layers}
-    assert list(layers["names"].data["label"]) == names
+    (layer,) = (layer for layer in vectors_plot(absorbing_sae(absorption), theme=LIGHT).layers if layer.name == "names")
+    assert isinstance(layer, Layer)
+    assert list(layer.data["label"]) == names
 
 
 def test_training_is_the_same_for_the_same_seed() -> None:
