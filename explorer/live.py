@@ -15,6 +15,7 @@ from explorer.plots.k_sparse import bars_of, labels_of
 from explorer.slots import Slot
 from explorer.views.concepts import cell_label, concept_cells
 from explorer.views.cosine import roles
+from explorer.views.evidence_head import counts_html, num_absorbed
 from explorer.views.headline import figures_html, sentence_html
 from explorer.views.latent_lists import lists_html
 from explorer.views.markup import render
@@ -83,6 +84,21 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
             for published in (True, False, None)
         },
     }
+
+
+def totals_part(model: ExplorerModel) -> dict[str, str]:
+    """Write the totals of Evidence at the suite's own thresholds, and at moved ones by how many latents absorb."""
+    shown, info = model.shown, model.suite_info
+    own = num_absorbed(info)
+    offered = movable(model.state)
+    totals = {"own": counts_html(shown, info, absorbed=own, own=None, moves="effect_margin" in offered)}
+    if offered:
+        away = records(asked(model, "suite_info", **thresholds_away(model)))[0]
+        for case, number in {"1": 1, "n": 2}.items():
+            counts = away | {"n_absorbing_latents": Slot(number, "num_absorbing")}
+            absorbed = None if own is None else Slot(2, "num_absorbed")
+            totals[case] = counts_html(shown, counts, absorbed=absorbed, own=own, moves="effect_margin" in offered)
+    return totals
 
 
 def asked(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame:

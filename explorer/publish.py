@@ -11,15 +11,13 @@ import shutil
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from explorer.cite import LATEX, cite
-from explorer.embed import EMBEDS, about_of
+from explorer.cite_part import cite_part
 from explorer.format import metric_label
-from explorer.live import LivePart, cells_part, movable, thresholds_part
+from explorer.live import LivePart, cells_part, movable, thresholds_part, totals_part
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.pairs import numbers_part, pair_part
 from explorer.parts import (
@@ -28,6 +26,7 @@ from explorer.parts import (
     SaeParts,
     as_data,
     bokeh_js,
+    compressed,
     family_part,
     family_path,
     order_of,
@@ -44,8 +43,7 @@ from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.atlas import Atlas, head_html, listed, means_html, panel_drawing, panel_titles
-from explorer.views.cite import cited_suite
-from explorer.views.evidence_head import EvidenceHead, counts_html
+from explorer.views.evidence_head import EvidenceHead
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
@@ -84,7 +82,10 @@ _NUMBERS = (
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
-_SCRIPTS = ("reader", "live", "guide", "reader_guide", "site", "numbers", "pair", "statistics", "cite", "atlas")
+_SCRIPTS = (
+    *("reader", "cite", "live", "guide", "reader_guide", "site"),
+    *("numbers", "pair", "statistics", "atlas", "totals"),
+)
 #: What steps of tours point at that a site does not have.
 NOT_HERE = ("tester", "threshold-sensitivity")
 #: What the verdicts of a suite depend on.
@@ -362,9 +363,9 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
     first = [sae for sae in manifest.saes if sae.repeat_of is None]
     return {
         "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
-        "evidence": counts_html(model, moves=False),
+        "evidence": totals_part(model),
         "thresholds": thresholds_part(model),
-        "cite": _citations(_model(model.store, manifest.name, latent=0)),
+        "cite": cite_part(model.store, manifest.name),
         "tours": tours_part(model.store, shown.suite, partial(_has_step, metric=shown.metric)),
         "made": render(
             "reader_made",
@@ -375,35 +376,6 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
             date=f"{datetime.now(tz=UTC):%Y-%m-%d}",
             state=shown,
         ),
-    }
-
-
-def _citations(model: ExplorerModel) -> dict[str, Any]:
-    """Collect what the dialog that cites a view says, with slots for what the browser knows."""
-    slots = {
-        "view": "\ue000",
-        "day": "\ue001",
-        "year": "\ue002",
-        "name": "NAME.OF.VIEW",
-        "address": "https://address.invalid",
-    }
-    cited = cite(
-        slots["view"],
-        cited_suite(model),
-        program=version("absorption-explorer"),
-        on=SimpleNamespace(year=slots["year"], isoformat=lambda: slots["day"]),
-        address=slots["address"],
-        name=slots["name"],
-    )
-    said = {"text": cited.text, "bibtex": cited.bibtex, "address": slots["address"]}
-    return {
-        "slots": slots,
-        "said": said,
-        "dialog": render("cite", title="", frame="", **said),
-        "latex": LATEX,
-        "suite": model.manifest.title or model.manifest.name,
-        "families": {name: family.title for name, family in model.shown.families.items()},
-        "views": {name: (embed.title, about_of(model, embed.view)) for name, embed in EMBEDS.items()},
     }
 
 
@@ -451,7 +423,7 @@ def _search(model: ExplorerModel) -> dict[str, Any]:
 def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[str, bytes]]:
     """Make the page itself, and what it loads first."""
     suites = {name: store.suites[name].manifest.title or name for name in choices}
-    theme = (STATIC / "site_theme.js").read_text(encoding="utf-8")
+    theme, bokeh = (STATIC / "site_theme.js").read_text(encoding="utf-8"), bokeh_js()
     nothing: dict[str, Any] = dict.fromkeys(("tokens", "concepts", "latents"), ()) | {"words": {}, "families": {}}
     search = render(
         "search", number=0, text="", has_failed=False, is_cut=False, sae=None, longest=SEARCH_CHARACTERS, **nothing
@@ -460,7 +432,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         "site",
         kind="site",
         theme=theme,
-        theme_hash=script_hash(theme),
+        hashes=[script_hash(script) for script in (theme, bokeh)],
         data=as_data({"suites": {name: _start(store, name) for name in choices}, "query": "", "search": search}),
         styles="".join(
             (
@@ -483,7 +455,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         query="",
     )
     yield "index.html", page.encode()
-    yield "assets/bokeh.js", bokeh_js().encode()
+    yield "assets/bokeh.bin", compressed(bokeh.encode())
     for name in _SCRIPTS:
         yield f"assets/{name}.js", (STATIC / f"{name}.js").read_bytes()
     yield "assets/search.js", (STATIC.parent / "views" / "search.js").read_bytes()

@@ -105,6 +105,16 @@ const live = (() => {
     };
   }
 
+  // The latents and effects of the absorbed tokens, by token.
+  function absorbedOf({ tokens }, place) {
+    const ownTau = data.suites[place.suite].thresholds.tau?.[0] ?? place.tau;
+    const found = new Map();
+    tokens?.token.forEach((token, at) => {
+      if (isAbsorbed(tokens, at, reasonOf(tokens, at, place, ownTau))) found.set(token, tokens.top_latent[at]);
+    });
+    return found;
+  }
+
   const casesOf = (count) => (count > 1 ? "n" : String(count));
 
   // --- Parts that say so ---------------------------------------------------------------------------------------------
@@ -264,5 +274,5 @@ const live = (() => {
   reader.changeBy(change);
   reader.followers.push(showSliders, showStrip);
 
-  return { asHtml, decide, fill, fixed, parsed, written };
+  return { absorbedOf, asHtml, decide, fill, fixed, parsed, written };
 })();

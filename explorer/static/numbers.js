@@ -2,7 +2,7 @@
 const { data, readPart, saeFolder } = reader;
 
 // The thresholds that hold at a place, also those that move nothing of its suite.
-const thresholdsOf = (place) => Object.fromEntries(Object.entries(data.suites[place.suite].own).map(([name, own]) => [name, place[name] ?? own]));
+export const thresholdsOf = (place) => Object.fromEntries(Object.entries(data.suites[place.suite].own).map(([name, own]) => [name, place[name] ?? own]));
 
 export const movedIn = (place, suite = place.suite) => {
   const there = data.suites[suite], thresholds = thresholdsOf(place);

@@ -57,6 +57,19 @@ const reader = (() => {
     return cosines;
   });
 
+  // A site has BokehJS as a part, which its policy knows by its hash, so that it is small on hosts that compress nothing.
+  let bokeh = isWhole ? Promise.resolve() : null;
+  const loadBokeh = () => (bokeh ??= insertBokeh().catch((error) => {
+    bokeh = null; // to be loaded again with the next place
+    throw error;
+  }));
+  async function insertBokeh() {
+    const script = document.createElement("script");
+    script.textContent = new TextDecoder().decode(await unpack("assets/bokeh.bin"));
+    document.head.append(script);
+  }
+  loadBokeh().catch(() => {}); // `embed` waits for it, and tells of a failure
+
   // The folders of the parts, as explorer.parts names them.
   const familyFolder = ({ suite, family }) => `suites/${suite}/${family}`;
   const saeFolder = (place) => `${familyFolder(place)}/${place.sae}`;
@@ -236,18 +249,10 @@ const reader = (() => {
     find("failed").hidden = true;
     if (!isOf("suite", "family", "sae")) find("concepts").innerHTML = ofSae.strip;
     if (isNew) showConcept();
-    if (!isOf("suite", "family")) await embedAll();
-    if (isNew) {
-      drawPlots();
-      find("cosine-plot").hidden = !cosines;
-      if (figures.cosine) {
-        fit(figures.cosine.model.y_range, ...part.y_range);
-        const last = cosines?.length - 1;
-        if (cosines) fit(figures.cosine.model.x_range, -AIR * last, (1 + AIR) * last);
-        drawLine();
-        drawMarks();
-      }
-    }
+    if (!isOf("suite", "family")) await embedAll(["cosine"]); // the others while a reader looks at it
+    if (isNew) drawCosines();
+    if (!isOf("suite", "family")) await embedAll(["k-sparse", ...PLOTS]);
+    if (isNew) drawPlots();
     await showLatent();
     drawSelected();
     if (find("evidence-token") && (isNew || !isOf("evidence_token"))) {
@@ -440,6 +445,7 @@ const reader = (() => {
 
   // A figure was drawn when the parts were made; here its data is exchanged.
   async function embed(name, { item, sources, themes }) {
+    await loadBokeh();
     const views = await Bokeh.embed.embed_item(item, find(`${name}-plot`));
     const model = Bokeh.documents.at(-1).roots()[0];
     const known = (id) => model.document.get_model_by_id(id);
@@ -455,9 +461,9 @@ const reader = (() => {
     return model;
   }
 
-  // Embeds the figures of the family, in the place of those of another one.
-  async function embedAll() {
-    for (const name of ["cosine", "k-sparse", ...PLOTS]) {
+  // Embeds figures of the family, in the place of those of another one.
+  async function embedAll(names) {
+    for (const name of names) {
       remove(name);
       const drawn = ofFamily.figures[name];
       if (!drawn) continue;
@@ -523,6 +529,16 @@ const reader = (() => {
     if (range.bounds?.[0] === start && range.bounds[1] === end) return;
     range.setv({ bounds: [start, end] }); // first: start and end are held to it
     range.setv({ start, end, reset_start: start, reset_end: end });
+  }
+
+  function drawCosines() {
+    find("cosine-plot").hidden = !cosines;
+    if (!figures.cosine) return;
+    fit(figures.cosine.model.y_range, ...part.y_range);
+    const last = cosines?.length - 1;
+    if (cosines) fit(figures.cosine.model.x_range, -AIR * last, (1 + AIR) * last);
+    drawLine();
+    drawMarks();
   }
 
   let isDue = false;
