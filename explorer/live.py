@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from explorer.evidence import why
+from explorer.format import metric_label
 from explorer.model import param_of, records
 from explorer.plots.k_sparse import bars_of, labels_of
 from explorer.slots import Slot
@@ -54,7 +55,7 @@ def movable(state: ExplorerState) -> list[str]:
 def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     """Collect what the thresholds of a suite are moved by, and what is said of them."""
     state, own = model.state, model.shown.thresholds_of_suite._asdict()
-    offered = movable(state)
+    offered, metrics = movable(state), {name: metric_label(name) for name in state.metrics}
     sliders = {}
     for name in offered:
         low, high = state.param[name].softbounds
@@ -74,8 +75,8 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     return {
         "own": own,
         "sliders": sliders,
-        "head": head_html(state, offered=offered, moved=""),
-        "moved": head_html(state, offered=offered, moved="⟦moved:⟧"),
+        "head": head_html(state, offered=offered, moved="", metrics=metrics),
+        "moved": head_html(state, offered=offered, moved="⟦moved:⟧", metrics=metrics),
         "names": {name: threshold_label(name, own[name]) for name in own},
         "whys": whys,
         "verdicts": {

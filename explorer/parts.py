@@ -68,14 +68,19 @@ class PartsError(ValueError):
     """Parts cannot be made; the message is one line that says what to do."""
 
 
-def family_path(suite: str, family: str | None) -> str:
+def suite_path(suite: str, metric: str | None = None) -> str:
+    """Return the folder of a suite's parts; with a metric that is not the suite's own, of those that it changes."""
+    return f"metrics/{suite}/{metric}" if metric else f"suites/{suite}"
+
+
+def family_path(suite: str, family: str | None, metric: str | None = None) -> str:
     """Return the folder of the parts of a family of concepts."""
-    return f"suites/{suite}/{family or 'none'}"
+    return f"{suite_path(suite, metric)}/{family or 'none'}"
 
 
-def sae_path(at: Snapshot) -> str:
+def sae_path(at: Snapshot, metric: str | None = None) -> str:
     """Return the folder of the parts of an SAE with a family of concepts."""
-    return f"{family_path(at.suite, at.family)}/{at.sae}"
+    return f"{family_path(at.suite, at.family, metric)}/{at.sae}"
 
 
 class SaeParts:

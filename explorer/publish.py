@@ -33,6 +33,7 @@ from explorer.parts import (
     packed,
     sae_path,
     script_hash,
+    suite_path,
 )
 from explorer.plots.absorption import drawn
 from explorer.plots.layers import Layer
@@ -54,12 +55,12 @@ from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_
 from queries import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from explorer.parts import Draw
     from explorer.plots.layers import Plot
-    from explorer.state import SuiteChoices
+    from explorer.state import Snapshot, SuiteChoices
     from explorer.tours import ToldStep
     from queries import Store
 
@@ -220,42 +221,53 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
     choices = {name: there for name, there in choices_of(store).items() if there.saes and there.concepts}
     if not choices:
         raise PublishError(f"{', '.join(store.suites)}: no SAE of a concept is there, so there is nothing to publish")
-    steps = sum(len(there.saes) * len(there.families) for there in choices.values())
+    steps = sum(len(there.saes) * len(there.families) * max(len(there.movable), 1) for there in choices.values())
     done = 0
     saes = {name: there.saes for name, there in choices.items()}
     for name, there in choices.items():
-        model = _model(store, name, *SHOWN)
-        for family in there.families:
-            figures: dict[str, Draw] = {}
-            for sae in there.saes:
-                progress(f"{name}: {sae.label}", done, steps)
-                model.state.apply({"sae": sae.id, "family": family})
-                yield from _sae_files(model, figures)
-                yield f"{sae_path(model.shown)}/numbers.bin", packed(numbers_part(model, saes))
-                done += 1
-            at = family_path(name, family)
-            cells = {"cells": cells_part(model.shown.rate_label)}
-            yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
-            yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
-            yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family))
-        yield f"suites/{name}/suite.bin", packed(_suite(_model(store, name, EvidenceHead)))
-        yield f"suites/{name}/search.bin", packed(_search(_model(store, name)))
+        for metric in there.movable or [None]:
+            model = _model(store, name, *SHOWN, metric=metric)
+            other = _other_metric(model.shown)
+            for family in there.families:
+                figures: dict[str, Draw] = {}
+                for sae in there.saes:
+                    progress(f"{name}: {sae.label}", done, steps)
+                    model.state.apply({"sae": sae.id, "family": family})
+                    yield from _sae_files(model, figures)
+                    yield f"{sae_path(model.shown, other)}/numbers.bin", packed(numbers_part(model, saes))
+                    done += 1
+                at = family_path(name, family, other)
+                cells = {"cells": cells_part(model.shown.rate_label)}
+                yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
+                yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
+                yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family, metric=metric))
+            at = suite_path(name, other)
+            yield f"{at}/suite.bin", packed(_suite(_model(store, name, EvidenceHead, metric=metric)))
+            yield f"{at}/search.bin", packed(_search(_model(store, name, metric=metric)))
     yield from _frame(store, choices)
     progress("Done", steps, steps)
 
 
 def _model(store: Store, suite: str, *views: Any, **state: Any) -> ExplorerModel:
-    return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **state), *views)
+    given = {name: value for name, value in state.items() if value is not None}
+    return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **given), *views)
+
+
+def _other_metric(shown: Snapshot) -> str | None:
+    """Return the metric if it is not the suite's own; the parts that it changes have a folder of their own."""
+    return None if shown.metric in shown.metrics[:1] else shown.metric
 
 
 def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple[str, bytes]]:
     """Make the files of one SAE with one family of concepts."""
-    parts, at = SaeParts(model, figures), sae_path(model.shown)
+    parts, other = SaeParts(model, figures), _other_metric(model.shown)
+    at = sae_path(model.shown, other)
     yield f"{at}/sae.bin", packed(parts.sae(parts.cells, choose=_chooser(model.state)))
     for cell in parts.cells:
         part, cosines = parts.concept(cell["concept"])
         yield f"{at}/{cell['concept']}.bin", packed(part)
-        yield f"{at}/{cell['concept']}.cos", cosines
+        if other is None:  # cosines are the same by any metric
+            yield f"{at}/{cell['concept']}.cos", cosines
     yield f"{at}/cards.bin", packed(parts.cards())
     if movable(model.state):
         yield f"{at}/live.bin", packed(LivePart(model).made())
@@ -282,7 +294,7 @@ def _chooser(state: ExplorerState) -> dict[str, Any]:
 def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
     """Make the files of Atlas: its figures, and what it shows of each mean."""
     figures: dict[str, Any] = {}
-    at = family_path(model.shown.suite, model.shown.family)
+    at = family_path(model.shown.suite, model.shown.family, _other_metric(model.shown))
     for policy in ExplorerState.param.mean_policy.objects:
         model.state.mean_policy = policy
         yield f"{at}/atlas-{policy}.bin", packed(_atlas(model, figures))
@@ -366,7 +378,7 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
         "evidence": totals_part(model),
         "thresholds": thresholds_part(model),
         "cite": cite_part(model.store, manifest.name),
-        "tours": tours_part(model.store, shown.suite, partial(_has_step, metric=shown.metric)),
+        "tours": tours_part(model.store, shown.suite, partial(_has_step, metrics=shown.metrics)),
         "made": render(
             "reader_made",
             suite=manifest.name,
@@ -379,7 +391,7 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
     }
 
 
-def _has_step(step: ToldStep, *, metric: str) -> bool:
+def _has_step(step: ToldStep, *, metrics: Collection[str]) -> bool:
     """Tell whether a site has what a step of a tour shows."""
     known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
     known |= {"compare_by", "other_suite", "other_sae"}
@@ -389,7 +401,7 @@ def _has_step(step: ToldStep, *, metric: str) -> bool:
         and step.state.keys() <= known
         and page in _PAGES
         and (page != "compare" or step.state.get("compare_by") == "pair")
-        and step.state.get("metric", metric) == metric
+        and step.state.get("metric") in {None, *metrics}
     )
 
 
@@ -467,14 +479,17 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
     state = ExplorerState(choices_of(store), suite=suite)
     return {
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
-        "metric": state.metric,
         "saes": [sae.id for sae in state.saes],
         "repeats": [place for place, sae in enumerate(state.saes) if sae.repeat_of is not None],
         "own": state.thresholds_of_suite._asdict(),
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
-        # By name: the suite's own value, and how far it can be moved.
-        "thresholds": {
-            name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)
+        # By metric, the suite's own first, and by threshold that moves its verdicts: the suite's value, and the limits.
+        "metrics": {
+            metric: {
+                name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds)
+                for name in movable(ExplorerState(choices_of(store), suite=suite, metric=metric))
+            }
+            for metric in state.metrics
         },
         "families": {
             family: {one.id: (one.label, one.phrase) for one in state.concepts.values() if one.family == family}

@@ -2,7 +2,7 @@
 import { keyOf, totalsOf } from "./totals.js";
 import { render } from "./search.js";
 
-const { acts, data, dressers, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove } = reader;
+const { acts, data, dressers, draw, embed, familyFolder, figures, find, follow, followers, go, isDark, order, readPart, remove, suiteFolder } = reader;
 const root = document.documentElement;
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 
@@ -31,20 +31,20 @@ acts.page = (page) => go({ page, latent: reader.place.latent });
 
 async function showSuite(former) {
   const { suite } = reader.place;
-  if (former.suite === suite) return;
-  const { about, made } = await readPart(`suites/${suite}/suite.bin`);
+  if (former.suite === suite && former.metric === reader.place.metric) return;
+  const { about, made } = await readPart(`${suiteFolder(reader.place)}/suite.bin`);
   for (const [id, html] of Object.entries({ about, made })) find(id).innerHTML = html;
 }
 
 async function showTotals() {
   const { place } = reader;
   if (place.page !== "evidence") return;
-  const { evidence } = await readPart(`suites/${place.suite}/suite.bin`);
+  const { evidence } = await readPart(`${suiteFolder(place)}/suite.bin`);
   const totals = await totalsOf(place);
   find("evidence-head").innerHTML = totals ? live.fill(evidence[totals.num_absorbing === 1 ? "1" : "n"], totals) : evidence.own;
 }
 
-acts.suite = (suite) => go({ suite, sae: null, concept: null, other_suite: null, other_sae: null, tau: null, cosine_threshold: null, effect_margin: null });
+acts.suite = (suite) => go({ suite, metric: null, sae: null, concept: null, other_suite: null, other_sae: null, tau: null, cosine_threshold: null, effect_margin: null });
 acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.suite].families[family])[0] });
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
@@ -193,7 +193,7 @@ const found = {
   latent: (latent) => acts.latent(latent),
   concept: (concept) => acts.concept(concept),
   token: async (token) => {
-    const { tokens } = await readPart(`suites/${reader.place.suite}/search.bin`);
+    const { tokens } = await readPart(`${suiteFolder(reader.place)}/search.bin`);
     const [, concept] = tokens.find(([its]) => its === token);
     go({ page: "evidence", concept, evidence_token: token });
   },
@@ -202,7 +202,7 @@ const found = {
 async function answer({ number, text }) {
   const wanted = text.trim();
   const { place } = reader;
-  const [{ slots, ...known }, totals] = await Promise.all([readPart(`suites/${place.suite}/search.bin`), totalsOf(place)]).catch(() => [{}]);
+  const [{ slots, ...known }, totals] = await Promise.all([readPart(`${suiteFolder(place)}/search.bin`), totalsOf(place)]).catch(() => [{}]);
   const page = new DOMParser().parseFromString(data.search, "text/html");
   const box = page.querySelector(".found");
   const list = slots ? find_(known, slots, wanted, totals) : { html: [], isCut: false };

@@ -9,7 +9,7 @@ let latest = { key: null, totals: null };
 // null at the suite's own thresholds. `absorbed`: by concept and token, on how many SAEs.
 export function totalsOf(place) {
   if (!movedIn(place).length) return null;
-  const key = JSON.stringify([place.suite, thresholdsOf(place)]);
+  const key = JSON.stringify([place.suite, place.metric, thresholdsOf(place)]);
   if (latest.key !== key) {
     const totals = count(place);
     latest = { key, totals };
@@ -18,14 +18,15 @@ export function totalsOf(place) {
   return latest.totals;
 }
 
-async function count({ suite, ...place }) {
+async function count(place) {
+  const { suite, metric } = place;
   const { saes, families } = data.suites[suite];
-  const thresholds = { ...thresholdsOf({ suite, ...place }), suite };
+  const thresholds = { ...thresholdsOf(place), suite, metric };
   reader.keep(Math.min(NEVER_SMALL, saes.length * Object.keys(families).length + 40));
   const absorbed = new Map();
   let [numAbsorbed, numAbsorbing] = [0, 0];
   await Promise.all(saes.map(async (sae) => {
-    const parts = await Promise.all(Object.keys(families).map((family) => readPart(`${saeFolder({ suite, family, sae })}/live.bin`)));
+    const parts = await Promise.all(Object.keys(families).map((family) => readPart(`${saeFolder({ suite, family, sae, metric })}/live.bin`)));
     const latents = new Set();
     for (const [concept, known] of parts.flatMap(Object.entries)) {
       for (const [token, latent] of live.absorbedOf(known, thresholds)) {
