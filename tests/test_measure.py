@@ -24,9 +24,7 @@ import torch
 from distributed import Client, LocalCluster
 from sae_lens import JumpReLUSAE, JumpReLUSAEConfig
 from torch.nn import functional
-from typer.testing import CliRunner, Result
 
-from explorer.cli import app
 from explorer.store import open_store
 from measure import engine
 from measure.checks import make_checks
@@ -44,6 +42,7 @@ from queries.schema import TABLES, concept_id, letter_of
 from queries.suite import read_manifest
 from tests.browser import free_port
 from tests.fewer_layers import write_first_layers
+from tests.measure_command import run
 from tests.pretend_gpu import DEVICE, PretendGpu
 
 if TYPE_CHECKING:
@@ -97,10 +96,6 @@ k = [8]
 seeds = [0, 1]
 tokens = 40960
 """
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["measure", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")

@@ -20,9 +20,7 @@ from distributed import LocalCluster
 from sae_lens import StandardSAE, StandardSAEConfig, TopKSAE, TopKSAEConfig
 from tokenizers import Tokenizer as Backend
 from tokenizers import normalizers
-from typer.testing import CliRunner, Result
 
-from explorer.cli import app
 from measure import engine, memory
 from measure.config import read_config
 from measure.device import best_device, free_memory, share_memory, take_gpu
@@ -43,6 +41,7 @@ from measure.tasks import Task, alone
 from measure.tokenizer import Tokenizer
 from queries import check_suite
 from queries.suite import read_manifest
+from tests.measure_command import run
 from tests.small_measurement import NUM_LATENTS, backend, write_config, write_model, write_sae
 from tests.small_models import D_MODEL, small_model
 from tests.toy_language import toy_tokenizer
@@ -51,11 +50,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from typer.testing import Result
+
 SIZE: dict[str, int] = {"d_in": D_MODEL, "d_sae": NUM_LATENTS}
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["measure", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")

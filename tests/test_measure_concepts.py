@@ -9,10 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from typer.testing import CliRunner, Result
 
 from explorer.app import Explorer
-from explorer.cli import app
 from explorer.format import number
 from explorer.headline import headline, why_none_absorbs
 from explorer.model import records
@@ -37,6 +35,7 @@ from measure.tokenizer import Tokenizer
 from queries import check_suite
 from queries.suite import read_manifest
 from tests.concept_families import LETTERS, TEMPLATE, write_csv, write_measurement
+from tests.measure_command import run
 from tests.small_measurement import backend
 from tests.toy_language import ToyModel
 
@@ -46,10 +45,6 @@ if TYPE_CHECKING:
 
 RNG = np.random.RandomState(0)
 THRESHOLDS: dict[str, Any] = {"tau": 0.03, "cosine_threshold": 0.025, "effect_margin": 0.001}
-
-
-def run(*arguments: object) -> Result:
-    return CliRunner().invoke(app, ["measure", *map(str, arguments)])
 
 
 @pytest.fixture(scope="module")

@@ -140,7 +140,7 @@ class Atlas(View):
     def _show(self) -> None:
         model, means = self._model, self._model.sae_means
         titles = panel_titles(model)
-        drawable = {name: not drawn(means, self._panel(name)).empty for name in self._plots}
+        drawable = {name: self._tells_something(name) for name in self._plots}
         for name, plot in self._plots.items():
             plot.update()
             self._columns[name].visible = drawable[name]
@@ -157,6 +157,12 @@ class Atlas(View):
         self._panels.visible, self._map.visible = any(drawable.values()), num_saes > 0
         self._head.html = head_html(model, panels=self._plots, brushes=True, alone=self._is_alone)
         self._show_table()
+
+    def _tells_something(self, name: str) -> bool:
+        """Tell whether a panel has points, on an axis on which SAEs differ if nobody chose the axis."""
+        means, panel = self._model.sae_means, self._panel(name)
+        is_chosen = self._is_alone or getattr(self._model.shown, name) is not None
+        return (is_chosen or _x_of(panel) in _offered(means)) and not drawn(means, panel).empty
 
     def _show_table(self) -> None:
         self._table.html = means_html(self._model, self._sorted_by, is_falling=self._is_falling)

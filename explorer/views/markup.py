@@ -15,6 +15,7 @@ from markupsafe import Markup as Safe
 from markupsafe import escape
 from panel.custom import JSComponent
 from panel.models.esm import ReactiveESM
+from param.parameterized import no_instance_params
 
 from explorer.format import (
     count,
@@ -128,6 +129,8 @@ def math_font() -> str:
 lacks(ReactiveESM, "html")
 
 
+# Panel reads each parameter through the instance, which would copy it: 26 parameters for each of 36 components.
+@no_instance_params
 class Markup(JSComponent):
     """Shows server-rendered HTML in place and reports actions.
 

@@ -88,7 +88,8 @@ class SmallMultiples(View):
 
     def _explain(self) -> Markup:
         none = (
-            f"No SAE here stores cosines for {self._model.shown.label}. Choose another {self._model.shown.noun} or SAE."
+            f"No SAE here stores cosines for {self._model.shown.label}. Choose another {self._model.shown.noun} or SAE,"
+            ' or "two SAEs" above, which needs no cosines.'
         )
         why = self._model.unanswered(self._cosines) or none
         return Markup("message", html=render("empty", title="No cosine plots", why=why))
