@@ -95,7 +95,7 @@ def test_pairs_are_the_pages(open_site: Callable[..., Page], site_store: Store) 
         page.locator(f"[data-page={where}] [data-cite={name}]").click()
         concept = page.evaluate("reader.place.concept")
         state = ExplorerState(choices, suite="tiny", sae="l3-w4000-l0-10-s1", concept=concept)
-        address = page.locator("#cite [data-copy]").last.get_attribute("data-copy")
+        address = page.locator("#cite [data-copy]").last.get_attribute("data-copy") or ""
         assert address == page.url
         assert page.locator("#cite pre").all_text_contents() == cited_texts(site_store, state, name, address)
         page.keyboard.press("Escape")

@@ -568,7 +568,7 @@ def test_each_view_is_cited_as_on_the_page(open_snapshot: Callable[..., Page], s
     page = open_snapshot("#concept=first-letter.s")
     page.locator("#lists [data-action=latent]").last.click()
     expect(page.locator("#card")).to_be_visible()
-    names = {button.get_attribute("data-cite") for button in page.locator("[data-cite]").all()}
+    names = {button.get_attribute("data-cite") or "" for button in page.locator("[data-cite]").all()}
     assert names == {"cosine", "latents", "card", "evidence", "k-sparse", "token-shares"}
     state = ExplorerState(
         choices_of(store), **SAE, concept="first-letter.s", latent=page.evaluate("reader.place.latent")
@@ -576,7 +576,7 @@ def test_each_view_is_cited_as_on_the_page(open_snapshot: Callable[..., Page], s
     for name in sorted(names):
         page.evaluate("(name) => document.querySelector(`[data-cite=${name}]`).click()", name)
         expect(page.locator("#cite dialog")).to_be_visible()
-        address = page.locator("#cite [data-copy]").last.get_attribute("data-copy")
+        address = page.locator("#cite [data-copy]").last.get_attribute("data-copy") or ""
         assert address == page.url
         assert page.locator("#cite pre").all_text_contents() == cited_texts(store, state, name, address)
         page.keyboard.press("Escape")

@@ -39,7 +39,7 @@ class EvidenceHead(View):
 
 
 def counts_html(
-    shown: Snapshot, counts: dict[str, Any] | None, *, absorbed: int | None, own: int | None, moves: bool
+    shown: Snapshot, counts: dict[str, Any] | None, *, absorbed: float | None, own: int | None, moves: bool
 ) -> str:
     """Say how many of the suite's tested tokens are absorbed.
 
@@ -48,8 +48,10 @@ def counts_html(
     shown : Snapshot
     counts : dict or None
         The row of the query `suite_info`.
-    absorbed, own : int or None
-        The absorbed tokens (`num_absorbed`), and those at the suite's own thresholds; None: not stated.
+    absorbed : float or None
+        The number of absorbed tokens (`num_absorbed`), or a slot for it; None: not stated.
+    own : int or None
+        The same at the suite's own thresholds.
     moves : bool
         Whether to say that the reader can move thresholds.
     """
