@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from explorer.cite import LATEX, cite
-from explorer.embed import EMBEDS, about_of
+from explorer.embed import EMBEDS, subject_keys
 from explorer.model import ExplorerModel, choices_of
 from explorer.state import ExplorerState
 from explorer.views.cite import cited_suite
@@ -59,5 +59,5 @@ def cite_part(store: Store, suite: str) -> dict[str, Any]:
         "latex": LATEX,
         "suite": model.manifest.title or model.manifest.name,
         "families": {name: family.title for name, family in model.shown.families.items()},
-        "views": {name: (embed.title, about_of(model, embed.view)) for name, embed in EMBEDS.items()},
+        "views": {name: (embed.title, subject_keys(model, embed.view)) for name, embed in EMBEDS.items()},
     }

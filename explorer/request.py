@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SIDE_BY_SIDE = ThreadPoolExecutor(64, "answering")
 
 
-class Asked(NamedTuple):
+class QueryCall(NamedTuple):
     """A query and its parameters, None if there is nothing to query."""
 
     query: str
@@ -33,26 +33,25 @@ class Request:
     Parameters
     ----------
     model : ExplorerModel
-        Says how one asks aside, and is told what is waited for.
+        Provides the runner for queries, and is notified of late results.
     """
 
     def __init__(self, model: ExplorerModel) -> None:
         self._model = model
         self._token = CancelToken()
 
-    def ask(self, questions: Mapping[str, Asked], take: Callable[[Answers], None]) -> None:
+    def ask(self, questions: Mapping[str, QueryCall], take: Callable[[Answers], None]) -> None:
         """Run several queries in parallel.
 
         Parameters
         ----------
-        questions : mapping of str to Asked
-            By any name.
+        questions : mapping of str to QueryCall
+            Queries by arbitrary names.
         take : callable
-            Takes the answers by these names, where the page may be changed: frames, None where there was nothing to
-            ask, and in place of an answer the error that says why there is none. Not called once `ask` or `give_up`
-            was called again.
+            Receives the results by these names, in a context in which the page may be changed: frames, None if there
+            was nothing to query, or the error of a failed query. Not called if `ask` or `cancel` was called again.
         """
-        self._token.given_up = True
+        self._token.is_cancelled = True
         self._token = token = CancelToken()
         store = self._model.store
 
@@ -64,26 +63,26 @@ class Request:
                 except QueryError as failure:
                     return failure
 
-        def take_over(answers: Answers) -> None:
+        def deliver(answers: Answers) -> None:
             try:
-                if not token.given_up:
+                if not token.is_cancelled:
                     take(answers)
             finally:  # an error in a view must not leave the page waiting
-                if not token.given_up:  # by what follows from the answers
+                if not token.is_cancelled:  # it may have been cancelled as a consequence of the results
                     self._model.await_answers(self, late=False)
 
         def answers() -> Answers:
-            is_held = all(params is None or store.holds(query, **params) for query, params in questions.values())
-            # Threads cost time, which only pays where the database is asked.
-            return dict(zip(questions, (map if is_held else _SIDE_BY_SIDE.map)(answer, questions), strict=True))
+            are_cached = all(params is None or store.is_cached(query, **params) for query, params in questions.values())
+            # Threads have a cost that is worth it only for queries to the database.
+            return dict(zip(questions, (map if are_cached else _SIDE_BY_SIDE.map)(answer, questions), strict=True))
 
-        self._model.aside(
+        self._model.runner(
             answers,
-            take_over,
+            deliver,
             lambda: self._model.await_answers(self, late=True),
         )
 
-    def give_up(self) -> None:
+    def cancel(self) -> None:
         """Cancel the running queries."""
-        self._token.given_up = True
+        self._token.is_cancelled = True
         self._model.await_answers(self, late=False)

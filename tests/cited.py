@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from explorer.cite import cite
-from explorer.embed import EMBEDS, place_of
+from explorer.embed import EMBEDS, subject_of
 from explorer.model import ExplorerModel
 from explorer.views.cite import cited_suite
 
@@ -20,7 +20,7 @@ def cited_texts(store: Store, state: ExplorerState, name: str, address: str) -> 
     """Return reference, BibTeX and address of a view in a state."""
     model = ExplorerModel(store, state, EMBEDS[name].view)
     cited = cite(
-        f"{EMBEDS[name].title}: {place_of(model, EMBEDS[name].view)}",
+        f"{EMBEDS[name].title}: {subject_of(model, EMBEDS[name].view)}",
         cited_suite(model),
         program=version("absorption-explorer"),
         on=datetime.now(UTC).date(),

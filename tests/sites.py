@@ -96,7 +96,7 @@ def site(site_store: Store, tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 @pytest.fixture
 def open_site(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
-    """Open the site; the test fails if it asks for anything elsewhere or reports an error."""
+    """Open the site; the test fails if it requests other hosts or reports an error."""
     with range_server(site.folder) as (url, _):
         opener = PageOpener(chromium, url)
 

@@ -1,4 +1,4 @@
-"""The page Learn: the toy's closed forms against other ways to the same numbers, and real cases and verdicts."""
+"""The page Learn: the toy's closed forms, compared with independent computations, and real cases and verdicts."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_conditions_are_those_of_the_verdict(suite: str, stores: dict[str, Store
     """The first condition that fails is the reason that the queries give, under moved thresholds too."""
     failing = {
         "split latent fires": "silent",
-        "no effect": "hurt the answer",
+        "no effect": "lower the answer's logit",
         "effect margin": "clearly more",
         "cosine": "point along",
         "projection": "carry enough",
@@ -234,7 +234,7 @@ def test_each_step_ends_at_a_real_case(suite: str, stores: dict[str, Store]) -> 
 
 
 def test_suites_of_any_concepts_and_data_have_every_step(tmp_path: Path) -> None:
-    """Of own concepts without k-sparse probes, with several metrics, and without any tested token."""
+    """Suites without k-sparse probes, with several metrics, and without tested tokens."""
     own = tmp_path / "suite"
     import_results(write_results(tmp_path / "own"), own)
     several = write_several_metrics(tmp_path / "several")

@@ -38,7 +38,7 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
         (folder / name).write_text("mine")
     refused = run(site_suites[1], "--to", folder)
     assert refused.stderr == (
-        f"absorption-explorer: {folder}: holds a site already; give another folder, or --force to replace it\n"
+        f"absorption-explorer: {folder}: contains a site already; give another folder, or --force to replace it\n"
     )
     assert run(site_suites[1], "--to", folder, "--force").exit_code == 0
     assert (folder / "CNAME").read_text() == "mine"
@@ -50,9 +50,9 @@ def test_the_command_writes_once_and_again_by_force_and_touches_nothing_else(
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (["--to", "mine"], "{here}/mine: is not empty, and no site was published there; name another folder"),
-        (["--to", "mine", "--force"], "{here}/mine: is not empty, and no site was published there; name another"),
-        (["--to", "mine/file"], "{here}/mine/file: is no folder"),
+        (["--to", "mine"], "{here}/mine: is not empty, and no site was published there; give another folder"),
+        (["--to", "mine", "--force"], "{here}/mine: is not empty, and no site was published there; give another"),
+        (["--to", "mine/file"], "{here}/mine/file: is not a folder"),
         (["--to", "no/site"], "{here}/no/site: cannot be written (No such file or directory)"),
         (["--to", "mine/file/site"], "{here}/mine/file/site: cannot be written (Not a directory)"),
     ],
@@ -96,7 +96,7 @@ def test_nothing_half_written_is_left(
 
 @pytest.fixture
 def two_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a site be two small files: how they take their place is what matters."""
+    """Reduce a site to two small files, because only their replacement is tested."""
     monkeypatch.setattr(publish, "_files", lambda *_: iter([("index.html", b"new"), ("suites/a.bin", b"new")]))
 
 
@@ -145,7 +145,7 @@ def test_a_site_is_replaced_within_its_folder(
     assert (tmp_path / "site").is_symlink()
     # What is not of the former site is not replaced, and what publish did not write is found before the work.
     (tmp_path / "disk" / "site.json").write_text('{"written": ["index.html", "site.json"]}')
-    with pytest.raises(PublishError, match=r"suites: is not of the site there"):
+    with pytest.raises(PublishError, match=r"suites: is not part of the site"):
         publish_site(site_store, Path(), force=True)
     (tmp_path / "disk" / "site.json").write_text("[]")
     with pytest.raises(PublishError, match=r"site\.json: names no site; name another folder"):
@@ -167,7 +167,7 @@ def test_two_publishes_at_once_write_one_site(
             publish_site(site_store, folder)
 
     monkeypatch.setattr(publish, "_files", meanwhile)
-    with pytest.raises(PublishError, match="site: holds a site already"):
+    with pytest.raises(PublishError, match="site: contains a site already"):
         publish_site(site_store, folder)
     assert everything(folder).pop("index.html") == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["site"]

@@ -55,7 +55,7 @@ def test_every_number_of_every_sae_and_concept_is_the_stores(site_store: Store, 
 
 
 def _expect_concept(store: Store, values: dict[str, Any], held: dict[str, Any]) -> None:
-    """Hold a concept's part to the answers."""
+    """Compare a concept's part with the query results."""
     split, absorbing, summary = (ask(store, name, values) for name in ("split_latents", "absorbing_latents", "summary"))
     assert (held["split"], held["absorbing"]) == (split["latent"].tolist(), absorbing["latent"].tolist())
     rows = [row for row in Texts(held["lists"]).rows if row]

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 from explorer import open_store
 from explorer.publish import publish_site
 from explorer.theme import DARK
-from explorer.tours import tell
+from explorer.tours import rendered_tour
 from tests.browser import PageOpener, glyphs, tap, wait_figure, wait_for, wait_glyph
 from tests.explore import ABSORBING, SPLIT
 from tests.questions import ask, question_values
@@ -97,7 +97,7 @@ def test_a_tour_compares_two_saes(chromium: Browser, tmp_path: Path) -> None:
     widths = write_tiny_suite(tmp_path / "tiny", saes=[(3, 1000, 40), (3, 4000, 40)])
     with open_store(widths) as store:
         publish_site(store, tmp_path / "site")
-        steps = tell(store, "tiny", "does-a-wider-sae-help").steps
+        steps = rendered_tour(store, "tiny", "does-a-wider-sae-help").steps
     with range_server(tmp_path / "site") as (url, _):
         opener = PageOpener(chromium, url)
         # What is set before a tour, a step takes back: another SAE to compare with, moved thresholds.

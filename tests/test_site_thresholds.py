@@ -14,7 +14,7 @@ from playwright.sync_api import expect
 from explorer.format import count, number, percent, visible
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import SHOWN
-from explorer.plots.standalone import exchanged
+from explorer.plots.standalone import replacement_data
 from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT
 from explorer.views.atlas import Atlas, means_html, panel_drawing
@@ -159,7 +159,7 @@ def test_atlas_follows_thresholds(open_site: Callable[..., Page], site_store: St
             "absorption-heatmap": map_drawing(model),
             **{panel: panel_drawing(model, panel) for panel in ("absorption-vs-l0", "splits-vs-l0")},
         }.items():
-            layers = exchanged([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
+            layers = replacement_data([draw(theme=LIGHT), draw(theme=DARK)])["columns"]
             drawn = glyphs(page, name)
             for layer, glyph in zip(layers, drawn, strict=True):
                 for column, its in layers[layer].items():

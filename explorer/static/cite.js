@@ -1,4 +1,4 @@
-// How a view of a site or a snapshot is cited: the dialog of explorer/views/cite.py.
+// The dialog "Cite" of a site or a snapshot; see explorer/views/cite.py.
 "use strict";
 
 {

@@ -1,18 +1,18 @@
-// Decides again, under moved thresholds, what the parts of a site say at the suite's own: it compares the stored scores of tested
-// tokens (queries/views/30_verdicts.sql), and writes the numbers into the page's own words (explorer/live.py).
+// Recomputes the parts of a site at moved thresholds: compares the stored scores of tested tokens
+// (queries/views/30_verdicts.sql), and fills the numbers into the page's own texts (explorer/live.py).
 "use strict";
 
 const live = (() => {
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
-  const DARKEST = 54; // of a cell's colour, percent (explorer.views.concepts)
+  const DARKEST = 54; // maximum shade of a cell, percent (explorer.views.concepts)
   const { find, labelOf, movableOf, readPart, saeFolder, suiteFolder } = reader;
 
   const ownOf = (place, name) => movableOf(place)[name]?.[0];
   const movedOf = (place) => THRESHOLDS.filter((name) => name in movableOf(place) && place[name] !== ownOf(place, name));
 
-  // --- Numbers, written as explorer.format writes them ---------------------------------------------------------------
+  // --- Numbers, formatted as by explorer.format -----------------------------------------------------------------------
 
-  // Of two that are as near, the even one, as Python rounds.
+  // Rounds half to even, as Python does.
   function fixed(value, digits) {
     const exact = Math.abs(value).toFixed(Math.min(100, digits + 60)).split(".");
     const text = value.toFixed(digits);
@@ -38,7 +38,7 @@ const live = (() => {
       const found = (times ? Number(times) : 1) * (values[one] - (other ? values[other] : 0));
       return size ? Math.abs(found) : found;
     };
-    // An interval has as many decimals as tell its ends apart.
+    // An interval has enough decimals to distinguish its ends.
     const isNarrow = () => "rate_low" in values && fixed(100 * values.rate_low, 1) === fixed(100 * values.rate_high, 1);
     return text.replace(/⟦([^:]*):([^⟧]*)⟧/g, (_, name, format) => {
       if (name === "moved") return values.moved;
@@ -46,7 +46,7 @@ const live = (() => {
     });
   }
 
-  // --- What follows from the thresholds ------------------------------------------------------------------------------
+  // --- Values that depend on the thresholds ---------------------------------------------------------------------------
 
   // Why a token is absorbed or not: queries/functions/reason.sql.
   function reasonOf(tokens, at, place, ownTau) {
@@ -117,9 +117,9 @@ const live = (() => {
 
   const casesOf = (count) => (count > 1 ? "n" : String(count));
 
-  // --- Parts that say so ---------------------------------------------------------------------------------------------
+  // --- Parts with recomputed values -----------------------------------------------------------------------------------
 
-  // A part of the concept as it is under the thresholds of the place.
+  // A part of the concept at the thresholds of the place.
   function changed(part, known, place, cosines) {
     const { variant, values, absorbing, reasons, tokens } = decide(known, place);
     const split = variant.split;
@@ -171,7 +171,7 @@ const live = (() => {
     return asHtml(page);
   }
 
-  // The tested tokens with their verdicts; those by other metrics are not decided again, and omitted.
+  // The tested tokens with their verdicts; those by other metrics are not recomputed, and omitted.
   function evidenceOf(part, reasons, tokens, place) {
     const page = parsed(part.evidence);
     const { whys, verdicts } = ofSuite;
@@ -199,7 +199,7 @@ const live = (() => {
     return { evidence: asHtml(page), opened, order: { ...part.order, ...(part.order.reason && { reason: { rows, unknown: 0 } }) } };
   }
 
-  let ofSuite = null; // what is said of the suite's thresholds
+  let ofSuite = null; // texts on the suite's thresholds
 
   async function change(place, [family, sae, part, cosines]) {
     ofSuite = (await readPart(`${suiteFolder(place)}/suite.bin`)).thresholds;

@@ -1,7 +1,7 @@
-// The numbers of an SAE by concept, as queries/views/40_rates.sql has them, under the thresholds of a place.
+// The numbers of an SAE by concept at the thresholds of a place, as queries/views/40_rates.sql computes them.
 const { data, metricsOf, movableOf, readPart, saeFolder } = reader;
 
-// The thresholds that hold at a place, also those that move nothing of its suite.
+// The thresholds of a place, including those without effect in its suite.
 export const thresholdsOf = (place) => Object.fromEntries(Object.entries(data.suites[place.suite].own).map(([name, own]) => [name, place[name] ?? own]));
 
 export const movedIn = (place, suite = place.suite) => {
@@ -9,7 +9,7 @@ export const movedIn = (place, suite = place.suite) => {
   return Object.keys(movableOf({ ...place, suite })).filter((name) => thresholds[name] !== data.suites[suite].own[name]);
 };
 
-// Whether the numbers of a suite are known under the thresholds of a place in another one, and by its metric.
+// Whether the numbers of a suite are known at the thresholds of a place in another suite, and by its metric.
 export const isKnownIn = (place, suite) => {
   const there = data.suites[suite];
   const thresholds = thresholdsOf(place);

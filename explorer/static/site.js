@@ -1,4 +1,4 @@
-// What a site has beyond a snapshot: pages, the choice of suite and SAE, search, and the keys of the served page.
+// Features of a site beyond a snapshot: pages, the choice of suite and SAE, search, and the keys of the served page.
 import { keyOf, totalsOf } from "./totals.js";
 import { render } from "./search.js";
 
@@ -19,7 +19,7 @@ function showPage() {
   const { refused } = reader.place;
   find("refused").hidden = !refused.length;
   find("refused-names").textContent = refused.join(", ");
-  // The table of tested tokens stands on two pages.
+  // The table of tested tokens is on two pages.
   const table = find("evidence");
   if (page === "evidence") find("evidence-head").after(table);
   else find("card").after(table);
@@ -49,7 +49,7 @@ acts.family = (family) => go({ concept: Object.keys(data.suites[reader.place.sui
 
 // --- The SAE --------------------------------------------------------------------------------------------------------
 
-// Writes parts again; what has the focus keeps it.
+// Renders parts again; the focus is kept.
 function keepFocus(write) {
   const held = document.activeElement?.dataset.key;
   write();
@@ -83,7 +83,7 @@ function stepL0(ahead) {
 // --- Atlas ----------------------------------------------------------------------------------------------------------
 
 const MAP = "absorption-heatmap";
-let atlas = null; // what is shown of it
+let atlas = null; // its data
 let figuresOf = "", tableOf = "";
 let sorted = { column: "", descending: false };
 
@@ -144,7 +144,7 @@ function dressAtlas() {
 dressers.push(dressAtlas);
 for (const name of ["mean_policy", "cell"]) acts[name] = (value) => go({ [name]: value, latent: reader.place.latent });
 
-// What is meant by a tap, as explorer.views.atlas and explorer.views.heat_map have it.
+// The SAE or cell of a tap, as in explorer.views.atlas and explorer.views.heat_map.
 const REACH = 0.06;
 function tapped(name, x, y) {
   const { columns, x: across, y: up } = plotsOf()[name];
@@ -160,7 +160,7 @@ function tapped(name, x, y) {
   if (distance[nearest] <= REACH) go({ page: "explore", sae: sae[nearest] });
 }
 
-const TEXTS = ["layer", "hook", "architecture", "width", "l0", "seed"]; // ascend at first
+const TEXTS = ["layer", "hook", "architecture", "width", "l0", "seed"]; // ascending by default
 const ofTokens = { sort: acts.sort, go: acts.go };
 acts.sort = (column, element) => {
   if (!element.closest("#atlas-table")) return ofTokens.sort(column);
@@ -220,7 +220,7 @@ async function answer({ number, text }) {
 
 const escaped = (text) => Object.assign(document.createElement("span"), { textContent: text }).innerHTML;
 
-// What the query `search` finds, without the words that were tested on no SAE.
+// The results of the query `search`, without words that were tested on no SAE.
 function find_({ latent, tokens, concepts, most }, slots, wanted, totals) {
   const plain = (text) => text.trimStart().toLowerCase();
   const begins = plain(wanted);
@@ -237,7 +237,7 @@ function find_({ latent, tokens, concepts, most }, slots, wanted, totals) {
   return { html, isCut: tested.length === most };
 }
 
-// A tested token with the number of SAEs on which it is absorbed under moved thresholds.
+// A tested token with the number of SAEs on which it is absorbed at moved thresholds.
 function counted([token, concept, html], { absorbed }) {
   const number = absorbed.get(keyOf(concept, token)) ?? 0;
   const item = live.parsed(html);
@@ -250,7 +250,7 @@ const lengthOf = (token) => [...token.replace(/^ +/, "")].length;
 const asListed = ([one, its, , number], [other, others, , count]) => lengthOf(one) - lengthOf(other) || count - number
   || (one === other ? (its < others ? -1 : 1) : one < other ? -1 : 1);
 
-// --- Keys, the drawer, and what is remembered -----------------------------------------------------------------------
+// --- Keys, the drawer, and stored settings --------------------------------------------------------------------------
 
 const PAGE_KEYS = { e: "explore", c: "compare", a: "atlas", v: "evidence" };
 let awaited = false; // the second key after g
@@ -285,7 +285,7 @@ acts.dark = () => {
   } catch { /* nothing may be kept here */ }
 };
 
-// What was chosen is marked once it is shown: it may not load, or another choice may follow.
+// A choice is marked once it is shown, because it may fail to load, or another choice may follow.
 document.addEventListener("change", ({ target }) => {
   if (target.id === "suite") target.value = reader.place.suite;
   else if (target.matches("#choose select, #concepts select")) {

@@ -1,4 +1,4 @@
-"""What the page Evidence counts under the thresholds in force, beside the suite's own."""
+"""The head of the page Evidence: counts at the current thresholds, compared with the suite's own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class EvidenceHead(View):
 def counts_html(
     shown: Snapshot, counts: dict[str, Any] | None, *, absorbed: float | None, own: int | None, moves: bool
 ) -> str:
-    """Say how many of the suite's tested tokens are absorbed.
+    """Render how many of the suite's tested tokens are absorbed.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def counts_html(
 
 
 def num_absorbed(info: dict[str, Any] | None) -> int | None:
-    """Return how many of the tested tokens are absorbed: those of which only the number was published omitted."""
+    """Return the number of absorbed tested tokens, without those of which only the number was published."""
     if info is None or info["n_tested_tokens"] is None or info["n_absorbed_tokens"] is None:
         return None
     return int(info["n_absorbed_tokens"]) - int(info["n_absorbed_published"] or 0)

@@ -1,4 +1,4 @@
-"""The tour that is shown: a card beside the view that its step points at (static/guide.js places it)."""
+"""The current tour: a card beside the view that its step points at (positioned by static/guide.js)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import panel as pn
 
 from explorer.text.tour_files import TOURS, TourError
-from explorer.tours import query_of, tell
+from explorer.tours import query_of, rendered_tour
 from explorer.views.markup import Markup, render
 from queries import QueryError
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import param
 
     from explorer.model import ExplorerModel
-    from explorer.tours import ToldTour
+    from explorer.tours import RenderedTour
 
 
 class TourCard(pn.viewable.Viewer):
-    """Shows the step that the state names, and goes to others; leaving brings back what was shown before the tour.
+    """Shows the current step and navigates to others; leaving restores the state before the tour.
 
     Parameters
     ----------
     model : ExplorerModel
     on_refused : callable
-        Takes the sentences about what a step could not set.
+        Receives the messages about values that a step could not set.
     """
 
     def __init__(self, model: ExplorerModel, on_refused: Callable[[list[str]], None]) -> None:
@@ -47,7 +47,7 @@ class TourCard(pn.viewable.Viewer):
         self._show()
 
     def start(self, name: str) -> None:
-        """Begin a tour, which has been told."""
+        """Start a rendered tour."""
         state = self._model.state
         if name not in TOURS:
             return
@@ -56,7 +56,7 @@ class TourCard(pn.viewable.Viewer):
         self._go(1, name)
 
     def _go(self, number: int, name: str | None = None) -> None:
-        """Go to a step, whatever the reader has changed meanwhile."""
+        """Go to a step, independent of what the visitor has changed meanwhile."""
         state = self._model.state
         told = self._told(name or state.tour)
         if told is not None and 0 < number <= len(told.steps):
@@ -72,12 +72,12 @@ class TourCard(pn.viewable.Viewer):
             state.from_query(before)
             state.present = present
 
-    def _told(self, name: str | None) -> ToldTour | None:
-        """Tell a tour of the suite; None where there is none to be shown."""
+    def _told(self, name: str | None) -> RenderedTour | None:
+        """Return the current tour for the suite; None if there is none."""
         if name is None or self._model.state.suite is None:
             return None
         try:
-            told = tell(self._model.store, self._model.state.suite, name)
+            told = rendered_tour(self._model.store, self._model.state.suite, name)
         except (QueryError, TourError) as error:
             self._model.error = str(error)
             return None
