@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from explorer.evidence import why
+from explorer.format import metric_label
 from explorer.model import param_of, records
 from explorer.plots.k_sparse import bars_of, labels_of
 from explorer.slots import Slot
 from explorer.views.concepts import cell_label, concept_cells
 from explorer.views.cosine import roles
+from explorer.views.evidence_head import counts_html, num_absorbed
 from explorer.views.headline import figures_html, sentence_html
 from explorer.views.latent_lists import lists_html
 from explorer.views.markup import render
@@ -53,7 +55,7 @@ def movable(state: ExplorerState) -> list[str]:
 def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     """Collect the sliders of a suite's thresholds, and the texts that depend on them."""
     state, own = model.state, model.shown.thresholds_of_suite._asdict()
-    offered = movable(state)
+    offered, metrics = movable(state), {name: metric_label(name) for name in state.metrics}
     sliders = {}
     for name in offered:
         low, high = state.param[name].softbounds
@@ -73,8 +75,8 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
     return {
         "own": own,
         "sliders": sliders,
-        "head": head_html(state, offered=offered, moved=""),
-        "moved": head_html(state, offered=offered, moved="⟦moved:⟧"),
+        "head": head_html(state, offered=offered, moved="", metrics=metrics),
+        "moved": head_html(state, offered=offered, moved="⟦moved:⟧", metrics=metrics),
         "names": {name: threshold_label(name, own[name]) for name in own},
         "whys": whys,
         "verdicts": {
@@ -83,6 +85,21 @@ def thresholds_part(model: ExplorerModel) -> dict[str, Any]:
             for published in (True, False, None)
         },
     }
+
+
+def totals_part(model: ExplorerModel) -> dict[str, str]:
+    """Write the totals of Evidence at the suite's own thresholds, and at moved ones by how many latents absorb."""
+    shown, info = model.shown, model.suite_info
+    own = num_absorbed(info)
+    offered = movable(model.state)
+    totals = {"own": counts_html(shown, info, absorbed=own, own=None, moves="effect_margin" in offered)}
+    if offered:
+        away = records(fetch_shown(model, "suite_info", **moved_thresholds(model)))[0]
+        for case, number in {"1": 1, "n": 2}.items():
+            counts = away | {"n_absorbing_latents": Slot(number, "num_absorbing")}
+            absorbed = None if own is None else Slot(2, "num_absorbed")
+            totals[case] = counts_html(shown, counts, absorbed=absorbed, own=own, moves="effect_margin" in offered)
+    return totals
 
 
 def fetch_shown(model: ExplorerModel, query: str, **params: Any) -> pd.DataFrame:

@@ -27,10 +27,10 @@ from explorer.theme import DARK, LIGHT
 from explorer.views.concepts import Concepts, concept_cells, strip_html
 from explorer.views.cosine import CosineView, highest, no_cosines_html, roles
 from explorer.views.evidence_table import (
-    ablated,
+    ablated_rows,
     column_terms,
     count_tested,
-    decided,
+    decided_rows,
     judged,
     offered_verdicts,
     shown_columns,
@@ -68,14 +68,19 @@ class PartsError(ValueError):
     """Parts cannot be created; the message is one line with the fix."""
 
 
-def family_path(suite: str, family: str | None) -> str:
+def suite_path(suite: str, metric: str | None = None) -> str:
+    """Return the folder of a suite's parts; with a metric that is not the suite's own, of those that it changes."""
+    return f"metrics/{suite}/{metric}" if metric else f"suites/{suite}"
+
+
+def family_path(suite: str, family: str | None, metric: str | None = None) -> str:
     """Return the folder of the parts of a family of concepts."""
-    return f"suites/{suite}/{family or 'none'}"
+    return f"{suite_path(suite, metric)}/{family or 'none'}"
 
 
-def sae_path(at: Snapshot) -> str:
+def sae_path(at: Snapshot, metric: str | None = None) -> str:
     """Return the folder of the parts of an SAE with a family of concepts."""
-    return f"{family_path(at.suite, at.family)}/{at.sae}"
+    return f"{family_path(at.suite, at.family, metric)}/{at.sae}"
 
 
 class SaeParts:
@@ -175,9 +180,7 @@ class SaeParts:
         model = self._model
         tested = model.whole("concept_evidence")
         rows = [row | {"is_open": False} for row in judged(tested, model.shown)]
-        latents, verdicts = (
-            dict(list(self._ask(query, token=None).groupby("token"))) for query in ("token_latents", "token_verdicts")
-        )
+        latents, verdicts = (_by_token(self._ask(query, token=None)) for query in ("token_latents", "token_verdicts"))
         columns = shown_columns(model.shown, of_suite=False)
         ordered = sortable(columns)
         return {
@@ -195,8 +198,8 @@ class SaeParts:
                 render(
                     "reader_opened",
                     row=row,
-                    bars=ablated(latents.get(row["token"]), model.shown.metric),
-                    by_metric=decided(verdicts.get(row["token"]), model.shown),
+                    bars=ablated_rows(latents.get(row["token"], []), model.shown.metric),
+                    by_metric=decided_rows(verdicts.get(row["token"], []), model.shown),
                 )
                 for row in rows
             ],
@@ -275,6 +278,14 @@ class SaeParts:
             return self._model.store.fetch(query, **wanted)
         except QueryError as failure:
             raise PartsError(str(failure)) from failure
+
+
+def _by_token(frame: pd.DataFrame) -> dict[str, list[dict[str, Any]]]:
+    """Group the rows of a query by token; a data frame for each token would take most of the time of a publish."""
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for row in records(frame):
+        groups.setdefault(row["token"], []).append(row)
+    return groups
 
 
 def family_part(shown: Snapshot, figures: Mapping[str, Draw]) -> dict[str, Any]:

@@ -11,15 +11,13 @@ import shutil
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pandas as pd
 
-from explorer.cite import LATEX, cite
-from explorer.embed import EMBEDS, subject_keys
+from explorer.cite_part import cite_part
 from explorer.format import metric_label
-from explorer.live import LivePart, cells_part, movable, thresholds_part
+from explorer.live import LivePart, cells_part, movable, thresholds_part, totals_part
 from explorer.model import ExplorerModel, choices_of, records
 from explorer.pairs import numbers_part, pair_part
 from explorer.parts import (
@@ -28,12 +26,14 @@ from explorer.parts import (
     SaeParts,
     as_data,
     bokeh_js,
+    compressed,
     family_part,
     family_path,
     order_of,
     packed,
     sae_path,
     script_hash,
+    suite_path,
 )
 from explorer.plots.absorption import saes_with_values
 from explorer.plots.layers import Layer
@@ -44,8 +44,7 @@ from explorer.state import SEARCH_CHARACTERS, ExplorerState
 from explorer.text.tour_files import TourError
 from explorer.theme import DARK, FONT, LIGHT, MONO, css_variables
 from explorer.views.atlas import Atlas, head_html, listed, means_html, panel_drawing, panel_titles
-from explorer.views.cite import cited_suite
-from explorer.views.evidence_head import EvidenceHead, counts_html
+from explorer.views.evidence_head import EvidenceHead
 from explorer.views.explanations import TITLES
 from explorer.views.header import versions
 from explorer.views.heat_map import HeatMapView, highest_cells, map_drawing, map_head_html, map_height
@@ -56,12 +55,12 @@ from explorer.views.selectors import attribute_html, badge_html, labels_of, nav_
 from queries import QueryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator, Mapping
     from pathlib import Path
 
     from explorer.parts import Draw
     from explorer.plots.layers import Plot
-    from explorer.state import SuiteChoices
+    from explorer.state import Snapshot, SuiteChoices
     from explorer.tours import RenderedStep
     from queries import Store
 
@@ -84,7 +83,10 @@ _NUMBERS = (
 )
 _PANELS = ("absorption-vs-l0", "splits-vs-l0")
 _PAGES = ("explore", "compare", "atlas", "evidence")
-_SCRIPTS = ("reader", "live", "guide", "reader_guide", "site", "numbers", "pair", "statistics", "cite", "atlas")
+_SCRIPTS = (
+    *("reader", "cite", "live", "guide", "reader_guide", "site"),
+    *("numbers", "pair", "statistics", "atlas", "totals"),
+)
 #: Views of tour steps that a site does not have.
 NOT_HERE = ("tester", "threshold-sensitivity")
 #: Parameters on which the verdicts of a suite depend.
@@ -219,42 +221,53 @@ def _files(store: Store, progress: Progress) -> Iterator[tuple[str, bytes]]:
     choices = {name: there for name, there in choices_of(store).items() if there.saes and there.concepts}
     if not choices:
         raise PublishError(f"{', '.join(store.suites)}: no SAE with a concept, so there is nothing to publish")
-    steps = sum(len(there.saes) * len(there.families) for there in choices.values())
+    steps = sum(len(there.saes) * len(there.families) * max(len(there.movable), 1) for there in choices.values())
     done = 0
     saes = {name: there.saes for name, there in choices.items()}
     for name, there in choices.items():
-        model = _model(store, name, *SHOWN)
-        for family in there.families:
-            figures: dict[str, Draw] = {}
-            for sae in there.saes:
-                progress(f"{name}: {sae.label}", done, steps)
-                model.state.apply({"sae": sae.id, "family": family})
-                yield from _sae_files(model, figures)
-                yield f"{sae_path(model.shown)}/numbers.bin", packed(numbers_part(model, saes))
-                done += 1
-            at = family_path(name, family)
-            cells = {"cells": cells_part(model.shown.rate_label)}
-            yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
-            yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
-            yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family))
-        yield f"suites/{name}/suite.bin", packed(_suite(_model(store, name, EvidenceHead)))
-        yield f"suites/{name}/search.bin", packed(_search(_model(store, name)))
+        for metric in there.movable or [None]:
+            model = _model(store, name, *SHOWN, metric=metric)
+            other = _other_metric(model.shown)
+            for family in there.families:
+                figures: dict[str, Draw] = {}
+                for sae in there.saes:
+                    progress(f"{name}: {sae.label}", done, steps)
+                    model.state.apply({"sae": sae.id, "family": family})
+                    yield from _sae_files(model, figures)
+                    yield f"{sae_path(model.shown, other)}/numbers.bin", packed(numbers_part(model, saes))
+                    done += 1
+                at = family_path(name, family, other)
+                cells = {"cells": cells_part(model.shown.rate_label)}
+                yield f"{at}/family.bin", packed(family_part(model.shown, figures) | cells)
+                yield f"{at}/pair.bin", packed(pair_part(model, list(choices)))
+                yield from _atlas_files(_model(store, name, Atlas, HeatMapView, family=family, metric=metric))
+            at = suite_path(name, other)
+            yield f"{at}/suite.bin", packed(_suite(_model(store, name, EvidenceHead, metric=metric)))
+            yield f"{at}/search.bin", packed(_search(_model(store, name, metric=metric)))
     yield from _frame(store, choices)
     progress("Done", steps, steps)
 
 
 def _model(store: Store, suite: str, *views: Any, **state: Any) -> ExplorerModel:
-    return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **state), *views)
+    given = {name: value for name, value in state.items() if value is not None}
+    return ExplorerModel(store, ExplorerState(choices_of(store), suite=suite, **given), *views)
+
+
+def _other_metric(shown: Snapshot) -> str | None:
+    """Return the metric if it is not the suite's own; the parts that it changes have a folder of their own."""
+    return None if shown.metric in shown.metrics[:1] else shown.metric
 
 
 def _sae_files(model: ExplorerModel, figures: dict[str, Draw]) -> Iterator[tuple[str, bytes]]:
     """Yield the files of one SAE with one family of concepts."""
-    parts, at = SaeParts(model, figures), sae_path(model.shown)
+    parts, other = SaeParts(model, figures), _other_metric(model.shown)
+    at = sae_path(model.shown, other)
     yield f"{at}/sae.bin", packed(parts.sae(parts.cells, choose=_chooser(model.state)))
     for cell in parts.cells:
         part, cosines = parts.concept(cell["concept"])
         yield f"{at}/{cell['concept']}.bin", packed(part)
-        yield f"{at}/{cell['concept']}.cos", cosines
+        if other is None:  # cosines are the same by any metric
+            yield f"{at}/{cell['concept']}.cos", cosines
     yield f"{at}/cards.bin", packed(parts.cards())
     if movable(model.state):
         yield f"{at}/live.bin", packed(LivePart(model).collect())
@@ -281,7 +294,7 @@ def _chooser(state: ExplorerState) -> dict[str, Any]:
 def _atlas_files(model: ExplorerModel) -> Iterator[tuple[str, bytes]]:
     """Yield the files of Atlas: its figures, and its contents for each mean policy."""
     figures: dict[str, Any] = {}
-    at = family_path(model.shown.suite, model.shown.family)
+    at = family_path(model.shown.suite, model.shown.family, _other_metric(model.shown))
     for policy in ExplorerState.param.mean_policy.objects:
         model.state.mean_policy = policy
         yield f"{at}/atlas-{policy}.bin", packed(_atlas(model, figures))
@@ -362,10 +375,10 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
     first = [sae for sae in manifest.saes if sae.repeat_of is None]
     return {
         "about": render("provenance", manifest=manifest, versions=versions(), saes=first),
-        "evidence": counts_html(model, moves=False),
+        "evidence": totals_part(model),
         "thresholds": thresholds_part(model),
-        "cite": _citations(_model(model.store, manifest.name, latent=0)),
-        "tours": tours_part(model.store, shown.suite, partial(_has_step, metric=shown.metric)),
+        "cite": cite_part(model.store, manifest.name),
+        "tours": tours_part(model.store, shown.suite, partial(_has_step, metrics=shown.metrics)),
         "made": render(
             "reader_made",
             suite=manifest.name,
@@ -378,36 +391,7 @@ def _suite(model: ExplorerModel) -> dict[str, Any]:
     }
 
 
-def _citations(model: ExplorerModel) -> dict[str, Any]:
-    """Collect the texts of the dialog "Cite", with slots for values that the browser fills in."""
-    slots = {
-        "view": "\ue000",
-        "day": "\ue001",
-        "year": "\ue002",
-        "name": "NAME.OF.VIEW",
-        "address": "https://address.invalid",
-    }
-    cited = cite(
-        slots["view"],
-        cited_suite(model),
-        program=version("absorption-explorer"),
-        on=SimpleNamespace(year=slots["year"], isoformat=lambda: slots["day"]),
-        address=slots["address"],
-        name=slots["name"],
-    )
-    said = {"text": cited.text, "bibtex": cited.bibtex, "address": slots["address"]}
-    return {
-        "slots": slots,
-        "said": said,
-        "dialog": render("cite", title="", frame="", **said),
-        "latex": LATEX,
-        "suite": model.manifest.title or model.manifest.name,
-        "families": {name: family.title for name, family in model.shown.families.items()},
-        "views": {name: (embed.title, subject_keys(model, embed.view)) for name, embed in EMBEDS.items()},
-    }
-
-
-def _has_step(step: RenderedStep, *, metric: str) -> bool:
+def _has_step(step: RenderedStep, *, metrics: Collection[str]) -> bool:
     """Return whether a site contains what a tour step shows."""
     known = {"suite", "sae", "concept", "latent", "evidence_token", "cell", "mean_policy", "page", "metric"}
     known |= {"compare_by", "other_suite", "other_sae"}
@@ -417,7 +401,7 @@ def _has_step(step: RenderedStep, *, metric: str) -> bool:
         and step.state.keys() <= known
         and page in _PAGES
         and (page != "compare" or step.state.get("compare_by") == "pair")
-        and step.state.get("metric", metric) == metric
+        and step.state.get("metric") in {None, *metrics}
     )
 
 
@@ -457,7 +441,7 @@ def _search(model: ExplorerModel) -> dict[str, Any]:
 def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[str, bytes]]:
     """Yield the page, and the files that it loads first."""
     suites = {name: store.suites[name].manifest.title or name for name in choices}
-    theme = (STATIC / "site_theme.js").read_text(encoding="utf-8")
+    theme, bokeh = (STATIC / "site_theme.js").read_text(encoding="utf-8"), bokeh_js()
     nothing: dict[str, Any] = dict.fromkeys(("tokens", "concepts", "latents"), ()) | {"words": {}, "families": {}}
     search = render(
         "search", number=0, text="", has_failed=False, is_cut=False, sae=None, longest=SEARCH_CHARACTERS, **nothing
@@ -466,7 +450,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         "site",
         kind="site",
         theme=theme,
-        theme_hash=script_hash(theme),
+        hashes=[script_hash(script) for script in (theme, bokeh)],
         data=as_data({"suites": {name: _start(store, name) for name in choices}, "query": "", "search": search}),
         styles="".join(
             (
@@ -489,7 +473,7 @@ def _frame(store: Store, choices: Mapping[str, SuiteChoices]) -> Iterator[tuple[
         query="",
     )
     yield "index.html", page.encode()
-    yield "assets/bokeh.js", bokeh_js().encode()
+    yield "assets/bokeh.bin", compressed(bokeh.encode())
     for name in _SCRIPTS:
         yield f"assets/{name}.js", (STATIC / f"{name}.js").read_bytes()
     yield "assets/search.js", (STATIC.parent / "views" / "search.js").read_bytes()
@@ -501,14 +485,17 @@ def _start(store: Store, suite: str) -> dict[str, Any]:
     state = ExplorerState(choices_of(store), suite=suite)
     return {
         "start": {name: getattr(state, name) for name in ("sae", "concept", "latent")},
-        "metric": state.metric,
         "saes": [sae.id for sae in state.saes],
         "repeats": [place for place, sae in enumerate(state.saes) if sae.repeat_of is not None],
         "own": state.thresholds_of_suite._asdict(),
         "attributes": {name: [getattr(sae, name) for sae in state.saes] for name in ATTRIBUTES},
-        # By name: the suite's own value, and its range.
-        "thresholds": {
-            name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds) for name in movable(state)
+        # By metric, the suite's own first, and by threshold that moves its verdicts: the suite's value, and the limits.
+        "metrics": {
+            metric: {
+                name: (getattr(state.thresholds_of_suite, name), *state.param[name].softbounds)
+                for name in movable(ExplorerState(choices_of(store), suite=suite, metric=metric))
+            }
+            for metric in state.metrics
         },
         "families": {
             family: {one.id: (one.label, one.phrase) for one in state.concepts.values() if one.family == family}

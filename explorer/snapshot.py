@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from explorer.cite_part import cite_part
 from explorer.format import metric_label
 from explorer.model import ExplorerModel, choices_of
 from explorer.parts import (
@@ -159,6 +160,7 @@ class _Collector:
         self._progress("Cards", steps - 1, steps)
         parts[f"{of_sae}/cards.bin"] = packed(self._parts.cards())
         parts[f"{family_path(shown.suite, shown.family)}/family.bin"] = packed(family_part(shown, self._figures))
+        parts[f"suites/{shown.suite}/suite.bin"] = packed({"cite": cite_part(model.store, shown.suite)})
         data = {
             "suites": {
                 shown.suite: {
@@ -193,7 +195,9 @@ class _Collector:
     def _page(self, data: dict[str, Any]) -> str:
         model, state = self._model, self._model.state
         manifest = model.manifest
-        own = ((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("reader", "guide", "reader_guide"))
+        own = (
+            (STATIC / f"{name}.js").read_text(encoding="utf-8") for name in ("reader", "cite", "guide", "reader_guide")
+        )
         scripts = [bokeh_js(), *own]
         absent = [
             what

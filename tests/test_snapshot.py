@@ -14,17 +14,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
+from playwright.sync_api import expect
 from typer.testing import CliRunner, Result
 
 from explorer import Explorer, SnapshotError, open_store, save_snapshot
 from explorer.cli import app
+from explorer.model import choices_of
 from explorer.plots.cosine import cosine_plot
 from explorer.plots.standalone import standalone
+from explorer.state import ExplorerState
 from explorer.theme import DARK, LIGHT
 from explorer.views.markup import Markup, visible
 from queries import QueryError
 from queries.schema import concept_id
 from tests.browser import PageOpener, ask_model, drag, figure, glyphs, point, tap, wait_figure, wait_for, wait_glyph
+from tests.cited import cited_texts
 from tests.explore import ABSORBING, LINE, RING, SPLIT
 from tests.hostile_suite import EVIL, HOSTILE, Reader, write_hostile_suite
 from tests.questions import DECIDING, THRESHOLDS, keys
@@ -208,7 +212,7 @@ def test_no_text_of_the_suite_becomes_markup(tmp_path: Path) -> None:
     assert Reader(snapshot.text).found == [
         "link href='data:,'",
         "a href='#ax-main'",
-        *["<script>"] * 5,
+        *["<script>"] * 6,
     ]
     # It was not omitted either: all of it stands there, as text.
     texts = "\n".join(text for fragment in fragments for text in fragment.texts)
@@ -224,7 +228,7 @@ def test_the_file_reaches_nowhere_and_runs_only_its_own_scripts(snapshot: Snapsh
     assert not page.handlers
     scripts = [text for kind, text in page.scripts if kind is None]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
-    assert len(scripts) == 4
+    assert len(scripts) == 5
     allowed = dict(part.strip().partition(" ")[::2] for part in page.policy.split(";"))
     assert allowed["default-src"] == "'none'"
     assert allowed["script-src"].split() == [f"'sha256-{each}'" for each in hashes]
@@ -557,6 +561,26 @@ _COLOURS = """async (id) => {
   }
   return [...found];
 }"""
+
+
+@pytest.mark.browser
+def test_each_view_is_cited_as_on_the_page(open_snapshot: Callable[..., Page], store: Store) -> None:
+    page = open_snapshot("#concept=first-letter.s")
+    page.locator("#lists [data-action=latent]").last.click()
+    expect(page.locator("#card")).to_be_visible()
+    names = {button.get_attribute("data-cite") or "" for button in page.locator("[data-cite]").all()}
+    assert names == {"cosine", "latents", "card", "evidence", "k-sparse", "token-shares"}
+    state = ExplorerState(
+        choices_of(store), **SAE, concept="first-letter.s", latent=page.evaluate("reader.place.latent")
+    )
+    for name in sorted(names):
+        page.evaluate("(name) => document.querySelector(`[data-cite=${name}]`).click()", name)
+        expect(page.locator("#cite dialog")).to_be_visible()
+        address = page.locator("#cite [data-copy]").last.get_attribute("data-copy") or ""
+        assert address == page.url
+        assert page.locator("#cite pre").all_text_contents() == cited_texts(store, state, name, address)
+        page.keyboard.press("Escape")
+        expect(page.locator("#cite dialog")).to_have_count(0)
 
 
 @pytest.mark.browser

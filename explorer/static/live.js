@@ -5,10 +5,10 @@
 const live = (() => {
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
   const DARKEST = 54; // maximum shade of a cell, percent (explorer.views.concepts)
-  const { data, find, labelOf, readPart, saeFolder } = reader;
+  const { find, labelOf, movableOf, readPart, saeFolder, suiteFolder } = reader;
 
-  const ownOf = ({ suite }, name) => data.suites[suite].thresholds[name]?.[0];
-  const movedOf = (place) => THRESHOLDS.filter((name) => name in data.suites[place.suite].thresholds && place[name] !== ownOf(place, name));
+  const ownOf = (place, name) => movableOf(place)[name]?.[0];
+  const movedOf = (place) => THRESHOLDS.filter((name) => name in movableOf(place) && place[name] !== ownOf(place, name));
 
   // --- Numbers, formatted as by explorer.format -----------------------------------------------------------------------
 
@@ -68,7 +68,7 @@ const live = (() => {
   }
 
   function decide(known, place) {
-    const ownTau = data.suites[place.suite].thresholds.tau?.[0] ?? place.tau;
+    const ownTau = ownOf(place, "tau") ?? place.tau;
     const list = place.tau === ownTau ? "own" : String(known.rises.filter((rise) => rise > place.tau).length);
     const variant = known.variants[list];
     const { tokens } = known;
@@ -103,6 +103,16 @@ const live = (() => {
       variant, absorbing, reasons, tokens,
       values: { num_absorbed: numAbsorbed, num_absorbing: absorbing.length, rate, rate_low: low, rate_high: high },
     };
+  }
+
+  // The latents and effects of the absorbed tokens, by token.
+  function absorbedOf({ tokens }, place) {
+    const ownTau = ownOf(place, "tau") ?? place.tau;
+    const found = new Map();
+    tokens?.token.forEach((token, at) => {
+      if (isAbsorbed(tokens, at, reasonOf(tokens, at, place, ownTau))) found.set(token, tokens.top_latent[at]);
+    });
+    return found;
   }
 
   const casesOf = (count) => (count > 1 ? "n" : String(count));
@@ -192,7 +202,7 @@ const live = (() => {
   let ofSuite = null; // texts on the suite's thresholds
 
   async function change(place, [family, sae, part, cosines]) {
-    ofSuite = (await readPart(`suites/${place.suite}/suite.bin`)).thresholds;
+    ofSuite = (await readPart(`${suiteFolder(place)}/suite.bin`)).thresholds;
     if (!movedOf(place).length) return [family, sae, part, cosines];
     const known = await readPart(`${saeFolder(place)}/live.bin`);
     if (!(place.concept in known)) return [family, sae, part, cosines];
@@ -239,13 +249,14 @@ const live = (() => {
 
   function showSliders(former) {
     const { place } = reader;
-    const box = find("thresholds");
-    if (former.suite !== place.suite) {
+    const box = find("thresholds"), isChosen = document.activeElement?.id === "metric"; // which is written again
+    if (former.suite !== place.suite || former.metric !== place.metric) {
       box.innerHTML = `<div class="ax thresholds" id="thresholds-head"></div>${Object.values(ofSuite.sliders).map(({ html }) => html).join("")}`;
     }
     const moved = movedOf(place);
     find("thresholds-head").innerHTML = moved.length
       ? fill(ofSuite.moved, { moved: moved.map((name) => ofSuite.names[name]).join(", ") }) : ofSuite.head;
+    if (isChosen) find("metric")?.focus({ preventScroll: true });
     for (const slider of box.querySelectorAll("[data-threshold]")) {
       const name = slider.dataset.threshold;
       if (document.activeElement !== slider) slider.value = place[name];
@@ -260,9 +271,14 @@ const live = (() => {
     if (name) reader.go({ [name]: Number(Number(target.value).toFixed(6)), latent: reader.place.latent }, true);
   });
 
+  reader.acts.metric = (metric) => {
+    const left = Object.keys(movableOf({ ...reader.place, metric }));
+    const others = THRESHOLDS.filter((name) => !left.includes(name));
+    reader.go({ metric, latent: reader.place.latent, ...Object.fromEntries(others.map((name) => [name, null])) });
+  };
   reader.acts.reset = () => reader.go(Object.fromEntries(movedOf(reader.place).map((name) => [name, ownOf(reader.place, name)])));
   reader.changeBy(change);
   reader.followers.push(showSliders, showStrip);
 
-  return { asHtml, decide, fill, fixed, parsed, written };
+  return { absorbedOf, asHtml, decide, fill, fixed, parsed, written };
 })();

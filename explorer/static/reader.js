@@ -57,16 +57,33 @@ const reader = (() => {
     return cosines;
   });
 
+  // A site has BokehJS as a part, which its policy knows by its hash, so that it is small on hosts that compress nothing.
+  let bokeh = isWhole ? Promise.resolve() : null;
+  const loadBokeh = () => (bokeh ??= insertBokeh().catch((error) => {
+    bokeh = null; // to be loaded again with the next place
+    throw error;
+  }));
+  async function insertBokeh() {
+    const script = document.createElement("script");
+    script.textContent = new TextDecoder().decode(await unpack("assets/bokeh.bin"));
+    document.head.append(script);
+  }
+  loadBokeh().catch(() => {}); // `embed` waits for it, and tells of a failure
+
   // The folders of the parts, as explorer.parts names them.
-  const familyFolder = ({ suite, family }) => `suites/${suite}/${family}`;
+  const metricsOf = (suite) => Object.keys(data.suites[suite].metrics ?? {}); // the suite's own first
+  const movableOf = ({ suite, metric }) => data.suites[suite].metrics?.[metric] ?? {};
+  const suiteFolder = ({ suite, metric }) => (metricsOf(suite).slice(1).includes(metric) ? `metrics/${suite}/${metric}` : `suites/${suite}`);
+  const familyFolder = (place) => `${suiteFolder(place)}/${place.family}`;
   const saeFolder = (place) => `${familyFolder(place)}/${place.sae}`;
+  const cosinesOf = (place, concept) => readCosines(`${saeFolder({ ...place, metric: null })}/${concept}.cos`); // the same by any metric
 
   // --- The address --------------------------------------------------------------------------------------------------
 
   const THRESHOLDS = ["tau", "cosine_threshold", "effect_margin"];
   const TOUR = ["tour", "tour_step"]; // static/reader_guide.js
   const KEYS = isWhole ? ["concept", "latent", "evidence_token", ...TOUR]
-    : ["page", "suite", "sae", "concept", "latent", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token", ...TOUR];
+    : ["page", "suite", "sae", "concept", "latent", "metric", ...THRESHOLDS, "compare_by", "other_suite", "other_sae", "mean_policy", "cell", "evidence_token", ...TOUR];
   // Further options; the first is the default, which, except for the page, is not part of an address.
   const CHOICES = isWhole ? {} : {
     page: ["explore", "compare", "atlas", "evidence"],
@@ -91,28 +108,30 @@ const reader = (() => {
     const given = new URLSearchParams(location.hash.length > 1 ? location.hash.slice(1) : location.search);
     for (const [name, value] of [...given]) if (!value) given.delete(name);
     const suite = Object.hasOwn(data.suites, given.get("suite") ?? "") ? given.get("suite") : Object.keys(data.suites)[0];
-    const { start, saes, thresholds } = data.suites[suite];
+    const { start, saes } = data.suites[suite];
+    const metric = metricsOf(suite).find((each) => each === given.get("metric")) ?? metricsOf(suite)[0];
+    const thresholds = movableOf({ suite, metric });
     const others = inFormerTerms(given, data.suites[suite]);
     const opens = !["sae", "concept", "latent"].some((name) => given.has(name));
     const sae = saes.includes(given.get("sae")) ? given.get("sae") : start.sae;
     const concept = given.has("concept") && familyOf(suite, given.get("concept")) ? given.get("concept") : start.concept;
     const latent = /^\d{1,9}$/.test(given.get("latent") ?? "") ? Number(given.get("latent")) : null;
     const choices = Object.entries(CHOICES).map(([key, all]) => [key, all.includes(given.get(key)) ? given.get(key) : all[0]]);
-    const known = { suite, sae, concept, metric: data.suites[suite].metric, page: Object.fromEntries(choices).page };
+    const known = { suite, sae, concept, metric, page: Object.fromEntries(choices).page };
     const refused = Object.entries(known).filter(([name, value]) => (given.get(name) ?? value) !== value).map(([name]) => given.get(name));
     const isRefused = {
       ...Object.fromEntries(Object.entries(CHOICES).filter(([key]) => key !== "page").map(([key, all]) => [key, (value) => !all.includes(value)])),
-      ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([key, [, low, high]]) => [key, (value) => !(value >= low && value <= high)])),
+      ...Object.fromEntries(Object.entries(thresholds).map(([key, [, low, high]]) => [key, (value) => !(value >= low && value <= high)])),
     };
     others.push(...Object.keys(isRefused).filter((key) => given.has(key) && isRefused[key](given.get(key))).map((key) => `${key}=${given.get(key)}`));
     const other = isWhole ? {} : otherOf(given, suite, others);
     refused.push(...others);
     return {
-      refused, ...Object.fromEntries(choices), suite, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
+      refused, ...Object.fromEntries(choices), suite, metric, family: familyOf(suite, concept), sae, concept, latent: opens ? start.latent : latent,
       evidence_token: given.get("evidence_token") ?? "", ...other,
       tour: given.get("tour") ?? "", tour_step: given.has("tour") ? Math.max(1, Number.parseInt(given.get("tour_step"), 10) || 1) : "",
       isBare: [...given.keys()].every((key) => key === "suite" || TOUR.includes(key)), // a link to a step, which sets the state
-      ...Object.fromEntries(Object.entries(thresholds ?? {}).map(([name, [own, low, high]]) => {
+      ...Object.fromEntries(Object.entries(thresholds).map(([name, [own, low, high]]) => {
         const value = given.get(name) ? Number(given.get(name)) : own;
         return [name, value >= low && value <= high ? value : own];
       })),
@@ -173,7 +192,7 @@ const reader = (() => {
 
   function query(values, from = base(values)) {
     const there = { ...from, latent: null, evidence_token: "", ...values };
-    const start = (key) => data.suites[there.suite].thresholds?.[key]?.[0] ?? CHOICES[key]?.[0];
+    const start = (key) => (key === "metric" ? metricsOf(there.suite)[0] : movableOf(there)[key]?.[0] ?? CHOICES[key]?.[0]);
     const isSaid = (key) => (key === "compare_by" ? there.page === "compare" : (there[key] ?? "") !== "" && (key === "page" || there[key] !== start(key)));
     return new URLSearchParams(KEYS.filter(isSaid).map((key) => [key, there[key]])).toString();
   }
@@ -204,7 +223,7 @@ const reader = (() => {
     try {
       const parts = await Promise.all([
         readPart(`${familyFolder(place)}/family.bin`), readPart(`${folder}/sae.bin`), readPart(`${folder}/${place.concept}.bin`),
-        readCosines(`${folder}/${place.concept}.cos`),
+        cosinesOf(place, place.concept),
       ]);
       const changed = await change(place, parts);
       if (mine !== asked) return;
@@ -226,7 +245,7 @@ const reader = (() => {
     const former = settled;
     settled = {};
     const isOf = (...names) => names.every((name) => former[name] === place[name]);
-    const isNew = !isOf("suite", "family", "sae", "concept", ...THRESHOLDS);
+    const isNew = !isOf("suite", "metric", "family", "sae", "concept", ...THRESHOLDS);
     [ofFamily, ofSae, part, cosines] = parts;
     if (ofSae.n_latents && place.latent >= ofSae.n_latents) {
       place.refused.push(`latent=${place.latent}`);
@@ -234,20 +253,12 @@ const reader = (() => {
     }
     shown = place;
     find("failed").hidden = true;
-    if (!isOf("suite", "family", "sae")) find("concepts").innerHTML = ofSae.strip;
+    if (!isOf("suite", "metric", "family", "sae")) find("concepts").innerHTML = ofSae.strip;
     if (isNew) showConcept();
-    if (!isOf("suite", "family")) await embedAll();
-    if (isNew) {
-      drawPlots();
-      find("cosine-plot").hidden = !cosines;
-      if (figures.cosine) {
-        fit(figures.cosine.model.y_range, ...part.y_range);
-        const last = cosines?.length - 1;
-        if (cosines) fit(figures.cosine.model.x_range, -AIR * last, (1 + AIR) * last);
-        drawLine();
-        drawMarks();
-      }
-    }
+    if (!isOf("suite", "metric", "family")) await embedAll(["cosine"]); // the others while a reader looks at it
+    if (isNew) drawCosines();
+    if (!isOf("suite", "metric", "family")) await embedAll(["k-sparse", ...PLOTS]);
+    if (isNew) drawPlots();
     await showLatent();
     drawSelected();
     if (find("evidence-token") && (isNew || !isOf("evidence_token"))) {
@@ -347,8 +358,7 @@ const reader = (() => {
 
   // For a latent without a role for any concept, only its cosines are stored.
   async function showOther(card, latent) {
-    const folder = saeFolder(shown);
-    const found = await Promise.all(concepts.map(async (concept) => [concept, (await readCosines(`${folder}/${concept}.cos`))?.[latent]]));
+    const found = await Promise.all(concepts.map(async (concept) => [concept, (await cosinesOf(shown, concept))?.[latent]]));
     card.replaceChildren(filled("other-latent", { latent, noun: ofFamily.noun, sae: ofSae.label }));
     const table = card.querySelector("table");
     const highest = found.filter(([, cosine]) => Number.isFinite(cosine)).sort((a, b) => b[1] - a[1]).slice(0, HIGHEST);
@@ -440,6 +450,7 @@ const reader = (() => {
 
   // A figure was drawn when the parts were created; here its data is replaced.
   async function embed(name, { item, sources, themes }) {
+    await loadBokeh();
     const views = await Bokeh.embed.embed_item(item, find(`${name}-plot`));
     const model = Bokeh.documents.at(-1).roots()[0];
     const known = (id) => model.document.get_model_by_id(id);
@@ -455,9 +466,9 @@ const reader = (() => {
     return model;
   }
 
-  // Embeds the figures of the family in place of those of another family.
-  async function embedAll() {
-    for (const name of ["cosine", "k-sparse", ...PLOTS]) {
+  // Embeds figures of the family in place of those of another family.
+  async function embedAll(names) {
+    for (const name of names) {
       remove(name);
       const drawn = ofFamily.figures[name];
       if (!drawn) continue;
@@ -523,6 +534,16 @@ const reader = (() => {
     if (range.bounds?.[0] === start && range.bounds[1] === end) return;
     range.setv({ bounds: [start, end] }); // first, because start and end are clamped to it
     range.setv({ start, end, reset_start: start, reset_end: end });
+  }
+
+  function drawCosines() {
+    find("cosine-plot").hidden = !cosines;
+    if (!figures.cosine) return;
+    fit(figures.cosine.model.y_range, ...part.y_range);
+    const last = cosines?.length - 1;
+    if (cosines) fit(figures.cosine.model.x_range, -AIR * last, (1 + AIR) * last);
+    drawLine();
+    drawMarks();
   }
 
   let isDue = false;
@@ -711,8 +732,8 @@ const reader = (() => {
   addEventListener("popstate", follow);
 
   return {
-    acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, order,
-    keys: KEYS, readPart, remove, saeFolder,
+    acts, data, draw: drawPlot, dressers, embed, familyFolder, figures, find, follow, followers, go, isDark, isWhole, labelOf, metricsOf, movableOf, order,
+    keys: KEYS, readPart, remove, saeFolder, suiteFolder,
     query: () => query({ latent: shown.latent, evidence_token: shown.evidence_token }, shown),
     keep: (number) => { kept = Math.max(kept, number); },
     changeBy: (how) => { change = how; },

@@ -315,7 +315,11 @@ def judged(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
 
 def decided(frame: pd.DataFrame | None, shown: Snapshot) -> list[dict[str, Any]]:
     """Return the verdicts on a token if there are several, with explanations at the thresholds shown."""
-    rows = [] if frame is None else records(frame)
+    return decided_rows([] if frame is None else records(frame), shown)
+
+
+def decided_rows(rows: list[dict[str, Any]], shown: Snapshot) -> list[dict[str, Any]]:
+    """Return the same for rows of the query."""
     thresholds = {"cosine_threshold": shown.cosine_threshold, "effect_margin": shown.effect_margin}
     return [row | {"why": why(row, **thresholds)} for row in rows] if len(rows) > 1 else []
 
@@ -330,7 +334,11 @@ def ablated(frame: pd.DataFrame | None, metric: str | None) -> list[dict[str, An
 
     The bars are effects, or where the metric is of projections or no effect is known, these, the largest first.
     """
-    latents = [] if frame is None else records(frame)
+    return ablated_rows([] if frame is None else records(frame), metric)
+
+
+def ablated_rows(latents: list[dict[str, Any]], metric: str | None) -> list[dict[str, Any]]:
+    """Give the same for rows of the query."""
     known = {name for name in ("effect", "projection") if any(row[name] is not None for row in latents)}
     by_effect = "projection" not in known or ("effect" in known and decisive(metric) == "top_effect")
     by = "effect" if by_effect else "projection"
