@@ -160,7 +160,7 @@ def test_conditions_are_those_of_the_verdict(suite: str, stores: dict[str, Store
         "split latent fires": "silent",
         "no effect": "lower the answer's logit",
         "effect margin": "clearly more",
-        "cosine": "point along",
+        "cosine": "cosine with the probe",
         "projection": "carry enough",
     }
     store, seen = stores[suite], set()
