@@ -438,7 +438,13 @@ def _search(model: ExplorerModel) -> dict[str, Any]:
         "latent": latent,
         "tokens": [(row["token"], row["concept"], render("search_token", row=row)) for row in tokens],
         "concepts": [
-            (one.id, one.label, one.phrase, render("search_concept", one=one, families=shown.families))
+            (
+                one.id,
+                one.label,
+                one.phrase,
+                render("search_concept", one=one, families=shown.families),
+                f"{family.noun} {family.title}" if (family := shown.families.get(one.family)) else "",
+            )
             for one in concepts
         ],
         "cut": said(_MOST_TOKENS, cut=_MOST_TOKENS),

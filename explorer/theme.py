@@ -143,7 +143,7 @@ def in_percent_across(figure: Figure) -> None:
 
 def _in_percent(axis: Axis) -> None:
     if not isinstance(axis.formatter, NumeralTickFormatter):
-        axis.formatter = NumeralTickFormatter(format="0.[000] %")
+        axis.formatter = NumeralTickFormatter(format="0.[000]%")
 
 
 def name_ticks(axis: Axis | ColorBar, labels: Mapping[float, str]) -> None:

@@ -150,7 +150,7 @@ def query_of(step: RenderedStep, tour: str, number: int, *, present: bool) -> st
 
 
 def enter_step(store: Store, state: ExplorerState, query: str) -> list[str]:
-    """Apply the step that an address names, unless the address also sets other parameters of the state.
+    """Apply the step that an address names, or the last; not if the address also sets other parameters of the state.
 
     Parameters
     ----------
@@ -176,9 +176,9 @@ def enter_step(store: Store, state: ExplorerState, query: str) -> list[str]:
         state.tour = None
         return [f"tour = {tour.name!r} cannot be shown here ({tour.unless.rstrip('.')})"]
     number = min(state.tour_step, len(shown.steps))
-    refused = [] if number == state.tour_step else [f"tour_step = {state.tour_step}: this tour has {number} steps"]
+    refused = []
     if given <= _TOUR_KEYS:
-        refused += state.from_query(query_of(shown.steps[number - 1], shown.name, number, present=state.present))
+        refused = state.from_query(query_of(shown.steps[number - 1], shown.name, number, present=state.present))
     state.tour_step = number
     return refused
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -219,8 +220,30 @@ class Manifest(Record):
         return self
 
 
+#: Parts of the patterns of names, in words.
+_CHARACTERS = {
+    "A-Z": "capital letters",
+    "a-z": "small letters",
+    "0-9": "digits",
+    ".": "dots",
+    "_": "underscores",
+    "_-": "hyphens",
+}
+
+
 def first_problem(error: ValidationError) -> str:
     """Return one line with the location of the first validation error and its message."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(map(str, first["loc"])) or "the file"
-    return f"{place if len(place) <= _PLACE_LENGTH else f'{place[:_PLACE_LENGTH]}...'}: {first['msg']}"
+    said = allowed_characters(first.get("ctx", {}).get("pattern", "")) or first["msg"]
+    return f"{place if len(place) <= _PLACE_LENGTH else f'{place[:_PLACE_LENGTH]}...'}: {said}"
+
+
+def allowed_characters(pattern: str) -> str:
+    """Say in words which characters the pattern of a name allows; empty for any other pattern."""
+    allowed = re.fullmatch(r"\^(\[[^]]+\])?\[([^]]+)\][*+]\$", pattern)
+    if allowed is None:
+        return ""
+    *names, last = (name for part, name in _CHARACTERS.items() if part in allowed[2])
+    listed = f"{', '.join(names)} and {last}" if names else last
+    return f"only {listed} are allowed" + (", with a letter or digit first" if allowed[1] else "")

@@ -1,11 +1,14 @@
 -- At most 20 rows: the results of a search in the suite. kind 'concept': a concept whose label, or a word of whose
--- phrase, begins with the text. kind 'token': a tested token that begins with the text (ignoring case and a leading
+-- phrase, begins with the text; or whose label begins with the text's last word, while its other words begin words of
+-- the phrase or of the family's title ("first letter L"). kind 'token': a tested token that begins with the text (ignoring case and a leading
 -- space), with its concept, the number of SAEs on which it was tested, and on how many of these it is absorbed. kind
 -- 'word': a token of the vocabulary that begins with the text and was tested on no SAE, with one of its concepts. kind
 -- 'latent': a latent of this SAE.
 -- params: suite VARCHAR, sae VARCHAR, search VARCHAR, metric VARCHAR, tau DOUBLE, cosine_threshold DOUBLE, effect_margin DOUBLE
 -- columns: kind VARCHAR, token VARCHAR, concept VARCHAR, latent INTEGER, num_saes BIGINT, num_absorbed BIGINT
-WITH found AS (
+WITH typed AS (
+    SELECT string_split_regex(lower(trim($search)), '\s+') AS words
+), found AS (
     SELECT token, concept, count(*) AS num_saes, count(*) FILTER (absorbed) AS num_absorbed
     FROM verdicts($metric, $tau, $cosine_threshold, $effect_margin)
     WHERE suite = $suite AND ltrim($search) <> '' AND starts_with(lower(ltrim(token)), lower(ltrim($search)))
@@ -21,10 +24,14 @@ UNION ALL
 FROM (
     SELECT 'concept', NULL, concept, NULL, NULL, NULL
     FROM concepts
+    CROSS JOIN typed
     LEFT JOIN families USING (suite, family)
     WHERE suite = $suite AND ltrim($search) <> '' AND (
         starts_with(lower(label), lower(trim($search)))
         OR len(trim($search)) > 1 AND contains(lower(' ' || phrase), lower(' ' || trim($search)))
+        OR len(words) > 1 AND starts_with(lower(label), words[-1]) AND list_bool_and(list_transform(
+            words[:-2], lambda word: contains(lower(concat_ws(' ', '', noun, title, phrase)), ' ' || word)
+        ))
     )
     ORDER BY lower(label) <> lower(trim($search)), len(label), families.position, concepts.position, concept
     LIMIT 5

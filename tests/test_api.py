@@ -1,4 +1,4 @@
-"""``/api``, ``absorption-explorer query``, `ask` and `tables`: the questions of the catalogue, for scripts."""
+"""``/api``, ``absorption-explorer query``, `ask` and `tables`: the queries for scripts."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ PLACE = keys(suite="tiny", layer=3, width=4000, l0=40, letter="s")
 
 @pytest.fixture(scope="module")
 def suites(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A suite that has everything, and another one."""
+    """A complete suite, and another one."""
     folder = tmp_path_factory.mktemp("suites")
     full = write_tiny_suite(folder / "tiny", neuronpedia=True, dashboards=True)
     return full, write_tiny_suite(folder / "other", name="other", saes=[(0, 1000, 10)])
@@ -54,7 +54,7 @@ def suites(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def store(suites: tuple[Path, Path]) -> Store:
-    """The store that the server asks, so that what one of them asked is there for the other."""
+    """The server's store, so that both share its cache."""
     return shared_store(*map(str, suites))
 
 
@@ -70,7 +70,7 @@ def get(url: str, path: str, method: str = "GET", /, **values: Any) -> Answer:
 
 
 def refused(answer: Answer) -> tuple[int, str | None, str]:
-    """Return status, parameter and reason of a refusal: one line of JSON, and nothing of the program in it."""
+    """Return status, parameter and message of an error: one line of JSON without internals of the program."""
     assert answer.headers.get_content_type() == "application/json"
     assert "script-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.body.count(b"\n") == 1
@@ -249,7 +249,7 @@ def test_texts_mean_nothing_but_themselves(url: str) -> None:
 
 
 class Held:
-    """Questions that wait until they are let go."""
+    """Queries that wait until they are released."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun, self.over = threading.Semaphore(0), threading.Event()
@@ -304,7 +304,7 @@ def test_a_question_that_fails_is_told_and_one_that_nobody_waits_for_is_given_up
 
 
 class _Token:
-    """Notes when it is given up."""
+    """Records when it is cancelled."""
 
     def __init__(self) -> None:
         self.told = threading.Event()

@@ -1,4 +1,4 @@
-"""Whatever is wrong with a suite is found, where it is, and nothing else is."""
+"""`check` finds every error in a suite, with its position, and reports nothing else."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class Copy:
         return self.file.relative_to(self.root).as_posix()
 
     def problems(self) -> list[tuple[str, str | None, str | None, int | None]]:
-        """What is found in this file, and nowhere else."""
+        """Return the problems, which must all be in this file."""
         found = problems_by_file(self.root)
         assert {*found} <= {self.name}, found
         return found.get(self.name, [])
@@ -290,7 +290,7 @@ def test_damage_that_no_value_shows_is_found(suite: Path, tmp_path: Path) -> Non
 
 
 def test_rows_of_other_concepts_and_saes_are_found(suite: Path, tmp_path: Path) -> None:
-    """Joins would leave them out without a word."""
+    """Joins would silently omit them."""
     root = shutil.copytree(suite, tmp_path / "suite")
     copy = Copy(root, TABLES["tested_tokens"])
     copy.set("concept", copy.read().num_rows - 1, "first-letter.zz")

@@ -1,4 +1,4 @@
-"""Citing a view, and showing it by itself at an address of its own."""
+"""Citations of a view, and embedded views with their own address."""
 
 from __future__ import annotations
 

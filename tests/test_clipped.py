@@ -1,4 +1,4 @@
-"""At every width, all text of every page is there to be read, and what comes first in the document is seen first."""
+"""At every width, all text of every page is visible, and the visual order is that of the document."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_no_text_is_clipped_at_any_width(open_page: PageOpener, query: str, act:
 def test_no_text_of_published_results_is_clipped(
     open_page: PageOpener, serve: Callable[..., Server], tmp_path: Path
 ) -> None:
-    """They have one metric more, an absorption fraction."""
+    """They have another metric, an absorption fraction."""
     import_results(write_results(tmp_path / "source"), tmp_path / "published")
     url = serve(tmp_path / "published").url
     for query in ("letter=s", "page=atlas", "page=evidence"):
@@ -165,6 +165,14 @@ def test_the_sidebar_is_read_from_top_to_bottom_and_the_title_on_phones(open_pag
     tops = [box["y"] for each in page.locator(".ax-sidebar > *").all() if (box := each.bounding_box())]
     assert len(tops) == len(("choices", "concepts", "thresholds", "tasks"))
     assert tops == sorted(tops)
+    # On a phone, a link at the top of the drawer leads to the tasks at its end.
+    to_tasks = page.get_by_role("link", name="Discovery tasks")
+    expect(to_tasks).to_be_hidden()
+    resized(page, 390)
+    page.locator("[data-menu]").click()
+    to_tasks.click()
+    expect(part(page, "tasks").locator("summary").first).to_be_in_viewport()
+    page.keyboard.press("Escape")
     name = part(page, "brand").locator(".name")
     for width in (720, 390, 360, 320):
         resized(page, width)

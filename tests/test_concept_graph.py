@@ -1,4 +1,4 @@
-"""The graph of a concept: where its nodes lie, what its edges say, how it is drawn, tapped and put into words."""
+"""The graph of a concept: positions of nodes, labels of edges, drawing, clicks, and its description in words."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SPLITS = pd.DataFrame({"latent": [7, 40], "k": [1, 2], "f1": [0.5, 0.75], "f1_ga
 
 
 def _absorbing(*counts: int, effect: float | None = -2.0) -> pd.DataFrame:
-    """Let latent 100 absorb the first number of tokens, 101 the second and so on, each more weakly than the last."""
+    """Return absorbing latents from 100 on with these numbers of tokens and decreasing effects."""
     effects = [[np.nan if effect is None else effect / (nth + 1) for nth in range(number)] for number in counts]
     return pd.DataFrame(
         {
@@ -180,7 +180,7 @@ def test_what_is_unknown_is_not_made_up() -> None:
 
 
 def _drawn(overlay: hv.Overlay) -> pd.DataFrame:
-    """Return the pieces of the edges that are seen."""
+    """Return the visible segments of edges."""
     return list(overlay)[1].dframe().query("alpha > 0").reset_index(drop=True)
 
 
@@ -291,14 +291,14 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def _parts(view: ConceptGraphView) -> tuple[Markup, pn.Column, Markup]:
-    """Return head, place of the plot, and table."""
+    """Return the heading, the placeholder of the plot, and the table."""
     layout: Any = view.__panel__()
     head, plot, twin = layout
     return head, plot, twin
 
 
 def _shown(view: ConceptGraphView) -> tuple[str, list[list[str]], bool]:
-    """Return the words of the head, the rows of the table, and whether there is a plot."""
+    """Return the text of the heading, the rows of the table, and whether there is a plot."""
     head, plot, twin = _parts(view)
     twin._handle_msg({"action": "unfold", "value": None})
     rows = [re.findall(r"<td>(.*?)</td>", row) for row in re.findall(r"<tr>(<td>.*?)</tr>", twin.html)]

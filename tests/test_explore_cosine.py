@@ -1,7 +1,8 @@
-"""The cosine plot: taps, zoom, its three forms and the brush."""
+"""The cosine plot: clicks, zoom, its three forms, and selections."""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -147,7 +148,7 @@ _SAMPLED = """({renderers, x_range: {start, end}}, [cosines, narrower]) => {
 
 
 def _wait_sampled(page: Page, view: View, *, narrower_than: int) -> None:
-    """Wait until the line holds the exact cosine of every latent of a narrow window, and hardly any other's."""
+    """Wait until the line has the exact cosine of every latent in a narrow window, and few others."""
     wait_model(page, "cosine", _SAMPLED, [list(map(list, view.cosines.items())), narrower_than])
 
 
@@ -166,6 +167,22 @@ def _span(page: Page) -> tuple[float, float]:
 def _drawn(page: Page) -> list[int]:
     drawn: list[int] = glyphs(page, "cosine")[LINE]["data"]["x"]
     return drawn
+
+
+def test_a_point_of_several_layers_has_one_tooltip_which_hides_what_is_below(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home.but(letter="s"))
+    part(page, "section").get_by_role("radio", name="rank").click()
+    wait_query(page, {"cosine_view": "rank"})
+    shown = home.but(letter="s")
+    highest, cosines = shown.split[0], shown.cosines
+    ranks = {latent: rank for rank, latent in enumerate(sorted(cosines, key=cosines.__getitem__, reverse=True), 1)}
+    rank = ranks[highest]
+    wait_glyph(page, "cosine", SPLIT, x=sorted(ranks[latent] for latent in shown.split))
+    page.mouse.move(*point(page, "cosine", rank, cosines[highest]))
+    tooltips = page.locator(".bk-Tooltip")
+    expect(tooltips).to_have_count(2)  # of the line, and of the marks on it
+    expect(tooltips.filter(visible=True)).to_have_text(re.compile(f"split latent{highest}"))
+    expect(tooltips.filter(visible=True)).to_have_css("opacity", "1")
 
 
 def test_rank_and_distribution_are_tapped_and_brushed(open_page: PageOpener, home: View) -> None:

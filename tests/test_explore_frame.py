@@ -1,4 +1,4 @@
-"""The frame of Explore: opening, address and history, what is remembered, and readers side by side."""
+"""The frame of Explore: opening, address and history, remembered settings, and simultaneous visitors."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_first_paint_shows_the_whole_view(open_page: PageOpener, home: View) -> 
 
 
 def test_page_is_ready_when_the_server_has_heard_so(open_page: PageOpener, chromium: Browser) -> None:
-    """What a session changes before that is dropped by Panel; nothing may be chosen so early."""
+    """Panel discards changes before that, so nothing can be chosen so early."""
     context = chromium.new_context()
     context.add_init_script(_NOTE_READY)
     page = open_page("/dashboard", dark=True, context=context)
@@ -124,6 +124,25 @@ def test_url_restores_the_view_and_history_walks_through_it(open_page: PageOpene
     # What was unfolded is unfolded still.
     expect(part(page, "disclosure").locator("[data-key=splitting]")).to_have_attribute("aria-expanded", "true")
     wait_figure(page, "k-sparse")
+
+
+def test_a_drag_of_a_slider_is_one_step_of_the_history(open_page: PageOpener, home: View) -> None:
+    page = open_view(open_page, home)
+    before, steps = query_of(page), page.evaluate("history.length")
+    handle = page.get_by_role("slider", name="Minimum effect margin")
+    handle.hover()
+    page.mouse.down()
+    box = handle.bounding_box()
+    assert box
+    for pixels in (10, 20, 30):
+        address = page.evaluate("location.search")
+        page.mouse.move(box["x"] + box["width"] / 2 + pixels, box["y"] + box["height"] / 2)
+        # The page follows before the slider is let go.
+        wait_for(page, "(before) => location.search !== before && location.search.includes('effect_margin')", address)
+    page.mouse.up()
+    assert page.evaluate("history.length") == steps + 1
+    page.go_back()
+    wait_query(page, before | {"effect_margin": None})
 
 
 def test_copy_link_copies_the_address(open_page: PageOpener, home: View) -> None:

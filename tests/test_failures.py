@@ -1,4 +1,4 @@
-"""Whatever fails while a page is made: its visitor reads one sentence, and the log of the server has one line."""
+"""If building a page fails, its visitor sees one sentence, and the server's log has one line."""
 
 from __future__ import annotations
 

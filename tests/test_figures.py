@@ -1,4 +1,4 @@
-"""Figures for papers: files of the asked size, font and theme, or one line that says why not."""
+"""Figures for papers: files with the requested size, font and theme, or an error in one line."""
 
 from __future__ import annotations
 

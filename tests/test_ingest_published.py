@@ -1,4 +1,4 @@
-"""Import of the published explorer's data folder: what comes through, and what bad input does."""
+"""The import of the published explorer's data folder, with valid and invalid files."""
 
 # ruff: noqa: S608 - the only values in statements are paths and column names of this file
 
@@ -112,7 +112,7 @@ def converted(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass
 class Import:
-    """An import of a copy of the results that may be spoilt first."""
+    """An import of a copy of the results, which may be modified first."""
 
     source: Path
     target: Path

@@ -1,4 +1,4 @@
-"""What is shown of a latent, in words and numbers; and that no text of a suite ever becomes markup."""
+"""The texts and numbers about a latent; no text of a suite ever becomes markup."""
 
 from __future__ import annotations
 
@@ -196,12 +196,12 @@ def test_names_from_a_manifest_cannot_leave_their_place() -> None:
 
 
 def first_seeds(saes: Iterable[Sae]) -> list[Sae]:
-    """Omit SAEs of further seeds, of which there are counts only."""
+    """Omit repeated trainings, which have only counts."""
     return [sae for sae in saes if not sae.id.endswith("-s1")]
 
 
 class Shown:
-    """Every component that was made, and every template and page that they showed."""
+    """Records all components, templates and pages that were created."""
 
     def __init__(self) -> None:
         self.components: list[Markup] = []
@@ -209,7 +209,7 @@ class Shown:
         self.pages: set[str] = set()
 
     def send(self, name: str, action: str, value: object = None) -> None:
-        """Do what a reader does: report `action` to the components called `name`."""
+        """Simulate a user: report `action` to the components called `name`."""
         sent = False
         for component in list(self.components):
             if component.css_name == name and action in component._handlers:
@@ -293,7 +293,7 @@ def _look_at_pages(shown: Shown, state: ExplorerState) -> None:
 
 
 def test_no_text_of_a_suite_becomes_markup(tmp_path: Path, shown: Shown) -> None:
-    """Walk through everything that the explorer shows of a suite whose every text tries to break out."""
+    """Walk through all contents of the explorer for a suite in which every text tries to break out."""
     with Store(list_letters(write_hostile_suite(tmp_path / "hostile"), "x")) as store:
         explorer = Explorer(store, letter="s")
         state, model = explorer.state, explorer.model

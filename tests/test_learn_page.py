@@ -1,4 +1,4 @@
-"""Learn in the browser: sliders, steps, training, formulas and the way to real cases."""
+"""Learn in the browser: sliders, steps, training, formulas and links to real cases."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import wait_figure
-from tests.explore import part, wait_query, wait_ready
+from tests.explore import part, unfold, wait_query, wait_ready
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -46,7 +46,7 @@ def test_the_steps_can_be_played_with_and_lead_to_real_cases(open_page: PageOpen
     expect(part(page, "kinds").filter(has_text="Probe, logit")).to_contain_text("0.00, silent")
     foot.get_by_role("button", name="4. Split or absorbed?").click()
     wait_figure(page, "toy-k-sparse")
-    wait_figure(page, "k-sparse")
+    wait_figure(page, "suite-k-sparse")
     foot.get_by_role("button", name="5. A token's verdict").click()
     verdict = part(page, "verdict")
     expect(verdict.locator(".walk li")).to_have_count(5)
@@ -61,6 +61,34 @@ def test_the_steps_can_be_played_with_and_lead_to_real_cases(open_page: PageOpen
     wait_query(page, {"page": "evidence", "facet_letter": "l"})
     page.go_back()
     wait_query(page, {"page": "learn", "learn_step": "5"})
+
+
+def test_learn_and_help_lead_to_each_other(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=learn")
+    wait_ready(page)
+    page.get_by_role("button", name="Tours of this suite").click()
+    help_ = page.get_by_role("dialog", name="Help")
+    expect(help_.get_by_role("button", name="Start the tour").first).to_be_visible()
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Atlas").click()
+    wait_query(page, {"page": "atlas"})
+    page.get_by_role("button", name="Help").click()
+    help_.get_by_role("button", name="Start with Learn").click()
+    wait_query(page, {"page": "learn"})
+    expect(help_).to_have_count(0)
+
+
+def test_no_two_figures_of_a_session_have_one_name(open_page: PageOpener) -> None:
+    page = open_page("/dashboard?page=explore&learn_step=4")
+    wait_ready(page)
+    unfold(page, "splitting")
+    wait_figure(page, "k-sparse")
+    page.get_by_role("link", name="Learn").click()
+    wait_figure(page, "suite-k-sparse")
+    names = page.evaluate(
+        "[...Bokeh.documents[0].all_models].filter(({type}) => type === 'Figure').map(({name}) => name)"
+    )
+    assert len(names) == len(set(names)) > 2
 
 
 def _has_formulas_in_the_font_that_comes_along(page: Page) -> None:

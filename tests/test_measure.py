@@ -698,7 +698,7 @@ def test_a_probe_that_fails_is_named() -> None:
     [
         (("[prompts]", "[promts]"), "promts: Extra inputs are not permitted"),
         (("layers = [2]", "layers = [4]"), "layer 4 does not exist, the model has 0 to 3"),
-        (('letters = "abest"', 'letters = "ABC"'), "letters: String should match pattern"),
+        (('letters = "abest"', 'letters = "ABC"'), "letters: only small letters are allowed"),
         (("widths = [256]", ""), "give widths and k of SAEs to train"),
         (("widths = [256]\nk = [8]", 'path = "nowhere"'), "nowhere: no such file or folder"),
         (("widths = [256]\nk = [8]", 'path = "text"'), "no SAE; give a file of weights"),

@@ -478,7 +478,10 @@ def test_families_that_will_not_do_are_named_before_anything_is_computed(
         ('family = "first-letter"\npositive = "a"', "'first-letter' is built in and has its own positive"),
         ('family = "sound"\nfile = "none.csv"', "none.csv: no such file or folder"),
         (f'family = "sound"\nfile = "{"x" * 300}.csv"', "xxx.csv: File name too long; fix its path"),
-        ('family = "Sound"\nfile = "sounds.csv"', "concepts.0.family: String should match pattern"),
+        (
+            'family = "Sound"\nfile = "sounds.csv"',
+            "concepts.0.family: only small letters, digits, underscores",
+        ),
         (
             f'family = "{"x" * 201}"\nfile = "sounds.csv"',
             "concepts.0.family: String should have at most 200 characters",

@@ -1,4 +1,4 @@
-"""Readers open other suites from the page, where the server's owner is the only one who can."""
+"""Opening other suites from the page, if the server is reachable from its own machine only."""
 
 from __future__ import annotations
 

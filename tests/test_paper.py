@@ -1,4 +1,4 @@
-"""A paper's figures from one file: all of them, or none and one line that says why."""
+"""All figures of a paper from one file: either all are written, or none and one line states the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plots of Explore: pure functions whose elements, values, colours and figures are what a reader relies on."""
+"""The plots of Explore, pure functions: their elements, values, colours and figures."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SPLIT, ABSORBING = [40_000, 7], [123, 65_535, 7]
 
 
 def _cosines() -> pd.DataFrame:
-    """As the store gives them: narrow types, arrays that cannot be written; a latent without a cosine."""
+    """Cosines as returned by the store: narrow types, read-only arrays; one latent has no cosine."""
     cosine = np.random.default_rng(0).normal(0, 0.03, NUM_LATENTS).astype(np.float32)
     cosine[SPLIT] = 0.5, 0.31
     cosine[ABSORBING[:2]] = 0.12, 0.08
@@ -114,7 +114,7 @@ def _structure(overlay: hv.Overlay) -> list[tuple[str, list[str], list[str]]]:
 
 
 def _colours(figure: Any) -> set[str]:
-    """Collect the colours of what is drawn, in glyphs and in their data."""
+    """Return the colours of all glyphs and their data."""
     glyphs = [renderer.glyph for renderer in figure.renderers if hasattr(renderer, "glyph")]
     names = ("fill_color", "line_color")
     plain = [getattr(glyph, name, None) for glyph in glyphs for name in names]
@@ -238,7 +238,7 @@ def test_marks_stand_at_exact_values(view: str) -> None:
 
 @pytest.mark.parametrize("draw", [_cosine, _distribution])
 def test_hovering_names_each_mark_by_its_role(draw: Callable[..., hv.Overlay]) -> None:
-    """HoloViews gives elements of one text one hover tool, which then knows the first of them only."""
+    """HoloViews uses one hover tool for elements with the same text, which only works for the first one."""
     figure = hv.render(draw(COSINES))
     hovered = {
         renderer.glyph.marker: tool.tooltips
@@ -430,7 +430,7 @@ def test_any_number_of_widths_has_its_colours() -> None:
 
 
 def _trained_again() -> pd.DataFrame:
-    """SAEs as Atlas is told of them: a sweep with three seeds each, one whose first L0 has several, one without."""
+    """Rows of SAEs for Atlas: a sweep with three seeds per L0, one with several at the first L0, one without."""
     seeds = {"Gated": (3, 3, 3), "JumpReLU": (2, 1, 1), "TopK": (1, 1, 1)}
     random = np.random.default_rng(0)
     means = pd.DataFrame(

@@ -1,4 +1,4 @@
-"""Suites as static sites: their files hold the store's numbers, nothing is half-written, pages load what they show."""
+"""Suites as static sites: files contain the store's numbers and are complete, and pages load them."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_every_number_of_every_sae_and_concept_is_the_stores(store: Store, site:
 
 
 def _expect_concept(store: Store, values: dict[str, Any], held: dict[str, Any]) -> None:
-    """Hold a concept's part to the answers."""
+    """Compare a concept's part with the query results."""
     split, absorbing, summary = (ask(store, name, values) for name in ("split_latents", "absorbing_latents", "summary"))
     assert (held["split"], held["absorbing"]) == (split["latent"].tolist(), absorbing["latent"].tolist())
     rows = [row for row in Texts(held["lists"]).rows if row]
@@ -345,7 +345,7 @@ def test_nothing_half_written_is_left(
 
 @pytest.fixture
 def two_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a site be two small files: how they take their place is what matters."""
+    """Reduce a site to two small files, because only their replacement is tested."""
     monkeypatch.setattr(publish, "_files", lambda *_: iter([("index.html", b"new"), ("suites/a.bin", b"new")]))
 
 
@@ -456,7 +456,7 @@ def test_a_folder_that_cannot_be_read_gets_one_line(
 
 @pytest.fixture
 def open_site(chromium: Browser, site: Site) -> Iterator[Callable[..., Page]]:
-    """Open the site; the test fails if it asks for anything elsewhere or reports an error."""
+    """Open the site; the test fails if it requests other hosts or reports an error."""
     with range_server(site.folder) as (url, _):
         opener = PageOpener(chromium, url)
 

@@ -1,4 +1,4 @@
-"""A suite at a URL: read by ranges through DuckDB's httpfs, and locked as a local one is."""
+"""A suite at a URL: read by ranges through DuckDB's httpfs, and locked like a local one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids of SAEs: what they are made from, that they are distinct, and that an order of files does not change them."""
+"""Ids of SAEs: their components, their uniqueness, and their independence of the order of files."""
 
 from __future__ import annotations
 

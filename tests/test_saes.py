@@ -1,4 +1,4 @@
-"""SAEs as a reader tells them apart: chosen by attributes, named, and set beside others."""
+"""SAEs for visitors: selected by attributes, named, and compared."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_an_l0_may_be_rounded_as_links_have_it() -> None:
 
 
 def test_unknown_l0s_are_chosen_by_negative_ones() -> None:
-    """As links of old have it: -1 is the first, -2 the second."""
+    """In old links, -1 means the first, -2 the second."""
     saes = [made("known", l0=10), *(made(f"unknown-{nth}", l0=None) for nth in (1, 2, 3))]
     for l0, chosen in ((-1, "unknown-1"), (-2, "unknown-2"), (-3, "unknown-3"), (-9, "unknown-1")):
         sae, options = choose(saes, {"l0": l0})

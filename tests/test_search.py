@@ -1,4 +1,4 @@
-"""The search in the header: what it finds, where it leads, and what it makes of whatever is typed."""
+"""The search in the header: its results, their links, and its handling of arbitrary input."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 class Asked:
-    """A search, and what its reader does with it."""
+    """A search, and actions of its user."""
 
     def __init__(self, store: Store, **state: Any) -> None:
         self.model = ExplorerModel(store, ExplorerState(choices_of(store), letter="s", **state), Pages)
@@ -117,6 +117,13 @@ def test_tokens_are_found_with_the_saes_that_absorb_them(tiny: Store, text: str)
     ]
     told = everything.loc[everything["kind"] == "word", ["token", "concept"]]
     assert told.to_numpy().tolist() == [[word, concept_id(words[word])] for word in untested[:3]]
+
+
+@pytest.mark.parametrize("text", ["first letter S", "letter s", " starts with  S", "FIRST s"])
+def test_a_concept_is_found_by_its_family_and_label(tiny: Store, text: str) -> None:
+    asked = Asked(tiny)
+    asked(text)
+    assert re.findall(r'data-action="concept" data-value="([^"]*)"', asked.shown) == [concept_id("s")]
 
 
 def test_a_token_leads_to_all_saes_it_was_tested_on(tiny: Store) -> None:
@@ -215,7 +222,7 @@ def test_another_suite_empties_the_list(tiny: Store) -> None:
 
 
 def field(page: Page) -> Locator:
-    return page.get_by_role("combobox", name="Search a token or a latent")
+    return page.get_by_role("combobox", name="Search a concept, token or latent")
 
 
 def options(page: Page) -> Locator:
@@ -316,7 +323,7 @@ def test_escape_closes_then_leaves(open_page: PageOpener, home: View) -> None:
     expect_closed(page)
     page.keyboard.press("Escape")
     page.keyboard.press("?")
-    expect(page.get_by_role("dialog", name="Help")).to_contain_text("search for a token or a latent")
+    expect(page.get_by_role("dialog", name="Help")).to_contain_text("search for a concept, token or latent")
     page.keyboard.press("Escape")
     assert query_of(page) == home.query
 

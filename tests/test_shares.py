@@ -1,4 +1,4 @@
-"""Soft absorption: who carries a concept on each true positive of the probe, in numbers, in plots and on the page."""
+"""Soft absorption: the shares of a concept carried by latents on each true positive, as numbers, plots and page."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def store(suite: Path) -> Iterator[Store]:
 
 
 def shares_of(tokens: pd.DataFrame) -> pd.DataFrame:
-    """Share out each token's projection, in numpy; NaN where there is nothing to share out."""
+    """Compute each token's shares of the projection with NumPy; NaN if the projection is not positive."""
     main, absorbing, total = (tokens[f"{name}_projection"].to_numpy() for name in ("main", "absorbing", "total"))
     total = np.where(total > 0, total, np.nan)
     parts = np.array([main, absorbing, total - main - absorbing]) / total

@@ -1,4 +1,4 @@
-"""Standalone snapshots: what the file holds, that nothing in it can do harm, and how it works without any network."""
+"""Standalone snapshots: the contents of the file, its safety, and its use without a network."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ SAES = [(3, 4000, 10)]
 
 
 class _Page(HTMLParser):
-    """Collects what a browser would take for scripts, and everything that could reach out of the file."""
+    """Collects scripts, and everything that could access resources outside the file."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class Snapshot:
 
     @property
     def parts(self) -> dict[str, str]:
-        """The packed parts by the names of their files."""
+        """The compressed parts, by file name."""
         return {path.rpartition("/")[-1]: part for path, part in self.data["parts"].items()}
 
     @property
@@ -406,7 +406,7 @@ def _fail(*_: object, **__: object) -> None:
 
 @pytest.fixture
 def open_snapshot(chromium: Browser, snapshot: Snapshot) -> Iterator[Callable[..., Page]]:
-    """Open a snapshot from disk; the test fails if it asks for anything outside the file or reports an error."""
+    """Open a snapshot from disk; the test fails if it requests anything outside the file or reports an error."""
     opener = PageOpener(chromium, snapshot.path.as_uri())
 
     def open_page(fragment: str = "", path: Path = snapshot.path, **options: Any) -> Page:
@@ -422,7 +422,7 @@ def open_snapshot(chromium: Browser, snapshot: Snapshot) -> Iterator[Callable[..
 
 @pytest.fixture
 def s(store: Store) -> dict[str, Any]:
-    """What S must show."""
+    """The expected contents for S."""
     cosines = fetch(store, "cosines", "s").set_index("latent")["cosine"].astype(float)
     absorbing = fetch(store, "absorbing_latents", "s")["latent"].tolist()
     split = fetch(store, "split_latents", "s")["latent"].tolist()

@@ -1,4 +1,4 @@
-"""What is relied on of libraries beyond what they promise is there, and stands in one table."""
+"""The private parts of libraries that the project relies on exist, and are all listed in one table."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def bokehjs() -> str:
 
 
 def has(kind: type, name: str) -> bool:
-    """Tell whether a class has an attribute, if only of its instances."""
+    """Return whether a class or its instances have an attribute."""
     sources = (inspect.getsource(each) for each in kind.__mro__ if each is not object)
     return hasattr(kind, name) or any(re.search(rf"\bself\.{name}\b", source) for source in sources)
 

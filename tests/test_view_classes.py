@@ -1,4 +1,4 @@
-"""What a class of views says of itself is true: what it shows, what it consists of; and what is out of sight waits."""
+"""The declarations of view classes are complete, and hidden views are not updated."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ WALK: tuple[dict[str, Any], ...] = (
 
 
 def classes(of: type[View] = View) -> set[type[View]]:
-    """List what is derived from a class, but for those that are made to be derived from."""
+    """List the subclasses of a class that are not base classes."""
     return {found for sub in of.__subclasses__() for found in ({sub} - BASES) | classes(sub)}
 
 
@@ -75,7 +75,7 @@ def every_page() -> Iterator[dict[str, Any]]:
 
 
 def is_named(name: str, view: type[View], state: ExplorerState) -> bool:
-    """Tell whether a view names what it reads, or all that this follows from."""
+    """Return whether a view declares an attribute that it reads, or all attributes that it is derived from."""
     if name in (*view.answers, *view.follows, "present"):  # in a presentation all plots are larger
         return True
     of_class = vars(ExplorerState).get(name)
@@ -85,7 +85,7 @@ def is_named(name: str, view: type[View], state: ExplorerState) -> bool:
 
 
 def sources(derived: property, state: ExplorerState) -> set[str]:
-    """List what of the state a property is made of."""
+    """List the attributes of the state that a property is derived from."""
     read: set[str] = set()
 
     class Noting:
@@ -103,7 +103,7 @@ def sources(derived: property, state: ExplorerState) -> set[str]:
 
 
 def test_what_is_named_is_there(store: Store) -> None:
-    """Every answer is shown by some view, and every view by some page."""
+    """Every query result is shown by some view, and every view by some page."""
     state = made(store).state
     known = vars(state.snapshot())
     for view in classes():

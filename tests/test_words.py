@@ -1,4 +1,4 @@
-"""Texts, comments and documents are in plain words: phrases that were found clumsy do not come back."""
+"""Texts, comments and documents are in plain words; phrases that are hard to understand must not return."""
 
 import re
 from itertools import chain
@@ -54,12 +54,24 @@ CLUMSY = {
     "is no table of": "is not a table of",
     "given up": "cancelled",
     "the reader's acts": "the visitor's actions",
+    "one a letter": "one per letter",
+    "a module a format": "one module per format",
+    "do the stage": "run the stage",
+    "told in a line": "called with a line of text",
+    "more are no faster": "larger batches are no faster",
+    "give back": "reconstruct",
+    "gives back": "reconstructs",
+    "parted by": "separated by",
+    "at right angles": "orthogonal",
+    "by way of": "through",
+    "a stranger": "untrusted",
+    "knows no ": "does not have",
 }
 #: A number, a space and a percent sign that does not end a Jinja tag.
 PERCENT = re.compile(r"\d %(?![}\]\d])")
-PLACES = ("explorer", "ingest", "measure", "queries", "docs", "deploy", ".ci")
+PLACES = ("explorer", "ingest", "measure", "queries", "benchmarks", "docs", "deploy", ".ci")
 PAGES = ("README.md", "SECURITY.md", "CHANGELOG.md")
-KINDS = {".py", ".sql", ".html", ".js", ".toml", ".md", ".ipynb", ".conf", ".service", ""}
+KINDS = {".py", ".sql", ".html", ".js", ".toml", ".md", ".txt", ".ipynb", ".conf", ".service", ""}
 
 
 def test_plain_words() -> None:

@@ -1,4 +1,4 @@
-"""What the writer refuses, and that a refusal leaves nothing behind."""
+"""The writer rejects invalid data, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -21,7 +21,13 @@ _HALF_BAR = 0.38
 
 
 def k_sparse_plot(
-    k_sparse: pd.DataFrame | None, *, score: str, probe: float | None, selected: int | None, theme: Theme
+    k_sparse: pd.DataFrame | None,
+    *,
+    score: str,
+    probe: float | None,
+    selected: int | None,
+    theme: Theme,
+    figure: str = "k-sparse",
 ) -> Plot:
     """Draw one bar per k. Bar number n is at x = n, so k = 1..15 are at their own values.
 
@@ -35,6 +41,8 @@ def k_sparse_plot(
     selected : int or None
         Latent whose bar is outlined.
     theme : Theme
+    figure : str
+        Name of the figure, which is unique on a page.
 
     Returns
     -------
@@ -47,7 +55,7 @@ def k_sparse_plot(
     ring = bars[bars["latent"] == selected] if selected is not None else bars.iloc[:0]
     labels = labels_of(bars)
     return Plot(
-        "k-sparse",
+        figure,
         theme,
         [
             Layer(

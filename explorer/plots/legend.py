@@ -65,7 +65,8 @@ def legend_of(
         if figure in absorption.PANELS and have_seeds(rows):
             keys += seed_keys(theme)
         return keys
-    explained = {"k-sparse": k_sparse_keys(theme), "threshold-sensitivity": sensitivity_keys(theme)}
+    explained = dict.fromkeys(("k-sparse", "suite-k-sparse"), k_sparse_keys(theme))
+    explained["threshold-sensitivity"] = sensitivity_keys(theme)
     marks = cosine_keys(theme)
     explained |= dict.fromkeys(("token-shares", "concept-shares"), shares_keys(theme))
     explained["splitting-tree"] = [*marks[1:3], Key("neither", theme.muted, "circle")]

@@ -23,6 +23,8 @@ VECTORS_HEIGHT, HEIGHT = 320, 320
 _SHORT = ("both", "parent", "child", "neither")
 _CORNERS = ["x", "y", "x1", "y1"]
 _SPAN = (-1.25, 1.65)
+#: Width and height of the place that a name takes, in the units of the axes.
+_NAME = (0.3, 0.2)
 _GRID = 101
 _NO_TOOLS: dict[str, Any] = {"default_tools": []}
 _LOSSES = {"total": "loss", "sparsity": "sparsity, weighted", "error": "reconstruction error"}
@@ -48,12 +50,9 @@ def vectors_plot(sae: ToySae, *, probe: np.ndarray | None = None, theme: Theme) 
     along = np.zeros(2) if probe is None else probe / np.linalg.norm(probe)
     line = pd.DataFrame([[*(-3 * along), *(3 * along)]], columns=_CORNERS)
     decoder, encoder = _arrows(sae.decoder, theme), _arrows(sae.encoder, theme)
-    named = [(at[0], at[1], name) for at, name in zip(INPUTS, _SHORT, strict=True)]
-    texts = [
-        (row.x1, row.y1, f"{name}{row.latent:.0f}")
-        for rows, name in ((decoder, "d"), (encoder, "e"))
-        for row in rows.itertuples()
-    ]
+    # Beside the vertical axis, along which arrows go.
+    named = [(x or x - _NAME[0], y, name) for (x, y), name in zip(INPUTS, _SHORT, strict=True)]
+    texts = [text for rows in zip(decoder.itertuples(), encoder.itertuples(), strict=True) for text in _names(*rows)]
     return Plot(
         "toy-vectors",
         theme,
@@ -84,6 +83,15 @@ def vectors_plot(sae: ToySae, *, probe: np.ndarray | None = None, theme: Theme) 
         _SPAN,
         {"height": VECTORS_HEIGHT, "xlabel": "direction of the parent", "ylabel": "direction of the child"},
     )
+
+
+def _names(decoder: Any, encoder: Any) -> list[tuple[float, float, str]]:
+    """Name the heads of a latent's two arrows: both at once where two names would overlap."""
+    number = f"{decoder.latent:.0f}"
+    if abs(decoder.x1 - encoder.x1) < _NAME[0] and abs(decoder.y1 - encoder.y1) < _NAME[1]:
+        return [(decoder.x1, decoder.y1, f"d{number}, e{number}")]
+    aside = _NAME[0] if encoder.y1 < 0 else 0.0  # of the name of the input above
+    return [(decoder.x1, decoder.y1, f"d{number}"), (encoder.x1 + aside, encoder.y1, f"e{number}")]
 
 
 def _arrows(vectors: np.ndarray, theme: Theme) -> pd.DataFrame:

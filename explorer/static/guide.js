@@ -5,6 +5,7 @@
 const guide = (() => {
   const GAP = 12, EDGE = 8; // pixels between the card and the view that it points at, and to the window's edge
   const LOOK = 100; // ms between two checks for a view that is still being built
+  const MOST_LOOKS = 50; // checks while the page is at rest, after which the step is shown without a view to point at
   const PHONE = matchMedia("(max-width: 720px)");
   const NAMES = { latents: "lists", concept: "concepts", pair: "pair-head" }; // ids of these parts on a page without a server
   const root = document.documentElement;
@@ -67,16 +68,17 @@ const guide = (() => {
     opener = null;
   }
 
-  // Waits for the view, and for everything that the step changes.
-  function seek(wanted) {
+  // Waits for the view, and for everything that the step changes. A view that appears later changes the size of the
+  // body, and `arrange` then finds it.
+  function seek(wanted, looks = 0) {
     if (!card || step !== wanted) return;
     const isBusy = root.classList.contains("ax-is-busy") || root.classList.contains("ax-is-waiting");
     const found = isBusy ? null : find(card.dataset.tour);
-    if (!found) return setTimeout(seek, LOOK, wanted);
-    view = found;
+    if (!found && looks < MOST_LOOKS) return setTimeout(seek, LOOK, wanted, isBusy ? 0 : looks + 1);
+    view = found ?? null;
     observer?.disconnect();
     observer = new ResizeObserver(() => { bring(); arrange(); });
-    for (const each of [document.body, view]) observer.observe(each);
+    for (const each of [document.body, view]) if (each) observer.observe(each);
     bring();
     arrange();
     card.dataset.placed = "yes";

@@ -222,8 +222,11 @@ function find_({ latent, tokens, concepts, most }, slots, wanted) {
   const { n_latents: number, label } = reader.sae;
   const latents = /^\d{1,9}$/.test(wanted) && (number === null || Number(wanted) < number)
     ? [latent.replaceAll(slots.latent, Number(wanted)).replaceAll(slots.sae, escaped(label))] : [];
-  const named = concepts.filter(([, its, phrase]) => its.toLowerCase().startsWith(begins)
-    || (begins.length > 1 && ` ${phrase}`.toLowerCase().includes(` ${begins}`)));
+  const others = wanted.toLowerCase().split(/\s+/), last = others.pop();
+  const isNamed = ([, its, phrase, , family]) => its.toLowerCase().startsWith(begins)
+    || (begins.length > 1 && ` ${phrase}`.toLowerCase().includes(` ${begins}`))
+    || (others.length && its.toLowerCase().startsWith(last) && others.every((word) => ` ${family} ${phrase}`.toLowerCase().includes(` ${word}`)));
+  const named = concepts.filter(isNamed);
   const isExact = ([, its]) => its.toLowerCase() === begins;
   named.sort((one, other) => isExact(other) - isExact(one) || one[1].length - other[1].length);
   const tested = tokens.filter(([token]) => plain(token).startsWith(begins)).slice(0, most);

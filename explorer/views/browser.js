@@ -120,7 +120,16 @@ export function render({ model }) {
     window.history[push ? "pushState" : "replaceState"]({}, "", `${window.location.pathname}${wanted}`)
   }
   show(false)
-  model.on("query", () => show(true))
+  // All values of a slider in one drag are one step; the last may come after the pointer was released.
+  let dragged = "" // since a pointer or key was pressed: "begun" if on a slider, "noted" once that is a step
+  const isSlider = (each) => each instanceof Element && each.matches(".noUi-target")
+  const captured = { capture: true, signal: life.signal }
+  window.addEventListener("pointerdown", (event) => { dragged = event.composedPath().some(isSlider) ? "begun" : "" }, captured)
+  window.addEventListener("keydown", () => { dragged = "" }, captured)
+  model.on("query", () => {
+    show(dragged !== "noted")
+    if (dragged) dragged = "noted"
+  })
   window.addEventListener("popstate", () => send("history", window.location.search), life)
 
   const retitle = () => { document.title = model.title }
@@ -176,7 +185,6 @@ export function render({ model }) {
     send("step", steps[event.key])
   }, life)
 
-  const captured = { capture: true, signal: life.signal }
   // Bokeh always frames a focused figure, but the frame is meant for keyboard users only.
   window.addEventListener("keydown", ({ key }) => { if (key === "Tab") root.classList.add("ax-by-keyboard") }, captured)
   window.addEventListener("pointerdown", () => root.classList.remove("ax-by-keyboard"), captured)

@@ -41,7 +41,7 @@ _SWITCHES = frozenset(
 #: Parameters that affect the appearance of a figure.
 _LOOKS = {
     "cosine": ("cosine_threshold", "cosine_view", "latent"),
-    "k-sparse": ("tau", "k_sparse_score"),
+    **dict.fromkeys(("k-sparse", "suite-k-sparse"), ("tau", "k_sparse_score")),
     "absorption-heatmap": ("cell", "cell_order"),
     "split-absorb-graph": ("graph_edges", "latent"),
     "splitting-tree": ("latent",),

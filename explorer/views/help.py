@@ -94,7 +94,9 @@ class Help(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel, start: Callable[[str], None]) -> None:
         super().__init__()
         self._model, self._start = model, start
-        self._dialog = Markup("help", on={"show": self._open, "close": self._close, "tour": self._begin})
+        self._dialog = Markup(
+            "help", on={"show": self._open, "close": self._close, "tour": self._begin, "learn": self._learn}
+        )
         self._at: str | None = None  # the section that it was opened at; None while it is closed
         self._tours: list[RenderedTour] | None = None  # None while they are asked for
 
@@ -121,6 +123,10 @@ class Help(pn.viewable.Viewer):
     def _begin(self, name: str) -> None:
         self._close(None)
         self._start(name)
+
+    def _learn(self, _: object) -> None:
+        self._close(None)
+        self._model.state.apply({"page": "learn"})
 
     def _close(self, _: object) -> None:
         self._at = None

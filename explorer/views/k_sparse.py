@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import panel as pn
 
@@ -31,6 +31,8 @@ class KSparseView(View):
     model : ExplorerModel
     """
 
+    #: The name of its figure.
+    figure: ClassVar[str] = "k-sparse"
     answers = ("k_sparse", "summary")
     follows = ("suite", "sae", "concept", "latent", "k_sparse_score", "tau", "thresholds_of_suite", "dark")
 
@@ -59,6 +61,7 @@ class KSparseView(View):
             probe=summary.get(f"probe_{shown.k_sparse_score}"),
             selected=shown.latent,
             theme=theme(dark=shown.dark, large=shown.present),
+            figure=self.figure,
         )
 
     def _tap(self, x: float, _: float) -> None:
@@ -75,6 +78,7 @@ class KSparseView(View):
         self._plot.pane.visible = self._tau.visible = not empty
         self._head.html = render(
             "k_sparse_head",
+            figure=self.figure,
             label=shown.label,
             scores=SCORES,
             score=shown.k_sparse_score,

@@ -27,6 +27,12 @@ if TYPE_CHECKING:
     from explorer.theme import Theme
 
 
+class SuiteKSparse(KSparseView):
+    """The k-sparse probes of the suite, beside those in the explanations of Explore, which stay on the page."""
+
+    figure = "suite-k-sparse"
+
+
 class SplittingLesson(View):
     """Shows which latents count as split latents: on the toy and, as far as the suite has them, on the SAE shown.
 
@@ -36,7 +42,7 @@ class SplittingLesson(View):
     """
 
     follows = (*TOY, "absorption", "tau", "dark")
-    parts = (KSparseView,)
+    parts = (SuiteKSparse,)
 
     def __init__(self, model: ExplorerModel) -> None:
         super().__init__(model)
@@ -77,10 +83,8 @@ def toy_k_sparse(toy: Toy, absorption: float, tau: float) -> pd.DataFrame:
 def toy_k_sparse_plot(toy: Toy, absorption: float, tau: float, *, theme: Theme) -> Plot:
     """Draw the k-sparse probes of the toy, whose linear probe has F1 1."""
     rows = toy_k_sparse(toy, absorption, tau)
-    plot = k_sparse_plot(rows, score="f1", probe=1.0, selected=None, theme=theme)
-    return plot._replace(
-        figure="toy-k-sparse", y=(0.0, 1.05), options={**plot.options, "height": HEIGHT, "ylabel": "F1"}
-    )
+    plot = k_sparse_plot(rows, score="f1", probe=1.0, selected=None, theme=theme, figure="toy-k-sparse")
+    return plot._replace(y=(0.0, 1.05), options={**plot.options, "height": HEIGHT, "ylabel": "F1"})
 
 
 def _tabled(rows: pd.DataFrame) -> Table:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import panel as pn
 
+from explorer.request import Request
 from explorer.text.tour_files import TOURS, TourError
-from explorer.tours import query_of, rendered_tour
+from explorer.tours import RenderedTour, query_of, rendered_tour
 from explorer.views.markup import Markup, render
 from queries import QueryError
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     import param
 
     from explorer.model import ExplorerModel
-    from explorer.tours import RenderedTour
 
 
 class TourCard(pn.viewable.Viewer):
@@ -33,6 +33,7 @@ class TourCard(pn.viewable.Viewer):
     def __init__(self, model: ExplorerModel, on_refused: Callable[[list[str]], None]) -> None:
         super().__init__()
         self._model, self._on_refused = model, on_refused
+        self._request = Request(model)
         self._before: str | None = None
         self._card = Markup(
             "tour",
@@ -58,10 +59,13 @@ class TourCard(pn.viewable.Viewer):
     def _go(self, number: int, name: str | None = None) -> None:
         """Go to a step, independent of what the visitor has changed meanwhile."""
         state = self._model.state
-        told = self._told(name or state.tour)
-        if told is not None and 0 < number <= len(told.steps):
-            query = query_of(told.steps[number - 1], told.name, number, present=state.present)
-            self._on_refused(state.from_query(query))
+
+        def go(told: RenderedTour | None) -> None:
+            if told is not None and 0 < number <= len(told.steps):
+                query = query_of(told.steps[number - 1], told.name, number, present=state.present)
+                self._on_refused(state.from_query(query))
+
+        self._render(name or state.tour, go)
 
     def _leave(self) -> None:
         state, before, self._before = self._model.state, self._before, None
@@ -72,20 +76,32 @@ class TourCard(pn.viewable.Viewer):
             state.from_query(before)
             state.present = present
 
-    def _told(self, name: str | None) -> RenderedTour | None:
-        """Return the current tour for the suite; None if there is none."""
-        if name is None or self._model.state.suite is None:
-            return None
-        try:
-            told = rendered_tour(self._model.store, self._model.state.suite, name)
-        except (QueryError, TourError) as error:
-            self._model.error = str(error)
-            return None
-        return told if told.steps else None
+    def _render(self, name: str | None, take: Callable[[RenderedTour | None], None]) -> None:
+        """Render a tour for the suite and pass it on; None if it cannot be shown."""
+        store, suite = self._model.store, self._model.state.suite
+        if name is None or suite is None:
+            self._request.cancel()
+            take(None)
+            return
+
+        def work() -> RenderedTour | Exception:
+            try:
+                return rendered_tour(store, suite, name)
+            except (QueryError, TourError) as error:
+                return error
+
+        def take_rendered(told: RenderedTour | Exception) -> None:
+            if isinstance(told, Exception):
+                self._model.error = str(told)
+            take(told if isinstance(told, RenderedTour) and told.steps else None)
+
+        self._request.work(work, take_rendered)
 
     def _show(self, *_: param.parameterized.Event) -> None:
+        self._render(self._model.state.tour, self._draw)
+
+    def _draw(self, told: RenderedTour | None) -> None:
         state = self._model.state
-        told = self._told(state.tour)
         if told is None:
             if state.tour is not None:
                 state.tour = None  # this suite cannot show it

@@ -20,6 +20,10 @@ _SLIDER_STYLE = """
 .noUi-handle {
   background: var(--ax-paper) !important; border: 2px solid var(--ax-ink) !important; box-shadow: none !important;
 }
+@media (forced-colors: active) {
+  .noUi-target { border: 1px solid !important; }
+  .noUi-connect { forced-color-adjust: none; }
+}
 /* The suite's own value, where the owner tells it. */
 .noUi-base::before {
   content: ""; position: absolute; left: calc(var(--own, -99) * 100% - 1px); top: -5px; width: 2px; height: 14px;
